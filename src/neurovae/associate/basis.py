@@ -1,0 +1,58 @@
+"""Columns for one variable: natural cubic spline, line or dummies, and which columns are independent."""
+
+import numpy as np
+import pandas as pd
+
+QUANTILES = (0.05, 0.35, 0.65, 0.95)  # Harrell 2015, Regression Modeling Strategies, table 2.3: four knots, 3 df
+DISTINCT = 5  # fewer distinct values than this get a line
+
+
+def natural_spline(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
+    """Natural cubic spline without its constant: x itself, then len(knots) - 2 columns, linear beyond the end knots.
+
+    Harrell 2015, eq. 2.25. x: (n,), result: (n, len(knots) - 1).
+    """
+    last, before = knots[-1], knots[-2]
+    cube = np.maximum(x[:, None] - knots[None, :], 0) ** 3  # (n, knots)
+    bend = (
+        cube[:, :-2]
+        - cube[:, [-2]] * (last - knots[:-2]) / (last - before)
+        + cube[:, [-1]] * (before - knots[:-2]) / (last - before)
+    )
+    return np.column_stack([x, bend / (last - knots[0]) ** 2])
+
+
+def spline_knots(x: np.ndarray) -> np.ndarray | None:
+    """Knots at fixed quantiles; None where ties leave too few distinct ones."""
+    knots = np.quantile(x, QUANTILES)
+    return knots if len(np.unique(x)) >= DISTINCT and np.all(np.diff(knots) > 1e-8) else None
+
+
+def expand(name: str, kind: str, reference: pd.Series, values: pd.Series) -> tuple[list[str], np.ndarray, str]:
+    """Column names, columns for `values` and a text; mean, scale, knots and levels are those of `reference`."""
+    if kind == "categorical":
+        levels = sorted(set(reference.astype(str)))
+        block = values.astype(str).to_numpy()[:, None] == np.array(levels[1:], dtype=str)[None, :]
+        return [f"{name}={level}" for level in levels[1:]], block.astype(float), f"{name} ({len(levels)} levels)"
+    known = reference.to_numpy(float)
+    centre, spread = float(known.mean()), float(known.std()) or 1.0
+    x = (values.to_numpy(float) - centre) / spread
+    knots = spline_knots((known - centre) / spread)
+    if knots is None:
+        return [name], x[:, None], f"{name} (line: ties or fewer than {DISTINCT} distinct values)"
+    columns = natural_spline(x, knots)
+    return [f"{name}:{k}" for k in range(columns.shape[1])], columns, f"{name} (natural spline, {len(knots) - 1} df)"
+
+
+def independent(x: np.ndarray) -> np.ndarray:
+    """Which columns are not a linear combination of those before them (the first is always kept)."""
+    kept: list[int] = []
+    basis = np.empty((len(x), 0))
+    for k in range(x.shape[1]):
+        whole = float(np.linalg.norm(x[:, k]))
+        rest = x[:, k] - basis @ (basis.T @ x[:, k])
+        rest -= basis @ (basis.T @ rest)  # once more, against round-off
+        if np.linalg.norm(rest) > max(1e-7 * whole, 1e-300):
+            kept.append(k)
+            basis = np.column_stack([basis, rest / np.linalg.norm(rest)])
+    return np.isin(np.arange(x.shape[1]), kept)

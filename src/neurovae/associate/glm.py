@@ -1,0 +1,140 @@
+"""Each latent against each score: a regression of the declared type, with confounds, effect, interval, p and q."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neurovae.associate import families
+from neurovae.associate.design import Design, design, first_scans, join, latent_names
+from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
+from neurovae.cli import cli
+
+BEFORE = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64", "latent": "object",
+          "family": "object", "link": "object", "n": "Int64", "n_confound_columns": "Int64",
+          "confounds": "object"}  # fmt: skip
+AFTER = {"family_size": "Int64", "split_policy": "object", "status": "object", "reason": "object", "verdict": "object"}
+COLUMNS = BEFORE | dict.fromkeys(
+    ["effect", "ci_low", "ci_high", "p", "q", "partial_r2", "confounds_r2"], "float64"
+) | AFTER  # fmt: skip
+
+
+def run(
+    *,
+    cohort: Path,
+    latents: Path,
+    qc: Path,
+    health: Path,
+    scores: list[dict[str, Any]],
+    confounds: list[dict[str, Any]],
+    out: Path,
+) -> None:
+    """Test every latent of one model against every score, one row per person, and write the table (.parquet, .tsv)."""
+    verdict, reason = read_verdict(health)
+    table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
+    if verdict in STOPPING:
+        rows = [stopped(table, verdict, reason)]
+    else:
+        rows = [row | {"verdict": verdict} for score in scores for row in glm(table, score, confounds)]
+    write_both(out, tidy(rows, COLUMNS))
+
+
+def glm(table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of one score, one per latent; q over the latents that could be tested."""
+    names = latent_names(table)
+    cases = design(table, score, confounds)
+    y = standard(cases.y) if score["type"] == "continuous" and cases.status == "ok" else cases.y
+    null = families.fit(score["type"], y, cases.x) if cases.status == "ok" else None
+    between = _confounds_r2(score["type"], y, cases, null)
+    rows = []
+    for name in names:
+        row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
+        if null is not None:
+            row |= {"confounds_r2": between} | _tested(score["type"], y, cases.x, table[name].iloc[cases.rows], null)
+        rows.append(row)
+    tested = np.array([row["status"] == "ok" for row in rows])
+    q, m = bh(np.array([row.get("p", np.nan) for row in rows]), tested)
+    return [row | {"q": q[k], "family_size": m} for k, row in enumerate(rows)]
+
+
+def _tested(kind: str, y: np.ndarray, x: np.ndarray, latent: pd.Series, null: families.Fit) -> dict[str, Any]:
+    z = latent.to_numpy(float)
+    if not varies(z, x):
+        return {"status": "constant latent", "reason": "it does not vary between people beyond the confounds"}
+    x_full = np.column_stack([x, standard(z)])
+    full = families.fit(kind, y, x_full)
+    status = worst(null, full)
+    if status != "ok":
+        return {"status": status, "reason": REASONS[status]}
+    low, high = families.interval(full)
+    return {
+        "family": full.family,
+        "link": full.link,
+        "effect": full.effect,
+        "ci_low": low,
+        "ci_high": high,
+        "p": families.wald_t(full) if kind == "continuous" else families.nested_p(null, full, 1),
+        "partial_r2": families.partial_r2(kind, y, x, x_full, null, full),
+    }
+
+
+REASONS = {
+    "separation": "the latent or the confounds tell some values apart without error: no finite estimate",
+    "not converged": "the fit did not converge",
+}
+
+
+def described(table: pd.DataFrame, score: dict[str, Any], latent: str, cases: Design) -> dict[str, Any]:
+    """What every row says about itself, tested or not."""
+    splits = table["latents_split"].iloc[cases.rows]
+    inside = (splits == "weights").sum()
+    policy = (
+        f"transductive: {inside} of {len(splits)} people trained the model" if inside else "people unseen in training"
+    )
+    return {
+        "score": score["name"],
+        "type": score["type"],
+        "latent": latent,
+        "n": len(cases.y),
+        "n_confound_columns": cases.x.shape[1] - 1,
+        "confounds": cases.text,
+        "split_policy": policy,
+    } | provenance(table)
+
+
+def provenance(table: pd.DataFrame) -> dict[str, Any]:
+    """Model, fold and seed of a joined table."""
+    return {name: table[f"latents_{name}"].iloc[0] for name in ("model", "fold", "seed")}
+
+
+def stopped(table: pd.DataFrame, verdict: str, reason: str) -> dict[str, Any]:
+    """The one row of a model that nobody tests."""
+    return provenance(table) | {"status": "not tested", "reason": reason, "verdict": verdict}
+
+
+def standard(values: np.ndarray) -> np.ndarray:
+    """Centred and divided by the standard deviation over people."""
+    return (values - values.mean()) / values.std(ddof=1)
+
+
+def varies(z: np.ndarray, x: np.ndarray) -> bool:
+    """Whether anything of the latent is left beside the columns of x."""
+    spread = z.std()
+    return bool(spread > 1e-12) and bool(np.std(z - x @ np.linalg.lstsq(x, z, rcond=None)[0]) > 1e-6 * spread)
+
+
+def worst(*fits: families.Fit) -> str:
+    """The first status that is not ok, else ok."""
+    return next((fit.status for fit in fits if fit.status != "ok"), "ok")
+
+
+def _confounds_r2(kind: str, y: np.ndarray, cases: Design, null: families.Fit | None) -> float:
+    if null is None or null.status != "ok":
+        return np.nan
+    empty = families.fit(kind, y, cases.x[:, :1])
+    return families.partial_r2(kind, y, cases.x[:, :1], cases.x, empty, null) if empty.status == "ok" else np.nan
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -1,0 +1,184 @@
+"""What can be wrong with a cohort's tables, all of it at once; standard library only, for parse time."""
+
+from collections import Counter
+from typing import Any
+
+from neurovae.index import Index, look, people, used
+from neurovae.tables import Row, first, lookup, no_column, number
+
+RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split"}
+RESERVED |= {"model", "seed", "error", "model_hash", "data_hash"}
+PREFIXES = ("mu_", "logvar_", "kl_", "split_")
+TYPES = ("continuous", "count", "binary", "ordinal", "bounded")
+
+
+def check(cohort: dict[str, Any], found: Index | None = None) -> list[str]:
+    """List every problem of the `cohort` section's ids, files, columns and values, each with file and row."""
+    found = found or look(cohort)
+    problems = [*found.problems, *_names(cohort)]
+    if any(table.columns for table in found.tables):
+        problems += _columns(cohort, found)
+        for score in cohort.get("scores") or []:
+            problems += _score(score, found)
+        for confound in cohort.get("confounds") or []:
+            if confound.get("from", "table") == "table" and confound["type"] == "continuous":
+                problems += _rows(confound, found)
+    return problems + _folds(cohort, found)
+
+
+def warnings(cohort: dict[str, Any], found: Index) -> list[str]:
+    """List what is allowed but worth a look: sites of one person, confounds that are constant."""
+    sites = Counter(site for _, site, _ in people(found.scans))
+    alone = [f"site '{site}' has one person" for site, count in sorted(sites.items()) if count == 1 and len(sites) > 1]
+    columns = [column for what, column in used(cohort) if what.startswith("confound")]
+    texts = {column: {plain(value) for value, _ in values(found, column)} for column in columns}
+    constant = [f"confound column '{column}' has one value" for column in columns if len(texts[column]) == 1]
+    return alone + constant
+
+
+def values(found: Index, column: str) -> list[tuple[str, Row]]:
+    """The column's non-missing values among indexed scans, once per row of a table."""
+    rows = {
+        (row.file, row.number): (value, row)
+        for scan in found.scans
+        for value, row in lookup(found.tables, column, scan.keys)
+    }
+    return list(rows.values())
+
+
+def plain(value: str) -> str:
+    """One spelling per number, so that `1` and `1.0` are the same value."""
+    parsed = number(value)
+    return value if parsed is None else f"{parsed:g}"
+
+
+def codes(texts: set[str], positive: Any) -> dict[str, float]:
+    """0.0 or 1.0 for each of two values (1 is `positive`, or the larger number); empty where that is undecided."""
+    levels = sorted({plain(text) for text in texts}, key=lambda text: (number(text) or 0.0, text))
+    chosen = plain(str(positive)) if positive is not None else levels[-1] if levels else ""
+    undecided = positive is None and any(number(level) is None for level in levels)
+    if len(levels) > 2 or undecided or chosen not in levels:
+        return {}
+    return {text: float(plain(text) == chosen) for text in texts}
+
+
+def _names(cohort: dict[str, Any]) -> list[str]:
+    problems: list[str] = []
+    given: dict[str, str] = {}
+    for score in cohort.get("scores") or []:
+        name, column = score["name"], score.get("column") or score["name"]
+        if name in RESERVED or name.startswith(PREFIXES):
+            problems.append(f"cohort.scores: '{name}' is a name of neurovae's own columns; give the score another name")
+        if name in given:
+            problems.append(f"cohort.scores: '{name}' is given twice; names are unique")
+        if score["type"] not in TYPES:
+            problems.append(f"cohort.scores: {name} is of type '{score['type']}'; give one of {', '.join(TYPES)}")
+        if score["type"] == "bounded" and len(score.get("bounds") or []) != 2:
+            problems.append(f"cohort.scores: {name} is bounded, bounds are missing; give bounds: [least, most]")
+        given[name] = column
+    for confound in cohort.get("confounds") or []:
+        name, column = confound["name"], confound.get("column") or confound["name"]
+        is_site = name == "site" and column == cohort.get("site")
+        if (name in RESERVED and not is_site) or name.startswith(PREFIXES):
+            problems.append(f"cohort.confounds: '{name}' is a name of neurovae's own columns; give another name")
+        if given.get(name, column) != column:
+            problems.append(f"cohort.confounds: '{name}' is also a score, of column '{given[name]}'; give another name")
+    return problems
+
+
+def _columns(cohort: dict[str, Any], found: Index) -> list[str]:
+    """Columns that the config names and no table has; and columns on which two tables disagree."""
+    files = ", ".join(table.file for table in found.tables)
+    columns = {column for table in found.tables for column in table.columns}
+    header = {column for table in found.tables for column in table.header}
+    files_of = {f"{table.file.rsplit('/', 1)[-1]}:{column}" for table in found.tables for column in table.header}
+    problems = [
+        f"{files}: rename of '{old}': {no_column(old, header)}"
+        for old in cohort.get("rename") or {}
+        if old not in header | files_of
+    ]
+    problems += [f"{files}: {what}: {no_column(name, columns)}" for what, name in used(cohort) if name not in columns]
+    for column in sorted({column for _, column in used(cohort)}):
+        if sum(column in table.columns for table in found.tables) > 1:
+            problems += _disagreements(found, column)
+    return problems
+
+
+def _disagreements(found: Index, column: str) -> list[str]:
+    problems = {}
+    for scan in found.scans:
+        seen = lookup(found.tables, column, scan.keys)
+        if len({plain(value) for value, _ in seen}) > 1:
+            (one, row), (two, other) = seen[0], next(pair for pair in seen if plain(pair[0]) != plain(seen[0][0]))
+            problems[other.where] = (
+                f"{row.where}: {column} is '{one}', but '{two}' in {other.where}; correct one, or tell them apart with"
+                f" cohort.rename: {{{other.file.rsplit('/', 1)[-1]}:{column}: new_name}}"
+            )
+    return first(list(problems.values()))
+
+
+def _rows(score: dict[str, Any], found: Index) -> list[str]:
+    """Rows whose value does not fit the declared type."""
+    problems = []
+    for value, row in values(found, score.get("column") or score["name"]):
+        wanted = _wanted(value, score["type"], score.get("bounds") or [])
+        if wanted:
+            problems.append(f"{row.where}: {score['name']} is '{value}'; give {wanted} or n/a")
+    return first(problems)
+
+
+def _wanted(value: str, kind: str, bounds: list[float]) -> str | None:
+    parsed = number(value)
+    if kind == "binary":
+        return None
+    if parsed is None:
+        return "a number (with a decimal point)" if "," in value else "a number"
+    if kind in ("count", "ordinal") and not parsed.is_integer():
+        return "a whole number"
+    if kind == "count" and parsed < 0:
+        return "a count of 0 or more"
+    if kind == "bounded" and len(bounds) == 2 and not bounds[0] <= parsed <= bounds[1]:
+        return f"a number from {bounds[0]:g} to {bounds[1]:g}"
+    return None
+
+
+def _score(score: dict[str, Any], found: Index) -> list[str]:
+    """A score's rows, then the score as a whole: no values, one value, not binary."""
+    name, column = score["name"], score.get("column") or score["name"]
+    if not found.scans or not any(column in table.columns for table in found.tables):
+        return []
+    problems, texts = _rows(score, found), {value for value, _ in values(found, column)}
+    files = ", ".join(table.file for table in found.tables if column in table.columns)
+    levels = sorted({plain(text) for text in texts})
+    shown = ", ".join(repr(level) for level in levels[:6]) + (" ..." if len(levels) > 6 else "")
+    if not levels:
+        problems.append(
+            f"{files}: {name} has no value for any of the {len(found.scans)} scans; drop it from cohort.scores"
+        )
+    elif len(levels) == 1:
+        problems.append(f"{files}: {name} is constant, {shown} for everyone; drop it from cohort.scores")
+    elif score["type"] == "binary" and len(levels) > 2:
+        problems.append(
+            f"{files}: {name} is binary but has {len(levels)} values, {shown}; recode it or change its type"
+        )
+    elif score["type"] == "binary" and not codes(texts, score.get("positive")):
+        given = f"positive is {score['positive']!r}" if score.get("positive") is not None else "positive is not given"
+        problems.append(f"{files}: {name} is {shown}, {given}; name (in quotes) the value that counts as 1")
+    return problems
+
+
+def _folds(cohort: dict[str, Any], found: Index) -> list[str]:
+    folds, everyone = cohort.get("folds") or {}, people(found.scans)
+    n, strata = folds.get("n", 5), {stratum for _, _, stratum in everyone}
+    problems = []
+    least = 4 if n == 2 else n
+    if everyone and len(everyone) < least:
+        problems.append(
+            f"cohort: {len(everyone)} people have a scan and a row, folds.n is {n};"
+            f" give {least} or more people" + (f", or set folds.n to {len(everyone)}" if len(everyone) > 2 else "")
+        )
+    if len(strata) > 20:
+        problems.append(
+            f"folds.stratify: '{folds['stratify']}' has {len(strata)} values, at most 20 are allowed; give groups"
+        )
+    return problems

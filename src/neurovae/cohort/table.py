@@ -1,0 +1,75 @@
+"""One validated table, a typed row per scan, and a list of who was left out and why."""
+
+import csv
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from neurovae.cli import cli
+from neurovae.cohort.check import check, codes, warnings
+from neurovae.errors import InputError
+from neurovae.files import write_table, write_tsv
+from neurovae.index import Index, look, people, written
+from neurovae.tables import lookup
+
+
+def run(*, cohort: dict[str, Any], folds: Path, out: Path, excluded: Path) -> None:
+    """Check the cohort's tables and write cohort.parquet and excluded.tsv; raises InputError with every problem.
+
+    Args:
+        cohort: the config section.
+        folds: folds.tsv.
+        out: cohort.parquet.
+        excluded: excluded.tsv, scans without a row and rows without a scan.
+    """
+    cohort = written(cohort)
+    found = look(cohort)
+    problems = check(cohort, found)
+    if problems:
+        raise InputError(problems)
+    for warning in warnings(cohort, found):
+        print(f"warning: {warning}", file=sys.stderr)
+    with open(folds, encoding="utf-8", newline="") as file:
+        dealt = {row["person"]: int(row["fold"]) for row in csv.DictReader(file, delimiter="\t")}
+    if set(dealt) != {person for person, _, _ in people(found.scans)}:
+        raise InputError(f"{folds}: its people are not those of the scans; make it anew (snakemake --forcerun folds)")
+    write_table(out, build(cohort, found, dealt))
+    rows = ({"scan": scan, "person": person, "reason": reason} for scan, person, reason in found.excluded)
+    write_tsv(excluded, rows, ["scan", "person", "reason"])
+    print(f"{len(found.scans)} scans of {len(dealt)} people, {len(found.excluded)} left out", flush=True)
+
+
+def build(cohort: dict[str, Any], found: Index, folds: dict[str, int]) -> pd.DataFrame:
+    """Make the typed table: keys, site, fold, then scores and confounds; a name that is both is typed as the score."""
+    keys = ("scan", "person", "session", "acquisition", "run", "site")
+    table = pd.DataFrame({key: [getattr(scan, key) for scan in found.scans] for key in keys})
+    table["fold"] = [folds[scan.person] for scan in found.scans]
+    confounds = [item for item in cohort.get("confounds") or [] if item.get("from", "table") == "table"]
+    for item in [*(cohort.get("scores") or []), *confounds]:
+        if item["name"] not in table:
+            texts = _texts(found, item.get("column") or item["name"])
+            table[item["name"]] = typed(texts, item["type"], item.get("positive"))
+    return table
+
+
+def typed(texts: Iterable[str | None], kind: str, positive: Any = None) -> pd.Series:
+    """Turn a column's texts into float64 (binary: 0.0 and 1.0) or, if categorical, strings; missing is NaN or None."""
+    texts = list(texts)
+    if kind == "categorical":
+        return pd.Series(texts, dtype=object)
+    if kind == "binary":
+        code = codes({text for text in texts if text is not None}, positive)
+        return pd.Series([None if text is None else code[text] for text in texts], dtype="float64")
+    return pd.Series([None if text is None else float(text) for text in texts], dtype="float64")
+
+
+def _texts(found: Index, column: str) -> list[str | None]:
+    seen = (lookup(found.tables, column, scan.keys) for scan in found.scans)
+    return [values[0][0] if values else None for values in seen]
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -1,0 +1,83 @@
+"""Check the configuration against the closed schemas and fill in defaults; every problem is named at once."""
+
+import difflib
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+
+from neurovae.errors import InputError
+
+SCHEMAS = Path(__file__).parents[2] / "workflow" / "schemas"
+
+
+def load_schema(folder: Path = SCHEMAS) -> dict[str, Any]:
+    """One closed schema with a property per section, read from `<section>.schema.yaml`."""
+    sections = {path.name.split(".")[0]: yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.schema.yaml"))}
+    required = [name for name, schema in sections.items() if "default" not in schema]
+    return {"type": "object", "additionalProperties": False, "properties": sections, "required": required}
+
+
+def validate(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration with text from `--config` typed and defaults filled in.
+
+    Raises:
+        InputError: unknown keys, impossible values, missing sections; each with its place and what is allowed.
+    """
+    filled = _fill(_coerce(deepcopy(config), schema), schema)
+    errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda error: list(map(str, error.absolute_path)))
+    if errors:
+        raise InputError([line for error in errors for line in _explain(error)])
+    return dict(_normalise(filled))
+
+
+def _fill(value: Any, schema: dict[str, Any]) -> Any:
+    """Defaults of absent keys, section by section, and inside the entries of lists."""
+    if isinstance(value, dict):
+        for key, child in schema.get("properties", {}).items():
+            if key not in value and "default" in child:
+                value[key] = deepcopy(child["default"])
+            if key in value:
+                value[key] = _fill(value[key], child)
+    if isinstance(value, list) and "items" in schema:
+        return [_fill(item, schema["items"]) for item in value]
+    return value
+
+
+def _coerce(value: Any, schema: dict[str, Any]) -> Any:
+    """Turn text into the type that the schema asks for: `--config` gives only text."""
+    types = schema.get("type", [])
+    types = [types] if isinstance(types, str) else types
+    if isinstance(value, str) and types and "string" not in types:
+        return yaml.safe_load(value)
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        return {key: _coerce(child, properties.get(key, {})) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_coerce(item, schema.get("items", {})) for item in value]
+    return value
+
+
+def _normalise(value: Any) -> Any:
+    """4.0 and 4 are one value: whole floats become integers, so that neither reruns what the other made."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _normalise(child) for key, child in value.items()}
+    return [_normalise(item) for item in value] if isinstance(value, list) else value
+
+
+def _explain(error: ValidationError) -> list[str]:
+    place = ".".join(map(str, error.absolute_path)) or "the configuration"
+    if error.validator == "additionalProperties":
+        known = sorted(error.schema["properties"])
+        unknown = sorted(set(error.instance) - set(known))
+        return [f"{place}: unknown key {key!r}{_closest(key, known)}; known are {', '.join(known)}" for key in unknown]
+    return [f"{place}: {error.message}; {error.schema.get('description', 'see config/README.md')}"]
+
+
+def _closest(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(str(key), known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,11 @@
+"""The one exception whose message is written for the user: where, what is wrong, what was found, what to do."""
+
+from collections.abc import Sequence
+
+
+class InputError(ValueError):
+    """Bad input found; `problems` lists every one of them, a line each."""
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))

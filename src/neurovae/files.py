@@ -1,0 +1,53 @@
+"""Files are written beside their final name and renamed, so that nothing half-written is left under it."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def write_beside(path: Path) -> Iterator[Path]:
+    """Give a temporary name with the same ending in the same folder; rename it to `path` when the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON with sorted keys."""
+    with write_beside(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_tsv(path: Path, rows: Iterable[dict[str, Any]], columns: list[str]) -> None:
+    """Write rows as tab-separated text (BIDS: `n/a` where a value is None); standard library only."""
+    with write_beside(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for row in [dict(zip(columns, columns, strict=True)), *rows]:
+            cells = ("n/a" if row.get(name) is None else str(row[name]) for name in columns)
+            file.write("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in cells) + "\n")
+
+
+def write_table(path: Path, table: Any) -> None:
+    """Write a pandas table as Parquet or, by the ending, as TSV with `n/a` for missing values."""
+    write: Callable[[Path], Any] = (
+        (lambda name: table.to_csv(name, sep="\t", index=False, na_rep="n/a"))
+        if Path(path).suffix == ".tsv"
+        else (lambda name: table.to_parquet(name, index=False))
+    )
+    with write_beside(path) as temporary:
+        write(temporary)
+
+
+def sha256(path: Path) -> str:
+    """Digest of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,93 @@
+"""What the Snakefile needs to know before the first job: scans by bucket, flags, fingerprints (standard library)."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from neurovae import fingerprint, index
+from neurovae.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+
+
+def flags(section: dict[str, Any], leave: tuple[str, ...] = ()) -> str:
+    """A section as one alphabetical string of options; lists and maps as JSON with sorted keys, null left out."""
+    kept = {key: value for key, value in section.items() if key not in leave and value is not None}
+    return " ".join(f"--{key} {shlex.quote(_text(value))}" for key, value in sorted(kept.items()))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def codes() -> dict[str, str]:
+    """Fingerprint per module of the package that is run by a rule ("preprocess.extract")."""
+    package = ROOT / "src" / "neurovae"
+    paths = [path for path in package.rglob("*.py") if 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")]
+    names = [".".join(path.relative_to(package).with_suffix("").parts) for path in paths]
+    return {name: fingerprint.code(f"neurovae.{name}") for name in sorted(names)}
+
+
+def environments() -> dict[str, str]:
+    """Digest per file in envs/, by the name that rules use."""
+    return {path.stem: fingerprint.environment(path) for path in sorted((ROOT / "envs").glob("*.yaml"))}
+
+
+def buckets(scans: list[index.Scan], count: int) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Scan keys and paths per bucket, in one order."""
+    found = index.buckets(scans, count)
+    keys = {name: [scan.scan for scan in members] for name, members in found.items()}
+    paths = {name: [scan.path for scan in members] for name, members in found.items()}
+    return keys, paths
+
+
+def models(train: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The model entries by name; every VAE brings a PCA of the same size, the mandatory baseline (Wen 2020).
+
+    Raises:
+        InputError: two entries with one name.
+    """
+    entries = {entry["name"]: entry for entry in train["models"]}
+    if len(entries) < len(train["models"]):
+        raise InputError(f"train.models: names are not unique: {[entry['name'] for entry in train['models']]}")
+    for latent in sorted({entry["latent"] for entry in entries.values() if entry["kind"] == "vae"}):
+        entries.setdefault(f"pca-{latent}", {"name": f"pca-{latent}", "kind": "pca", "latent": latent})
+    return entries
+
+
+def model_flags(entries: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Flags per model; a name is no flag, so that renaming is not retraining under another name's flags."""
+    return {name: flags(entry, leave=("name",)) for name, entry in entries.items()}
+
+
+def preprocess(section: dict[str, Any], suffix: str) -> dict[str, dict[str, Any]]:
+    """The options of each preprocessing rule: its own section and the values of the stage that it uses."""
+    shared = {key: section[key] for key in ("voxel_mm", "nonfinite", "max_failed")}
+    uses = {
+        "extract": ("nonfinite", "max_failed"),
+        "register": ("voxel_mm", "nonfinite", "max_failed"),
+        "normalise": ("voxel_mm", "max_failed"),
+        "qc": ("max_failed",),
+        "pack": ("voxel_mm",),
+    }
+    options = {rule: {**section.get(rule, {}), **{key: shared[key] for key in keys}} for rule, keys in uses.items()}
+    for rule in ("register", "normalise", "pack"):
+        options[rule]["suffix"] = suffix
+    return options
+
+
+def fold_section(cohort: dict[str, Any]) -> dict[str, Any]:
+    """The part of the cohort section that decides on folds: nothing that speaks of scores."""
+    return {key: cohort[key] for key in ("name", "bids", "table", "simulate", "suffix", "rename", "site", "folds")}
+
+
+def same_source(name: str, cohort: dict[str, Any]) -> None:
+    """Refuse a cohort name that already holds the results of another data root (remembered by the cohort rule)."""
+    memory = Path("results", name, "cohort", "source.json")
+    source = {key: cohort[key] for key in ("bids", "table", "simulate") if cohort[key] is not None}
+    if memory.exists() and json.loads(memory.read_text()) != source:
+        raise InputError(
+            f"cohort.name {name!r} already holds results of {memory.read_text().strip()}, found {json.dumps(source)}; "
+            f"give another cohort.name; if it is the same data at a new place, delete {memory}"
+        )

@@ -1,0 +1,45 @@
+"""Take an affine apart into the columns that later serve as confounds."""
+
+from pathlib import Path
+
+import numpy as np
+from scipy.io import loadmat
+from scipy.spatial.transform import Rotation
+
+AXES = "xyz"
+
+
+def read_itk(path: Path) -> np.ndarray:
+    """Read ITK's `.mat` affine as a 4 x 4 matrix in RAS mm; ITK itself is LPS and turns about a centre.
+
+    The matrix takes points of the fixed image (template) to points of the moving one (scan).
+    """
+    content = loadmat(path)
+    name = next(key for key in content if key.startswith(("AffineTransform", "MatrixOffset", "Euler", "Similarity")))
+    matrix, shift = content[name].ravel()[:9].reshape(3, 3), content[name].ravel()[9:12]
+    centre = content["fixed"].ravel()
+    affine = np.eye(4)
+    affine[:3, :3] = matrix
+    affine[:3, 3] = shift + centre - matrix @ centre
+    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
+    return flip @ affine @ flip
+
+
+def columns(affine: np.ndarray) -> dict[str, float]:
+    """Rotation (degrees), translation (mm), scale and shear of x_scan = T R S x_template, about the MNI origin.
+
+    A head that is 10 % larger than the template has scale 1.10; one turned by +5 degrees about x (RAS, right-handed)
+    has rotation_x 5; one shifted 6 mm to the right has translation_x 6. S is upper triangular with scales on the
+    diagonal and shears as multiples of them above it; angles are of Rz Ry Rx.
+    """
+    linear = affine[:3, :3]
+    stretch = np.linalg.cholesky(linear.T @ linear).T
+    rotation = Rotation.from_matrix(linear @ np.linalg.inv(stretch)).as_euler("xyz", degrees=True)
+    scale = np.diag(stretch)
+    shear = stretch / scale[:, None]
+    named = {f"rotation_{a}": rotation[i] for i, a in enumerate(AXES)}
+    named |= {f"translation_{a}": affine[i, 3] for i, a in enumerate(AXES)}
+    named |= {f"scale_{a}": scale[i] for i, a in enumerate(AXES)}
+    named |= {"scale": np.cbrt(np.prod(scale))}
+    named |= {"shear_xy": shear[0, 1], "shear_xz": shear[0, 2], "shear_yz": shear[1, 2]}
+    return {name: round(float(value), 6) for name, value in named.items()}

@@ -1,0 +1,125 @@
+"""Run one step over a bucket of scans: a failed scan is named with its cause, finished work is kept, progress is shown.
+
+A scan's work is kept when its key is unchanged: the digest of the source's bytes, the step's arguments, and the stamp
+of code and environment. The key, the columns and the digests of the images lie in the scan's BIDS sidecar.
+"""
+
+import csv
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from neurovae.errors import InputError
+from neurovae.files import sha256, write_json, write_tsv
+
+Row = dict[str, Any]
+FEW = 3  # so many failures are needed before a bucket is judged as a whole
+
+
+@dataclass
+class Work:
+    """What a step hands back: images it wrote, columns for the manifest, parameters for the sidecar."""
+
+    images: list[Path]
+    columns: Row
+    parameters: Row = field(default_factory=dict)
+
+
+class Clock:
+    """Seconds spent per named call, so that the cost of the library calls can be told from the rest."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Add the block's wall seconds to `name`."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def digest(*parts: Any) -> str:
+    """Short digest of values that JSON can write."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_list(path: Path) -> list[Row]:
+    """Read the bucket's list of scans: a scan key and a path per line."""
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    return [dict(zip(("scan", "path"), line.split("\t"), strict=True), status="ok", cause="") for line in lines]
+
+
+def read_manifest(path: Path) -> list[Row]:
+    """Read a manifest; every cell is text."""
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def run(
+    rows: list[Row],
+    step: Callable[[Row, Clock], Work],
+    *,
+    sidecar: Callable[[Row], Path],
+    key: Callable[[Row], str],
+    manifest: Path,
+    max_failed: float,
+    seconds: Path,
+) -> None:
+    """Run `step` on every row and write the manifest; raise InputError when the bucket as a whole has failed."""
+    done, clocks, start = [], [], time.perf_counter()
+    for number, row in enumerate(rows, 1):
+        clock = Clock()
+        result = _one(row, step, sidecar=sidecar, key=key, clock=clock)
+        done.append(result)
+        clocks += [{"scan": row["scan"], "call": call, "seconds": round(s, 4)} for call, s in clock.seconds.items()]
+        left = (time.perf_counter() - start) / number * (len(rows) - number)
+        print(f"{number}/{len(rows)} {row['scan']}: {result['status']} {result['cause']} (left {left:.0f} s)", flush=True)
+    columns = list(dict.fromkeys(name for row in done for name in row))
+    write_tsv(seconds, clocks, ["scan", "call", "seconds"])
+    _judge(done, max_failed)
+    write_tsv(manifest, done, columns)
+
+
+def _one(
+    row: Row, step: Callable[[Row, Clock], Work], *, sidecar: Callable[[Row], Path], key: Callable[[Row], str], clock: Clock
+) -> Row:
+    base = {"scan": row["scan"], "status": row["status"], "cause": row["cause"]}
+    if row["status"] != "ok":
+        return base
+    try:
+        with clock("all"):
+            wanted = key(row)
+            record = _kept(sidecar(row), wanted) or _compute(row, step, sidecar(row), wanted, clock)
+    except Exception as error:  # the per-scan loop: any failure is recorded with its cause, the neighbours go on
+        return {**base, "status": "failed", "cause": f"{type(error).__name__}: {error}"}
+    return {**base, **record["Columns"]}
+
+
+def _kept(sidecar: Path, key: str) -> Row | None:
+    if not sidecar.exists():
+        return None
+    record: Row = json.loads(sidecar.read_text(encoding="utf-8"))
+    images = record.get("Images", {})
+    intact = all((sidecar.parent / name).exists() and sha256(sidecar.parent / name) == d for name, d in images.items())
+    return record if record.get("Key") == key and intact else None
+
+
+def _compute(row: Row, step: Callable[[Row, Clock], Work], sidecar: Path, key: str, clock: Clock) -> Row:
+    work = step(row, clock)
+    images = {path.name: sha256(path) for path in work.images}
+    record = {**work.parameters, "Key": key, "Columns": work.columns, "Images": images}
+    write_json(sidecar, record)
+    return record
+
+
+def _judge(rows: list[Row], max_failed: float) -> None:
+    failed = [row for row in rows if row["status"] != "ok"]
+    if len(failed) >= FEW and (len(failed) == len(rows) or len(failed) > max_failed * len(rows)):
+        found = f"{len(failed)} of {len(rows)} scans of this bucket failed (preprocess.max_failed is {max_failed:g}):"
+        raise InputError([found, *(f"  {row['scan']}: {row['cause']}" for row in failed)])

@@ -1,0 +1,134 @@
+"""Find the brain: a mask per scan, by deepbet (weights in its wheel), by the template, or from a stripped image."""
+
+from functools import lru_cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import nibabel as nib
+import numpy as np
+import torch
+
+from neurovae.cli import cli
+from neurovae.errors import InputError
+from neurovae.files import sha256, write_beside
+from neurovae.preprocess import bucket
+from neurovae.preprocess.names import MASK, derivative
+from neurovae.preprocess.scan import read_canonical
+
+Method = Literal["deepbet", "template", "none"]
+
+
+
+def run(
+    *,
+    list: Path,
+    derivatives: Path,
+    manifest: Path,
+    seconds: Path,
+    stamp: str,
+    method: Method,
+    nonfinite: Literal["fail", "zero"],
+    max_failed: float,
+) -> None:
+    """Write a brain mask for every scan of a bucket.
+
+    Args:
+        list: a scan key and a path per line.
+        derivatives: folder of the BIDS derivatives.
+        manifest: table to write, a row per scan.
+        seconds: table to write of the seconds spent per scan and library call.
+        stamp: digest of code and environment.
+        method: deepbet, template (its mask propagated by an affine), none (the image is already skull-stripped).
+        nonfinite: what to do with NaN and Inf voxels.
+        max_failed: share of failed scans that ends the job.
+    """
+    torch.set_num_threads(1)
+    arguments = {"method": method, "nonfinite": nonfinite}
+
+    def key(row: bucket.Row) -> str:
+        return bucket.digest("extract", stamp, arguments, _source(row))
+
+    bucket.run(
+        bucket.read_list(list),
+        partial(_step, derivatives=derivatives, method=method, nonfinite=nonfinite),
+        sidecar=lambda row: derivative(derivatives, row["scan"], MASK.replace(".nii.gz", ".json")),
+        key=key,
+        manifest=manifest,
+        max_failed=max_failed,
+        seconds=seconds,
+    )
+
+
+def _source(row: bucket.Row) -> str:
+    if not Path(row["path"]).is_file():
+        raise InputError(f"{Path(row['path']).name}: the file is missing; was it moved while the chain ran?")
+    return sha256(Path(row["path"]))
+
+
+def _step(row: bucket.Row, clock: bucket.Clock, *, derivatives: Path, method: Method, nonfinite: str) -> bucket.Work:
+    scan = read_canonical(row["path"], nonfinite=nonfinite)
+    mask = {"deepbet": _deepbet, "template": _template, "none": _nonzero}[method](scan, clock)
+    data = scan.get_fdata(dtype=np.float32)
+    if not mask.any():
+        raise InputError(f"{Path(row['path']).name}: {method} found no brain; look at the scan")
+    target = derivative(derivatives, row["scan"], MASK)
+    with write_beside(target) as temporary:
+        nib.save(nib.Nifti1Image(mask.astype(np.uint8), scan.affine), temporary)
+    columns = {
+        "source": row["path"],
+        "source_sha256": sha256(Path(row["path"])),
+        "mask_ml": round(float(mask.sum() * abs(np.linalg.det(scan.affine[:3, :3])) / 1000), 3),
+        "clipped": round(float(np.mean(data[mask] >= data.max())), 6),
+    }
+    return bucket.Work([target], columns, {"SkullStripped": True, "Method": _describe(method), "Type": "Brain"})
+
+
+@lru_cache
+def _network() -> Any:
+    from deepbet.bet import BrainExtraction
+
+    return BrainExtraction(no_gpu=True)
+
+
+def _deepbet(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
+    """Fisch 2024, deepbet: threshold .5, largest component, holes filled."""
+    network = _network()
+    with clock("deepbet"):
+        _, mask, _ = network.run(scan)
+    return np.asarray(mask.dataobj) > 0
+
+
+def _template(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
+    """The template's mask, brought to the scan by an affine whose metric is read inside the dilated mask only."""
+    import ants
+
+    from neurovae.preprocess.grid import brain_mask, template
+
+    ants.config.set_ants_deterministic(True, seed_value=1)
+    fixed = ants.from_nibabel_nifti(template(2.0))
+    mask = fixed.new_image_like(brain_mask(2.0).astype(np.float32))
+    moving = ants.from_nibabel_nifti(scan)
+    with clock("registration"):
+        found = ants.registration(fixed, moving, type_of_transform="Affine", mask=ants.iMath(mask, "MD", 5))
+        back = ants.apply_transforms(
+            moving, mask, found["fwdtransforms"], whichtoinvert=[True], interpolator="nearestNeighbor"
+        )
+    Path(found["fwdtransforms"][0]).unlink()
+    return np.asarray(ants.to_nibabel_nifti(back).dataobj) > 0.5
+
+
+def _nonzero(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
+    """The voxels that differ from the background of a stripped image (its corner voxels' value)."""
+    data = scan.get_fdata(dtype=np.float32)
+    corners = data[np.ix_((0, -1), (0, -1), (0, -1))]
+    return data != np.median(corners)
+
+
+def _describe(method: Method) -> str:
+    package = {"deepbet": "deepbet", "template": "antspyx", "none": None}[method]
+    return f"{package} {version(package)}" if package else "already skull-stripped: voxels unlike the background"
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -1,0 +1,57 @@
+"""The fixed grids: boxes in MNI space (mm), symmetric about the midline, cropped to the brain, with one mask each.
+
+The template is the ICBM 152 2009a symmetric average bundled with nilearn (already skull-stripped), here called by its
+TemplateFlow-style name MNI152NLin2009aSym.
+"""
+
+from functools import lru_cache
+
+import nibabel as nib
+import numpy as np
+from nibabel.processing import resample_from_to, smooth_image
+from nilearn.datasets import load_mni152_brain_mask, load_mni152_template, load_mni152_wm_mask
+
+SPACE = "MNI152NLin2009aSym"
+CENTRE = (0.0, -17.0, 5.0)  # of the template's brain, mm
+BOX = (160.0, 192.0, 160.0)  # holds the template's brain (144 x 178 x 154) and a rim, mm
+MULTIPLE = 8  # every axis divides by 8, so that three strided convolutions fit
+
+
+def label(voxel_mm: float) -> str:
+    """The BIDS `res-` label of a grid: 2 -> "2mm", 1.5 -> "1p5mm"."""
+    return f"{voxel_mm:g}mm".replace(".", "p")
+
+
+def box(voxel_mm: float) -> tuple[tuple[int, int, int], np.ndarray]:
+    """Shape and affine (voxel to MNI mm) of the grid; column i and column n - 1 - i are mirror images, x and -x."""
+    shape = tuple(int(np.ceil(side / voxel_mm / MULTIPLE)) * MULTIPLE for side in BOX)
+    affine = np.diag([voxel_mm, voxel_mm, voxel_mm, 1.0])
+    affine[:3, 3] = [c - (n - 1) / 2 * voxel_mm for c, n in zip(CENTRE, shape, strict=True)]
+    return (shape[0], shape[1], shape[2]), affine
+
+
+@lru_cache
+def template(voxel_mm: float) -> nib.Nifti1Image:
+    """The template's T1 resampled to the grid, intensities 0 to 1."""
+    return _on_grid(load_mni152_template(resolution=1), voxel_mm)
+
+
+@lru_cache
+def brain_mask(voxel_mm: float) -> np.ndarray:
+    """The one fixed mask of the grid (bool, grid shape): the template's brain, at least half of the voxel."""
+    return _on_grid(load_mni152_brain_mask(resolution=1), voxel_mm).get_fdata() >= 0.5
+
+
+@lru_cache
+def white_matter(voxel_mm: float) -> np.ndarray:
+    """The template's white matter on the grid (bool), where signal to noise is measured."""
+    return _on_grid(load_mni152_wm_mask(resolution=1), voxel_mm).get_fdata() >= 0.9
+
+
+def _on_grid(image: nib.Nifti1Image, voxel_mm: float) -> nib.Nifti1Image:
+    """Blur the 1 mm image to the voxel's size (Gaussian, full width at half maximum = voxel), then sample linearly."""
+    image = nib.Nifti1Image(image.get_fdata(dtype=np.float32), image.affine)
+    blurred = smooth_image(image, voxel_mm) if voxel_mm > 1 else image
+    resampled = resample_from_to(blurred, box(voxel_mm), order=1)
+    resampled.header.set_xyzt_units("mm", "sec")
+    return resampled

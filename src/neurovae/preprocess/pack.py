@@ -1,0 +1,96 @@
+"""Pack the scans that passed into one memory-mapped array, which training streams from."""
+
+import hashlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+from neurovae.cli import cli
+from neurovae.errors import InputError
+from neurovae.files import sha256, write_beside, write_table
+from neurovae.preprocess import grid
+from neurovae.preprocess.names import in_space
+from neurovae.preprocess.qc import read_manifest
+
+
+def run(
+    *,
+    manifests: Path,
+    buckets: list[str],
+    qc: Path,
+    derivatives: Path,
+    suffix: str,
+    voxel_mm: float,
+    volumes: Path,
+    rows: Path,
+    mask: Path,
+) -> None:
+    """Write the packed volumes (float16, scans x grid), the table of their rows, and the fixed mask.
+
+    Args:
+        manifests: folder of the buckets' manifests.
+        buckets: the buckets' names.
+        qc: quality table.
+        derivatives: folder of the BIDS derivatives.
+        suffix: BIDS suffix of the images ("T1w").
+        voxel_mm: voxel size of the grid.
+        volumes: `.npy` to write.
+        rows: Parquet to write: row number, scan, person, session, acquisition, run, sha256 of the image.
+        mask: NIfTI to write.
+    """
+    table = pd.concat([read_manifest(manifests / f"{name}.tsv") for name in buckets], ignore_index=True)
+    kept = pd.read_parquet(qc).query("not excluded")[["scan"]].merge(table, on="scan", validate="one_to_one")
+    kept = kept.sort_values("scan", ignore_index=True)
+    images = [in_space(derivatives, scan, voxel_mm, f"desc-preproc_{suffix}.nii.gz") for scan in kept["scan"]]
+    check_images(images, list(kept["preproc_sha256"]))
+    write_volumes(images, voxel_mm, volumes)
+    entities = pd.DataFrame([split_key(scan) for scan in kept["scan"]])
+    write_table(rows, pd.concat([kept[["scan"]], entities, kept[["preproc_sha256"]]], axis=1))
+    with write_beside(mask) as temporary:
+        nib.save(nib.Nifti1Image(grid.brain_mask(voxel_mm).astype(np.uint8), grid.box(voxel_mm)[1]), temporary)
+
+
+def split_key(scan: str) -> dict[str, str | None]:
+    """Person, session, acquisition and run of a scan's key; the labels carry their BIDS prefix only for the person."""
+    parts = dict(part.split("-", 1) for part in scan.split("_"))
+    named = {"session": parts.get("ses"), "acquisition": parts.get("acq"), "run": parts.get("run")}
+    return {"person": f"sub-{parts['sub']}", **named}
+
+
+def check_images(images: list[Path], digests: list[str]) -> None:
+    """Refuse images that are missing or differ from what the manifest says."""
+    problems = []
+    for image, wanted in zip(images, digests, strict=True):
+        if not image.exists():
+            problems.append(f"{image.name}: listed in the manifest, missing on disk; rerun with --forcerun normalise")
+        elif sha256(image) != wanted:
+            problems.append(f"{image.name}: differs from what the manifest says; rerun with --forcerun normalise")
+    if problems:
+        raise InputError(problems)
+
+
+def write_volumes(images: list[Path], voxel_mm: float, volumes: Path) -> None:
+    """Write images as one `.npy`, one at a time, so that memory does not grow with the cohort."""
+    shape, affine = grid.box(voxel_mm)
+    with write_beside(volumes) as temporary:
+        packed = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=(len(images), *shape))
+        for number, path in enumerate(images):
+            image = nib.load(path)
+            if image.shape != shape or not np.allclose(image.affine, affine, atol=1e-4):
+                raise InputError(f"{path.name}: shape {image.shape} or affine is not the grid's {shape}")
+            packed[number] = image.get_fdata(dtype=np.float32)
+            if number % 100 == 99 or number + 1 == len(images):
+                print(f"packed {number + 1}/{len(images)}", flush=True)
+        packed.flush()
+
+
+def data_hash(rows: pd.DataFrame) -> str:
+    """Digest of the packed data: which scans with which voxels."""
+    text = "\n".join(f"{scan} {digest}" for scan, digest in zip(rows["scan"], rows["preproc_sha256"], strict=True))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -1,0 +1,99 @@
+"""Judge each scan by absolute limits; a person can overrule each verdict in a table."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from neurovae.cli import cli
+from neurovae.errors import InputError
+from neurovae.files import write_table
+
+ASIDE = ("source", "source_sha256", "preproc_sha256")  # of the manifests, not of the quality table
+
+
+def run(
+    *, manifests: Path, buckets: list[str], limits: dict[str, Any], override: Path | None, max_failed: float, out: Path
+) -> None:
+    """Write the quality table of all scans, as Parquet and TSV.
+
+    Args:
+        manifests: folder of the buckets' manifests.
+        buckets: the buckets' names.
+        limits: `column: [lowest, highest]`, null for no limit.
+        override: table (scan, keep = yes or no, reason) that overrules the limits.
+        max_failed: share of failed scans that ends the job.
+        out: Parquet file to write.
+    """
+    table = pd.concat([read_manifest(manifests / f"{name}.tsv") for name in buckets], ignore_index=True)
+    table = judge(table.sort_values("scan", ignore_index=True), limits)
+    if override is not None:
+        table = overrule(table, override)
+    _announce(table, max_failed)
+    kept = table.drop(columns=[name for name in ASIDE if name in table])
+    write_table(out, kept)
+    write_table(out.with_suffix(".tsv"), kept)
+
+
+def read_manifest(path: Path) -> pd.DataFrame:
+    """Read one bucket's manifest; causes stay text."""
+    text = {name: str for name in ("scan", "status", "cause", *ASIDE)}
+    return pd.read_csv(path, sep="\t", dtype=text, keep_default_na=False, na_values=["n/a"])
+
+
+def judge(table: pd.DataFrame, limits: dict[str, Any]) -> pd.DataFrame:
+    """Add `excluded` and `reason` ("mask_dice .71 below .80"); a failed scan is excluded with its cause."""
+    unknown = [name for name in limits if name not in table and (table["status"] == "ok").any()]
+    if unknown:
+        raise InputError(f"preprocess.qc limits {unknown}: no such quality column; there are {sorted(table.columns)}")
+    reasons = [_reason(row, limits) for row in table.to_dict("records")]
+    return table.assign(excluded=[bool(reason) for reason in reasons], reason=reasons)
+
+
+def _reason(row: dict[Any, Any], limits: dict[str, Any]) -> str:
+    if row["status"] != "ok":
+        return f"failed: {row['cause']}"
+    found = []
+    for name, (low, high) in sorted(limits.items()):
+        value = row[name]
+        if low is not None and not value >= low:
+            found.append(f"{name} {value:.4g} below {low:g}")
+        if high is not None and not value <= high:
+            found.append(f"{name} {value:.4g} above {high:g}")
+    return "; ".join(found)
+
+
+def overrule(table: pd.DataFrame, override: Path) -> pd.DataFrame:
+    """Apply a person's verdicts; a scan that failed cannot be kept."""
+    verdicts = pd.read_csv(override, sep="\t", dtype=str)
+    missing = {"scan", "keep", "reason"} - set(verdicts.columns)
+    if missing:
+        raise InputError(f"{override.name}: column {sorted(missing)} missing; it needs scan, keep (yes or no), reason")
+    problems = []
+    table = table.set_index("scan", drop=False)
+    for number, row in enumerate(verdicts.to_dict("records"), 2):
+        scan, keep = row["scan"], row["keep"]
+        if scan not in table.index:
+            problems.append(f"{override.name}, row {number}: no scan {scan!r}; give a key as in the quality table")
+        elif keep not in ("yes", "no"):
+            problems.append(f"{override.name}, row {number}: keep is {keep!r}; give yes or no")
+        elif keep == "yes" and table.loc[scan, "status"] != "ok":
+            problems.append(f"{override.name}, row {number}: {scan} has failed and cannot be kept")
+        else:
+            table.loc[scan, ["excluded", "reason"]] = [keep == "no", f"by hand: {row['reason']}"]
+    if problems:
+        raise InputError(problems)
+    return table.reset_index(drop=True)
+
+
+def _announce(table: pd.DataFrame, max_failed: float) -> None:
+    out = table[table["excluded"]]
+    print(f"{len(table) - len(out)} of {len(table)} scans pass", *(f"{r.scan}: {r.reason}" for r in out.itertuples()), sep="\n")
+    failed = table[table["status"] != "ok"]
+    if len(failed) > max_failed * len(table) or len(out) == len(table):
+        causes = [f"  {row.scan}: {row.reason}" for row in out.itertuples()]
+        raise InputError([f"{len(failed)} of {len(table)} scans failed and {len(out)} are excluded:", *causes])
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -1,0 +1,71 @@
+# The cohort: (simulated or given) BIDS folder and tables -> folds, and one validated table with a row per scan.
+rule simulate:
+    output:
+        scans=expand("results/{{cohort}}/cohort/bids/{person}/anat/{person}_T1w.nii.gz", person=SIMULATED),
+        participants="results/{cohort}/cohort/bids/participants.tsv",
+        truth="results/{cohort}/cohort/truth/truth.tsv",
+    params:
+        flags=graph.flags(config["cohort"]["simulate"] or {}),
+        code=CODE["cohort.simulate"],
+        env=ENV["cohort"],
+    log:
+        "results/{cohort}/logs/cohort/simulate.log",
+    benchmark:
+        "results/{cohort}/benchmarks/cohort/simulate.tsv"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    conda:
+        "../../envs/cohort.yaml"
+    shell:
+        "python -m neurovae.cohort.simulate --out results/{wildcards.cohort}/cohort/bids "
+        "--truth results/{wildcards.cohort}/cohort/truth --jobs {threads} {params.flags} 2>&1 | tee {log}"
+
+
+rule folds:
+    output:
+        "results/{cohort}/cohort/folds.tsv",
+    params:
+        flags=graph.flags({"cohort": graph.fold_section(config["cohort"])}),
+        people=index.digest(SCANS),
+        code=CODE["cohort.folds"],
+        env=ENV["cohort"],
+    log:
+        "results/{cohort}/logs/cohort/folds.log",
+    benchmark:
+        "results/{cohort}/benchmarks/cohort/folds.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    conda:
+        "../../envs/cohort.yaml"
+    shell:
+        "python -m neurovae.cohort.folds --out {output} {params.flags} 2>&1 | tee {log}"
+
+
+rule cohort:
+    input:
+        tables=index.inputs(config["cohort"]),
+        folds="results/{cohort}/cohort/folds.tsv",
+    output:
+        table="results/{cohort}/cohort/cohort.parquet",
+        excluded="results/{cohort}/cohort/excluded.tsv",
+    params:
+        flags=graph.flags({"cohort": config["cohort"]}),
+        scans=index.digest(SCANS),
+        code=CODE["cohort.table"],
+        env=ENV["cohort"],
+    log:
+        "results/{cohort}/logs/cohort/table.log",
+    benchmark:
+        "results/{cohort}/benchmarks/cohort/table.tsv"
+    priority: 100
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    conda:
+        "../../envs/cohort.yaml"
+    shell:
+        "python -m neurovae.cohort.table --folds {input.folds} --out {output.table} --excluded {output.excluded} "
+        "{params.flags} 2>&1 | tee {log}"

@@ -1,0 +1,47 @@
+# What every stage shares: the checked configuration, the scans by bucket, fingerprints, and the shell's surroundings.
+import sys
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, f"{workflow.basedir}/src")
+
+from neurovae import config as configuration
+from neurovae import graph, index
+from neurovae.cohort import check
+from neurovae.errors import InputError
+
+try:
+    config.update(configuration.validate(config, configuration.load_schema()))
+    check.check(config["cohort"])
+    graph.same_source(config["cohort"]["name"], config["cohort"])
+    SCANS = index.read(config["cohort"])
+    KEYS, PATHS = graph.buckets(SCANS, config["preprocess"]["buckets"])
+    ENTRIES = graph.models(config["train"])
+except InputError as error:
+    raise WorkflowError("\n" + str(error)) from None
+
+COHORT = config["cohort"]["name"]
+MODELS = list(ENTRIES)
+FOLDS = config["train"]["folds"]
+SEEDS = config["train"]["seeds"]
+CODE = graph.codes()
+ENV = graph.environments()
+MODEL_FLAGS = graph.model_flags(ENTRIES)
+PREPROCESS = graph.preprocess(config["preprocess"], config["cohort"]["suffix"])
+SIMULATED = [scan.person for scan in SCANS] if config["cohort"]["simulate"] else []
+
+
+wildcard_constraints:
+    cohort=COHORT,
+    model=r"[A-Za-z0-9._-]+",
+    bucket=r"\d{4}",
+    fold=r"\d+",
+    seed=r"\d+",
+
+
+shell.prefix(
+    f"set -euo pipefail; export PYTHONPATH='{workflow.basedir}/src' PYTHONNOUSERSITE=1 PYTHONUNBUFFERED=1 MPLBACKEND=agg "
+    "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1; "
+    "python -c 'import importlib.util as u, sys; sys.exit(u.find_spec(\"jsonargparse\") is None)' || "
+    "{{ echo 'this python lacks the packages of the rule: run `. .venv/bin/activate` first, or add --use-conda'; exit 1; }}; "
+)

@@ -1,0 +1,129 @@
+# Scan -> brain mask -> MNI space -> normalised -> judged -> packed. Scans run in buckets; a bucket's output is its manifest.
+rule extract:
+    input:
+        lookup(dpath="{bucket}", within=PATHS),
+    output:
+        manifest="results/{cohort}/preprocess/extract/{bucket}.tsv",
+        list="results/{cohort}/preprocess/extract/{bucket}.list",
+    params:
+        scans=lookup(dpath="{bucket}", within=KEYS),
+        flags=graph.flags(PREPROCESS["extract"]),
+        code=CODE["preprocess.extract"],
+        env=ENV["extract"],
+    log:
+        "results/{cohort}/logs/preprocess/extract-{bucket}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/preprocess/extract-{bucket}.tsv"
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    conda:
+        "../../envs/extract.yaml"
+    shell:
+        "paste <(printf '%s\\n' {params.scans:q}) <(printf '%s\\n' {input:q}) > {output.list} && "
+        "python -m neurovae.preprocess.extract --list {output.list} --manifest {output.manifest} "
+        "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
+        "--seconds results/{wildcards.cohort}/benchmarks/preprocess/extract-{wildcards.bucket}.calls.tsv "
+        "--stamp {params.code}-{params.env} {params.flags} 2>&1 | tee {log}"
+
+
+rule register:
+    input:
+        "results/{cohort}/preprocess/extract/{bucket}.tsv",
+    output:
+        "results/{cohort}/preprocess/register/{bucket}.tsv",
+    params:
+        flags=graph.flags(PREPROCESS["register"]),
+        code=CODE["preprocess.register"],
+        env=ENV["register"],
+    log:
+        "results/{cohort}/logs/preprocess/register-{bucket}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/preprocess/register-{bucket}.tsv"
+    resources:
+        mem_mb=3000,
+        runtime=240,
+    conda:
+        "../../envs/register.yaml"
+    shell:
+        "python -m neurovae.preprocess.register --extracted {input} --manifest {output} "
+        "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
+        "--seconds results/{wildcards.cohort}/benchmarks/preprocess/register-{wildcards.bucket}.calls.tsv "
+        "--stamp {params.code}-{params.env} {params.flags} 2>&1 | tee {log}"
+
+
+rule normalise:
+    input:
+        "results/{cohort}/preprocess/register/{bucket}.tsv",
+    output:
+        "results/{cohort}/preprocess/normalise/{bucket}.tsv",
+    params:
+        flags=graph.flags(PREPROCESS["normalise"]),
+        code=CODE["preprocess.normalise"],
+        env=ENV["preprocess"],
+    log:
+        "results/{cohort}/logs/preprocess/normalise-{bucket}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/preprocess/normalise-{bucket}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    conda:
+        "../../envs/preprocess.yaml"
+    shell:
+        "python -m neurovae.preprocess.normalise --registered {input} --manifest {output} "
+        "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
+        "--seconds results/{wildcards.cohort}/benchmarks/preprocess/normalise-{wildcards.bucket}.calls.tsv "
+        "--stamp {params.code}-{params.env} {params.flags} 2>&1 | tee {log}"
+
+
+rule qc:
+    input:
+        expand("results/{{cohort}}/preprocess/normalise/{bucket}.tsv", bucket=KEYS),
+        override=PREPROCESS["qc"]["override"] or [],
+    output:
+        "results/{cohort}/preprocess/qc.parquet",
+        "results/{cohort}/preprocess/qc.tsv",
+    params:
+        flags=graph.flags({"buckets": list(KEYS), **PREPROCESS["qc"]}),
+        code=CODE["preprocess.qc"],
+        env=ENV["preprocess"],
+    log:
+        "results/{cohort}/logs/preprocess/qc.log",
+    benchmark:
+        "results/{cohort}/benchmarks/preprocess/qc.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    conda:
+        "../../envs/preprocess.yaml"
+    shell:
+        "python -m neurovae.preprocess.qc --manifests results/{wildcards.cohort}/preprocess/normalise "
+        "--out {output[0]} {params.flags} 2>&1 | tee {log}"
+
+
+rule pack:
+    input:
+        expand("results/{{cohort}}/preprocess/normalise/{bucket}.tsv", bucket=KEYS),
+        qc="results/{cohort}/preprocess/qc.parquet",
+    output:
+        volumes="results/{cohort}/preprocess/volumes.npy",
+        rows="results/{cohort}/preprocess/volumes.parquet",
+        mask="results/{cohort}/preprocess/mask.nii.gz",
+    params:
+        flags=graph.flags({"buckets": list(KEYS), **PREPROCESS["pack"]}),
+        code=CODE["preprocess.pack"],
+        env=ENV["preprocess"],
+    log:
+        "results/{cohort}/logs/preprocess/pack.log",
+    benchmark:
+        "results/{cohort}/benchmarks/preprocess/pack.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    conda:
+        "../../envs/preprocess.yaml"
+    shell:
+        "python -m neurovae.preprocess.pack --manifests results/{wildcards.cohort}/preprocess/normalise --qc {input.qc} "
+        "--derivatives results/{wildcards.cohort}/preprocess/derivatives --volumes {output.volumes} "
+        "--rows {output.rows} --mask {output.mask} {params.flags} 2>&1 | tee {log}"
