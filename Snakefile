@@ -13,13 +13,11 @@ include: "workflow/rules/common.smk"
 
 rule all:
     input:
-        expand("results/{cohort}/cohort/cohort.parquet", cohort=COHORT),
-        expand("results/{cohort}/cohort/excluded.tsv", cohort=COHORT),
-        expand("results/{cohort}/preprocess/qc.parquet", cohort=COHORT),
-        expand("results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/health.json", cohort=COHORT, model=MODELS, fold=FOLDS, seed=SEEDS),
-        expand("results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latents.parquet", cohort=COHORT, model=MODELS, fold=FOLDS, seed=SEEDS),
-        expand("results/{cohort}/associate/associations.tsv", cohort=COHORT),
         expand("results/{cohort}/report/summary.txt", cohort=COHORT),
+        expand("results/{cohort}/report/quality.png", cohort=COHORT),
+        expand("results/{cohort}/report/{model}_{fit}_losses.png", cohort=COHORT, model=TRAINED, fit=FIT),
+        expand("results/{cohort}/report/{model}_{fit}_reconstructions.png", cohort=COHORT, model=MODELS, fit=FIT),
+        expand("results/{cohort}/report/{model}_{fit}_scores.png", cohort=COHORT, model=MODELS, fit=FIT),
 
 
 include: "workflow/rules/cohort.smk"
@@ -27,5 +25,4 @@ include: "workflow/rules/preprocess.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/latents.smk"
 include: "workflow/rules/associate.smk"
-include: "workflow/rules/interpret.smk"
 include: "workflow/rules/report.smk"

@@ -13,7 +13,7 @@ from test_index import DATA, ENV, ids, only, plant
 
 from neurovae import index
 from neurovae.cohort import folds, table
-from neurovae.cohort.check import check, codes, warnings
+from neurovae.cohort.check import check, codes, plain, warnings
 from neurovae.errors import InputError
 
 PEOPLE = ["sub-01", "sub-02", "sub-03", "sub-04"]
@@ -138,7 +138,9 @@ def test_every_problem_at_once(tmp_path):
 def test_fewer_people_than_folds(tmp_path):
     """Too few people are refused by the check and by the folds themselves."""
     message = only(check({**plant(tmp_path, PEOPLE), "folds": {"n": 5}}))
-    assert message.startswith("cohort: 4 people have a scan and a row, folds.n is 5; give 5 or more people, or set folds.n to 4")
+    assert message.startswith(
+        "cohort: 4 people have a scan and a row, folds.n is 5; give 5 or more people, or set folds.n to 4"
+    )
     with pytest.raises(InputError, match="4 people for 5 folds; give 5 or more"):
         folds.assign([(person, "A", "n/a") for person in PEOPLE], n=5, seed=0, stop=0.1)
 
@@ -208,6 +210,9 @@ def test_sessions_have_their_own_values(tmp_path):
     (tmp_path / "in/sub-01/sub-01_sessions.tsv").write_text("session_id\tmoca\nses-1\t20\n2\t25\n")
     (tmp_path / "in/sub-09").mkdir()
     cohort["scores"] = [{"name": name, "type": "continuous"} for name in ("moca", "age")]
+    (tmp_path / "in/sessions.tsv").write_text("participant_id\tsession_id\tage\nsub-01\t1\t31\n")
+    assert "cohort.rename: {sessions.tsv:age: new_name}" in only(check(cohort))
+    cohort["rename"] = {"sessions.tsv:age": "age_then"}
     result = built(cohort, tmp_path / "out").set_index("scan")
     assert result["moca"].dropna().to_dict() == {"sub-01_ses-1": 20, "sub-01_ses-2": 25}
     assert result["age"].tolist() == [30, 30, 30, 31, 32, 33] and result["session"].tolist()[:3] == ["", "1", "2"]
@@ -240,6 +245,7 @@ def test_crlf_bom_semicolon_give_the_same_parquet(tmp_path):
 def test_codes():
     """Which of two values is 1."""
     assert codes({"1", "2.0", "2"}, None) == {"1": 0, "2.0": 1, "2": 1} and codes({"0", "1"}, 0) == {"0": 1, "1": 0}
+    assert plain("123456.7") != plain("123456.8") and plain("1e0") == "1"
     assert codes({"a", "b"}, "b") == {"a": 0, "b": 1} and codes({"a", "b"}, None) == codes({"a", "b"}, "c") == {}
 
 

@@ -269,6 +269,8 @@ def test_digest_follows_people_and_sites_only():
     again = scan._replace(scan="sub-1_ses-2", session="2", path="b.nii")
     assert index.digest([scan]) == index.digest([again, scan])
     assert index.digest([scan]) != index.digest([scan._replace(site="B")])
+    one, two = (index.Index(scans, [], [], [], []) for scans in ([scan], [scan, again]))
+    assert index.listing(one) != index.listing(two) != index.listing(two._replace(excluded=[(None, "sub-2", "x")]))
     assert index.people([scan, again._replace(site="B")]) == [("sub-1", "A+B", "n/a")]
 
 

@@ -1,14 +1,36 @@
-"""What the Snakefile needs to know before the first job: scans by bucket, flags, fingerprints (standard library)."""
+"""What the Snakefile needs to know before the first job: scans by bucket, flags, fingerprints (no more than the launcher has)."""
 
 import json
 import shlex
+import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from neurovae import fingerprint, index
 from neurovae.errors import InputError
 
 ROOT = Path(__file__).parents[2]
+
+
+def with_cohort(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration itself, or with the demo's file laid over it where no cohort is given (said on the terminal)."""
+    if "cohort" in config:
+        return config
+    print("no cohort in the configuration: the built-in demo runs (config/demo.yaml)", file=sys.stderr)
+    merged = deepcopy(config)
+    _lay_over(merged, yaml.safe_load((ROOT / "config" / "demo.yaml").read_text(encoding="utf-8")))
+    return merged
+
+
+def _lay_over(config: dict[str, Any], more: dict[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(config.get(key), dict):
+            _lay_over(config[key], value)
+        else:
+            config[key] = value
 
 
 def flags(section: dict[str, Any], leave: tuple[str, ...] = ()) -> str:
@@ -42,13 +64,15 @@ def buckets(scans: list[index.Scan], count: int) -> tuple[dict[str, list[str]], 
     return keys, paths
 
 
-def models(train: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def models(train: dict[str, Any], folds: int) -> dict[str, dict[str, Any]]:
     """The model entries by name; every VAE brings a PCA of the same size, the mandatory baseline (Wen 2020).
 
     Raises:
-        InputError: two entries with one name.
+        InputError: two entries with one name, or folds that are neither one nor all.
     """
-    entries = {entry["name"]: entry for entry in train["models"]}
+    if len(train["folds"]) not in (1, folds) or max(train["folds"]) >= folds:
+        raise InputError(f"train.folds: found {train['folds']}; give one fold, or all of {list(range(folds))}")
+    entries = {entry["name"]: _of_its_kind(entry) for entry in train["models"]}
     if len(entries) < len(train["models"]):
         raise InputError(f"train.models: names are not unique: {[entry['name'] for entry in train['models']]}")
     for latent in sorted({entry["latent"] for entry in entries.values() if entry["kind"] == "vae"}):
@@ -56,9 +80,23 @@ def models(train: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return entries
 
 
+def _of_its_kind(entry: dict[str, Any]) -> dict[str, Any]:
+    """A PCA has no other setting than its size."""
+    return entry if entry["kind"] == "vae" else {key: entry[key] for key in ("name", "kind", "latent")}
+
+
 def model_flags(entries: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Flags per model; a name is no flag, so that renaming is not retraining under another name's flags."""
-    return {name: flags(entry, leave=("name",)) for name, entry in entries.items()}
+    """Flags per model; its name is no flag."""
+    return {
+        name: flags({"kind": entry["kind"], "options": {k: v for k, v in entry.items() if k not in ("name", "kind")}})
+        for name, entry in entries.items()
+    }
+
+
+def model_codes(entries: dict[str, dict[str, Any]], rule: str) -> dict[str, str]:
+    """Fingerprint per model: of the rule's module and of the module of the model's kind, which it imports by name."""
+    shared = fingerprint.code(f"neurovae.{rule}")
+    return {name: f"{shared}-{fingerprint.code('neurovae.train.' + entry['kind'])}" for name, entry in entries.items()}
 
 
 def preprocess(section: dict[str, Any], suffix: str) -> dict[str, dict[str, Any]]:
@@ -80,6 +118,12 @@ def preprocess(section: dict[str, Any], suffix: str) -> dict[str, dict[str, Any]
 def fold_section(cohort: dict[str, Any]) -> dict[str, Any]:
     """The part of the cohort section that decides on folds: nothing that speaks of scores."""
     return {key: cohort[key] for key in ("name", "bids", "table", "simulate", "suffix", "rename", "site", "folds")}
+
+
+def refuse(problems: list[str]) -> None:
+    """Raise InputError if there are problems."""
+    if problems:
+        raise InputError(problems)
 
 
 def same_source(name: str, cohort: dict[str, Any]) -> None:

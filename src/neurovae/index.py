@@ -87,6 +87,12 @@ def digest(scans: Iterable[Scan]) -> str:
     return hashlib.sha256(json.dumps(people(scans)).encode()).hexdigest()[:16]
 
 
+def listing(found: Index) -> str:
+    """A short hash of which scans are in and which are left out, and why: what the cohort's table lists."""
+    rows = [[scan.scan for scan in found.scans], found.excluded]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+
+
 def buckets(scans: Iterable[Scan], n: int) -> dict[str, list[Scan]]:
     """Scans by sha256(person) mod `n`, so that a new person moves nobody; raises InputError above 400 in one bucket."""
     filled: dict[str, list[Scan]] = {}
@@ -146,9 +152,10 @@ def _bids(cohort: dict[str, Any]) -> Index:
 
 
 def _named(key: str, path: str) -> Scan:
-    part = dict(entity.split("-", 1) for entity in key.split("_"))
+    person, *entities = key.split("_")
+    part = dict(entity.split("-", 1) for entity in entities)
     labels = (part.get("ses", ""), part.get("acq", ""), part.get("run", ""))
-    return Scan(key, f"sub-{part['sub']}", *labels, path, "n/a", "n/a")
+    return Scan(key, person, *labels, path, "n/a", "n/a")
 
 
 def _placed(scans: list[Scan], tables: list[Keyed], cohort: dict[str, Any]) -> list[Scan]:

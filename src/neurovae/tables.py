@@ -45,14 +45,13 @@ class Keyed(NamedTuple):
 
 
 def read(path: str, *, file: str, rename: Mapping[str, str]) -> tuple[Table, list[str]]:
-    """Read a table; `rename` maps a column, or `file.tsv:column` for one file only, to its name here."""
+    """Read a table; `rename` maps a column, or `file.tsv:column` of one file, to its name here."""
     text, problems = _text(path, file)
     lines = _cells(text) if text.strip() else []
     if not lines:
         return Table(file, [], [], []), problems or [f"{file}: the file is empty; give a header and a row per person"]
     header = lines[0]
-    base = file.rsplit("/", 1)[-1]
-    columns = [rename.get(f"{base}:{name}", rename.get(name, name)) for name in header]
+    columns = [rename.get(f"{short(file)}:{name}", rename.get(name, name)) for name in header]
     for name in sorted({name for name in columns if name and columns.count(name) > 1}):
         sources = ", ".join(repr(old) for old, new in zip(header, columns, strict=True) if new == name)
         problems.append(f"{file}, row 1: two columns are called '{name}' (from {sources}); keep one or rename one")
@@ -66,6 +65,12 @@ def read(path: str, *, file: str, rename: Mapping[str, str]) -> tuple[Table, lis
             rows.append(Row(file, number, _named(columns, cells)))
     named = [name for name in columns if name]
     return Table(file, [name for name in header if name], named, rows), problems + first(ragged)
+
+
+def short(file: str) -> str:
+    """A table's name in `cohort.rename`: without folder, and `sessions.tsv` for all of sub-01/sub-01_sessions.tsv."""
+    name = file.rsplit("/", 1)[-1]
+    return "sessions.tsv" if name.endswith("_sessions.tsv") else name
 
 
 def _text(path: str, file: str) -> tuple[str, list[str]]:

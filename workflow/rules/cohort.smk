@@ -28,7 +28,7 @@ rule folds:
         "results/{cohort}/cohort/folds.tsv",
     params:
         flags=graph.flags({"cohort": graph.fold_section(config["cohort"])}),
-        people=index.digest(SCANS),
+        people=index.digest(FOUND.scans),
         code=CODE["cohort.folds"],
         env=ENV["cohort"],
     log:
@@ -46,14 +46,14 @@ rule folds:
 
 rule cohort:
     input:
-        tables=index.inputs(config["cohort"]),
+        tables=FOUND.files,
         folds="results/{cohort}/cohort/folds.tsv",
     output:
         table="results/{cohort}/cohort/cohort.parquet",
         excluded="results/{cohort}/cohort/excluded.tsv",
     params:
         flags=graph.flags({"cohort": config["cohort"]}),
-        scans=index.digest(SCANS),
+        scans=index.listing(FOUND),
         code=CODE["cohort.table"],
         env=ENV["cohort"],
     log:

@@ -11,24 +11,30 @@ from neurovae.cohort import check
 from neurovae.errors import InputError
 
 try:
-    config.update(configuration.validate(config, configuration.load_schema()))
-    check.check(config["cohort"])
+    config.update(configuration.validate(graph.with_cohort(config), configuration.load_schema()))
     graph.same_source(config["cohort"]["name"], config["cohort"])
-    SCANS = index.read(config["cohort"])
-    KEYS, PATHS = graph.buckets(SCANS, config["preprocess"]["buckets"])
-    ENTRIES = graph.models(config["train"])
+    FOUND = index.look(config["cohort"])
+    graph.refuse(check.check(config["cohort"], FOUND))
+    KEYS, PATHS = graph.buckets(FOUND.scans, config["preprocess"]["buckets"])
+    ENTRIES = graph.models(config["train"], config["cohort"]["folds"]["n"])
 except InputError as error:
     raise WorkflowError("\n" + str(error)) from None
 
 COHORT = config["cohort"]["name"]
 MODELS = list(ENTRIES)
+TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] == "vae"]  # those that have epochs
 FOLDS = config["train"]["folds"]
 SEEDS = config["train"]["seeds"]
+FIT = f"fold-{FOLDS[0]}_seed-{SEEDS[0]}"  # the one that the report draws
 CODE = graph.codes()
 ENV = graph.environments()
 MODEL_FLAGS = graph.model_flags(ENTRIES)
+TRAIN_CODE = graph.model_codes(ENTRIES, "train.fit")
+LATENTS_CODE = graph.model_codes(ENTRIES, "latents")
+PICTURE_CODE = graph.model_codes(ENTRIES, "report.reconstructions")
+SCORES = graph.flags({key: config["cohort"][key] for key in ("scores", "confounds")})
 PREPROCESS = graph.preprocess(config["preprocess"], config["cohort"]["suffix"])
-SIMULATED = [scan.person for scan in SCANS] if config["cohort"]["simulate"] else []
+SIMULATED = [scan.person for scan in FOUND.scans] if config["cohort"]["simulate"] else []
 
 
 wildcard_constraints:

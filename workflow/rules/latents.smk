@@ -1,0 +1,24 @@
+# Volumes and weights -> the posterior mean of every scan.
+rule latents:
+    input:
+        volumes="results/{cohort}/preprocess/volumes.npy",
+        rows="results/{cohort}/preprocess/volumes.parquet",
+        mask="results/{cohort}/preprocess/mask.nii.gz",
+        weights="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/weights.safetensors",
+    output:
+        "results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latents.parquet",
+    params:
+        code=lookup(dpath="{model}", within=LATENTS_CODE),
+        env=ENV["train"],
+    log:
+        "results/{cohort}/logs/latents/{model}-fold-{fold}_seed-{seed}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/latents/{model}-fold-{fold}_seed-{seed}.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    conda:
+        "../../envs/train.yaml"
+    shell:
+        "python -m neurovae.latents --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
+        "--model {input.weights} --name {wildcards.model} --out {output} 2>&1 | tee {log}"

@@ -1,0 +1,138 @@
+# What a person reads: pictures with captions for `snakemake --report`, and the run on one screen.
+rule losses:
+    input:
+        "results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/history.parquet",
+    output:
+        report(
+            "results/{cohort}/report/{model}_fold-{fold}_seed-{seed}_losses.png",
+            caption="../report/losses.rst",
+            category="Models",
+            subcategory="{model}",
+        ),
+    params:
+        code=CODE["report.losses"],
+        env=ENV["report"],
+    log:
+        "results/{cohort}/logs/report/losses-{model}-fold-{fold}_seed-{seed}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/report/losses-{model}-fold-{fold}_seed-{seed}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    conda:
+        "../../envs/report.yaml"
+    shell:
+        "python -m neurovae.report.losses --history {input} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
+
+
+rule reconstructions:
+    input:
+        volumes="results/{cohort}/preprocess/volumes.npy",
+        rows="results/{cohort}/preprocess/volumes.parquet",
+        mask="results/{cohort}/preprocess/mask.nii.gz",
+        weights="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/weights.safetensors",
+        health="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/health.json",
+    output:
+        report(
+            "results/{cohort}/report/{model}_fold-{fold}_seed-{seed}_reconstructions.png",
+            caption="../report/reconstructions.rst",
+            category="Models",
+            subcategory="{model}",
+        ),
+    params:
+        code=lookup(dpath="{model}", within=PICTURE_CODE),
+        env=ENV["report"],
+    log:
+        "results/{cohort}/logs/report/reconstructions-{model}-fold-{fold}_seed-{seed}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/report/reconstructions-{model}-fold-{fold}_seed-{seed}.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    conda:
+        "../../envs/report.yaml"
+    shell:
+        "python -m neurovae.report.reconstructions --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
+        "--model {input.weights} --health {input.health} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
+
+
+rule scores:
+    input:
+        cohort="results/{cohort}/cohort/cohort.parquet",
+        latents="results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latents.parquet",
+        glm="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/glm.parquet",
+        curves="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/curves.parquet",
+    output:
+        report(
+            "results/{cohort}/report/{model}_fold-{fold}_seed-{seed}_scores.png",
+            caption="../report/scores.rst",
+            category="Associations",
+        ),
+    params:
+        flags=graph.flags({"scores": config["cohort"]["scores"], "most": config["report"]["latents"]}),
+        code=CODE["report.scores"],
+        env=ENV["report"],
+    log:
+        "results/{cohort}/logs/report/scores-{model}-fold-{fold}_seed-{seed}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/report/scores-{model}-fold-{fold}_seed-{seed}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    conda:
+        "../../envs/report.yaml"
+    shell:
+        "python -m neurovae.report.scores --cohort {input.cohort} --latents {input.latents} --glm {input.glm} "
+        "--curves {input.curves} --name {wildcards.model} --out {output} {params.flags} 2>&1 | tee {log}"
+
+
+rule quality:
+    input:
+        "results/{cohort}/preprocess/qc.parquet",
+    output:
+        report("results/{cohort}/report/quality.png", caption="../report/quality.rst", category="Quality"),
+    params:
+        flags=graph.flags({**PREPROCESS["pack"], "most": config["report"]["scans"]}),
+        code=CODE["report.quality"],
+        env=ENV["report"],
+    log:
+        "results/{cohort}/logs/report/quality.log",
+    benchmark:
+        "results/{cohort}/benchmarks/report/quality.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    conda:
+        "../../envs/report.yaml"
+    shell:
+        "python -m neurovae.report.quality --qc {input} --derivatives results/{wildcards.cohort}/preprocess/derivatives "
+        "--out {output} {params.flags} 2>&1 | tee {log}"
+
+
+rule report:
+    input:
+        cohort="results/{cohort}/cohort/cohort.parquet",
+        excluded="results/{cohort}/cohort/excluded.tsv",
+        qc="results/{cohort}/preprocess/qc.parquet",
+        health=expand("results/{{cohort}}/train/{model}/{fit}/health.json", model=MODELS, fit=FIT),
+        associations="results/{cohort}/associate/associations.tsv",
+        predictions="results/{cohort}/associate/predictions.tsv",
+    output:
+        report("results/{cohort}/report/summary.txt", caption="../report/summary.rst", category="Summary"),
+    params:
+        flags=graph.flags({"models": MODELS, "fit": FIT}),
+        code=CODE["report.summary"],
+        env=ENV["report"],
+    log:
+        "results/{cohort}/logs/report/summary.log",
+    benchmark:
+        "results/{cohort}/benchmarks/report/summary.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    conda:
+        "../../envs/report.yaml"
+    shell:
+        "python -m neurovae.report.summary --cohort {input.cohort} --excluded {input.excluded} --qc {input.qc} "
+        "--health results/{wildcards.cohort}/train --associations {input.associations} --predictions {input.predictions} "
+        "--out {output} {params.flags} 2>&1 | tee {log}"

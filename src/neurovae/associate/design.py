@@ -83,13 +83,13 @@ def score_values(table: pd.DataFrame, score: dict[str, Any]) -> np.ndarray:
     known = values[np.isfinite(values)]
     low, high = score["bounds"] if kind == "bounded" else (0.0, 1.0)
     wrong = {
-        "binary": len(set(known)) > 2,
-        "count": bool(((known < 0) | (known != np.round(known))).any()),
-        "bounded": bool(((known < low) | (known > high)).any()),
-    }
-    if wrong.get(kind):
-        example = known[(known < low) | (known > high) | (known != np.round(known))][:1]
-        raise InputError(f"cohort table: score '{name}' is declared {kind} but has other values, such as {example}")
+        "binary": np.full(len(known), len(set(known)) > 2),
+        "count": (known < 0) | (known != np.round(known)),
+        "bounded": (known < low) | (known > high),
+    }.get(kind, np.zeros(len(known), bool))
+    if wrong.any():
+        found = ", ".join(f"{value:g}" for value in sorted(set(known[wrong]))[:3])
+        raise InputError(f"cohort table: score '{name}' is declared {kind}, found {found}; mend the values or the type")
     if kind == "binary" and len(set(known)) == 2:
         values = np.where(np.isnan(values), np.nan, (values == known.max()).astype(float))
     return (values - low) / (high - low) if kind == "bounded" else values

@@ -74,7 +74,7 @@ def _tested(kind: str, y: np.ndarray, x: np.ndarray, latent: pd.Series, null: fa
         "effect": full.effect,
         "ci_low": low,
         "ci_high": high,
-        "p": families.wald_t(full) if kind == "continuous" else families.nested_p(null, full, 1),
+        "p": families.nested_p(null, full, 1),
         "partial_r2": families.partial_r2(kind, y, x, x_full, null, full),
     }
 

@@ -7,22 +7,16 @@ row of A d > 0, raises the likelihood without end: complete or quasi-complete se
 import numpy as np
 from scipy.optimize import linprog
 
+from neurovae.associate.ordinal import threshold_rows
+
 
 def separated(kind: str, y: np.ndarray, x: np.ndarray) -> bool:
     """Whether the maximum likelihood of this score type on these columns does not exist. y: (n,), x: (n, columns)."""
     if kind in ("binary", "ordinal"):
-        return _rises(_threshold_rows(np.unique(y, return_inverse=True)[1], x[:, 1:]), None)
+        above, below = threshold_rows(np.unique(y, return_inverse=True)[1], x[:, 1:])
+        return _rises(np.vstack([above, -below]), None)
     low, high = y == 0, (y == 1) & (kind == "bounded")
     return _rises(np.vstack([-x[low], x[high]]), x[~(low | high)])
-
-
-def _threshold_rows(codes: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Rows over (slopes, thresholds) of a cumulative logit: threshold above minus x b, x b minus threshold below."""
-    upper = np.eye(codes.max())[codes[codes < codes.max()]]  # (people below the top level, thresholds)
-    lower = np.eye(codes.max())[codes[codes > 0] - 1]
-    return np.vstack(
-        [np.hstack([-x[codes < codes.max()], upper]), np.hstack([x[codes > 0], -lower])],
-    )
 
 
 def _rises(a: np.ndarray, b: np.ndarray | None) -> bool:

@@ -98,7 +98,7 @@ def _tested(
     grid = np.linspace(np.quantile(unit, 0.025), np.quantile(unit, 0.975), GRID)
     at_mean = np.repeat(cases.x.mean(axis=0)[None, :], GRID, axis=0)
     low, high = score["bounds"] if kind == "bounded" else (0.0, 1.0)  # fitted as a share of the range
-    curve = band(kind, cases.y, x_full, np.column_stack([at_mean, natural_spline(grid, knots)]), full)
+    curve = band(kind, cases.y, np.column_stack([at_mean, natural_spline(grid, knots)]), full)
     raw = z.mean() + grid * z.std(ddof=1)
     return tested, [
         {"latent_value": v}

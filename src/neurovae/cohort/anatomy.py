@@ -23,7 +23,7 @@ from scipy import fft, ndimage
 from neurovae.cohort.head import dress
 
 REGIONS = ("ventricles", "hippocampi", "cortex", "cerebellum")
-MODES = 8  # smooth directions in which the demo's brains differ, whatever their regions do
+MODES = 6  # smooth directions in which the demo's brains differ, whatever their regions do
 BOX = np.array([[-86.0, 85.0], [-122.0, 88.0], [-88.0, 98.0]])  # mm, where the flows live: the brain and a margin
 SPACING = 3.0  # mm, of the flows
 
@@ -114,10 +114,10 @@ def region_flows(regions: np.ndarray, inside: np.ndarray, sulci: np.ndarray) -> 
 
 
 def poisson_flow(divergence: np.ndarray) -> np.ndarray:
-    """Flow `(3, x, y, z)` in mm with the given divergence: gradient of the potential, no flow through the box's walls."""
+    """Flow `(3, x, y, z)` in mm with the given divergence: the potential's gradient, none through the walls."""
     spectrum = fft.dctn(divergence.astype(np.float64), type=2)
     waves = [2 * np.cos(np.pi * np.arange(n) / n) - 2 for n in divergence.shape]
-    laplacian = sum(np.meshgrid(*waves, indexing="ij", sparse=True)) / SPACING**2
+    laplacian = (waves[0][:, None, None] + waves[1][:, None] + waves[2]) / SPACING**2
     laplacian[0, 0, 0] = 1
     spectrum /= laplacian
     spectrum[0, 0, 0] = 0
@@ -125,7 +125,7 @@ def poisson_flow(divergence: np.ndarray) -> np.ndarray:
 
 
 def draw_modes(inside: np.ndarray, seed: int) -> np.ndarray:
-    """Random low-frequency flows `(mode, 3, x, y, z)` that end at the box's walls, 1 mm root mean square in the brain."""
+    """Random smooth flows `(mode, 3, x, y, z)` that end at the box's walls, 1 mm root mean square in the brain."""
     rng = np.random.default_rng(seed)
     shape = inside.shape
     ramps = [np.clip(np.minimum(np.arange(n), np.arange(n)[::-1]) / 4, 0, 1) for n in shape]

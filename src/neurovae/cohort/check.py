@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from neurovae.index import Index, look, people, used
-from neurovae.tables import Row, first, lookup, no_column, number
+from neurovae.tables import Row, first, lookup, no_column, number, short
 
 RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split"}
 RESERVED |= {"model", "seed", "error", "model_hash", "data_hash"}
@@ -49,7 +49,9 @@ def values(found: Index, column: str) -> list[tuple[str, Row]]:
 def plain(value: str) -> str:
     """One spelling per number, so that `1` and `1.0` are the same value."""
     parsed = number(value)
-    return value if parsed is None else f"{parsed:g}"
+    if parsed is None:
+        return value
+    return str(int(parsed)) if parsed.is_integer() else repr(parsed)
 
 
 def codes(texts: set[str], positive: Any) -> dict[str, float]:
@@ -91,7 +93,7 @@ def _columns(cohort: dict[str, Any], found: Index) -> list[str]:
     files = ", ".join(table.file for table in found.tables)
     columns = {column for table in found.tables for column in table.columns}
     header = {column for table in found.tables for column in table.header}
-    files_of = {f"{table.file.rsplit('/', 1)[-1]}:{column}" for table in found.tables for column in table.header}
+    files_of = {f"{short(table.file)}:{column}" for table in found.tables for column in table.header}
     problems = [
         f"{files}: rename of '{old}': {no_column(old, header)}"
         for old in cohort.get("rename") or {}
@@ -112,7 +114,7 @@ def _disagreements(found: Index, column: str) -> list[str]:
             (one, row), (two, other) = seen[0], next(pair for pair in seen if plain(pair[0]) != plain(seen[0][0]))
             problems[other.where] = (
                 f"{row.where}: {column} is '{one}', but '{two}' in {other.where}; correct one, or tell them apart with"
-                f" cohort.rename: {{{other.file.rsplit('/', 1)[-1]}:{column}: new_name}}"
+                f" cohort.rename: {{{short(other.file)}:{column}: new_name}}"
             )
     return first(list(problems.values()))
 

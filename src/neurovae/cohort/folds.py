@@ -32,9 +32,7 @@ def assign(people: Iterable[tuple[str, str, str]], *, n: int, seed: int, stop: f
     everyone = sorted(set(people))
     least = 4 if n == 2 else n  # every model needs one person at least for each of its three parts
     if n < 2 or len({person for person, _, _ in everyone}) < least:
-        raise InputError(
-            f"cohort: {len(everyone)} people for {n} folds; give {least} or more people, or other folds.n"
-        )
+        raise InputError(f"cohort: {len(everyone)} people for {n} folds; give {least} or more people, or other folds.n")
     dealt = sorted(everyone, key=lambda who: (who[1], who[2], _order(f"{seed}:{who[0]}")))
     fold = {person: turn % n for turn, (person, _, _) in enumerate(dealt)}
     stops = [_stops([person for person in sorted(fold) if fold[person] != k], k, seed, stop) for k in range(n)]

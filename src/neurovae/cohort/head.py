@@ -19,7 +19,7 @@ def dress(t1: np.ndarray, brain: np.ndarray, affine: np.ndarray) -> tuple[np.nda
     larger = affine.copy()
     larger[:3, 3] -= STEP * np.array([before for before, _ in MARGIN])
     axes = [larger[k, 3] + STEP * np.arange(n) for k, n in enumerate(t1.shape)]
-    world = np.meshgrid(*axes, indexing="ij", sparse=True)
+    world = list(np.meshgrid(*axes, indexing="ij", sparse=True))
     around = draw_shells(brain, world)
     edge = ndimage.gaussian_filter(brain.astype(np.float32), 0.5)
     t1 = t1 / np.percentile(t1[brain], 90)
@@ -57,7 +57,8 @@ def distance(shape: np.ndarray) -> np.ndarray:
 
 def ball(world: list[np.ndarray], centre: tuple[float, ...], radii: tuple[float, ...]) -> np.ndarray:
     """The inside of an ellipsoid, in mm."""
-    return sum(((w - c) / r) ** 2 for w, c, r in zip(world, centre, radii, strict=True)) < 1
+    x, y, z = (((w - c) / r) ** 2 for w, c, r in zip(world, centre, radii, strict=True))
+    return x + y + z < 1
 
 
 def face_and_neck(world: list[np.ndarray]) -> np.ndarray:

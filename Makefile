@@ -1,0 +1,45 @@
+# Every target makes the environment it needs. `make help` lists them.
+PYTHON ?= python3
+CORES ?= 2
+VENV := .venv
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONNOUSERSITE=1
+SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
+
+.PHONY: help demo test lint ixi ds000011 verify clean
+
+help:  ## list the targets
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(VENV)/done: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+		{ echo "Python 3.11 to 3.13 is needed; give one: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/done  ## the whole chain on the built-in simulated cohort
+	$(SNAKEMAKE) --configfile config/demo.yaml
+	@$(SNAKEMAKE) --configfile config/demo.yaml --report results/demo/report/report.html > results/demo/logs/report.txt 2>&1 \
+		|| { cat results/demo/logs/report.txt; exit 1; }
+	@cat results/demo/report/summary.txt; echo; echo "report: $(CURDIR)/results/demo/report/report.html"
+
+test: $(VENV)/done  ## all tests
+	$(RUN) python -m pytest $(TESTS)
+
+lint: $(VENV)/done  ## ruff, mypy, snakefmt, snakemake --lint
+	$(RUN) ruff check src tests
+	$(RUN) ruff format --check src tests
+	$(RUN) mypy
+	$(RUN) snakefmt --check Snakefile workflow
+	$(SNAKEMAKE) --lint --configfile config/demo.yaml
+
+ixi ds000011: $(VENV)/done  ## real scans in ../shared/data, with their numbers (ixi: about half an hour)
+	@test -d ../shared/data/$@ || { echo "SKIPPED: ../shared/data/$@ is not there"; exit 1; }
+	$(SNAKEMAKE) --configfile config/$@.yaml
+	@$(SNAKEMAKE) --configfile config/$@.yaml --report results/$@/report/report.html > results/$@/logs/report.txt 2>&1 \
+		|| { cat results/$@/logs/report.txt; exit 1; }
+	@$(RUN) PYTHONPATH=src python tests/measure.py results/$@ ../shared/data/$@
+	@cat results/$@/report/summary.txt; echo; echo "report: $(CURDIR)/results/$@/report/report.html"
+
+clean:  ## remove the environment; results are kept
+	rm -rf $(VENV)

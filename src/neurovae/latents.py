@@ -1,0 +1,69 @@
+"""Write the latents of every packed scan: the posterior mean, never a sample."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from neurovae.cli import cli
+from neurovae.errors import InputError
+from neurovae.files import write_table
+from neurovae.train import weights
+from neurovae.volumes import SPLITS, chunks, data_hash, masked, read_mask, read_volumes
+
+KEYS = ["scan", "person", "session", "acquisition", "run"]
+
+
+def run(*, volumes: Path, rows: Path, mask: Path, model: Path, name: str, out: Path) -> None:
+    """Write `latents.parquet`: keys, split, mu, logvar, KL per dimension, reconstruction error, hashes.
+
+    Args:
+        volumes: packed volumes.
+        rows: table of their rows.
+        mask: the fixed mask.
+        model: weights of the model.
+        name: the model's name in the configuration.
+        out: Parquet to write, a row per scan.
+
+    Raises:
+        InputError: the weights were fitted on other packed data, or give latents that are not finite.
+    """
+    torch.set_num_threads(1)
+    array, table = read_volumes(volumes, rows)
+    tensors, meta = weights.load(model)
+    if meta["data_hash"] != data_hash(table):
+        raise InputError(f"{model.name}: fitted on other volumes than {rows.name} describes; rerun with --forcerun train")
+    numbers = embed(array, read_mask(mask), tensors, meta)
+    if not np.isfinite(numbers["mu_000"]).all():
+        raise InputError(f"{model.name}: the latents are not finite; look at health.json beside it")
+    known = {person: split for split in SPLITS for person in meta["people"][split]}
+    keys = table[KEYS].assign(model=name, fold=meta["fold"], seed=meta["seed"], split=table["person"].map(known))
+    stamps = {"model_hash": weights.model_hash(tensors, meta), "data_hash": meta["data_hash"]}
+    write_table(out, pd.concat([keys, pd.DataFrame(numbers)], axis=1).assign(**stamps))
+    print(f"{len(table)} scans, {sum(key.startswith('mu_') for key in numbers)} latents of {name}", flush=True)
+
+
+def embed(
+    array: np.ndarray, mask: np.ndarray, tensors: weights.Tensors, meta: dict[str, Any]
+) -> dict[str, np.ndarray]:
+    """Columns mu_k, logvar_k, kl_k and error (mean squared over the mask), a value per scan; a few scans at a time."""
+    module = importlib.import_module(f"neurovae.train.{meta['kind']}")
+    mu, logvar, error = [], [], []
+    for part in chunks(len(array)):
+        pair = module.embed(array[part], mask, tensors, meta["architecture"])
+        x_hat = module.reconstruct(pair[0], mask, tensors, meta["architecture"])
+        mu.append(pair[0])
+        logvar.append(pair[1])
+        error.append(np.square(masked(array[part], mask) - x_hat).mean(axis=1, dtype=np.float64))
+    means, variances = np.concatenate(mu).astype(np.float64), np.concatenate(logvar).astype(np.float64)
+    kl = (means**2 + np.exp(variances) - 1 - variances) / 2
+    columns = {"mu": means, "logvar": variances, "kl": kl}
+    named = {f"{name}_{k:03d}": values[:, k] for name, values in columns.items() for k in range(means.shape[1])}
+    return {**named, "error": np.concatenate(error)}
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -1,0 +1,82 @@
+"""The run on one screen: people, exclusions, verdicts, top findings, predictions."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from neurovae.cli import cli
+from neurovae.files import write_beside
+
+
+def run(
+    *, cohort: Path, excluded: Path, qc: Path, health: Path, associations: Path, predictions: Path, models: list[str], fit: str, out: Path
+) -> None:
+    """Write the summary as text, and print it.
+
+    Args:
+        cohort: cohort.parquet.
+        excluded: excluded.tsv of the cohort.
+        qc: quality table.
+        health: folder that holds <model>/<fit>/health.json.
+        associations: table of all tests.
+        predictions: table of all prediction metrics.
+        models: names of the models.
+        fit: fold and seed that the verdicts are shown for ("fold-0_seed-0").
+        out: text file to write.
+    """
+    people, checks = pd.read_parquet(cohort), pd.read_parquet(qc)
+    left_out = pd.read_csv(excluded, sep="\t")
+    lines = [
+        f"{people['person'].nunique()} people, {len(people)} scans; {len(left_out)} left out by the tables, "
+        f"{int(checks['excluded'].sum())} by quality (preprocess/qc.tsv)",
+        "",
+        "models",
+        *(f"  {model:<12} {_verdict(json.loads((health / model / fit / 'health.json').read_text()))}" for model in models),
+        "",
+        "strongest associations: effect per latent SD [95 % CI], q within score",
+        *_findings(pd.read_csv(associations, sep="\t")),
+        "",
+        "prediction of each score in people left out of the fit, nested cross-validation [95 % interval]",
+        *_predictions(pd.read_csv(predictions, sep="\t")),
+    ]
+    with write_beside(out) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+
+
+def _verdict(health: dict[str, Any]) -> str:
+    active = "" if health["active_units"] is None else f"; {health['active_units']} active units"
+    return f"{health['verdict']}: {health['reason']}{active}"
+
+
+def _findings(table: pd.DataFrame) -> list[str]:
+    lines = []
+    for (score, model), rows in table.groupby(["score", "model"], sort=False):
+        tested = rows[rows["status"] == "ok"].sort_values("p")
+        if tested.empty:
+            lines.append(f"  {score:<12} {model:<12} {rows['status'].iloc[0]}: {rows['reason'].iloc[0]}")
+            continue
+        best = tested.iloc[0]
+        lines.append(
+            f"  {score:<12} {model:<12} {best['latent']:<8} {best['effect']:+.2f} [{best['ci_low']:+.2f}, {best['ci_high']:+.2f}]  "
+            f"q {best['q']:.2g}, {int((tested['q'] < 0.05).sum())} of {len(tested)} latents with q < .05, n {best['n']:.0f}"
+        )
+    return lines
+
+
+def _predictions(table: pd.DataFrame) -> list[str]:
+    kept = table[table["metric"].isin(["R2", "AUC"]) & (table["learner"] == "svm")]
+    lines = []
+    for (score, metric), rows in kept.groupby(["score", "metric"], sort=False):
+        for row in rows.to_dict("records"):
+            label = row["features"] if row["features"] == "confounds" else f"{row['features']} of {row['model']}"
+            lines.append(
+                f"  {score:<12} {metric:<4} {row['value']:+.2f} [{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]  {label}, {row['policy']}"
+            )
+    return list(dict.fromkeys(lines))
+
+
+if __name__ == "__main__":
+    cli(run)

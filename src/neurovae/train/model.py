@@ -1,0 +1,67 @@
+"""The network: a 3-D convolutional encoder and decoder around a Gaussian posterior."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+LOGVAR = (-10.0, 4.0)  # clamp before sampling: without it training went to NaN within the first epochs
+
+
+class VAE(nn.Module):
+    """q(z|x) = N(mu(x), diag exp logvar(x)) and x_hat(z) = mean + decoder(z), both by strided convolutions.
+
+    The mean is the training people's mean image: the network codes how a person departs from it, and an untrained
+    decoder starts at the average brain.
+    """
+
+    mean: Tensor
+    mask: Tensor
+
+    def __init__(self, *, shape: tuple[int, int, int], latent: int, width: int, dropout: float) -> None:
+        super().__init__()
+        small, channels = plan(shape, width)
+        features = channels[-1] * small[0] * small[1] * small[2]
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("mask", torch.ones(shape, dtype=torch.bool))
+        down = [layer for a, b in pairwise(channels) for layer in (nn.GELU(), nn.Conv3d(a, b, 4, 2, 1))]
+        up = [layer for a, b in pairwise(channels[::-1]) for layer in (nn.ConvTranspose3d(a, b, 4, 2, 1), nn.GELU())]
+        self.encoder = nn.Sequential(
+            nn.Conv3d(1, width, 8, 4, 2), *down, nn.GELU(), nn.Flatten(), nn.Dropout(dropout), nn.Linear(features, 2 * latent)
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(latent, features),
+            nn.Unflatten(1, (channels[-1], *small)),
+            nn.GELU(),
+            *up,
+            nn.ConvTranspose3d(width, 1, 8, 4, 2),
+        )
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Posterior mean and clamped log-variance, each (scans, latents), of volumes (scans, 1, x, y, z)."""
+        mu, logvar = self.encoder((x - self.mean) * self.mask).chunk(2, dim=1)
+        return mu, logvar.clamp(*LOGVAR)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Reconstruction (scans, 1, x, y, z) of latents (scans, latents)."""
+        x_hat: Tensor = self.mean + self.decoder(z)
+        return x_hat
+
+
+def plan(shape: tuple[int, int, int], width: int) -> tuple[tuple[int, int, int], list[int]]:
+    """The coarsest grid and the channels of each level: a first stride of 4, then halves while they stay above 3.
+
+    A first layer with one channel at full resolution is most of a plain network's time; a stride of 4 avoids it.
+    """
+    if any(side % 8 for side in shape):
+        raise ValueError(f"the grid {shape} does not divide by 8")
+    small, channels = (shape[0] // 4, shape[1] // 4, shape[2] // 4), [width]
+    while all(side % 2 == 0 and side > 6 for side in small):
+        small, channels = (small[0] // 2, small[1] // 2, small[2] // 2), [*channels, 2 * channels[-1]]
+    return small, channels
+
+
+def sample(mu: Tensor, logvar: Tensor, generator: torch.Generator) -> Tensor:
+    """z = mu + sigma * eps; drawn on the CPU so that a seed means the same on every device."""
+    eps = torch.randn(mu.shape, generator=generator)
+    return mu + (logvar / 2).exp() * eps.to(mu.device)

@@ -1,0 +1,58 @@
+"""Read the packed volumes: one memory-mapped array, the table of its rows, the fixed mask, and who is in which split."""
+
+import hashlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+from neurovae.errors import InputError
+
+SPLITS = ("weights", "stop", "report")  # fitted on; early stopping; reported numbers: three disjoint sets of people
+
+
+def read_volumes(volumes: Path, rows: Path) -> tuple[np.ndarray, pd.DataFrame]:
+    """The packed array (scans, x, y, z), memory-mapped, and its table, a row per scan in the same order."""
+    array, table = np.load(volumes, mmap_mode="r"), pd.read_parquet(rows)
+    if len(array) != len(table):
+        raise InputError(f"{volumes.name} has {len(array)} scans, {rows.name} {len(table)}; rerun with --forcerun pack")
+    return array, table
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """The fixed mask (bool, grid shape)."""
+    return np.asarray(nib.load(path).dataobj) > 0
+
+
+def splits(table: pd.DataFrame, folds: Path, fold: int) -> np.ndarray:
+    """The split of each row for one fold: "weights", "stop" or "report".
+
+    Raises:
+        InputError: a person without a fold, or a split without people.
+    """
+    people = pd.read_csv(folds, sep="\t", dtype=str, keep_default_na=False).set_index("person")
+    missing = sorted(set(table["person"]) - set(people.index))
+    if missing:
+        raise InputError(f"{folds.name}: no fold for {', '.join(missing[:5])}; rerun with --forcerun folds")
+    found = people.loc[table["person"], f"split_{fold}"].to_numpy()
+    empty = [name for name in SPLITS if name not in found]
+    if empty:
+        raise InputError(f"fold {fold}: nobody left in {', '.join(empty)} after exclusions; use fewer folds or more people")
+    return found
+
+
+def data_hash(table: pd.DataFrame) -> str:
+    """Digest of the packed data: which scans with which voxels."""
+    text = "\n".join(f"{scan} {digest}" for scan, digest in zip(table["scan"], table["preproc_sha256"], strict=True))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def masked(volumes: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Masked voxels (scans, voxels) of volumes (scans, x, y, z), in single precision."""
+    return volumes[:, mask].astype(np.float32)
+
+
+def chunks(count: int, size: int = 16) -> list[slice]:
+    """Slices of so many scans at a time, so that memory does not grow with the cohort."""
+    return [slice(i, min(i + size, count)) for i in range(0, count, size)]

@@ -1,0 +1,197 @@
+"""The workflow's own promises: environments name what rules import, fingerprints, flags, schemas, dry runs."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from neurovae import config as configuration
+from neurovae import fingerprint, graph
+from neurovae.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = {"ants": "antspyx", "sklearn": "scikit-learn", "yaml": "pyyaml"}  # import name -> package
+NEEDED = {"parquet": "pyarrow"}  # pandas finds it by itself
+KINDS = ["train.vae", "train.pca"]  # imported by name, so that ast does not see them
+BY_NAME = ["neurovae.train.fit", "neurovae.latents", "neurovae.report.reconstructions"]
+
+
+def rules() -> list[tuple[str, str, str]]:
+    """(rule, module, environment) of every rule that runs Python."""
+    found = []
+    for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
+        for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", path.read_text(), flags=re.S | re.M):
+            module = re.search(r"python -m (neurovae[\w.]*)", body)
+            env = re.search(r'conda:\s+"../../envs/(\w+).yaml"', body)
+            assert module and env, f"rule {name} runs no module or declares no environment"
+            found.append((name, module[1], env[1]))
+    return found
+
+
+def third_party(module: str) -> set[str]:
+    """Packages that a module reaches, through every package module it imports."""
+    seen: set[str] = set()
+    packages: set[str] = set()
+    waiting = [module, *(f"neurovae.{kind}" for kind in KINDS if module in BY_NAME)]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            own, other = fingerprint.imports(name, ROOT / "src")
+            waiting += own
+            packages |= {PACKAGES.get(item, item) for item in other if item not in sys.stdlib_module_names}
+            if "_parquet" in (ROOT / "src").joinpath(*name.split(".")).with_suffix(".py").read_text():
+                packages.add(NEEDED["parquet"])
+    return packages
+
+
+def pins(env: str) -> set[str]:
+    """Package names of an environment file, each pinned exactly."""
+    listed = yaml.safe_load((ROOT / "envs" / f"{env}.yaml").read_text())["dependencies"][-1]["pip"]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in listed), listed
+    return {line.split("==")[0] for line in listed}
+
+
+@pytest.mark.parametrize(("rule", "module", "env"), rules())
+def test_each_environment_names_what_its_rule_imports(rule: str, module: str, env: str) -> None:
+    assert third_party(module) - pins(env) == set()
+
+
+@pytest.mark.parametrize("env", sorted({env for _, _, env in rules()}))
+def test_no_environment_names_what_no_rule_needs(env: str) -> None:
+    needed = set().union(*(third_party(module) for _, module, other in rules() if other == env))
+    assert pins(env) - needed <= {"numpy", "scipy"}  # pinned everywhere: antspyx and the SLURM plugin disagree on them
+
+
+def test_environments_and_pyproject_pin_one_version() -> None:
+    wanted = {}
+    for line in re.findall(r'^    "([\w.-]+==[\w.]+)",$', (ROOT / "pyproject.toml").read_text(), flags=re.M):
+        wanted.update([line.split("==")])
+    for path in (ROOT / "envs").glob("*.yaml"):
+        listed = yaml.safe_load(path.read_text())["dependencies"][-1]["pip"]
+        assert {line for line in listed if wanted.get(line.split("==")[0], line.split("==")[1]) != line.split("==")[1]} == set()
+
+
+@pytest.mark.parametrize("directive", ["log", "benchmark", "resources", "conda", "params"])
+def test_every_rule_has(directive: str) -> None:
+    for path in (ROOT / "workflow" / "rules").glob("*.smk"):
+        bodies = re.findall(r"^rule \w+:\n(.*?)(?=^rule |\Z)", path.read_text(), flags=re.S | re.M)
+        assert all(re.search(rf"^    {directive}:", body, flags=re.M) for body in bodies), path.name
+
+
+def test_rules_hold_no_functions_and_no_lambdas() -> None:
+    for path in [ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]:
+        assert not re.search(r"\blambda\b|^\s*def |^\s+(run|script):", path.read_text(), flags=re.M), path.name
+
+
+def module_tree(folder: Path, inner: str = "x = 1\n") -> Path:
+    package = folder / "pkg"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "a.py").write_text("from .b import f\n\ndef g():\n    import pkg.c\n    return f(pkg.c.x)\n")
+    (package / "b.py").write_text("import numpy\n\ndef f(x):\n    return x  # as it is\n")
+    (package / "c.py").write_text(inner)
+    (package / "d.py").write_text("y = 1\n")
+    return folder
+
+
+def test_a_fingerprint_follows_code_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fingerprint, "SOURCE", module_tree(tmp_path))
+    first = fingerprint.code("pkg.a")
+    for name, text in [("d", "y = 2\n"), ("c", "# a comment\n\nx = 1   # one\n\n")]:
+        (tmp_path / "pkg" / f"{name}.py").write_text(text)
+        assert fingerprint.code("pkg.a") == first, name
+    (tmp_path / "pkg" / "c.py").write_text("x = '# 2'\n")  # imported inside a function; the hash is no comment
+    fingerprint.imports.cache_clear()
+    assert fingerprint.code("pkg.a") != first
+    assert fingerprint.imports("pkg.a", tmp_path) == (frozenset({"pkg.b", "pkg.c"}), frozenset())
+    assert fingerprint.imports("pkg.b", tmp_path) == (frozenset(), frozenset({"numpy"}))
+
+
+def test_package_markers_are_empty() -> None:
+    assert [path for path in (ROOT / "src").rglob("__init__.py") if path.read_text().strip()] == []
+
+
+def test_flags_are_alphabetical_and_quoted() -> None:
+    section = {"b": "two words; rm -rf /", "a": [{"name": "x'y", "bounds": [0, 1.5]}], "c": None, "d": True}
+    assert graph.flags(section) == (
+        """--a '[{"bounds": [0, 1.5], "name": "x'"'"'y"}]' --b 'two words; rm -rf /' --d true"""
+    )
+    assert graph.flags({"x": 1, "y": 2}) == graph.flags({"y": 2, "x": 1}) != graph.flags({"x": 2, "y": 1})
+
+
+def complete(text: str) -> dict:
+    return configuration.validate({"cohort": {"name": "x"}, **yaml.safe_load(text)}, configuration.load_schema())
+
+
+def test_numbers_are_one_value_however_they_are_written() -> None:
+    assert len({str(complete(f"preprocess: {{voxel_mm: {value}}}")) for value in ("4", "4.0", "4.0e0", "'4'")}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train: {epoch: 3}", "train: unknown key 'epoch'"),
+        ("train: {models: [{name: a, kind: vae, epoch: 3}]}", "train.models.0: unknown key 'epoch' .did you mean 'epochs'"),
+        ("trian: {}", "unknown key 'trian' .did you mean 'train'"),
+        ("preprocess: {voxel_mm: 3}", "preprocess.voxel_mm: 3 is not one of"),
+        ("preprocess: {max_failed: 2}", "preprocess.max_failed: 2 is greater than"),
+        ("train: {models: [{name: 'a/b', kind: vae}]}", "train.models.0.name: 'a/b' does not match"),
+        ("train: {models: [{name: a, kind: vae, epochs: many}]}", "train.models.0.epochs: 'many' is not of type 'integer'"),
+        ("cohort: {name: x, scores: [{name: age, type: numeric}]}", "cohort.scores.0.type: 'numeric' is not one of"),
+        ("train: [1]", "train: .* is not of type 'object'"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_by_name(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        complete(text)
+
+
+def test_all_problems_of_a_configuration_are_named_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        complete("{train: {epoch: 3}, preprocess: {voxel_mm: 3, buckets: 0}}")
+    assert len(caught.value.problems) == 3
+
+
+def test_config_yaml_shows_the_schemas_defaults() -> None:
+    shown = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    assert complete(yaml.safe_dump(shown)) == complete("{}")
+    described = (ROOT / "config" / "README.md").read_text()
+    assert [key for key in keys(configuration.load_schema()) if f"`{key}`" not in described] == []
+
+
+def keys(schema: dict, place: str = "") -> list[str]:
+    """Dotted names of all keys of a schema."""
+    found = []
+    for name, child in schema.get("properties", {}).items():
+        inner = child.get("items", child)
+        found += [f"{place}{name}", *keys(inner, f"{place}{name}.")]
+    return found
+
+
+def test_every_vae_brings_a_pca_of_its_size() -> None:
+    train = complete("train: {models: [{name: a, kind: vae, latent: 8}, {name: b, kind: vae, latent: 8}]}")["train"]
+    assert list(graph.models(train, 5)) == ["a", "b", "pca-8"]
+    with pytest.raises(InputError, match="not unique"):
+        graph.models({**train, "models": [train["models"][0]] * 2}, 5)
+    with pytest.raises(InputError, match="one fold, or all"):
+        graph.models({**train, "folds": [0, 1]}, 5)
+
+
+def test_docstrings_and_modules_parse() -> None:
+    for path in (ROOT / "src").rglob("*.py"):
+        if path.name != "__init__.py":
+            assert ast.get_docstring(ast.parse(path.read_text())), path
+
+
+@pytest.mark.parametrize("name", ["demo", "ixi", "ds000011"])
+def test_the_shipped_configurations_list_their_jobs(name: str) -> None:
+    if name != "demo" and not (ROOT.parent / "shared" / "data" / name).is_dir():
+        pytest.skip(f"../shared/data/{name} is not there; lay it beside the checkout and run `make test`")
+    command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "--configfile", f"config/{name}.yaml", "--directory"]
+    done = subprocess.run([*command, "."], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
