@@ -291,7 +291,7 @@ def test_linear_null_is_uniform():
     p = np.empty(400)
     for k in range(400):
         x = np.column_stack([np.ones(60), rng.normal(size=(60, 3))])
-        p[k] = families.nested_p(*[families.fit("continuous", rng.normal(size=60), x)] * 2, 1)
+        p[k] = families.nested_p(*[families.fit("continuous", rng.normal(size=60), x)] * 2, 1, 60)
     low, high = stats.binom.interval(0.99, 400, 0.05)
     assert low <= np.sum(p < 0.05) <= high
     assert stats.kstest(p, "uniform").pvalue > 0.01
@@ -306,7 +306,7 @@ def test_other_nulls_reject_at_most_a_little_too_often(kind: str):
         y = draw(kind, 0.3 * x[:, 1], rng)
         y = (y - 10) / 20 if kind == "bounded" else y
         null, full = families.fit(kind, y, x[:, :-1]), families.fit(kind, y, x)
-        rejected += families.nested_p(null, full, 1) < 0.05
+        rejected += families.nested_p(null, full, 1, len(y)) < 0.05
     low, high = stats.binom.interval(0.99, 150, 0.06)  # likelihood ratios: measured 5.4-7.2 %, see families
     assert low <= rejected <= high
 
@@ -370,7 +370,7 @@ def test_spline_is_nominal_on_a_line():
         y = z + rng.normal(size=100)
         full = np.column_stack([x, basis.natural_spline(z, basis.spline_knots(z))])
         line = families.fit("continuous", y, np.column_stack([x, z]))
-        p.append(families.nested_p(line, families.fit("continuous", y, full), 2))
+        p.append(families.nested_p(line, families.fit("continuous", y, full), 2, len(y)))
     low, high = stats.binom.interval(0.99, 300, 0.05)
     assert low <= np.sum(np.array(p) < 0.05) <= high
 

@@ -174,12 +174,16 @@ def keys(schema: dict, place: str = "") -> list[str]:
 
 
 def test_every_vae_brings_a_pca_of_its_size() -> None:
-    train = complete("train: {models: [{name: a, kind: vae, latent: 8}, {name: b, kind: vae, latent: 8}]}")["train"]
-    assert list(graph.models(train, 5)) == ["a", "b", "pca-8"]
+    whole = complete("train: {models: [{name: a, kind: vae, latent: 8}, {name: b, kind: vae, latent: 8, flip: false}]}")
+    train, cohort = whole["train"], whole["cohort"]
+    assert list(graph.models(train, cohort)) == ["a", "b", "pca-8"]
     with pytest.raises(InputError, match="not unique"):
-        graph.models({**train, "models": [train["models"][0]] * 2}, 5)
+        graph.models({**train, "models": [train["models"][0]] * 2}, cohort)
     with pytest.raises(InputError, match="one fold, or all"):
-        graph.models({**train, "folds": [0, 1]}, 5)
+        graph.models({**train, "folds": [0, 1]}, cohort)
+    sided = {**cohort, "scores": [{"name": "updrs_left", "lateralised": True}]}
+    with pytest.raises(InputError, match="'a': flip is true, but .'updrs_left'. depend on the side"):
+        graph.models(train, sided)
 
 
 def test_docstrings_and_modules_parse() -> None:

@@ -64,25 +64,31 @@ def buckets(scans: list[index.Scan], count: int) -> tuple[dict[str, list[str]], 
     return keys, paths
 
 
-def models(train: dict[str, Any], folds: int) -> dict[str, dict[str, Any]]:
-    """The model entries by name; every VAE brings a PCA of the same size, the mandatory baseline (Wen 2020).
+def models(train: dict[str, Any], cohort: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The model entries by name; every VAE brings a PCA of the same size and augmentation, the mandatory baseline.
 
     Raises:
-        InputError: two entries with one name, or folds that are neither one nor all.
+        InputError: names twice, folds that are neither one nor all, mirror images where a score is about one side.
     """
-    if len(train["folds"]) not in (1, folds) or max(train["folds"]) >= folds:
-        raise InputError(f"train.folds: found {train['folds']}; give one fold, or all of {list(range(folds))}")
     entries = {entry["name"]: _of_its_kind(entry) for entry in train["models"]}
+    problems = []
     if len(entries) < len(train["models"]):
-        raise InputError(f"train.models: names are not unique: {[entry['name'] for entry in train['models']]}")
-    for latent in sorted({entry["latent"] for entry in entries.values() if entry["kind"] == "vae"}):
-        entries.setdefault(f"pca-{latent}", {"name": f"pca-{latent}", "kind": "pca", "latent": latent})
+        problems.append(f"train.models: names are not unique: {[entry['name'] for entry in train['models']]}")
+    if len(train["folds"]) not in (1, cohort["folds"]["n"]) or max(train["folds"]) >= cohort["folds"]["n"]:
+        problems.append(f"train.folds: found {train['folds']}; give one fold, or all of {list(range(cohort['folds']['n']))}")
+    sided = [score["name"] for score in cohort["scores"] if score["lateralised"]]
+    mirrored = [name for name, entry in entries.items() if entry["flip"]] if sided else []
+    problems += [f"train.models {name!r}: flip is true, but {sided} depend on the side; set flip: false" for name in mirrored]
+    refuse(problems)
+    for entry in [entry for entry in entries.values() if entry["kind"] == "vae"]:
+        name = f"pca-{entry['latent']}"
+        entries.setdefault(name, {"name": name, "kind": "pca", "latent": entry["latent"], "flip": entry["flip"]})
     return entries
 
 
 def _of_its_kind(entry: dict[str, Any]) -> dict[str, Any]:
-    """A PCA has no other setting than its size."""
-    return entry if entry["kind"] == "vae" else {key: entry[key] for key in ("name", "kind", "latent")}
+    """A PCA has no other settings than its size and augmentation."""
+    return entry if entry["kind"] == "vae" else {key: entry[key] for key in ("name", "kind", "latent", "flip")}
 
 
 def model_flags(entries: dict[str, dict[str, Any]]) -> dict[str, str]:

@@ -16,7 +16,7 @@ try:
     FOUND = index.look(config["cohort"])
     graph.refuse(check.check(config["cohort"], FOUND))
     KEYS, PATHS = graph.buckets(FOUND.scans, config["preprocess"]["buckets"])
-    ENTRIES = graph.models(config["train"], config["cohort"]["folds"]["n"])
+    ENTRIES = graph.models(config["train"], config["cohort"])
 except InputError as error:
     raise WorkflowError("\n" + str(error)) from None
 

@@ -74,7 +74,7 @@ def _tested(kind: str, y: np.ndarray, x: np.ndarray, latent: pd.Series, null: fa
         "effect": full.effect,
         "ci_low": low,
         "ci_high": high,
-        "p": families.nested_p(null, full, 1),
+        "p": families.nested_p(null, full, 1, len(y)),
         "partial_r2": families.partial_r2(kind, y, x, x_full, null, full),
     }
 

@@ -90,8 +90,8 @@ def _tested(
         "family": full.family,
         "link": full.link,
         "df": bends + 1,
-        "p_nonlinear": families.nested_p(line, full, bends),
-        "p_overall": families.nested_p(null, full, bends + 1),
+        "p_nonlinear": families.nested_p(line, full, bends, len(cases.y)),
+        "p_overall": families.nested_p(null, full, bends + 1, len(cases.y)),
         "partial_r2_nonlinear": families.partial_r2(kind, cases.y, x_line, x_full, line, full),
         "partial_r2": families.partial_r2(kind, cases.y, cases.x, x_full, null, full),
     }

@@ -9,6 +9,8 @@ import pandas as pd
 from neurovae.cli import cli
 from neurovae.files import write_beside
 
+NAMES = {"r2": "R2", "auc": "AUC"}
+
 
 def run(
     *, cohort: Path, excluded: Path, qc: Path, health: Path, associations: Path, predictions: Path, models: list[str], fit: str, out: Path
@@ -67,13 +69,13 @@ def _findings(table: pd.DataFrame) -> list[str]:
 
 
 def _predictions(table: pd.DataFrame) -> list[str]:
-    kept = table[table["metric"].isin(["R2", "AUC"]) & (table["learner"] == "svm")]
+    kept = table[table["metric"].isin(["r2", "auc"]) & (table["learner"] == "svm")]
     lines = []
     for (score, metric), rows in kept.groupby(["score", "metric"], sort=False):
         for row in rows.to_dict("records"):
             label = row["features"] if row["features"] == "confounds" else f"{row['features']} of {row['model']}"
             lines.append(
-                f"  {score:<12} {metric:<4} {row['value']:+.2f} [{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]  {label}, {row['policy']}"
+                f"  {score:<12} {NAMES[metric]:<4} {row['value']:+.2f} [{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]  {label}, {row['policy']}"
             )
     return list(dict.fromkeys(lines))
 

@@ -59,10 +59,17 @@ def run(
     people = {name: sorted(set(table.loc[split == name, "person"])) for name in SPLITS}
     meta = {"kind": kind, "fold": fold, "seed": seed, "data_hash": data_hash(table), "people": people}
     weights.save(out, tensors, {**meta, "architecture": architecture})
+    tensors, _ = weights.load(out)
     write_table(history, pd.DataFrame(found, columns=HISTORY))
-    checked = examine(module, array, split, brain, tensors, architecture)
+    checked = {**examine(module, array, split, brain, tensors, architecture), "kept_epoch": kept_epoch(found)}
     write_json(checkup, {**checked, **{f"people_{name}": len(people[name]) for name in SPLITS}})
     print(f"{checked['verdict']}: {checked['reason']}")
+
+
+def kept_epoch(history: list[dict[str, Any]]) -> int | None:
+    """The epoch with the smallest loss on the stopping people; 0 is the linear part alone, None a model without epochs."""
+    stop = [row for row in history if row["split"] == "stop"]
+    return min(stop, key=lambda row: row["loss"])["epoch"] if stop else None
 
 
 def examine(

@@ -9,21 +9,26 @@ LOGVAR = (-10.0, 4.0)  # clamp before sampling: without it training went to NaN 
 
 
 class VAE(nn.Module):
-    """q(z|x) = N(mu(x), diag exp logvar(x)) and x_hat(z) = mean + decoder(z), both by strided convolutions.
+    """q(z|x) = N(mu(x), diag exp logvar(x)) and x_hat(z) = mean + W z + network(z); mu(x) = V (x - mean) + network(x).
 
-    The mean is the training people's mean image: the network codes how a person departs from it, and an untrained
-    decoder starts at the average brain.
+    V and W are fixed: the probabilistic PCA of the training people (Tipping and Bishop 1999), or zero. The networks,
+    of strided convolutions, start at zero and learn what a linear map cannot: few people are enough for the linear part,
+    and early stopping decides how much of the rest they carry.
     """
 
     mean: Tensor
     mask: Tensor
+    inward: Tensor
+    outward: Tensor
 
-    def __init__(self, *, shape: tuple[int, int, int], latent: int, width: int, dropout: float) -> None:
+    def __init__(self, *, shape: tuple[int, int, int], voxels: int, latent: int, width: int, dropout: float) -> None:
         super().__init__()
         small, channels = plan(shape, width)
         features = channels[-1] * small[0] * small[1] * small[2]
         self.register_buffer("mean", torch.zeros(shape))
-        self.register_buffer("mask", torch.ones(shape, dtype=torch.bool))
+        self.register_buffer("mask", torch.zeros(shape, dtype=torch.bool))
+        self.register_buffer("inward", torch.zeros(latent, voxels))
+        self.register_buffer("outward", torch.zeros(latent, voxels))
         down = [layer for a, b in pairwise(channels) for layer in (nn.GELU(), nn.Conv3d(a, b, 4, 2, 1))]
         up = [layer for a, b in pairwise(channels[::-1]) for layer in (nn.ConvTranspose3d(a, b, 4, 2, 1), nn.GELU())]
         self.encoder = nn.Sequential(
@@ -36,16 +41,35 @@ class VAE(nn.Module):
             *up,
             nn.ConvTranspose3d(width, 1, 8, 4, 2),
         )
+        for last in (self.encoder[-1], self.decoder[-1]):
+            nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Posterior mean and clamped log-variance, each (scans, latents), of volumes (scans, 1, x, y, z)."""
-        mu, logvar = self.encoder((x - self.mean) * self.mask).chunk(2, dim=1)
-        return mu, logvar.clamp(*LOGVAR)
+        departure = (x - self.mean) * self.mask
+        mu, logvar = self.encoder(departure).chunk(2, dim=1)
+        return mu + departure[:, 0, self.mask] @ self.inward.T, logvar.clamp(*LOGVAR)
 
     def decode(self, z: Tensor) -> Tensor:
         """Reconstruction (scans, 1, x, y, z) of latents (scans, latents)."""
-        x_hat: Tensor = self.mean + self.decoder(z)
+        linear = torch.zeros(len(z), 1, *self.mask.shape, dtype=z.dtype, device=z.device)
+        linear[:, 0, self.mask] = z @ self.outward
+        x_hat: Tensor = self.mean + linear + self.decoder(z)
         return x_hat
+
+    def start_at(self, components: Tensor, variances: Tensor, sigma: float) -> None:
+        """Set the linear part to the posterior of probabilistic PCA, each latent with a standard normal prior.
+
+        Args:
+            components: orthonormal, (latents, voxels).
+            variances: of the training people's scores, (latents,).
+            sigma: standard deviation of the likelihood.
+        """
+        self.inward.copy_(components * (variances.sqrt() / (variances + sigma**2))[:, None])
+        self.outward.copy_(components * variances.sqrt()[:, None])
+        with torch.no_grad():
+            self.encoder[-1].bias[len(variances) :] = (sigma**2 / (variances + sigma**2)).log()  # type: ignore[index]
 
 
 def plan(shape: tuple[int, int, int], width: int) -> tuple[tuple[int, int, int], list[int]]:

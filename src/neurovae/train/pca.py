@@ -13,7 +13,7 @@ HAS_KL = False
 
 
 def fit(
-    volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, *, seed: int, device: str, latent: int
+    volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, *, seed: int, device: str, latent: int, flip: bool
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
     """Mean (voxels,) and orthonormal components (latents, voxels) of the people in "weights"; no history.
 
@@ -23,16 +23,24 @@ def fit(
         mask: the fixed mask (x, y, z).
         seed, device: not used; the solution is exact and found on the CPU.
         latent: number of components.
+        flip: fit on the scans and their mirror images about the midline.
+    """
+    fitted = principal(volumes[split == "weights"], mask, latent, flip)
+    tensors = {"mean": fitted.mean_.astype(np.float32), "components": fitted.components_.astype(np.float32)}
+    return tensors, {"latent": latent}, []
+
+
+def principal(volumes: np.ndarray, mask: np.ndarray, latent: int, flip: bool) -> PCA:
+    """Principal components of the masked voxels of scans and, with flip, of their mirror images.
 
     Raises:
         InputError: as many latents as training scans, or more.
     """
-    x = masked(volumes[split == "weights"], mask)
-    if latent >= len(x):
-        raise InputError(f"PCA of {latent} latents needs more than {latent} training scans, found {len(x)}; lower latent")
-    fitted = PCA(latent, svd_solver="full").fit(x)
-    tensors = {"mean": fitted.mean_.astype(np.float32), "components": fitted.components_.astype(np.float32)}
-    return tensors, {"latent": latent}, []
+    if latent >= len(volumes):
+        raise InputError(f"{latent} latents need more than {latent} training scans, found {len(volumes)}; lower latent")
+    x = masked(volumes, mask)
+    x = np.concatenate([x, masked(volumes[:, ::-1], mask)]) if flip else x
+    return PCA(latent, svd_solver="full").fit(x)
 
 
 def embed(

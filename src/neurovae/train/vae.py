@@ -11,11 +11,13 @@ from torch import Tensor
 from neurovae.errors import InputError
 from neurovae.train.losses import gaussian_nll, kl_per_dimension
 from neurovae.train.model import VAE, sample
+from neurovae.train.pca import principal
 from neurovae.train.weights import Tensors
-from neurovae.volumes import SPLITS
+from neurovae.volumes import SPLITS, chunks, masked
 
 Row = dict[str, Any]
 HAS_KL = True
+MOST = 1000  # training scans that the linear part is found from
 
 
 def fit(
@@ -36,6 +38,8 @@ def fit(
     batch: int,
     epochs: int,
     patience: int,
+    linear: str,
+    flip: bool,
 ) -> tuple[Tensors, dict[str, Any], list[Row]]:
     """Train on the people in "weights", stop on those in "stop"; return the best weights, architecture and history.
 
@@ -45,25 +49,33 @@ def fit(
         mask: the fixed mask (x, y, z).
         noise: standard deviation of the noise added to inputs while training.
         patience: epochs without a better loss on the stopping people after which training ends.
+        linear: "pca" starts from the training people's probabilistic PCA and keeps it as the linear part; or "none".
+        flip: mirror each training scan about the midline at random (world x -> -x).
 
     Raises:
         InputError: the loss is not finite, or the device asked for is not there.
     """
     on = choose(device)
-    architecture = {"shape": list(volumes.shape[1:]), "latent": latent, "width": width, "dropout": dropout}
+    index = {name: np.flatnonzero(split == name) for name in SPLITS}
+    architecture = {"shape": list(volumes.shape[1:]), "voxels": int(mask.sum())}
+    architecture |= {"latent": latent, "width": width, "dropout": dropout}
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     model = VAE(**architecture)
     model.mask.copy_(torch.from_numpy(mask))
-    model.mean.copy_(_mean(volumes, np.flatnonzero(split == "weights")) * model.mask)
+    model.mean.copy_(_mean(volumes, index["weights"], flip) * model.mask)
+    if linear == "pca":
+        found = principal(volumes[index["weights"][:MOST]], mask, latent, flip)
+        parts = (found.components_, found.explained_variance_)
+        model.start_at(*(torch.from_numpy(part.astype(np.float32)) for part in parts), sigma)
     model.to(on)
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    index = {name: np.flatnonzero(split == name) for name in SPLITS}
     history = [row for name in SPLITS for row in _evaluate(model, volumes, index[name], name, 0, beta, sigma, on)]
-    best, best_loss, best_epoch, start = _state(model), float("inf"), 0, time.monotonic()
+    best, best_loss, best_epoch, start = _state(model), history[1]["loss"], 0, time.monotonic()
     for epoch in range(1, epochs + 1):
         model.train()
         for x in _batches(volumes, index["weights"], batch, on, generator):
+            x = _flipped(x, generator) if flip else x
             mu, logvar = model.encode(x + noise * _normal(x, generator))
             x_hat = model.decode(sample(mu, logvar, generator))
             kl = kl_per_dimension(mu, logvar).sum(dim=1)
@@ -84,8 +96,8 @@ def fit(
             shares = ", ".join(f"{row['split']} {row['share']:.3f}" for row in rows[:2])
             print(f"epoch {epoch}/{epochs}: share {shares}; {rate:.2f} s an epoch, {rate * (epochs - epoch):.0f} s left")
         if epoch - best_epoch >= patience:
-            print(f"no better loss on the stopping people for {patience} epochs: the weights of epoch {best_epoch} are kept")
             break
+    print(f"the weights of epoch {best_epoch} are kept: the smallest loss on the stopping people")
     return {name: value.cpu().numpy() for name, value in best.items()}, architecture, history
 
 
@@ -127,11 +139,16 @@ def _state(model: VAE) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-def _mean(volumes: np.ndarray, rows: np.ndarray) -> Tensor:
-    total = np.zeros(volumes.shape[1:], dtype=np.float64)
-    for row in rows:
-        total += volumes[row]
-    return torch.from_numpy((total / len(rows)).astype(np.float32))
+def _mean(volumes: np.ndarray, rows: np.ndarray, flip: bool) -> Tensor:
+    total = sum(volumes[rows[part]].sum(axis=0, dtype=np.float64) for part in chunks(len(rows)))
+    mean = total / len(rows)
+    return torch.from_numpy(((mean + mean[::-1]) / 2 if flip else mean).astype(np.float32))
+
+
+def _flipped(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Each scan mirrored with probability one half; the grid is symmetric about the midline."""
+    coin = torch.rand(len(x), generator=generator).to(x.device) < 0.5
+    return torch.where(coin[:, None, None, None, None], x.flip(2), x)
 
 
 def _normal(x: Tensor, generator: torch.Generator) -> Tensor:

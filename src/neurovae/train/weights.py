@@ -15,9 +15,13 @@ Tensors = dict[str, np.ndarray]
 
 
 def save(path: Path, tensors: Tensors, meta: dict[str, Any]) -> None:
-    """Write tensors with their description: kind, architecture, fold, seed, data hash, people per split."""
+    """Write tensors with their description: kind, architecture, fold, seed, data hash, people per split.
+
+    safetensors writes the memory of an array as it lies: one in Fortran order would come back scrambled.
+    """
+    rows_first = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     with write_beside(path) as temporary:
-        save_file(tensors, temporary, metadata={"neurovae": json.dumps(meta, sort_keys=True)})
+        save_file(rows_first, temporary, metadata={"neurovae": json.dumps(meta, sort_keys=True)})
 
 
 def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
