@@ -58,7 +58,9 @@ def preproc(folder: Path, scan: str) -> nib.Nifti1Image:
 def test_a_left_blob_stays_left_in_all_48_orientations_and_obliquely(tmp_path: Path) -> None:
     image = phantom()
     images = {}
-    for number, (order, signs) in enumerate(itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3))):
+    for number, (order, signs) in enumerate(
+        itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3))
+    ):
         turned = image.as_reoriented(np.array(list(zip(order, signs, strict=True)), dtype=float))
         images[f"sub-{number:02d}"] = nib.Nifti1Image(np.asarray(turned.dataobj), turned.affine)
     oblique = np.eye(4)
@@ -102,14 +104,22 @@ def test_the_decomposition_is_exact() -> None:
     matrix[:3, 3] = [1, 2, 3]
     found = affine.columns(matrix)
     wanted = {"rotation_x": 3, "rotation_y": -4, "rotation_z": 5, "translation_z": 3, "scale_x": 1.1, "scale_y": 0.9}
-    wanted |= {"scale_z": 1.2, "shear_xy": 0.02, "shear_xz": -0.03, "shear_yz": 0.05, "scale": (1.1 * 0.9 * 1.2) ** (1 / 3)}
+    wanted |= {
+        "scale_z": 1.2,
+        "shear_xy": 0.02,
+        "shear_xz": -0.03,
+        "shear_yz": 0.05,
+        "scale": (1.1 * 0.9 * 1.2) ** (1 / 3),
+    }
     assert {name: found[name] for name in wanted} == pytest.approx(wanted, abs=1e-5)
 
 
 def test_a_larger_brain_has_a_larger_jacobian(tmp_path: Path) -> None:
     planted = np.diag([1.2 ** (1 / 3)] * 3 + [1.0])
     image = grid.template(4)
-    chain(tmp_path, {"sub-1": nib.Nifti1Image(image.get_fdata(dtype=np.float32), planted @ image.affine)}, transform="syn")
+    chain(
+        tmp_path, {"sub-1": nib.Nifti1Image(image.get_fdata(dtype=np.float32), planted @ image.affine)}, transform="syn"
+    )
     jacobian = nib.load(in_space(tmp_path, "sub-1", 4, "desc-jacobian_T1w.nii.gz")).get_fdata()
     assert np.log(jacobian[grid.brain_mask(4)]).mean() == pytest.approx(np.log(1.2), abs=0.03)
 
@@ -128,7 +138,13 @@ def test_grids_are_symmetric_and_hold_the_brain(voxel_mm: float) -> None:
 
 @pytest.mark.parametrize(
     ("method", "low", "high"),
-    [("zscore", 500.0, 50.0), ("percentile", 0.0, 1.0), ("white-matter", 0.0, 1.0), ("reference", 0.0, 1.0), ("none", 0.0, 1.0)],
+    [
+        ("zscore", 500.0, 50.0),
+        ("percentile", 0.0, 1.0),
+        ("white-matter", 0.0, 1.0),
+        ("reference", 0.0, 1.0),
+        ("none", 0.0, 1.0),
+    ],
 )
 def test_normalisation_does_not_see_the_scanners_gain(method: normalise.Method, low: float, high: float) -> None:
     data = np.random.default_rng(0).normal(500, 50, (20, 20, 20))
@@ -146,14 +162,21 @@ def test_normalisation_does_not_see_the_scanners_gain(method: normalise.Method, 
 
 def test_limits_exclude_and_a_person_overrules(tmp_path: Path) -> None:
     table = pd.DataFrame(
-        {"scan": ["sub-1", "sub-2", "sub-3"], "status": ["ok", "ok", "failed"], "cause": ["", "", "cut short"], "mask_dice": [0.9, 0.5, None]}
+        {
+            "scan": ["sub-1", "sub-2", "sub-3"],
+            "status": ["ok", "ok", "failed"],
+            "cause": ["", "", "cut short"],
+            "mask_dice": [0.9, 0.5, None],
+        }
     )
     judged = qc.judge(table, {"mask_dice": [0.8, None]})
     assert judged["reason"].tolist() == ["", "mask_dice 0.5 below 0.8", "failed: cut short"]
     (tmp_path / "o.tsv").write_text("scan\tkeep\treason\nsub-1\tno\tghost\nsub-2\tyes\tlooked at it\n")
     assert qc.overrule(judged, tmp_path / "o.tsv")["excluded"].tolist() == [True, False, True]
     (tmp_path / "o.tsv").write_text("scan\tkeep\treason\nsub-9\tno\tx\nsub-2\tperhaps\tx\nsub-3\tyes\tx\n")
-    with pytest.raises(InputError, match=r"row 2: no scan 'sub-9'(.|\n)*row 3: keep is 'perhaps'(.|\n)*sub-3 has failed"):
+    with pytest.raises(
+        InputError, match=r"row 2: no scan 'sub-9'(.|\n)*row 3: keep is 'perhaps'(.|\n)*sub-3 has failed"
+    ):
         qc.overrule(judged, tmp_path / "o.tsv")
     with pytest.raises(InputError, match="no such quality column"):
         qc.judge(table, {"dice": [0.8, None]})
@@ -219,7 +242,10 @@ def broken(folder: Path) -> dict[str, tuple[Path, str]]:
         "gzipped-text": (folder / "gzipped-text.nii.gz", "not a readable NIfTI"),
         "nan": (write(folder / "nan.nii.gz", holes), "4 of 64000 voxels are NaN or Inf"),
         "constant": (write(folder / "constant.nii.gz", np.full_like(good, 7)), "every voxel has the value 7"),
-        "series": (write(folder / "series.nii.gz", np.stack([good, good], axis=-1)), r"\(40, 40, 40, 2\), 3-D was expected"),
+        "series": (
+            write(folder / "series.nii.gz", np.stack([good, good], axis=-1)),
+            r"\(40, 40, 40, 2\), 3-D was expected",
+        ),
         "unset": (folder / "unset.nii.gz", "neither sform nor qform"),
         "metres": (write(folder / "metres.nii.gz", good, np.diag([0.004, 0.004, 0.004, 1])), "voxels of 0.004 x"),
         "huge": (write(folder / "huge.nii.gz", good, np.diag([40.0, 40, 40, 1])), "are the units right"),

@@ -73,7 +73,9 @@ def test_environments_and_pyproject_pin_one_version() -> None:
         wanted.update([line.split("==")])
     for path in (ROOT / "envs").glob("*.yaml"):
         listed = yaml.safe_load(path.read_text())["dependencies"][-1]["pip"]
-        assert {line for line in listed if wanted.get(line.split("==")[0], line.split("==")[1]) != line.split("==")[1]} == set()
+        assert {
+            line for line in listed if wanted.get(line.split("==")[0], line.split("==")[1]) != line.split("==")[1]
+        } == set()
 
 
 @pytest.mark.parametrize("directive", ["log", "benchmark", "resources", "conda", "params"])
@@ -136,12 +138,18 @@ def test_numbers_are_one_value_however_they_are_written() -> None:
     ("text", "message"),
     [
         ("train: {epoch: 3}", "train: unknown key 'epoch'"),
-        ("train: {models: [{name: a, kind: vae, epoch: 3}]}", "train.models.0: unknown key 'epoch' .did you mean 'epochs'"),
+        (
+            "train: {models: [{name: a, kind: vae, epoch: 3}]}",
+            "train.models.0: unknown key 'epoch' .did you mean 'epochs'",
+        ),
         ("trian: {}", "unknown key 'trian' .did you mean 'train'"),
         ("preprocess: {voxel_mm: 3}", "preprocess.voxel_mm: 3 is not one of"),
         ("preprocess: {max_failed: 2}", "preprocess.max_failed: 2 is greater than"),
         ("train: {models: [{name: 'a/b', kind: vae}]}", "train.models.0.name: 'a/b' does not match"),
-        ("train: {models: [{name: a, kind: vae, epochs: many}]}", "train.models.0.epochs: 'many' is not of type 'integer'"),
+        (
+            "train: {models: [{name: a, kind: vae, epochs: many}]}",
+            "train.models.0.epochs: 'many' is not of type 'integer'",
+        ),
         ("cohort: {name: x, scores: [{name: age, type: numeric}]}", "cohort.scores.0.type: 'numeric' is not one of"),
         ("train: [1]", "train: .* is not of type 'object'"),
     ],

@@ -9,7 +9,7 @@ from neurovae.errors import InputError
 
 
 def cli(function: Callable[..., None]) -> None:
-    """Run `function` from the command line; an InputError ends with its message and status 1, not with a stack trace."""
+    """Run `function` from the command line; an InputError ends with its message and status 1."""
     try:
         auto_cli(function, as_positional=False)
     except InputError as error:

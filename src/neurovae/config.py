@@ -15,7 +15,9 @@ SCHEMAS = Path(__file__).parents[2] / "workflow" / "schemas"
 
 def load_schema(folder: Path = SCHEMAS) -> dict[str, Any]:
     """One closed schema with a property per section, read from `<section>.schema.yaml`."""
-    sections = {path.name.split(".")[0]: yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.schema.yaml"))}
+    sections = {
+        path.name.split(".")[0]: yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.schema.yaml"))
+    }
     required = [name for name, schema in sections.items() if "default" not in schema]
     return {"type": "object", "additionalProperties": False, "properties": sections, "required": required}
 
@@ -27,7 +29,9 @@ def validate(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
         InputError: unknown keys, impossible values, missing sections; each with its place and what is allowed.
     """
     filled = _fill(_coerce(deepcopy(config), schema), schema)
-    errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda error: list(map(str, error.absolute_path)))
+    errors = sorted(
+        Draft202012Validator(schema).iter_errors(filled), key=lambda error: list(map(str, error.absolute_path))
+    )
     if errors:
         raise InputError([line for error in errors for line in _explain(error)])
     return dict(_normalise(filled))
@@ -51,13 +55,23 @@ def _coerce(value: Any, schema: dict[str, Any]) -> Any:
     types = schema.get("type", [])
     types = [types] if isinstance(types, str) else types
     if isinstance(value, str) and types and "string" not in types:
-        return yaml.safe_load(value)
+        return _typed(value, types)
     if isinstance(value, dict):
         properties = schema.get("properties", {})
         return {key: _coerce(child, properties.get(key, {})) for key, child in value.items()}
     if isinstance(value, list):
         return [_coerce(item, schema.get("items", {})) for item in value]
     return value
+
+
+def _typed(text: str, types: list[str]) -> Any:
+    """YAML takes `1e-3` for text; a number that is asked for is read as one."""
+    if {"number", "integer"} & set(types):
+        try:
+            return float(text)
+        except ValueError:
+            pass
+    return yaml.safe_load(text)
 
 
 def _normalise(value: Any) -> Any:
@@ -70,12 +84,13 @@ def _normalise(value: Any) -> Any:
 
 
 def _explain(error: ValidationError) -> list[str]:
+    schema: dict[str, Any] = dict(error.schema)  # type: ignore[arg-type]
     place = ".".join(map(str, error.absolute_path)) or "the configuration"
     if error.validator == "additionalProperties":
-        known = sorted(error.schema["properties"])
-        unknown = sorted(set(error.instance) - set(known))
+        known = sorted(schema["properties"])
+        unknown = sorted({*dict(error.instance)} - {*known})  # type: ignore[arg-type]
         return [f"{place}: unknown key {key!r}{_closest(key, known)}; known are {', '.join(known)}" for key in unknown]
-    return [f"{place}: {error.message}; {error.schema.get('description', 'see config/README.md')}"]
+    return [f"{place}: {error.message}; {schema.get('description', 'see config/README.md')}"]
 
 
 def _closest(key: str, known: list[str]) -> str:

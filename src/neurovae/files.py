@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,17 +34,6 @@ def write_tsv(path: Path, rows: Iterable[dict[str, Any]], columns: list[str]) ->
         for row in [dict(zip(columns, columns, strict=True)), *rows]:
             cells = ("n/a" if row.get(name) is None else str(row[name]) for name in columns)
             file.write("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in cells) + "\n")
-
-
-def write_table(path: Path, table: Any) -> None:
-    """Write a pandas table as Parquet or, by the ending, as TSV with `n/a` for missing values."""
-    write: Callable[[Path], Any] = (
-        (lambda name: table.to_csv(name, sep="\t", index=False, na_rep="n/a"))
-        if Path(path).suffix == ".tsv"
-        else (lambda name: table.to_parquet(name, index=False))
-    )
-    with write_beside(path) as temporary:
-        write(temporary)
 
 
 def sha256(path: Path) -> str:

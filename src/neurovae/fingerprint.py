@@ -78,7 +78,7 @@ def _path(name: str, source: Path) -> Path:
 
 
 def _bare(path: Path) -> str:
-    """The text without comments, blank lines and trailing spaces; positions only, so that no tokenizer's text counts."""
+    """The text without comments, blank lines and trailing spaces; only positions are taken from the tokenizer."""
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):

@@ -1,4 +1,4 @@
-"""What the Snakefile needs to know before the first job: scans by bucket, flags, fingerprints (no more than the launcher has)."""
+"""What the Snakefile needs to know before the first job: scans by bucket, flags, fingerprints."""
 
 import json
 import shlex
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def with_cohort(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration itself, or with the demo's file laid over it where no cohort is given (said on the terminal)."""
+    """The configuration, with the demo's file laid over it (and that said) where no cohort is given."""
     if "cohort" in config:
         return config
     print("no cohort in the configuration: the built-in demo runs (config/demo.yaml)", file=sys.stderr)
@@ -75,10 +75,14 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> dict[str, dict[str,
     if len(entries) < len(train["models"]):
         problems.append(f"train.models: names are not unique: {[entry['name'] for entry in train['models']]}")
     if len(train["folds"]) not in (1, cohort["folds"]["n"]) or max(train["folds"]) >= cohort["folds"]["n"]:
-        problems.append(f"train.folds: found {train['folds']}; give one fold, or all of {list(range(cohort['folds']['n']))}")
+        problems.append(
+            f"train.folds: found {train['folds']}; give one fold, or all of {list(range(cohort['folds']['n']))}"
+        )
     sided = [score["name"] for score in cohort["scores"] if score["lateralised"]]
     mirrored = [name for name, entry in entries.items() if entry["flip"]] if sided else []
-    problems += [f"train.models {name!r}: flip is true, but {sided} depend on the side; set flip: false" for name in mirrored]
+    problems += [
+        f"train.models {name!r}: flip is true, but {sided} depend on the side; set flip: false" for name in mirrored
+    ]
     refuse(problems)
     for entry in [entry for entry in entries.values() if entry["kind"] == "vae"]:
         name = f"pca-{entry['latent']}"

@@ -10,7 +10,7 @@ import torch
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.files import write_table
+from neurovae.parquet import write_table
 from neurovae.train import weights
 from neurovae.volumes import SPLITS, chunks, data_hash, masked, read_mask, read_volumes
 
@@ -35,7 +35,9 @@ def run(*, volumes: Path, rows: Path, mask: Path, model: Path, name: str, out: P
     array, table = read_volumes(volumes, rows)
     tensors, meta = weights.load(model)
     if meta["data_hash"] != data_hash(table):
-        raise InputError(f"{model.name}: fitted on other volumes than {rows.name} describes; rerun with --forcerun train")
+        raise InputError(
+            f"{model.name}: fitted on other volumes than {rows.name} describes; rerun with --forcerun train"
+        )
     numbers = embed(array, read_mask(mask), tensors, meta)
     if not np.isfinite(numbers["mu_000"]).all():
         raise InputError(f"{model.name}: the latents are not finite; look at health.json beside it")
@@ -46,9 +48,7 @@ def run(*, volumes: Path, rows: Path, mask: Path, model: Path, name: str, out: P
     print(f"{len(table)} scans, {sum(key.startswith('mu_') for key in numbers)} latents of {name}", flush=True)
 
 
-def embed(
-    array: np.ndarray, mask: np.ndarray, tensors: weights.Tensors, meta: dict[str, Any]
-) -> dict[str, np.ndarray]:
+def embed(array: np.ndarray, mask: np.ndarray, tensors: weights.Tensors, meta: dict[str, Any]) -> dict[str, np.ndarray]:
     """Columns mu_k, logvar_k, kl_k and error (mean squared over the mask), a value per scan; a few scans at a time."""
     module = importlib.import_module(f"neurovae.train.{meta['kind']}")
     mu, logvar, error = [], [], []

@@ -1,4 +1,4 @@
-"""Read the packed volumes: one memory-mapped array, the table of its rows, the fixed mask, and who is in which split."""
+"""Read the packed volumes: one memory-mapped array, the table of its rows, the fixed mask, and the splits."""
 
 import hashlib
 from pathlib import Path
@@ -22,7 +22,7 @@ def read_volumes(volumes: Path, rows: Path) -> tuple[np.ndarray, pd.DataFrame]:
 
 def read_mask(path: Path) -> np.ndarray:
     """The fixed mask (bool, grid shape)."""
-    return np.asarray(nib.load(path).dataobj) > 0
+    return np.asarray(nib.Nifti1Image.from_filename(path).dataobj) > 0
 
 
 def splits(table: pd.DataFrame, folds: Path, fold: int) -> np.ndarray:
@@ -38,7 +38,9 @@ def splits(table: pd.DataFrame, folds: Path, fold: int) -> np.ndarray:
     found = people.loc[table["person"], f"split_{fold}"].to_numpy()
     empty = [name for name in SPLITS if name not in found]
     if empty:
-        raise InputError(f"fold {fold}: nobody left in {', '.join(empty)} after exclusions; use fewer folds or more people")
+        raise InputError(
+            f"fold {fold}: nobody left in {', '.join(empty)} after exclusions; use fewer folds or more people"
+        )
     return found
 
 

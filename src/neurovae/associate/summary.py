@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from neurovae.cli import cli
-from neurovae.files import write_table
+from neurovae.parquet import write_table
 
 KEYS = ["score", "model", "fold", "seed", "latent"]
 SPLINE = ["p_nonlinear", "q_nonlinear", "p_overall", "q_overall"]

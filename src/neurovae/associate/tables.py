@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from neurovae.errors import InputError
-from neurovae.files import write_table
+from neurovae.parquet import write_table
 
 STOPPING = ("collapsed", "diverged", "untrained")  # verdicts after which nobody tests the latents
 

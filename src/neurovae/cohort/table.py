@@ -11,8 +11,9 @@ import pandas as pd
 from neurovae.cli import cli
 from neurovae.cohort.check import check, codes, warnings
 from neurovae.errors import InputError
-from neurovae.files import write_table, write_tsv
+from neurovae.files import write_tsv
 from neurovae.index import Index, look, people, written
+from neurovae.parquet import write_table
 from neurovae.tables import lookup
 
 

@@ -8,6 +8,7 @@ import csv
 import hashlib
 import json
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -79,7 +80,9 @@ def run(
         done.append(result)
         clocks += [{"scan": row["scan"], "call": call, "seconds": round(s, 4)} for call, s in clock.seconds.items()]
         left = (time.perf_counter() - start) / number * (len(rows) - number)
-        print(f"{number}/{len(rows)} {row['scan']}: {result['status']} {result['cause']} (left {left:.0f} s)", flush=True)
+        print(
+            f"{number}/{len(rows)} {row['scan']}: {result['status']} {result['cause']} (left {left:.0f} s)", flush=True
+        )
     columns = list(dict.fromkeys(name for row in done for name in row))
     write_tsv(seconds, clocks, ["scan", "call", "seconds"])
     _judge(done, max_failed)
@@ -87,7 +90,12 @@ def run(
 
 
 def _one(
-    row: Row, step: Callable[[Row, Clock], Work], *, sidecar: Callable[[Row], Path], key: Callable[[Row], str], clock: Clock
+    row: Row,
+    step: Callable[[Row, Clock], Work],
+    *,
+    sidecar: Callable[[Row], Path],
+    key: Callable[[Row], str],
+    clock: Clock,
 ) -> Row:
     base = {"scan": row["scan"], "status": row["status"], "cause": row["cause"]}
     if row["status"] != "ok":
@@ -97,8 +105,16 @@ def _one(
             wanted = key(row)
             record = _kept(sidecar(row), wanted) or _compute(row, step, sidecar(row), wanted, clock)
     except Exception as error:  # the per-scan loop: any failure is recorded with its cause, the neighbours go on
-        return {**base, "status": "failed", "cause": f"{type(error).__name__}: {error}"}
+        return {**base, "status": "failed", "cause": _cause(error)}
     return {**base, **record["Columns"]}
+
+
+def _cause(error: Exception) -> str:
+    """The message for the manifest; of an error that nobody foresaw, the stack trace goes to the log."""
+    if isinstance(error, InputError):
+        return str(error)
+    traceback.print_exception(error)
+    return f"{type(error).__name__}: {error}"
 
 
 def _kept(sidecar: Path, key: str) -> Row | None:

@@ -19,7 +19,6 @@ from neurovae.preprocess.scan import read_canonical
 Method = Literal["deepbet", "template", "none"]
 
 
-
 def run(
     *,
     list: Path,

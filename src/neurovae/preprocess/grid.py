@@ -1,7 +1,6 @@
 """The fixed grids: boxes in MNI space (mm), symmetric about the midline, cropped to the brain, with one mask each.
 
-The template is the ICBM 152 2009a symmetric average bundled with nilearn (already skull-stripped), here called by its
-TemplateFlow-style name MNI152NLin2009aSym.
+The template is the ICBM 152 2009a symmetric average bundled with nilearn (already skull-stripped).
 """
 
 from functools import lru_cache
@@ -11,15 +10,9 @@ import numpy as np
 from nibabel.processing import resample_from_to, smooth_image
 from nilearn.datasets import load_mni152_brain_mask, load_mni152_template, load_mni152_wm_mask
 
-SPACE = "MNI152NLin2009aSym"
 CENTRE = (0.0, -17.0, 5.0)  # of the template's brain, mm
 BOX = (160.0, 192.0, 160.0)  # holds the template's brain (144 x 178 x 154) and a rim, mm
 MULTIPLE = 8  # every axis divides by 8, so that three strided convolutions fit
-
-
-def label(voxel_mm: float) -> str:
-    """The BIDS `res-` label of a grid: 2 -> "2mm", 1.5 -> "1p5mm"."""
-    return f"{voxel_mm:g}mm".replace(".", "p")
 
 
 def box(voxel_mm: float) -> tuple[tuple[int, int, int], np.ndarray]:

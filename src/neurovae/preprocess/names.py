@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from neurovae.preprocess.grid import SPACE, label
+SPACE = (
+    "MNI152NLin2009aSym"  # the ICBM 152 2009a symmetric average, which nilearn bundles, as TemplateFlow would name it
+)
+MASK = "desc-brain_mask.nii.gz"  # ending of a scan's own brain mask, in its space or on the grid
 
 
 def derivative(folder: Path, scan: str, ending: str) -> Path:
@@ -12,8 +15,6 @@ def derivative(folder: Path, scan: str, ending: str) -> Path:
 
 
 def in_space(folder: Path, scan: str, voxel_mm: float, ending: str) -> Path:
-    """Path of one derivative on a grid in MNI space."""
-    return derivative(folder, scan, f"space-{SPACE}_res-{label(voxel_mm)}_{ending}")
-
-
-MASK = "desc-brain_mask.nii.gz"  # ending of a scan's own brain mask, in its space or on the grid
+    """Path of one derivative on a grid in MNI space; 2 -> "res-2mm", 1.5 -> "res-1p5mm"."""
+    label = f"{voxel_mm:g}mm".replace(".", "p")
+    return derivative(folder, scan, f"space-{SPACE}_res-{label}_{ending}")

@@ -1,5 +1,6 @@
 """Bring intensities to one scale inside the brain, and measure the quality of each scan on the grid."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,7 @@ from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.files import sha256, write_beside
 from neurovae.preprocess import bucket, grid
-from neurovae.preprocess.names import MASK, in_space
+from neurovae.preprocess.names import MASK, SPACE, in_space
 
 Method = Literal["zscore", "percentile", "white-matter", "reference", "none"]
 
@@ -74,10 +75,19 @@ def _preproc(brain: Path, suffix: str) -> Path:
     return brain.with_name(brain.name.replace(f"_desc-brain_{suffix}", f"_desc-preproc_{suffix}"))
 
 
-def _step(row, clock, *, brain, method, region, voxel_mm, suffix) -> bucket.Work:  # type: ignore[no-untyped-def]
-    image = nib.load(brain(row))
+def _step(
+    row: bucket.Row,
+    clock: bucket.Clock,
+    *,
+    brain: Callable[[bucket.Row], Path],
+    method: Method,
+    region: np.ndarray | None,
+    voxel_mm: float,
+    suffix: str,
+) -> bucket.Work:
+    image = nib.Nifti1Image.from_filename(brain(row))
     data = image.get_fdata(dtype=np.float32)
-    own = nib.load(_mask(brain(row))).get_fdata(dtype=np.float32) >= 0.5
+    own = nib.Nifti1Image.from_filename(_mask(brain(row))).get_fdata(dtype=np.float32) >= 0.5
     fixed = grid.brain_mask(voxel_mm)
     with clock("normalise"):
         out = np.where(fixed, normalise(data, own & fixed, method, region=region, white=grid.white_matter(voxel_mm)), 0)
@@ -87,7 +97,7 @@ def _step(row, clock, *, brain, method, region, voxel_mm, suffix) -> bucket.Work
     carried = {name: value for name, value in row.items() if name not in ("scan", "status", "cause")}
     measured = quality(data, own, fixed, grid.template(voxel_mm).get_fdata(), grid.white_matter(voxel_mm))
     columns = {**carried, **measured, "preproc_sha256": sha256(target)}
-    return bucket.Work([target], columns, {"SkullStripped": True, "Normalisation": method, "SpatialReference": grid.SPACE})
+    return bucket.Work([target], columns, {"SkullStripped": True, "Normalisation": method, "SpatialReference": SPACE})
 
 
 def normalise(

@@ -8,7 +8,8 @@ import pandas as pd
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.files import sha256, write_beside, write_table
+from neurovae.files import sha256, write_beside
+from neurovae.parquet import write_table
 from neurovae.preprocess import grid
 from neurovae.preprocess.names import in_space
 from neurovae.preprocess.qc import read_manifest
@@ -76,7 +77,7 @@ def write_volumes(images: list[Path], voxel_mm: float, volumes: Path) -> None:
     with write_beside(volumes) as temporary:
         packed = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=(len(images), *shape))
         for number, path in enumerate(images):
-            image = nib.load(path)
+            image = nib.Nifti1Image.from_filename(path)
             if image.shape != shape or not np.allclose(image.affine, affine, atol=1e-4):
                 raise InputError(f"{path.name}: shape {image.shape} or affine is not the grid's {shape}")
             packed[number] = image.get_fdata(dtype=np.float32)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.files import write_table
+from neurovae.parquet import write_table
 
 ASIDE = ("source", "source_sha256", "preproc_sha256")  # of the manifests, not of the quality table
 
@@ -88,7 +88,11 @@ def overrule(table: pd.DataFrame, override: Path) -> pd.DataFrame:
 
 def _announce(table: pd.DataFrame, max_failed: float) -> None:
     out = table[table["excluded"]]
-    print(f"{len(table) - len(out)} of {len(table)} scans pass", *(f"{r.scan}: {r.reason}" for r in out.itertuples()), sep="\n")
+    print(
+        f"{len(table) - len(out)} of {len(table)} scans pass",
+        *(f"{r.scan}: {r.reason}" for r in out.itertuples()),
+        sep="\n",
+    )
     failed = table[table["status"] != "ok"]
     if len(failed) > max_failed * len(table) or len(out) == len(table):
         causes = [f"  {row.scan}: {row.reason}" for row in out.itertuples()]

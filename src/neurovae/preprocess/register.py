@@ -13,7 +13,7 @@ import numpy as np
 from neurovae.cli import cli
 from neurovae.files import sha256, write_beside
 from neurovae.preprocess import affine, bucket, grid
-from neurovae.preprocess.names import MASK, derivative, in_space
+from neurovae.preprocess.names import MASK, SPACE, derivative, in_space
 from neurovae.preprocess.scan import read_canonical
 
 Transform = Literal["affine", "syn", "none"]
@@ -54,72 +54,46 @@ def run(
     ants.config.set_ants_deterministic(True, seed_value=1)
     arguments = [suffix, transform, bias_field, template_mm, voxel_mm, nonfinite]
 
-    def key(row: bucket.Row) -> str:
-        return bucket.digest("register", stamp, arguments, row["source_sha256"], sha256(_mask(derivatives, row)))
+    def step(row: bucket.Row, clock: bucket.Clock) -> bucket.Work:
+        brain, mask = _read(row, derivatives, nonfinite, bias_field, clock)
+        name = partial(in_space, derivatives, row["scan"], voxel_mm)
+        with tempfile.TemporaryDirectory() as folder:
+            transforms = _register(brain, transform, template_mm, folder, clock)
+            images = {name(f"desc-brain_{suffix}.nii.gz"): brain, name(MASK): mask}
+            with clock("resample"):
+                images = {path: _resample(image, voxel_mm, transforms) for path, image in images.items()}
+            if transform == "syn":
+                images[name(f"desc-jacobian_{suffix}.nii.gz")] = _jacobian(transforms, voxel_mm)
+            for path, image in images.items():
+                _save(image, path)
+            matrix = derivative(derivatives, row["scan"], f"from-{suffix}_to-{SPACE}_mode-image_xfm.mat")
+            found = _keep_affine(transforms, matrix)
+        written = [*images, *([matrix] if transforms else [])]
+        carried = {key: row[key] for key in ("source", "source_sha256", "mask_ml", "clipped")}
+        return bucket.Work(written, carried | affine.columns(found), _describe(transform, bias_field, template_mm))
 
     bucket.run(
         bucket.read_manifest(extracted),
-        partial(
-            _step,
-            derivatives=derivatives,
-            suffix=suffix,
-            transform=transform,
-            bias_field=bias_field,
-            template_mm=template_mm,
-            voxel_mm=voxel_mm,
-            nonfinite=nonfinite,
-        ),
+        step,
         sidecar=lambda row: in_space(derivatives, row["scan"], voxel_mm, f"desc-brain_{suffix}.json"),
-        key=key,
+        key=lambda row: bucket.digest(
+            "register", stamp, arguments, row["source_sha256"], sha256(derivative(derivatives, row["scan"], MASK))
+        ),
         manifest=manifest,
         max_failed=max_failed,
         seconds=seconds,
     )
 
 
-def _mask(derivatives: Path, row: bucket.Row) -> Path:
-    return derivative(derivatives, row["scan"], MASK)
-
-
-def _step(
-    row: bucket.Row,
-    clock: bucket.Clock,
-    *,
-    derivatives: Path,
-    suffix: str,
-    transform: Transform,
-    bias_field: str,
-    template_mm: float,
-    voxel_mm: float,
-    nonfinite: str,
-) -> bucket.Work:
+def _read(row: bucket.Row, derivatives: Path, nonfinite: str, bias_field: str, clock: bucket.Clock) -> tuple[Any, Any]:
+    """The bias-corrected brain and its mask, in the scan's space."""
     scan = ants.from_nibabel_nifti(read_canonical(row["source"], nonfinite=nonfinite))
-    mask = scan.new_image_like(np.asarray(nib.load(_mask(derivatives, row)).dataobj).astype(np.float32))
+    stored = nib.Nifti1Image.from_filename(derivative(derivatives, row["scan"], MASK))
+    mask = scan.new_image_like(np.asarray(stored.dataobj).astype(np.float32))
     if bias_field == "n4":
         with clock("n4"):
             scan = ants.n4_bias_field_correction(scan, mask=mask)
-    brain = scan * mask
-    name = partial(in_space, derivatives, row["scan"], voxel_mm)
-    images = [name(f"desc-brain_{suffix}.nii.gz"), name(MASK)]
-    columns: bucket.Row = dict(source_sha256=row["source_sha256"], source=row["source"], mask_ml=row["mask_ml"], clipped=row["clipped"])
-    with tempfile.TemporaryDirectory() as folder:
-        transforms = _register(brain, transform, template_mm, folder, clock)
-        with clock("resample"):
-            on_grid = [_resample(image, voxel_mm, transforms) for image in (brain, mask)]
-        for path, image in zip(images, on_grid, strict=True):
-            _save(image, path)
-        if transform != "none":
-            target = derivative(derivatives, row["scan"], f"from-{suffix}_to-{grid.SPACE}_mode-image_xfm.mat")
-            with write_beside(target) as temporary:
-                temporary.write_bytes(Path(transforms[-1]).read_bytes())
-            images.append(target)
-        columns |= affine.columns(affine.read_itk(Path(transforms[-1])) if transform != "none" else np.eye(4))
-        if transform == "syn":
-            images.append(name(f"desc-jacobian_{suffix}.nii.gz"))
-            _save(_jacobian(transforms, voxel_mm), images[-1])
-    parameters = {"SkullStripped": True, "Method": f"antspyx {version('antspyx')}", "Transform": transform}
-    parameters |= {"BiasField": bias_field, "TemplateVoxelMm": template_mm, "SpatialReference": grid.SPACE}
-    return bucket.Work(images, columns, parameters)
+    return scan * mask, mask
 
 
 def _register(brain: Any, transform: Transform, template_mm: float, folder: str, clock: bucket.Clock) -> list[str]:
@@ -127,9 +101,7 @@ def _register(brain: Any, transform: Transform, template_mm: float, folder: str,
     if transform == "none":
         return []
     with clock("registration"):
-        found = ants.registration(
-            _fixed(template_mm), brain, type_of_transform=ANTS[transform], outprefix=f"{folder}/"
-        )
+        found = ants.registration(_fixed(template_mm), brain, type_of_transform=ANTS[transform], outprefix=f"{folder}/")
     return list(found["fwdtransforms"])
 
 
@@ -151,6 +123,20 @@ def _jacobian(transforms: list[str], voxel_mm: float) -> Any:
     warp = ants.create_jacobian_determinant_image(_fixed(voxel_mm), transforms[0], do_log=False)
     linear = affine.read_itk(Path(transforms[-1]))[:3, :3]
     return warp * float(np.linalg.det(linear))
+
+
+def _keep_affine(transforms: list[str], target: Path) -> np.ndarray:
+    """Copy ITK's affine to its final name and read it (4 x 4, RAS mm); the identity where nothing was registered."""
+    if not transforms:
+        return np.eye(4)
+    with write_beside(target) as temporary:
+        temporary.write_bytes(Path(transforms[-1]).read_bytes())
+    return affine.read_itk(target)
+
+
+def _describe(transform: str, bias_field: str, template_mm: float) -> bucket.Row:
+    parameters = {"Transform": transform, "BiasField": bias_field, "TemplateVoxelMm": template_mm}
+    return parameters | {"SkullStripped": True, "Method": f"antspyx {version('antspyx')}", "SpatialReference": SPACE}
 
 
 def _save(image: Any, path: Path) -> None:

@@ -47,7 +47,9 @@ def _open(path: str | Path, name: str) -> nib.Nifti1Image:
     try:
         image = nib.load(path)
     except (ImageFileError, OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{name}: not a readable NIfTI image ({error}); check it with `nib-ls`, or copy it again") from error
+        raise InputError(
+            f"{name}: not a readable NIfTI image ({error}); check it with `nib-ls`, or copy it again"
+        ) from error
     if not isinstance(image, nib.Nifti1Image):
         raise InputError(f"{name}: is {type(image).__name__}, not NIfTI; convert it (dcm2niix, mrconvert)")
     return nib.squeeze_image(image)
@@ -58,13 +60,18 @@ def _check_geometry(image: nib.Nifti1Image, name: str) -> None:
         raise InputError(f"{name}: the image has shape {image.shape}, 3-D was expected; give one volume or their mean")
     if int(image.header["sform_code"]) == 0 and int(image.header["qform_code"]) == 0:
         raise InputError(
-            f"{name}: neither sform nor qform is set, so left and right cannot be told; export it again with orientation"
+            f"{name}: neither sform nor qform is set, so left and right cannot be told; export it with orientation"
         )
     size = nib.affines.voxel_sizes(image.affine)
     extent = size * np.array(image.shape)
     if not np.all(np.isfinite(size)) or abs(np.linalg.det(image.affine[:3, :3] / np.maximum(size, 1e-12))) < 1e-3:
         raise InputError(f"{name}: the affine is singular ({image.affine[:3, :3].tolist()}); export it again")
-    if size.min() < VOXEL_MM[0] or size.max() > VOXEL_MM[1] or extent.min() < EXTENT_MM[0] or extent.max() > EXTENT_MM[1]:
+    if (
+        size.min() < VOXEL_MM[0]
+        or size.max() > VOXEL_MM[1]
+        or extent.min() < EXTENT_MM[0]
+        or extent.max() > EXTENT_MM[1]
+    ):
         raise InputError(
             f"{name}: voxels of {_mm(size)} mm and a field of view of {_mm(extent)} mm; expected voxels of "
             f"{VOXEL_MM[0]:g}-{VOXEL_MM[1]:g} mm and {EXTENT_MM[0]:g}-{EXTENT_MM[1]:g} mm in all; are the units right?"
@@ -75,7 +82,9 @@ def _read_voxels(image: nib.Nifti1Image, name: str) -> np.ndarray:
     try:
         return image.get_fdata(dtype=np.float32, caching="unchanged")
     except (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{name}: the voxels cannot be read, the file is cut short ({error}); copy it again") from error
+        raise InputError(
+            f"{name}: the voxels cannot be read, the file is cut short ({error}); copy it again"
+        ) from error
 
 
 def _mm(values: np.ndarray) -> str:

@@ -25,16 +25,16 @@ def run(*, history: Path, name: str, out: Path) -> None:
     for axis, (column, label) in zip(axes, PANELS.items(), strict=True):
         _panel(axis, table, column, label)
     axes[0].legend()
-    figure.suptitle(f"{name}: solid line, the epoch whose weights are kept" if len(table) else f"{name}: no epochs")
+    figure.suptitle(f"{name}; vertical line: the epoch whose weights are kept (0: the linear part alone)")
     save(figure, out)
 
 
 def _panel(axis: Axes, table: pd.DataFrame, column: str, label: str) -> None:
     for split, rows in table.groupby("split", sort=False):
         axis.plot(rows["epoch"], rows[column], color=COLOURS[str(split)], label=NAMES[str(split)], linewidth=1.4)
-    stop = table[(table["split"] == "stop") & (table["epoch"] > 0)]
+    stop = table[table["split"] == "stop"]
     if len(stop):
-        axis.axvline(stop.loc[stop["loss"].idxmin(), "epoch"], color=GREY, linewidth=0.8)
+        axis.axvline(float(stop["epoch"].to_numpy()[stop["loss"].argmin()]), color=GREY, linewidth=0.8)
     if column == "share":
         axis.axhline(0, color=GREY, linewidth=0.8, linestyle=":")
     axis.set(xlabel="epoch", ylabel=label)

@@ -32,17 +32,17 @@ def save(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
-def slices(volume: np.ndarray) -> np.ndarray:
-    """Axial, coronal and sagittal slice through the ventricles, side by side, as a person faces them.
+def slices(volume: np.ndarray, outside: float = 0.0) -> np.ndarray:
+    """Axial, coronal and sagittal slice through the ventricles, side by side, the shorter ones padded with `outside`.
 
     The left hemisphere is on the left (neurological convention); top is superior, or anterior in the axial slice.
     """
     x, y, z = (int(round(share * side)) for share, side in zip((0.46, 0.52, 0.52), volume.shape, strict=True))
     views = [volume[:, :, z].T[::-1], volume[:, y, :].T[::-1], volume[x, :, :].T[::-1]]
     height = max(view.shape[0] for view in views)
-    return np.concatenate([_pad(view, height) for view in views], axis=1)
+    return np.concatenate([_pad(view, height, outside) for view in views], axis=1)
 
 
-def _pad(view: np.ndarray, height: int) -> np.ndarray:
+def _pad(view: np.ndarray, height: int, outside: float) -> np.ndarray:
     missing = height - view.shape[0]
-    return np.pad(view, ((missing // 2, missing - missing // 2), (0, 0)), constant_values=float(view.min()))
+    return np.pad(view, ((missing // 2, missing - missing // 2), (0, 0)), constant_values=outside)

@@ -28,12 +28,21 @@ def run(*, qc: Path, derivatives: Path, suffix: str, voxel_mm: float, most: int,
     table = pd.read_parquet(qc)
     shown = table[table["status"] == "ok"].sort_values("template_r").head(most)
     lines = int(np.ceil(max(len(shown), 1) / COLUMNS))
-    figure, axes = plt.subplots(lines, COLUMNS, figsize=(3.2 * COLUMNS, 1.55 * lines), squeeze=False, constrained_layout=True)
+    figure, axes = plt.subplots(
+        lines, COLUMNS, figsize=(3.2 * COLUMNS, 1.55 * lines), squeeze=False, constrained_layout=True
+    )
     for axis in axes.ravel():
         axis.set_axis_off()
     for axis, row in zip(axes.ravel(), shown.to_dict("records"), strict=False):
-        image = nib.load(in_space(derivatives, row["scan"], voxel_mm, f"desc-brain_{suffix}.nii.gz")).get_fdata()
-        mask = nib.load(in_space(derivatives, row["scan"], voxel_mm, "desc-brain_mask.nii.gz")).get_fdata() >= 0.5
+        image = nib.Nifti1Image.from_filename(
+            in_space(derivatives, row["scan"], voxel_mm, f"desc-brain_{suffix}.nii.gz")
+        ).get_fdata()
+        mask = (
+            nib.Nifti1Image.from_filename(
+                in_space(derivatives, row["scan"], voxel_mm, "desc-brain_mask.nii.gz")
+            ).get_fdata()
+            >= 0.5
+        )
         top = float(np.percentile(image[mask], 99.5))
         axis.imshow(slices(image), cmap="gray", vmin=0, vmax=top)
         axis.contour(slices(mask.astype(float)), levels=[0.5], colors=[ORANGE], linewidths=0.6)

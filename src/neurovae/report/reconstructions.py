@@ -39,7 +39,12 @@ def run(*, volumes: Path, rows: Path, mask: Path, model: Path, health: Path, nam
     x_hat = np.zeros_like(x)
     x_hat[:, brain] = module.reconstruct(mu, brain, tensors, meta["architecture"])
     judged = json.loads(health.read_text())
-    lines = {"input": x, "reconstruction": x_hat, "training mean": np.broadcast_to(mean, x.shape), "left over": x - x_hat}
+    lines = {
+        "input": x,
+        "reconstruction": x_hat,
+        "training mean": np.broadcast_to(mean, x.shape),
+        "left over": x - x_hat,
+    }
     figure = _draw(lines, list(table.loc[held, "scan"]), brain)
     figure.suptitle(f"{name}, held-out people. {judged['verdict']}: {judged['reason']}", fontsize=10)
     save(figure, out)
@@ -53,10 +58,14 @@ def _draw(lines: dict[str, np.ndarray], titles: list[str], brain: np.ndarray) ->
         len(lines), len(titles), figsize=(2.9 * len(titles), 1.3 * len(lines)), squeeze=False, constrained_layout=True
     )
     for row, (label, images) in enumerate(lines.items()):
-        limits = dict(cmap="RdBu_r", vmin=-spread, vmax=spread) if label == "left over" else dict(cmap="gray", vmin=low, vmax=high)
+        limits = (
+            dict(cmap="RdBu_r", vmin=-spread, vmax=spread)
+            if label == "left over"
+            else dict(cmap="gray", vmin=low, vmax=high)
+        )
         for column, image in enumerate(images):
-            outside = 0.0 if label == "left over" else low
-            axes[row, column].imshow(slices(np.where(brain, image, outside)), **limits)
+            outside = 0.0 if label == "left over" else float(low)
+            axes[row, column].imshow(slices(np.where(brain, image, outside), outside), **limits)
             axes[row, column].set(xticks=[], yticks=[], frame_on=False)
             if row == 0:
                 axes[row, column].set_title(titles[column], fontsize=8)

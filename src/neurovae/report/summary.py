@@ -13,7 +13,16 @@ NAMES = {"r2": "R2", "auc": "AUC"}
 
 
 def run(
-    *, cohort: Path, excluded: Path, qc: Path, health: Path, associations: Path, predictions: Path, models: list[str], fit: str, out: Path
+    *,
+    cohort: Path,
+    excluded: Path,
+    qc: Path,
+    health: Path,
+    associations: Path,
+    predictions: Path,
+    models: list[str],
+    fit: str,
+    out: Path,
 ) -> None:
     """Write the summary as text, and print it.
 
@@ -35,7 +44,10 @@ def run(
         f"{int(checks['excluded'].sum())} by quality (preprocess/qc.tsv)",
         "",
         "models",
-        *(f"  {model:<12} {_verdict(json.loads((health / model / fit / 'health.json').read_text()))}" for model in models),
+        *(
+            f"  {model:<12} {_verdict(json.loads((health / model / fit / 'health.json').read_text()))}"
+            for model in models
+        ),
         "",
         "strongest associations: effect per latent SD [95 % CI], q within score",
         *_findings(pd.read_csv(associations, sep="\t")),
@@ -50,7 +62,8 @@ def run(
 
 def _verdict(health: dict[str, Any]) -> str:
     active = "" if health["active_units"] is None else f"; {health['active_units']} active units"
-    return f"{health['verdict']}: {health['reason']}{active}"
+    kept = "; epoch 0 kept: the linear part alone" if health["kept_epoch"] == 0 else ""
+    return f"{health['verdict']}: {health['reason']}{active}{kept}"
 
 
 def _findings(table: pd.DataFrame) -> list[str]:
@@ -60,11 +73,10 @@ def _findings(table: pd.DataFrame) -> list[str]:
         if tested.empty:
             lines.append(f"  {score:<12} {model:<12} {rows['status'].iloc[0]}: {rows['reason'].iloc[0]}")
             continue
-        best = tested.iloc[0]
-        lines.append(
-            f"  {score:<12} {model:<12} {best['latent']:<8} {best['effect']:+.2f} [{best['ci_low']:+.2f}, {best['ci_high']:+.2f}]  "
-            f"q {best['q']:.2g}, {int((tested['q'] < 0.05).sum())} of {len(tested)} latents with q < .05, n {best['n']:.0f}"
-        )
+        best, found = tested.iloc[0], int((tested["q"] < 0.05).sum())
+        interval = f"{best['effect']:+.2f} [{best['ci_low']:+.2f}, {best['ci_high']:+.2f}]"
+        counted = f"{found} of {len(tested)} latents with q < .05, n {best['n']:.0f}"
+        lines.append(f"  {score:<12} {model:<12} {best['latent']:<8} {interval}  q {best['q']:.2g}, {counted}")
     return lines
 
 
@@ -74,9 +86,8 @@ def _predictions(table: pd.DataFrame) -> list[str]:
     for (score, metric), rows in kept.groupby(["score", "metric"], sort=False):
         for row in rows.to_dict("records"):
             label = row["features"] if row["features"] == "confounds" else f"{row['features']} of {row['model']}"
-            lines.append(
-                f"  {score:<12} {NAMES[metric]:<4} {row['value']:+.2f} [{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]  {label}, {row['policy']}"
-            )
+            interval = f"{row['value']:+.2f} [{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]"
+            lines.append(f"  {score:<12} {NAMES[str(metric)]:<4} {interval}  {label}, {row['policy']}")
     return list(dict.fromkeys(lines))
 
 

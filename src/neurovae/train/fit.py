@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 
 from neurovae.cli import cli
-from neurovae.files import write_json, write_table
+from neurovae.files import write_json
+from neurovae.parquet import write_table
 from neurovae.train import health, weights
 from neurovae.volumes import SPLITS, chunks, data_hash, masked, read_mask, read_volumes, splits
 
@@ -67,7 +68,7 @@ def run(
 
 
 def kept_epoch(history: list[dict[str, Any]]) -> int | None:
-    """The epoch with the smallest loss on the stopping people; 0 is the linear part alone, None a model without epochs."""
+    """The epoch with the smallest loss on the stopping people; 0: the linear part alone, None: no epochs."""
     stop = [row for row in history if row["split"] == "stop"]
     return min(stop, key=lambda row: row["loss"])["epoch"] if stop else None
 

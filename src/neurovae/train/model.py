@@ -12,8 +12,8 @@ class VAE(nn.Module):
     """q(z|x) = N(mu(x), diag exp logvar(x)) and x_hat(z) = mean + W z + network(z); mu(x) = V (x - mean) + network(x).
 
     V and W are fixed: the probabilistic PCA of the training people (Tipping and Bishop 1999), or zero. The networks,
-    of strided convolutions, start at zero and learn what a linear map cannot: few people are enough for the linear part,
-    and early stopping decides how much of the rest they carry.
+    of strided convolutions, start at zero and learn what a linear map cannot: few people are enough for the linear
+    part, and early stopping decides how much of the rest they carry.
     """
 
     mean: Tensor
@@ -32,7 +32,12 @@ class VAE(nn.Module):
         down = [layer for a, b in pairwise(channels) for layer in (nn.GELU(), nn.Conv3d(a, b, 4, 2, 1))]
         up = [layer for a, b in pairwise(channels[::-1]) for layer in (nn.ConvTranspose3d(a, b, 4, 2, 1), nn.GELU())]
         self.encoder = nn.Sequential(
-            nn.Conv3d(1, width, 8, 4, 2), *down, nn.GELU(), nn.Flatten(), nn.Dropout(dropout), nn.Linear(features, 2 * latent)
+            nn.Conv3d(1, width, 8, 4, 2),
+            *down,
+            nn.GELU(),
+            nn.Flatten(),
+            nn.Dropout(dropout),
+            nn.Linear(features, 2 * latent),
         )
         self.decoder = nn.Sequential(
             nn.Linear(latent, features),
@@ -69,7 +74,8 @@ class VAE(nn.Module):
         self.inward.copy_(components * (variances.sqrt() / (variances + sigma**2))[:, None])
         self.outward.copy_(components * variances.sqrt()[:, None])
         with torch.no_grad():
-            self.encoder[-1].bias[len(variances) :] = (sigma**2 / (variances + sigma**2)).log()  # type: ignore[index]
+            posterior: Tensor = self.encoder[-1].bias[len(variances) :]  # type: ignore[index]
+            posterior.copy_((sigma**2 / (variances + sigma**2)).log())
 
 
 def plan(shape: tuple[int, int, int], width: int) -> tuple[tuple[int, int, int], list[int]]:

@@ -13,7 +13,7 @@ from neurovae.train.losses import gaussian_nll, kl_per_dimension
 from neurovae.train.model import VAE, sample
 from neurovae.train.pca import principal
 from neurovae.train.weights import Tensors
-from neurovae.volumes import SPLITS, chunks, masked
+from neurovae.volumes import SPLITS, chunks
 
 Row = dict[str, Any]
 HAS_KL = True
@@ -57,7 +57,7 @@ def fit(
     """
     on = choose(device)
     index = {name: np.flatnonzero(split == name) for name in SPLITS}
-    architecture = {"shape": list(volumes.shape[1:]), "voxels": int(mask.sum())}
+    architecture: dict[str, Any] = {"shape": list(volumes.shape[1:]), "voxels": int(mask.sum())}
     architecture |= {"latent": latent, "width": width, "dropout": dropout}
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -66,8 +66,8 @@ def fit(
     model.mean.copy_(_mean(volumes, index["weights"], flip) * model.mask)
     if linear == "pca":
         found = principal(volumes[index["weights"][:MOST]], mask, latent, flip)
-        parts = (found.components_, found.explained_variance_)
-        model.start_at(*(torch.from_numpy(part.astype(np.float32)) for part in parts), sigma)
+        components = torch.from_numpy(found.components_.astype(np.float32))
+        model.start_at(components, torch.from_numpy(found.explained_variance_.astype(np.float32)), sigma)
     model.to(on)
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     history = [row for name in SPLITS for row in _evaluate(model, volumes, index[name], name, 0, beta, sigma, on)]
@@ -94,7 +94,9 @@ def fit(
         if epoch % 10 == 0 or epoch in (1, epochs):
             rate = (time.monotonic() - start) / epoch
             shares = ", ".join(f"{row['split']} {row['share']:.3f}" for row in rows[:2])
-            print(f"epoch {epoch}/{epochs}: share {shares}; {rate:.2f} s an epoch, {rate * (epochs - epoch):.0f} s left")
+            print(
+                f"epoch {epoch}/{epochs}: share {shares}; {rate:.2f} s an epoch, {rate * (epochs - epoch):.0f} s left"
+            )
         if epoch - best_epoch >= patience:
             break
     print(f"the weights of epoch {best_epoch} are kept: the smallest loss on the stopping people")
@@ -125,7 +127,9 @@ def choose(device: str) -> torch.device:
         InputError: the device asked for is not there.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("train.device is cuda, but torch sees no GPU here; set train.device: auto, or ask for a GPU node")
+        raise InputError(
+            "train.device is cuda, but torch sees no GPU here; set train.device: auto, or ask for a GPU node"
+        )
     return torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
 
 
@@ -166,7 +170,14 @@ def _batches(
 
 @torch.no_grad()
 def _evaluate(
-    model: VAE, volumes: np.ndarray, rows: np.ndarray, split: str, epoch: int, beta: float, sigma: float, device: torch.device
+    model: VAE,
+    volumes: np.ndarray,
+    rows: np.ndarray,
+    split: str,
+    epoch: int,
+    beta: float,
+    sigma: float,
+    device: torch.device,
 ) -> list[Row]:
     """One history row: terms of the loss at z = mu, mean over scans, and the variance share."""
     model.eval()
