@@ -5,7 +5,7 @@ VENV := .venv
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONNOUSERSITE=1
 SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
 
-.PHONY: help demo test lint ixi ds000011 verify clean
+.PHONY: help demo test lint ixi ds000011 clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -21,7 +21,8 @@ demo: $(VENV)/done  ## the whole chain on the built-in simulated cohort
 	$(SNAKEMAKE) --configfile config/demo.yaml
 	@$(SNAKEMAKE) --configfile config/demo.yaml --report results/demo/report/report.html > results/demo/logs/report.txt 2>&1 \
 		|| { cat results/demo/logs/report.txt; exit 1; }
-	@cat results/demo/report/summary.txt; echo; echo "report: $(CURDIR)/results/demo/report/report.html"
+	@cat results/demo/report/summary.txt; echo; $(RUN) PYTHONPATH=src OMP_NUM_THREADS=1 python tests/truth.py results/demo
+	@echo; echo "report: $(CURDIR)/results/demo/report/report.html"
 
 test: $(VENV)/done  ## all tests
 	$(RUN) python -m pytest $(TESTS)
@@ -34,7 +35,7 @@ lint: $(VENV)/done  ## ruff, mypy, snakefmt, snakemake --lint
 	$(SNAKEMAKE) --lint --configfile config/demo.yaml
 
 ixi ds000011: $(VENV)/done  ## real scans in ../shared/data, with their numbers (ixi: about half an hour)
-	@test -d ../shared/data/$@ || { echo "SKIPPED: ../shared/data/$@ is not there"; exit 1; }
+	@test -d ../shared/data/$@ || { echo "../shared/data/$@ is not there; lay the folder beside the checkout"; exit 1; }
 	$(SNAKEMAKE) --configfile config/$@.yaml
 	@$(SNAKEMAKE) --configfile config/$@.yaml --report results/$@/report/report.html > results/$@/logs/report.txt 2>&1 \
 		|| { cat results/$@/logs/report.txt; exit 1; }

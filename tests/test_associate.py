@@ -190,17 +190,20 @@ def test_statuses_instead_of_numbers():
 # --- the families ---
 
 
-def test_hc3_closed_form():
+def test_hc2_with_its_degrees_of_freedom_closed_form():
     table = joined(effect=0.5)
     row = glm.glm(table, score("memory"), CONFOUNDS)[0]
     cases = design.design(table, score("memory"), CONFOUNDS)
     x = np.column_stack([cases.x, glm.standard(table["mu_000"].to_numpy())])
     y = glm.standard(cases.y)
     inverse = np.linalg.inv(x.T @ x)
-    residual = y - x @ inverse @ x.T @ y
-    leverage = np.einsum("ij,jk,ik->i", x, inverse, x)
-    se = np.sqrt((inverse @ (x.T * (residual / (1 - leverage)) ** 2) @ x @ inverse)[-1, -1])
-    effect, df = (inverse @ x.T @ y)[-1], len(y) - x.shape[1]
+    maker = np.eye(len(y)) - x @ inverse @ x.T
+    residual, leverage = maker @ y, 1 - np.diag(maker)
+    se = np.sqrt((inverse @ (x.T * (residual**2 / (1 - leverage))) @ x @ inverse)[-1, -1])
+    weight = (x @ inverse)[:, -1] ** 2 / (1 - leverage)
+    form = maker @ np.diag(weight) @ maker  # the variance estimate is y' form y
+    effect, df = (inverse @ x.T @ y)[-1], np.trace(form) ** 2 / np.trace(form @ form)
+    assert np.isclose(y @ form @ y, se**2)
     assert np.isclose(row["effect"], effect, rtol=1e-9)
     assert np.isclose(row["p"], 2 * stats.t.sf(abs(effect / se), df), rtol=1e-8)
     assert np.isclose(row["ci_high"], effect + stats.t.ppf(0.975, df) * se, rtol=1e-9)

@@ -4,20 +4,20 @@ rule simulate:
         scans=expand("results/{{cohort}}/cohort/bids/{person}/anat/{person}_T1w.nii.gz", person=SIMULATED),
         participants="results/{cohort}/cohort/bids/participants.tsv",
         truth="results/{cohort}/cohort/truth/truth.tsv",
-    params:
-        flags=graph.flags(config["cohort"]["simulate"] or {}),
-        code=CODE["cohort.simulate"],
-        env=ENV["cohort"],
     log:
         "results/{cohort}/logs/cohort/simulate.log",
     benchmark:
         "results/{cohort}/benchmarks/cohort/simulate.tsv"
+    conda:
+        "../../envs/cohort.yaml"
     threads: 2
     resources:
         mem_mb=4000,
         runtime=60,
-    conda:
-        "../../envs/cohort.yaml"
+    params:
+        flags=graph.flags(config["cohort"]["simulate"] or {}),
+        code=CODE["cohort.simulate"],
+        env=ENV["cohort"],
     shell:
         "python -m neurovae.cohort.simulate --out results/{wildcards.cohort}/cohort/bids "
         "--truth results/{wildcards.cohort}/cohort/truth --jobs {threads} {params.flags} 2>&1 | tee {log}"
@@ -26,20 +26,20 @@ rule simulate:
 rule folds:
     output:
         "results/{cohort}/cohort/folds.tsv",
+    log:
+        "results/{cohort}/logs/cohort/folds.log",
+    benchmark:
+        "results/{cohort}/benchmarks/cohort/folds.tsv"
+    conda:
+        "../../envs/cohort.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
     params:
         flags=graph.flags({"cohort": graph.fold_section(config["cohort"])}),
         people=index.digest(FOUND.scans),
         code=CODE["cohort.folds"],
         env=ENV["cohort"],
-    log:
-        "results/{cohort}/logs/cohort/folds.log",
-    benchmark:
-        "results/{cohort}/benchmarks/cohort/folds.tsv"
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    conda:
-        "../../envs/cohort.yaml"
     shell:
         "python -m neurovae.cohort.folds --out {output} {params.flags} 2>&1 | tee {log}"
 
@@ -51,21 +51,21 @@ rule cohort:
     output:
         table="results/{cohort}/cohort/cohort.parquet",
         excluded="results/{cohort}/cohort/excluded.tsv",
-    params:
-        flags=graph.flags({"cohort": config["cohort"]}),
-        scans=index.listing(FOUND),
-        code=CODE["cohort.table"],
-        env=ENV["cohort"],
     log:
         "results/{cohort}/logs/cohort/table.log",
     benchmark:
         "results/{cohort}/benchmarks/cohort/table.tsv"
     priority: 100
+    conda:
+        "../../envs/cohort.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
-    conda:
-        "../../envs/cohort.yaml"
+    params:
+        flags=graph.flags({"cohort": config["cohort"]}),
+        scans=index.listing(FOUND),
+        code=CODE["cohort.table"],
+        env=ENV["cohort"],
     shell:
         "python -m neurovae.cohort.table --folds {input.folds} --out {output.table} --excluded {output.excluded} "
         "{params.flags} 2>&1 | tee {log}"

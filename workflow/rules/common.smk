@@ -18,7 +18,7 @@ try:
     KEYS, PATHS = graph.buckets(FOUND.scans, config["preprocess"]["buckets"])
     ENTRIES = graph.models(config["train"], config["cohort"])
 except InputError as error:
-    raise WorkflowError("\n" + str(error)) from None
+    raise WorkflowError(f"\n{error}") from None
 
 COHORT = config["cohort"]["name"]
 MODELS = list(ENTRIES)

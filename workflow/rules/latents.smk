@@ -7,18 +7,18 @@ rule latents:
         weights="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/weights.safetensors",
     output:
         "results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latents.parquet",
-    params:
-        code=lookup(dpath="{model}", within=LATENTS_CODE),
-        env=ENV["train"],
     log:
         "results/{cohort}/logs/latents/{model}-fold-{fold}_seed-{seed}.log",
     benchmark:
         "results/{cohort}/benchmarks/latents/{model}-fold-{fold}_seed-{seed}.tsv"
+    conda:
+        "../../envs/train.yaml"
     resources:
         mem_mb=4000,
         runtime=120,
-    conda:
-        "../../envs/train.yaml"
+    params:
+        code=lookup(dpath="{model}", within=LATENTS_CODE),
+        env=ENV["train"],
     shell:
         "python -m neurovae.latents --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
         "--model {input.weights} --name {wildcards.model} --out {output} 2>&1 | tee {log}"

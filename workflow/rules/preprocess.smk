@@ -5,20 +5,20 @@ rule extract:
     output:
         manifest="results/{cohort}/preprocess/extract/{bucket}.tsv",
         list="results/{cohort}/preprocess/extract/{bucket}.list",
+    log:
+        "results/{cohort}/logs/preprocess/extract-{bucket}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/preprocess/extract-{bucket}.tsv"
+    conda:
+        "../../envs/extract.yaml"
+    resources:
+        mem_mb=3000,
+        runtime=120,
     params:
         scans=lookup(dpath="{bucket}", within=KEYS),
         flags=graph.flags(PREPROCESS["extract"]),
         code=CODE["preprocess.extract"],
         env=ENV["extract"],
-    log:
-        "results/{cohort}/logs/preprocess/extract-{bucket}.log",
-    benchmark:
-        "results/{cohort}/benchmarks/preprocess/extract-{bucket}.tsv"
-    resources:
-        mem_mb=3000,
-        runtime=120,
-    conda:
-        "../../envs/extract.yaml"
     shell:
         "paste <(printf '%s\\n' {params.scans:q}) <(printf '%s\\n' {input:q}) > {output.list} && "
         "python -m neurovae.preprocess.extract --list {output.list} --manifest {output.manifest} "
@@ -32,19 +32,19 @@ rule register:
         "results/{cohort}/preprocess/extract/{bucket}.tsv",
     output:
         "results/{cohort}/preprocess/register/{bucket}.tsv",
-    params:
-        flags=graph.flags(PREPROCESS["register"]),
-        code=CODE["preprocess.register"],
-        env=ENV["register"],
     log:
         "results/{cohort}/logs/preprocess/register-{bucket}.log",
     benchmark:
         "results/{cohort}/benchmarks/preprocess/register-{bucket}.tsv"
+    conda:
+        "../../envs/register.yaml"
     resources:
         mem_mb=3000,
         runtime=240,
-    conda:
-        "../../envs/register.yaml"
+    params:
+        flags=graph.flags(PREPROCESS["register"]),
+        code=CODE["preprocess.register"],
+        env=ENV["register"],
     shell:
         "python -m neurovae.preprocess.register --extracted {input} --manifest {output} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
@@ -57,19 +57,19 @@ rule normalise:
         "results/{cohort}/preprocess/register/{bucket}.tsv",
     output:
         "results/{cohort}/preprocess/normalise/{bucket}.tsv",
-    params:
-        flags=graph.flags(PREPROCESS["normalise"]),
-        code=CODE["preprocess.normalise"],
-        env=ENV["preprocess"],
     log:
         "results/{cohort}/logs/preprocess/normalise-{bucket}.log",
     benchmark:
         "results/{cohort}/benchmarks/preprocess/normalise-{bucket}.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
     resources:
         mem_mb=2000,
         runtime=60,
-    conda:
-        "../../envs/preprocess.yaml"
+    params:
+        flags=graph.flags(PREPROCESS["normalise"]),
+        code=CODE["preprocess.normalise"],
+        env=ENV["preprocess"],
     shell:
         "python -m neurovae.preprocess.normalise --registered {input} --manifest {output} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
@@ -82,24 +82,24 @@ rule qc:
         expand("results/{{cohort}}/preprocess/normalise/{bucket}.tsv", bucket=KEYS),
         override=PREPROCESS["qc"]["override"] or [],
     output:
-        "results/{cohort}/preprocess/qc.parquet",
-        "results/{cohort}/preprocess/qc.tsv",
-    params:
-        flags=graph.flags({"buckets": list(KEYS), **PREPROCESS["qc"]}),
-        code=CODE["preprocess.qc"],
-        env=ENV["preprocess"],
+        table="results/{cohort}/preprocess/qc.parquet",
+        tsv="results/{cohort}/preprocess/qc.tsv",
     log:
         "results/{cohort}/logs/preprocess/qc.log",
     benchmark:
         "results/{cohort}/benchmarks/preprocess/qc.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
-    conda:
-        "../../envs/preprocess.yaml"
+    params:
+        flags=graph.flags({"buckets": list(KEYS), **PREPROCESS["qc"]}),
+        code=CODE["preprocess.qc"],
+        env=ENV["preprocess"],
     shell:
         "python -m neurovae.preprocess.qc --manifests results/{wildcards.cohort}/preprocess/normalise "
-        "--out {output[0]} {params.flags} 2>&1 | tee {log}"
+        "--out {output.table} {params.flags} 2>&1 | tee {log}"
 
 
 rule pack:
@@ -110,19 +110,19 @@ rule pack:
         volumes="results/{cohort}/preprocess/volumes.npy",
         rows="results/{cohort}/preprocess/volumes.parquet",
         mask="results/{cohort}/preprocess/mask.nii.gz",
-    params:
-        flags=graph.flags({"buckets": list(KEYS), **PREPROCESS["pack"]}),
-        code=CODE["preprocess.pack"],
-        env=ENV["preprocess"],
     log:
         "results/{cohort}/logs/preprocess/pack.log",
     benchmark:
         "results/{cohort}/benchmarks/preprocess/pack.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
     resources:
         mem_mb=2000,
         runtime=120,
-    conda:
-        "../../envs/preprocess.yaml"
+    params:
+        flags=graph.flags({"buckets": list(KEYS), **PREPROCESS["pack"]}),
+        code=CODE["preprocess.pack"],
+        env=ENV["preprocess"],
     shell:
         "python -m neurovae.preprocess.pack --manifests results/{wildcards.cohort}/preprocess/normalise --qc {input.qc} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives --volumes {output.volumes} "

@@ -9,18 +9,18 @@ rule losses:
             category="Models",
             subcategory="{model}",
         ),
-    params:
-        code=CODE["report.losses"],
-        env=ENV["report"],
     log:
         "results/{cohort}/logs/report/losses-{model}-fold-{fold}_seed-{seed}.log",
     benchmark:
         "results/{cohort}/benchmarks/report/losses-{model}-fold-{fold}_seed-{seed}.tsv"
+    conda:
+        "../../envs/report.yaml"
     resources:
         mem_mb=2000,
         runtime=20,
-    conda:
-        "../../envs/report.yaml"
+    params:
+        code=CODE["report.losses"],
+        env=ENV["report"],
     shell:
         "python -m neurovae.report.losses --history {input} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
 
@@ -39,18 +39,18 @@ rule reconstructions:
             category="Models",
             subcategory="{model}",
         ),
-    params:
-        code=lookup(dpath="{model}", within=PICTURE_CODE),
-        env=ENV["report"],
     log:
         "results/{cohort}/logs/report/reconstructions-{model}-fold-{fold}_seed-{seed}.log",
     benchmark:
         "results/{cohort}/benchmarks/report/reconstructions-{model}-fold-{fold}_seed-{seed}.tsv"
+    conda:
+        "../../envs/report.yaml"
     resources:
         mem_mb=4000,
         runtime=20,
-    conda:
-        "../../envs/report.yaml"
+    params:
+        code=lookup(dpath="{model}", within=PICTURE_CODE),
+        env=ENV["report"],
     shell:
         "python -m neurovae.report.reconstructions --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
         "--model {input.weights} --health {input.health} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
@@ -68,19 +68,19 @@ rule scores:
             caption="../report/scores.rst",
             category="Associations",
         ),
-    params:
-        flags=graph.flags({"scores": config["cohort"]["scores"], "most": config["report"]["latents"]}),
-        code=CODE["report.scores"],
-        env=ENV["report"],
     log:
         "results/{cohort}/logs/report/scores-{model}-fold-{fold}_seed-{seed}.log",
     benchmark:
         "results/{cohort}/benchmarks/report/scores-{model}-fold-{fold}_seed-{seed}.tsv"
+    conda:
+        "../../envs/report.yaml"
     resources:
         mem_mb=2000,
         runtime=20,
-    conda:
-        "../../envs/report.yaml"
+    params:
+        flags=graph.flags({"scores": config["cohort"]["scores"], "most": config["report"]["latents"]}),
+        code=CODE["report.scores"],
+        env=ENV["report"],
     shell:
         "python -m neurovae.report.scores --cohort {input.cohort} --latents {input.latents} --glm {input.glm} "
         "--curves {input.curves} --name {wildcards.model} --out {output} {params.flags} 2>&1 | tee {log}"
@@ -91,19 +91,19 @@ rule quality:
         "results/{cohort}/preprocess/qc.parquet",
     output:
         report("results/{cohort}/report/quality.png", caption="../report/quality.rst", category="Quality"),
-    params:
-        flags=graph.flags({**PREPROCESS["pack"], "most": config["report"]["scans"]}),
-        code=CODE["report.quality"],
-        env=ENV["report"],
     log:
         "results/{cohort}/logs/report/quality.log",
     benchmark:
         "results/{cohort}/benchmarks/report/quality.tsv"
+    conda:
+        "../../envs/report.yaml"
     resources:
         mem_mb=2000,
         runtime=20,
-    conda:
-        "../../envs/report.yaml"
+    params:
+        flags=graph.flags({**PREPROCESS["pack"], "most": config["report"]["scans"]}),
+        code=CODE["report.quality"],
+        env=ENV["report"],
     shell:
         "python -m neurovae.report.quality --qc {input} --derivatives results/{wildcards.cohort}/preprocess/derivatives "
         "--out {output} {params.flags} 2>&1 | tee {log}"
@@ -119,19 +119,19 @@ rule report:
         predictions="results/{cohort}/associate/predictions.tsv",
     output:
         report("results/{cohort}/report/summary.txt", caption="../report/summary.rst", category="Summary"),
-    params:
-        flags=graph.flags({"models": MODELS, "fit": FIT}),
-        code=CODE["report.summary"],
-        env=ENV["report"],
     log:
         "results/{cohort}/logs/report/summary.log",
     benchmark:
         "results/{cohort}/benchmarks/report/summary.tsv"
+    conda:
+        "../../envs/report.yaml"
     resources:
         mem_mb=1000,
         runtime=20,
-    conda:
-        "../../envs/report.yaml"
+    params:
+        flags=graph.flags({"models": MODELS, "fit": FIT}),
+        code=CODE["report.summary"],
+        env=ENV["report"],
     shell:
         "python -m neurovae.report.summary --cohort {input.cohort} --excluded {input.excluded} --qc {input.qc} "
         "--health results/{wildcards.cohort}/train --associations {input.associations} --predictions {input.predictions} "

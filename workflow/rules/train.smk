@@ -9,21 +9,21 @@ rule train:
         weights="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/weights.safetensors",
         history="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/history.parquet",
         health="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/health.json",
-    params:
-        flags=lookup(dpath="{model}", within=MODEL_FLAGS),
-        code=lookup(dpath="{model}", within=TRAIN_CODE),
-        env=ENV["train"],
     log:
         "results/{cohort}/logs/train/{model}-fold-{fold}_seed-{seed}.log",
     benchmark:
         "results/{cohort}/benchmarks/train/{model}-fold-{fold}_seed-{seed}.tsv"
+    conda:
+        "../../envs/train.yaml"
     threads: 2
     resources:
         mem_mb=8000,
         runtime=1440,
         device=config["train"]["device"],
-    conda:
-        "../../envs/train.yaml"
+    params:
+        flags=lookup(dpath="{model}", within=MODEL_FLAGS),
+        code=lookup(dpath="{model}", within=TRAIN_CODE),
+        env=ENV["train"],
     shell:
         "python -m neurovae.train.fit --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --folds {input.folds} "
         "--out {output.weights} --history {output.history} --checkup {output.health} "

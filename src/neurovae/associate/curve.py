@@ -18,7 +18,8 @@ def band(kind: str, y: np.ndarray, at: np.ndarray, full: Fit) -> Curve:
     if kind == "ordinal":
         return _expected_level(y, at, full)
     columns = at.shape[1]
-    centre, half = at @ full.coef[:columns], _half(at, full.cov[:columns, :columns], full.df)
+    df = len(y) - columns if full.test == "robust F" else full.df  # full.df is then that of the last column alone
+    centre, half = at @ full.coef[:columns], _half(at, full.cov[:columns, :columns], df)
     back = BACK.get(kind, expit)
     return back(centre), back(centre - half), back(centre + half)
 

@@ -1,7 +1,9 @@
 """One regression per declared score type, with what its test needs; status instead of numbers where a fit has none.
 
-continuous  ordinary least squares, HC3 errors (MacKinnon & White 1985), t or F; where the residuals' spread is
-            |latent| a spline's robust F rejects 9.5 % at 5 %, the ordinary F 38 % (118 people, thousands of draws).
+continuous  ordinary least squares with robust errors. One latent: HC2 and a t with Bell and McCaffrey's degrees of
+            freedom (Imbens & Kolesar 2016), since the tail decides on q: under a shuffled score, 66 people and 16
+            latents, any q < .05 came in 5.9 % (HC3 and residual df: 7.1 %; 1,500 draws). Several columns: HC3 and F;
+            where the residuals' spread is |latent| a spline's robust F rejects 9.5 % at 5 %, the ordinary F 38 %.
 count       negative binomial (NB2), alpha by maximum likelihood, alpha = 0 is Poisson; likelihood ratio.
 binary      logistic; likelihood ratio.
 ordinal     proportional odds (McCullagh 1980); likelihood ratio.
@@ -68,13 +70,15 @@ def fit(kind: str, y: np.ndarray, x: np.ndarray) -> Fit:
 
 
 def nested_p(null: Fit, full: Fit, extra: int, rows: int) -> float:
-    """The p of the last `extra` columns by the family's test; for one column of least squares the HC3 t test.
+    """The p of the last `extra` columns by the family's test; for one column of least squares the robust t test.
 
     A likelihood ratio is scaled by (n - parameters) / n, the usual small-sample correction.
     """
+    if full.test == "robust F" and extra == 1:
+        return float(2 * t.sf(abs(full.effect / full.se), full.df))
     if full.test == "robust F":
         coef, cov = full.coef[-extra:], full.cov[-extra:, -extra:]
-        return float(f.sf(coef @ np.linalg.solve(cov, coef) / extra, extra, full.df))
+        return float(f.sf(coef @ np.linalg.solve(cov, coef) / extra, extra, rows - len(full.coef)))
     if full.test == "quasi F":
         return float(f.sf((null.deviance - full.deviance) / extra / full.dispersion, extra, full.df))
     ratio = 2 * (full.loglike - null.loglike) * (rows - len(full.coef)) / rows
@@ -99,8 +103,22 @@ def partial_r2(kind: str, y: np.ndarray, x_null: np.ndarray, x_full: np.ndarray,
 
 def _gaussian(y: np.ndarray, x: np.ndarray) -> Fit:
     result = sm.OLS(y, x).fit(cov_type="HC3", use_t=True)
-    found = _fit("Gaussian (HC3)", "identity", result.params, result.cov_params(), x.shape[1] - 1, True)
-    return replace(found, deviance=result.ssr, df=result.df_resid, test="robust F")
+    found = _fit("Gaussian (HC2)", "identity", result.params, result.cov_params(), x.shape[1] - 1, True)
+    se, df = _last_hc2(result.resid, x)
+    return replace(found, deviance=result.ssr, se=se, df=df, test="robust F")
+
+
+def _last_hc2(residual: np.ndarray, x: np.ndarray) -> tuple[float, float]:
+    """HC2 error of the last coefficient and Bell and McCaffrey's degrees of freedom (Imbens & Kolesar 2016, eq. 8).
+
+    With e = M y, the variance is y' B y, B = M D M, D = a^2 / (1 - h); df = tr(B)^2 / tr(B^2) under equal variances.
+    """
+    q, r = np.linalg.qr(x)
+    leverage = np.square(q).sum(axis=1)
+    weight = (q @ np.linalg.inv(r).T[:, -1]) ** 2 / (1 - leverage)  # (X (X'X)^-1)[:, -1] = Q R^-T e
+    trace = np.sum(weight * (1 - leverage))
+    square = np.sum(weight**2 * (1 - 2 * leverage)) + np.square(q.T @ (weight[:, None] * q)).sum()
+    return float(np.sqrt(np.sum(weight * residual**2))), float(trace**2 / square)
 
 
 def _logistic(y: np.ndarray, x: np.ndarray) -> Fit:

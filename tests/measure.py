@@ -1,0 +1,79 @@
+"""What `make ixi` and `make ds000011` print: cost, masks, registration, prediction; no test, run by hand."""
+
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+from neurovae.preprocess.names import derivative
+
+CALLS = ["deepbet", "n4", "registration", "resample"]  # bare library calls; the rest is ours
+
+
+def cost(results: Path) -> None:
+    """Seconds per scan and step, overhead over the bare ANTs and deepbet calls, share of time both cores worked."""
+    folder = results / "benchmarks" / "preprocess"
+    calls = pd.concat([pd.read_csv(path, sep="\t") for path in sorted(folder.glob("*.calls.tsv"))])
+    jobs = pd.concat([read_job(path) for path in sorted(folder.glob("*-[0-9][0-9][0-9][0-9].tsv"))])
+    scans = calls["scan"].nunique()
+    if not scans:
+        print("cost: every scan was kept from an earlier run; delete the results to measure")
+        return
+    spent = calls.groupby("call")["seconds"].agg(["sum", "count"])
+    for name, row in spent.iterrows():
+        print(f"cost: {name:<14} {row['sum'] / scans:6.2f} s a scan, {scans} scans")
+    for step, rows in jobs.groupby("step"):
+        print(
+            f"cost: {step:<14} {rows['s'].sum() / scans:6.2f} s of job a scan, at most {rows['max_rss'].max():.0f} MB"
+        )
+    bare = spent.loc[[name for name in CALLS if name in spent.index], "sum"].sum()
+    print(f"cost: jobs over bare ANTs and deepbet calls {jobs['s'].sum() / bare:.3f} (bar 1.10), n {scans}")
+
+
+def read_job(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, sep="\t").assign(step=path.name.split("-")[0])
+
+
+def masks(results: Path, data: Path) -> None:
+    """Dice of the masks with the reference masks, where there are any (DLMUSE labels above 0)."""
+    found = {}
+    for path in sorted(data.glob("derivatives/dlmuse/sub-*/anat/*_dseg.nii.gz")):
+        scan = path.name.split("_")[0]
+        mask = derivative(results / "preprocess" / "derivatives", scan, "desc-brain_mask.nii.gz")
+        reference = np.asarray(nib.as_closest_canonical(nib.load(path)).dataobj) > 0
+        ours = np.asarray(nib.load(mask).dataobj) > 0
+        found[scan] = 2 * np.count_nonzero(ours & reference) / (np.count_nonzero(ours) + np.count_nonzero(reference))
+    if found:
+        values = pd.Series(found)
+        print(
+            f"masks: Dice median {values.median():.4f} (bar .975), lowest {values.min():.4f} of {values.idxmin()} (bar .95), n {len(values)}"
+        )
+
+
+def registration(results: Path) -> None:
+    """Correlation with the template inside the brain."""
+    table = pd.read_parquet(results / "preprocess" / "qc.parquet")
+    r = table.set_index("scan")["template_r"].dropna()
+    print(
+        f"registration: r with the template, median {r.median():.3f}, lowest {r.min():.3f} of {r.idxmin()}, n {len(r)}"
+    )
+
+
+def predictions(results: Path) -> None:
+    """Every metric of the cross-validated predictions."""
+    table = pd.read_csv(results / "associate" / "predictions.tsv", sep="\t")
+    shown = table[table["status"] == "ok"].drop_duplicates(["score", "model", "learner", "features", "metric"])
+    for row in shown.to_dict("records"):
+        print(
+            f"prediction: {row['score']:<10} {row['model']:<8} {row['learner']:<6} {row['features']:<20} {row['metric']:<4} "
+            f"{row['value']:7.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}] n {row['n']}, {row['policy']}"
+        )
+
+
+if __name__ == "__main__":
+    cost(Path(sys.argv[1]))
+    masks(Path(sys.argv[1]), Path(sys.argv[2]))
+    registration(Path(sys.argv[1]))
+    predictions(Path(sys.argv[1]))
