@@ -35,8 +35,8 @@ CONFIG: dict[str, Any] = {
     },
     "train": {
         "models": [
-            {"name": "vae", "kind": "vae", "latent": 3, "width": 4, "epochs": 3},
-            {"name": "other", "kind": "vae", "latent": 4, "width": 4, "epochs": 3},
+            {"name": "vae", "kind": "vae", "latent": 3, "width": 4, "epochs": 2},
+            {"name": "other", "kind": "vae", "latent": 4, "width": 4, "epochs": 1},
         ]
     },
     "associate": {"predict": {"bootstraps": 100}},
@@ -126,8 +126,8 @@ def write_bids(folder: Path) -> None:
     rows = ["participant_id\tage\tsex\tsite\tseverity\tshuffled"]
     for number in range(PEOPLE):
         person = f"sub-{number + 1:02d}"
-        anatomy = sum(rng.normal(0, 0.05) * other / other.std() for other in others)
-        image = brain * (1 - 0.4 * severity[number] * near + anatomy) + rng.normal(0, 0.01, brain.shape)
+        anatomy = sum(rng.normal(0, 0.02) * other / other.std() for other in others)
+        image = brain * (1 - 0.5 * severity[number] * near + anatomy) + rng.normal(0, 0.01, brain.shape)
         write_scan(folder, person, np.where(brain > 0, np.clip(image, 0.02, None), 0), template.affine, number == 0)
         known = (f"{age[number]:.1f}", "MF"[number % 2], "AB"[number // 2 % 2])
         rows.append("\t".join([person, *known, f"{severity[number]:.4f}", f"{shuffled[number]:.4f}"]))

@@ -29,7 +29,13 @@ def cohort_of(root: Path, columns: dict[str, list[str]], scores: list[dict] | No
 def built(cohort: dict, out: Path) -> pd.DataFrame:
     """Run both rules and read the table."""
     folds.run(cohort=cohort, out=out / "folds.tsv")
-    table.run(cohort=cohort, folds=out / "folds.tsv", out=out / "cohort.parquet", excluded=out / "excluded.tsv")
+    table.run(
+        cohort=cohort,
+        folds=out / "folds.tsv",
+        out=out / "cohort.parquet",
+        excluded=out / "excluded.tsv",
+        source=out / "s",
+    )
     return pd.read_parquet(out / "cohort.parquet")
 
 
@@ -131,7 +137,9 @@ def test_every_problem_at_once(tmp_path):
     cohort = cohort_of(tmp_path, columns, scores, folds={"n": 9, "seed": 0, "stop": 0.1})
     assert len(check(cohort)) == 5
     with pytest.raises(InputError) as raised:
-        table.run(cohort=cohort, folds=tmp_path / "no", out=tmp_path / "no", excluded=tmp_path / "no")
+        table.run(
+            cohort=cohort, folds=tmp_path / "no", out=tmp_path / "no", excluded=tmp_path / "no", source=tmp_path / "no"
+        )
     assert len(raised.value.problems) == 5
 
 
@@ -322,7 +330,13 @@ def test_folds_of_other_people_are_refused(tmp_path):
     built(cohort, tmp_path)
     plant(tmp_path / "in", ["sub-01", "sub-02", "sub-03", "sub-05"])
     with pytest.raises(InputError, match="its people are not those of the scans; make it anew"):
-        table.run(cohort=cohort, folds=tmp_path / "folds.tsv", out=tmp_path / "x", excluded=tmp_path / "y")
+        table.run(
+            cohort=cohort,
+            folds=tmp_path / "folds.tsv",
+            out=tmp_path / "x",
+            excluded=tmp_path / "y",
+            source=tmp_path / "z",
+        )
 
 
 def test_ixi_ages(tmp_path):

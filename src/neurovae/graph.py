@@ -136,12 +136,13 @@ def refuse(problems: list[str]) -> None:
         raise InputError(problems)
 
 
-def same_source(name: str, cohort: dict[str, Any]) -> None:
+def same_source(cohort: dict[str, Any]) -> None:
     """Refuse a cohort name that already holds the results of another data root (remembered by the cohort rule)."""
-    memory = Path("results", name, "cohort", "source.json")
-    source = {key: cohort[key] for key in ("bids", "table", "simulate") if cohort[key] is not None}
-    if memory.exists() and json.loads(memory.read_text()) != source:
+    memory = Path("results", cohort["name"], "cohort", "source.json")
+    found = index.data_root(cohort)
+    if memory.exists() and json.loads(memory.read_text(encoding="utf-8")) != found:
+        known = json.dumps(json.loads(memory.read_text(encoding="utf-8")))
         raise InputError(
-            f"cohort.name {name!r} already holds results of {memory.read_text().strip()}, found {json.dumps(source)}; "
+            f"cohort.name {cohort['name']!r} already holds the results of {known}, found {json.dumps(found)}; "
             f"give another cohort.name; if it is the same data at a new place, delete {memory}"
         )

@@ -65,6 +65,13 @@ def look(cohort: dict[str, Any]) -> Index:
     return _bids(cohort) if sources == ["bids"] else _plain(cohort)
 
 
+def data_root(cohort: dict[str, Any]) -> dict[str, str]:
+    """Where the section's data come from, as one key of bids, table and simulate."""
+    return {
+        key: str(cohort[key]) if key != "simulate" else "" for key in ("bids", "table", "simulate") if cohort.get(key)
+    }
+
+
 def written(cohort: dict[str, Any]) -> dict[str, Any]:
     """The same section after the simulated cohort has been written: a BIDS folder like any other."""
     if not cohort.get("simulate"):

@@ -50,7 +50,12 @@ rule cohort:
         folds="results/{cohort}/cohort/folds.tsv",
     output:
         table="results/{cohort}/cohort/cohort.parquet",
-        excluded="results/{cohort}/cohort/excluded.tsv",
+        excluded=report(
+            "results/{cohort}/cohort/excluded.tsv",
+            caption="../report/excluded.rst",
+            category="Cohort",
+        ),
+        source="results/{cohort}/cohort/source.json",
     log:
         "results/{cohort}/logs/cohort/table.log",
     benchmark:
@@ -67,5 +72,5 @@ rule cohort:
         code=CODE["cohort.table"],
         env=ENV["cohort"],
     shell:
-        "python -m neurovae.cohort.table --folds {input.folds} --out {output.table} --excluded {output.excluded} "
+        "python -m neurovae.cohort.table --folds {input.folds} --out {output.table} --excluded {output.excluded} --source {output.source} "
         "{params.flags} 2>&1 | tee {log}"

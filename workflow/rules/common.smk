@@ -12,7 +12,7 @@ from neurovae.errors import InputError
 
 try:
     config.update(configuration.validate(graph.with_cohort(config), configuration.load_schema()))
-    graph.same_source(config["cohort"]["name"], config["cohort"])
+    graph.same_source(config["cohort"])
     FOUND = index.look(config["cohort"])
     graph.refuse(check.check(config["cohort"], FOUND))
     KEYS, PATHS = graph.buckets(FOUND.scans, config["preprocess"]["buckets"])

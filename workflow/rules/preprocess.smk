@@ -83,7 +83,11 @@ rule qc:
         override=PREPROCESS["qc"]["override"] or [],
     output:
         table="results/{cohort}/preprocess/qc.parquet",
-        tsv="results/{cohort}/preprocess/qc.tsv",
+        tsv=report(
+            "results/{cohort}/preprocess/qc.tsv",
+            caption="../report/qc.rst",
+            category="Quality",
+        ),
     log:
         "results/{cohort}/logs/preprocess/qc.log",
     benchmark:

@@ -11,13 +11,13 @@ import pandas as pd
 from neurovae.cli import cli
 from neurovae.cohort.check import check, codes, warnings
 from neurovae.errors import InputError
-from neurovae.files import write_tsv
-from neurovae.index import Index, look, people, written
+from neurovae.files import write_json, write_tsv
+from neurovae.index import Index, data_root, look, people, written
 from neurovae.parquet import write_table
 from neurovae.tables import lookup
 
 
-def run(*, cohort: dict[str, Any], folds: Path, out: Path, excluded: Path) -> None:
+def run(*, cohort: dict[str, Any], folds: Path, out: Path, excluded: Path, source: Path) -> None:
     """Check the cohort's tables and write cohort.parquet and excluded.tsv; raises InputError with every problem.
 
     Args:
@@ -25,7 +25,9 @@ def run(*, cohort: dict[str, Any], folds: Path, out: Path, excluded: Path) -> No
         folds: folds.tsv.
         out: cohort.parquet.
         excluded: excluded.tsv, scans without a row and rows without a scan.
+        source: source.json, by which another data root under the same name is refused.
     """
+    root = data_root(cohort)
     cohort = written(cohort)
     found = look(cohort)
     problems = check(cohort, found)
@@ -40,6 +42,7 @@ def run(*, cohort: dict[str, Any], folds: Path, out: Path, excluded: Path) -> No
     write_table(out, build(cohort, found, dealt))
     rows = ({"scan": scan, "person": person, "reason": reason} for scan, person, reason in found.excluded)
     write_tsv(excluded, rows, ["scan", "person", "reason"])
+    write_json(source, root)
     print(f"{len(found.scans)} scans of {len(dealt)} people, {len(found.excluded)} left out", flush=True)
 
 
