@@ -317,7 +317,7 @@ def test_command_lines(tmp_path):
         return subprocess.run(command, cwd=tmp_path, env=ENV, capture_output=True, text=True)
 
     assert call("folds", "--out", "folds.tsv").returncode == 0
-    flags = ("--folds", "folds.tsv", "--out", "cohort.parquet", "--excluded", "excluded.tsv")
+    flags = ("--folds", "folds.tsv", "--out", "cohort.parquet", "--excluded", "excluded.tsv", "--source", "s.json")
     assert call("table", *flags).returncode == 0 and len(pd.read_parquet(tmp_path / "cohort.parquet")) == 4
     cohort["scores"][0]["name"] = "y"
     refused = call("table", *flags)
