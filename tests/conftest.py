@@ -19,6 +19,7 @@ from scipy.ndimage import gaussian_filter
 
 ROOT = Path(__file__).parents[1]
 PEOPLE = 24
+CUT = "sub-25"  # one more, whose scan is cut short
 CONFIG: dict[str, Any] = {
     "cohort": {
         "name": "tiny",
@@ -78,15 +79,22 @@ class Project:
         return done.stdout
 
     def plan(self, *arguments: str, config: str | None = "my.yaml") -> set[str]:
-        """What a dry run schedules: "<rule>", "<rule> <model>" or "<rule> <bucket>"; `all` is left out."""
+        """The jobs that a dry run schedules; see `jobs_of`."""
         done = self.snakemake("-n", *arguments, config=config)
         assert done.returncode == 0, done.stdout[-6000:]
-        parts = HEADING.split(done.stdout)[1:]
-        jobs = [_job(rule, body.split("\n\n")[0]) for rule, body in zip(parts[::2], parts[1::2], strict=True)]
-        assert len(set(jobs)) == len(jobs), "two jobs of one name"
-        assert sum(_counts(done.stdout).values()) == len(jobs), "the listing and the table of jobs disagree"
-        assert jobs or "Nothing to be done" in done.stdout
-        return set(jobs) - {"all"}
+        jobs = jobs_of(done.stdout)
+        counted = _counts(done.stdout)
+        assert sum(counted.values()) - counted.get("all", 0) == len(jobs), "the listing and the table of jobs disagree"
+        assert counted or "Nothing to be done" in done.stdout
+        return jobs
+
+
+def jobs_of(text: str) -> set[str]:
+    """The jobs that a run or a dry run lists: "<rule>", "<rule> <model>" or "<rule> <bucket>"; `all` is left out."""
+    parts = HEADING.split(text)[1:]
+    jobs = [_job(rule, body.split("\n\n")[0]) for rule, body in zip(parts[::2], parts[1::2], strict=True)]
+    assert len(set(jobs)) == len(jobs), "two jobs of one name"
+    return set(jobs) - {"all"}
 
 
 def _job(rule: str, body: str) -> str:
@@ -112,7 +120,10 @@ def copy_code(folder: Path) -> None:
 
 
 def write_bids(folder: Path) -> None:
-    """24 stripped brains in MNI space; tissue near the ventricles darkens with `severity`; the first scan is over 1 MB."""
+    """24 stripped brains in MNI space, which darken near the ventricles with `severity`, and a scan that is cut short.
+
+    The first scan is over 1 MB; the last, sub-25, has half of its bytes.
+    """
     rng = np.random.default_rng(0)
     template = load_mni152_template(resolution=2)
     brain = template.get_fdata(dtype=np.float32) * load_mni152_brain_mask(resolution=2).get_fdata(dtype=np.float32)
@@ -121,10 +132,10 @@ def write_bids(folder: Path) -> None:
         -((np.abs(world[..., 0]) - 15) ** 2 + (world[..., 1] + 15) ** 2 + (world[..., 2] - 15) ** 2) / 2 / 15**2
     )
     others = [gaussian_filter(rng.normal(size=brain.shape), 8) for _ in range(3)]
-    severity = rng.permutation(np.linspace(0, 1, PEOPLE))
-    shuffled, age = rng.permutation(severity), rng.uniform(50, 80, PEOPLE)
+    severity = rng.permutation(np.linspace(0, 1, PEOPLE + 1))
+    shuffled, age = rng.permutation(severity), rng.uniform(50, 80, PEOPLE + 1)
     rows = ["participant_id\tage\tsex\tsite\tseverity\tshuffled"]
-    for number in range(PEOPLE):
+    for number in range(PEOPLE + 1):
         person = f"sub-{number + 1:02d}"
         anatomy = sum(rng.normal(0, 0.02) * other / other.std() for other in others)
         image = brain * (1 - 0.5 * severity[number] * near + anatomy) + rng.normal(0, 0.01, brain.shape)
@@ -132,6 +143,8 @@ def write_bids(folder: Path) -> None:
         known = (f"{age[number]:.1f}", "MF"[number % 2], "AB"[number // 2 % 2])
         rows.append("\t".join([person, *known, f"{severity[number]:.4f}", f"{shuffled[number]:.4f}"]))
     (folder / "participants.tsv").write_text("\n".join(rows) + "\n")
+    short = folder / CUT / "anat" / f"{CUT}_T1w.nii.gz"
+    short.write_bytes(short.read_bytes()[: short.stat().st_size // 2])
 
 
 def write_scan(folder: Path, person: str, data: np.ndarray, affine: np.ndarray, large: bool = False) -> None:

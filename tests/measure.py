@@ -29,6 +29,12 @@ def cost(results: Path) -> None:
             f"cost: {step:<14} {rows['s'].sum() / scans:6.2f} s of job a scan, at most {rows['max_rss'].max():.0f} MB"
         )
     bare = spent.loc[[name for name in CALLS if name in spent.index], "sum"].sum()
+    preprocess = results / "preprocess"
+    start = min(path.stat().st_mtime for path in preprocess.glob("extract/*.list"))  # written as a job starts
+    end = max(path.stat().st_mtime for path in preprocess.glob("normalise/*.tsv"))
+    print(
+        f"cost: {end - start:.0f} s in all, cores busy {jobs['s'].sum() / 2 / (end - start):.2f} (bar .90, two cores)"
+    )
     print(f"cost: jobs over bare ANTs and deepbet calls {jobs['s'].sum() / bare:.3f} (bar 1.10), n {scans}")
 
 

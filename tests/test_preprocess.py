@@ -215,6 +215,14 @@ def test_every_packed_row_decodes_to_its_key(tmp_path: Path) -> None:
     assert not (tmp_path / "w.npy").exists()
 
 
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_intensities_that_half_precision_cannot_hold_are_refused(factor: float) -> None:
+    data = np.linspace(0, 1, 100, dtype=np.float32)
+    assert np.abs(pack.half(data, "a") - data).max() < 1e-3
+    with pytest.raises(InputError, match="choose another normalise.method"):
+        pack.half(data * factor, "a")
+
+
 def write(path: Path, data: np.ndarray, world: np.ndarray | None = None) -> Path:
     nib.save(nib.Nifti1Image(data, np.diag([4.0, 4, 4, 1]) if world is None else world), path)
     return path
