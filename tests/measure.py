@@ -30,7 +30,8 @@ def cost(results: Path) -> None:
         )
     bare = spent.loc[[name for name in CALLS if name in spent.index], "sum"].sum()
     preprocess = results / "preprocess"
-    start = min(path.stat().st_mtime for path in preprocess.glob("extract/*.list"))  # written as a job starts
+    first = jobs[jobs["step"] == "extract"].set_index("bucket")["s"]
+    start = min((preprocess / "extract" / f"{name}.list").stat().st_mtime - s for name, s in first.items())
     end = max(path.stat().st_mtime for path in preprocess.glob("normalise/*.tsv"))
     print(
         f"cost: {end - start:.0f} s in all, cores busy {jobs['s'].sum() / 2 / (end - start):.2f} (bar .90, two cores)"
@@ -39,7 +40,7 @@ def cost(results: Path) -> None:
 
 
 def read_job(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, sep="\t").assign(step=path.name.split("-")[0])
+    return pd.read_csv(path, sep="\t").assign(step=path.stem.split("-")[0], bucket=path.stem.split("-")[1])
 
 
 def masks(results: Path, data: Path) -> None:

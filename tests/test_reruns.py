@@ -200,7 +200,6 @@ ROWS = {
         jobs("train latents glm spline predict", MODELS) | SUMMARISED,
     ),
     "latents drawn per score": (config(lambda it: it.update(report={"latents": 2})), jobs("scores", MODELS)),
-    "the share that may fail": (config(lambda it: it["preprocess"].update(max_failed=0.3)), set()),
     "associate deleted": (delete, TESTED),
 }
 
@@ -217,6 +216,7 @@ def test_a_change_reruns_exactly(row: str, finished: Project, elsewhere: Copy) -
     ("arguments", "expected"),
     [
         (["--cores", "1", "--set-threads", "train=1", "--set-resources", "train:mem_mb=100"], set()),
+        (["--config", "preprocess={voxel_mm: '4.0'}"], set()),
         (["--until", "train"], set()),
         (["--forcerun", "associate"], {"associate", "report"}),
         (["--forcerun", "glm", "--until", "glm"], jobs("glm", MODELS)),
@@ -253,6 +253,29 @@ def _images(folder: Path) -> dict[Path, tuple[int, int]]:
     return {path.relative_to(folder): (path.stat().st_mtime_ns, path.stat().st_ino) for path in found}
 
 
+def test_a_cohort_at_a_new_place_is_read_there(finished: Project, elsewhere: Copy) -> None:
+    project = elsewhere(finished)
+    project.bids.rename(project.bids.with_name("moved"))
+    (project.results / "cohort" / "source.json").unlink()
+    config(lambda it: it["cohort"].update(bids="../moved"))(project)
+    project.run("results/tiny/preprocess/extract/0000.tsv")  # masks are kept: the scans are the same
+    append("src/neurovae/preprocess/register.py", "X = 1\n")(project)
+    project.run("results/tiny/preprocess/register/0000.tsv")  # reads the scans again
+    assert "failed" not in (project.results / "preprocess" / "register" / "0000.tsv").read_text()
+
+
+def test_a_reference_region_replaced_is_seen(finished: Project, elsewhere: Copy) -> None:
+    project = elsewhere(finished)
+    region = project.folder / "region.nii.gz"
+    shutil.copyfile(project.results / "preprocess" / "mask.nii.gz", region)
+    config(lambda it: it["preprocess"].update(normalise={"method": "reference", "reference": region.name}))(project)
+    manifest = "results/tiny/preprocess/normalise/0000.tsv"
+    project.run(manifest)
+    assert project.plan(manifest) == set()
+    shutil.copyfile(next((project.results / "preprocess" / "derivatives").rglob("*res-4mm*_mask.nii.gz")), region)
+    assert project.plan(manifest) == {"normalise 0000"}
+
+
 def test_a_misspelt_key_is_refused_by_name(finished: Project, elsewhere: Copy) -> None:
     project = elsewhere(finished)
     model(epoch=5)(project)
@@ -269,10 +292,8 @@ def test_a_name_that_holds_other_data_is_refused(finished: Project, elsewhere: C
     config(lambda it: it["cohort"].update(bids="../others"))(project)
     done = project.snakemake("-n")
     assert done.returncode != 0, done.stdout[-3000:]
-    assert "cohort.name 'tiny' already holds results" in done.stdout
+    assert "cohort.name 'tiny' already holds the results of" in done.stdout
     assert "Traceback" not in done.stdout
-    config(lambda it: it["cohort"].update(bids="../others/../bids/"))(project)  # the same folder, spelt otherwise
-    assert project.plan() == set()
 
 
 def test_two_cohorts_share_no_file(finished: Project, elsewhere: Copy) -> None:
@@ -293,7 +314,7 @@ def test_a_users_configuration_shows_nothing_of_the_demo(prepared: Project, else
     project.write(mine)
     assert {job for job in project.plan() if job.startswith("train")} == {"train mine", "train pca-3"}
     text = project.snakemake("-n", "-p").stdout
-    assert re.findall(r"motor|falls|diagnosis|mmse|ushape|simulate|results/demo|\bvae-", text) == []
+    assert re.findall(r"motor|falls|diagnosis|mmse|ushape|cohort\.simulate|results/demo|/vae/", text) == []
 
 
 def test_without_a_configuration_the_demo_is_listed(prepared: Project) -> None:
