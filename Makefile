@@ -34,7 +34,8 @@ lint: $(VENV)/done  ## ruff, mypy, snakefmt, snakemake --lint
 	$(RUN) snakefmt --check Snakefile workflow
 	$(SNAKEMAKE) --lint --configfile config/demo.yaml
 
-ixi ds000011: $(VENV)/done  ## real scans in ../shared/data, with their numbers (ixi: about half an hour)
+ixi:  ## 120 real scans in ../shared/data, with their numbers (about half an hour; ds000011: 14 scans)
+ixi ds000011: $(VENV)/done
 	@test -d ../shared/data/$@ || { echo "../shared/data/$@ is not there; lay the folder beside the checkout"; exit 1; }
 	$(SNAKEMAKE) --configfile config/$@.yaml
 	@$(SNAKEMAKE) --configfile config/$@.yaml --report results/$@/report/report.html > results/$@/logs/report.txt 2>&1 \

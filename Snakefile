@@ -13,11 +13,19 @@ include: "workflow/rules/common.smk"
 
 rule all:
     input:
+        expand("results/{cohort}/cohort/cohort.parquet", cohort=COHORT),
+        expand("results/{cohort}/preprocess/qc.parquet", cohort=COHORT),
+        expand("results/{cohort}/preprocess/volumes.npy", cohort=COHORT),
+        expand("results/{cohort}/train/{model}/{fit}/weights.safetensors", cohort=COHORT, model=MODELS, fit=FITS),
+        expand("results/{cohort}/latents/{model}/{fit}/latents.parquet", cohort=COHORT, model=MODELS, fit=FITS),
+        expand("results/{cohort}/associate/associations.tsv", cohort=COHORT),
+        expand("results/{cohort}/associate/predictions.tsv", cohort=COHORT),
         expand("results/{cohort}/report/summary.txt", cohort=COHORT),
         expand("results/{cohort}/report/quality.png", cohort=COHORT),
         expand("results/{cohort}/report/{model}_{fit}_losses.png", cohort=COHORT, model=TRAINED, fit=FIT),
         expand("results/{cohort}/report/{model}_{fit}_reconstructions.png", cohort=COHORT, model=MODELS, fit=FIT),
         expand("results/{cohort}/report/{model}_{fit}_scores.png", cohort=COHORT, model=MODELS, fit=FIT),
+        expand("results/{cohort}/report/verdict.txt", cohort=COHORT),
 
 
 include: "workflow/rules/cohort.smk"

@@ -207,3 +207,53 @@ def test_the_shipped_configurations_list_their_jobs(name: str) -> None:
     command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "--configfile", f"config/{name}.yaml", "--directory"]
     done = subprocess.run([*command, "."], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text("preprocess: {voxel_mm: 4}\ntrain: {}\npreprocess: {buckets: 2}\n")
+    with pytest.raises(InputError, match="my.yaml.*, line 1: preprocess is given twice"):
+        configuration.refuse_repeats([str(tmp_path / "my.yaml")])
+    configuration.refuse_repeats([str(path) for path in (ROOT / "config").glob("*.yaml")])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "cohort: {name: x, confounds: [{name: size, type: continuous, from: preprocess}]}",
+            "'size' is no column of the",
+        ),
+        ("preprocess: {qc: {limits: {dice: [0, 1]}}}", "limits: no column 'dice'"),
+        ("preprocess: {qc: {override: gone.tsv}}", "override: file 'gone.tsv' not found"),
+        ("preprocess: {normalise: {method: reference}}", "reference: give brain, or"),
+        ("preprocess: {normalise: {method: reference, reference: gone.nii}}", "file 'gone.nii' not found"),
+        ("train: {models: [{name: a, kind: pca, latent: 70}]}", "'a': latent is 70, but only about 70 people"),
+    ],
+)
+def test_what_would_fail_after_hours_is_refused_before_the_first_job(text: str, message: str) -> None:
+    assert any(re.search(message, problem) for problem in graph.known(complete(text), 100))
+    assert graph.known(complete("{}"), 100) == []
+
+
+def test_the_columns_that_can_be_named_are_those_that_are_measured() -> None:
+    import numpy as np
+
+    from neurovae.preprocess import affine, columns, normalise
+
+    brain = np.ones((4, 4, 4), dtype=bool)
+    noise = np.random.default_rng(0).random((4, 4, 4))
+    measured = {*affine.columns(np.eye(4)), *normalise.quality(noise, brain, brain, noise, brain), "mask_ml", "clipped"}
+    assert measured == set(columns.QUALITY)
+
+
+def test_a_collapsed_model_ends_the_run_with_a_failure_that_names_it(tmp_path: Path) -> None:
+    from neurovae.files import write_json
+    from neurovae.report import verdict
+
+    for model, found in (("a", "healthy"), ("b", "collapsed")):
+        write_json(tmp_path / model / "fold-0_seed-0" / "health.json", {"verdict": found, "reason": "why"})
+    verdict.run(train=tmp_path, models=["a"], fits=["fold-0_seed-0"], out=tmp_path / "v.txt")
+    assert (tmp_path / "v.txt").read_text() == "a fold-0_seed-0: healthy: why\n"
+    with pytest.raises(InputError, match="b fold-0_seed-0: collapsed: why"):
+        verdict.run(train=tmp_path, models=["a", "b"], fits=["fold-0_seed-0"], out=tmp_path / "w.txt")
+    assert not (tmp_path / "w.txt").exists()

@@ -22,6 +22,31 @@ def load_schema(folder: Path = SCHEMAS) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": False, "properties": sections, "required": required}
 
 
+class _Strict(yaml.SafeLoader):
+    """A loader that notes keys given twice, of which YAML silently keeps the last."""
+
+
+def _map(loader: _Strict, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key) for key, _ in node.value]
+    repeated = sorted({str(key) for key in keys if keys.count(key) > 1})
+    if repeated:
+        raise InputError(
+            f"{node.start_mark.name}, line {node.start_mark.line + 1}: {', '.join(repeated)} "
+            "is given twice in one section; put its keys together"
+        )
+    return dict(loader.construct_pairs(node, deep=True))
+
+
+_Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _map)
+
+
+def refuse_repeats(paths: list[str]) -> None:
+    """Raise InputError where a configuration file gives a key twice in one section."""
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            yaml.load(file, Loader=_Strict)  # noqa: S506 - a SafeLoader
+
+
 def validate(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration with text from `--config` typed and defaults filled in.
 

@@ -11,6 +11,7 @@ import yaml
 
 from neurovae import fingerprint, index
 from neurovae.errors import InputError
+from neurovae.preprocess.columns import QUALITY
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,12 +112,12 @@ def model_codes(entries: dict[str, dict[str, Any]], rule: str) -> dict[str, str]
 
 def preprocess(section: dict[str, Any], suffix: str) -> dict[str, dict[str, Any]]:
     """The options of each preprocessing rule: its own section and the values of the stage that it uses."""
-    shared = {key: section[key] for key in ("voxel_mm", "nonfinite", "max_failed")}
+    shared = {key: section[key] for key in ("voxel_mm", "nonfinite")}
     uses = {
-        "extract": ("nonfinite", "max_failed"),
-        "register": ("voxel_mm", "nonfinite", "max_failed"),
-        "normalise": ("voxel_mm", "max_failed"),
-        "qc": ("max_failed",),
+        "extract": ("nonfinite",),
+        "register": ("voxel_mm", "nonfinite"),
+        "normalise": ("voxel_mm",),
+        "qc": (),
         "pack": ("voxel_mm",),
     }
     options = {rule: {**section.get(rule, {}), **{key: shared[key] for key in keys}} for rule, keys in uses.items()}
@@ -125,9 +126,40 @@ def preprocess(section: dict[str, Any], suffix: str) -> dict[str, dict[str, Any]
     return options
 
 
+def reference(section: dict[str, Any]) -> list[str]:
+    """The file of the reference region, if intensities are normalised by one."""
+    return [section["reference"]] if section["method"] == "reference" and section["reference"] != "brain" else []
+
+
 def fold_section(cohort: dict[str, Any]) -> dict[str, Any]:
     """The part of the cohort section that decides on folds: nothing that speaks of scores."""
     return {key: cohort[key] for key in ("name", "bids", "table", "simulate", "suffix", "rename", "site", "folds")}
+
+
+def known(config: dict[str, Any], people: int) -> list[str]:
+    """Problems of names, files and sizes that would otherwise show only after hours."""
+    preprocess, folds = config["preprocess"], config["cohort"]["folds"]
+    problems = [
+        f"cohort.confounds: {item['name']!r} is no column of the quality table; there are {', '.join(QUALITY)}"
+        for item in config["cohort"]["confounds"]
+        if item["from"] == "preprocess" and (item["column"] or item["name"]) not in QUALITY
+    ]
+    unknown = sorted(set(preprocess["qc"]["limits"]) - set(QUALITY))
+    problems += [f"preprocess.qc.limits: no column {name!r}; there are {', '.join(QUALITY)}" for name in unknown]
+    override = preprocess["qc"]["override"]
+    method, reference = preprocess["normalise"]["method"], preprocess["normalise"]["reference"]
+    if override and not Path(override).is_file():
+        problems.append(f"preprocess.qc.override: file {override!r} not found; correct the path")
+    if method == "reference" and not reference:
+        problems.append("preprocess.normalise.reference: give brain, or a NIfTI mask in MNI space")
+    if method == "reference" and reference not in (None, "brain") and not Path(reference).is_file():
+        problems.append(f"preprocess.normalise.reference: file {reference!r} not found; correct the path")
+    training = int(people * (1 - 1 / folds["n"]) * (1 - folds["stop"]))
+    for entry in config["train"]["models"]:
+        if entry["latent"] >= training and (entry["kind"] == "pca" or entry["linear"] == "pca"):
+            found = f"train.models {entry['name']!r}: latent is {entry['latent']}"
+            problems.append(f"{found}, but only about {training} people are left to train on; lower latent")
+    return problems
 
 
 def refuse(problems: list[str]) -> None:

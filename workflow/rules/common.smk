@@ -11,10 +11,11 @@ from neurovae.cohort import check
 from neurovae.errors import InputError
 
 try:
+    configuration.refuse_repeats(workflow.configfiles)
     config.update(configuration.validate(graph.with_cohort(config), configuration.load_schema()))
     graph.same_source(config["cohort"])
     FOUND = index.look(config["cohort"])
-    graph.refuse(check.check(config["cohort"], FOUND))
+    graph.refuse(check.check(config["cohort"], FOUND) + graph.known(config, len(index.people(FOUND.scans))))
     KEYS, PATHS = graph.buckets(FOUND.scans, config["preprocess"]["buckets"])
     ENTRIES = graph.models(config["train"], config["cohort"])
 except InputError as error:
@@ -26,6 +27,7 @@ TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] == "vae"]  #
 FOLDS = config["train"]["folds"]
 SEEDS = config["train"]["seeds"]
 FIT = f"fold-{FOLDS[0]}_seed-{SEEDS[0]}"  # the one that the report draws
+FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
 CODE = graph.codes()
 ENV = graph.environments()
 MODEL_FLAGS = graph.model_flags(ENTRIES)
@@ -33,6 +35,7 @@ TRAIN_CODE = graph.model_codes(ENTRIES, "train.fit")
 LATENTS_CODE = graph.model_codes(ENTRIES, "latents")
 PICTURE_CODE = graph.model_codes(ENTRIES, "report.reconstructions")
 SCORES = graph.flags({key: config["cohort"][key] for key in ("scores", "confounds")})
+REFERENCE = graph.reference(config["preprocess"]["normalise"])
 PREPROCESS = graph.preprocess(config["preprocess"], config["cohort"]["suffix"])
 SIMULATED = [scan.person for scan in FOUND.scans] if config["cohort"]["simulate"] else []
 
@@ -47,7 +50,7 @@ wildcard_constraints:
 
 shell.prefix(
     f"set -euo pipefail; export PYTHONPATH='{workflow.basedir}/src' PYTHONNOUSERSITE=1 PYTHONUNBUFFERED=1 MPLBACKEND=agg "
-    "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1; "
+    "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 OMP_WAIT_POLICY=passive; "
     "python -c 'import importlib.util as u, sys; sys.exit(u.find_spec(\"jsonargparse\") is None)' || "
     "{{ echo 'this python lacks the packages of the rule: run `. .venv/bin/activate` first, or add --use-conda'; exit 1; }}; "
 )

@@ -14,6 +14,7 @@ rule extract:
     resources:
         mem_mb=3000,
         runtime=120,
+        max_failed=str(config["preprocess"]["max_failed"]),  # no param: it changes no result
     params:
         scans=lookup(dpath="{bucket}", within=KEYS),
         flags=graph.flags(PREPROCESS["extract"]),
@@ -24,7 +25,7 @@ rule extract:
         "python -m neurovae.preprocess.extract --list {output.list} --manifest {output.manifest} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
         "--seconds results/{wildcards.cohort}/benchmarks/preprocess/extract-{wildcards.bucket}.calls.tsv "
-        "--stamp {params.code}-{params.env} {params.flags} 2>&1 | tee {log}"
+        "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} 2>&1 | tee {log}"
 
 
 rule register:
@@ -41,6 +42,7 @@ rule register:
     resources:
         mem_mb=3000,
         runtime=240,
+        max_failed=str(config["preprocess"]["max_failed"]),  # no param: it changes no result
     params:
         flags=graph.flags(PREPROCESS["register"]),
         code=CODE["preprocess.register"],
@@ -49,12 +51,13 @@ rule register:
         "python -m neurovae.preprocess.register --extracted {input} --manifest {output} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
         "--seconds results/{wildcards.cohort}/benchmarks/preprocess/register-{wildcards.bucket}.calls.tsv "
-        "--stamp {params.code}-{params.env} {params.flags} 2>&1 | tee {log}"
+        "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} 2>&1 | tee {log}"
 
 
 rule normalise:
     input:
         "results/{cohort}/preprocess/register/{bucket}.tsv",
+        reference=REFERENCE,
     output:
         "results/{cohort}/preprocess/normalise/{bucket}.tsv",
     log:
@@ -66,15 +69,16 @@ rule normalise:
     resources:
         mem_mb=2000,
         runtime=60,
+        max_failed=str(config["preprocess"]["max_failed"]),  # no param: it changes no result
     params:
         flags=graph.flags(PREPROCESS["normalise"]),
         code=CODE["preprocess.normalise"],
         env=ENV["preprocess"],
     shell:
-        "python -m neurovae.preprocess.normalise --registered {input} --manifest {output} "
+        "python -m neurovae.preprocess.normalise --registered {input[0]} --manifest {output} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
         "--seconds results/{wildcards.cohort}/benchmarks/preprocess/normalise-{wildcards.bucket}.calls.tsv "
-        "--stamp {params.code}-{params.env} {params.flags} 2>&1 | tee {log}"
+        "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} 2>&1 | tee {log}"
 
 
 rule qc:
@@ -97,13 +101,14 @@ rule qc:
     resources:
         mem_mb=2000,
         runtime=30,
+        max_failed=str(config["preprocess"]["max_failed"]),  # no param: it changes no result
     params:
         flags=graph.flags({"buckets": list(KEYS), **PREPROCESS["qc"]}),
         code=CODE["preprocess.qc"],
         env=ENV["preprocess"],
     shell:
         "python -m neurovae.preprocess.qc --manifests results/{wildcards.cohort}/preprocess/normalise "
-        "--out {output.table} {params.flags} 2>&1 | tee {log}"
+        "--out {output.table} --max_failed {resources.max_failed} {params.flags} 2>&1 | tee {log}"
 
 
 rule pack:

@@ -136,3 +136,30 @@ rule report:
         "python -m neurovae.report.summary --cohort {input.cohort} --excluded {input.excluded} --qc {input.qc} "
         "--health results/{wildcards.cohort}/train --associations {input.associations} --predictions {input.predictions} "
         "--out {output} {params.flags} 2>&1 | tee {log}"
+
+
+rule verdict:
+    input:
+        expand("results/{{cohort}}/report/summary.txt"),
+        expand("results/{{cohort}}/report/quality.png"),
+        expand("results/{{cohort}}/report/{model}_{fit}_losses.png", model=TRAINED, fit=FIT),
+        expand("results/{{cohort}}/report/{model}_{fit}_reconstructions.png", model=MODELS, fit=FIT),
+        expand("results/{{cohort}}/report/{model}_{fit}_scores.png", model=MODELS, fit=FIT),
+        health=expand("results/{{cohort}}/train/{model}/{fit}/health.json", model=MODELS, fit=FITS),
+    output:
+        "results/{cohort}/report/verdict.txt",
+    log:
+        "results/{cohort}/logs/report/verdict.log",
+    benchmark:
+        "results/{cohort}/benchmarks/report/verdict.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        flags=graph.flags({"models": MODELS, "fits": FITS}),
+        code=CODE["report.verdict"],
+        env=ENV["report"],
+    shell:
+        "python -m neurovae.report.verdict --train results/{wildcards.cohort}/train --out {output} {params.flags} 2>&1 | tee {log}"

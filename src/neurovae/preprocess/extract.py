@@ -8,6 +8,7 @@ from typing import Any, Literal
 import nibabel as nib
 import numpy as np
 import torch
+from scipy.ndimage import binary_fill_holes
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
@@ -118,10 +119,11 @@ def _template(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
 
 
 def _nonzero(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
-    """The voxels that differ from the background of a stripped image (its corner voxels' value)."""
+    """The voxels of a stripped image that differ from its corners' value by over 1/1000 of its range, holes filled."""
     data = scan.get_fdata(dtype=np.float32)
-    corners = data[np.ix_((0, -1), (0, -1), (0, -1))]
-    return data != np.median(corners)
+    background = np.median(data[np.ix_((0, -1), (0, -1), (0, -1))])
+    differs = np.abs(data - background) > 1e-3 * float(np.ptp(data))
+    return np.asarray(binary_fill_holes(differs))
 
 
 def _describe(method: Method) -> str:

@@ -68,7 +68,7 @@ def _verdict(health: dict[str, Any]) -> str:
 
 def _findings(table: pd.DataFrame) -> list[str]:
     lines = []
-    for (score, model), rows in table.groupby(["score", "model"], sort=False):
+    for (score, model), rows in table.groupby(["score", "model"], sort=False, dropna=False):
         tested = rows[rows["status"] == "ok"].sort_values("p")
         if tested.empty:
             lines.append(f"  {score:<12} {model:<12} {rows['status'].iloc[0]}: {rows['reason'].iloc[0]}")
