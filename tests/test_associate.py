@@ -263,7 +263,7 @@ def test_planted_effect_comes_back_and_its_interval_covers(kind: str):
         x[:, -1] = glm.standard(x[:, -1])
         y = draw(kind, 0.3 * x[:, 1] + truth * x[:, -1], rng)
         fit = families.fit(kind, (y - 10) / 20 if kind == "bounded" else y, x)
-        low, high = families.interval(fit)
+        low, high = families.interval(fit, len(y))
         estimates.append(fit.effect)
         covered.append(low < truth < high)
     assert abs(np.mean(estimates) - truth) < 0.05

@@ -348,3 +348,15 @@ def test_ixi_ages(tmp_path):
     result = built(cohort, tmp_path)
     assert len(result) == 120 and result["age"].isna().sum() == 2 and set(result["sex"].dropna()) == {0.0, 1.0}
     assert sorted(Counter(result["fold"]).values()) == [24] * 5
+
+
+def test_a_score_missing_at_a_session_is_not_filled_from_the_person():
+    """The session's own row decides, also where it has no value."""
+    person = Row("participants.tsv", 2, {"mmse": "21"})
+    session = Row("sessions.tsv", 3, {"mmse": None})
+    tables = [
+        Keyed("participants.tsv", ["mmse"], {"mmse"}, {"sub-01": person}),
+        Keyed("sessions.tsv", ["mmse"], {"mmse"}, {"sub-01_ses-2": session}),
+    ]
+    assert lookup(tables, "mmse", ("sub-01_ses-2", "sub-01")) == []
+    assert lookup(tables, "mmse", ("sub-01_ses-1", "sub-01")) == [("21", person)]

@@ -321,3 +321,22 @@ def test_a_map_with_a_nan_background_is_taken_when_asked(tmp_path: Path) -> None
     data[data == 0] = np.nan
     path = write(tmp_path / "vbm.nii.gz", data, phantom().affine)
     assert np.isfinite(read_canonical(path, nonfinite="zero").get_fdata()).all()
+
+
+def test_one_file_under_two_people_is_refused() -> None:
+    table = pd.DataFrame(
+        {"scan": ["sub-1", "sub-2", "sub-3_ses-1", "sub-3_ses-2"], "source_sha256": ["a", "a", "b", "b"]}
+    )
+    with pytest.raises(InputError, match="sub-1, sub-2: the same file"):
+        qc.refuse_copies(table)
+    qc.refuse_copies(table.iloc[1:])
+
+
+def test_columns_of_the_step_before_are_never_kept(tmp_path: Path) -> None:
+    rows = [{"scan": "sub-1", "status": "ok", "cause": "", "rotation_x": value} for value in ("5", "-5")]
+    for row in rows:
+        bucket.run(
+            [row], lambda row, clock: bucket.Work([], {"snr": 1}), sidecar=lambda row: tmp_path / "side.json",
+            key=lambda row: "same", manifest=tmp_path / "m.tsv", max_failed=0, seconds=tmp_path / "s.tsv",
+        )  # fmt: skip
+        assert bucket.read_manifest(tmp_path / "m.tsv")[0]["rotation_x"] == row["rotation_x"]

@@ -25,7 +25,7 @@ def jobs(rules: str, of: str) -> set[str]:
 VAES = "vae other"
 MODELS = "vae other pca-3 pca-4"
 BUCKETS = "0000 0001 0002 0003"
-SUMMARISED = {"associate", "report"}
+SUMMARISED = {"associate", "report", "verdict"}
 FITTED = jobs("train latents glm spline predict reconstructions scores", MODELS) | jobs("losses", VAES) | SUMMARISED
 TESTED = jobs("glm spline predict scores", MODELS) | SUMMARISED
 PACKED = {"qc", "quality", "pack"} | FITTED
@@ -193,13 +193,17 @@ ROWS = {
     "a pin of associate": (pin("associate", "statsmodels"), TESTED),
     "a pin of report": (
         pin("report", "matplotlib"),
-        jobs("reconstructions scores", MODELS) | jobs("losses", VAES) | {"quality", "report"},
+        jobs("reconstructions scores", MODELS) | jobs("losses", VAES) | {"quality", "report", "verdict"},
     ),
     "another seed besides": (
         config(lambda it: it["train"].update(seeds=[0, 1])),
         jobs("train latents glm spline predict", MODELS) | SUMMARISED,
     ),
-    "latents drawn per score": (config(lambda it: it.update(report={"latents": 2})), jobs("scores", MODELS)),
+    "latents drawn per score": (
+        config(lambda it: it.update(report={"latents": 2})),
+        jobs("scores", MODELS) | {"verdict"},
+    ),
+    "the share that may fail": (config(lambda it: it["preprocess"].update(max_failed=0.3)), set()),
     "associate deleted": (delete, TESTED),
 }
 
@@ -218,7 +222,7 @@ def test_a_change_reruns_exactly(row: str, finished: Project, elsewhere: Copy) -
         (["--cores", "1", "--set-threads", "train=1", "--set-resources", "train:mem_mb=100"], set()),
         (["--config", "preprocess={voxel_mm: '4.0'}"], set()),
         (["--until", "train"], set()),
-        (["--forcerun", "associate"], {"associate", "report"}),
+        (["--forcerun", "associate"], SUMMARISED),
         (["--forcerun", "glm", "--until", "glm"], jobs("glm", MODELS)),
     ],
 )
@@ -318,7 +322,7 @@ def test_a_users_configuration_shows_nothing_of_the_demo(prepared: Project, else
 
 
 def test_without_a_configuration_the_demo_is_listed(prepared: Project) -> None:
-    tables = {"simulate", "folds", "cohort", "qc", "pack", "quality", "associate", "report"}
+    tables = {"simulate", "folds", "cohort", "qc", "pack", "quality", "associate", "report", "verdict"}
     buckets = jobs("extract register normalise", "0000 0001 0002 0003 0004 0005")
     models = jobs("train latents glm spline predict reconstructions scores", "vae pca-16") | {"losses vae"}
     assert prepared.plan(config=None) == tables | buckets | models

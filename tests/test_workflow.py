@@ -184,7 +184,7 @@ def keys(schema: dict, place: str = "") -> list[str]:
 def test_every_vae_brings_a_pca_of_its_size() -> None:
     whole = complete("train: {models: [{name: a, kind: vae, latent: 8}, {name: b, kind: vae, latent: 8, flip: false}]}")
     train, cohort = whole["train"], whole["cohort"]
-    assert list(graph.models(train, cohort)) == ["a", "b", "pca-8"]
+    assert list(graph.models(train, cohort)) == ["a", "b", "pca-8", "pca-8-unmirrored"]
     with pytest.raises(InputError, match="not unique"):
         graph.models({**train, "models": [train["models"][0]] * 2}, cohort)
     with pytest.raises(InputError, match="one fold, or all"):

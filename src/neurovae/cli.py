@@ -1,11 +1,23 @@
 """Turn a stage's keyword-only function into its command line: parameters become options, the docstring its help."""
 
+import json
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import auto_cli
+from jsonargparse.typing import register_type
 
 from neurovae.errors import InputError
+
+if TYPE_CHECKING:
+    Json = Any
+else:
+
+    class Json:
+        """An option given as JSON; its texts stay texts ("yes", "on", "007"), which a YAML parser would retype."""
+
+    register_type(Json, json.dumps, json.loads, type_check=lambda value, _: isinstance(value, dict | list))
 
 
 def cli(function: Callable[..., None]) -> None:

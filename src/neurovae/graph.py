@@ -1,6 +1,8 @@
 """What the Snakefile needs to know before the first job: scans by bucket, flags, fingerprints."""
 
+import hashlib
 import json
+import os
 import shlex
 import sys
 from copy import deepcopy
@@ -65,6 +67,23 @@ def buckets(scans: list[index.Scan], count: int) -> tuple[dict[str, list[str]], 
     return keys, paths
 
 
+def sources(scans: list[index.Scan], count: int, simulated: bool) -> dict[str, str]:
+    """Digest per bucket of which scan is read from which file of which size: paths exchanged are seen."""
+    return {
+        name: _digest([[scan.scan, scan.path, None if simulated else os.stat(scan.path).st_size] for scan in members])
+        for name, members in index.buckets(scans, count).items()
+    }
+
+
+def contents(paths: list[str], simulated: bool) -> str:
+    """Digest of the tables' bytes: a corrected table is seen even where its time is older than the results."""
+    return "" if simulated else _digest([hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths])
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def models(train: dict[str, Any], cohort: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The model entries by name; every VAE brings a PCA of the same size and augmentation, the mandatory baseline.
 
@@ -84,9 +103,11 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> dict[str, dict[str,
     problems += [
         f"train.models {name!r}: flip is true, but {sided} depend on the side; set flip: false" for name in mirrored
     ]
+    taken = [name for name, entry in entries.items() if entry["kind"] == "vae" and name.startswith("pca-")]
+    problems += [f"train.models {name!r}: names that begin with pca- are kept for the baselines" for name in taken]
     refuse(problems)
     for entry in [entry for entry in entries.values() if entry["kind"] == "vae"]:
-        name = f"pca-{entry['latent']}"
+        name = f"pca-{entry['latent']}" + ("" if entry["flip"] else "-unmirrored")
         entries.setdefault(name, {"name": name, "kind": "pca", "latent": entry["latent"], "flip": entry["flip"]})
     return entries
 

@@ -141,15 +141,21 @@ def bad_id(row: Row, column: str, prefix: str) -> str:
 
 
 def lookup(tables: Iterable[Keyed], column: str, keys: Iterable[str]) -> list[tuple[str, Row]]:
-    """All non-missing values of a column, the first key that a table knows deciding on its row."""
-    found = []
+    """All non-missing values of a column, the first key that a table knows deciding on its row.
+
+    Where the most specific row of all (a session's) lacks the value, it is missing: a person's row does not fill it.
+    """
+    order, found = list(keys), []
     for table in tables:
         if column in table.columns:
-            row = next((table.rows[key] for key in keys if key in table.rows), None)
-            value = row.cells.get(column) if row else None
-            if row and value is not None:
-                found.append((value, row))
-    return found
+            rank = next((rank for rank, key in enumerate(order) if key in table.rows), None)
+            if rank is not None:
+                row = table.rows[order[rank]]
+                found.append((rank, row.cells.get(column), row))
+    best = min((rank for rank, _, _ in found), default=0)
+    if all(value is None for rank, value, _ in found if rank == best):
+        return []
+    return [(value, row) for _, value, row in found if value is not None]
 
 
 def number(text: str) -> float | None:

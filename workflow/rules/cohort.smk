@@ -69,6 +69,7 @@ rule cohort:
     params:
         flags=graph.flags({"cohort": config["cohort"]}),
         scans=index.listing(FOUND),
+        tables=TABLES,
         code=CODE["cohort.table"],
         env=ENV["cohort"],
     shell:

@@ -17,6 +17,8 @@ try:
     FOUND = index.look(config["cohort"])
     graph.refuse(check.check(config["cohort"], FOUND) + graph.known(config, len(index.people(FOUND.scans))))
     KEYS, PATHS = graph.buckets(FOUND.scans, config["preprocess"]["buckets"])
+    SOURCES = graph.sources(FOUND.scans, config["preprocess"]["buckets"], bool(config["cohort"]["simulate"]))
+    TABLES = graph.contents(FOUND.files, bool(config["cohort"]["simulate"]))
     ENTRIES = graph.models(config["train"], config["cohort"])
 except InputError as error:
     raise WorkflowError(f"\n{error}") from None
@@ -50,7 +52,7 @@ wildcard_constraints:
 
 shell.prefix(
     f"set -euo pipefail; export PYTHONPATH='{workflow.basedir}/src' PYTHONNOUSERSITE=1 PYTHONUNBUFFERED=1 MPLBACKEND=agg "
-    "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 OMP_WAIT_POLICY=passive; "
+    "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 OMP_WAIT_POLICY=passive CUBLAS_WORKSPACE_CONFIG=:4096:8; "
     "python -c 'import importlib.util as u, sys; sys.exit(u.find_spec(\"jsonargparse\") is None)' || "
     "{{ echo 'this python lacks the packages of the rule: run `. .venv/bin/activate` first, or add --use-conda'; exit 1; }}; "
 )

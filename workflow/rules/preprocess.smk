@@ -17,6 +17,7 @@ rule extract:
         max_failed=str(config["preprocess"]["max_failed"]),  # no param: it changes no result
     params:
         scans=lookup(dpath="{bucket}", within=KEYS),
+        sources=lookup(dpath="{bucket}", within=SOURCES),
         flags=graph.flags(PREPROCESS["extract"]),
         code=CODE["preprocess.extract"],
         env=ENV["extract"],

@@ -114,7 +114,7 @@ def used_confounds(
         else:
             used.append((confound["name"], confound["type"], table[column]))
     if table["site"].nunique() > 1 and "site" not in [name for name, *_ in used]:
-        used.append(("site", "categorical", table["site"]))
+        used.append(("site", "categorical", table["site"].replace("n/a", None)))
     weights = (table["latents_split"] == "weights").map({True: "weights", False: "others"})
     if with_split and weights.nunique() > 1:
         used.append(("split", "categorical", weights))

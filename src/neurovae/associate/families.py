@@ -85,9 +85,10 @@ def nested_p(null: Fit, full: Fit, extra: int, rows: int) -> float:
     return float(chi2.sf(max(ratio, 0.0), extra))
 
 
-def interval(full: Fit) -> tuple[float, float]:
-    """Wald 95 % interval of the last column (t where a dispersion is estimated)."""
-    half = float(t.ppf(0.975, full.df)) * full.se
+def interval(full: Fit, rows: int) -> tuple[float, float]:
+    """Wald 95 % interval of the last column (t where a dispersion is estimated), with the correction of its test."""
+    widen = np.sqrt(rows / (rows - len(full.coef))) if full.test == "LR" else 1.0
+    half = float(t.ppf(0.975, full.df)) * full.se * float(widen)
     return full.effect - half, full.effect + half
 
 

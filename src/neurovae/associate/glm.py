@@ -9,7 +9,7 @@ import pandas as pd
 from neurovae.associate import families
 from neurovae.associate.design import Design, design, first_scans, join, latent_names
 from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
-from neurovae.cli import cli
+from neurovae.cli import Json, cli
 
 BEFORE = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64", "latent": "object",
           "family": "object", "link": "object", "n": "Int64", "n_confound_columns": "Int64",
@@ -26,8 +26,8 @@ def run(
     latents: Path,
     qc: Path,
     health: Path,
-    scores: list[dict[str, Any]],
-    confounds: list[dict[str, Any]],
+    scores: Json,
+    confounds: Json,
     out: Path,
 ) -> None:
     """Test every latent of one model against every score, one row per person, and write the table (.parquet, .tsv)."""
@@ -67,7 +67,7 @@ def _tested(kind: str, y: np.ndarray, x: np.ndarray, latent: pd.Series, null: fa
     status = worst(null, full)
     if status != "ok":
         return {"status": status, "reason": REASONS[status]}
-    low, high = families.interval(full)
+    low, high = families.interval(full, len(y))
     return {
         "family": full.family,
         "link": full.link,

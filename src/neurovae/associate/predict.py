@@ -13,7 +13,7 @@ from neurovae.associate.glm import provenance, stopped
 from neurovae.associate.learners import LEARNERS, Features, inner_parts, predicted, tuned
 from neurovae.associate.metrics import INTERVAL, metric_table, person_weights
 from neurovae.associate.tables import STOPPING, joint_verdict, read_verdict, tidy, write_both
-from neurovae.cli import cli
+from neurovae.cli import Json, cli
 from neurovae.errors import InputError
 
 FEATURES = ("confounds", "latents", "latents + confounds")
@@ -43,8 +43,8 @@ def run(
     latents: list[Path],
     qc: Path,
     health: list[Path],
-    scores: list[dict[str, Any]],
-    confounds: list[dict[str, Any]],
+    scores: Json,
+    confounds: Json,
     inner: int,
     bootstraps: int,
     seed: int,

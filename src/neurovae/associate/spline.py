@@ -12,7 +12,7 @@ from neurovae.associate.curve import band
 from neurovae.associate.design import Design, design, first_scans, join, latent_names
 from neurovae.associate.glm import AFTER, BEFORE, REASONS, described, standard, stopped, varies, worst
 from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
-from neurovae.cli import cli
+from neurovae.cli import Json, cli
 
 STATISTICS = ["p_nonlinear", "q_nonlinear", "p_overall", "q_overall", "partial_r2_nonlinear", "partial_r2"]
 COLUMNS = BEFORE | {"df": "Int64"} | dict.fromkeys(STATISTICS, "float64") | AFTER
@@ -27,8 +27,8 @@ def run(
     latents: Path,
     qc: Path,
     health: Path,
-    scores: list[dict[str, Any]],
-    confounds: list[dict[str, Any]],
+    scores: Json,
+    confounds: Json,
     out: Path,
     curves: Path,
 ) -> None:

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from neurovae.cli import cli
+from neurovae.cli import Json, cli
 from neurovae.errors import InputError
 from neurovae.files import write_tsv
 from neurovae.index import people, read
 
 
-def run(*, cohort: dict[str, Any], out: Path) -> None:
+def run(*, cohort: Json, out: Path) -> None:
     """Write folds.tsv: person, site, fold, split_0 .. split_{n-1}.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from neurovae.cli import cli
+from neurovae.cli import Json, cli
 from neurovae.cohort.check import check, codes, warnings
 from neurovae.errors import InputError
 from neurovae.files import write_json, write_tsv
@@ -17,7 +17,7 @@ from neurovae.parquet import write_table
 from neurovae.tables import lookup
 
 
-def run(*, cohort: dict[str, Any], folds: Path, out: Path, excluded: Path, source: Path) -> None:
+def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, source: Path) -> None:
     """Check the cohort's tables and write cohort.parquet and excluded.tsv; raises InputError with every problem.
 
     Args:

@@ -53,7 +53,7 @@ def digest(*parts: Any) -> str:
 def read_list(path: Path) -> list[Row]:
     """Read the bucket's list of scans: a scan key and a path per line."""
     lines = Path(path).read_text(encoding="utf-8").splitlines()
-    return [dict(zip(("scan", "path"), line.split("\t"), strict=True), status="ok", cause="") for line in lines]
+    return [dict(zip(("scan", "source"), line.split("\t"), strict=True), status="ok", cause="") for line in lines]
 
 
 def read_manifest(path: Path) -> list[Row]:
@@ -98,6 +98,7 @@ def _one(
     clock: Clock,
 ) -> Row:
     base = {"scan": row["scan"], "status": row["status"], "cause": row["cause"]}
+    carried = {name: value for name, value in row.items() if name not in base}  # never kept: always the step before's
     if row["status"] != "ok":
         return base
     try:
@@ -106,7 +107,7 @@ def _one(
             record = _kept(sidecar(row), wanted) or _compute(row, step, sidecar(row), wanted, clock)
     except Exception as error:  # the per-scan loop: any failure is recorded with its cause, the neighbours go on
         return {**base, "status": "failed", "cause": _cause(error)}
-    return {**base, **record["Columns"]}
+    return {**base, **carried, **record["Columns"]}
 
 
 def _cause(error: Exception) -> str:

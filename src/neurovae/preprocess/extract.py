@@ -61,23 +61,22 @@ def run(
 
 
 def _source(row: bucket.Row) -> str:
-    if not Path(row["path"]).is_file():
-        raise InputError(f"{Path(row['path']).name}: the file is missing; was it moved while the chain ran?")
-    return sha256(Path(row["path"]))
+    if not Path(row["source"]).is_file():
+        raise InputError(f"{Path(row['source']).name}: the file is missing; was it moved while the chain ran?")
+    return sha256(Path(row["source"]))
 
 
 def _step(row: bucket.Row, clock: bucket.Clock, *, derivatives: Path, method: Method, nonfinite: str) -> bucket.Work:
-    scan = read_canonical(row["path"], nonfinite=nonfinite)
+    scan = read_canonical(row["source"], nonfinite=nonfinite)
     mask = {"deepbet": _deepbet, "template": _template, "none": _nonzero}[method](scan, clock)
     data = scan.get_fdata(dtype=np.float32)
     if not mask.any():
-        raise InputError(f"{Path(row['path']).name}: {method} found no brain; look at the scan")
+        raise InputError(f"{Path(row['source']).name}: {method} found no brain; look at the scan")
     target = derivative(derivatives, row["scan"], MASK)
     with write_beside(target) as temporary:
         nib.save(nib.Nifti1Image(mask.astype(np.uint8), scan.affine), temporary)
     columns = {
-        "source": row["path"],
-        "source_sha256": sha256(Path(row["path"])),
+        "source_sha256": sha256(Path(row["source"])),
         "mask_ml": round(float(mask.sum() * abs(np.linalg.det(scan.affine[:3, :3])) / 1000), 3),
         "clipped": round(float(np.mean(data[mask] >= data.max())), 6),
     }

@@ -94,9 +94,8 @@ def _step(
     target = _preproc(brain(row), suffix)
     with write_beside(target) as temporary:
         nib.save(nib.Nifti1Image(out.astype(np.float32), image.affine), temporary)
-    carried = {name: value for name, value in row.items() if name not in ("scan", "status", "cause")}
     measured = quality(data, own, fixed, grid.template(voxel_mm).get_fdata(), grid.white_matter(voxel_mm))
-    columns = {**carried, **measured, "preproc_sha256": sha256(target)}
+    columns = {**measured, "preproc_sha256": sha256(target)}
     return bucket.Work([target], columns, {"SkullStripped": True, "Normalisation": method, "SpatialReference": SPACE})
 
 

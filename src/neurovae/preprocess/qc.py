@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from neurovae.cli import cli
+from neurovae.cli import Json, cli
 from neurovae.errors import InputError
 from neurovae.parquet import write_table
 
@@ -13,7 +13,7 @@ ASIDE = ("source", "source_sha256", "preproc_sha256")  # of the manifests, not o
 
 
 def run(
-    *, manifests: Path, buckets: list[str], limits: dict[str, Any], override: Path | None, max_failed: float, out: Path
+    *, manifests: Path, buckets: list[str], limits: Json, override: Path | None, max_failed: float, out: Path
 ) -> None:
     """Write the quality table of all scans, as Parquet and TSV.
 
@@ -26,6 +26,7 @@ def run(
         out: Parquet file to write.
     """
     table = pd.concat([read_manifest(manifests / f"{name}.tsv") for name in buckets], ignore_index=True)
+    refuse_copies(table)
     table = judge(table.sort_values("scan", ignore_index=True), limits)
     if override is not None:
         table = overrule(table, override)
@@ -38,7 +39,22 @@ def run(
 def read_manifest(path: Path) -> pd.DataFrame:
     """Read one bucket's manifest; causes stay text."""
     text = {name: str for name in ("scan", "status", "cause", *ASIDE)}
-    return pd.read_csv(path, sep="\t", dtype=text, keep_default_na=False, na_values=["n/a"])
+    return pd.read_csv(path, sep="\t", dtype=text, keep_default_na=False, na_values=["n/a", "nan", "inf", "-inf"])
+
+
+def refuse_copies(table: pd.DataFrame) -> None:
+    """Raise InputError where one file stands for two people, who could then lie on both sides of a split."""
+    if "source_sha256" not in table:
+        return
+    problems = []
+    for _, rows in table.dropna(subset=["source_sha256"]).groupby("source_sha256", sort=False):
+        people = sorted({scan.split("_")[0] for scan in rows["scan"]})
+        if len(people) > 1:
+            problems.append(f"{', '.join(people)}: the same file, byte for byte; remove the copies, or correct the ids")
+        elif len(rows) > 1:
+            print(f"warning: {', '.join(rows['scan'])} are the same file, byte for byte")
+    if problems:
+        raise InputError(problems)
 
 
 def judge(table: pd.DataFrame, limits: dict[str, Any]) -> pd.DataFrame:

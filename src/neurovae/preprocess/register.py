@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 
 from neurovae.cli import cli
+from neurovae.errors import InputError
 from neurovae.files import sha256, write_beside
 from neurovae.preprocess import affine, bucket, grid
 from neurovae.preprocess.names import MASK, SPACE, derivative, in_space
@@ -69,8 +70,7 @@ def run(
             matrix = derivative(derivatives, row["scan"], f"from-{suffix}_to-{SPACE}_mode-image_xfm.mat")
             found = _keep_affine(transforms, matrix)
         written = [*images, *([matrix] if transforms else [])]
-        carried = {key: row[key] for key in ("source", "source_sha256", "mask_ml", "clipped")}
-        return bucket.Work(written, carried | affine.columns(found), _describe(transform, bias_field, template_mm))
+        return bucket.Work(written, affine.columns(found), _describe(transform, bias_field, template_mm))
 
     bucket.run(
         bucket.read_manifest(extracted),
@@ -87,6 +87,8 @@ def run(
 
 def _read(row: bucket.Row, derivatives: Path, nonfinite: str, bias_field: str, clock: bucket.Clock) -> tuple[Any, Any]:
     """The bias-corrected brain and its mask, in the scan's space."""
+    if sha256(Path(row["source"])) != row["source_sha256"]:
+        raise InputError(f"{Path(row['source']).name}: changed since its mask was made; run again")
     scan = ants.from_nibabel_nifti(read_canonical(row["source"], nonfinite=nonfinite))
     stored = nib.Nifti1Image.from_filename(derivative(derivatives, row["scan"], MASK))
     mask = scan.new_image_like(np.asarray(stored.dataobj).astype(np.float32))
@@ -120,7 +122,8 @@ def _fixed(voxel_mm: float) -> Any:
 
 def _jacobian(transforms: list[str], voxel_mm: float) -> Any:
     """Local volume of the scan over the template's at each voxel: warp and affine together (1.2 = 20 % larger)."""
-    warp = ants.create_jacobian_determinant_image(_fixed(voxel_mm), transforms[0], do_log=False)
+    found = ants.create_jacobian_determinant_image(_fixed(voxel_mm), transforms[0], do_log=False)
+    warp = ants.resample_image_to_target(found, _fixed(voxel_mm))  # ANTs gives it on the warp's own grid
     linear = affine.read_itk(Path(transforms[-1]))[:3, :3]
     return warp * float(np.linalg.det(linear))
 

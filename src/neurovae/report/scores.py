@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from neurovae.cli import cli
+from neurovae.cli import Json, cli
 from neurovae.report.pictures import BLUE, GREY, ORANGE, save
 
 
@@ -18,7 +18,7 @@ def run(
     latents: Path,
     glm: Path,
     curves: Path,
-    scores: list[dict[str, Any]],
+    scores: Json,
     most: int,
     name: str,
     out: Path,

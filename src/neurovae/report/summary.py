@@ -49,8 +49,8 @@ def run(
             for model in models
         ),
         "",
-        "strongest associations: effect per latent SD [95 % CI], q within score",
-        *_findings(pd.read_csv(associations, sep="\t")),
+        f"strongest associations of {fit}: effect per latent SD [95 % CI], q within score and model",
+        *_findings(_of_fit(pd.read_csv(associations, sep="\t"), fit)),
         "",
         "prediction of each score in people left out of the fit, nested cross-validation [95 % interval]",
         *_predictions(pd.read_csv(predictions, sep="\t")),
@@ -64,6 +64,11 @@ def _verdict(health: dict[str, Any]) -> str:
     active = "" if health["active_units"] is None else f"; {health['active_units']} active units"
     kept = "; epoch 0 kept: the linear part alone" if health["kept_epoch"] == 0 else ""
     return f"{health['verdict']}: {health['reason']}{active}{kept}"
+
+
+def _of_fit(table: pd.DataFrame, fit: str) -> pd.DataFrame:
+    """The rows of one fold and seed; the best over several would be a search that q knows nothing of."""
+    return table[[f"fold-{fold}_seed-{seed}" == fit for fold, seed in zip(table["fold"], table["seed"], strict=True)]]
 
 
 def _findings(table: pd.DataFrame) -> list[str]:
@@ -81,8 +86,11 @@ def _findings(table: pd.DataFrame) -> list[str]:
 
 
 def _predictions(table: pd.DataFrame) -> list[str]:
+    lines = [
+        f"  {row['score']:<12} {row['model']}: {row['status']}: {row['reason']}"
+        for row in table[table["status"] != "ok"].drop_duplicates(["score", "model"]).to_dict("records")
+    ]
     kept = table[table["metric"].isin(["r2", "auc"]) & (table["learner"] == "svm")]
-    lines = []
     for (score, metric), rows in kept.groupby(["score", "metric"], sort=False):
         for row in rows.to_dict("records"):
             label = row["features"] if row["features"] == "confounds" else f"{row['features']} of {row['model']}"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from neurovae.cli import cli
+from neurovae.cli import Json, cli
 from neurovae.files import write_json
 from neurovae.parquet import write_table
 from neurovae.train import health, weights
@@ -32,7 +32,7 @@ def run(
     fold: int,
     seed: int,
     device: Literal["auto", "cpu", "cuda", "mps"],
-    options: dict[str, Any],
+    options: Json,
 ) -> None:
     """Fit a model and write its weights, history and health.
 

@@ -70,7 +70,9 @@ def fit(
         model.start_at(components, torch.from_numpy(found.explained_variance_.astype(np.float32)), sigma)
     model.to(on)
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    history = [row for name in SPLITS for row in _evaluate(model, volumes, index[name], name, 0, beta, sigma, on)]
+    centre = _mean(volumes, index["weights"], False).to(on)
+    parts = list(index.items())
+    history = [row for name, part in parts for row in _evaluate(model, volumes, part, name, 0, beta, sigma, centre)]
     best, best_loss, best_epoch, start = _state(model), history[1]["loss"], 0, time.monotonic()
     for epoch in range(1, epochs + 1):
         model.train()
@@ -84,7 +86,9 @@ def fit(
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1e4)
             optimiser.step()
-        rows = [row for name in SPLITS for row in _evaluate(model, volumes, index[name], name, epoch, beta, sigma, on)]
+        rows = [
+            row for name in SPLITS for row in _evaluate(model, volumes, index[name], name, epoch, beta, sigma, centre)
+        ]
         history += rows
         stop_loss = rows[1]["loss"]
         if not np.isfinite(stop_loss):
@@ -177,18 +181,18 @@ def _evaluate(
     epoch: int,
     beta: float,
     sigma: float,
-    device: torch.device,
+    centre: Tensor,
 ) -> list[Row]:
-    """One history row: terms of the loss at z = mu, mean over scans, and the variance share."""
+    """One history row: terms of the loss at z = mu, mean over scans, and the variance share about `centre`."""
     model.eval()
     nll = kl = error = total = 0.0
-    for x in _batches(volumes, rows, 16, device):
+    for x in _batches(volumes, rows, 16, centre.device):
         mu, logvar = model.encode(x)
         x_hat = model.decode(mu)
         nll += float(gaussian_nll(x, x_hat, model.mask, sigma).sum())
         kl += float(kl_per_dimension(mu, logvar).sum())
         error += float((x - x_hat)[:, 0, model.mask].square().sum())
-        total += float((x - model.mean)[:, 0, model.mask].square().sum())
+        total += float((x - centre)[:, 0, model.mask].square().sum())
     n = len(rows)
     terms = {"nll": nll / n, "kl": kl / n, "loss": (nll + beta * kl) / n, "share": 1 - error / total}
     return [{"epoch": epoch, "split": split, **terms}]
