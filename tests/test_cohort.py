@@ -15,6 +15,7 @@ from neurovae import index
 from neurovae.cohort import folds, table
 from neurovae.cohort.check import check, codes, plain, warnings
 from neurovae.errors import InputError
+from neurovae.tables import Keyed, Row, lookup
 
 PEOPLE = ["sub-01", "sub-02", "sub-03", "sub-04"]
 
