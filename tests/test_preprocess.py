@@ -41,7 +41,7 @@ def chain(folder: Path, images: dict[str, nib.Nifti1Image], *, transform: str = 
         list=folder / "list", manifest=folder / "e.tsv", seconds=folder / "s", method="none", nonfinite="fail", **common
     )
     register.run(
-        extracted=folder / "e.tsv", manifest=folder / "r.tsv", seconds=folder / "s", suffix="T1w", transform=transform,
+        extracted=folder / "e.tsv", list=folder / "list", manifest=folder / "r.tsv", seconds=folder / "s", suffix="T1w", transform=transform,
         bias_field="none", template_mm=4, voxel_mm=4, nonfinite="fail", **common,
     )  # fmt: skip
     normalise.run(

@@ -15,6 +15,7 @@ from neurovae import fingerprint, index
 from neurovae.errors import InputError
 from neurovae.preprocess.columns import QUALITY
 
+KEY_COLUMNS = ("participant_id", "session_id", "session", "acquisition", "run", "path")
 ROOT = Path(__file__).parents[2]
 
 
@@ -103,7 +104,7 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> dict[str, dict[str,
     problems += [
         f"train.models {name!r}: flip is true, but {sided} depend on the side; set flip: false" for name in mirrored
     ]
-    taken = [name for name, entry in entries.items() if entry["kind"] == "vae" and name.startswith("pca-")]
+    taken = [entry["name"] for entry in train["models"] if entry["name"].startswith("pca-")]
     problems += [f"train.models {name!r}: names that begin with pca- are kept for the baselines" for name in taken]
     refuse(problems)
     for entry in [entry for entry in entries.values() if entry["kind"] == "vae"]:
@@ -154,7 +155,9 @@ def reference(section: dict[str, Any]) -> list[str]:
 
 def fold_section(cohort: dict[str, Any]) -> dict[str, Any]:
     """The part of the cohort section that decides on folds: nothing that speaks of scores."""
-    return {key: cohort[key] for key in ("name", "bids", "table", "simulate", "suffix", "rename", "site", "folds")}
+    kept = {key: cohort[key] for key in ("name", "bids", "table", "simulate", "suffix", "site", "folds")}
+    said = {*KEY_COLUMNS, cohort["site"], cohort["folds"]["stratify"]}
+    return {**kept, "rename": {old: new for old, new in cohort["rename"].items() if new in said}}
 
 
 def known(config: dict[str, Any], people: int) -> list[str]:

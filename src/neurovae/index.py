@@ -67,9 +67,8 @@ def look(cohort: dict[str, Any]) -> Index:
 
 def data_root(cohort: dict[str, Any]) -> dict[str, str]:
     """Where the section's data come from, as one key of bids, table and simulate."""
-    return {
-        key: str(cohort[key]) if key != "simulate" else "" for key in ("bids", "table", "simulate") if cohort.get(key)
-    }
+    given = [key for key in ("bids", "table", "simulate") if cohort.get(key)]
+    return {key: "" if key == "simulate" else os.path.normpath(cohort[key]) for key in given}
 
 
 def written(cohort: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,8 @@ rule extract:
 
 rule register:
     input:
-        "results/{cohort}/preprocess/extract/{bucket}.tsv",
+        manifest="results/{cohort}/preprocess/extract/{bucket}.tsv",
+        list="results/{cohort}/preprocess/extract/{bucket}.list",
     output:
         "results/{cohort}/preprocess/register/{bucket}.tsv",
     log:
@@ -49,7 +50,7 @@ rule register:
         code=CODE["preprocess.register"],
         env=ENV["register"],
     shell:
-        "python -m neurovae.preprocess.register --extracted {input} --manifest {output} "
+        "python -m neurovae.preprocess.register --extracted {input.manifest} --list {input.list} --manifest {output} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
         "--seconds results/{wildcards.cohort}/benchmarks/preprocess/register-{wildcards.bucket}.calls.tsv "
         "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} 2>&1 | tee {log}"
@@ -57,7 +58,7 @@ rule register:
 
 rule normalise:
     input:
-        "results/{cohort}/preprocess/register/{bucket}.tsv",
+        manifest="results/{cohort}/preprocess/register/{bucket}.tsv",
         reference=REFERENCE,
     output:
         "results/{cohort}/preprocess/normalise/{bucket}.tsv",
@@ -76,7 +77,7 @@ rule normalise:
         code=CODE["preprocess.normalise"],
         env=ENV["preprocess"],
     shell:
-        "python -m neurovae.preprocess.normalise --registered {input[0]} --manifest {output} "
+        "python -m neurovae.preprocess.normalise --registered {input.manifest} --manifest {output} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
         "--seconds results/{wildcards.cohort}/benchmarks/preprocess/normalise-{wildcards.bucket}.calls.tsv "
         "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} 2>&1 | tee {log}"

@@ -8,13 +8,10 @@ import pandas as pd
 
 from neurovae.associate import families
 from neurovae.associate.design import Design, design, first_scans, join, latent_names
+from neurovae.associate.rows import AFTER, BEFORE, REASONS, described, standard, stopped, varies, worst
 from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.cli import Json, cli
 
-BEFORE = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64", "latent": "object",
-          "family": "object", "link": "object", "n": "Int64", "n_confound_columns": "Int64",
-          "confounds": "object"}  # fmt: skip
-AFTER = {"family_size": "Int64", "split_policy": "object", "status": "object", "reason": "object", "verdict": "object"}
 COLUMNS = BEFORE | dict.fromkeys(
     ["effect", "ci_low", "ci_high", "p", "q", "partial_r2", "confounds_r2"], "float64"
 ) | AFTER  # fmt: skip
@@ -77,56 +74,6 @@ def _tested(kind: str, y: np.ndarray, x: np.ndarray, latent: pd.Series, null: fa
         "p": families.nested_p(null, full, 1, len(y)),
         "partial_r2": families.partial_r2(kind, y, x, x_full, null, full),
     }
-
-
-REASONS = {
-    "separation": "the latent or the confounds tell some values apart without error: no finite estimate",
-    "not converged": "the fit did not converge",
-}
-
-
-def described(table: pd.DataFrame, score: dict[str, Any], latent: str, cases: Design) -> dict[str, Any]:
-    """What every row says about itself, tested or not."""
-    splits = table["latents_split"].iloc[cases.rows]
-    inside = (splits == "weights").sum()
-    policy = (
-        f"transductive: {inside} of {len(splits)} people trained the model" if inside else "people unseen in training"
-    )
-    return {
-        "score": score["name"],
-        "type": score["type"],
-        "latent": latent,
-        "n": len(cases.y),
-        "n_confound_columns": cases.x.shape[1] - 1,
-        "confounds": cases.text,
-        "split_policy": policy,
-    } | provenance(table)
-
-
-def provenance(table: pd.DataFrame) -> dict[str, Any]:
-    """Model, fold and seed of a joined table."""
-    return {name: table[f"latents_{name}"].iloc[0] for name in ("model", "fold", "seed")}
-
-
-def stopped(table: pd.DataFrame, verdict: str, reason: str) -> dict[str, Any]:
-    """The one row of a model that nobody tests."""
-    return provenance(table) | {"status": "not tested", "reason": reason, "verdict": verdict}
-
-
-def standard(values: np.ndarray) -> np.ndarray:
-    """Centred and divided by the standard deviation over people."""
-    return (values - values.mean()) / values.std(ddof=1)
-
-
-def varies(z: np.ndarray, x: np.ndarray) -> bool:
-    """Whether anything of the latent is left beside the columns of x."""
-    spread = z.std()
-    return bool(spread > 1e-12) and bool(np.std(z - x @ np.linalg.lstsq(x, z, rcond=None)[0]) > 1e-6 * spread)
-
-
-def worst(*fits: families.Fit) -> str:
-    """The first status that is not ok, else ok."""
-    return next((fit.status for fit in fits if fit.status != "ok"), "ok")
 
 
 def _confounds_r2(kind: str, y: np.ndarray, cases: Design, null: families.Fit | None) -> float:

@@ -9,9 +9,9 @@ import pandas as pd
 
 from neurovae.associate.basis import expand
 from neurovae.associate.design import design, join, latent_names, used_confounds
-from neurovae.associate.glm import provenance, stopped
 from neurovae.associate.learners import LEARNERS, Features, inner_parts, predicted, tuned
 from neurovae.associate.metrics import INTERVAL, metric_table, person_weights
+from neurovae.associate.rows import provenance, stopped
 from neurovae.associate.tables import STOPPING, joint_verdict, read_verdict, tidy, write_both
 from neurovae.cli import Json, cli
 from neurovae.errors import InputError

@@ -10,7 +10,7 @@ from neurovae.associate import families
 from neurovae.associate.basis import natural_spline, spline_knots
 from neurovae.associate.curve import band
 from neurovae.associate.design import Design, design, first_scans, join, latent_names
-from neurovae.associate.glm import AFTER, BEFORE, REASONS, described, standard, stopped, varies, worst
+from neurovae.associate.rows import AFTER, BEFORE, REASONS, described, standard, stopped, varies, worst
 from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.cli import Json, cli
 

@@ -56,10 +56,12 @@ def read_list(path: Path) -> list[Row]:
     return [dict(zip(("scan", "source"), line.split("\t"), strict=True), status="ok", cause="") for line in lines]
 
 
-def read_manifest(path: Path) -> list[Row]:
-    """Read a manifest; every cell is text."""
+def read_manifest(path: Path, scans: Path | None = None) -> list[Row]:
+    """Read a manifest, every cell as text; with the bucket's list, each row names its source file again."""
     with Path(path).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
+        rows: list[Row] = list(csv.DictReader(file, delimiter="\t"))
+    sources = {row["scan"]: row["source"] for row in read_list(scans)} if scans else {}
+    return [row | ({"source": sources[row["scan"]]} if scans else {}) for row in rows]
 
 
 def run(
@@ -98,7 +100,7 @@ def _one(
     clock: Clock,
 ) -> Row:
     base = {"scan": row["scan"], "status": row["status"], "cause": row["cause"]}
-    carried = {name: value for name, value in row.items() if name not in base}  # never kept: always the step before's
+    carried = {name: value for name, value in row.items() if name not in (*base, "source")}
     if row["status"] != "ok":
         return base
     try:

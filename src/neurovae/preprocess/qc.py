@@ -9,7 +9,7 @@ from neurovae.cli import Json, cli
 from neurovae.errors import InputError
 from neurovae.parquet import write_table
 
-ASIDE = ("source", "source_sha256", "preproc_sha256")  # of the manifests, not of the quality table
+ASIDE = ("source_sha256", "preproc_sha256")  # of the manifests, not of the quality table
 
 
 def run(

@@ -24,6 +24,7 @@ ANTS = {"affine": "Affine", "syn": "SyN"}
 def run(
     *,
     extracted: Path,
+    list: Path,
     derivatives: Path,
     manifest: Path,
     seconds: Path,
@@ -40,6 +41,7 @@ def run(
 
     Args:
         extracted: the bucket's manifest of masks.
+        list: the bucket's scans, a key and a path per line.
         derivatives: folder of the BIDS derivatives.
         manifest: table to write, a row per scan.
         seconds: table to write of the seconds spent per scan and library call.
@@ -73,7 +75,7 @@ def run(
         return bucket.Work(written, affine.columns(found), _describe(transform, bias_field, template_mm))
 
     bucket.run(
-        bucket.read_manifest(extracted),
+        bucket.read_manifest(extracted, list),
         step,
         sidecar=lambda row: in_space(derivatives, row["scan"], voxel_mm, f"desc-brain_{suffix}.json"),
         key=lambda row: bucket.digest(
