@@ -340,3 +340,27 @@ def test_columns_of_the_step_before_are_never_kept(tmp_path: Path) -> None:
             key=lambda row: "same", manifest=tmp_path / "m.tsv", max_failed=0, seconds=tmp_path / "s.tsv",
         )  # fmt: skip
         assert bucket.read_manifest(tmp_path / "m.tsv")[0]["rotation_x"] == row["rotation_x"]
+
+
+@pytest.mark.parametrize("method", ["deepbet", "template"])
+def test_the_brain_of_a_simulated_head_is_found(tmp_path: Path, method: extract.Method) -> None:
+    from neurovae.cohort import simulate
+
+    simulate.run(out=tmp_path / "bids", truth=tmp_path / "truth", people=2, voxel_mm=3.0, seed=1, jobs=1)
+    scans = sorted((tmp_path / "bids").rglob("*_T1w.nii.gz"))
+    (tmp_path / "list").write_text("".join(f"{path.name.split('_')[0]}\t{path}\n" for path in scans))
+    extract.run(
+        list=tmp_path / "list", derivatives=tmp_path, manifest=tmp_path / "e.tsv", seconds=tmp_path / "s.tsv", stamp="x",
+        method=method, nonfinite="fail", max_failed=0.0,
+    )  # fmt: skip
+    for path in scans:
+        person = path.name.split("_")[0]
+        known, found = (
+            np.asarray(nib.as_closest_canonical(nib.load(name)).dataobj) > 0
+            for name in (
+                tmp_path / "truth" / f"{person}_mask.nii.gz",
+                derivative(tmp_path, person, "desc-brain_mask.nii.gz"),
+            )
+        )
+        dice = 2 * np.count_nonzero(known & found) / (np.count_nonzero(known) + np.count_nonzero(found))
+        assert dice > 0.9, (person, dice)

@@ -1,5 +1,6 @@
 """Find the brain: a mask per scan, by deepbet (weights in its wheel), by the template, or from a stripped image."""
 
+import warnings
 from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,7 @@ from neurovae.preprocess.names import MASK, derivative
 from neurovae.preprocess.scan import read_canonical
 
 Method = Literal["deepbet", "template", "none"]
+TOPS_MM = (115.0, 125.0, 135.0, 145.0)  # depths of the head that a template mask is sought in
 
 
 def run(
@@ -87,7 +89,9 @@ def _step(row: bucket.Row, clock: bucket.Clock, *, derivatives: Path, method: Me
 def _network() -> Any:
     from deepbet.bet import BrainExtraction
 
-    return BrainExtraction(no_gpu=True)
+    with warnings.catch_warnings():  # deepbet 1.0.2 loads its weights by torch.jit, which torch would rather see gone
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return BrainExtraction(no_gpu=True)
 
 
 def _deepbet(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
@@ -99,22 +103,50 @@ def _deepbet(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
 
 
 def _template(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
-    """The template's mask, brought to the scan by an affine whose metric is read inside the dilated mask only."""
+    """The template's mask, brought to the scan by the affine that correlates best out of several starts.
+
+    A registration starts from the centres of mass, which a neck pulls away from the brain: so it is tried with the top
+    of the head alone, cut at several depths, its metric read inside the slightly dilated mask. Dice with DLMUSE was
+    .940 to .955 on five `ixi` heads (deepbet: .98); with the whole head and one start, .58 to .90.
+
+    Raises:
+        InputError: no start ends in a correlation of at least .45 inside the mask.
+    """
     import ants
 
     from neurovae.preprocess.grid import brain_mask, template
 
     ants.config.set_ants_deterministic(True, seed_value=1)
+    brain = brain_mask(2.0)
     fixed = ants.from_nibabel_nifti(template(2.0))
-    mask = fixed.new_image_like(brain_mask(2.0).astype(np.float32))
-    moving = ants.from_nibabel_nifti(scan)
-    with clock("registration"):
-        found = ants.registration(fixed, moving, type_of_transform="Affine", mask=ants.iMath(mask, "MD", 5))
-        back = ants.apply_transforms(
-            moving, mask, found["fwdtransforms"], whichtoinvert=[True], interpolator="nearestNeighbor"
+    mask = fixed.new_image_like(brain.astype(np.float32))
+    near = ants.iMath(mask, "MD", 2)
+    tried = []
+    for depth in TOPS_MM:
+        moving = ants.from_nibabel_nifti(_top(scan, depth))
+        with clock("registration"):
+            found = ants.registration(fixed, moving, type_of_transform="Affine", mask=near, mask_all_stages=True)
+            back = ants.apply_transforms(
+                moving, mask, found["fwdtransforms"], whichtoinvert=[True], interpolator="nearestNeighbor"
+            )
+        Path(found["fwdtransforms"][0]).unlink()
+        r = float(np.corrcoef(found["warpedmovout"].numpy()[brain], fixed.numpy()[brain])[0, 1])
+        tried.append((r, np.asarray(ants.to_nibabel_nifti(back).dataobj) > 0.5))
+    best, inside = max(tried, key=lambda pair: pair[0])
+    if best < 0.45:
+        raise InputError(
+            f"template: correlation {best:.2f} inside the propagated mask, at least .45 is due; use deepbet"
         )
-    Path(found["fwdtransforms"][0]).unlink()
-    return np.asarray(ants.to_nibabel_nifti(back).dataobj) > 0.5
+    return inside
+
+
+def _top(scan: nib.Nifti1Image, depth: float) -> nib.Nifti1Image:
+    """Zero all more than `depth` mm below the top of the head (slices with 2 % of voxels above 15 % of the 99th)."""
+    data = scan.get_fdata(dtype=np.float32).copy()
+    head = (data > 0.15 * np.percentile(data, 99)).mean(axis=(0, 1)) > 0.02
+    top = int(np.flatnonzero(head)[-1]) if head.any() else data.shape[2] - 1
+    data[:, :, : max(0, top - round(depth / float(scan.header.get_zooms()[2])))] = 0
+    return nib.Nifti1Image(data, scan.affine, scan.header)
 
 
 def _nonzero(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
