@@ -71,12 +71,17 @@ def _of_fit(table: pd.DataFrame, fit: str) -> pd.DataFrame:
     return table[[f"fold-{fold}_seed-{seed}" == fit for fold, seed in zip(table["fold"], table["seed"], strict=True)]]
 
 
+def _name(score: Any) -> str:
+    """A collapsed model has one row for all its scores."""
+    return "every score" if pd.isna(score) else str(score)
+
+
 def _findings(table: pd.DataFrame) -> list[str]:
     lines = []
     for (score, model), rows in table.groupby(["score", "model"], sort=False, dropna=False):
         tested = rows[rows["status"] == "ok"].sort_values("p")
         if tested.empty:
-            lines.append(f"  {score:<12} {model:<12} {rows['status'].iloc[0]}: {rows['reason'].iloc[0]}")
+            lines.append(f"  {_name(score):<12} {model:<12} {rows['status'].iloc[0]}: {rows['reason'].iloc[0]}")
             continue
         best, found = tested.iloc[0], int((tested["q"] < 0.05).sum())
         interval = f"{best['effect']:+.2f} [{best['ci_low']:+.2f}, {best['ci_high']:+.2f}]"
@@ -87,7 +92,7 @@ def _findings(table: pd.DataFrame) -> list[str]:
 
 def _predictions(table: pd.DataFrame) -> list[str]:
     lines = [
-        f"  {row['score']:<12} {row['model']}: {row['status']}: {row['reason']}"
+        f"  {_name(row['score']):<12} {row['model']}: {row['status']}: {row['reason']}"
         for row in table[table["status"] != "ok"].drop_duplicates(["score", "model"]).to_dict("records")
     ]
     kept = table[table["metric"].isin(["r2", "auc"]) & (table["learner"] == "svm")]
