@@ -24,6 +24,8 @@ rule all:
         expand("results/{cohort}/report/quality.png", cohort=COHORT),
         expand("results/{cohort}/report/{model}_{fit}_losses.png", cohort=COHORT, model=TRAINED, fit=FIT),
         expand("results/{cohort}/report/{model}_{fit}_reconstructions.png", cohort=COHORT, model=MODELS, fit=FIT),
+        expand("results/{cohort}/report/{model}_{fit}_health.png", cohort=COHORT, model=MODELS, fit=FIT),
+        expand("results/{cohort}/report/rates.png", cohort=COHORT),
         expand("results/{cohort}/report/{model}_{fit}_scores.png", cohort=COHORT, model=MODELS, fit=FIT),
         expand("results/{cohort}/report/verdict.txt", cohort=COHORT),
 

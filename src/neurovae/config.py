@@ -53,7 +53,11 @@ def validate(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: unknown keys, impossible values, missing sections; each with its place and what is allowed.
     """
-    filled = _fill(_coerce(deepcopy(config), schema), schema)
+    typed = _coerce(deepcopy(config), schema)
+    foreign = _foreign(typed, schema, [])
+    if foreign:
+        raise InputError(foreign)
+    filled = _fill(typed, schema)
     errors = sorted(
         Draft202012Validator(schema).iter_errors(filled), key=lambda error: list(map(str, error.absolute_path))
     )
@@ -66,13 +70,34 @@ def _fill(value: Any, schema: dict[str, Any]) -> Any:
     """Defaults of absent keys, section by section, and inside the entries of lists."""
     if isinstance(value, dict):
         for key, child in schema.get("properties", {}).items():
-            if key not in value and "default" in child:
+            if key not in value and "default" in child and _suits(value, child):
                 value[key] = deepcopy(child["default"])
             if key in value:
                 value[key] = _fill(value[key], child)
     if isinstance(value, list) and "items" in schema:
         return [_fill(item, schema["items"]) for item in value]
     return value
+
+
+def _suits(entry: dict[str, Any], child: dict[str, Any]) -> bool:
+    """Some keys of an entry belong to certain kinds (`kinds` in the schema)."""
+    return "kinds" not in child or entry.get("kind") in child["kinds"]
+
+
+def _foreign(value: Any, schema: dict[str, Any], place: list[str]) -> list[str]:
+    """Keys given to an entry whose kind has no use for them; silently dropped, they would seem to have worked."""
+    if isinstance(value, list):
+        found = [_foreign(item, schema.get("items", {}), [*place, str(i)]) for i, item in enumerate(value)]
+        return [line for lines in found for line in lines]
+    if not isinstance(value, dict):
+        return []
+    known = schema.get("properties", {})
+    lines = [
+        f"{'.'.join(place)}: a {value.get('kind')} has no {key!r} (it belongs to {', '.join(known[key]['kinds'])}); leave it out"
+        for key in value
+        if key in known and not _suits(value, known[key])
+    ]
+    return [*lines, *(line for key in value for line in _foreign(value[key], known.get(key, {}), [*place, key]))]
 
 
 def _coerce(value: Any, schema: dict[str, Any]) -> Any:

@@ -85,53 +85,6 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def models(train: dict[str, Any], cohort: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The model entries by name; every VAE brings a PCA of the same size and augmentation, the mandatory baseline.
-
-    Raises:
-        InputError: names twice, folds that are neither one nor all, mirror images where a score is about one side.
-    """
-    entries = {entry["name"]: _of_its_kind(entry) for entry in train["models"]}
-    problems = []
-    if len(entries) < len(train["models"]):
-        problems.append(f"train.models: names are not unique: {[entry['name'] for entry in train['models']]}")
-    if len(train["folds"]) not in (1, cohort["folds"]["n"]) or max(train["folds"]) >= cohort["folds"]["n"]:
-        problems.append(
-            f"train.folds: found {train['folds']}; give one fold, or all of {list(range(cohort['folds']['n']))}"
-        )
-    sided = [score["name"] for score in cohort["scores"] if score["lateralised"]]
-    mirrored = [name for name, entry in entries.items() if entry["flip"]] if sided else []
-    problems += [
-        f"train.models {name!r}: flip is true, but {sided} depend on the side; set flip: false" for name in mirrored
-    ]
-    taken = [entry["name"] for entry in train["models"] if entry["name"].startswith("pca-")]
-    problems += [f"train.models {name!r}: names that begin with pca- are kept for the baselines" for name in taken]
-    refuse(problems)
-    for entry in [entry for entry in entries.values() if entry["kind"] == "vae"]:
-        name = f"pca-{entry['latent']}" + ("" if entry["flip"] else "-unmirrored")
-        entries.setdefault(name, {"name": name, "kind": "pca", "latent": entry["latent"], "flip": entry["flip"]})
-    return entries
-
-
-def _of_its_kind(entry: dict[str, Any]) -> dict[str, Any]:
-    """A PCA has no other settings than its size and augmentation."""
-    return entry if entry["kind"] == "vae" else {key: entry[key] for key in ("name", "kind", "latent", "flip")}
-
-
-def model_flags(entries: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Flags per model; its name is no flag."""
-    return {
-        name: flags({"kind": entry["kind"], "options": {k: v for k, v in entry.items() if k not in ("name", "kind")}})
-        for name, entry in entries.items()
-    }
-
-
-def model_codes(entries: dict[str, dict[str, Any]], rule: str) -> dict[str, str]:
-    """Fingerprint per model: of the rule's module and of the module of the model's kind, which it imports by name."""
-    shared = fingerprint.code(f"neurovae.{rule}")
-    return {name: f"{shared}-{fingerprint.code('neurovae.train.' + entry['kind'])}" for name, entry in entries.items()}
-
-
 def preprocess(section: dict[str, Any], suffix: str) -> dict[str, dict[str, Any]]:
     """The options of each preprocessing rule: its own section and the values of the stage that it uses."""
     shared = {key: section[key] for key in ("voxel_mm", "nonfinite")}
@@ -160,9 +113,9 @@ def fold_section(cohort: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "rename": {old: new for old, new in cohort["rename"].items() if new in said}}
 
 
-def known(config: dict[str, Any], people: int) -> list[str]:
-    """Problems of names, files and sizes that would otherwise show only after hours."""
-    preprocess, folds = config["preprocess"], config["cohort"]["folds"]
+def known(config: dict[str, Any]) -> list[str]:
+    """Problems of names and files that would otherwise show only after hours."""
+    preprocess = config["preprocess"]
     problems = [
         f"cohort.confounds: {item['name']!r} is no column of the quality table; there are {', '.join(QUALITY)}"
         for item in config["cohort"]["confounds"]
@@ -178,11 +131,6 @@ def known(config: dict[str, Any], people: int) -> list[str]:
         problems.append("preprocess.normalise.reference: give brain, or a NIfTI mask in MNI space")
     if method == "reference" and reference not in (None, "brain") and not Path(reference).is_file():
         problems.append(f"preprocess.normalise.reference: file {reference!r} not found; correct the path")
-    training = int(people * (1 - 1 / folds["n"]) * (1 - folds["stop"]))
-    for entry in config["train"]["models"]:
-        if entry["latent"] >= training and (entry["kind"] == "pca" or entry["linear"] == "pca"):
-            found = f"train.models {entry['name']!r}: latent is {entry['latent']}"
-            problems.append(f"{found}, but only about {training} people are left to train on; lower latent")
     return problems
 
 

@@ -44,6 +44,7 @@ def run(*, volumes: Path, rows: Path, mask: Path, model: Path, name: str, out: P
     known = {person: split for split in SPLITS for person in meta["people"][split]}
     keys = table[KEYS].assign(model=name, fold=meta["fold"], seed=meta["seed"], split=table["person"].map(known))
     stamps = {"model_hash": weights.model_hash(tensors, meta), "data_hash": meta["data_hash"]}
+    stamps["logvar_calibrated"] = meta["architecture"]["kl"]  # without a KL in the loss nothing holds the variance
     write_table(out, pd.concat([keys, pd.DataFrame(numbers)], axis=1).assign(**stamps))
     print(f"{len(table)} scans, {sum(key.startswith('mu_') for key in numbers)} latents of {name}", flush=True)
 

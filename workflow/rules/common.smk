@@ -6,7 +6,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, f"{workflow.basedir}/src")
 
 from neurovae import config as configuration
-from neurovae import graph, index
+from neurovae import graph, index, models
 from neurovae.cohort import check
 from neurovae.errors import InputError
 
@@ -15,27 +15,33 @@ try:
     config.update(configuration.validate(graph.with_cohort(config), configuration.load_schema()))
     graph.same_source(config["cohort"])
     FOUND = index.look(config["cohort"])
-    graph.refuse(check.check(config["cohort"], FOUND) + graph.known(config, len(index.people(FOUND.scans))))
+    PEOPLE = len(index.people(FOUND.scans))
+    ENTRIES = models.models(config["train"], config["cohort"])
+    graph.refuse(check.check(config["cohort"], FOUND) + graph.known(config) + models.impossible(config, ENTRIES, PEOPLE))
+    models.warn(ENTRIES)
     KEYS, PATHS = graph.buckets(FOUND.scans, config["preprocess"]["buckets"])
     SOURCES = graph.sources(FOUND.scans, config["preprocess"]["buckets"], bool(config["cohort"]["simulate"]))
     TABLES = graph.contents(FOUND.files, bool(config["cohort"]["simulate"]))
-    ENTRIES = graph.models(config["train"], config["cohort"])
 except InputError as error:
     raise WorkflowError(f"\n{error}") from None
 
 COHORT = config["cohort"]["name"]
 MODELS = list(ENTRIES)
-TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] == "vae"]  # those that have epochs
+TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] in models.PERIODS]  # those that have epochs
 FOLDS = config["train"]["folds"]
 SEEDS = config["train"]["seeds"]
 FIT = f"fold-{FOLDS[0]}_seed-{SEEDS[0]}"  # the one that the report draws
 FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
 CODE = graph.codes()
 ENV = graph.environments()
-MODEL_FLAGS = graph.model_flags(ENTRIES)
-TRAIN_CODE = graph.model_codes(ENTRIES, "train.fit")
-LATENTS_CODE = graph.model_codes(ENTRIES, "latents")
-PICTURE_CODE = graph.model_codes(ENTRIES, "report.reconstructions")
+MODEL_FLAGS = models.model_flags(ENTRIES)
+TRAIN_CODE = models.model_codes(ENTRIES, "train.fit")
+HEALTH_CODE = models.model_codes(ENTRIES, "train.health")
+OVERRULED = {name: graph.flags({"overruled": name in config["train"]["overrule"]}) for name in ENTRIES}
+SEARCHED = {name: False for name in ENTRIES}
+LAUNCH = models.launch(config["train"]["processes"])
+LATENTS_CODE = models.model_codes(ENTRIES, "latents")
+PICTURE_CODE = models.model_codes(ENTRIES, "report.reconstructions")
 SCORES = graph.flags({key: config["cohort"][key] for key in ("scores", "confounds")})
 REFERENCE = graph.reference(config["preprocess"]["normalise"])
 PREPROCESS = graph.preprocess(config["preprocess"], config["cohort"]["suffix"])

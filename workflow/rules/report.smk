@@ -56,6 +56,56 @@ rule reconstructions:
         "--model {input.weights} --health {input.health} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
 
 
+rule health_picture:
+    input:
+        health="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/health.json",
+        dimensions="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/dimensions.parquet",
+    output:
+        report(
+            "results/{cohort}/report/{model}_fold-{fold}_seed-{seed}_health.png",
+            caption="../report/health.rst",
+            category="Models",
+            subcategory="{model}",
+        ),
+    log:
+        "results/{cohort}/logs/report/health-{model}-fold-{fold}_seed-{seed}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/report/health-{model}-fold-{fold}_seed-{seed}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        code=CODE["report.health"],
+        env=ENV["report"],
+    shell:
+        "python -m neurovae.report.health --health {input.health} --dimensions {input.dimensions} --name {wildcards.model} "
+        "--out {output} 2>&1 | tee {log}"
+
+
+rule rates:
+    input:
+        expand("results/{{cohort}}/train/{model}/{fit}/health.json", model=MODELS, fit=FIT),
+    output:
+        report("results/{cohort}/report/rates.png", caption="../report/rates.rst", category="Models"),
+    log:
+        "results/{cohort}/logs/report/rates.log",
+    benchmark:
+        "results/{cohort}/benchmarks/report/rates.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        flags=graph.flags({"models": MODELS, "fit": FIT}),
+        code=CODE["report.rates"],
+        env=ENV["report"],
+    shell:
+        "python -m neurovae.report.rates --train results/{wildcards.cohort}/train --out {output} {params.flags} 2>&1 | tee {log}"
+
+
 rule scores:
     input:
         cohort="results/{cohort}/cohort/cohort.parquet",
@@ -144,6 +194,8 @@ rule verdict:
         expand("results/{{cohort}}/report/quality.png"),
         expand("results/{{cohort}}/report/{model}_{fit}_losses.png", model=TRAINED, fit=FIT),
         expand("results/{{cohort}}/report/{model}_{fit}_reconstructions.png", model=MODELS, fit=FIT),
+        expand("results/{{cohort}}/report/{model}_{fit}_health.png", model=MODELS, fit=FIT),
+        expand("results/{{cohort}}/report/rates.png"),
         expand("results/{{cohort}}/report/{model}_{fit}_scores.png", model=MODELS, fit=FIT),
         health=expand("results/{{cohort}}/train/{model}/{fit}/health.json", model=MODELS, fit=FITS),
     output:

@@ -21,14 +21,15 @@ class VAE(nn.Module):
     inward: Tensor
     outward: Tensor
 
-    def __init__(self, *, shape: tuple[int, int, int], voxels: int, latent: int, width: int, dropout: float) -> None:
+    def __init__(self, *, shape: tuple[int, int, int], latent: int, width: int, dropout: float) -> None:
         super().__init__()
         small, channels = plan(shape, width)
         features = channels[-1] * small[0] * small[1] * small[2]
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("mask", torch.zeros(shape, dtype=torch.bool))
-        self.register_buffer("inward", torch.zeros(latent, voxels))
-        self.register_buffer("outward", torch.zeros(latent, voxels))
+        self.register_buffer("inward", torch.zeros(latent, *shape))  # V, zero outside the mask
+        self.register_buffer("outward", torch.zeros(latent, *shape))  # W, likewise
+        self.log_sigma = nn.Parameter(torch.zeros(()))
         down = [layer for a, b in pairwise(channels) for layer in (nn.GELU(), nn.Conv3d(a, b, 4, 2, 1))]
         up = [layer for a, b in pairwise(channels[::-1]) for layer in (nn.ConvTranspose3d(a, b, 4, 2, 1), nn.GELU())]
         self.encoder = nn.Sequential(
@@ -53,26 +54,27 @@ class VAE(nn.Module):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Posterior mean and clamped log-variance, each (scans, latents), of volumes (scans, 1, x, y, z)."""
         departure = (x - self.mean) * self.mask
-        mu, logvar = self.encoder(departure).chunk(2, dim=1)
-        return mu + departure[:, 0, self.mask] @ self.inward.T, logvar.clamp(*LOGVAR)
+        mu, logvar = self.encoder(departure).float().chunk(2, dim=1)
+        with torch.autocast(x.device.type, enabled=False):
+            return mu + departure.flatten(1) @ self.inward.flatten(1).T, logvar.clamp(*LOGVAR)
 
     def decode(self, z: Tensor) -> Tensor:
         """Reconstruction (scans, 1, x, y, z) of latents (scans, latents)."""
-        linear = torch.zeros(len(z), 1, *self.mask.shape, dtype=z.dtype, device=z.device)
-        linear[:, 0, self.mask] = z @ self.outward
-        x_hat: Tensor = self.mean + linear + self.decoder(z)
+        beyond = self.decoder(z).float()
+        with torch.autocast(z.device.type, enabled=False):
+            x_hat: Tensor = self.mean + (z @ self.outward.flatten(1)).view(-1, 1, *self.mask.shape) + beyond
         return x_hat
 
     def start_at(self, components: Tensor, variances: Tensor, sigma: float) -> None:
         """Set the linear part to the posterior of probabilistic PCA, each latent with a standard normal prior.
 
         Args:
-            components: orthonormal, (latents, voxels).
+            components: orthonormal, (latents, voxels of the mask).
             variances: of the training people's scores, (latents,).
             sigma: standard deviation of the likelihood.
         """
-        self.inward.copy_(components * (variances.sqrt() / (variances + sigma**2))[:, None])
-        self.outward.copy_(components * variances.sqrt()[:, None])
+        self.inward[:, self.mask] = components * (variances.sqrt() / (variances + sigma**2))[:, None]
+        self.outward[:, self.mask] = components * variances.sqrt()[:, None]
         with torch.no_grad():
             posterior: Tensor = self.encoder[-1].bias[len(variances) :]  # type: ignore[index]
             posterior.copy_((sigma**2 / (variances + sigma**2)).log())
@@ -91,7 +93,6 @@ def plan(shape: tuple[int, int, int], width: int) -> tuple[tuple[int, int, int],
     return small, channels
 
 
-def sample(mu: Tensor, logvar: Tensor, generator: torch.Generator) -> Tensor:
-    """z = mu + sigma * eps; drawn on the CPU so that a seed means the same on every device."""
-    eps = torch.randn(mu.shape, generator=generator)
-    return mu + (logvar / 2).exp() * eps.to(mu.device)
+def sample(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
+    """z = mu + sigma * eps; eps (..., scans, latents) is drawn on the CPU, so that a seed means the same anywhere."""
+    return mu + (logvar / 2).exp() * eps

@@ -1,19 +1,38 @@
-"""The mandatory baseline (Wen 2020): principal components of the masked voxels, in the VAE's place."""
+"""The mandatory baseline (Wen 2020), and the VAE's linear part: principal components of the masked voxels."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 from sklearn.decomposition import PCA
 
 from neurovae.errors import InputError
+from neurovae.train.augment import BOX
 from neurovae.train.weights import Tensors
 from neurovae.volumes import masked
 
-HAS_KL = False
+BLURRED = 2.0  # weight of the blurred copies beside the scans
+
+
+class Principal(NamedTuple):
+    """Mean (voxels,), orthonormal components (latents, voxels), variance of the scores, and that left per voxel."""
+
+    mean: np.ndarray
+    components: np.ndarray
+    variances: np.ndarray
+    left: float
 
 
 def fit(
-    volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, *, seed: int, device: str, latent: int, flip: bool
+    volumes: np.ndarray,
+    split: np.ndarray,
+    mask: np.ndarray,
+    *,
+    seed: int,
+    device: str,
+    latent: int,
+    flip: bool,
+    blur: float,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
     """Mean (voxels,) and orthonormal components (latents, voxels) of the people in "weights"; no history.
 
@@ -24,23 +43,44 @@ def fit(
         seed, device: not used; the solution is exact and found on the CPU.
         latent: number of components.
         flip: fit on the scans and their mirror images about the midline.
+        blur: standard deviation, mm, of the blurred copies that are added; 0: none.
     """
-    fitted = principal(volumes[split == "weights"], mask, latent, flip)
-    tensors = {"mean": fitted.mean_.astype(np.float32), "components": fitted.components_.astype(np.float32)}
-    return tensors, {"latent": latent}, []
+    found = principal(volumes[split == "weights"], mask, latent=latent, flip=flip, blur=blur)
+    return {"mean": found.mean, "components": found.components}, {"latent": latent, "kl": False}, []
 
 
-def principal(volumes: np.ndarray, mask: np.ndarray, latent: int, flip: bool) -> PCA:
-    """Principal components of the masked voxels of scans and, with flip, of their mirror images.
+def principal(volumes: np.ndarray, mask: np.ndarray, *, latent: int, flip: bool, blur: float) -> Principal:
+    """Principal components of the masked voxels of scans, and of their mirror images and blurred copies.
+
+    Components of few people are rough, because noise is fitted: blurred copies (a Gaussian inside the mask, twice the
+    scans' weight) draw them to what is smooth, as in smoothed principal components (Silverman 1996).
 
     Raises:
         InputError: as many latents as training scans, or more.
     """
     if latent >= len(volumes):
         raise InputError(f"{latent} latents need more than {latent} training scans, found {len(volumes)}; lower latent")
-    x = masked(volumes, mask)
-    x = np.concatenate([x, masked(volumes[:, ::-1], mask)]) if flip else x
-    return PCA(latent, svd_solver="full").fit(x)
+    whole = np.concatenate([volumes, volumes[:, ::-1]]) if flip else volumes
+    x = masked(whole, mask)
+    mean = x.mean(axis=0)
+    x -= mean
+    fitted = np.concatenate([x, BLURRED * blurred(x, mask, blur)]) if blur else x
+    components = PCA(latent, svd_solver="full").fit(fitted).components_.astype(np.float32)
+    variances = np.square(x @ components.T).sum(axis=0, dtype=np.float64) / (len(x) - 1)
+    total = np.square(x).sum(dtype=np.float64) / (len(x) - 1)
+    return Principal(mean, components, variances.astype(np.float32), float((total - variances.sum()) / x.shape[1]))
+
+
+def blurred(x: np.ndarray, mask: np.ndarray, blur: float) -> np.ndarray:
+    """Masked voxels (scans, voxels) after a Gaussian of `blur` mm that takes nothing from outside the mask."""
+    width = [blur * side / mm for side, mm in zip(mask.shape, BOX, strict=True)]
+    inside = gaussian_filter(mask.astype(np.float32), width)[mask]
+    copies = np.empty_like(x)
+    for row, copy in zip(x, copies, strict=True):
+        volume = np.zeros(mask.shape, np.float32)
+        volume[mask] = row
+        copy[:] = gaussian_filter(volume, width)[mask] / inside
+    return copies
 
 
 def embed(

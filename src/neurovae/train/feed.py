@@ -1,0 +1,45 @@
+"""Volumes to the device: all at once where they fit, else read from the packed array while the device computes."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+RESIDENT = 0.4  # share of the free GPU memory that volumes may take
+
+
+class Batches(Dataset[Tensor]):
+    """Packed volumes by batch: item i is (scans, 1, x, y, z) of the i-th array of row numbers, as stored."""
+
+    def __init__(self, volumes: np.ndarray, order: list[np.ndarray]) -> None:
+        self.volumes, self.order = volumes, order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, i: int) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(self.volumes[self.order[i]]))[:, None]
+
+
+def resident(volumes: np.ndarray, device: torch.device) -> Tensor | None:
+    """All volumes on the GPU, as stored, where they fit beside the network; otherwise None."""
+    if device.type != "cuda" or volumes.nbytes > RESIDENT * torch.cuda.mem_get_info(device)[0]:
+        return None
+    return torch.cat([torch.from_numpy(volumes[i : i + 256]).to(device) for i in range(0, len(volumes), 256)])[:, None]
+
+
+def batches(
+    volumes: np.ndarray, order: list[np.ndarray], device: torch.device, held: Tensor | None = None
+) -> Iterator[Tensor]:
+    """Volumes (scans, 1, x, y, z) in single precision on the device, a batch per array of row numbers."""
+    if held is not None:
+        for rows in order:
+            yield held[torch.from_numpy(rows).to(device)].float()
+        return
+    cuda = device.type == "cuda"
+    more = dict(num_workers=2, prefetch_factor=4, pin_memory=True) if cuda and len(order) > 1 else {}
+    loader: DataLoader[Tensor] = DataLoader(Batches(volumes, order), batch_size=None, **more)  # type: ignore[arg-type]
+    for x in loader:
+        yield x.to(device, non_blocking=True).float()

@@ -1,0 +1,54 @@
+"""The values of one entry of train.models that say how a network is trained (config/README.md names each)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Options of a VAE; an autoencoder has no divergence, and its code is the posterior mean."""
+
+    latent: int
+    flip: bool
+    blur: float
+    linear: Literal["pca", "none"]
+    width: int
+    dropout: float
+    reconstruction: Literal["gaussian", "dssim", "both"]
+    sigma: float | Literal["learned"]
+    dssim_weight: float | None = None
+    noise: float
+    jitter: float
+    mix: float
+    learning_rate: float
+    weight_decay: float
+    clip: float
+    batch: int
+    accumulate: int
+    epochs: int
+    patience: int
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    compile: bool = False
+    divergence: Literal["kl", "mmd", "none"] = "none"
+    beta: float = 0.0
+    warmup: int = 0
+    cycles: int = 0
+    free_bits: float = 0.0
+    mmd_weight: float = 0.0
+    samples: int = 1
+    sampled: bool = True  # False: z = mu
+
+    @property
+    def kl(self) -> bool:
+        """Does the loss contain a KL? Without one the posterior variance is not calibrated."""
+        return self.divergence != "none" and self.beta > 0
+
+    @property
+    def gaussian(self) -> bool:
+        """Does the loss contain the Gaussian likelihood?"""
+        return self.reconstruction != "dssim"
+
+    @property
+    def dssim(self) -> bool:
+        """Does the loss contain the structural dissimilarity?"""
+        return self.reconstruction != "gaussian"
