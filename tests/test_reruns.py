@@ -26,7 +26,8 @@ VAES = "vae other"
 MODELS = "vae other pca-3 pca-4"
 BUCKETS = "0000 0001 0002 0003"
 SUMMARISED = {"associate", "report", "verdict"}
-FITTED = jobs("train latents glm spline predict reconstructions scores", MODELS) | jobs("losses", VAES) | SUMMARISED
+EACH = "train health latents glm spline predict health_picture reconstructions scores"  # jobs of every model
+FITTED = jobs(EACH, MODELS) | jobs("losses", VAES) | SUMMARISED | {"rates"}
 TESTED = jobs("glm spline predict scores", MODELS) | SUMMARISED
 PACKED = {"qc", "quality", "pack"} | FITTED
 
@@ -141,21 +142,21 @@ ROWS = {
     "re-ordered keys, 4.0 for 4": (spelling, set()),
     "the network's module": (
         append("src/neurovae/train/model.py", "X = 1\n"),
-        jobs("train latents glm spline predict losses reconstructions scores", VAES) | SUMMARISED,
+        jobs(f"{EACH} losses", VAES) | SUMMARISED | {"rates"},
     ),
     "a value of one model": (
         model(beta=2),
-        jobs("train latents glm spline predict losses reconstructions scores", "vae") | SUMMARISED,
+        jobs(f"{EACH} losses", "vae") | SUMMARISED | {"rates"},
     ),
     "two values of one model swapped": (
         model(width=2, epochs=4),
-        jobs("train latents glm spline predict losses reconstructions scores", "vae") | SUMMARISED,
+        jobs(f"{EACH} losses", "vae") | SUMMARISED | {"rates"},
     ),
     "the size of one model": (
         model(latent=5),  # its baseline comes with it
-        jobs("train latents glm spline predict reconstructions scores", "vae pca-5") | {"losses vae"} | SUMMARISED,
+        jobs(EACH, "vae pca-5") | {"losses vae", "rates"} | SUMMARISED,
     ),
-    "models in another order": (config(lambda it: it["train"]["models"].reverse()), SUMMARISED),
+    "models in another order": (config(lambda it: it["train"]["models"].reverse()), SUMMARISED | {"rates"}),
     "the GLM's module": (
         append("src/neurovae/associate/glm.py", "X = 1\n"),
         jobs("glm scores", MODELS) | SUMMARISED,
@@ -193,15 +194,25 @@ ROWS = {
     "a pin of associate": (pin("associate", "statsmodels"), TESTED),
     "a pin of report": (
         pin("report", "matplotlib"),
-        jobs("reconstructions scores", MODELS) | jobs("losses", VAES) | {"quality", "report", "verdict"},
+        jobs("health_picture reconstructions scores", MODELS)
+        | jobs("losses", VAES)
+        | {"quality", "rates", "report", "verdict"},
     ),
     "another seed besides": (
         config(lambda it: it["train"].update(seeds=[0, 1])),
-        jobs("train latents glm spline predict", MODELS) | SUMMARISED,
+        jobs("train health latents glm spline predict", MODELS) | SUMMARISED,
     ),
     "latents drawn per score": (
         config(lambda it: it.update(report={"latents": 2})),
         jobs("scores", MODELS) | {"verdict"},
+    ),
+    "a collapse overruled": (
+        config(lambda it: it["train"].update(overrule=["vae"])),
+        jobs("health glm spline predict health_picture reconstructions", "vae") | SUMMARISED | {"rates"},
+    ),
+    "values chosen while looking": (
+        model(transductive=True),
+        jobs("health glm spline predict health_picture reconstructions", "vae pca-3") | SUMMARISED | {"rates"},
     ),
     "the share that may fail": (config(lambda it: it["preprocess"].update(max_failed=0.3)), set()),
     "associate deleted": (delete, TESTED),
@@ -322,7 +333,7 @@ def test_a_users_configuration_shows_nothing_of_the_demo(prepared: Project, else
 
 
 def test_without_a_configuration_the_demo_is_listed(prepared: Project) -> None:
-    tables = {"simulate", "folds", "cohort", "qc", "pack", "quality", "associate", "report", "verdict"}
+    tables = {"simulate", "folds", "cohort", "qc", "pack", "quality", "rates", "associate", "report", "verdict"}
     buckets = jobs("extract register normalise", "0000 0001 0002 0003 0004 0005")
-    models = jobs("train latents glm spline predict reconstructions scores", "vae pca-16") | {"losses vae"}
+    models = jobs(EACH, "vae pca-16") | {"losses vae"}
     assert prepared.plan(config=None) == tables | buckets | models

@@ -10,14 +10,16 @@ import pytest
 import yaml
 
 from neurovae import config as configuration
-from neurovae import fingerprint, graph
+from neurovae import fingerprint, graph, models
 from neurovae.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"ants": "antspyx", "sklearn": "scikit-learn", "yaml": "pyyaml"}  # import name -> package
 NEEDED = {"parquet": "pyarrow"}  # pandas finds it by itself
-KINDS = ["train.vae", "train.pca"]  # imported by name, so that ast does not see them
-BY_NAME = ["neurovae.train.fit", "neurovae.latents", "neurovae.report.reconstructions"]
+KINDS = [
+    f"train.{kind}" for kind in ("vae", "autoencoder", "pca", "mds", "isomap", "lle")
+]  # imported by name, so that ast does not see them
+BY_NAME = ["neurovae.train.fit", "neurovae.train.health", "neurovae.latents", "neurovae.report.reconstructions"]
 
 
 def rules() -> list[tuple[str, str, str]]:
@@ -25,7 +27,7 @@ def rules() -> list[tuple[str, str, str]]:
     found = []
     for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
         for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", path.read_text(), flags=re.S | re.M):
-            module = re.search(r"python -m (neurovae[\w.]*)", body)
+            module = re.search(r"python (?:-m|\{resources\.launch\}) (neurovae[\w.]*)", body)
             env = re.search(r'conda:\s+"../../envs/(\w+).yaml"', body)
             assert module and env, f"rule {name} runs no module or declares no environment"
             found.append((name, module[1], env[1]))
@@ -152,6 +154,9 @@ def test_numbers_are_one_value_however_they_are_written() -> None:
         ),
         ("cohort: {name: x, scores: [{name: age, type: numeric}]}", "cohort.scores.0.type: 'numeric' is not one of"),
         ("train: [1]", "train: .* is not of type 'object'"),
+        ("train: {models: [{name: a, kind: pca, beta: 2}]}", "train.models.0: a pca has no 'beta' .it belongs to vae"),
+        ("train: {models: [{name: a, kind: vae, sigma: free}]}", "train.models.0.sigma: 'free' does not match"),
+        ("train: {models: [{name: a, kind: vae, sigma: 0}]}", "train.models.0.sigma: 0 is less than or equal"),
     ],
 )
 def test_a_wrong_configuration_is_refused_by_name(text: str, message: str) -> None:
@@ -184,14 +189,19 @@ def keys(schema: dict, place: str = "") -> list[str]:
 def test_every_vae_brings_a_pca_of_its_size() -> None:
     whole = complete("train: {models: [{name: a, kind: vae, latent: 8}, {name: b, kind: vae, latent: 8, flip: false}]}")
     train, cohort = whole["train"], whole["cohort"]
-    assert list(graph.models(train, cohort)) == ["a", "b", "pca-8", "pca-8-unmirrored"]
+    assert list(models.models(train, cohort)) == ["a", "b", "pca-8", "pca-8-unmirrored"]
+    others = [{**train["models"][0], "name": name, "blur": blur} for name, blur in (("c", 0), ("d", 2))]
+    others.append({"name": "e", "kind": "lle", "latent": 8, "flip": True, "neighbours": 5, "transductive": True})
+    found = models.models({**train, "models": [*train["models"], *others]}, cohort)
+    assert list(found)[5:] == ["pca-8", "pca-8-unmirrored", "pca-8-sharp", "pca-8-2mm"]
+    assert [found[name]["transductive"] for name in list(found)[5:]] == [False, False, True, False]
     with pytest.raises(InputError, match="not unique"):
-        graph.models({**train, "models": [train["models"][0]] * 2}, cohort)
+        models.models({**train, "models": [train["models"][0]] * 2}, cohort)
     with pytest.raises(InputError, match="one fold, or all"):
-        graph.models({**train, "folds": [0, 1]}, cohort)
+        models.models({**train, "folds": [0, 1]}, cohort)
     sided = {**cohort, "scores": [{"name": "updrs_left", "lateralised": True}]}
     with pytest.raises(InputError, match="'a': flip is true, but .'updrs_left'. depend on the side"):
-        graph.models(train, sided)
+        models.models(train, sided)
 
 
 def test_docstrings_and_modules_parse() -> None:
@@ -228,11 +238,36 @@ def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
         ("preprocess: {normalise: {method: reference}}", "reference: give brain, or"),
         ("preprocess: {normalise: {method: reference, reference: gone.nii}}", "file 'gone.nii' not found"),
         ("train: {models: [{name: a, kind: pca, latent: 70}]}", "'a': latent is 70, but only about 70 people"),
+        ("train: {models: [{name: a, kind: vae, latent: 70}]}", "'a': latent is 70, but only about 70 people"),
+        ("train: {models: [{name: a, kind: vae, batch: 4, accumulate: 5}]}", "'a': accumulate is 5, batch only 4"),
+        (
+            "train: {models: [{name: a, kind: lle, neighbours: 140}]}",
+            "'a': neighbours is 140, but there are only about 140",
+        ),
+        ("train: {overrule: [b]}", "train.overrule: no model 'b'; there are vae, pca-16"),
     ],
 )
 def test_what_would_fail_after_hours_is_refused_before_the_first_job(text: str, message: str) -> None:
-    assert any(re.search(message, problem) for problem in graph.known(complete(text), 100))
-    assert graph.known(complete("{}"), 100) == []
+    def problems(config: dict) -> list[str]:
+        entries = models.models(config["train"], config["cohort"])
+        return graph.known(config) + models.impossible(config, entries, 100)
+
+    assert any(re.search(message, problem) for problem in problems(complete(text)))
+    assert problems(complete("{}")) == []
+
+
+def test_what_is_hardly_meant_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    from neurovae.train import manifold
+
+    entries = "{name: a, kind: vae, warmup: 20}, {name: b, kind: lle, neighbours: 16}, {name: c, kind: mds}"
+    whole = complete(f"train: {{models: [{entries}]}}")
+    found = models.models(whole["train"], whole["cohort"])
+    models.warn(found)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and "'a': warmup is 20 epochs" in lines[0] and "'b': latent is 16, neighbours 16" in lines[1]
+    many = models.impossible(whole, found, 10_000)
+    assert len(many) == 2 and "'c': mds compares every pair of about 14000" in many[1]
+    assert models.MOST == manifold.MOST
 
 
 def test_the_columns_that_can_be_named_are_those_that_are_measured() -> None:

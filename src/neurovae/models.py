@@ -8,10 +8,13 @@ from neurovae.graph import flags, refuse
 
 Entries = dict[str, dict[str, Any]]
 PERIODS = ("vae", "autoencoder")  # kinds that are trained in epochs
+PAIRWISE = ("mds", "isomap", "lle")  # kinds whose cost grows with the square of the training scans
+MOST = 5000  # training scans of these (train.manifold.MOST, which would bring scikit-learn into the launcher)
+SAID = ("name", "kind", "transductive")  # keys of an entry that its module is not given
 
 
 def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
-    """The model entries by name; every other model brings a PCA of the same size and augmentation, the mandatory baseline.
+    """The model entries by name; each brings the mandatory baseline, a PCA of the same size and augmentation.
 
     Raises:
         InputError: names twice, folds that are neither one nor all, mirror images where a score is about one side.
@@ -33,22 +36,32 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
     problems += [f"train.models {name!r}: names that begin with pca- are kept for the baselines" for name in taken]
     refuse(problems)
     for entry in [entry for entry in entries.values() if entry["kind"] != "pca"]:
-        baseline = {"kind": "pca", **{key: entry.get(key, 0) for key in ("latent", "flip", "blur")}}
-        name = (
-            f"pca-{entry['latent']}"
-            + ("" if entry["flip"] else "-unmirrored")
-            + ("" if entry.get("blur") else "-sharp")
-        )
-        if {"name": name, **baseline} != entries.get(name, {"name": name, **baseline}):
-            name += f"-{entry['blur']}mm"
-        entries.setdefault(name, {"name": name, **baseline})
+        _add_baseline(entries, entry)
     return entries
+
+
+def _add_baseline(entries: Entries, entry: dict[str, Any]) -> None:
+    """The PCA of an entry's size and augmentation; entries that agree in these share it."""
+    same = {key: entry.get(key, 0) for key in ("latent", "flip", "blur")}
+    name = f"pca-{entry['latent']}" + ("" if entry["flip"] else "-unmirrored") + ("" if same["blur"] else "-sharp")
+    if any(entries[name][key] != value for key, value in same.items() if name in entries):
+        name += f"-{same['blur']:g}mm"
+    entries.setdefault(name, {"name": name, "kind": "pca", **same, "transductive": False})
+    entries[name]["transductive"] |= entry["transductive"]
 
 
 def model_flags(entries: Entries) -> dict[str, str]:
     """Flags per model; its name is no flag."""
     return {
-        name: flags({"kind": entry["kind"], "options": {k: v for k, v in entry.items() if k not in ("name", "kind")}})
+        name: flags({"kind": entry["kind"], "options": {k: v for k, v in entry.items() if k not in SAID}})
+        for name, entry in entries.items()
+    }
+
+
+def judged(entries: Entries, overrule: list[str]) -> dict[str, str]:
+    """Flags per model of its verdict: is a collapse overruled, were its values chosen on people who are reported on."""
+    return {
+        name: flags({"overruled": name in overrule, "transductive": entry["transductive"]})
         for name, entry in entries.items()
     }
 
@@ -69,19 +82,31 @@ def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[st
         for entry in entries.values()
         if entry["latent"] >= training and entry.get("linear") != "none"
     ]
-    problems += [
-        f"train.models {name!r}: accumulate is {entry['accumulate']}, batch only {entry['batch']}; lower accumulate"
-        for name, entry in entries.items()
-        if entry["kind"] in PERIODS and entry["accumulate"] > entry["batch"]
-    ]
+    for name, entry in entries.items():
+        seen = training * (2 if entry["flip"] else 1)
+        if entry["kind"] in PERIODS and entry["accumulate"] > entry["batch"]:
+            found = f"accumulate is {entry['accumulate']}, batch only {entry['batch']}"
+            problems.append(f"train.models {name!r}: {found}; lower accumulate")
+        if entry.get("neighbours", 0) >= seen:
+            found = f"neighbours is {entry['neighbours']}, but there are only about {seen} training scans"
+            problems.append(f"train.models {name!r}: {found}, mirror images included; lower neighbours")
+        if entry["kind"] in PAIRWISE and seen > MOST:
+            found = f"{entry['kind']} compares every pair of about {seen} training scans, mirror images included"
+            problems.append(f"train.models {name!r}: {found}; {MOST} are the most: set flip: false, or use kind: pca")
     unknown = sorted(set(config["train"]["overrule"]) - set(entries))
     return problems + [f"train.overrule: no model {name!r}; there are {', '.join(entries)}" for name in unknown]
 
 
 def warn(entries: Entries) -> None:
-    """Say what is possible but hardly meant: a warm-up that outlasts the training, or the patience."""
+    """Say what is possible but hardly meant: a warm-up that outlasts training or patience, too few neighbours."""
     for name, entry in entries.items():
         length = entry.get("warmup", 0)
+        if entry["kind"] == "lle" and entry["latent"] >= entry["neighbours"]:
+            print(
+                f"warning: train.models {name!r}: latent is {entry['latent']}, neighbours {entry['neighbours']}: "
+                "latents beyond the number of neighbours follow no neighbourhood; raise neighbours",
+                file=sys.stderr,
+            )
         if length and length >= min(entry["epochs"], entry["patience"]):
             print(
                 f"warning: train.models {name!r}: warmup is {length} epochs, epochs {entry['epochs']} and patience "
