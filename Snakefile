@@ -22,6 +22,7 @@ rule all:
         expand("results/{cohort}/associate/predictions.tsv", cohort=COHORT),
         expand("results/{cohort}/report/summary.txt", cohort=COHORT),
         expand("results/{cohort}/report/quality.png", cohort=COHORT),
+        expand("results/{cohort}/report/{model}_fold-{fold}_search.png", cohort=COHORT, model=SOUGHT, fold=FOLDS),
         expand("results/{cohort}/report/{model}_{fit}_losses.png", cohort=COHORT, model=TRAINED, fit=FIT),
         expand("results/{cohort}/report/{model}_{fit}_reconstructions.png", cohort=COHORT, model=MODELS, fit=FIT),
         expand("results/{cohort}/report/{model}_{fit}_health.png", cohort=COHORT, model=MODELS, fit=FIT),

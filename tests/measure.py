@@ -1,5 +1,6 @@
-"""What `make ixi` and `make ds000011` print: cost, masks, registration, prediction; no test, run by hand."""
+"""What `make ixi` and `make ds000011` print: cost, masks, registration, models, prediction; no test, run by hand."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -68,6 +69,22 @@ def registration(results: Path) -> None:
     )
 
 
+def models(results: Path) -> None:
+    """Each model beside the others: mean over folds and seeds of its health, verdicts counted, R2 of the scores."""
+    found = [json.loads(path.read_text()) | {"model": path.parts[-3]} for path in results.glob("train/*/*/health.json")]
+    table = pd.DataFrame(found).rename(columns={"share_report": "held-out", "share_weights": "training"})
+    shown = ["training", "held-out", "ssim_report", "active_units"]
+    rows = table.groupby("model")[shown].mean().round(3)
+    rows["verdict"] = table.groupby("model")["verdict"].agg(
+        lambda it: ", ".join(f"{n} {v}" for v, n in it.value_counts().items())
+    )
+    metrics = pd.read_csv(results / "associate" / "predictions.tsv", sep="\t")
+    metrics = metrics[(metrics["metric"] == "r2") & (metrics["features"] == "latents")]
+    wide = metrics.pivot_table(index="model", columns=["score", "learner"], values="value").round(3)
+    wide.columns = [f"R2 {score} {learner}" for score, learner in wide.columns]
+    print(rows.join(wide).sort_values("held-out", ascending=False).to_string())
+
+
 def predictions(results: Path) -> None:
     """Every metric of the cross-validated predictions."""
     table = pd.read_csv(results / "associate" / "predictions.tsv", sep="\t")
@@ -83,4 +100,5 @@ if __name__ == "__main__":
     cost(Path(sys.argv[1]))
     masks(Path(sys.argv[1]), Path(sys.argv[2]))
     registration(Path(sys.argv[1]))
+    models(Path(sys.argv[1]))
     predictions(Path(sys.argv[1]))

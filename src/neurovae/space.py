@@ -12,27 +12,30 @@ NEEDS = {  # key -> (another key of the entry, its values under which the key ch
 }
 
 
-def problems(train: dict[str, Any], schema: dict[str, Any], training: int) -> list[str]:
+def problems(config: dict[str, Any], schema: dict[str, Any], people: int) -> list[str]:
     """Problems of `train.search`; none where no model is named.
 
     Args:
-        train: the section, validated.
-        schema: the properties of an entry of train.models, by key.
-        training: about how many people are left to train on.
+        config: the configuration, validated.
+        schema: of the configuration.
+        people: in the cohort.
     """
+    train, folds = config["train"], config["cohort"]["folds"]
     search = train["search"]
     if search["model"] is None:
         return []
+    keys = schema["properties"]["train"]["properties"]["models"]["items"]["properties"]
+    training = int(people * (1 - 1 / folds["n"]) * (1 - folds["stop"]))  # about so many are left to train on
     entries = {entry["name"]: entry for entry in train["models"]}
     if search["model"] not in entries:
         known = ", ".join(entries)
         return [f"train.search.model: no model {search['model']!r}; train.models has {known}; correct the name"]
     entry = entries[search["model"]]
     if entry["kind"] != "vae":
-        found = f"train.search.model: {entry['name']!r} is of kind {entry['kind']}"
-        return [f"{found}; name a model of kind vae, or set train.search.model: null"]
+        other = f"train.search.model: {entry['name']!r} is of kind {entry['kind']}"
+        return [f"{other}; name a model of kind vae, or set train.search.model: null"]
     space = search["space"]
-    found = [line for key in sorted(space) for line in _of_key(key, space[key], entry, schema[key])]
+    found = [line for key in sorted(space) for line in _of_key(key, space[key], entry, keys[key])]
     return found or [*_of_size(search, entry, training), *_of_objective(search, entry)]
 
 
@@ -86,9 +89,15 @@ def _of_value(place: str, value: float, schema: dict[str, Any]) -> list[str]:
 
 def _of_size(search: dict[str, Any], entry: dict[str, Any], training: int) -> list[str]:
     latent = search["space"].get("latent", [entry["latent"]])
+    batch = lowest(search["space"].get("batch", [entry["batch"]]))
     found = []
+    if batch < entry["accumulate"]:
+        small = f"train.search.space.batch: {batch} is less than the entry's accumulate, {entry['accumulate']}"
+        found.append(f"{small}; raise the smallest batch, or lower accumulate")
     if search["min_active"] > lowest(latent):
-        few = f"train.search.min_active: {search['min_active']} active units cannot be had from {lowest(latent)} latents"
+        few = (
+            f"train.search.min_active: {search['min_active']} active units cannot be had from {lowest(latent)} latents"
+        )
         found.append(f"{few}, which the search may try; lower min_active, or raise the smallest latent")
     if entry["linear"] == "pca" and highest(latent) >= training:
         many = f"train.search.space.latent: {highest(latent)}, but only about {training} people are left to train on"

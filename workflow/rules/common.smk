@@ -6,18 +6,24 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, f"{workflow.basedir}/src")
 
 from neurovae import config as configuration
-from neurovae import graph, index, models
+from neurovae import graph, index, models, search, space
 from neurovae.cohort import check
 from neurovae.errors import InputError
 
 try:
     configuration.refuse_repeats(workflow.configfiles)
-    config.update(configuration.validate(graph.with_cohort(config), configuration.load_schema()))
+    SCHEMA = configuration.load_schema()
+    config.update(configuration.validate(graph.with_cohort(config), SCHEMA))
     graph.same_source(config["cohort"])
     FOUND = index.look(config["cohort"])
     PEOPLE = len(index.people(FOUND.scans))
     ENTRIES = models.models(config["train"], config["cohort"])
-    graph.refuse(check.check(config["cohort"], FOUND) + graph.known(config) + models.impossible(config, ENTRIES, PEOPLE))
+    graph.refuse(
+        check.check(config["cohort"], FOUND)
+        + graph.known(config)
+        + models.impossible(config, ENTRIES, PEOPLE)
+        + space.problems(config, SCHEMA, PEOPLE)
+    )
     models.warn(ENTRIES)
     KEYS, PATHS = graph.buckets(FOUND.scans, config["preprocess"]["buckets"])
     SOURCES = graph.sources(FOUND.scans, config["preprocess"]["buckets"], bool(config["cohort"]["simulate"]))
@@ -37,8 +43,13 @@ ENV = graph.environments()
 MODEL_FLAGS = models.model_flags(ENTRIES)
 TRAIN_CODE = models.model_codes(ENTRIES, "train.fit")
 HEALTH_CODE = models.model_codes(ENTRIES, "train.health")
-OVERRULED = {name: graph.flags({"overruled": name in config["train"]["overrule"]}) for name in ENTRIES}
-SEARCHED = {name: False for name in ENTRIES}
+JUDGED = models.judged(ENTRIES, config["train"]["overrule"])
+SOUGHT = search.searched(config["train"])
+SEARCHED = {name: name in SOUGHT for name in ENTRIES}
+TRIALS = range(config["train"]["search"]["trials"])
+TRIAL_FLAGS = search.trial_flags(config["train"])
+CHOOSE_FLAGS = search.choose_flags(config["train"])
+SEARCH_FLAGS = search.picture_flags(config["train"])
 LAUNCH = models.launch(config["train"]["processes"])
 LATENTS_CODE = models.model_codes(ENTRIES, "latents")
 PICTURE_CODE = models.model_codes(ENTRIES, "report.reconstructions")
@@ -54,6 +65,7 @@ wildcard_constraints:
     bucket=r"\d{4}",
     fold=r"\d+",
     seed=r"\d+",
+    trial=r"\d+",
 
 
 shell.prefix(

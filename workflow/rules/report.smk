@@ -25,6 +25,34 @@ rule losses:
         "python -m neurovae.report.losses --history {input} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
 
 
+rule search:
+    input:
+        "results/{cohort}/train/{model}/fold-{fold}_search/trials.tsv",
+    output:
+        report(
+            "results/{cohort}/report/{model}_fold-{fold}_search.png",
+            caption="../report/search.rst",
+            category="Models",
+            subcategory="{model}",
+        ),
+    log:
+        "results/{cohort}/logs/report/search-{model}-fold-{fold}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/report/search-{model}-fold-{fold}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        flags=lookup(dpath="{model}", within=SEARCH_FLAGS),
+        code=CODE["report.search"],
+        env=ENV["report"],
+    shell:
+        "python -m neurovae.report.search --trials {input} --name {wildcards.model} --fold {wildcards.fold} --out {output} "
+        "{params.flags} 2>&1 | tee {log}"
+
+
 rule reconstructions:
     input:
         volumes="results/{cohort}/preprocess/volumes.npy",
@@ -192,6 +220,7 @@ rule verdict:
     input:
         expand("results/{{cohort}}/report/summary.txt"),
         expand("results/{{cohort}}/report/quality.png"),
+        expand("results/{{cohort}}/report/{model}_fold-{fold}_search.png", model=SOUGHT, fold=FOLDS),
         expand("results/{{cohort}}/report/{model}_{fit}_losses.png", model=TRAINED, fit=FIT),
         expand("results/{{cohort}}/report/{model}_{fit}_reconstructions.png", model=MODELS, fit=FIT),
         expand("results/{{cohort}}/report/{model}_{fit}_health.png", model=MODELS, fit=FIT),

@@ -1,4 +1,60 @@
-# Volumes -> weights and history: one job per model, fold and seed; then a verdict. No file read here contains a score.
+# Volumes -> weights and history: one job per model, fold and seed; then a verdict. Where a model is searched, its trials
+# and the choice among them come first, per fold. No file read here contains a score.
+rule trial:
+    input:
+        volumes="results/{cohort}/preprocess/volumes.npy",
+        rows="results/{cohort}/preprocess/volumes.parquet",
+        mask="results/{cohort}/preprocess/mask.nii.gz",
+        folds="results/{cohort}/cohort/folds.tsv",
+    output:
+        "results/{cohort}/train/{model}/fold-{fold}_search/trial-{trial}.json",
+    log:
+        "results/{cohort}/logs/train/trial-{model}-fold-{fold}_trial-{trial}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/train/trial-{model}-fold-{fold}_trial-{trial}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=1440,
+        device=config["train"]["device"],
+    params:
+        flags=lookup(dpath="{model}", within=TRIAL_FLAGS),
+        code=CODE["train.trial"],
+        env=ENV["train"],
+    shell:
+        "python -m neurovae.train.trial --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --folds {input.folds} "
+        "--state results/{wildcards.cohort}/train/.state/search/{wildcards.model}/fold-{wildcards.fold} --out {output} "
+        "--code {params.code}-{params.env} --fold {wildcards.fold} --trial {wildcards.trial} --device {resources.device} "
+        "{params.flags} 2>&1 | tee {log}"
+
+
+rule choose:
+    input:
+        expand("results/{{cohort}}/train/{{model}}/fold-{{fold}}_search/trial-{trial}.json", trial=TRIALS),
+    output:
+        chosen="results/{cohort}/train/{model}/fold-{fold}_search/chosen.json",
+        table="results/{cohort}/train/{model}/fold-{fold}_search/trials.tsv",
+        entry="results/{cohort}/train/{model}/fold-{fold}_search/chosen.yaml",
+    log:
+        "results/{cohort}/logs/train/choose-{model}-fold-{fold}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/train/choose-{model}-fold-{fold}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        flags=lookup(dpath="{model}", within=CHOOSE_FLAGS),
+        code=CODE["train.choose"],
+        env=ENV["train"],
+    shell:
+        "python -m neurovae.train.choose --folder results/{wildcards.cohort}/train/{wildcards.model}/fold-{wildcards.fold}_search "
+        "--name {wildcards.model} --fold {wildcards.fold} --out {output.chosen} --table {output.table} --written {output.entry} {params.flags} 2>&1 | tee {log}"
+
+
 rule train:
     input:
         volumes="results/{cohort}/preprocess/volumes.npy",
@@ -32,8 +88,7 @@ rule train:
     shell:
         "python {resources.launch} neurovae.train.fit --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --folds {input.folds} "
         "--out {output.weights} --history {output.history} --state results/{wildcards.cohort}/train/.state/{wildcards.model} --code {params.code} "
-        "$(printf -- '--chosen %s' {input.chosen} | grep json) "
-        "--fold {wildcards.fold} --seed {wildcards.seed} --device {resources.device} {params.flags} 2>&1 | tee {log}"
+        "--chosen '{input.chosen}' --fold {wildcards.fold} --seed {wildcards.seed} --device {resources.device} {params.flags} 2>&1 | tee {log}"
 
 
 rule health:
@@ -56,7 +111,7 @@ rule health:
         mem_mb=4000,
         runtime=120,
     params:
-        flags=lookup(dpath="{model}", within=OVERRULED),
+        flags=lookup(dpath="{model}", within=JUDGED),
         code=lookup(dpath="{model}", within=HEALTH_CODE),
         env=ENV["train"],
     shell:

@@ -11,8 +11,7 @@ from scipy.stats import false_discovery_control
 
 from neurovae.errors import InputError
 from neurovae.parquet import write_table
-
-STOPPING = ("collapsed", "diverged", "untrained")  # verdicts after which nobody tests the latents
+from neurovae.train.verdicts import STOPPING as STOPPING
 
 
 def tidy(rows: Iterable[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
@@ -41,16 +40,27 @@ def bh(p: np.ndarray, tested: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def read_verdict(path: Path) -> tuple[str, str]:
-    """Verdict and reason of one model from its health file."""
+    """Verdict with its marks ("healthy; hyperparameters transductive"), and reason, of one model's health file.
+
+    A verdict in STOPPING comes alone, its marks with the reason; overruled, it is marked and stops nothing.
+
+    Raises:
+        InputError: the file holds no verdict.
+    """
     health = json.loads(Path(path).read_text(encoding="utf-8"))
     if "verdict" not in health:
-        raise InputError(f"{Path(path).name}: no key 'verdict'; expected a verdict or 'not judged'")
-    return str(health["verdict"]), str(health.get("reason") or "")
+        found = ", ".join(sorted(health)) or "nothing"
+        raise InputError(f"{path}: no key 'verdict', found {found}; rerun with --forcerun health")
+    verdict, reason, marks = str(health["verdict"]), str(health.get("reason") or ""), health.get("marks", [])
+    if verdict in STOPPING and not health.get("overruled", False):
+        return verdict, "; ".join([reason, *marks])
+    return "; ".join([verdict, *marks]), reason
 
 
 def joint_verdict(verdicts: list[tuple[str, str]]) -> tuple[str, str]:
-    """Verdict of several models used together: one that stops stops all, else the distinct ones."""
+    """Verdict of several models used together: one that stops stops all, else the distinct ones, then the marks."""
     for verdict, reason in verdicts:
         if verdict in STOPPING:
             return verdict, reason
-    return "; ".join(dict.fromkeys(verdict for verdict, _ in verdicts)), ""
+    parts = [text.split("; ") for text, _ in verdicts]
+    return "; ".join(dict.fromkeys([part[0] for part in parts] + [mark for part in parts for mark in part[1:]])), ""

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,6 +14,7 @@ from neurovae.train import weights
 from neurovae.volumes import SPLITS, chunks, read_mask, read_volumes
 
 PEOPLE = 5
+WIDTH = 170  # letters of a line of the title
 
 
 def run(*, volumes: Path, rows: Path, mask: Path, model: Path, health: Path, name: str, out: Path) -> None:
@@ -46,7 +48,8 @@ def run(*, volumes: Path, rows: Path, mask: Path, model: Path, health: Path, nam
         "left over": x - x_hat,
     }
     figure = _draw(lines, list(table.loc[held, "scan"]), brain)
-    figure.suptitle(f"{name}, held-out people. {judged['verdict']}: {judged['reason']}", fontsize=10)
+    verdict = "; ".join([judged["verdict"], *judged.get("marks", [])])
+    figure.suptitle(textwrap.fill(f"{name}, held-out people. {verdict}: {judged['reason']}", WIDTH), fontsize=10)
     save(figure, out)
 
 

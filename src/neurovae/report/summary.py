@@ -61,9 +61,21 @@ def run(
 
 
 def _verdict(health: dict[str, Any]) -> str:
-    active = "" if health["active_units"] is None else f"; {health['active_units']} active units"
-    kept = "; epoch 0 kept: the linear part alone" if health["kept_epoch"] == 0 else ""
-    return f"{health['verdict']}: {health['reason']}{active}{kept}"
+    """Verdict with marks and reason; below it what a reader asks next: the linear part, similarity, what to change."""
+    lines = [f"{'; '.join([health['verdict'], *health.get('marks', [])])}: {health['reason']}"]
+    more = []
+    if health.get("ssim_report") is not None:
+        more.append(f"SSIM of held-out people {health['ssim_report']:.3f}")
+    if health.get("gain_report") is not None:
+        interval = f"[{health['gain_report_low']:+.3f}, {health['gain_report_high']:+.3f}]"
+        more.append(f"network beyond the linear part {health['gain_report']:+.3f} {interval}")
+    if health.get("kept_epoch") == 0:
+        more.append(
+            "epoch 0 kept: " + ("the linear part alone" if health.get("linear") == "pca" else "nothing learned")
+        )
+    lines += ["; ".join(more)] if more else []
+    lines += [f"to change: {health['advice']}"] if health.get("advice") else []
+    return f"\n  {'':<12} ".join(lines)
 
 
 def _of_fit(table: pd.DataFrame, fit: str) -> pd.DataFrame:

@@ -6,10 +6,11 @@ from pathlib import Path
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.files import write_beside
+from neurovae.train.verdicts import STOPPING
 
 
 def run(*, train: Path, models: list[str], fits: list[str], out: Path) -> None:
-    """Write every model's verdict, a line each.
+    """Write every model's verdict with its marks, a line each.
 
     Args:
         train: folder that holds <model>/<fit>/health.json.
@@ -18,16 +19,31 @@ def run(*, train: Path, models: list[str], fits: list[str], out: Path) -> None:
         out: text file to write.
 
     Raises:
-        InputError: a model has collapsed; its tables hold its verdict and no statistics.
+        InputError: a model is collapsed, diverged or untrained, and that is not overruled; its tables hold its verdict
+            and no statistics.
     """
     paths = {(model, fit): train / model / fit / "health.json" for model in models for fit in fits}
     found = {key: json.loads(path.read_text(encoding="utf-8")) for key, path in paths.items()}
-    lines = [f"{model} {fit}: {health['verdict']}: {health['reason']}" for (model, fit), health in found.items()]
-    if any(health["verdict"] == "collapsed" for health in found.values()):
-        lines.append("a collapsed model's latents were not tested; all else is done, and the report can be built")
-        raise InputError(lines)
+    lines = []
+    for (model, fit), health in found.items():
+        lines.append(f"{model} {fit}: {'; '.join([health['verdict'], *health.get('marks', [])])}: {health['reason']}")
+        lines += [f"  to change: {health['advice']}"] if health.get("advice") else []
+    stopped = {model: health["verdict"] for (model, _), health in found.items() if _stops(health)}
+    if stopped:
+        named = ", ".join(f"{model} ({verdict})" for model, verdict in stopped.items())
+        raise InputError(
+            [
+                *lines,
+                f"the latents of {named} were not tested; all else is done, and the report can be built; change the "
+                f"model, or name it in train.overrule to have them tested and marked: [{', '.join(stopped)}]",
+            ]
+        )
     with write_beside(out) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _stops(health: dict[str, str]) -> bool:
+    return health["verdict"] in STOPPING and not health.get("overruled", False)
 
 
 if __name__ == "__main__":

@@ -38,21 +38,31 @@ def mixed(x: Tensor, generator: torch.Generator, share: float) -> Tensor:
 
 
 def jittered(x: Tensor, generator: torch.Generator, size: float) -> Tensor:
-    """Each scan turned, moved and scaled a little: standard deviation `size` degrees, mm and percent on each axis."""
+    """Each scan turned, scaled and moved a little: standard deviation `size` degrees, percent and mm on each axis."""
     drawn = size * torch.randn(len(x), 9, generator=generator)
-    turn, move, scale = drawn[:, :3] * math.pi / 180, drawn[:, 3:6], 1 + drawn[:, 6:] / 100
-    sides = torch.tensor(x.shape[:1:-1], dtype=torch.float32)  # z, y, x: the order of grid_sample's coordinates
-    matrix = rotation(turn) * scale[:, None, :] * sides / sides[:, None]
-    shift = (2 * move / torch.tensor(BOX[::-1]))[:, :, None]
-    grid = functional.affine_grid(torch.cat([matrix, shift], dim=2).to(x.device), list(x.shape), align_corners=False)
+    return moved(x, turn=drawn[:, :3] * math.pi / 180, move=drawn[:, 3:6], scale=1 + drawn[:, 6:] / 100)
+
+
+def moved(x: Tensor, *, turn: Tensor, move: Tensor, scale: Tensor) -> Tensor:
+    """Scans (scans, 1, x, y, z) whose content at q, mm from the middle of the grid, goes to R S q + move.
+
+    Args:
+        turn: rotation vector about x, y and z, radians, right-handed (scans, 3).
+        move: mm along each (scans, 3).
+        scale: along each, more than 1 is larger (scans, 3).
+    """
+    back = torch.linalg.inv(rotation(turn) * scale[:, None, :])  # where the content of a voxel comes from
+    shift = -back @ move[:, :, None]
+    side = torch.tensor(BOX)
+    matrix = (back * side / side[:, None]).flip(1, 2)  # grid_sample counts in halves of a side, and z first
+    theta = torch.cat([matrix, (2 * shift / side[:, None]).flip(1)], dim=2).to(x.device)
+    grid = functional.affine_grid(theta, list(x.shape), align_corners=False)
     return functional.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def rotation(turn: Tensor) -> Tensor:
-    """Rotation matrices (scans, 3, 3) of angles in radians about three axes, one after another."""
-    zero = torch.zeros_like(turn)
-    skew = torch.stack(
-        [zero[:, 0], -turn[:, 2], turn[:, 1], turn[:, 2], zero[:, 0], -turn[:, 0], -turn[:, 1], turn[:, 0], zero[:, 0]],
-        dim=1,
-    )
+    """Rotation matrices (scans, 3, 3) of rotation vectors in radians (scans, 3)."""
+    x, y, z = turn.unbind(dim=1)
+    nothing = torch.zeros_like(x)
+    skew = torch.stack([nothing, -z, y, z, nothing, -x, -y, x, nothing], dim=1)
     return torch.linalg.matrix_exp(skew.view(-1, 3, 3))

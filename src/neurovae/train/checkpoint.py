@@ -10,30 +10,44 @@ from torch import Tensor
 from neurovae.train import weights
 
 EVERY = 30.0  # seconds of training between two checkpoints
+Found = tuple[dict[str, Tensor], dict[str, Any]]
 
 
 def save(folder: Path, epoch: int, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Write the state after an epoch; the one before it is kept, older ones are removed."""
-    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
-    digest = weights.model_hash(arrays, meta)
-    weights.save(folder / f"epoch-{epoch:06d}.safetensors", arrays, {"digest": digest, "meta": meta})
-    for old in sorted(folder.glob("epoch-*.safetensors"))[:-2]:
+    """Write the state after an epoch; the one before it is kept, older ones and half-written ones are removed."""
+    write(folder / f"epoch-{epoch:06d}.safetensors", tensors, meta)
+    for old in [*sorted(folder.glob("epoch-*.safetensors"))[:-2], *folder.glob(".*.safetensors")]:
         old.unlink()
 
 
-def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+def load(folder: Path) -> Found | None:
     """The newest state that is whole; a corrupted file is named and the one before it used. None: no state."""
     for path in sorted(folder.glob("epoch-*.safetensors"), reverse=True):
-        try:
-            arrays, stored = weights.load(path)
-            if weights.model_hash(arrays, stored["meta"]) != stored["digest"]:
-                raise ValueError("its digest is not that of its content")
-        except Exception as error:  # safetensors raises its own types
-            print(f"{path}: a corrupted checkpoint ({error}); it is removed and the one before it used")
-            path.unlink()
-            continue
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}, stored["meta"]
+        found = read(path)
+        if found:
+            return found
+        path.unlink(missing_ok=True)
     return None
+
+
+def write(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+    """Write named tensors and what JSON can hold, with a digest of both."""
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+    weights.save(path, arrays, {"digest": weights.model_hash(arrays, meta), "meta": meta})
+
+
+def read(path: Path) -> Found | None:
+    """What `write` wrote; None, and a line that names the file, where it is not whole."""
+    try:
+        arrays, stored = weights.load(path)
+        if weights.model_hash(arrays, stored["meta"]) != stored["digest"]:
+            raise ValueError("its digest is not that of its content")
+    except Exception as error:  # safetensors raises its own types
+        print(
+            f"{path}: a corrupted checkpoint ({error}); the one before it is used, or training starts anew", flush=True
+        )
+        return None
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}, stored["meta"]
 
 
 def clear(folder: Path) -> None:
@@ -50,10 +64,13 @@ def of_optimiser(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def to_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Give the optimiser its moments back."""
+    """Give the optimiser its moments back, each laid out in memory as its parameter is."""
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimiser."):
             _, i, key = name.split(".")
-            state.setdefault(int(i), {})[key] = tensor.clone()
+            like = parameters[int(i)]
+            moment = tensor.clone() if key == "step" else torch.empty_like(like).copy_(tensor)
+            state.setdefault(int(i), {})[key] = moment
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -9,7 +9,7 @@ from torch import Tensor
 from neurovae.train.feed import resident
 from neurovae.volumes import SPLITS, chunks, masked
 
-MOST = 1000  # training scans that an epoch is judged by, and that the linear part and the data range are found from
+MOST = 1000  # training scans that an epoch is judged by, and that the linear part and the intensities are found from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +19,7 @@ class Data:
     volumes: np.ndarray  # (scans, x, y, z), as packed
     index: dict[str, np.ndarray]  # rows by split; splits without people are absent
     centre: Tensor  # (x, y, z), mean of the training people, on the device
+    low: float  # intensity that counts as black, for SSIM
     data_range: float  # of intensities in the mask, for SSIM
     held: Tensor | None  # the volumes on the GPU, where they fit
     device: torch.device
@@ -29,14 +30,16 @@ class Data:
 def gather(
     volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, device: torch.device, rank: int, world: int
 ) -> Data:
-    """The data of a training; range and centre are of the people in "weights"."""
+    """The data of a training; intensities and centre are of the people in "weights"."""
     index = {name: np.flatnonzero(split == name) for name in SPLITS if (split == name).any()}
     training = index["weights"]
+    low, width = intensities(volumes[training[:MOST]], mask)
     return Data(
         volumes=volumes,
         index=index,
         centre=mean(volumes, training).to(device),
-        data_range=data_range(volumes[training[:MOST]], mask),
+        low=low,
+        data_range=width,
         held=resident(volumes, device),
         device=device,
         rank=rank,
@@ -51,7 +54,12 @@ def mean(volumes: np.ndarray, rows: np.ndarray, flip: bool = False) -> Tensor:
     return torch.from_numpy(((average + average[::-1]) / 2 if flip else average).astype(np.float32))
 
 
-def data_range(volumes: np.ndarray, mask: np.ndarray) -> float:
-    """Distance between the 0.1 and 99.9 percentile of the masked intensities: one number for a cohort."""
+def intensities(volumes: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
+    """The 0.1 percentile of the masked intensities, and its distance to the 99.9: two numbers for a cohort."""
     low, high = np.percentile(masked(volumes, mask), [0.1, 99.9])
-    return float(high - low)
+    return float(low), float(high - low)
+
+
+def data_range(volumes: np.ndarray, mask: np.ndarray) -> float:
+    """The second of `intensities`."""
+    return intensities(volumes, mask)[1]

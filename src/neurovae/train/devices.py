@@ -1,5 +1,6 @@
 """Where a training runs: the device, its precision, and what to say when its memory is too small."""
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -13,6 +14,8 @@ GIB = 2**30
 def choose(device: str) -> torch.device:
     """The device asked for; auto takes cuda, then cpu (mps is opt-in and untested).
 
+    Deterministic products on a GPU need a fixed workspace, which is read from the environment at the first product.
+
     Raises:
         InputError: the device asked for is not there.
     """
@@ -20,6 +23,7 @@ def choose(device: str) -> torch.device:
         raise InputError(
             "train.device is cuda, but torch sees no GPU here; set train.device: auto, or ask for a GPU node"
         )
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     return torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
 
 
@@ -30,39 +34,51 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
 
 
 @contextmanager
-def memory(device: torch.device, part: int, batch: int) -> Iterator[None]:
-    """Turn an exhausted GPU into a message with the part of a batch that would fit.
+def memory(device: torch.device, part: int, share: int) -> Iterator[None]:
+    """Turn an exhausted GPU into a message with the part of a batch that would fit; elsewhere it does nothing.
 
     Args:
-        part: scans that were on the device at a time.
-        batch: scans per step.
+        part: scans that are on the device at a time.
+        share: scans of a step that this process computes.
 
     Raises:
         InputError: out of GPU memory.
     """
-    base = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
+    cuda = device.type == "cuda"
+    base = torch.cuda.memory_allocated(device) if cuda else 0
+    if cuda:
+        torch.cuda.reset_peak_memory_stats(device)
     try:
         yield
     except torch.OutOfMemoryError:
-        total = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else 0
-        peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-        raise InputError(exhausted(part, batch, base, peak, total)) from None
+        if not cuda:
+            raise
+        peak = torch.cuda.max_memory_allocated(device)
+        total = torch.cuda.get_device_properties(device).total_memory
+        raise InputError(exhausted(part, share, base, peak, total)) from None
 
 
-def exhausted(part: int, batch: int, base: int, peak: int, total: int) -> str:
+def exhausted(part: int, share: int, base: int, peak: int, total: int) -> str:
     """The message: what was asked for, what there is, and `accumulate` for a part that takes 0.8 of it.
 
     Args:
         part: scans that were on the device at a time.
-        batch: scans per step.
+        share: scans of a step that this process computes.
         base: bytes taken before the first step.
         peak: bytes taken when memory ran out; those of a whole part are more, so that the advice may be repeated.
         total: bytes of the device.
     """
-    a_scan = max(peak - base, 1) / part
-    fits = max(1, min(part // 2, int((0.8 * total - base) / a_scan)))
+    a_scan = max(peak - base, 0) / part
+    found = (
+        f"out of GPU memory with {part} scan{'s' * (part > 1)} at a time: at least {peak / GIB:.1f} of "
+        f"{total / GIB:.1f} GiB were taken, {base / GIB:.1f} GiB before the first scan and {a_scan / GIB:.2f} GiB or "
+        "more for each"
+    )
+    if part == 1:
+        return f"{found}; a single scan does not fit: lower width or latent, or take a GPU with more memory"
+    room = int((0.8 * total - base) / a_scan) if a_scan else part
+    fits = max(1, min(part // 2, room))
     return (
-        f"out of GPU memory with {part} scans at a time: at least {peak / GIB:.1f} of {total / GIB:.1f} GiB were "
-        f"taken, {a_scan / GIB:.2f} GiB a scan; about {fits} scans at a time would fit: set accumulate: {-(-batch // fits)} "
-        "(the step stays the same), or lower batch or width"
+        f"{found}; about {fits} at a time would fit: set accumulate: {-(-share // fits)} (the step stays the same), "
+        "or lower batch or width"
     )

@@ -7,15 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurovae.train import divergence, processes, seeds
+from neurovae.train import devices, divergence, processes, seeds
 from neurovae.train.data import MOST, Data
 from neurovae.train.feed import batches
-from neurovae.train.losses import gaussian_nll
+from neurovae.train.losses import gaussian_nll, squared_error
 from neurovae.train.model import VAE, sample
 from neurovae.train.recipe import Recipe
-from neurovae.train.ssim import ssim
+from neurovae.train.ssim import dssim
 
 ACTIVE = 0.01  # variance over people of a latent's posterior mean above which it is active (Burda 2016)
+AT_ONCE = 16  # scans
 Row = dict[str, Any]
 
 
@@ -31,6 +32,11 @@ def stopping(rows: list[Row]) -> float:
     return next(float(row["loss"]) for row in rows if row["split"] == "stop")
 
 
+def reconstruction(row: Row, recipe: Recipe) -> float:
+    """The part of the loss that compares images; not finite where a term of the recipe is not."""
+    return sum(float(row[name]) for name, used in (("nll", recipe.gaussian), ("dssim", recipe.dssim)) if used)
+
+
 @torch.no_grad()
 def terms(model: VAE, data: Data, rows: np.ndarray, recipe: Recipe, scale: float) -> Row:
     """Terms of the loss, mean over scans, and the share of variance about the training people's mean.
@@ -39,43 +45,48 @@ def terms(model: VAE, data: Data, rows: np.ndarray, recipe: Recipe, scale: float
         scale: lambda, the weight of MMD.
     """
     model.eval()
-    sums = torch.zeros(5, dtype=torch.float64)  # nll, dssim, squared error, squared distance to the mean, scans
-    codes = [torch.zeros(2, 0, recipe.latent)]
-    order = [rows[i : i + 16] for i in range(0, len(rows), 16)][data.rank :: data.world]
-    for x in batches(data.volumes, order, data.device, data.held):
-        mu, logvar = model.encode(x)
-        x_hat = model.decode(mu)
-        if recipe.gaussian:
-            sums[0] += float(gaussian_nll(x, x_hat, model.mask, model.log_sigma.exp()).sum())
-        if recipe.dssim:
-            sums[1] += float((1 - ssim(x, x_hat, model.mask, data_range=data.data_range)).sum())
-        sums[2] += float(((x - x_hat) * model.mask).square().sum())
-        sums[3] += float(((x - data.centre) * model.mask).square().sum())
-        sums[4] += len(x)
-        codes.append(torch.stack([mu, logvar]).cpu())
-    everyone = _together(torch.cat(codes, dim=1), data.rank, data.world)
-    processes.total([sums])
-    nll, dssim, error, total, scans = sums.tolist()
+    sums = torch.zeros(4, dtype=torch.float64)
+    codes = torch.zeros(2, len(rows), recipe.latent, dtype=torch.float64)  # in the order of the rows
+    own = [np.arange(len(rows))[i : i + AT_ONCE] for i in range(0, len(rows), AT_ONCE)][data.rank :: data.world]
+    scans = batches(data.volumes, [rows[at] for at in own], data.device, data.held)
+    for at, x in zip(own, scans, strict=True):
+        with devices.autocast(data.device, recipe.precision):
+            mu, logvar = model.encode(x)
+            x_hat = model.decode(mu)
+        codes[:, at] = torch.stack([mu, logvar]).cpu().double()
+        sums += _sums(model, x, x_hat, recipe, data).cpu().double()
+    processes.total([sums, codes])
+    nll, unlike, error, total = sums.tolist()
+    weight = recipe.dssim_weight or int(model.mask.sum())
     found = {
-        "nll": nll / scans if recipe.gaussian else math.nan,
-        "dssim": (recipe.dssim_weight or int(model.mask.sum())) * dssim / scans if recipe.dssim else math.nan,
+        "nll": nll / len(rows) if recipe.gaussian else math.nan,
+        "dssim": weight * unlike / len(rows) if recipe.dssim else math.nan,
         "share": 1 - error / total,
         "sigma": float(model.log_sigma.exp()) if recipe.gaussian else math.nan,
     }
-    return {**found, **_divergence(found, everyone, recipe, scale)}
+    return {**found, **_divergence(found, codes.float(), recipe, scale)}
+
+
+def _sums(model: VAE, x: Tensor, x_hat: Tensor, recipe: Recipe, data: Data) -> Tensor:
+    """Over some scans: likelihood term, DSSIM, squared error, and squared distance to the mean (4,)."""
+    nothing = torch.zeros(len(x), device=x.device)
+    nll = gaussian_nll(x, x_hat, model.mask, model.log_sigma.exp()) if recipe.gaussian else nothing
+    unlike = dssim(x, x_hat, model.mask, data_range=data.data_range, low=data.low) if recipe.dssim else nothing
+    error, total = squared_error(x, x_hat, model.mask), squared_error(x, data.centre, model.mask)
+    return torch.stack([nll, unlike, error, total]).sum(dim=1)
 
 
 def _divergence(found: Row, codes: Tensor, recipe: Recipe, scale: float) -> Row:
     """KL and MMD of codes (2, scans, latents), active units, and the loss as a whole."""
     kl = divergence.kl_per_dimension(codes[0], codes[1])
-    loss = sum(found[name] for name in ("nll", "dssim") if not math.isnan(found[name]))
+    loss = reconstruction(found, recipe)
     mmd = math.nan
     if recipe.kl:
         loss += recipe.beta * float(divergence.free_bits(kl, recipe.free_bits).sum())
     if recipe.divergence == "mmd":
-        drawn = seeds.generator(0)
-        z = sample(codes[0], codes[1], torch.randn(codes[0].shape, generator=drawn))
-        mmd = float(divergence.mmd(z, torch.randn(z.shape, generator=drawn)))
+        drawn, some = seeds.generator(0), codes[:, :MOST]  # it takes the square of their number
+        z = sample(some[0], some[1], torch.randn(some[0].shape, generator=drawn))
+        mmd = float(divergence.mmd(z, torch.randn(MOST, recipe.latent, generator=drawn)))
         loss += scale * mmd
     return {
         "kl": float(kl.sum(dim=1).mean()) if recipe.divergence != "none" else math.nan,
@@ -84,15 +95,3 @@ def _divergence(found: Row, codes: Tensor, recipe: Recipe, scale: float) -> Row:
         "active": int((codes[0].var(dim=0, correction=0) > ACTIVE).sum()),
         "kl_dimensions": kl.mean(dim=0).tolist() if recipe.divergence != "none" else [],
     }
-
-
-def _together(own: Tensor, rank: int, world: int) -> Tensor:
-    """The codes (2, scans, latents) of all processes, one process's after another's."""
-    counts = torch.zeros(world)
-    counts[rank] = own.shape[1]
-    processes.total([counts])
-    everyone = torch.zeros(2, int(counts.sum()), own.shape[2])
-    first = int(counts[:rank].sum())
-    everyone[:, first : first + own.shape[1]] = own
-    processes.total([everyone])
-    return everyone

@@ -39,7 +39,13 @@ def batches(
             yield held[torch.from_numpy(rows).to(device)].float()
         return
     cuda = device.type == "cuda"
-    more = dict(num_workers=2, prefetch_factor=4, pin_memory=True) if cuda and len(order) > 1 else {}
-    loader: DataLoader[Tensor] = DataLoader(Batches(volumes, order), batch_size=None, **more)  # type: ignore[arg-type]
-    for x in loader:
+    for x in loader(volumes, order, workers=2 * (cuda and len(order) > 1), pinned=cuda):
         yield x.to(device, non_blocking=True).float()
+
+
+def loader(volumes: np.ndarray, order: list[np.ndarray], *, workers: int, pinned: bool) -> Iterator[Tensor]:
+    """Batches as stored, read ahead by other processes where there are workers, in memory that a GPU copies from."""
+    ahead = {"prefetch_factor": 4} if workers else {}
+    return iter(
+        DataLoader(Batches(volumes, order), batch_size=None, num_workers=workers, pin_memory=pinned, **ahead)  # type: ignore[arg-type]
+    )

@@ -45,7 +45,7 @@ def run(
     options: Json,
     state: Path | None = None,
     code: str = "",
-    chosen: Path | None = None,
+    chosen: str = "",
 ) -> None:
     """Fit a model and write its weights and history.
 
@@ -63,26 +63,29 @@ def run(
         options: the model's entry in train.models (config/README.md).
         state: folder for checkpoints, from which a training that was killed goes on.
         code: fingerprint of the code; a checkpoint of other code, options or data is not used.
-        chosen: JSON of options that a search has chosen, in place of those of the entry.
+        chosen: JSON of options that a search has chosen, in place of those of the entry; empty: there was no search.
     """
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
     array, table = read_volumes(volumes, rows)
     brain = read_mask(mask)
     split = splits(table, folds, fold)
-    taken = {**options, **(json.loads(chosen.read_text(encoding="utf-8")) if chosen else {})}
+    taken = {**options, **(json.loads(Path(chosen).read_text(encoding="utf-8")) if chosen else {})}
     module = importlib.import_module(f"neurovae.train.{kind}")
     people = {name: sorted(set(table.loc[split == name, "person"])) for name in SPLITS}
     meta = {"kind": kind, "fold": fold, "seed": seed, "data_hash": data_hash(table), "people": people}
+    meta["searched"] = bool(chosen)
     if not getattr(module, "EPOCHS", False):
-        _write(out, history, module.fit(array, split, brain, seed=seed, device=device, **taken), meta, taken)
+        if processes.rank() == 0:  # nothing to share among processes
+            _write(out, history, module.fit(array, split, brain, seed=seed, device=device, **taken), meta, taken)
         return
-    folder = state / weights.model_hash({}, {**meta, "options": taken, "code": code}) if state else None
+    own = state / f"fold-{fold}_seed-{seed}" if state else None
+    folder = own / weights.model_hash({}, {**meta, "options": taken, "code": code}) if own else None
     found = module.fit(array, split, brain, seed=seed, device=device, state=folder, **taken)
     if processes.rank() == 0:
         _write(out, history, found, meta, taken)
-        if folder:
-            checkpoint.clear(folder)
+        if own:
+            checkpoint.clear(own)  # and what killed trainings with other options have left
     processes.stop()
 
 

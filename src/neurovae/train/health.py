@@ -1,49 +1,122 @@
-"""Does the model know people, or only the average brain? Measures and first verdict (rules.md, Measures)."""
+"""Does a model know people, or only the average brain? Measures and verdict of weights as they are stored."""
 
+import importlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
 
-ACTIVE = 0.01  # a unit is active when the variance of its posterior mean over people exceeds this (Burda 2016)
-COLLAPSED = 0.05  # training share below this: the output does not depend on the input
-GAP = 0.3  # training minus held-out share above this: overfit
+from neurovae.cli import cli
+from neurovae.errors import InputError
+from neurovae.files import write_json
+from neurovae.parquet import write_table
+from neurovae.train import judge, weights
+from neurovae.train.examine import Measures, Model, lost, measure
+from neurovae.train.verdicts import OVERRULED, STOPPING, TRANSDUCTIVE
+from neurovae.volumes import SPLITS, data_hash, read_mask, read_volumes
 
 
-def variance_share(error: np.ndarray, total: np.ndarray) -> float:
-    """1 - sum |x - x_hat|^2 / sum |x - m|^2, summed over people before dividing; x_hat = m gives 0, x_hat = x gives 1.
+def run(
+    *,
+    volumes: Path,
+    rows: Path,
+    mask: Path,
+    model: Path,
+    history: Path,
+    out: Path,
+    dimensions: Path,
+    seed: int,
+    overruled: bool = False,
+    transductive: bool = False,
+) -> None:
+    """Write `health.json` (verdict, reason, advice, measures) and `dimensions.parquet`, a row per latent.
 
     Args:
-        error: squared reconstruction error per person over the fixed mask.
-        total: squared distance per person to m, the mean of the training people.
+        volumes: packed volumes.
+        rows: table of their rows.
+        mask: the fixed mask.
+        model: weights of the model.
+        history: history.parquet of the training; without rows for a model that has no epochs.
+        out: JSON to write.
+        dimensions: Parquet to write.
+        seed: of the draws of the bounds and of the bootstrap.
+        overruled: test the latents even of a collapsed or untrained model, and mark every later table.
+        transductive: the model's values were chosen while looking at people who are reported on: likewise a mark.
+
+    Raises:
+        InputError: the weights were fitted on other packed data.
     """
-    return float(1 - error.sum() / total.sum())
+    torch.set_num_threads(1)
+    array, table = read_volumes(volumes, rows)
+    tensors, meta = weights.load(model)
+    if meta["data_hash"] != data_hash(table):
+        raise InputError(
+            f"{model.name}: fitted on other volumes than {rows.name} describes; rerun with --forcerun train"
+        )
+    module = importlib.import_module(f"neurovae.train.{meta['kind']}")
+    fitted = Model(module=module, tensors=tensors, meta=meta, mask=read_mask(mask))
+    found, latents = examine(fitted, array, table["person"].to_numpy(), pd.read_parquet(history), seed)
+    write_json(out, {**found, **marked(found["verdict"], found["finite"], overruled, transductive)})
+    write_table(dimensions, latents)
+    print(
+        f"{found['verdict']}: {found['reason']}", *([f"advice: {found['advice']}"] if found["advice"] else []), sep="\n"
+    )
 
 
-def active_units(mu: np.ndarray) -> int:
-    """Latents whose posterior mean varies over people, of mu (people, latents)."""
-    return int(np.count_nonzero(mu.var(axis=0) > ACTIVE))
+def marked(verdict: str, finite: bool, overruled: bool, transductive: bool) -> Measures:
+    """May the latents be tested (never where they are not finite), and what has every later table to say?"""
+    overruled = overruled and finite and verdict in STOPPING
+    marks = {OVERRULED: overruled, TRANSDUCTIVE: transductive}
+    return {"overruled": overruled, "marks": [mark for mark, applies in marks.items() if applies]}
 
 
-def judge(share: dict[str, float], active: int | None) -> dict[str, Any]:
-    """Measures with verdict and its reason in words.
+def examine(
+    model: Model, array: np.ndarray, person: np.ndarray, history: pd.DataFrame, seed: int
+) -> tuple[Measures, pd.DataFrame]:
+    """The measures of a model, verdict included, and its table of latents.
 
     Args:
-        share: variance share by split.
-        active: number of active units; None where the loss has no KL.
+        model: weights as they are stored.
+        array: packed volumes (scans, x, y, z).
+        person: person of each scan (scans,).
+        history: a row per epoch and split, or none.
+        seed: of the draws.
     """
-    verdict, reason = _verdict(share["weights"], share["report"], active)
-    measured = {f"share_{split}": round(value, 6) for split, value in share.items()}
-    return {"verdict": verdict, "reason": reason, "active_units": active, **measured}
+    known = {name: split for split in SPLITS for name in model.meta["people"][split]}
+    split = np.array([known.get(name, "") for name in person])
+    options = model.meta.get("options", {})
+    kept, last = epochs(history)
+    stated = {"kind": model.meta["kind"], "kept_epoch": kept, "last_epoch": last, **_stated(options)}
+    stated |= {f"people_{name}": len(model.meta["people"][name]) for name in SPLITS}
+    stated["logvar_calibrated"] = model.meta["architecture"]["kl"]
+    if not all(np.isfinite(tensor).all() for tensor in model.tensors.values()):
+        found, latents = lost("weights are not finite")
+    else:
+        found, latents = measure(model, array, person, split, seed, kept=kept, moved=moved(history))
+    found["advice"] = judge.advice(found["verdict"], options, kept, last)
+    return {**stated, **found}, latents
 
 
-def _verdict(training: float, held_out: float, active: int | None) -> tuple[str, str]:
-    found = f"share of variance reconstructed: training {training:.3f}, held-out {held_out:.3f}"
-    if not np.isfinite([training, held_out]).all():
-        return "collapsed", "the weights are not finite; lower learning_rate"
-    if training < COLLAPSED:
-        return "collapsed", f"{found}; training below {COLLAPSED}: lower beta, train longer"
-    if active == 0:
-        return "collapsed", f"{found}; no active unit: lower beta"
-    if held_out <= 0 or training - held_out > GAP:
-        return "overfit", f"{found}; more people, fewer latents"
-    return "healthy", found
+def epochs(history: pd.DataFrame) -> tuple[int | None, int | None]:
+    """The epoch with the smallest loss on the stopping people (0: before the first step), and the last; or None."""
+    stop = history[history["split"] == "stop"]
+    if stop.empty:
+        return None, None
+    return int(stop["epoch"].to_numpy()[stop["loss"].argmin()]), int(stop["epoch"].max())
+
+
+def moved(history: pd.DataFrame) -> bool:
+    """Did the training people's loss change from that before the first step?"""
+    loss = history.loc[history["split"] == "weights", "loss"].to_numpy(float)
+    return bool(len(loss) and np.abs(loss - loss[0]).max() > judge.MOVED * abs(loss[0]))
+
+
+def _stated(options: dict[str, Any]) -> Measures:
+    """What the pictures name of the entry."""
+    return {name: options.get(name) for name in ("latent", "reconstruction", "divergence", "beta", "sigma", "linear")}
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from neurovae.errors import InputError
-from neurovae.train import checkpoint, devices, divergence, evaluate, seeds
+from neurovae.train import checkpoint, divergence, evaluate, processes, resume, seeds
 from neurovae.train.augment import augmented
 from neurovae.train.data import Data
 from neurovae.train.feed import batches
@@ -21,13 +21,15 @@ from neurovae.train.step import gradients
 Row = dict[str, Any]
 State = dict[str, Tensor]
 Watch = Callable[[list[Row]], None]
-FIXED = {"mean", "mask", "inward", "outward"}  # found before training; a checkpoint leaves them out
 
 
 def train(
     model: VAE, data: Data, recipe: Recipe, *, seed: int, folder: Path | None, watch: Watch
 ) -> tuple[State, list[Row]]:
-    """Train until the stopping people's loss has not improved for `patience` epochs.
+    """Train until the stopping people's loss has not improved for `patience` epochs of full beta.
+
+    While beta is below its value, in a warm-up, a worse loss at the full beta is expected: such epochs may be the best,
+    but do not count as waiting.
 
     Returns:
         The weights of the best epoch, 0 included (the linear part alone), and the history.
@@ -36,22 +38,19 @@ def train(
     state, told = _begin(model, data, recipe, optimiser, folder)
     start = saved = time.monotonic()
     done = told["epoch"]
-    while told["epoch"] < min(recipe.epochs, told["best"] + recipe.patience):
+    while told["epoch"] < recipe.epochs and told["waited"] < recipe.patience:
         epoch = told["epoch"] + 1
-        beta = recipe.beta * divergence.warmup(epoch, recipe.epochs, recipe.warmup, recipe.cycles)
+        share = divergence.warmup(epoch, recipe.epochs, recipe.warmup, recipe.cycles) if recipe.kl else 1.0
+        beta = recipe.beta * share
         state["queue"] = _pass(model, data, recipe, optimiser, state["queue"], (seed, epoch), beta, told["scale"])
         rows = evaluate.epoch(model, data, recipe, epoch, beta, told["scale"])
-        loss = evaluate.stopping(rows)
-        if not np.isfinite(loss):
-            raise InputError(
-                f"epoch {epoch}: the loss is not finite; lower learning_rate (now {recipe.learning_rate:g})"
-            )
-        told |= {"epoch": epoch, "history": told["history"] + rows}
+        loss = _finite(rows, epoch, recipe)
+        told |= {"epoch": epoch, "history": told["history"] + rows, "waited": told["waited"] + (share == 1)}
         if loss < told["loss"]:
-            told |= {"best": epoch, "loss": loss}
-            state |= {f"best.{name}": value for name, value in weights_of(model).items()}
+            told |= {"best": epoch, "loss": loss, "waited": 0}
+            state |= resume.named("best", model)
         if folder and data.rank == 0 and time.monotonic() - saved >= checkpoint.EVERY:
-            checkpoint.save(folder, epoch, {**state, **_now(model, optimiser)}, told)
+            resume.save(folder, model, optimiser, state, told)
             saved = time.monotonic()
         watch(rows)
         if data.rank == 0 and (epoch % 10 == 0 or epoch in (1, recipe.epochs)):
@@ -63,22 +62,20 @@ def _begin(
     model: VAE, data: Data, recipe: Recipe, optimiser: torch.optim.Optimizer, folder: Path | None
 ) -> tuple[State, dict[str, Any]]:
     """Tensors and numbers of a training before its first epoch, or after the last that a checkpoint holds."""
-    found = checkpoint.load(folder) if folder else None
-    if found:
-        tensors, told = {name: value.to(data.device) for name, value in found[0].items()}, found[1]
-        model.load_state_dict(
-            {name[6:]: value for name, value in tensors.items() if name[:6] == "model."}, strict=False
+    found = resume.load(folder, model, optimiser) if folder else None
+    if not processes.agree(found[1]["epoch"] if found else 0):
+        raise InputError(
+            f"the processes found different checkpoints in {folder}; is it on a disk that all of them see?"
         )
-        checkpoint.to_optimiser(optimiser, tensors)
-        print(f"going on after epoch {told['epoch']}, as found in {folder}", flush=True)
-        return {name: value for name, value in tensors.items() if name[:5] in ("best.", "queue")}, told
+    if found:
+        return found
+    processes.first([value for value in model.state_dict().values() if value.is_floating_point()])
     rows = evaluate.epoch(model, data, recipe, 0, 0.0, 0.0)
-    first = rows[0]
-    scale = recipe.mmd_weight * sum(first[name] for name in ("nll", "dssim") if np.isfinite(first[name]))
-    state = {"queue": torch.zeros(0, recipe.latent, device=data.device)}
-    state |= {f"best.{name}": value for name, value in weights_of(model).items()}
-    rows = evaluate.epoch(model, data, recipe, 0, 0.0, scale)
-    return state, {"epoch": 0, "best": 0, "loss": evaluate.stopping(rows), "scale": abs(scale), "history": rows}
+    scale = abs(recipe.mmd_weight * evaluate.reconstruction(rows[0], recipe)) if recipe.divergence == "mmd" else 0.0
+    rows = [{**row, "loss": row["loss"] + scale * row["mmd"]} if scale else row for row in rows]
+    state = {"queue": torch.zeros(0, recipe.latent, device=data.device), **resume.named("best", model)}
+    loss = _finite(rows, 0, recipe)
+    return state, {"epoch": 0, "best": 0, "waited": 0, "loss": loss, "scale": scale, "history": rows}
 
 
 def _pass(
@@ -94,11 +91,7 @@ def _pass(
     """One pass over the training people; the queue of codes that it leaves."""
     model.train()
     for step, (x, size) in enumerate(_batches(data, recipe, counters)):
-        optimiser.zero_grad()
-        with devices.autocast(data.device, recipe.precision):
-            queue = gradients(
-                model, x, size, recipe, data, beta=beta, scale=scale, queue=queue, counters=(*counters, step)
-            )
+        queue = gradients(model, x, size, recipe, data, beta=beta, scale=scale, queue=queue, counters=(*counters, step))
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         optimiser.step()
     return queue
@@ -109,7 +102,6 @@ def _batches(data: Data, recipe: Recipe, counters: tuple[int, int]) -> Iterator[
     rows = data.index["weights"]
     shuffled = rows[torch.randperm(len(rows), generator=seeds.generator(*counters)).numpy()]
     order = [shuffled[i : i + recipe.batch] for i in range(0, len(rows), recipe.batch)]
-    order = [batch for batch in order if len(batch) >= data.world]
     own = [batch[data.rank :: data.world] for batch in order]
     for step, x in enumerate(batches(data.volumes, own, data.device, data.held)):
         drawn = seeds.generator(*counters, step, 4, data.rank)
@@ -117,23 +109,28 @@ def _batches(data: Data, recipe: Recipe, counters: tuple[int, int]) -> Iterator[
 
 
 def _optimiser(model: VAE, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW; the likelihood's sigma is not decayed, and stands still unless it is learned."""
+    """AdamW; biases (one is the posterior's log-variance) and the likelihood's sigma are not decayed.
+
+    The likelihood's sigma stands still unless it is learned.
+    """
     model.log_sigma.requires_grad_(recipe.sigma == "learned" and recipe.gaussian)
-    others = [parameter for name, parameter in model.named_parameters() if name != "log_sigma"]
-    groups: list[dict[str, Any]] = [{"params": others}, {"params": [model.log_sigma], "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
 
 
-def weights_of(model: VAE) -> State:
-    """Copies of what training changes."""
-    return {name: value.detach().clone() for name, value in model.state_dict().items() if name not in FIXED}
+def _finite(rows: list[Row], epoch: int, recipe: Recipe) -> float:
+    """The loss of the stopping people.
 
-
-def _now(model: VAE, optimiser: torch.optim.Optimizer) -> State:
-    return {
-        **{f"model.{name}": value for name, value in weights_of(model).items()},
-        **checkpoint.of_optimiser(optimiser),
-    }
+    Raises:
+        InputError: it is not finite.
+    """
+    loss = evaluate.stopping(rows)
+    if not np.isfinite(loss):
+        advice = f"lower learning_rate (now {recipe.learning_rate:g})" if epoch else "look at the packed volumes"
+        raise InputError(f"epoch {epoch}: the loss is not finite; {advice}")
+    return loss
 
 
 def _tell(rows: list[Row], epoch: int, epochs: int, rate: float) -> None:

@@ -45,9 +45,10 @@ class VAE(nn.Module):
             nn.Unflatten(1, (channels[-1], *small)),
             nn.GELU(),
             *up,
-            nn.ConvTranspose3d(width, 1, 8, 4, 2),
+            nn.Conv3d(width, 4**3, 3, padding=1),
+            ToSpace(),
         )
-        for last in (self.encoder[-1], self.decoder[-1]):
+        for last in (self.encoder[-1], self.decoder[-2]):
             nn.init.zeros_(last.weight)  # type: ignore[arg-type]
             nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
@@ -78,6 +79,19 @@ class VAE(nn.Module):
         with torch.no_grad():
             posterior: Tensor = self.encoder[-1].bias[len(variances) :]  # type: ignore[index]
             posterior.copy_((sigma**2 / (variances + sigma**2)).log())
+
+
+class ToSpace(nn.Module):
+    """64 channels (scans, 64, x, y, z) to one of four times the grid (scans, 1, 4 x, 4 y, 4 z).
+
+    As the last layer, a transposed convolution to one channel took 13 times as long on a CPU.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Voxel (4 x + i, 4 y + j, 4 z + k) is channel (i, j, k) of (x, y, z)."""
+        n, _, *sides = x.shape
+        blocks = x.reshape(n, 4, 4, 4, *sides).permute(0, 4, 1, 5, 2, 6, 3)
+        return blocks.reshape(n, 1, *(4 * side for side in sides))
 
 
 def plan(shape: tuple[int, int, int], width: int) -> tuple[tuple[int, int, int], list[int]]:

@@ -5,8 +5,8 @@ import torch
 
 
 def number(*counters: int) -> int:
-    """A seed of 64 bits from several counters; equal counters give equal seeds."""
-    return int(np.random.SeedSequence(counters).generate_state(1, np.uint64)[0] >> 1)
+    """A seed of 63 bits from several counters; their count is one of them, since numpy takes (1, 2) for (1, 2, 0)."""
+    return int(np.random.SeedSequence((len(counters), *counters)).generate_state(1, np.uint64)[0] >> 1)
 
 
 def generator(*counters: int) -> torch.Generator:

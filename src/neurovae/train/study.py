@@ -88,6 +88,37 @@ def load(folder: Path) -> optuna.Study:
         ) from None
 
 
+def settled(study: optuna.Study, job: int) -> dict[str, Any] | None:
+    """What came of a job that was finished before; None where it was not."""
+    for attempt in of_job(study, job):
+        if "result" in attempt.user_attrs:
+            _close(study, attempt.number, attempt.user_attrs["result"])  # killed between the two?
+            return dict(attempt.user_attrs["result"])
+    return None
+
+
+def tell(study: optuna.Study, trial: Trial, found: dict[str, Any], violation: float) -> None:
+    """Keep what came of a trial, from which the sampler learns.
+
+    To Optuna a trial is complete only where it may be chosen, so that others are compared to such trials alone, and
+    failed only where its job was killed. Of the rest it learns how far they are from the constraint.
+
+    Args:
+        study: of this search.
+        trial: as asked for.
+        found: state, objective, feasible, and whatever else is to be known of it; goes to JSON.
+        violation: of the constraint; 0 or less meets it.
+    """
+    trial.set_constraint("health", violation)
+    trial.set_user_attr("result", found)
+    _close(study, trial.number, found)
+
+
+def _close(study: optuna.Study, number: int, found: dict[str, Any]) -> None:
+    value, state = (found["objective"], TrialState.COMPLETE) if found["feasible"] else (None, TrialState.PRUNED)
+    study.tell(number, value, state=state, skip_if_finished=True)
+
+
 def of_job(study: optuna.Study, job: int) -> list[FrozenTrial]:
     """The trials that a job has begun, oldest first."""
     return [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get("job") == job]
@@ -110,7 +141,10 @@ def ask(study: optuna.Study, *, job: int, seed: int, allowed: dict[str, Any], ow
     trial = study.ask()
     trial.set_user_attr("job", job)
     before = study.get_trials(deepcopy=False)[: trial.number]
-    order = sum(other.state != TrialState.FAIL for other in before)
+    # the first attempt's, so that another one draws from the same seed
+    orders = [attempt.user_attrs["order"] for attempt in attempts if "order" in attempt.user_attrs]
+    order = orders[0] if orders else sum(other.state != TrialState.FAIL for other in before)
+    trial.set_user_attr("order", order)
     fixed = {key: own[key] for key in allowed if order == 0 and space.within(own[key], allowed[key])}
     repeated = [attempt.params for attempt in attempts if attempt.params.keys() == allowed.keys()]
     study.sampler = _sampler(_seed(seed, order), repeated[-1] if repeated else fixed)

@@ -7,7 +7,6 @@ can change a choice.
 import hashlib
 import json
 import math
-import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,12 +18,44 @@ import torch
 from neurovae.cli import Json, cli
 from neurovae.errors import InputError
 from neurovae.files import write_json
-from neurovae.train import devices, health, study, vae
-from neurovae.volumes import chunks, data_hash, masked, read_mask, read_volumes, splits
+from neurovae.train import devices, divergence, outcome, study, vae
+from neurovae.train.recipe import Recipe
+from neurovae.volumes import data_hash, read_mask, read_volumes, splits
 
 THREADS = 2  # fixed: on a CPU another number of threads would give other bits
-DRAWS = 8  # samples of the posterior per scan, of which the bound is the mean
 Row = dict[str, Any]
+
+
+class Watch:
+    """Follows a training by its epochs, and ends it once the warm-up is over and it is worse than most.
+
+    What is compared is the objective of the epoch that would be kept now, that is the one with the smallest loss of
+    the stop people; the bound is taken at z = mu, which is cheap, and good enough to compare. While beta is still
+    below its value nothing is reported: a short KL would look like a good reconstruction.
+    """
+
+    def __init__(self, trial: optuna.Trial, recipe: Recipe, objective: str) -> None:
+        self._trial, self._recipe, self._objective = trial, recipe, objective
+        self._loss = math.inf
+        self.seen: Row = {}  # history row of the stop people at the epoch that would be kept
+        self.epoch = 0
+
+    def __call__(self, rows: list[Row]) -> None:
+        """Take the history rows of one epoch; raises TrialPruned."""
+        stop = next(row for row in rows if row["split"] == "stop")
+        self.epoch = stop["epoch"]
+        if stop["loss"] < self._loss:
+            self._loss, self.seen = stop["loss"], stop
+        recipe = self._recipe
+        if recipe.kl and divergence.warmup(self.epoch, recipe.epochs, recipe.warmup, recipe.cycles) < 1:
+            return
+        self._trial.report(self.value(), self.epoch)
+        if self._trial.should_prune():
+            raise optuna.TrialPruned
+
+    def value(self) -> float:
+        """The objective as far as it is known."""
+        return float(self.seen["share"] if self._objective == "share" else -self.seen["nll"] - self.seen["kl"])
 
 
 def run(
@@ -64,19 +95,75 @@ def run(
     """
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
-    devices.choose(device)
+    on = devices.choose(device)
     array, table = read_volumes(volumes, rows)
     brain = read_mask(mask)
     split = visible(splits(table, folds, fold))
     opened = study.load(state / digest([options, search, code], table, split, brain))
-    attempts = study.of_job(opened, trial)
-    known = [attempt for attempt in attempts if attempt.user_attrs.get("result", {}).get("state") in ("complete", "pruned")]
-    known = [attempt for attempt in known if attempt.state.is_finished() and attempt.state != optuna.trial.TrialState.FAIL]
-    if not known:
+    found = study.settled(opened, trial)
+    if found is None:
         asked = study.ask(opened, job=trial, seed=search["seed"], allowed=search["space"], own=options)
         print(f"trial {trial}: {json.dumps(asked.params, sort_keys=True)}", flush=True)
-        found = attempt(asked, array, split, brain, device=device, options=options, search=search)
-        study.tell(asked, found, search["min_active"])
-    else:
-        found = known[-1].user_attrs["result"]
+        people = table["person"].to_numpy()
+        found = attempt(asked, array, people, split, brain, on=on, options=options, search=search)
+        study.tell(opened, asked, found, outcome.violation(found, search["min_active"]))
     write_json(out, {"trial": trial, **found})
+    print(f"trial {trial}: {found['state']}: {found['reason']}", flush=True)
+
+
+def attempt(
+    asked: optuna.Trial,
+    array: np.ndarray,
+    people: np.ndarray,
+    split: np.ndarray,
+    mask: np.ndarray,
+    *,
+    on: torch.device,
+    options: Row,
+    search: Row,
+) -> Row:
+    """Train with the values asked for, and measure; without an objective where it was pruned or failed.
+
+    Args:
+        asked: the trial, with its values.
+        array: packed volumes (scans, x, y, z).
+        people: person of each scan (scans,).
+        split: "weights", "stop" or "" of each scan (scans,).
+        mask: the fixed mask (x, y, z).
+        on: the device.
+        options, search: as in `run`.
+    """
+    values = {**options, **asked.params}
+    watch = Watch(asked, Recipe(**values), search["objective"])
+    told = {"values": asked.params, "order": asked.user_attrs["order"]}
+    try:
+        # one seed for all trials: what differs between them is their values alone
+        weights, architecture, history = vae.fit(
+            array, split, mask, seed=search["seed"], device=str(on), watch=watch, **values
+        )
+    except optuna.TrialPruned:
+        reason = f"after epoch {watch.epoch} worse than the median of the other trials at that epoch"
+        seen = {"reached": watch.value(), "share_stop": watch.seen["share"], "last_epoch": watch.epoch}
+        return {**told, **outcome.nothing("pruned", reason), **seen}
+    except InputError as error:
+        return {**told, **outcome.nothing("failed", str(error))}
+    model = outcome.Fitted(weights=weights, architecture=architecture, mask=mask, on=on)
+    measured = outcome.measured(model, array, people, split, history, search["objective"], search["seed"])
+    met = outcome.violation(measured, search["min_active"]) == 0
+    return {**told, **measured, "feasible": met}
+
+
+def visible(split: np.ndarray) -> np.ndarray:
+    """The splits (scans,) with "report" made nameless: no stage of a training looks at a scan without a split."""
+    return np.where(split == "report", "", split)
+
+
+def digest(values: list[Any], table: pd.DataFrame, split: np.ndarray, mask: np.ndarray) -> str:
+    """Name of the study: other values, other code or another scan that is trained or stopped on begin a new one."""
+    seen = split != ""
+    text = json.dumps([*values, data_hash(table[seen]), *split[seen]], sort_keys=True)
+    return hashlib.sha256(text.encode() + mask.tobytes()).hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -19,7 +19,7 @@ def save(path: Path, tensors: Tensors, meta: dict[str, Any]) -> None:
 
     safetensors writes the memory of an array as it lies: one in Fortran order would come back scrambled.
     """
-    rows_first = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    rows_first = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     with write_beside(path) as temporary:
         save_file(rows_first, temporary, metadata={"neurovae": json.dumps(meta, sort_keys=True)})
 
