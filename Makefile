@@ -5,7 +5,7 @@ VENV := .venv
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONNOUSERSITE=1
 SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
 
-.PHONY: help demo test lint ixi ds000011 clean
+.PHONY: help demo test lint ixi ds000011 ablation proof benchmark clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -42,6 +42,20 @@ ixi ds000011: $(VENV)/done
 		|| { cat results/$@/logs/report.txt; exit 1; }
 	@$(RUN) PYTHONPATH=src python tests/measure.py results/$@ ../shared/data/$@
 	@cat results/$@/report/summary.txt; echo; echo "report: $(CURDIR)/results/$@/report/report.html"
+
+ablation: $(VENV)/done  ## after ixi: what each switch of the recipe does, and age from latents and voxels (an hour)
+	$(RUN) OMP_NUM_THREADS=1 python tests/ablation.py
+
+proof: $(VENV)/done  ## does the verdict catch every collapsed model, and no healthy one? (about 8 minutes)
+	$(RUN) OMP_NUM_THREADS=1 python tests/collapse.py
+
+BENCHMARK ?=
+$(VENV)/benchmark: $(VENV)/done
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[benchmark]'
+	@touch $@
+
+benchmark: $(VENV)/benchmark  ## speed beside MONAI's, small without a GPU (about 5 minutes; BENCHMARK="--only 1 3")
+	$(RUN) python tests/benchmark.py $(BENCHMARK)
 
 clean:  ## remove the environment; results are kept
 	rm -rf $(VENV)

@@ -90,9 +90,9 @@ def healthy() -> dict[str, tuple[str, dict[str, Any]]]:
     }
 
 
-def noise() -> np.ndarray:
+def noise(seed: int) -> np.ndarray:
     """Volumes of people who differ by nothing but independent noise: there is nothing to learn."""
-    drawn = np.random.default_rng(17).normal(size=(len(SPLIT), *SHAPE))
+    drawn = np.random.default_rng(seed).normal(size=(len(SPLIT), *SHAPE))
     return np.where(MASK, drawn, 0).astype(np.float16)
 
 

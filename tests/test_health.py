@@ -122,7 +122,7 @@ def judged(
     ("given", "verdict"),
     [
         ({}, "healthy"), ({"active": None}, "healthy"), ({"kept": None}, "healthy"), ({"active": 3}, "healthy"),
-        ({"training": 0.049, "held": 0.03}, "collapsed"), ({"training": 0.051, "held": 0.03}, "healthy"),
+        ({"training": 0.049, "held": 0.03}, "collapsed"), ({"training": 0.051, "held": 0.05}, "healthy"), ({"training": 0.3, "held": 0.049}, "partial"),
         ({"active": 0}, "collapsed"), ({"known": 4 / 36}, "collapsed"), ({"known": 5 / 36}, "healthy"),
         ({"known": 1 / 36, "variance": np.ones(1), "active": 1}, "healthy"),
         ({"training": 0.8, "held": 0.4}, "overfit"), ({"held": 0.0}, "overfit"), ({"training": 0.69, "held": 0.4}, "healthy"),

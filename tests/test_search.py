@@ -191,6 +191,8 @@ def test_a_killed_trial_is_tried_again_with_the_same_values(packed: Path, tmp_pa
     assert [one.state.name for one in study.of_job(study.load(journal.parent), 1)][0] == "FAIL"
     clean = tmp_path / "clean"
     assert [tried(packed, clean, number) for number in (0, 1)] == [before, again]  # as if there had been no kill
+    texts = [[(folder / f"trial-{number}.json").read_text() for number in (0, 1)] for folder in (tmp_path, clean)]
+    assert texts[0] == texts[1]
 
 
 def test_a_finished_trial_is_written_again_and_not_trained_again(
@@ -287,6 +289,8 @@ def test_another_attempt_takes_the_values_whatever_was_learned_since(tmp_path: P
         asked = study.ask(opened, job=job, **given)
         study.tell(opened, asked, {"objective": asked.params["beta"], "feasible": True}, 0.0)
     again = study.ask(opened, job=50, **given)
+    begun = [study.ask(study.load(tmp_path / "new"), job=0, seed=0, allowed=BETA, own={"beta": 1}) for _ in range(2)]
+    assert [repr(one.params["beta"]) for one in begun] == ["1.0", "1.0"]
     assert again.params == first.params and again.user_attrs["order"] == first.user_attrs["order"]
     assert [one.state.name for one in study.of_job(opened, 50)] == ["FAIL", "RUNNING"]
 

@@ -46,7 +46,7 @@ def judge(
         "untrained": _untrained(share, linear, kept, moved),
         "collapsed": _collapsed(share, identified["weights"], active, len(variance), kept),
         "overfit": _overfit(share),
-        "partial": _partial(identified["report"], active, len(variance)),
+        "partial": _partial(share, identified["report"], active, len(variance)),
     }
     for verdict, reasons in tests.items():
         if reasons:
@@ -96,9 +96,10 @@ def _overfit(share: dict[str, float]) -> list[str]:
     ]
 
 
-def _partial(held: Identified, active: int | None, latents: int) -> list[str]:
+def _partial(share: dict[str, float], held: Identified, active: int | None, latents: int) -> list[str]:
     few = active is not None and active < PARTIAL * latents
     return [
+        *([f"held-out share below {COLLAPSED:g}"] if share["report"] < COLLAPSED else []),
         *(["fewer than half of the units are active"] if few else []),
         *(["held-out people are identified by chance only"] if latents > 1 and held.by_chance else []),
     ]

@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.linalg import eigh
 from scipy.ndimage import gaussian_filter
-from sklearn.decomposition import PCA
 
 from neurovae.errors import InputError
 from neurovae.train.augment import BOX
@@ -12,6 +12,7 @@ from neurovae.train.weights import Tensors
 from neurovae.volumes import masked
 
 BLURRED = 2.0  # weight of the blurred copies beside the scans
+COLUMNS = 2**14  # voxels at a time, in double precision
 
 
 class Principal(NamedTuple):
@@ -65,10 +66,27 @@ def principal(volumes: np.ndarray, mask: np.ndarray, *, latent: int, flip: bool,
     mean = x.mean(axis=0)
     x -= mean
     fitted = np.concatenate([x, BLURRED * blurred(x, mask, blur)]) if blur else x
-    components = PCA(latent, svd_solver="full").fit(fitted).components_.astype(np.float32)
+    components = leading(fitted, latent)
     variances = np.square(x @ components.T).sum(axis=0, dtype=np.float64) / (len(x) - 1)
     total = np.square(x).sum(dtype=np.float64) / (len(x) - 1)
     return Principal(mean, components, variances.astype(np.float32), float((total - variances.sum()) / x.shape[1]))
+
+
+def leading(x: np.ndarray, count: int) -> np.ndarray:
+    """The first right singular vectors (count, voxels) of x (rows, voxels), from the rows' products (Sirovich 1987).
+
+    With far fewer rows than voxels this is much faster than a singular value decomposition (50 times at 160 x 100,000).
+    Of each, the largest weight is positive, so that a sign does not depend on the machine.
+    """
+    products = np.zeros((len(x), len(x)))
+    for i in range(0, x.shape[1], COLUMNS):
+        part = x[:, i : i + COLUMNS].astype(np.float64)
+        products += part @ part.T
+    values, vectors = eigh(products, subset_by_index=(len(x) - count, len(x) - 1))
+    weights = (vectors / np.sqrt(values))[:, ::-1].T
+    found = weights.astype(np.float32) @ x
+    found *= np.sign(found[np.arange(count), np.abs(found).argmax(axis=1)])[:, None]
+    return found
 
 
 def blurred(x: np.ndarray, mask: np.ndarray, blur: float) -> np.ndarray:

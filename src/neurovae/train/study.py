@@ -146,6 +146,8 @@ def ask(study: optuna.Study, *, job: int, seed: int, allowed: dict[str, Any], ow
     order = orders[0] if orders else sum(other.state != TrialState.FAIL for other in before)
     trial.set_user_attr("order", order)
     fixed = {key: own[key] for key in allowed if order == 0 and space.within(own[key], allowed[key])}
+    real = [key for key in fixed if isinstance(allowed[key], dict) and key not in space.WHOLE]
+    fixed |= {key: float(fixed[key]) for key in real}  # 1.0, as the journal would give it back, and not 1
     repeated = [attempt.params for attempt in attempts if attempt.params.keys() == allowed.keys()]
     study.sampler = _sampler(_seed(seed, order), repeated[-1] if repeated else fixed)
     for key in sorted(allowed):
