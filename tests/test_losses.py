@@ -9,6 +9,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import multivariate_normal
 from torch import Tensor
 
+from neurovae import schedule
 from neurovae.train import bounds, divergence
 from neurovae.train.losses import gaussian_nll, squared_error
 from neurovae.train.model import sample
@@ -192,7 +193,7 @@ def test_free_bits_floor_the_batch_s_mean_of_each_latent() -> None:
 
 def test_warmup_is_linear_or_cyclic() -> None:
     def betas(epochs: int, length: int, cycles: int) -> list[float]:
-        return [divergence.warmup(epoch, epochs, length, cycles) for epoch in range(1, epochs + 1)]
+        return [schedule.warmup(epoch, epochs, length, cycles) for epoch in range(1, epochs + 1)]
 
     assert betas(8, 4, 0) == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
     assert betas(8, 2, 2) == [0, 0.5, 1, 1, 0, 0.5, 1, 1]
@@ -206,7 +207,7 @@ def test_warmup_is_linear_or_cyclic() -> None:
     [(10, 9, 0, 1), (10, 10, 0, 0.9), (10, 20, 0, 0.45), (10, 4, 2, 1), (10, 5, 2, 0.8), (10, 0, 0, 1)],
 )
 def test_a_warmup_longer_than_the_training_is_told(epochs: int, length: int, cycles: int, share: float) -> None:
-    assert divergence.reached(epochs, length, cycles) == share
+    assert schedule.reached(epochs, length, cycles) == share
 
 
 # MMD

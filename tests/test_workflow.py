@@ -259,12 +259,14 @@ def test_what_would_fail_after_hours_is_refused_before_the_first_job(text: str, 
 def test_what_is_hardly_meant_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
     from neurovae.train import manifold
 
-    entries = "{name: a, kind: vae, warmup: 20}, {name: b, kind: lle, neighbours: 16}, {name: c, kind: mds}"
+    entries = "{name: a, kind: vae, warmup: 200}, {name: b, kind: lle, neighbours: 16}, {name: c, kind: mds}"
     whole = complete(f"train: {{models: [{entries}]}}")
     found = models.models(whole["train"], whole["cohort"])
     models.warn(found)
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2 and "'a': warmup is 20 epochs" in lines[0] and "'b': latent is 16, neighbours 16" in lines[1]
+    assert (
+        len(lines) == 2 and "'a': warmup is 200 epochs" in lines[0] and "'b': latent is 16, neighbours 16" in lines[1]
+    )
     many = models.impossible(whole, found, 10_000)
     assert len(many) == 2 and "'c': mds compares every pair of about 14000" in many[1]
     assert models.MOST == manifold.MOST

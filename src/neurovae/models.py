@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from neurovae import fingerprint
+from neurovae import fingerprint, schedule
 from neurovae.graph import flags, refuse
 
 Entries = dict[str, dict[str, Any]]
@@ -98,7 +98,7 @@ def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[st
 
 
 def warn(entries: Entries) -> None:
-    """Say what is possible but hardly meant: a warm-up that outlasts training or patience, too few neighbours."""
+    """Say what is possible but hardly meant: a warm-up that outlasts the training, too few neighbours."""
     for name, entry in entries.items():
         length = entry.get("warmup", 0)
         if entry["kind"] == "lle" and entry["latent"] >= entry["neighbours"]:
@@ -107,10 +107,10 @@ def warn(entries: Entries) -> None:
                 "latents beyond the number of neighbours follow no neighbourhood; raise neighbours",
                 file=sys.stderr,
             )
-        if length and length >= min(entry["epochs"], entry["patience"]):
+        if length and schedule.reached(entry["epochs"], length, entry["cycles"]) < 1:
             print(
-                f"warning: train.models {name!r}: warmup is {length} epochs, epochs {entry['epochs']} and patience "
-                f"{entry['patience']}: training may end before beta has reached its value; lower warmup",
+                f"warning: train.models {name!r}: warmup is {length} epochs, epochs {entry['epochs']}, cycles "
+                f"{entry['cycles']}: training ends before beta has reached its value; lower warmup",
                 file=sys.stderr,
             )
 

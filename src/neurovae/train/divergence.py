@@ -1,4 +1,4 @@
-"""How far codes are from the prior N(0, I): KL with warm-up and free bits, and MMD of the aggregated posterior."""
+"""How far codes are from the prior N(0, I): KL with free bits, and MMD of the aggregated posterior."""
 
 import torch
 from torch import Tensor
@@ -24,24 +24,6 @@ def free_bits(kl: Tensor, bits: float) -> Tensor:
         kl: (scans, latents).
     """
     return kl.mean(dim=0).clamp(min=bits)
-
-
-def warmup(epoch: int, epochs: int, length: int, cycles: int) -> float:
-    """Share of beta in an epoch, from 0 in the first to 1 after `length` epochs (Fu 2019).
-
-    Args:
-        epoch: counted from 1.
-        epochs: of the whole training.
-        length: epochs of each rise; 0 has none.
-        cycles: 0 rises once; n starts again at 0 n times, at equal distances over the training.
-    """
-    passed = ((epoch - 1) * cycles % epochs) / cycles if cycles else epoch - 1
-    return min(1.0, passed / length) if length else 1.0
-
-
-def reached(epochs: int, length: int, cycles: int) -> float:
-    """Largest share of beta that the training comes to; less than 1 where a warm-up is longer than the training."""
-    return max(warmup(epoch, epochs, length, cycles) for epoch in range(1, epochs + 1))
 
 
 def mmd(z: Tensor, prior: Tensor) -> Tensor:

@@ -91,6 +91,8 @@ def examine(
     stated = {"kind": model.meta["kind"], "kept_epoch": kept, "last_epoch": last, **_stated(options)}
     stated |= {f"people_{name}": len(model.meta["people"][name]) for name in SPLITS}
     stated["logvar_calibrated"] = model.meta["architecture"]["kl"]
+    searched = "searched on this fold's training and stopping people"
+    stated["hyperparameters"] = searched if model.meta.get("searched") else "as given"
     if not all(np.isfinite(tensor).all() for tensor in model.tensors.values()):
         found, latents = lost("weights are not finite")
     else:

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurovae import schedule
 from neurovae.errors import InputError
-from neurovae.train import checkpoint, divergence, evaluate, processes, resume, seeds
+from neurovae.train import checkpoint, evaluate, processes, resume, seeds
 from neurovae.train.augment import augmented
 from neurovae.train.data import Data
 from neurovae.train.feed import batches
@@ -40,7 +41,7 @@ def train(
     done = told["epoch"]
     while told["epoch"] < recipe.epochs and told["waited"] < recipe.patience:
         epoch = told["epoch"] + 1
-        share = divergence.warmup(epoch, recipe.epochs, recipe.warmup, recipe.cycles) if recipe.kl else 1.0
+        share = schedule.warmup(epoch, recipe.epochs, recipe.warmup, recipe.cycles) if recipe.kl else 1.0
         beta = recipe.beta * share
         state["queue"] = _pass(model, data, recipe, optimiser, state["queue"], (seed, epoch), beta, told["scale"])
         rows = evaluate.epoch(model, data, recipe, epoch, beta, told["scale"])

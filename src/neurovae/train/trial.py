@@ -15,10 +15,11 @@ import optuna
 import pandas as pd
 import torch
 
+from neurovae import schedule
 from neurovae.cli import Json, cli
 from neurovae.errors import InputError
 from neurovae.files import write_json
-from neurovae.train import devices, divergence, outcome, study, vae
+from neurovae.train import devices, outcome, study, vae
 from neurovae.train.recipe import Recipe
 from neurovae.volumes import data_hash, read_mask, read_volumes, splits
 
@@ -47,7 +48,7 @@ class Watch:
         if stop["loss"] < self._loss:
             self._loss, self.seen = stop["loss"], stop
         recipe = self._recipe
-        if recipe.kl and divergence.warmup(self.epoch, recipe.epochs, recipe.warmup, recipe.cycles) < 1:
+        if recipe.kl and schedule.warmup(self.epoch, recipe.epochs, recipe.warmup, recipe.cycles) < 1:
             return
         self._trial.report(self.value(), self.epoch)
         if self._trial.should_prune():
