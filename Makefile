@@ -44,10 +44,10 @@ ixi ds000011: $(VENV)/done
 	@cat results/$@/report/summary.txt; echo; echo "report: $(CURDIR)/results/$@/report/report.html"
 
 ablation: $(VENV)/done  ## after ixi: what each switch of the recipe does, and age from latents and voxels (an hour)
-	$(RUN) OMP_NUM_THREADS=1 python tests/ablation.py
+	$(RUN) PYTHONPATH=src OMP_NUM_THREADS=1 python tests/ablation.py
 
 proof: $(VENV)/done  ## does the verdict catch every collapsed model, and no healthy one? (about 8 minutes)
-	$(RUN) OMP_NUM_THREADS=1 python tests/collapse.py
+	$(RUN) PYTHONPATH=src MPLBACKEND=agg OMP_NUM_THREADS=1 python tests/collapse.py
 
 BENCHMARK ?=
 $(VENV)/benchmark: $(VENV)/done

@@ -93,7 +93,8 @@ def _foreign(value: Any, schema: dict[str, Any], place: list[str]) -> list[str]:
         return []
     known = schema.get("properties", {})
     lines = [
-        f"{'.'.join(place)}: a {value.get('kind')} has no {key!r} (it belongs to {', '.join(known[key]['kinds'])}); leave it out"
+        f"{'.'.join(place)}: a {value.get('kind')} has no {key!r} (it belongs to {', '.join(known[key]['kinds'])}); "
+        "leave it out"
         for key in value
         if key in known and not _suits(value, known[key])
     ]
