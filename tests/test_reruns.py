@@ -208,11 +208,11 @@ ROWS = {
     ),
     "a collapse overruled": (
         config(lambda it: it["train"].update(overrule=["vae"])),
-        jobs("health glm spline predict health_picture reconstructions", "vae") | SUMMARISED | {"rates"},
+        jobs("health glm spline predict health_picture reconstructions scores", "vae") | SUMMARISED | {"rates"},
     ),
     "values chosen while looking": (
         model(transductive=True),
-        jobs("health glm spline predict health_picture reconstructions", "vae pca-3") | SUMMARISED | {"rates"},
+        jobs("health glm spline predict health_picture reconstructions scores", "vae pca-3") | SUMMARISED | {"rates"},
     ),
     "the share that may fail": (config(lambda it: it["preprocess"].update(max_failed=0.3)), set()),
     "associate deleted": (delete, TESTED),

@@ -87,7 +87,7 @@ def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[st
         if entry["kind"] in PERIODS and entry["accumulate"] > entry["batch"]:
             found = f"accumulate is {entry['accumulate']}, batch only {entry['batch']}"
             problems.append(f"train.models {name!r}: {found}; lower accumulate")
-        if entry.get("neighbours", 0) >= seen:
+        if "neighbours" in entry and entry["neighbours"] >= seen:
             found = f"neighbours is {entry['neighbours']}, but there are only about {seen} training scans"
             problems.append(f"train.models {name!r}: {found}, mirror images included; lower neighbours")
         if entry["kind"] in PAIRWISE and seen > MOST:
