@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy.spatial.distance import pdist, squareform
-from tiny import LINEAR, MASK, NETWORK, PLAIN, ROLES, SETTINGS, SHAPE, cohort, packed
+from tiny import LINEAR, MASK, NETWORK, PLAIN, ROLES, SETTINGS, SHAPE, cohort, packed, roles
 
 from neurovae import latents
 from neurovae.errors import InputError
@@ -93,6 +93,25 @@ def test_training_learns_what_three_fields_do_and_repeats_to_the_bit() -> None:
     held = [row["share"] for row in runs[0][2] if row["split"] == "report"]
     assert held[0] == pytest.approx(0, abs=0.02)  # an untrained network gives the mean
     assert max(held) > 0.6
+
+
+def test_the_network_adds_to_its_linear_part_where_people_lie_on_a_curve() -> None:
+    rng = np.random.default_rng(0)
+    x, _, z = np.meshgrid(*(np.linspace(-1, 1, side) for side in SHAPE), indexing="ij")
+    at = rng.uniform(0, 1.4 * np.pi, 300)[:, None, None, None]
+    volumes = np.cos(at) * np.sin(3 * z) + np.sin(at) * np.sin(3 * x) + 0.1 * rng.normal(size=(300, *SHAPE))
+    volumes, split = np.where(MASK, volumes, 0).astype(np.float16), np.array(roles(300))
+    settings = {**SETTINGS, **PLAIN, "latent": 1, "width": 8, "epochs": 25, "patience": 25, "batch": 16}
+    tensors, architecture, _ = vae.fit(volumes, split, MASK, seed=0, device="cpu", **settings)
+    held = volumes[split == "report"]
+    mean = masked(volumes[split == "weights"], MASK).mean(axis=0)
+
+    def share(of: dict[str, np.ndarray]) -> float:
+        x_hat = vae.reconstruct(vae.embed(held, MASK, of, architecture)[0], MASK, of, architecture)
+        return float(1 - np.square(masked(held, MASK) - x_hat).sum() / np.square(masked(held, MASK) - mean).sum())
+
+    alone, whole = share(vae.linear_only(tensors)), share(tensors)
+    assert alone < 0.75 and whole > alone + 0.1, (alone, whole)
 
 
 def test_the_kept_weights_are_those_of_the_smallest_stopping_loss() -> None:
