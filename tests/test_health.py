@@ -168,7 +168,7 @@ def test_marks_go_into_every_later_table(tmp_path: Path) -> None:
     marked = read_verdict(written(tmp_path, "overfit", transductive=True))
     assert marked == ("overfit; hyperparameters transductive", "why")
     assert read_verdict(written(tmp_path, "healthy", overruled=True)) == ("healthy", "why")  # nothing to overrule
-    both = joint_verdict([marked, ("healthy; hyperparameters transductive", ""), marked])
+    both = joint_verdict({"a": marked, "b": ("healthy; hyperparameters transductive", ""), "c": marked})
     assert both == ("overfit; healthy; hyperparameters transductive", "")
 
 
@@ -176,13 +176,15 @@ def test_marks_go_into_every_later_table(tmp_path: Path) -> None:
 def test_a_model_that_stops_is_tested_only_when_overruled(tmp_path: Path, verdict: str) -> None:
     found = read_verdict(written(tmp_path, verdict, transductive=True))
     assert found == (verdict, "why; hyperparameters transductive")
-    assert joint_verdict([("healthy", ""), found]) == found
+    assert joint_verdict({"a": ("healthy", ""), "b": found}) == (found[0], f"b: {found[1]}")
     arguments = {"train": tmp_path, "models": ["m"], "fits": ["fold-0_seed-0"], "out": tmp_path / "v.txt"}
     with pytest.raises(InputError, match=rf"latents of m \({verdict}\) were not tested"):
         last_job.run(**arguments)
     overruled = read_verdict(written(tmp_path, verdict, overruled=True, transductive=True))
     assert overruled == (f"{verdict}; collapse overruled; hyperparameters transductive", "why")
-    assert joint_verdict([("healthy", ""), overruled])[0].startswith(f"healthy; {verdict}; collapse overruled")
+    assert joint_verdict({"a": ("healthy", ""), "b": overruled})[0].startswith(
+        f"healthy; {verdict}; collapse overruled"
+    )
     last_job.run(**arguments)
     assert "collapse overruled" in (tmp_path / "v.txt").read_text()
     assert read_verdict(written(tmp_path, verdict, overruled=True, finite=False))[0] == verdict
@@ -288,6 +290,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory, volumes: np.ndarray) -> P
             dimensions=own / "d.parquet", seed=0, transductive=name == "mmd",
         )  # fmt: skip
     return folder
+
+
+def test_a_training_that_ended_without_a_finite_loss_has_diverged(finished: Path, tmp_path: Path) -> None:
+    own = finished / "vae" / "fold-0_seed-0"
+    table = pd.read_parquet(own / "h.parquet")
+    table.loc[table["epoch"] == table["epoch"].max(), "loss"] = math.nan
+    table.to_parquet(tmp_path / "h.parquet")
+    files = {"volumes": finished / "v.npy", "rows": finished / "v.parquet", "mask": finished / "m.nii.gz"}
+    out = {"out": tmp_path / "health.json", "dimensions": tmp_path / "d.parquet"}
+    health.run(**files, **out, model=own / "w.safetensors", history=tmp_path / "h.parquet", seed=0)
+    found = json.loads((tmp_path / "health.json").read_text())
+    assert found["verdict"] == "diverged" and found["reason"].startswith("the loss is not finite in epoch 1 (")
+    assert "lower learning_rate" in found["advice"] and found["kept_epoch"] == 0
+    assert read_verdict(tmp_path / "health.json")[0] == "diverged"
 
 
 def test_health_from_files(finished: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from neurovae import config as configuration
-from neurovae import fingerprint, graph, models
+from neurovae import fingerprint, graph, models, space
 from neurovae.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -262,7 +262,7 @@ def test_what_is_hardly_meant_is_warned_of(capsys: pytest.CaptureFixture[str]) -
     entries = "{name: a, kind: vae, warmup: 200}, {name: b, kind: lle, neighbours: 16}, {name: c, kind: mds}"
     whole = complete(f"train: {{models: [{entries}]}}")
     found = models.models(whole["train"], whole["cohort"])
-    models.warn(found)
+    models.warn(found, space.keys(configuration.load_schema()))
     lines = capsys.readouterr().err.splitlines()
     assert (
         len(lines) == 2 and "'a': warmup is 200 epochs" in lines[0] and "'b': latent is 16, neighbours 16" in lines[1]
@@ -270,6 +270,35 @@ def test_what_is_hardly_meant_is_warned_of(capsys: pytest.CaptureFixture[str]) -
     many = models.impossible(whole, found, 10_000)
     assert len(many) == 2 and "'c': mds compares every pair of about 14000" in many[1]
     assert models.MOST == manifold.MOST
+
+
+@pytest.mark.parametrize(
+    ("entry", "idle"),
+    [
+        (
+            "divergence: none, beta: 5, warmup: 10, cycles: 1, free_bits: 2, mmd_weight: 7",
+            ["beta", "warmup", "cycles", "free_bits", "mmd_weight"],
+        ),
+        ("divergence: mmd, beta: 0, warmup: 3", ["warmup"]),
+        ("mmd_weight: 7, dssim_weight: 9, cycles: 2", ["cycles", "mmd_weight", "dssim_weight"]),
+        ("linear: none, blur: 9", ["blur"]),
+        ("reconstruction: dssim, sigma: 2, dssim_weight: 9", ["sigma"]),
+        ("divergence: mmd, beta: 2, warmup: 3, cycles: 1, free_bits: 1, mmd_weight: 2, sigma: learned", []),
+    ],
+)
+def test_a_key_that_changes_nothing_is_named(entry: str, idle: list[str]) -> None:
+    whole = complete(f"train: {{models: [{{name: a, kind: vae, {entry}}}]}}")
+    keys = space.keys(configuration.load_schema())
+    assert models.idle(whole["train"]["models"][0], keys) == idle
+
+
+def test_a_search_brings_a_pca_of_each_size_and_says_what_it_saw() -> None:
+    whole = complete("train: {models: [{name: a, kind: vae}], search: {model: a, space: {latent: [4, 8]}}}")
+    found = models.models(whole["train"], whole["cohort"])
+    assert list(found) == ["a", "pca-4", "pca-8", "pca-16"]
+    assert "--transductive true" in models.judged(found, whole["train"])["a"]
+    every = {**whole["train"], "folds": [0, 1, 2, 3, 4]}
+    assert "--transductive false" in models.judged(found, every)["a"]
 
 
 def test_the_columns_that_can_be_named_are_those_that_are_measured() -> None:

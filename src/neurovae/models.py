@@ -36,8 +36,15 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
     problems += [f"train.models {name!r}: names that begin with pca- are kept for the baselines" for name in taken]
     refuse(problems)
     for entry in [entry for entry in entries.values() if entry["kind"] != "pca"]:
-        _add_baseline(entries, entry)
+        for latent in _sizes(entry, train["search"]):
+            _add_baseline(entries, {**entry, "latent": latent})
     return entries
+
+
+def _sizes(entry: dict[str, Any], search: dict[str, Any]) -> list[int]:
+    """Numbers of latents that an entry may come to have: where a search chooses, all of its choices."""
+    choices = search["space"].get("latent") if entry["name"] == search["model"] else None
+    return sorted({entry["latent"], *choices}) if isinstance(choices, list) else [entry["latent"]]
 
 
 def _add_baseline(entries: Entries, entry: dict[str, Any]) -> None:
@@ -58,10 +65,14 @@ def model_flags(entries: Entries) -> dict[str, str]:
     }
 
 
-def judged(entries: Entries, overrule: list[str]) -> dict[str, str]:
-    """Flags per model of its verdict: is a collapse overruled, were its values chosen on people who are reported on."""
+def judged(entries: Entries, train: dict[str, Any]) -> dict[str, str]:
+    """Flags per model of its verdict: is a collapse overruled, were its values chosen on people who are reported on.
+
+    With one fold, a search chooses on people who are predicted later in other folds; with all folds it does not.
+    """
+    alone = train["search"]["model"] if len(train["folds"]) == 1 else None
     return {
-        name: flags({"overruled": name in overrule, "transductive": entry["transductive"]})
+        name: flags({"overruled": name in train["overrule"], "transductive": entry["transductive"] or name == alone})
         for name, entry in entries.items()
     }
 
@@ -97,9 +108,32 @@ def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[st
     return problems + [f"train.overrule: no model {name!r}; there are {', '.join(entries)}" for name in unknown]
 
 
-def warn(entries: Entries) -> None:
-    """Say what is possible but hardly meant: a warm-up that outlasts the training, too few neighbours."""
+def idle(entry: dict[str, Any], keys: dict[str, Any]) -> list[str]:
+    """Keys of an entry that were given a value of their own, but change nothing beside its other values.
+
+    Args:
+        entry: of train.models.
+        keys: the schema of an entry's keys, by key.
+    """
+    kl = entry.get("divergence", "none") != "none" and entry.get("beta", 0) > 0
+    used = {
+        "beta": entry.get("divergence", "none") != "none",
+        "warmup": kl,
+        "cycles": kl and entry.get("warmup", 0) > 0,
+        "free_bits": kl,
+        "mmd_weight": entry.get("divergence") == "mmd",
+        "dssim_weight": entry.get("reconstruction") != "gaussian",
+        "sigma": entry.get("reconstruction") != "dssim",
+        "blur": entry.get("linear") != "none",
+    }
+    return [key for key, does in used.items() if key in entry and not does and entry[key] != keys[key]["default"]]
+
+
+def warn(entries: Entries, keys: dict[str, Any]) -> None:
+    """Say what is possible but hardly meant: idle keys, a warm-up that outlasts the training, too few neighbours."""
     for name, entry in entries.items():
+        for key in idle(entry, keys):
+            print(f"warning: train.models {name!r}: {key} changes nothing beside its other values", file=sys.stderr)
         length = entry.get("warmup", 0)
         if entry["kind"] == "lle" and entry["latent"] >= entry["neighbours"]:
             print(

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from neurovae import schedule
+
 WHOLE = ("batch", "epochs", "latent", "warmup", "width")  # keys whose values are whole numbers
 NEEDS = {  # key -> (another key of the entry, its values under which the key changes anything)
     "beta": ("divergence", ("kl", "mmd")),
@@ -24,7 +26,7 @@ def problems(config: dict[str, Any], schema: dict[str, Any], people: int) -> lis
     search = train["search"]
     if search["model"] is None:
         return []
-    keys = schema["properties"]["train"]["properties"]["models"]["items"]["properties"]
+    own = keys(schema)
     training = int(people * (1 - 1 / folds["n"]) * (1 - folds["stop"]))  # about so many are left to train on
     entries = {entry["name"]: entry for entry in train["models"]}
     if search["model"] not in entries:
@@ -35,8 +37,14 @@ def problems(config: dict[str, Any], schema: dict[str, Any], people: int) -> lis
         other = f"train.search.model: {entry['name']!r} is of kind {entry['kind']}"
         return [f"{other}; name a model of kind vae, or set train.search.model: null"]
     space = search["space"]
-    found = [line for key in sorted(space) for line in _of_key(key, space[key], entry, keys[key])]
-    return found or [*_of_size(search, entry, training), *_of_objective(search, entry)]
+    found = [line for key in sorted(space) for line in _of_key(key, space[key], entry, own[key])]
+    return found or [*_of_size(search, entry, training), *_of_warmup(space, entry), *_of_objective(search, entry)]
+
+
+def keys(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of the keys of an entry of train.models, by key."""
+    found: dict[str, Any] = schema["properties"]["train"]["properties"]["models"]["items"]["properties"]
+    return found
 
 
 def lowest(value: Any) -> Any:
@@ -103,6 +111,15 @@ def _of_size(search: dict[str, Any], entry: dict[str, Any], training: int) -> li
         many = f"train.search.space.latent: {highest(latent)}, but only about {training} people are left to train on"
         found.append(f"{many}; lower it")
     return found
+
+
+def _of_warmup(space: dict[str, Any], entry: dict[str, Any]) -> list[str]:
+    """A trial whose beta never has its full value would be neither pruned nor stopped."""
+    length, epochs = (space.get(key, [entry[key]]) for key in ("warmup", "epochs"))
+    if schedule.reached(lowest(epochs), highest(length), entry["cycles"]) == 1:
+        return []
+    found = f"train.search.space: a warmup of {highest(length)} epochs in a training of {lowest(epochs)} (cycles "
+    return [f"{found}{entry['cycles']}): beta would never reach its value; lower warmup, or raise epochs"]
 
 
 def _of_objective(search: dict[str, Any], entry: dict[str, Any]) -> list[str]:

@@ -26,7 +26,7 @@ COLUMNS = KEYS | {
     "verdict": "object"}  # fmt: skip
 PREDICTIONS = {"scan": "object", "person": "object", "fold": "Int64"} | KEYS | dict.fromkeys(
     ["truth", "prediction", "training_mean"], "float64"
-) | {"policy": "object"}  # fmt: skip
+) | {"policy": "object", "verdict": "object"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,16 +53,17 @@ def run(
 ) -> None:
     """Cross-validate every score from one model: one latents table, or one per fold; write metrics, predictions."""
     people, checks = pd.read_parquet(cohort), pd.read_parquet(qc)
-    verdict, reason = joint_verdict([read_verdict(path) for path in health])
+    verdict, reason = joint_verdict({path.parent.name: read_verdict(path) for path in health})
     folds = outer_folds([join(people, pd.read_parquet(path), checks) for path in latents])
     found: list[pd.DataFrame] = []
     if verdict in STOPPING:
-        rows = [stopped(next(iter(folds.tables.values())), verdict, reason) | {"policy": folds.policy}]
+        row = stopped(next(iter(folds.tables.values())), verdict, reason) | {"policy": folds.policy}
+        rows = [row | {"fold": None} if folds.policy == "per fold" else row]
     else:
         rows = []
         for k, score in enumerate(scores):
             predicted_rows, base = cross_validate(folds, score, confounds, inner)
-            found.append(predicted_rows)
+            found.append(predicted_rows.assign(verdict=verdict))
             rows += [row | {"verdict": verdict} for row in summarise(predicted_rows, base, bootstraps, seed)]
             print(f"predict: {score['name']} done, {k + 1} of {len(scores)}", flush=True)
     records = [{str(name): cell for name, cell in row.items()} for table in found for row in table.to_dict("records")]

@@ -17,7 +17,8 @@ from neurovae.cli import Json, cli
 STATISTICS = ["p_nonlinear", "q_nonlinear", "p_overall", "q_overall", "partial_r2_nonlinear", "partial_r2"]
 COLUMNS = BEFORE | {"df": "Int64"} | dict.fromkeys(STATISTICS, "float64") | AFTER
 CURVE = {"score": "object", "model": "object", "fold": "Int64", "seed": "Int64", "latent": "object",
-         "latent_value": "float64", "fitted": "float64", "low": "float64", "high": "float64"}  # fmt: skip
+         "latent_value": "float64", "fitted": "float64", "low": "float64", "high": "float64",
+         "verdict": "object"}  # fmt: skip
 GRID = 41  # points of a curve, from the 2.5 % to the 97.5 % quantile of the latent
 
 
@@ -41,7 +42,7 @@ def run(
     for score in scores if not rows else []:
         found, curve = spline(table, score, confounds)
         rows += [row | {"verdict": verdict} for row in found]
-        drawn += curve
+        drawn += [point | {"verdict": verdict} for point in curve]
     write_both(out, tidy(rows, COLUMNS))
     write_both(curves, tidy(drawn, CURVE))
 

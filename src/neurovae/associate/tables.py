@@ -57,10 +57,13 @@ def read_verdict(path: Path) -> tuple[str, str]:
     return "; ".join([verdict, *marks]), reason
 
 
-def joint_verdict(verdicts: list[tuple[str, str]]) -> tuple[str, str]:
-    """Verdict of several models used together: one that stops stops all, else the distinct ones, then the marks."""
-    for verdict, reason in verdicts:
+def joint_verdict(verdicts: dict[str, tuple[str, str]]) -> tuple[str, str]:
+    """Verdict of several models, by fold and seed, used together: one that stops stops all, and its reason names it.
+
+    Otherwise the distinct ones, then the marks.
+    """
+    for name, (verdict, reason) in verdicts.items():
         if verdict in STOPPING:
-            return verdict, reason
-    parts = [text.split("; ") for text, _ in verdicts]
+            return verdict, f"{name}: {reason}" if len(verdicts) > 1 else reason
+    parts = [text.split("; ") for text, _ in verdicts.values()]
     return "; ".join(dict.fromkeys([part[0] for part in parts] + [mark for part in parts for mark in part[1:]])), ""

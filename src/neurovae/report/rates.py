@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from neurovae.cli import cli
 from neurovae.report.pictures import BLUE, GREY, ORANGE, save
+from neurovae.train.verdicts import STOPPING
 
 LINES = ("--", ":", "-.", (0, (1, 3)), (0, (6, 2, 1, 2, 1, 2)))  # of models without a rate
 Health = dict[str, Any]
@@ -72,7 +73,7 @@ def _shares(axis: Axes, with_kl: dict[str, Health], without: dict[str, Health]) 
 
 def _points(axis: Axes, models: dict[str, Health], column: str) -> None:
     for place, (name, health) in enumerate(sorted(models.items(), key=lambda model: model[1]["rate"])):
-        stopped = health["verdict"] in ("collapsed", "untrained")
+        stopped = health["verdict"] in STOPPING
         colour = ORANGE if health["verdict"] == "overfit" else BLUE
         face = "white" if stopped else colour
         axis.plot(health["rate"], health[column], "o", markersize=6, markeredgecolor=colour, color=face)

@@ -112,7 +112,8 @@ def _predictions(table: pd.DataFrame) -> list[str]:
         for row in rows.to_dict("records"):
             label = row["features"] if row["features"] == "confounds" else f"{row['features']} of {row['model']}"
             interval = f"{row['value']:+.2f} [{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]"
-            lines.append(f"  {score:<12} {NAMES[str(metric)]:<4} {interval}  {label}, {row['policy']}")
+            verdict = "" if row["features"] == "confounds" or row["verdict"] == "healthy" else f"; {row['verdict']}"
+            lines.append(f"  {score:<12} {NAMES[str(metric)]:<4} {interval}  {label}, {row['policy']}{verdict}")
     return list(dict.fromkeys(lines))
 
 

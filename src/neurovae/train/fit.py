@@ -80,7 +80,7 @@ def run(
             _write(out, history, module.fit(array, split, brain, seed=seed, device=device, **taken), meta, taken)
         return
     own = state / f"fold-{fold}_seed-{seed}" if state else None
-    folder = own / weights.model_hash({}, {**meta, "options": taken, "code": code}) if own else None
+    folder = own / weights.model_hash({"mask": brain}, {**meta, "options": taken, "code": code}) if own else None
     found = module.fit(array, split, brain, seed=seed, device=device, state=folder, **taken)
     if processes.rank() == 0:
         _write(out, history, found, meta, taken)

@@ -14,6 +14,7 @@ from neurovae.files import write_json
 from neurovae.parquet import write_table
 from neurovae.train import judge, weights
 from neurovae.train.examine import Measures, Model, lost, measure
+from neurovae.train.loop import LOST
 from neurovae.train.verdicts import OVERRULED, STOPPING, TRANSDUCTIVE
 from neurovae.volumes import SPLITS, data_hash, read_mask, read_volumes
 
@@ -97,6 +98,8 @@ def examine(
         found, latents = lost("weights are not finite")
     else:
         found, latents = measure(model, array, person, split, seed, kept=kept, moved=moved(history))
+    if last is not None and not np.isfinite(_last_loss(history)):
+        found |= {"verdict": "diverged", "reason": f"{LOST} in epoch {last} ({found['reason']})"}
     found["advice"] = judge.advice(found["verdict"], options, kept, last)
     return {**stated, **found}, latents
 
@@ -107,6 +110,11 @@ def epochs(history: pd.DataFrame) -> tuple[int | None, int | None]:
     if stop.empty:
         return None, None
     return int(stop["epoch"].to_numpy()[stop["loss"].argmin()]), int(stop["epoch"].max())
+
+
+def _last_loss(history: pd.DataFrame) -> float:
+    """Of the stopping people; not finite where training diverged."""
+    return float(history.loc[history["split"] == "stop", "loss"].iloc[-1])
 
 
 def moved(history: pd.DataFrame) -> bool:

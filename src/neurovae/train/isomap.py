@@ -39,6 +39,7 @@ def fit(
     tensors = manifold.gather(volumes, split, mask, latent=latent, flip=flip)
     manifold.check_graph(tensors["coordinates"], neighbours)
     model = unrolled(manifold.training(tensors), latent=latent, neighbours=neighbours)
+    tensors["positions"] = model.embedding_
     tensors["components"] = manifold.decoder(tensors, model.embedding_)
     return tensors, {"latent": latent, "neighbours": neighbours, "kl": False}, []
 
@@ -68,5 +69,7 @@ def embed(
     other scans lie nearer to zero (held-out scale .8 to .9 on `ixi`).
     """
     sizes = {name: architecture[name] for name in ("latent", "neighbours")}
-    mu = unrolled(manifold.training(tensors), **sizes).transform(manifold.place(volumes, mask, tensors))
+    model = unrolled(manifold.training(tensors), **sizes)
+    sign = np.sign(np.sum(model.embedding_ * tensors["positions"], axis=0))  # a refit elsewhere may turn a column round
+    mu = sign * model.transform(manifold.place(volumes, mask, tensors))
     return mu.astype(np.float32), np.full(mu.shape, np.nan, np.float32)

@@ -138,6 +138,7 @@ def advice(verdict: str, options: dict[str, Any], kept: int | None, last: int | 
 def _possible(what: str, options: dict[str, Any]) -> bool:
     """Does the entry have the key, in use, and can it still be lowered?"""
     direction, key = what.split()
-    used = {"mmd_weight": options.get("divergence") == "mmd", "free_bits": options.get("beta", 0) > 0}
+    kl = options.get("divergence", "none") != "none" and options.get("beta", 0) > 0
+    used = {"mmd_weight": options.get("divergence") == "mmd", "beta": kl, "warmup": kl, "free_bits": kl}
     present = key in options and used.get(key, True)
     return present and not (direction == "lower" and options[key] <= (1 if key == "latent" else 0))

@@ -19,6 +19,7 @@ from neurovae.train.model import VAE
 from neurovae.train.recipe import Recipe
 from neurovae.train.step import gradients
 
+LOST = "the loss is not finite"  # training ends there, and health calls the model diverged
 Row = dict[str, Any]
 State = dict[str, Tensor]
 Watch = Callable[[list[Row]], None]
@@ -33,7 +34,11 @@ def train(
     but do not count as waiting.
 
     Returns:
-        The weights of the best epoch, 0 included (the linear part alone), and the history.
+        The weights of the best epoch, 0 included (the linear part alone), and the history; its last loss is not finite
+        where training diverged.
+
+    Raises:
+        InputError: the loss is not finite before the first step.
     """
     optimiser = _optimiser(model, recipe)
     state, told = _begin(model, data, recipe, optimiser, folder)
@@ -45,8 +50,11 @@ def train(
         beta = recipe.beta * share
         state["queue"] = _pass(model, data, recipe, optimiser, state["queue"], (seed, epoch), beta, told["scale"])
         rows = evaluate.epoch(model, data, recipe, epoch, beta, told["scale"])
-        loss = _finite(rows, epoch, recipe)
+        loss = evaluate.stopping(rows)
         told |= {"epoch": epoch, "history": told["history"] + rows, "waited": told["waited"] + (share == 1)}
+        if not np.isfinite(loss):
+            print(f"epoch {epoch}: {LOST}; lower learning_rate (now {recipe.learning_rate:g})", flush=True)
+            break
         if loss < told["loss"]:
             told |= {"best": epoch, "loss": loss, "waited": 0}
             state |= resume.named("best", model)
@@ -72,10 +80,11 @@ def _begin(
         return found
     processes.first([value for value in model.state_dict().values() if value.is_floating_point()])
     rows = evaluate.epoch(model, data, recipe, 0, 0.0, 0.0)
-    scale = abs(recipe.mmd_weight * evaluate.reconstruction(rows[0], recipe)) if recipe.divergence == "mmd" else 0.0
+    scale = _scale(model, rows[0], recipe) if recipe.divergence == "mmd" else 0.0
     rows = [{**row, "loss": row["loss"] + scale * row["mmd"]} if scale else row for row in rows]
     state = {"queue": torch.zeros(0, recipe.latent, device=data.device), **resume.named("best", model)}
-    loss = _finite(rows, 0, recipe)
+    if not np.isfinite(loss := evaluate.stopping(rows)):
+        raise InputError(f"epoch 0: {LOST}; look at the packed volumes")
     return state, {"epoch": 0, "best": 0, "waited": 0, "loss": loss, "scale": scale, "history": rows}
 
 
@@ -121,17 +130,19 @@ def _optimiser(model: VAE, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
 
 
-def _finite(rows: list[Row], epoch: int, recipe: Recipe) -> float:
-    """The loss of the stopping people.
+def _scale(model: VAE, row: Row, recipe: Recipe) -> float:
+    """Lambda, the weight of MMD: a multiple of the reconstruction loss per scan before the first step.
 
-    Raises:
-        InputError: it is not finite.
+    That loss may be near zero or below it, when sigma is small; then lambda would mean little, which is said.
     """
-    loss = evaluate.stopping(rows)
-    if not np.isfinite(loss):
-        advice = f"lower learning_rate (now {recipe.learning_rate:g})" if epoch else "look at the packed volumes"
-        raise InputError(f"epoch {epoch}: the loss is not finite; {advice}")
-    return loss
+    loss, voxels = abs(evaluate.reconstruction(row, recipe)), int(model.mask.sum())
+    print(
+        f"lambda, the weight of MMD, is {recipe.mmd_weight * loss:.4g} ({recipe.mmd_weight:g} x {loss:.4g} nats)",
+        flush=True,
+    )
+    if loss < 0.1 * voxels:
+        print("warning: less than .1 nat a voxel: raise mmd_weight, or give another sigma", flush=True)
+    return recipe.mmd_weight * loss
 
 
 def _tell(rows: list[Row], epoch: int, epochs: int, rate: float) -> None:

@@ -20,6 +20,7 @@ from neurovae.cli import Json, cli
 from neurovae.errors import InputError
 from neurovae.files import write_json
 from neurovae.train import devices, outcome, study, vae
+from neurovae.train.loop import LOST
 from neurovae.train.recipe import Recipe
 from neurovae.volumes import data_hash, read_mask, read_volumes, splits
 
@@ -148,10 +149,17 @@ def attempt(
         return {**told, **outcome.nothing("pruned", reason), **seen}
     except InputError as error:
         return {**told, **outcome.nothing("failed", str(error))}
+    if not np.isfinite(_last_loss(history)):
+        return {**told, **outcome.nothing("failed", f"{LOST} in epoch {history[-1]['epoch']}")}
     model = outcome.Fitted(weights=weights, architecture=architecture, mask=mask, on=on)
     measured = outcome.measured(model, array, people, split, history, search["objective"], search["seed"])
     met = outcome.violation(measured, search["min_active"]) == 0
     return {**told, **measured, "feasible": met}
+
+
+def _last_loss(history: list[Row]) -> float:
+    """Of the stopping people; not finite where training diverged."""
+    return float([row["loss"] for row in history if row["split"] == "stop"][-1])
 
 
 def visible(split: np.ndarray) -> np.ndarray:

@@ -41,7 +41,8 @@ def fit(
         options: the fields of `Recipe`, an entry of train.models.
 
     Raises:
-        InputError: the loss is not finite, the device asked for is not there, or its memory is too small.
+        InputError: the loss is not finite before the first step, the device asked for is not there, or its memory is
+            too small.
     """
     recipe = Recipe(**options)
     rank, world, on = processes.start(devices.choose(device))
