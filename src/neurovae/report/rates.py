@@ -13,6 +13,7 @@ from neurovae.report.pictures import BLUE, GREY, ORANGE, save
 from neurovae.train.verdicts import STOPPING
 
 LINES = ("--", ":", "-.", (0, (1, 3)), (0, (6, 2, 1, 2, 1, 2)))  # of models without a rate
+SAME = ("kind", "sigma", "linear", "latent", "reconstruction", "divergence")  # of models along one curve
 Health = dict[str, Any]
 
 
@@ -28,7 +29,7 @@ def run(*, train: Path, models: list[str], fit: str, out: Path) -> None:
     found = {name: json.loads((train / name / fit / "health.json").read_text(encoding="utf-8")) for name in models}
     with_kl = {name: health for name, health in found.items() if health.get("rate") is not None}
     bounded = {name: health for name, health in with_kl.items() if health.get("distortion") is not None}
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), constrained_layout=True)
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4), constrained_layout=True)
     _distortion(axes[0], bounded)
     _shares(axes[1], with_kl, {name: health for name, health in found.items() if name not in with_kl})
     figure.suptitle(f"{fit}, held-out people; beta beside each model with a KL; open: stopped", fontsize=10)
@@ -36,24 +37,22 @@ def run(*, train: Path, models: list[str], fit: str, out: Path) -> None:
 
 
 def _distortion(axis: Axes, models: dict[str, Health]) -> None:
-    """Distortion against rate; the models of one sigma are joined, since nats are only comparable within one."""
+    """Distortion against rate; models that differ in beta alone are joined. Nats compare within one sigma only."""
     axis.set(xlabel="rate: KL from the prior, nats a scan", ylabel="distortion: −E log p(x|z), nats a scan")
     if not models:
         _note(axis, "no model of this run has both a KL\nand a Gaussian likelihood")
         return
-    for sigma in sorted({str(health["sigma"]) for health in models.values()}):
-        same = [health for health in models.values() if str(health["sigma"]) == sigma]
+    alike: dict[str, list[Health]] = {}
+    for health in models.values():
+        alike.setdefault(str([health.get(key) for key in SAME]), []).append(health)
+    for same in alike.values():
         same.sort(key=lambda health: health["rate"])
         axis.plot([m["rate"] for m in same], [m["distortion"] for m in same], color=GREY, linewidth=0.8, zorder=0)
     _points(axis, models, "distortion")
-    sigmas = sorted(
-        {f"{health['sigma']:g}" if health["sigma"] != "learned" else "learned" for health in models.values()}
-    )
-    said = (
-        f"sigma {', '.join(sigmas)}: models of one sigma are joined"
-        if len(models) > 1
-        else "a single model: a curve needs two or more values of beta"
-    )
+    sigmas = {f"{health['sigma']:g}" if health["sigma"] != "learned" else "learned" for health in models.values()}
+    curve = any(len(same) > 1 for same in alike.values())
+    joined = "models that differ in beta alone are joined" if curve else "a curve needs two or more values of beta"
+    said = f"sigma {', '.join(sorted(sigmas))}; {joined}"
     axis.set_title(said, fontsize=9, loc="left")
 
 
@@ -65,7 +64,7 @@ def _shares(axis: Axes, with_kl: dict[str, Health], without: dict[str, Health]) 
     for i, (name, share) in enumerate(sorted(lines.items(), key=lambda line: -line[1])):
         axis.axhline(share, color=GREY, linewidth=1, linestyle=LINES[i % len(LINES)], label=f"{name}: {share:.3f}")
     if lines:
-        axis.legend(title="no KL in the loss", fontsize=8, title_fontsize=8, loc="best")
+        axis.legend(title="no KL in the loss", fontsize=8, title_fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
     if not with_kl:
         _note(axis, "no model of this run has a KL")
         axis.set_xticks([])
@@ -82,7 +81,7 @@ def _points(axis: Axes, models: dict[str, Health], column: str) -> None:
             f"{name}, β {health['beta']:g}", (health["rate"], health[column]), (4, 6 if up else -12),
             textcoords="offset points", fontsize=7, bbox={"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 0.5},
         )  # fmt: skip
-    axis.margins(0.18)
+    axis.margins(0.25, 0.18)
     if models and np.ptp([health[column] for health in models.values()]) == 0:
         value = next(iter(models.values()))[column]
         axis.set_ylim(value - 0.05 * max(abs(value), 1), value + 0.05 * max(abs(value), 1))
