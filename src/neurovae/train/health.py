@@ -14,8 +14,7 @@ from neurovae.files import write_json
 from neurovae.parquet import write_table
 from neurovae.train import judge, weights
 from neurovae.train.examine import Measures, Model, lost, measure
-from neurovae.train.loop import LOST
-from neurovae.train.verdicts import OVERRULED, STOPPING, TRANSDUCTIVE
+from neurovae.train.verdicts import LOST, OVERRULED, STOPPING, TRANSDUCTIVE
 from neurovae.volumes import SPLITS, data_hash, read_mask, read_volumes
 
 

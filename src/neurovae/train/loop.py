@@ -18,8 +18,8 @@ from neurovae.train.feed import batches
 from neurovae.train.model import VAE
 from neurovae.train.recipe import Recipe
 from neurovae.train.step import gradients
+from neurovae.train.verdicts import LOST
 
-LOST = "the loss is not finite"  # training ends there, and health calls the model diverged
 Row = dict[str, Any]
 State = dict[str, Tensor]
 Watch = Callable[[list[Row]], None]

@@ -20,8 +20,8 @@ from neurovae.cli import Json, cli
 from neurovae.errors import InputError
 from neurovae.files import write_json
 from neurovae.train import devices, outcome, study, vae
-from neurovae.train.loop import LOST
 from neurovae.train.recipe import Recipe
+from neurovae.train.verdicts import LOST
 from neurovae.volumes import data_hash, read_mask, read_volumes, splits
 
 THREADS = 2  # fixed: on a CPU another number of threads would give other bits
