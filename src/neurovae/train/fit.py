@@ -98,7 +98,7 @@ def _write(out: Path, history: Path, found: tuple[Any, ...], meta: dict[str, Any
     if len(stop):
         best = int(stop["epoch"].to_numpy()[stop["loss"].argmin()])
         print(
-            f"the weights of epoch {best} are kept: the smallest loss on the stopping people (0: the linear part alone)"
+            f"the weights of epoch {best} are kept: the smallest loss on the stopping people (0: before the first step)"
         )
 
 
