@@ -19,7 +19,11 @@ rule all:
         expand("results/{cohort}/train/{model}/{fit}/weights.safetensors", cohort=COHORT, model=MODELS, fit=FITS),
         expand("results/{cohort}/latents/{model}/{fit}/latents.parquet", cohort=COHORT, model=MODELS, fit=FITS),
         expand("results/{cohort}/associate/associations.tsv", cohort=COHORT),
-        expand("results/{cohort}/associate/predictions.tsv", cohort=COHORT),
+        expand("results/{cohort}/associate/omnibus.tsv", cohort=COHORT),
+        expand("results/{cohort}/predict/predictions.tsv", cohort=COHORT),
+        expand("results/{cohort}/predict/comparisons.tsv", cohort=COHORT),
+        expand("results/{cohort}/audit/power.tsv", cohort=COHORT),
+        expand("results/{cohort}/audit/dimension.tsv", cohort=COHORT),
         expand("results/{cohort}/report/summary.txt", cohort=COHORT),
         expand("results/{cohort}/report/quality.png", cohort=COHORT),
         expand("results/{cohort}/report/{model}_fold-{fold}_search.png", cohort=COHORT, model=SOUGHT, fold=FOLDS),
@@ -28,6 +32,14 @@ rule all:
         expand("results/{cohort}/report/{model}_{fit}_health.png", cohort=COHORT, model=MODELS, fit=FIT),
         expand("results/{cohort}/report/rates.png", cohort=COHORT),
         expand("results/{cohort}/report/{model}_{fit}_scores.png", cohort=COHORT, model=MODELS, fit=FIT),
+        expand("results/{cohort}/report/{model}_{fit}_directions.png", cohort=COHORT, model=MODELS, fit=FIT),
+        expand("results/{cohort}/report/{model}_{fit}_confounds.png", cohort=COHORT, model=MODELS, fit=FIT),
+        expand("results/{cohort}/audit/{model}/{fit}/sites.parquet", cohort=COHORT, model=MODELS, fit=FIT),
+        expand("results/{cohort}/report/{model}_fold-{fold}_stability.png", cohort=COHORT, model=MODELS, fold=FOLDS[:1]),
+        expand(
+            "results/{cohort}/report/{model}_seed-{seed}_calibration.png", cohort=COHORT, model=MODELS, seed=SEEDS[:1]
+        ),
+        expand("results/{cohort}/report/baselines.png", cohort=COHORT),
         expand("results/{cohort}/report/verdict.txt", cohort=COHORT),
 
 
@@ -36,4 +48,7 @@ include: "workflow/rules/preprocess.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/latents.smk"
 include: "workflow/rules/associate.smk"
+include: "workflow/rules/predict.smk"
+include: "workflow/rules/audit.smk"
+include: "workflow/rules/pictures.smk"
 include: "workflow/rules/report.smk"

@@ -40,7 +40,8 @@ CONFIG: dict[str, Any] = {
             {"name": "other", "kind": "vae", "latent": 4, "width": 4, "epochs": 1},
         ]
     },
-    "associate": {"predict": {"bootstraps": 100}},
+    "associate": {"permutations": 999},
+    "predict": {"bootstraps": 100, "permutations": 99, "importance": 1},
 }
 HEADING = re.compile(r"^(?:local)?rule (\w+):$", flags=re.M)
 

@@ -78,7 +78,7 @@ def models(results: Path) -> None:
     rows["verdict"] = table.groupby("model")["verdict"].agg(
         lambda it: ", ".join(f"{n} {v}" for v, n in it.value_counts().items())
     )
-    metrics = pd.read_csv(results / "associate" / "predictions.tsv", sep="\t")
+    metrics = pd.read_csv(results / "predict" / "predictions.tsv", sep="\t")
     metrics = metrics[(metrics["metric"] == "r2") & (metrics["features"] == "latents")]
     wide = metrics.pivot_table(index="model", columns=["score", "learner"], values="value").round(3)
     wide.columns = [f"R2 {score} {learner}" for score, learner in wide.columns]
@@ -87,7 +87,7 @@ def models(results: Path) -> None:
 
 def predictions(results: Path) -> None:
     """Every metric of the cross-validated predictions."""
-    table = pd.read_csv(results / "associate" / "predictions.tsv", sep="\t")
+    table = pd.read_csv(results / "predict" / "predictions.tsv", sep="\t")
     shown = table[table["status"] == "ok"].drop_duplicates(["score", "model", "learner", "features", "metric"])
     for row in shown.to_dict("records"):
         print(

@@ -14,7 +14,7 @@ from scipy.special import expit
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 from statsmodels.stats.multitest import multipletests
 
-from neurovae.associate import basis, design, families, glm, learners, metrics, ordinal, predict, spline, tables
+from neurovae.associate import basis, design, families, glm, ordinal, spline, tables
 from neurovae.associate.separation import separated
 from neurovae.errors import InputError
 
@@ -399,149 +399,6 @@ def test_curves_stay_in_range_and_cover_the_truth(entry: dict[str, Any]):
     assert np.mean((fitted["low"] < truth) & (truth < fitted["high"])) > 0.7
 
 
-# --- predict ---
-
-
-def validated(parts, entry: dict[str, Any], confounds=CONFOUNDS) -> pd.DataFrame:
-    found, base = predict.cross_validate(predict.outer_folds([design.join(*parts)]), entry, confounds, 3)
-    return pd.DataFrame(predict.summarise(found, base, 200, 0)).set_index(["learner", "features", "metric"])
-
-
-def test_prediction_from_noise_and_from_planted_latents():
-    noise = [validated(cohort(seed=k, size=16), score("mmse")) for k in range(3)]
-    for learner in learners.LEARNERS:
-        r2 = np.mean([rows.loc[(learner, "latents", "r2"), "value"] for rows in noise])
-        assert -0.2 < r2 < 0.05
-    parts = cohort(effect=3.0)
-    planted = validated(parts, score("memory"))
-    assert (
-        planted.loc[("svm", "latents", "r2"), "value"] > 0.6 and planted.loc[("ridge", "latents", "r2"), "value"] > 0.75
-    )
-    assert (
-        planted.loc[("ridge", "latents + confounds", "r2"), "value"] > planted.loc[("ridge", "latents", "r2"), "value"]
-    )
-    assert planted.loc[("svm", "confounds", "r2"), "value"] < 0.2
-    low, high = planted.loc[("svm", "latents", "r"), ["ci_low", "ci_high"]]
-    assert low < planted.loc[("svm", "latents", "r"), "value"] < high
-    ill = validated(parts, score("ill"))
-    assert (
-        ill.loc[("svm", "latents", "auc"), "value"] > 0.85 and 0.3 < ill.loc[("svm", "confounds", "auc"), "value"] < 0.7
-    )
-    assert set(ill.index.get_level_values("metric")) == {"auc"}
-
-
-def test_metrics_by_hand():
-    rng = np.random.default_rng(12)
-    truth, guess, fold = rng.normal(size=40), rng.normal(size=40), np.arange(40) % 4
-    mean, ones = np.full(40, 0.3), np.ones((2, 40))
-    rows = {row["metric"]: row["value"] for row in metrics.metric_table(False, truth, guess, mean, fold, ones)}
-    assert np.isclose(rows["r2"], 1 - np.sum((truth - guess) ** 2) / np.sum((truth - 0.3) ** 2))
-    assert np.isclose(rows["mae"], np.abs(truth - guess).mean())
-    assert np.isclose(rows["r"], np.mean([np.corrcoef(truth[fold == k], guess[fold == k])[0, 1] for k in range(4)]))
-    label = (truth > 0).astype(float)
-    auc = metrics.metric_table(True, label, guess, mean, fold, ones)[0]["value"]
-    by_fold = [
-        stats.mannwhitneyu(guess[(fold == k) & (label == 1)], guess[(fold == k) & (label == 0)]).statistic
-        / ((label[fold == k] == 1).sum() * (label[fold == k] == 0).sum())
-        for k in range(4)
-    ]
-    assert np.isclose(auc, np.mean(by_fold))
-    flat = {row["metric"]: row["value"] for row in metrics.metric_table(False, truth, mean, mean, fold, ones)}
-    assert flat["r2"] == 0 and np.isnan(flat["r"])
-
-
-def test_bootstrap_draws_people_within_folds():
-    people, fold = np.array(["a", "b", "a", "c", "d"]), np.array([0, 0, 0, 1, 1])
-    weights = metrics.person_weights(people, fold, 50, seed=0)
-    assert (weights[0] == 1).all() and (weights[:, 0] == weights[:, 2]).all()
-    assert (weights[:, 0] + weights[:, 1] == 2).all() and (weights[:, 3] + weights[:, 4] == 2).all()
-    assert (weights == metrics.person_weights(people, fold, 50, seed=0)).all()
-
-
-def test_a_person_is_never_on_both_sides():
-    table = design.join(*cohort(people=30, sessions=3))
-    people, y = table["person"].to_numpy(), table["ill"].to_numpy()
-    sides = []
-
-    def spy(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        sides.append((set(people[train]), set(people[test])))
-        return train[:, None], test[:, None]
-
-    for binary in (False, True):
-        rows = np.flatnonzero(table["fold"] != 0)
-        learners.inner_parts(spy, y, people, rows, 3, binary)
-        assert {p for _, test in sides for p in test} == set(people[rows])
-    assert len(sides) == 6 and all(not train & test for train, test in sides)
-    found, base = predict.cross_validate(predict.outer_folds([table]), score("memory"), CONFOUNDS, 3)
-    assert (found.groupby("person")["fold"].nunique() == 1).all() and (base["n"], base["n_scans"]) == (30, 90)
-
-
-def test_features_are_scaled_on_the_training_rows():
-    table = design.join(*cohort())
-    features = predict.feature_maker("latents + confounds", table, score("memory"), CONFOUNDS)
-    train, test = np.arange(60), np.arange(60, PEOPLE)
-    x, x_test = features(train, test)
-    assert np.allclose(x.mean(axis=0), 0) and np.allclose(x.std(axis=0), 1)
-    wild = table.copy()
-    wild.loc[60:, ["mu_000", "age"]] = 1e3
-    again = predict.feature_maker("latents + confounds", wild, score("memory"), CONFOUNDS)(train, test)
-    assert np.array_equal(again[0], x) and not np.allclose(again[1], x_test)
-
-
-def by_fold(parts) -> list[pd.DataFrame]:
-    table, latents, qc = parts
-    found = []
-    for k in range(5):
-        split = np.where(table["fold"] == k, "report", "weights")
-        found.append(design.join(table, latents.assign(fold=k, split=split), qc))
-    return found
-
-
-def test_policies_and_the_guard():
-    parts = cohort(effect=2.0)
-    assert predict.outer_folds([design.join(*parts)]).policy == "transductive"
-    found = by_fold(parts)
-    folds = predict.outer_folds(found[::-1])
-    assert folds.policy == "per fold" and all(folds.tables[k] is found[k] for k in range(5))
-    found[2].loc[found[2]["fold"] == 2, "latents_split"] = "stop"
-    with pytest.raises(InputError, match="latents of fold 2: sub-002 is tested there but has split 'stop'") as error:
-        predict.outer_folds(found)
-    assert len(error.value.problems) == PEOPLE // 5
-    with pytest.raises(InputError, match=r"tables of folds \[0, 1\] for the outer folds \[0, 1, 2, 3, 4\]"):
-        predict.outer_folds(by_fold(parts)[:2])
-    moved = design.join(*cohort(people=10, sessions=2))
-    moved.loc[0, "fold"] = 3
-    with pytest.raises(InputError, match="sub-000 lies in several folds"):
-        predict.outer_folds([moved])
-
-
-def test_each_fold_uses_its_own_models_latents():
-    parts = cohort(effect=3.0)
-    found = by_fold(parts)
-    same = predict.cross_validate(predict.outer_folds(found), score("memory"), [], 3)[0]
-    noise = np.random.default_rng(13).normal(size=PEOPLE)
-    found[4]["mu_000"] = noise
-    other = predict.cross_validate(predict.outer_folds(found), score("memory"), [], 3)[0]
-    differs = (same["prediction"] != other["prediction"]) & (same["features"] == "latents")
-    assert set(same.loc[differs, "fold"]) == {4}
-
-
-def test_statuses_of_prediction():
-    parts = cohort(people=90)
-    parts[0]["memory"] = 1.0
-    assert validated_status(parts, score("memory")) == "constant score"
-    parts[0]["ill"] = (np.arange(90) % 5 == 0).astype(float)  # all the ill lie in one fold
-    assert validated_status(parts, score("ill")) == "too few people"
-    rows = validated(cohort(), score("memory"), [{"name": "memory", "type": "continuous"}])
-    assert "memory left out (it is the score)" in rows["confounds"].iloc[0]
-
-
-def validated_status(parts, entry: dict[str, Any]) -> str:
-    found, base = predict.cross_validate(predict.outer_folds([design.join(*parts)]), entry, CONFOUNDS, 3)
-    assert not len(found) and predict.summarise(found, base, 10, 0) == [base]
-    return base["status"]
-
-
 # --- the files ---
 
 
@@ -550,10 +407,7 @@ def run_all(folder: Path, parts, verdict: str = "healthy") -> dict[str, pd.DataF
     given = write(folder, parts, verdict)
     glm.run(**given, out=folder / "glm.parquet")
     spline.run(**given, out=folder / "spline.parquet", curves=folder / "curves.parquet")
-    given |= {"latents": [given["latents"]], "health": [given["health"]], "scores": SCORES[:1] + SCORES[2:3]}
-    files = {"out": folder / "predict.parquet", "predictions": folder / "predictions.parquet"}
-    predict.run(**given, **files, inner=3, bootstraps=50, seed=0)
-    names = ("glm", "spline", "curves", "predict", "predictions")
+    names = ("glm", "spline", "curves")
     return {name: pd.read_parquet(folder / f"{name}.parquet") for name in names}
 
 
@@ -562,7 +416,7 @@ def test_shuffled_rows_change_no_byte(tmp_path: Path):
     run_all(tmp_path / "a", parts)
     shuffled = tuple(table.sample(frac=1, random_state=k) for k, table in enumerate(parts))
     run_all(tmp_path / "b", shuffled)
-    for name in ("glm", "spline", "curves", "predict", "predictions"):
+    for name in ("glm", "spline", "curves"):
         for ending in ("parquet", "tsv"):
             first, second = ((tmp_path / side / f"{name}.{ending}").read_bytes() for side in "ab")
             assert first == second, name
@@ -572,26 +426,15 @@ def test_every_row_carries_its_provenance(tmp_path: Path):
     found = run_all(tmp_path / "a", cohort(people=60, effect=1.0, size=3), "overfit")
     table = found["glm"]
     assert list(table.columns) == list(glm.COLUMNS) and len(table) == 3 * len(SCORES)
-    assert set(table["verdict"]) == set(found["predict"]["verdict"]) == {"overfit"} and set(table["family_size"]) == {3}
+    assert set(table["verdict"]) == {"overfit"} and set(table["family_size"]) == {3}
     assert table["split_policy"].unique().tolist() == ["transductive: 36 of 60 people trained the model"]
-    assert set(found["predict"]["policy"]) == {"transductive"}
-    assert set(found["predict"]["interval"]) == {"fixed models, bootstrap over people"}
-    assert (
-        len(found["predict"]) == 6 * 3 + 6
-        and found["predictions"].groupby(["score", "learner", "features"]).size().eq(60).all()
-    )
-    kept = found["predictions"].query("score == 'memory' and learner == 'svm' and features == 'latents'")
-    r2 = 1 - np.sum((kept.truth - kept.prediction) ** 2) / np.sum((kept.truth - kept.training_mean) ** 2)
-    row = found["predict"].query("score == 'memory' and learner == 'svm' and features == 'latents' and metric == 'r2'")
-    assert np.isclose(r2, row["value"].item())
     tsv = pd.read_csv(tmp_path / "a" / "glm.tsv", sep="\t", na_values="n/a")
     assert np.allclose(tsv["p"], table["p"])
 
 
 def test_a_collapsed_model_gives_one_row_without_statistics(tmp_path: Path):
     found = run_all(tmp_path / "a", cohort(people=30, size=3), "collapsed")
-    for name in ("glm", "spline", "predict"):
+    for name in ("glm", "spline"):
         row = found[name].to_dict("records")
         assert len(row) == 1 and (row[0]["verdict"], row[0]["reason"]) == ("collapsed", "no active unit")
-    assert pd.isna(found["glm"]["p"]).all() and pd.isna(found["predict"]["value"]).all()
-    assert found["curves"].empty and found["predictions"].empty
+    assert pd.isna(found["glm"]["p"]).all() and found["curves"].empty

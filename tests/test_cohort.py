@@ -135,7 +135,7 @@ def test_every_problem_at_once(tmp_path):
     """All problems come in one list, from the check and from the rule."""
     columns = {"a": ["x", "1", "2", "y"], "b": ["1", "1", "1", "1"]}
     scores = [{"name": "a", "type": "continuous"}, {"name": "b", "type": "count"}, {"name": "c", "type": "count"}]
-    cohort = cohort_of(tmp_path, columns, scores, folds={"n": 9, "seed": 0, "stop": 0.1})
+    cohort = cohort_of(tmp_path, columns, scores, folds={"n": 9, "seed": 0, "stop": 0.1, "by": "person"})
     assert len(check(cohort)) == 5
     with pytest.raises(InputError) as raised:
         table.run(
@@ -228,6 +228,16 @@ def test_sessions_have_their_own_values(tmp_path):
     assert result.groupby("person")["fold"].nunique().max() == 1
 
 
+def test_what_usually_goes_with_anatomy_is_carried_along_undeclared(tmp_path):
+    """The audit must be able to name an age or a site that nobody declared; other columns stay behind."""
+    columns = {"Age": list("5678"), "site": list("1122"), "sex": list("mfmf"), "phone": list("1234"), "y": list("1234")}
+    cohort = cohort_of(tmp_path, columns, [{"name": "y", "type": "continuous"}], site=None)
+    found = built({**cohort, "confounds": [{"name": "sex", "type": "categorical"}]}, tmp_path / "out")
+    assert list(found.columns[-4:]) == ["y", "sex", "age", "table_site"]
+    assert found["age"].tolist() == [5, 6, 7, 8] and found["table_site"].tolist() == list("1122")
+    assert set(found["site"]) == {"n/a"}
+
+
 def test_excluded_table(tmp_path):
     """Scans without a row and rows without a scan are listed with their reason."""
     cohort = plant(
@@ -279,6 +289,30 @@ def test_folds_are_disjoint_and_balanced():
         assert all((row[f"split_{k}"] == "report") == (row["fold"] == k) for row in rows)
     few = folds.assign(crowd(4), n=2, seed=0, stop=0.01)
     assert all({row[f"split_{k}"] for row in few} == {"weights", "stop", "report"} for k in range(2))
+
+
+def test_whole_sites_are_dealt_to_folds():
+    """As many folds as sites leave one site out each; fewer put whole sites together, of sizes as even as they come."""
+    people = [(person, "ABCD"[turn % 10 % 4], "n/a") for turn, person in enumerate(ids(100))]  # 30, 30, 20, 20 people
+    rows = folds.assign(people, n=4, seed=0, stop=0.1, by="site")
+    assert {frozenset(row["site"] for row in rows if row["fold"] == k) for k in range(4)} == set(map(frozenset, "ABCD"))
+    assert Counter(row["fold"] for row in folds.assign(people, n=2, seed=0, stop=0.1, by="site")) == {0: 50, 1: 50}
+    with pytest.raises(InputError, match="4 sites for 5 folds by site; set folds.n to 4"):
+        folds.assign(people, n=5, seed=0, stop=0.1, by="site")
+    with pytest.raises(InputError, match="people without a site"):
+        folds.assign([*people, ("sub-x", "n/a", "n/a")], n=5, seed=0, stop=0.1, by="site")
+
+
+def test_folds_by_site_need_sites(tmp_path):
+    """Refused before the first job."""
+    cohort = cohort_of(tmp_path, {"site": list("AABB")}, site="site", folds={"n": 3, "by": "site"})
+    assert any(problem.startswith("folds.by: site needs cohort.site and at least") for problem in check(cohort))
+
+
+def test_a_gamma_score_is_above_zero(tmp_path):
+    """Zero has no logarithm."""
+    cohort = cohort_of(tmp_path, {"t": ["1.5", "0", "3", "2"]}, [{"name": "t", "type": "gamma"}])
+    assert "t is '0'; give a number above 0 or n/a" in only(check(cohort))
 
 
 def test_folds_know_no_order_and_follow_the_seed():
@@ -345,7 +379,12 @@ def test_ixi_ages(tmp_path):
     if not (DATA / "ixi").is_dir():
         pytest.skip(f"ixi: the real scans are not here ({DATA / 'ixi'})")
     scores = [{"name": "age", "type": "continuous"}, {"name": "sex", "type": "binary", "positive": "M"}]
-    cohort = {"name": "ixi", "bids": str(DATA / "ixi"), "scores": scores, "folds": {"n": 5, "seed": 0, "stop": 0.125}}
+    cohort = {
+        "name": "ixi",
+        "bids": str(DATA / "ixi"),
+        "scores": scores,
+        "folds": {"n": 5, "seed": 0, "stop": 0.125, "by": "person"},
+    }
     result = built(cohort, tmp_path)
     assert len(result) == 120 and result["age"].isna().sum() == 2 and set(result["sex"].dropna()) == {0.0, 1.0}
     assert sorted(Counter(result["fold"]).values()) == [24] * 5

@@ -25,11 +25,15 @@ def jobs(rules: str, of: str) -> set[str]:
 VAES = "vae other"
 MODELS = "vae other pca-3 pca-4"
 BUCKETS = "0000 0001 0002 0003"
-SUMMARISED = {"associate", "report", "verdict"}
-EACH = "train health latents glm spline predict health_picture reconstructions scores"  # jobs of every model
-FITTED = jobs(EACH, MODELS) | jobs("losses", VAES) | SUMMARISED | {"rates"}
-TESTED = jobs("glm spline predict scores", MODELS) | SUMMARISED
-PACKED = {"qc", "quality", "pack"} | FITTED
+TESTS = "glm spline joint permute omnibus mixed"  # inference
+AUDITS = "confounds sites stability confounds_picture stability_picture"
+EACH = f"train health latents {TESTS} {AUDITS} predict health_picture reconstructions scores directions calibration"
+ASSOCIATED = {"associate", "report", "verdict"}
+PREDICTED = {"predictions", "compare", "baselines", "report", "verdict"}
+SUMMARISED = ASSOCIATED | PREDICTED
+FITTED = jobs(EACH, MODELS) | jobs("losses", VAES) | SUMMARISED | {"rates", "dimension", "voxels"}
+TESTED = jobs(f"{TESTS} {AUDITS} predict scores directions calibration", MODELS) | SUMMARISED | {"power", "voxels"}
+PACKED = {"qc", "quality", "pack", "duplicates"} | FITTED
 
 
 def config(change: Callable[[dict[str, Any]], Any]) -> Change:
@@ -166,7 +170,7 @@ ROWS = {
         jobs("spline scores", MODELS) | SUMMARISED,
     ),
     "a value of predict": (
-        config(lambda it: it["associate"]["predict"].update(bootstraps=101)),
+        config(lambda it: it["predict"].update(bootstraps=101)),
         jobs("predict", MODELS) | SUMMARISED,
     ),
     "a confound less": (config(lambda it: it["cohort"]["confounds"].pop()), {"cohort"} | TESTED),

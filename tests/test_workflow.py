@@ -14,12 +14,19 @@ from neurovae import fingerprint, graph, models, space
 from neurovae.errors import InputError
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = {"ants": "antspyx", "sklearn": "scikit-learn", "yaml": "pyyaml"}  # import name -> package
+PACKAGES = {
+    "ants": "antspyx",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+    "skdim": "scikit-dimension",
+}  # import name -> package
 NEEDED = {"parquet": "pyarrow"}  # pandas finds it by itself
+BROUGHT = {"scikit-dimension": {"numba", "scikit-learn"}}  # what a package imports that is pinned with it
 KINDS = [
     f"train.{kind}" for kind in ("vae", "autoencoder", "pca", "mds", "isomap", "lle")
 ]  # imported by name, so that ast does not see them
 BY_NAME = ["neurovae.train.fit", "neurovae.train.health", "neurovae.latents", "neurovae.report.reconstructions"]
+BY_NAME += ["neurovae.audit.stability"]
 
 
 def rules() -> list[tuple[str, str, str]]:
@@ -48,7 +55,7 @@ def third_party(module: str) -> set[str]:
             packages |= {PACKAGES.get(item, item) for item in other if item not in sys.stdlib_module_names}
             if "_parquet" in (ROOT / "src").joinpath(*name.split(".")).with_suffix(".py").read_text():
                 packages.add(NEEDED["parquet"])
-    return packages
+    return packages.union(*(BROUGHT.get(package, set()) for package in packages))
 
 
 def pins(env: str) -> set[str]:

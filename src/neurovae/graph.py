@@ -123,6 +123,12 @@ def known(config: dict[str, Any]) -> list[str]:
     ]
     unknown = sorted(set(preprocess["qc"]["limits"]) - set(QUALITY))
     problems += [f"preprocess.qc.limits: no column {name!r}; there are {', '.join(QUALITY)}" for name in unknown]
+    names = [entry["name"] for entry in config["train"]["models"]]
+    primary, volumes = config["associate"]["primary"], config["audit"]["volumes"]
+    if primary is not None and primary not in names:
+        problems.append(f"associate.primary: no model {primary!r} in train.models; there are {', '.join(names)}")
+    if volumes and not Path(volumes).is_file():
+        problems.append(f"audit.volumes: file {volumes!r} not found; correct the path")
     override = preprocess["qc"]["override"]
     method, reference = preprocess["normalise"]["method"], preprocess["normalise"]["reference"]
     if override and not Path(override).is_file():

@@ -34,11 +34,28 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
     ]
     taken = [entry["name"] for entry in train["models"] if entry["name"].startswith("pca-")]
     problems += [f"train.models {name!r}: names that begin with pca- are kept for the baselines" for name in taken]
+    if "voxels" in entries:
+        problems.append("train.models 'voxels': this name is kept for the voxel-wise baseline; give another")
     refuse(problems)
     for entry in [entry for entry in entries.values() if entry["kind"] != "pca"]:
         for latent in _sizes(entry, train["search"]):
             _add_baseline(entries, {**entry, "latent": latent})
     return entries
+
+
+def baselines(entries: Entries, search: dict[str, Any]) -> dict[str, list[str]]:
+    """The baseline PCAs of each model that is none itself; several where a search chooses the number of latents."""
+    sizes = {name: _sizes(entry, search) for name, entry in entries.items() if entry["kind"] != "pca"}
+    return {
+        name: [
+            pca
+            for pca, other in entries.items()
+            if other["kind"] == "pca"
+            and other["latent"] in sizes[name]
+            and (other["flip"], other["blur"]) == (entries[name]["flip"], entries[name].get("blur", 0))
+        ]
+        for name in sizes
+    }
 
 
 def _sizes(entry: dict[str, Any], search: dict[str, Any]) -> list[int]:

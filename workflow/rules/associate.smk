@@ -1,4 +1,4 @@
-# Latents and scores -> tidy tables: GLM, spline, cross-validated prediction, and all of them in one.
+# Latents and scores -> tidy tables, on one model trained without any score: which latents go with which score.
 rule glm:
     input:
         cohort="results/{cohort}/cohort/cohort.parquet",
@@ -54,60 +54,148 @@ rule spline:
         "--health {input.health} --out {output.table} --curves {output.curves} {params.flags} 2>&1 | tee {log}"
 
 
-rule predict:
+rule joint:
     input:
         cohort="results/{cohort}/cohort/cohort.parquet",
         qc="results/{cohort}/preprocess/qc.parquet",
-        latents=expand("results/{{cohort}}/latents/{{model}}/fold-{fold}_seed-{{seed}}/latents.parquet", fold=FOLDS),
-        health=expand("results/{{cohort}}/train/{{model}}/fold-{fold}_seed-{{seed}}/health.json", fold=FOLDS),
+        latents="results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latents.parquet",
+        health="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/health.json",
     output:
-        table="results/{cohort}/associate/{model}/seed-{seed}/predict.parquet",
-        tsv="results/{cohort}/associate/{model}/seed-{seed}/predict.tsv",
-        predictions="results/{cohort}/associate/{model}/seed-{seed}/predictions.parquet",
+        table="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/joint.parquet",
+        tsv="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/joint.tsv",
     log:
-        "results/{cohort}/logs/associate/predict-{model}-seed-{seed}.log",
+        "results/{cohort}/logs/associate/joint-{model}-fold-{fold}_seed-{seed}.log",
     benchmark:
-        "results/{cohort}/benchmarks/associate/predict-{model}-seed-{seed}.tsv"
+        "results/{cohort}/benchmarks/associate/joint-{model}-fold-{fold}_seed-{seed}.tsv"
     conda:
         "../../envs/associate.yaml"
     resources:
         mem_mb=2000,
-        runtime=240,
+        runtime=60,
     params:
         flags=SCORES,
-        predict=graph.flags(config["associate"]["predict"]),
-        code=CODE["associate.predict"],
+        joint=graph.flags({"interactions": config["associate"]["interactions"]}),
+        code=CODE["associate.joint"],
         env=ENV["associate"],
     shell:
-        "python -m neurovae.associate.predict --cohort {input.cohort} --qc {input.qc} "
-        "--latents \"[$(echo {input.latents} | tr ' ' ',')]\" --health \"[$(echo {input.health} | tr ' ' ',')]\" "
-        "--out {output.table} --predictions {output.predictions} {params.flags} {params.predict} 2>&1 | tee {log}"
+        "python -m neurovae.associate.joint --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
+        "--health {input.health} --out {output.table} {params.flags} {params.joint} 2>&1 | tee {log}"
+
+
+rule permute:
+    input:
+        cohort="results/{cohort}/cohort/cohort.parquet",
+        qc="results/{cohort}/preprocess/qc.parquet",
+        latents="results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latents.parquet",
+        health="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/health.json",
+    output:
+        table="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/permute.parquet",
+        tsv="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/permute.tsv",
+    log:
+        "results/{cohort}/logs/associate/permute-{model}-fold-{fold}_seed-{seed}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/associate/permute-{model}-fold-{fold}_seed-{seed}.tsv"
+    conda:
+        "../../envs/associate.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        flags=SCORES,
+        permute=graph.flags({"permutations": config["associate"]["permutations"], "seed": config["associate"]["seed"]}),
+        code=CODE["associate.permute"],
+        env=ENV["associate"],
+    shell:
+        "python -m neurovae.associate.permute --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
+        "--health {input.health} --out {output.table} {params.flags} {params.permute} 2>&1 | tee {log}"
+
+
+rule omnibus:
+    input:
+        cohort="results/{cohort}/cohort/cohort.parquet",
+        qc="results/{cohort}/preprocess/qc.parquet",
+        latents="results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latents.parquet",
+        health="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/health.json",
+    output:
+        table="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/omnibus.parquet",
+        tsv="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/omnibus.tsv",
+        directions="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/directions.parquet",
+    log:
+        "results/{cohort}/logs/associate/omnibus-{model}-fold-{fold}_seed-{seed}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/associate/omnibus-{model}-fold-{fold}_seed-{seed}.tsv"
+    conda:
+        "../../envs/associate.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        flags=SCORES,
+        permute=graph.flags({"permutations": config["associate"]["permutations"], "seed": config["associate"]["seed"]}),
+        code=CODE["associate.omnibus"],
+        env=ENV["associate"],
+    shell:
+        "python -m neurovae.associate.omnibus --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
+        "--health {input.health} --out {output.table} --directions {output.directions} {params.flags} {params.permute} 2>&1 | tee {log}"
+
+
+rule mixed:
+    input:
+        cohort="results/{cohort}/cohort/cohort.parquet",
+        qc="results/{cohort}/preprocess/qc.parquet",
+        latents="results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latents.parquet",
+        health="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/health.json",
+    output:
+        table="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/mixed.parquet",
+        tsv="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/mixed.tsv",
+    log:
+        "results/{cohort}/logs/associate/mixed-{model}-fold-{fold}_seed-{seed}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/associate/mixed-{model}-fold-{fold}_seed-{seed}.tsv"
+    conda:
+        "../../envs/associate.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        flags=SCORES,
+        permute=graph.flags(
+            {
+                "permutations": config["associate"]["permutations"],
+                "seed": config["associate"]["seed"],
+                "site": config["associate"]["site"],
+            }
+        ),
+        code=CODE["associate.mixed"],
+        env=ENV["associate"],
+    shell:
+        "python -m neurovae.associate.mixed --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
+        "--health {input.health} --out {output.table} {params.flags} {params.permute} 2>&1 | tee {log}"
 
 
 rule associate:
     input:
-        glm=expand(
-            "results/{{cohort}}/associate/{model}/fold-{fold}_seed-{seed}/glm.parquet",
+        tables=expand(
+            "results/{{cohort}}/associate/{model}/{fit}/{table}.parquet",
             model=MODELS,
-            fold=FOLDS,
-            seed=SEEDS,
+            fit=INFERRED,
+            table=["glm", "spline", "joint", "permute", "omnibus", "mixed"],
         ),
-        spline=expand(
-            "results/{{cohort}}/associate/{model}/fold-{fold}_seed-{seed}/spline.parquet",
-            model=MODELS,
-            fold=FOLDS,
-            seed=SEEDS,
+        flags=expand("results/{{cohort}}/audit/{model}/{fit}/flags.parquet", model=MODELS, fit=INFERRED),
+        stability=expand(
+            "results/{{cohort}}/audit/{model}/fold-{fold}/replicated.parquet", model=MODELS, fold=FOLDS[:1]
         ),
-        predict=expand("results/{{cohort}}/associate/{model}/seed-{seed}/predict.parquet", model=MODELS, seed=SEEDS),
     output:
         associations=report(
             "results/{cohort}/associate/associations.tsv",
             caption="../report/associations.rst",
             category="Associations",
         ),
-        predictions=report(
-            "results/{cohort}/associate/predictions.tsv", caption="../report/predictions.rst", category="Predictions"
+        omnibus=report(
+            "results/{cohort}/associate/omnibus.tsv", caption="../report/omnibus.rst", category="Associations"
         ),
+        joint="results/{cohort}/associate/joint.tsv",
+        mixed="results/{cohort}/associate/mixed.tsv",
     log:
         "results/{cohort}/logs/associate/summary.log",
     benchmark:
@@ -118,9 +206,9 @@ rule associate:
         mem_mb=2000,
         runtime=30,
     params:
-        flags=graph.flags({"models": MODELS, "folds": FOLDS, "seeds": SEEDS}),
+        flags=graph.flags({"models": MODELS, "fits": INFERRED, "primary": PRIMARY}),
         code=CODE["associate.summary"],
         env=ENV["associate"],
     shell:
-        "python -m neurovae.associate.summary --folder results/{wildcards.cohort}/associate "
-        "--out {output.associations} --predictions {output.predictions} {params.flags} 2>&1 | tee {log}"
+        "python -m neurovae.associate.summary --folder results/{wildcards.cohort}/associate --audit results/{wildcards.cohort}/audit "
+        "--out {output.associations} --omnibus {output.omnibus} --joint {output.joint} --mixed {output.mixed} {params.flags} 2>&1 | tee {log}"

@@ -138,3 +138,29 @@ rule pack:
         "python -m neurovae.preprocess.pack --manifests results/{wildcards.cohort}/preprocess/normalise --qc {input.qc} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives --volumes {output.volumes} "
         "--rows {output.rows} --mask {output.mask} {params.flags} 2>&1 | tee {log}"
+
+
+rule duplicates:
+    input:
+        lists=expand("results/{{cohort}}/preprocess/extract/{bucket}.list", bucket=KEYS),
+        volumes="results/{cohort}/preprocess/volumes.npy",
+        rows="results/{cohort}/preprocess/volumes.parquet",
+        mask="results/{cohort}/preprocess/mask.nii.gz",
+    output:
+        "results/{cohort}/preprocess/duplicates.tsv",
+    log:
+        "results/{cohort}/logs/preprocess/duplicates.log",
+    benchmark:
+        "results/{cohort}/benchmarks/preprocess/duplicates.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        flags=graph.flags({"buckets": list(KEYS), "nonfinite": config["preprocess"]["nonfinite"]}),
+        code=CODE["preprocess.duplicates"],
+        env=ENV["preprocess"],
+    shell:
+        "python -m neurovae.preprocess.duplicates --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
+        "--lists results/{wildcards.cohort}/preprocess/extract --out {output} {params.flags} 2>&1 | tee {log}"

@@ -1,200 +1,15 @@
-# What a person reads: pictures with captions for `snakemake --report`, and the run on one screen.
-rule losses:
-    input:
-        "results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/history.parquet",
-    output:
-        report(
-            "results/{cohort}/report/{model}_fold-{fold}_seed-{seed}_losses.png",
-            caption="../report/losses.rst",
-            category="Models",
-            subcategory="{model}",
-        ),
-    log:
-        "results/{cohort}/logs/report/losses-{model}-fold-{fold}_seed-{seed}.log",
-    benchmark:
-        "results/{cohort}/benchmarks/report/losses-{model}-fold-{fold}_seed-{seed}.tsv"
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=20,
-    params:
-        code=CODE["report.losses"],
-        env=ENV["report"],
-    shell:
-        "python -m neurovae.report.losses --history {input} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
-
-
-rule search:
-    input:
-        "results/{cohort}/train/{model}/fold-{fold}_search/trials.tsv",
-    output:
-        report(
-            "results/{cohort}/report/{model}_fold-{fold}_search.png",
-            caption="../report/search.rst",
-            category="Models",
-            subcategory="{model}",
-        ),
-    log:
-        "results/{cohort}/logs/report/search-{model}-fold-{fold}.log",
-    benchmark:
-        "results/{cohort}/benchmarks/report/search-{model}-fold-{fold}.tsv"
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=20,
-    params:
-        flags=lookup(dpath="{model}", within=SEARCH_FLAGS),
-        code=CODE["report.search"],
-        env=ENV["report"],
-    shell:
-        "python -m neurovae.report.search --trials {input} --name {wildcards.model} --fold {wildcards.fold} --out {output} "
-        "{params.flags} 2>&1 | tee {log}"
-
-
-rule reconstructions:
-    input:
-        volumes="results/{cohort}/preprocess/volumes.npy",
-        rows="results/{cohort}/preprocess/volumes.parquet",
-        mask="results/{cohort}/preprocess/mask.nii.gz",
-        weights="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/weights.safetensors",
-        health="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/health.json",
-    output:
-        report(
-            "results/{cohort}/report/{model}_fold-{fold}_seed-{seed}_reconstructions.png",
-            caption="../report/reconstructions.rst",
-            category="Models",
-            subcategory="{model}",
-        ),
-    log:
-        "results/{cohort}/logs/report/reconstructions-{model}-fold-{fold}_seed-{seed}.log",
-    benchmark:
-        "results/{cohort}/benchmarks/report/reconstructions-{model}-fold-{fold}_seed-{seed}.tsv"
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=20,
-    params:
-        code=lookup(dpath="{model}", within=PICTURE_CODE),
-        env=ENV["report"],
-    shell:
-        "python -m neurovae.report.reconstructions --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
-        "--model {input.weights} --health {input.health} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
-
-
-rule health_picture:
-    input:
-        health="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/health.json",
-        dimensions="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/dimensions.parquet",
-    output:
-        report(
-            "results/{cohort}/report/{model}_fold-{fold}_seed-{seed}_health.png",
-            caption="../report/health.rst",
-            category="Models",
-            subcategory="{model}",
-        ),
-    log:
-        "results/{cohort}/logs/report/health-{model}-fold-{fold}_seed-{seed}.log",
-    benchmark:
-        "results/{cohort}/benchmarks/report/health-{model}-fold-{fold}_seed-{seed}.tsv"
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=20,
-    params:
-        code=CODE["report.health"],
-        env=ENV["report"],
-    shell:
-        "python -m neurovae.report.health --health {input.health} --dimensions {input.dimensions} --name {wildcards.model} "
-        "--out {output} 2>&1 | tee {log}"
-
-
-rule rates:
-    input:
-        expand("results/{{cohort}}/train/{model}/{fit}/health.json", model=MODELS, fit=FIT),
-    output:
-        report("results/{cohort}/report/rates.png", caption="../report/rates.rst", category="Models"),
-    log:
-        "results/{cohort}/logs/report/rates.log",
-    benchmark:
-        "results/{cohort}/benchmarks/report/rates.tsv"
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=20,
-    params:
-        flags=graph.flags({"models": MODELS, "fit": FIT}),
-        code=CODE["report.rates"],
-        env=ENV["report"],
-    shell:
-        "python -m neurovae.report.rates --train results/{wildcards.cohort}/train --out {output} {params.flags} 2>&1 | tee {log}"
-
-
-rule scores:
-    input:
-        cohort="results/{cohort}/cohort/cohort.parquet",
-        latents="results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latents.parquet",
-        glm="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/glm.parquet",
-        curves="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/curves.parquet",
-    output:
-        report(
-            "results/{cohort}/report/{model}_fold-{fold}_seed-{seed}_scores.png",
-            caption="../report/scores.rst",
-            category="Associations",
-        ),
-    log:
-        "results/{cohort}/logs/report/scores-{model}-fold-{fold}_seed-{seed}.log",
-    benchmark:
-        "results/{cohort}/benchmarks/report/scores-{model}-fold-{fold}_seed-{seed}.tsv"
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=20,
-    params:
-        flags=graph.flags({"scores": config["cohort"]["scores"], "most": config["report"]["latents"]}),
-        code=CODE["report.scores"],
-        env=ENV["report"],
-    shell:
-        "python -m neurovae.report.scores --cohort {input.cohort} --latents {input.latents} --glm {input.glm} "
-        "--curves {input.curves} --name {wildcards.model} --out {output} {params.flags} 2>&1 | tee {log}"
-
-
-rule quality:
-    input:
-        "results/{cohort}/preprocess/qc.parquet",
-    output:
-        report("results/{cohort}/report/quality.png", caption="../report/quality.rst", category="Quality"),
-    log:
-        "results/{cohort}/logs/report/quality.log",
-    benchmark:
-        "results/{cohort}/benchmarks/report/quality.tsv"
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=20,
-    params:
-        flags=graph.flags({**PREPROCESS["pack"], "most": config["report"]["scans"]}),
-        code=CODE["report.quality"],
-        env=ENV["report"],
-    shell:
-        "python -m neurovae.report.quality --qc {input} --derivatives results/{wildcards.cohort}/preprocess/derivatives "
-        "--out {output} {params.flags} 2>&1 | tee {log}"
-
-
+# What a person reads first: the run on one screen; a collapsed model ends it with a failure.
 rule report:
     input:
         cohort="results/{cohort}/cohort/cohort.parquet",
         excluded="results/{cohort}/cohort/excluded.tsv",
         qc="results/{cohort}/preprocess/qc.parquet",
         health=expand("results/{{cohort}}/train/{model}/{fit}/health.json", model=MODELS, fit=FIT),
+        power="results/{cohort}/audit/power.tsv",
         associations="results/{cohort}/associate/associations.tsv",
-        predictions="results/{cohort}/associate/predictions.tsv",
+        omnibus="results/{cohort}/associate/omnibus.tsv",
+        predictions="results/{cohort}/predict/predictions.tsv",
+        comparisons="results/{cohort}/predict/comparisons.tsv",
     output:
         report("results/{cohort}/report/summary.txt", caption="../report/summary.rst", category="Summary"),
     log:
@@ -212,7 +27,8 @@ rule report:
         env=ENV["report"],
     shell:
         "python -m neurovae.report.summary --cohort {input.cohort} --excluded {input.excluded} --qc {input.qc} "
-        "--health results/{wildcards.cohort}/train --associations {input.associations} --predictions {input.predictions} "
+        "--power {input.power} --health results/{wildcards.cohort}/train --associations {input.associations} --omnibus {input.omnibus} "
+        "--predictions {input.predictions} --comparisons {input.comparisons} "
         "--out {output} {params.flags} 2>&1 | tee {log}"
 
 
@@ -226,6 +42,12 @@ rule verdict:
         expand("results/{{cohort}}/report/{model}_{fit}_health.png", model=MODELS, fit=FIT),
         expand("results/{{cohort}}/report/rates.png"),
         expand("results/{{cohort}}/report/{model}_{fit}_scores.png", model=MODELS, fit=FIT),
+        expand("results/{{cohort}}/report/{model}_{fit}_directions.png", model=MODELS, fit=FIT),
+        expand("results/{{cohort}}/report/{model}_{fit}_confounds.png", model=MODELS, fit=FIT),
+        expand("results/{{cohort}}/audit/{model}/{fit}/sites.parquet", model=MODELS, fit=FIT),
+        expand("results/{{cohort}}/report/{model}_fold-{fold}_stability.png", model=MODELS, fold=FOLDS[:1]),
+        expand("results/{{cohort}}/report/{model}_seed-{seed}_calibration.png", model=MODELS, seed=SEEDS[:1]),
+        expand("results/{{cohort}}/report/baselines.png"),
         health=expand("results/{{cohort}}/train/{model}/{fit}/health.json", model=MODELS, fit=FITS),
     output:
         "results/{cohort}/report/verdict.txt",

@@ -5,6 +5,7 @@ rule trial:
         volumes="results/{cohort}/preprocess/volumes.npy",
         rows="results/{cohort}/preprocess/volumes.parquet",
         mask="results/{cohort}/preprocess/mask.nii.gz",
+        duplicates="results/{cohort}/preprocess/duplicates.tsv",
         folds="results/{cohort}/cohort/folds.tsv",
     output:
         "results/{cohort}/train/{model}/fold-{fold}_search/trial-{trial}.json",
@@ -60,6 +61,7 @@ rule train:
         volumes="results/{cohort}/preprocess/volumes.npy",
         rows="results/{cohort}/preprocess/volumes.parquet",
         mask="results/{cohort}/preprocess/mask.nii.gz",
+        duplicates="results/{cohort}/preprocess/duplicates.tsv",
         folds="results/{cohort}/cohort/folds.tsv",
         chosen=branch(
             lookup(dpath="{model}", within=SEARCHED),

@@ -86,6 +86,7 @@ def score_values(table: pd.DataFrame, score: dict[str, Any]) -> np.ndarray:
         "binary": np.full(len(known), len(set(known)) > 2),
         "count": (known < 0) | (known != np.round(known)),
         "bounded": (known < low) | (known > high),
+        "gamma": known <= 0,
     }.get(kind, np.zeros(len(known), bool))
     if wrong.any():
         found = ", ".join(f"{value:g}" for value in sorted(set(known[wrong]))[:3])

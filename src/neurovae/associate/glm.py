@@ -8,13 +8,15 @@ import pandas as pd
 
 from neurovae.associate import families
 from neurovae.associate.design import Design, design, first_scans, join, latent_names
-from neurovae.associate.rows import AFTER, BEFORE, REASONS, described, standard, stopped, varies, worst
+from neurovae.associate.diagnostics import checked
+from neurovae.associate.rows import AFTER, BEFORE, REASONS, described, outcome, standard, stopped, varies, worst
 from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.cli import Json, cli
 
-COLUMNS = BEFORE | dict.fromkeys(
-    ["effect", "ci_low", "ci_high", "p", "q", "partial_r2", "confounds_r2"], "float64"
-) | AFTER  # fmt: skip
+EFFECT = ["effect", "ci_low", "ci_high", "p", "q", "p_bonferroni", "partial_r2", "confounds_r2"]
+CHECKS = ["p_link", "aic", "dispersion", "p_overdispersion", "alpha", "p_parallel", "se_robust", "robust_low",
+          "robust_high"]  # fmt: skip
+COLUMNS = BEFORE | dict.fromkeys(EFFECT + CHECKS, "float64") | AFTER
 
 
 def run(
@@ -38,29 +40,38 @@ def run(
 
 
 def glm(table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of one score, one per latent; q over the latents that could be tested."""
+    """Rows of one score, one per latent; q and Bonferroni over the latents that could be tested.
+
+    Raises:
+        InputError: the score's type has no such link.
+    """
     names = latent_names(table)
     cases = design(table, score, confounds)
-    y = standard(cases.y) if score["type"] == "continuous" and cases.status == "ok" else cases.y
-    null = families.fit(score["type"], y, cases.x) if cases.status == "ok" else None
-    between = _confounds_r2(score["type"], y, cases, null)
+    y = outcome(score, cases)
+    null = families.fit(score["type"], y, cases.x, score.get("link")) if cases.status == "ok" else None
+    between = _confounds_r2(score, y, cases, null)
     rows = []
     for name in names:
         row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
         if null is not None:
-            row |= {"confounds_r2": between} | _tested(score["type"], y, cases.x, table[name].iloc[cases.rows], null)
+            row |= {"confounds_r2": between} | _tested(score, y, cases, table[name].iloc[cases.rows], null)
         rows.append(row)
     tested = np.array([row["status"] == "ok" for row in rows])
     q, m = bh(np.array([row.get("p", np.nan) for row in rows]), tested)
-    return [row | {"q": q[k], "family_size": m} for k, row in enumerate(rows)]
+    return [
+        row | {"q": q[k], "family_size": m} | ({"p_bonferroni": min(m * row["p"], 1.0)} if tested[k] else {})
+        for k, row in enumerate(rows)
+    ]
 
 
-def _tested(kind: str, y: np.ndarray, x: np.ndarray, latent: pd.Series, null: families.Fit) -> dict[str, Any]:
-    z = latent.to_numpy(float)
+def _tested(
+    score: dict[str, Any], y: np.ndarray, cases: Design, latent: pd.Series, null: families.Fit
+) -> dict[str, Any]:
+    kind, x, z = score["type"], cases.x, latent.to_numpy(float)
     if not varies(z, x):
         return {"status": "constant latent", "reason": "it does not vary between people beyond the confounds"}
     x_full = np.column_stack([x, standard(z)])
-    full = families.fit(kind, y, x_full)
+    full = families.fit(kind, y, x_full, score.get("link"))
     status = worst(null, full)
     if status != "ok":
         return {"status": status, "reason": REASONS[status]}
@@ -73,13 +84,19 @@ def _tested(kind: str, y: np.ndarray, x: np.ndarray, latent: pd.Series, null: fa
         "ci_high": high,
         "p": families.nested_p(null, full, 1, len(y)),
         "partial_r2": families.partial_r2(kind, y, x, x_full, null, full),
-    }
+    } | checked(kind, y, x_full, full, _unit(y, cases))
 
 
-def _confounds_r2(kind: str, y: np.ndarray, cases: Design, null: families.Fit | None) -> float:
+def _unit(y: np.ndarray, cases: Design) -> float:
+    """What one of y is in the score's own unit, in which links are compared by AIC."""
+    return float(cases.y.std(ddof=1) / y.std(ddof=1))
+
+
+def _confounds_r2(score: dict[str, Any], y: np.ndarray, cases: Design, null: families.Fit | None) -> float:
     if null is None or null.status != "ok":
         return np.nan
-    empty = families.fit(kind, y, cases.x[:, :1])
+    kind = score["type"]
+    empty = families.fit(kind, y, cases.x[:, :1], score.get("link"))
     return families.partial_r2(kind, y, cases.x[:, :1], cases.x, empty, null) if empty.status == "ok" else np.nan
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from neurovae.associate import families
 from neurovae.associate.design import Design
+from neurovae.associate.links import chosen
 
 BEFORE = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64", "latent": "object",
           "family": "object", "link": "object", "n": "Int64", "n_confound_columns": "Int64",
@@ -15,6 +16,7 @@ AFTER = {"family_size": "Int64", "split_policy": "object", "status": "object", "
 REASONS = {
     "separation": "the latent or the confounds tell some values apart without error: no finite estimate",
     "not converged": "the fit did not converge",
+    "link out of range": "under this link the best fit lies on the border of the mean's range",
 }
 
 
@@ -49,6 +51,12 @@ def stopped(table: pd.DataFrame, verdict: str, reason: str) -> dict[str, Any]:
 def standard(values: np.ndarray) -> np.ndarray:
     """Centred and divided by the standard deviation over people."""
     return (values - values.mean()) / values.std(ddof=1)
+
+
+def outcome(score: dict[str, Any], cases: Design) -> np.ndarray:
+    """The score as it is fitted: in standard deviations for least squares under the identity, else as it is."""
+    link = chosen(score["type"], score.get("link"))
+    return standard(cases.y) if (score["type"], link, cases.status) == ("continuous", "identity", "ok") else cases.y
 
 
 def varies(z: np.ndarray, x: np.ndarray) -> bool:

@@ -1,4 +1,4 @@
-"""Bring the tables of all models together: every test in one table, every prediction metric in another."""
+"""Bring the tests of all models together; beside each finding what may speak against it: nuisance, seeds, verdict."""
 
 from pathlib import Path
 
@@ -8,27 +8,66 @@ from neurovae.cli import cli
 from neurovae.parquet import write_table
 
 KEYS = ["score", "model", "fold", "seed", "latent"]
-SPLINE = ["p_nonlinear", "q_nonlinear", "p_overall", "q_overall"]
+SPLINE = ["p_nonlinear", "q_nonlinear", "p_overall", "q_overall", "p_quadratic", "q_quadratic", "p_cubic"]
+PERMUTED = ["p_permutation", "p_maxt", "p_minp", "permutations", "exchange"]
 
 
-def run(*, folder: Path, models: list[str], folds: list[int], seeds: list[int], out: Path, predictions: Path) -> None:
-    """Write associations (GLM rows with their spline tests beside, smallest p first) and prediction metrics.
+def run(
+    *,
+    folder: Path,
+    audit: Path,
+    models: list[str],
+    fits: list[str],
+    primary: str,
+    out: Path,
+    omnibus: Path,
+    joint: Path,
+    mixed: Path,
+) -> None:
+    """Write the four tables of all models: tests of single latents (smallest p first), omnibus, joint, mixed.
 
     Args:
         folder: the stage's results folder.
+        audit: the audits' results folder.
         models: names of the models.
-        folds: folds that were trained.
-        seeds: seeds that were trained.
-        out: TSV to write.
-        predictions: TSV to write.
+        fits: fold and seed of each model that was tested ("fold-0_seed-0").
+        primary: the model that was named beforehand; its rows are marked.
+        out: TSV to write, a row per score, model, seed and latent.
+        omnibus, joint, mixed: TSVs to write.
     """
-    fits = [folder / model / f"fold-{fold}_seed-{seed}" for model in models for fold in folds for seed in seeds]
-    glm = pd.concat([pd.read_parquet(fit / "glm.parquet") for fit in fits], ignore_index=True)
-    spline = pd.concat([pd.read_parquet(fit / "spline.parquet") for fit in fits], ignore_index=True)
-    table = glm.merge(spline[KEYS + SPLINE], on=KEYS, how="left", validate="one_to_one")
-    write_table(out, table.sort_values(["score", "p", "model", "latent"], ignore_index=True))
-    runs = [folder / model / f"seed-{seed}" / "predict.parquet" for model in models for seed in seeds]
-    write_table(predictions, pd.concat([pd.read_parquet(path) for path in runs], ignore_index=True))
+    pairs = [(model, fit) for model in models for fit in fits]
+    tables = {
+        name: pd.concat([pd.read_parquet(folder / model / fit / f"{name}.parquet") for model, fit in pairs])
+        for name in ("glm", "spline", "permute", "omnibus", "joint", "mixed")
+    }
+    single = tables["glm"]
+    for name, columns in (("spline", SPLINE), ("permute", PERMUTED)):
+        single = single.merge(tables[name][KEYS + columns], on=KEYS, how="left", validate="one_to_one")
+    flags = pd.concat([pd.read_parquet(audit / model / fit / "flags.parquet") for model, fit in pairs])
+    seeds = pd.concat(
+        [
+            pd.read_parquet(audit / model / fit.split("_")[0] / "replicated.parquet")
+            for model, fit in dict.fromkeys((model, fits[0]) for model in models)
+        ]
+    )
+    single = with_audits(single, flags, seeds)
+    for path, table in (
+        (out, single),
+        (omnibus, tables["omnibus"]),
+        (joint, tables["joint"]),
+        (mixed, tables["mixed"]),
+    ):
+        table.insert(2, "primary", table["model"] == primary)
+        order = [name for name in ("score", "p", "model", "latent", "term") if name in table]
+        write_table(path, table.sort_values(order, ignore_index=True))
+
+
+def with_audits(tests: pd.DataFrame, flags: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
+    """Tests with `nuisance` (what explains the latent most), `flagged`, and `replicated` (in other seeds)."""
+    latent = ["model", "fold", "seed", "latent"]
+    found = flags[[*latent, "text", "flagged"]].rename(columns={"text": "nuisance"})
+    table = tests.merge(found, on=latent, how="left", validate="many_to_one")
+    return table.merge(seeds[[*KEYS, "replicated"]], on=KEYS, how="left", validate="one_to_one")
 
 
 if __name__ == "__main__":

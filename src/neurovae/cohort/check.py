@@ -9,7 +9,7 @@ from neurovae.tables import Row, first, lookup, no_column, number, short
 RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split"}
 RESERVED |= {"model", "seed", "error", "model_hash", "data_hash"}
 PREFIXES = ("mu_", "logvar_", "kl_", "split_")
-TYPES = ("continuous", "count", "binary", "ordinal", "bounded")
+TYPES = ("continuous", "gamma", "count", "binary", "ordinal", "bounded")
 
 
 def check(cohort: dict[str, Any], found: Index | None = None) -> list[str]:
@@ -139,6 +139,8 @@ def _wanted(value: str, kind: str, bounds: list[float]) -> str | None:
         return "a whole number"
     if kind == "count" and parsed < 0:
         return "a count of 0 or more"
+    if kind == "gamma" and parsed <= 0:
+        return "a number above 0"
     if kind == "bounded" and len(bounds) == 2 and not bounds[0] <= parsed <= bounds[1]:
         return f"a number from {bounds[0]:g} to {bounds[1]:g}"
     return None
@@ -173,6 +175,12 @@ def _folds(cohort: dict[str, Any], found: Index) -> list[str]:
     folds, everyone = cohort.get("folds") or {}, people(found.scans)
     n, strata = folds.get("n", 5), {stratum for _, _, stratum in everyone}
     problems = []
+    sites = {site for _, site, _ in everyone}
+    if folds.get("by") == "site" and (not cohort.get("site") or len(sites) < n):
+        problems.append(
+            f"folds.by: site needs cohort.site and at least folds.n sites; found {len(sites)} for {n} folds;"
+            f" set folds.n to {len(sites)}, or by: person"
+        )
     least = 4 if n == 2 else n
     if everyone and len(everyone) < least:
         problems.append(

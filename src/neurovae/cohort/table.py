@@ -12,9 +12,13 @@ from neurovae.cli import Json, cli
 from neurovae.cohort.check import check, codes, warnings
 from neurovae.errors import InputError
 from neurovae.files import write_json, write_tsv
-from neurovae.index import Index, data_root, look, people, written
+from neurovae.index import Index, data_root, look, people, used, written
 from neurovae.parquet import write_table
-from neurovae.tables import lookup
+from neurovae.tables import lookup, number
+
+KEYS = ("scan", "person", "session", "acquisition", "run", "site")
+USUAL = ("age", "sex", "gender", "site", "scanner", "centre", "center", "manufacturer", "handedness", "education")
+NUMBERS = ("age", "education")  # the others are categories, also where they are written as numbers
 
 
 def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, source: Path) -> None:
@@ -47,16 +51,33 @@ def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, source: Path) -
 
 
 def build(cohort: dict[str, Any], found: Index, folds: dict[str, int]) -> pd.DataFrame:
-    """Make the typed table: keys, site, fold, then scores and confounds; a name that is both is typed as the score."""
-    keys = ("scan", "person", "session", "acquisition", "run", "site")
-    table = pd.DataFrame({key: [getattr(scan, key) for scan in found.scans] for key in keys})
+    """Make the typed table: keys, site, fold, scores, confounds, and what else the audit should know of people.
+
+    A name that is both score and confound is typed as the score. Columns of the files that go with anatomy in most
+    cohorts (USUAL, in any case) are carried along even where nobody declared them, so that the audit can name them.
+    """
+    table = pd.DataFrame({key: [getattr(scan, key) for scan in found.scans] for key in KEYS})
     table["fold"] = [folds[scan.person] for scan in found.scans]
     confounds = [item for item in cohort.get("confounds") or [] if item.get("from", "table") == "table"]
     for item in [*(cohort.get("scores") or []), *confounds]:
         if item["name"] not in table:
             texts = _texts(found, item.get("column") or item["name"])
             table[item["name"]] = typed(texts, item["type"], item.get("positive"))
-    return table
+    return table.assign(**undeclared(found, set(table), used(cohort)))
+
+
+def undeclared(found: Index, taken: set[str], declared: list[tuple[str, str]]) -> dict[str, pd.Series]:
+    """Usual columns that the configuration does not name, as numbers or text; `table_site` where `site` is ours."""
+    named = {column for _, column in declared}
+    columns = sorted({column for table in found.tables for column in table.columns})
+    carried = {}
+    for column in columns:
+        name = column.lower() if column.lower() not in KEYS else f"table_{column.lower()}"
+        if column.lower() in USUAL and column not in named and name not in taken:
+            texts = _texts(found, column)
+            numeric = column.lower() in NUMBERS and all(text is None or number(text) is not None for text in texts)
+            carried[name] = typed(texts, "continuous" if numeric else "categorical")
+    return carried
 
 
 def typed(texts: Iterable[str | None], kind: str, positive: Any = None) -> pd.Series:

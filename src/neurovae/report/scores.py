@@ -1,4 +1,4 @@
-"""Each score against its top latents: people, fitted spline and its band; the tutorial's figure 3."""
+"""Each score against its top latents: people, penalised curve and its band; the tutorial's figure 3."""
 
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from neurovae.associate.design import score_values
 from neurovae.cli import Json, cli
 from neurovae.report.pictures import BLUE, GREY, ORANGE, save
+
+FEW = 6  # distinct values
 
 
 def run(
@@ -39,9 +42,9 @@ def run(
         pd.read_parquet(cohort).drop(columns=["person", "fold"]), on="scan", validate="one_to_one"
     )
     tests, lines = pd.read_parquet(glm), pd.read_parquet(curves)
-    height = 2.4 * max(len(scores), 1)
+    height = max(len(scores), 1)
     figure, axes = plt.subplots(
-        max(len(scores), 1), most, figsize=(3.2 * most, height), squeeze=False, constrained_layout=True
+        height, most, figsize=(3.2 * most, 2.5 * height + 0.6), squeeze=False, layout="constrained"
     )
     for row, score in enumerate(scores):
         top = tests[(tests["score"] == score["name"]) & (tests["status"] == "ok")].sort_values("p").head(most)
@@ -49,36 +52,63 @@ def run(
             axis.set_axis_off()
         if top.empty:
             found = tests.loc[tests["score"] == score["name"], ["status", "reason"]].head(1).to_numpy().ravel()
-            axes[row, 0].text(0, 0.5, f"{score['name']}: not tested\n" + "\n".join(map(str, found)), fontsize=8)
+            text = "\n".join([f"{score['name']}: not tested", *map(str, found)])
+            axes[row, 0].text(0, 0.5, text, fontsize=8, wrap=True, transform=axes[row, 0].transAxes)
         for axis, test in zip(axes[row], top.to_dict("records"), strict=False):
-            curve = lines[(lines["score"] == score["name"]) & (lines["latent"] == test["latent"])]
-            _panel(axis, points, curve, test, score["name"])
+            curve = chosen(lines[(lines["score"] == score["name"]) & (lines["latent"] == test["latent"])])
+            _panel(axis, points, shown(points, score), curve, test, label(score))
     verdict = "" if tests.empty else f" ({tests['verdict'].iloc[0]})"
-    figure.suptitle(
-        f"{name}{verdict}: scores against the latents with the smallest p, {most} each\n"
-        "orange: held out of the model; curve: spline at average confounds with its 95 % band",
-        fontsize=10,
-    )
+    figure.suptitle(f"{name}{verdict}: scores against the latents with the smallest p, {most} each", fontsize=10)
+    legends = [axis.get_legend_handles_labels()[0] for axis in axes.flat]
+    if handles := next((found for found in legends if found), None):
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)
     save(figure, out)
 
 
-def _panel(axis: Axes, points: pd.DataFrame, curve: pd.DataFrame, test: dict[Any, Any], score: str) -> None:
-    held = points["split"] == "report"
-    jitter = np.random.default_rng(0).normal(0, 0.02, len(points)) * (points[score].nunique() < 6)
-    for mask, colour, label in ((~held, GREY, "seen by the model"), (held, ORANGE, "held out")):
-        axis.scatter(
-            points.loc[mask, test["latent"]],
-            (points[score] + jitter)[mask],
-            s=9,
-            color=colour,
-            label=label,
-            linewidths=0,
-        )
-    axis.plot(curve["latent_value"], curve["fitted"], color=BLUE, linewidth=1.6)
-    axis.fill_between(curve["latent_value"], curve["low"], curve["high"], color=BLUE, alpha=0.2, linewidth=0)
-    axis.set(xlabel=test["latent"].replace("mu_", "latent "), ylabel=score)
+def chosen(curves: pd.DataFrame) -> pd.DataFrame:
+    """The curve to draw of one latent: the penalised one, the unpenalised spline where there is none."""
+    penalised = curves["curve"] == "penalised"
+    return curves[penalised] if penalised.any() else curves
+
+
+def shown(points: pd.DataFrame, score: dict[str, Any]) -> np.ndarray:
+    """The score's values on its own scale; a binary one as 0 and 1."""
+    low, high = score["bounds"] if score["type"] == "bounded" else (0.0, 1.0)
+    return low + (high - low) * score_values(points, score)
+
+
+def label(score: dict[str, Any]) -> str:
+    """Name of a score for an axis."""
+    positive = score.get("positive")
+    if score["type"] == "binary":
+        return f"{score['name']}: {'1' if positive is None else positive}"
+    return str(score["name"]) + (" (level)" if score["type"] == "ordinal" else "")
+
+
+def _panel(
+    axis: Axes, points: pd.DataFrame, values: np.ndarray, curve: pd.DataFrame, test: dict[Any, Any], name: str
+) -> None:
+    held = (points["split"] == "report").to_numpy()
+    known = np.isfinite(values)
+    few = len(np.unique(values[known])) < FEW  # such values would lie on each other
+    drawn = values + np.random.default_rng(0).normal(0, 0.025 * np.ptp(values[known]), len(values)) * few
+    for mask, colour, text in ((~held, GREY, "seen by the model"), (held, ORANGE, "held out of the model")):
+        axis.scatter(points.loc[mask, test["latent"]], drawn[mask], s=9, color=colour, label=text, linewidths=0)
+    axis.fill_between(
+        curve["latent_value"],
+        curve["low"],
+        curve["high"],
+        color=BLUE,
+        alpha=0.2,
+        linewidth=0,
+        label="pointwise 95 % band",
+    )
+    axis.plot(curve["latent_value"], curve["fitted"], color=BLUE, linewidth=1.6, label="fitted at mean confounds")
+    axis.set(xlabel=test["latent"].replace("mu_", "latent "), ylabel=name)
+    what = "no curve" if curve.empty else f"{curve['drawn'].iloc[0]}; bend: p {curve['p_nonlinear'].iloc[0]:.2g}"
     axis.set_title(
-        f"p {test['p']:.2g}, q {test['q']:.2g}, partial R² {test['partial_r2']:.2f}, n {test['n']}", fontsize=8
+        f"line: p {test['p']:.2g}, q {test['q']:.2g}, partial R² {test['partial_r2']:.2f}, n {test['n']}\n{what}",
+        fontsize=8,
     )
 
 

@@ -10,6 +10,7 @@ from neurovae.cli import cli
 from neurovae.files import write_beside
 
 NAMES = {"r2": "R2", "auc": "AUC"}
+SHOWN = ("confounds", "latents", "latents + confounds", "voxels")
 
 
 def run(
@@ -17,9 +18,12 @@ def run(
     cohort: Path,
     excluded: Path,
     qc: Path,
+    power: Path,
     health: Path,
     associations: Path,
+    omnibus: Path,
     predictions: Path,
+    comparisons: Path,
     models: list[str],
     fit: str,
     out: Path,
@@ -30,18 +34,24 @@ def run(
         cohort: cohort.parquet.
         excluded: excluded.tsv of the cohort.
         qc: quality table.
+        power: table of the design check.
         health: folder that holds <model>/<fit>/health.json.
-        associations: table of all tests.
+        associations: table of the tests of single latents.
+        omnibus: table of the tests of whole latent spaces.
         predictions: table of all prediction metrics.
+        comparisons: table of models against baselines.
         models: names of the models.
         fit: fold and seed that the verdicts are shown for ("fold-0_seed-0").
         out: text file to write.
     """
     people, checks = pd.read_parquet(cohort), pd.read_parquet(qc)
-    left_out = pd.read_csv(excluded, sep="\t")
+    left_out, tests, whole = (pd.read_csv(path, sep="\t") for path in (excluded, associations, omnibus))
     lines = [
         f"{people['person'].nunique()} people, {len(people)} scans; {len(left_out)} left out by the tables, "
         f"{int(checks['excluded'].sum())} by quality (preprocess/qc.tsv)",
+        "",
+        "design: the smallest partial correlation that these people can show",
+        *_design(pd.read_csv(power, sep="\t")),
         "",
         "models",
         *(
@@ -49,15 +59,26 @@ def run(
             for model in models
         ),
         "",
-        f"strongest associations of {fit}: effect per latent SD [95 % CI], q within score and model",
-        *_findings(_of_fit(pd.read_csv(associations, sep="\t"), fit)),
+        f"inference, {fit}: strongest latent, effect per SD [95 % CI], max-T p over all latents; * primary model",
+        *_findings(_of_fit(tests, fit), _of_fit(whole, fit)),
         "",
         "prediction of each score in people left out of the fit, nested cross-validation [95 % interval]",
         *_predictions(pd.read_csv(predictions, sep="\t")),
+        "",
+        "prediction by latents against baselines: difference [95 % interval over folds, Nadeau-Bengio]",
+        *_comparisons(pd.read_csv(comparisons, sep="\t")),
     ]
     with write_beside(out) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
+
+
+def _design(table: pd.DataFrame) -> list[str]:
+    return [f"  {text}" for text in table["text"]] + [
+        f"  warning: {row['score']}: {row['reason']}"
+        for row in table.drop_duplicates("score").to_dict("records")
+        if isinstance(row["reason"], str)
+    ]
 
 
 def _verdict(health: dict[str, Any]) -> str:
@@ -88,17 +109,24 @@ def _name(score: Any) -> str:
     return "every score" if pd.isna(score) else str(score)
 
 
-def _findings(table: pd.DataFrame) -> list[str]:
+def _findings(table: pd.DataFrame, whole: pd.DataFrame) -> list[str]:
     lines = []
     for (score, model), rows in table.groupby(["score", "model"], sort=False, dropna=False):
-        tested = rows[rows["status"] == "ok"].sort_values("p")
+        named = f"{model}{'*' if rows['primary'].iloc[0] else ''}"
+        tested = rows[rows["status"] == "ok"].sort_values(["p_maxt", "p"])
         if tested.empty:
-            lines.append(f"  {_name(score):<12} {model:<12} {rows['status'].iloc[0]}: {rows['reason'].iloc[0]}")
+            lines.append(f"  {_name(score):<12} {named:<13} {rows['status'].iloc[0]}: {rows['reason'].iloc[0]}")
             continue
-        best, found = tested.iloc[0], int((tested["q"] < 0.05).sum())
+        best, found = tested.iloc[0], int((tested["p_maxt"] < 0.05).sum())
         interval = f"{best['effect']:+.2f} [{best['ci_low']:+.2f}, {best['ci_high']:+.2f}]"
-        counted = f"{found} of {len(tested)} latents with q < .05, n {best['n']:.0f}"
-        lines.append(f"  {score:<12} {model:<12} {best['latent']:<8} {interval}  q {best['q']:.2g}, {counted}")
+        counted = f"{found} of {len(tested)} latents below .05, n {best['n']:.0f}"
+        marks = [f"goes with {best['nuisance']}"] if best["flagged"] is True else []
+        marks += [f"seeds: {best['replicated']}"] if isinstance(best["replicated"], str) else []
+        lines.append(f"  {score:<12} {named:<13} {best['latent']:<7} {interval}  p {best['p_maxt']:.2g}; {counted}")
+        lines[-1] += "".join(f"; {mark}" for mark in marks)
+        one = whole[(whole["score"] == score) & (whole["model"] == model)].iloc[0]
+        if one["status"] == "ok":
+            lines.append(f"  {'':<26} all latents together: p {one['p']:.2g}, cross-fitted share {one['share']:+.2f}")
     return lines
 
 
@@ -107,14 +135,27 @@ def _predictions(table: pd.DataFrame) -> list[str]:
         f"  {_name(row['score']):<12} {row['model']}: {row['status']}: {row['reason']}"
         for row in table[table["status"] != "ok"].drop_duplicates(["score", "model"]).to_dict("records")
     ]
-    kept = table[table["metric"].isin(["r2", "auc"]) & (table["learner"] == "svm")]
+    kept = table[table["metric"].isin(["r2", "auc"]) & (table["learner"] == "linear")]
+    kept = kept[kept["features"].isin(SHOWN)]
     for (score, metric), rows in kept.groupby(["score", "metric"], sort=False):
         for row in rows.to_dict("records"):
             label = row["features"] if row["features"] == "confounds" else f"{row['features']} of {row['model']}"
             interval = f"{row['value']:+.2f} [{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]"
             verdict = "" if row["features"] == "confounds" or row["verdict"] == "healthy" else f"; {row['verdict']}"
-            lines.append(f"  {score:<12} {NAMES[str(metric)]:<4} {interval}  {label}, {row['policy']}{verdict}")
+            p = "" if pd.isna(row["p_permutation"]) else f", p {row['p_permutation']:.2g}"
+            lines.append(f"  {score:<12} {NAMES[str(metric)]:<4} {interval}{p}  {label}, {row['policy']}{verdict}")
     return list(dict.fromkeys(lines))
+
+
+def _comparisons(table: pd.DataFrame) -> list[str]:
+    """The linear learner on latents alone, against each baseline."""
+    kept = table[(table["learner"] == "linear") & (table["features"] == "latents") & (table["status"] == "ok")]
+    lines = []
+    for row in kept[kept["metric"].isin(list(NAMES))].to_dict("records"):
+        difference = f"{row['difference']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
+        pair = f"{row['model']} minus {row['against']}, {row['policy']}"
+        lines.append(f"  {row['score']:<12} {NAMES[row['metric']]:<4} {difference}  {pair}")
+    return lines
 
 
 if __name__ == "__main__":

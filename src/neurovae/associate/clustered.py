@@ -1,0 +1,121 @@
+"""Scores that are not Gaussian and change within people: GEE clustered by person, exchangeable (Liang & Zeger 1986).
+
+Covariance: Mancl & DeRouen 2001, eq. 6, statsmodels' "bias_reduced" (a test), and t with people - columns df. Counts
+take the variance of the null's alpha. Ordinal scores: the cumulative indicators of all levels and scans of a person are
+its cluster, working independence (Heagerty & Zeger 1996, whose global odds ratio takes 8 times as long).
+The permutation's score test is that of working independence (rao), valid since whole people or a person's own scans
+change places with whatever correlation they have; between people it is summed over each person's scans.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import statsmodels.api as sm
+from statsmodels.genmod.families.family import Family
+from statsmodels.tools.sm_exceptions import IterationLimitWarning
+
+from neurovae.associate.design import RARER_CLASS, RESIDUAL_DF
+from neurovae.associate.exchange import site_strata
+from neurovae.associate.fits import Fit, quiet
+from neurovae.associate.links import chosen, family
+from neurovae.associate.rao import Null, fit_null
+from neurovae.associate.repeated import Repeated, changes, deviations, means, residual
+from neurovae.associate.rows import REASONS, varies
+from neurovae.associate.separation import separated
+from neurovae.associate.terms import Row, Tests, flat, numbers, scarce, strata, too_few
+
+
+def clustered(score: Row, y: np.ndarray, data: Repeated, z: np.ndarray) -> dict[str, Tests]:
+    """Any other score that changes: GEE, both terms. y: (n,), z: (n, latents)."""
+    kind, person = score["type"], data.person
+    link = chosen(kind, score.get("link"))
+    x = np.column_stack([data.between[person], data.within])
+    z_mean, moved = means(z, person), deviations(z, person)
+    fit, null = fit_null(kind, y, x, link)
+    few = _few_within(kind, y, data)
+    rows: dict[str, list[Row]] = {"between": [], "within": []}
+    for k in range(z.shape[1]):
+        use = {"between": varies(z_mean[:, k], data.between)}
+        use["within"] = not few and float(np.std(moved[:, k])) > 1e-6 and varies(moved[:, k], x)
+        columns = {"between": z_mean[person, k], "within": moved[:, k]}
+        tested = _gee(kind, link, y, x, {name: columns[name] for name in use if use[name]}, person, fit)
+        for name in use:
+            left = too_few(few) if name == "within" and few else flat(name)
+            rows[name].append(tested[name] if use[name] else left)
+    none = np.empty((len(y), 0))
+    return {
+        "between": Tests(rows["between"], _summed(null, person), z_mean, data.between, strata(data)),
+        "within": Tests(rows["within"], null, residual(moved, data.within), none, site_strata(person)),
+    }
+
+
+def _gee(
+    kind: str, link: str, y: np.ndarray, x: np.ndarray, columns: dict[str, np.ndarray], person: np.ndarray, null: Fit
+) -> dict[str, Row]:
+    """Numbers of the added columns, by their names."""
+    full, ordinal = np.column_stack([x, *columns.values()]), kind == "ordinal"
+    words: Row = {"link": link, "random": f"none (GEE, {'independence' if ordinal else 'exchangeable'} within person)"}
+    df = int(person.max()) + 1 - full.shape[1] - (len(np.unique(y)) - 2 if ordinal else 0)
+    status = null.status if null.status != "ok" else "separation" if separated(kind, y, full) else "ok"
+    if status == "ok" and df < RESIDUAL_DF:
+        return dict.fromkeys(columns, too_few(f"{person.max() + 1} people for {full.shape[1]} columns"))
+    result = None
+    if status == "ok":
+        slopes = x.shape[1] - ordinal
+        first = np.append(-null.coef[slopes:], null.coef[:slopes]) if ordinal else null.coef[:slopes]
+        start = np.append(first, np.zeros(len(columns)))
+        result = gee(y, full[:, 1:] if ordinal else full, person, family(kind, link, null.alpha), start, ordinal)
+        status = "not converged" if result is None else "ok"
+    if result is None:
+        return dict.fromkeys(columns, words | {"status": status, "reason": REASONS.get(status, status)})
+    words["family"] = f"{null.family} (GEE)"
+    words["icc"] = None if ordinal else float(result.cov_struct.dep_params)
+    effect, error = np.asarray(result.params), np.sqrt(np.diag(result.cov_robust_bc))
+    last = range(-len(columns), 0)
+    return {name: numbers(effect[k], error[k], df) | words for name, k in zip(columns, last, strict=True)}
+
+
+def gee(
+    y: np.ndarray,
+    x: np.ndarray,
+    person: np.ndarray,
+    made: Family,
+    start: np.ndarray | None = None,
+    ordinal: bool = False,
+) -> Any:
+    """statsmodels' GEE with Mancl and DeRouen's covariance in `cov_robust_bc`; None where it has not converged.
+
+    x: (n, columns), for ordinal scores without an intercept; start: its first parameters, the ordinal levels' first.
+    """
+    if ordinal:
+        model = sm.OrdinalGEE(y, x, groups=person, family=made, cov_struct=sm.cov_struct.Independence())
+    else:
+        model = sm.GEE(y, x, groups=person, family=made, cov_struct=sm.cov_struct.Exchangeable())
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", IterationLimitWarning)
+        try:
+            result = model.fit(cov_type="bias_reduced", maxiter=100, start_params=start)
+        except (np.linalg.LinAlgError, ValueError):
+            return None
+        if result is None or not result.converged or result.cov_robust_bc is None:
+            return None
+        spread = np.diag(result.cov_robust_bc)
+    return result if np.isfinite(result.params).all() and np.isfinite(spread).all() and (spread > 0).all() else None
+
+
+def _few_within(kind: str, y: np.ndarray, data: Repeated) -> str:
+    df = len(y) - len(data.counts) - data.within.shape[1] - 1
+    if df < RESIDUAL_DF:
+        return scarce(data)
+    change = len(set(data.person[changes(y, data.person)]))
+    return f"{change} people whose score changes" if kind == "binary" and change < RARER_CLASS else ""
+
+
+def _summed(null: Null | None, person: np.ndarray) -> Null | None:
+    """The score test of a column that is constant within people, with a row per person."""
+    if null is None:
+        return None
+    rows = np.column_stack([null.residual, null.weight, null.factor])
+    sums = means(rows, person) * np.bincount(person)[:, None]
+    return Null(null.test, null.gaussian, sums[:, 0], sums[:, 1], sums[:, 2:], null.phi)

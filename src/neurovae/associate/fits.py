@@ -1,0 +1,60 @@
+"""What a fitted model of a score says of itself, and the fit that came to nothing."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from statsmodels.tools.sm_exceptions import (
+    ConvergenceWarning,
+    DomainWarning,
+    HessianInversionWarning,
+    PerfectSeparationWarning,
+)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fitted model; `effect` and `se` are those of the last column of x."""
+
+    status: str
+    family: str
+    link: str
+    coef: np.ndarray  # (parameters,): columns of x, then alpha or a gamma's 1 / shape; ordinal: slopes, thresholds
+    cov: np.ndarray  # (parameters, parameters); missing for alpha and 1 / shape, which are orthogonal to the others
+    effect: float
+    se: float
+    loglike: float  # missing for the quasi-likelihood
+    deviance: float
+    dispersion: float
+    df: float  # residual degrees of freedom, infinite for a likelihood ratio
+    alpha: float
+    test: str  # robust F, quasi F or LR
+
+
+def finished(
+    family: str, link: str, coef: np.ndarray, cov: np.ndarray, last: int, done: bool, loglike: float = np.nan
+) -> Fit:
+    """The fit by likelihood ratio with these estimates, or the status that it has not converged."""
+    variance = cov[last, last]
+    if not (done and np.isfinite(coef).all() and np.isfinite(variance) and variance > 0):
+        return without("not converged")
+    effect, se = float(coef[last]), float(np.sqrt(variance))
+    return Fit("ok", family, link, coef, cov, effect, se, float(loglike), -2 * float(loglike), 1.0, np.inf, 0.0, "LR")
+
+
+def without(status: str) -> Fit:
+    """A fit that has a status instead of numbers."""
+    none, nan = np.empty(0), np.nan
+    return Fit(status, "", "", none, none, nan, nan, nan, nan, nan, nan, nan, "")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the libraries' remarks on a fit: its status says whether it converged."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        remarks = (ConvergenceWarning, HessianInversionWarning, PerfectSeparationWarning, DomainWarning, RuntimeWarning)
+        for category in remarks:
+            warnings.simplefilter("ignore", category)
+        yield

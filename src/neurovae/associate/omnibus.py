@@ -1,0 +1,145 @@
+"""Does the latent space as a whole carry a score beyond the confounds, and along which direction?
+
+p: kernel tests combined over one set of permutations of people. share: cross-fitted partial R2 of a ridge, off the
+Gaussian that of the working residual of the null (s / sqrt(W), Pearson-like); below 0 it predicts worse than nothing.
+The folds are of the regression: the model and its latents stay as they are.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+
+from neurovae.associate.design import design, first_scans, join
+from neurovae.associate.direction import DIRECTIONS, directions
+from neurovae.associate.exchange import plan, shuffle, site_strata
+from neurovae.associate.kernel import SINGLE, Space, kernels, space
+from neurovae.associate.maxt import TIE, minp
+from neurovae.associate.permute import Ready, prepare
+from neurovae.associate.ridge import Fold, cross_fit, folds
+from neurovae.associate.rows import stopped
+from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
+from neurovae.cli import Json, cli
+
+ELEMENTS = 2**20  # people x permutations in one block
+COLUMNS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64", "n": "Int64",
+           "n_confound_columns": "Int64", "confounds": "object", "latents": "Int64", "statistic": "float64",
+           "ridge": "object", "p": "float64", "q": "float64", "family_size": "Int64", "share": "float64",
+           "permutations": "Int64", "exchange": "object", "split_policy": "object", "status": "object",
+           "reason": "object", "verdict": "object"}  # fmt: skip
+Row = dict[str, Any]
+
+
+def run(
+    *,
+    cohort: Path,
+    latents: Path,
+    qc: Path,
+    health: Path,
+    scores: Json,
+    confounds: Json,
+    permutations: int,
+    seed: int,
+    out: Path,
+    directions: Path,
+    threads: int = 1,
+) -> None:
+    """Test all latents of one model together against every score, and write the table and the directions.
+
+    Args:
+        cohort: cohort.parquet.
+        latents: latents.parquet of one model.
+        qc: qc.parquet.
+        health: health.json of the model.
+        scores: the scores of the configuration.
+        confounds: the confounds of the configuration.
+        permutations: number of permutations.
+        seed: of permutations, folds and resamples.
+        out: table to write, a row per score (.parquet, .tsv).
+        directions: table to write, a row per score and latent (.parquet, .tsv).
+        threads: blocks of permutations at a time; changes nothing in the numbers.
+    """
+    verdict, reason = read_verdict(health)
+    table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
+    if verdict in STOPPING:
+        rows, by_latent = [stopped(table, verdict, reason)], [stopped(table, verdict, reason)]
+    else:
+        rows, by_latent = omnibus(table, scores, confounds, permutations, seed, threads)
+        rows, by_latent = ([row | {"verdict": verdict} for row in part] for part in (rows, by_latent))
+    write_both(out, tidy(rows, COLUMNS))
+    write_both(directions, tidy(by_latent, DIRECTIONS))
+
+
+def omnibus(
+    table: pd.DataFrame, scores: list[Row], confounds: list[Row], permutations: int, seed: int, threads: int = 1
+) -> tuple[list[Row], list[Row]]:
+    """A row per score, and a row per score and latent of its direction; q over the scores that could be tested."""
+    rows, by_latent = [], []
+    for score in scores:
+        cases = design(table, score, confounds)
+        ready, described = prepare(table, score, cases)
+        row = {name: value for name, value in described[0].items() if name != "latent"}
+        if ready is not None:
+            row |= {"status": "ok", "reason": ""}
+            numbers, described = _tested(table, ready, described, permutations, seed, threads)
+            row |= numbers
+        rows.append(row)
+        by_latent += described
+    q, size = bh(np.array([row.get("p", np.nan) for row in rows]), np.array([row["status"] == "ok" for row in rows]))
+    return [row | {"q": q[k], "family_size": size} for k, row in enumerate(rows)], by_latent
+
+
+def kernel_test(draws: np.ndarray, seen: np.ndarray) -> tuple[float, int]:
+    """p of all kernels combined by min-P, and the first kernel with the smallest p. draws: (draws, kernels)."""
+    each = (1 + (draws >= seen * (1 - TIE)).sum(axis=0)) / (len(draws) + 1)
+    best = int(np.argmin(each))
+    return float(minp(draws, seen, each[[best]])[0]), best
+
+
+def drawn(
+    data: Space, parts: list[Fold], strata: np.ndarray, permutations: int, seed: int, threads: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel statistics (permutations, kernels) and cross-fitted r (permutations,) of permuted scores."""
+
+    def block(count: int, sequence: np.random.SeedSequence) -> tuple[np.ndarray, np.ndarray]:
+        e = data.e[shuffle(strata, count, sequence)]
+        return kernels(data, e), cross_fit(parts, e)[0]
+
+    jobs = plan(permutations, max(ELEMENTS // len(data.e), 1), seed)
+    found = Parallel(n_jobs=threads, prefer="threads")(delayed(block)(*job) for job in jobs)
+    return np.concatenate([one for one, _ in found]), np.concatenate([r for _, r in found])
+
+
+def _tested(
+    table: pd.DataFrame, ready: Ready, described: list[Row], permutations: int, seed: int, threads: int
+) -> tuple[Row, list[Row]]:
+    people, x = ready.cases.rows, ready.cases.x
+    z = table[ready.latents].to_numpy(float)[people]
+    strata = site_strata(table["site"].to_numpy()[people])
+    data = space(ready.null, z, x)
+    parts = folds(data.z, data.x, seed)
+    draws, r_drawn = drawn(data, parts, strata, permutations, seed, threads)
+    seen = kernels(data, data.e[None, :])[0]
+    r, share = (float(value[0]) for value in cross_fit(parts, data.e[None, :]))
+    p, best = kernel_test(draws, seen)
+    shared = {
+        "r": r,
+        "p_r": float((1 + np.sum(r_drawn >= r - TIE)) / (permutations + 1)),
+        "permutations": permutations,
+    }
+    by_latent = directions(data, z, x, ready.latents, strata, seed)
+    found = [row | (shared | by_latent[row["latent"]] if row["status"] == "ok" else {}) for row in described]
+    return {
+        "latents": len(ready.latents),
+        "statistic": float(seen[best]),
+        "ridge": [*data.names, SINGLE][best],
+        "p": p,
+        "share": share,
+        "permutations": permutations,
+    }, found
+
+
+if __name__ == "__main__":
+    cli(run)

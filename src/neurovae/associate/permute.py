@@ -1,0 +1,164 @@
+"""Each latent against each score by permutation: max-T over the latents, min-P over the scores (Westfall & Young 1993).
+
+Statistic: the signed root of the score test from the confounds-only null (for Gaussian scores the t). One permutation
+for all latents and scores. p = (b + 1) / (m + 1).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm, t
+
+from neurovae.associate.design import Design, design, first_scans, join, latent_names
+from neurovae.associate.exchange import rule, site_strata, too_few
+from neurovae.associate.maxt import batch, exceed, maxt, minp, statistics
+from neurovae.associate.rao import Null, fit_null
+from neurovae.associate.rows import REASONS, described, standard, stopped, varies
+from neurovae.associate.tables import STOPPING, read_verdict, tidy, write_both
+from neurovae.cli import Json, cli
+
+P = ["p_parametric", "p_permutation", "p_maxt", "p_minp", "p_bonferroni"]
+COLUMNS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64",
+           "latent": "object", "test": "object", "n": "Int64", "n_confound_columns": "Int64", "confounds": "object",
+           "statistic": "float64"} | dict.fromkeys(P, "float64") | {
+           "family": "object", "m": "Int64", "permutations": "Int64", "exchange": "object", "split_policy": "object",
+           "status": "object", "reason": "object", "verdict": "object"}  # fmt: skip
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """One score that can be tested: its people, confounds and null, and the latents that vary."""
+
+    score: Row
+    cases: Design
+    null: Null
+    latents: list[str]
+
+
+def run(
+    *,
+    cohort: Path,
+    latents: Path,
+    qc: Path,
+    health: Path,
+    scores: Json,
+    confounds: Json,
+    permutations: int,
+    seed: int,
+    out: Path,
+    threads: int = 1,
+) -> None:
+    """Test every latent of one model against every score by permutation of people and write the table.
+
+    Args:
+        cohort: cohort.parquet.
+        latents: latents.parquet of one model.
+        qc: qc.parquet.
+        health: health.json of the model.
+        scores: the scores of the configuration.
+        confounds: the confounds of the configuration.
+        permutations: number of permutations.
+        seed: of the permutations.
+        out: table to write (.parquet, .tsv).
+        threads: blocks of permutations at a time; changes nothing in the numbers.
+    """
+    verdict, reason = read_verdict(health)
+    table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
+    if verdict in STOPPING:
+        rows = [stopped(table, verdict, reason)]
+    else:
+        found = permute(table, scores, confounds, permutations, seed, threads)
+        rows = [row | {"verdict": verdict} for row in found]
+    write_both(out, tidy(rows, COLUMNS))
+
+
+def permute(
+    table: pd.DataFrame, scores: list[Row], confounds: list[Row], permutations: int, seed: int, threads: int = 1
+) -> list[Row]:
+    """Rows of every score x latent, in this order; tested within families of scores of the same people."""
+    rows: dict[tuple[str, str], Row] = {}
+    families: dict[bytes, list[Ready]] = {}
+    for score in scores:
+        cases = design(table, score, confounds)
+        ready, found = prepare(table, score, cases)
+        rows |= {(score["name"], row["latent"]): row for row in found}
+        if ready is not None:
+            families.setdefault(cases.rows.tobytes(), []).append(ready)
+    for family in families.values():
+        for key, numbers in _tested(table, family, permutations, seed, threads).items():
+            rows[key] |= numbers
+    return list(rows.values())
+
+
+def prepare(table: pd.DataFrame, score: Row, cases: Design) -> tuple[Ready | None, list[Row]]:
+    """What is needed to test one score, and its rows without numbers yet; nothing if it cannot be tested."""
+    site = table["site"].to_numpy()[cases.rows].astype(str)
+    status, reason, null, latents = cases.status, cases.reason, None, []
+    if status == "ok" and (few := too_few(site_strata(site))):
+        status, reason = "too few permutations", few
+    if status == "ok":
+        y = standard(cases.y) if score["type"] == "continuous" and score.get("link") in (None, "identity") else cases.y
+        fit, null = fit_null(score["type"], y, cases.x, score.get("link"))
+        status, reason = fit.status, REASONS.get(fit.status, "")
+    rows = []
+    for name in latent_names(table):
+        row = described(table, score, name, cases) | {"exchange": rule(site), "status": status, "reason": reason}
+        if null is not None and varies(table[name].to_numpy(float)[cases.rows], cases.x):
+            latents.append(name)
+        elif null is not None:
+            row |= {"status": "constant latent", "reason": "it does not vary between people beyond the confounds"}
+        rows.append(row)
+    return (Ready(score, cases, null, latents) if null is not None and latents else None), rows
+
+
+def _tested(
+    table: pd.DataFrame, family: list[Ready], permutations: int, seed: int, threads: int
+) -> dict[tuple[str, str], Row]:
+    """Numbers of the scores of one family, all of the same people."""
+    groups: dict[tuple[bytes, tuple[str, ...]], list[Ready]] = {}
+    for ready in sorted(family, key=lambda ready: not ready.null.gaussian):
+        groups.setdefault((ready.cases.x.tobytes(), tuple(ready.latents)), []).append(ready)
+    people, ordered = family[0].cases.rows, [ready for group in groups.values() for ready in group]
+    batches = [
+        batch(table[group[0].latents].to_numpy(float)[people], group[0].cases.x, [ready.null for ready in group])
+        for group in groups.values()
+    ]
+    strata = site_strata(table["site"].to_numpy()[people])
+    found = exceed(batches, strata, permutations, seed, threads)
+    identity = np.arange(len(people))[None, :]
+    seen = [row for data in batches for row in statistics(data, identity)[0]]  # (latents,) of each score
+    tests = [maxt(statistics(data, identity)[0], one) for data, one in zip(batches, found, strict=True)]
+    alone, within = ([row for pair in tests for row in pair[k]] for k in (0, 1))
+    largest, best = np.hstack([one.largest for one in found]), np.array([np.abs(row).max() for row in seen])
+    text = f"{', '.join(ready.score['name'] for ready in family)} (all scores of the same {len(people)} people)"
+    return {
+        (ready.score["name"], name): {
+            "test": ready.null.test,
+            "permutations": permutations,
+            "m": len(ready.latents),
+            "family": f"max-T: {len(ready.latents)} latents of {ready.score['name']}; min-P: {text}",
+        }
+        | numbers
+        for j, ready in enumerate(ordered)
+        for name, numbers in zip(
+            ready.latents, _numbers(ready, seen[j], alone[j], within[j], minp(largest, best, within[j])), strict=True
+        )
+    }
+
+
+def _numbers(
+    ready: Ready, seen: np.ndarray, alone: np.ndarray, within: np.ndarray, across: np.ndarray
+) -> list[dict[str, float]]:
+    df = len(ready.cases.y) - ready.cases.x.shape[1] - 1
+    law = t(df) if ready.null.gaussian else norm
+    parametric = 2 * law.sf(np.abs(seen))
+    columns = (seen, parametric, alone, within, across, np.minimum(parametric * len(seen), 1.0))
+    return [dict(zip(["statistic", *P], map(float, values), strict=True)) for values in zip(*columns, strict=True)]
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -1,0 +1,122 @@
+"""Scans of people who came several times: every column split into the person's mean and the deviations from it.
+
+Within-between model: Mundlak 1978; Bell & Jones 2015, eq. 4. The confounds are split like the latent, so that what a
+person's age explains between people is not taken for what a year explains within one. Under a random intercept both
+parts are orthogonal: the within part of a Gaussian score is least squares on the deviations, whatever the variances.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neurovae.associate.basis import independent
+from neurovae.associate.design import RARER_CLASS, RESIDUAL_DF, Design, design
+
+SITES = 6  # fewer sites than this give no variance between sites
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Complete cases of one score; P people, n scans, `person` (n,) holds 0..P-1."""
+
+    cases: Design  # scans that entered, with y and the confounds of each scan
+    person: np.ndarray  # (n,)
+    first: np.ndarray  # (P,) each person's first scan among the n
+    counts: np.ndarray  # (P,) scans
+    site: np.ndarray  # (P,) codes of the sites, as the random effect or for exchanging people within them
+    between: np.ndarray  # (P, columns) means of the confounds, the intercept first
+    within: np.ndarray  # (n, columns) their deviations, those that vary
+    varying: bool  # does the score change within anybody
+    status: str
+    reason: str
+
+
+def repeated(
+    table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, Any]], random_site: bool
+) -> Repeated:
+    """Who enters for one score, with what; a random site is no covariate, and a scan without one is left out."""
+    notes, values = [], table
+    if random_site:
+        known = table["site"].replace("n/a", None).notna()
+        notes += [f"{(~known).sum()} scans without a site left out"] if not known.all() else []
+        values = table.assign(site="all", **{score["name"]: table[score["name"]].where(known)})
+        confounds = [entry for entry in confounds if entry["name"] != "site"]
+    cases = design(values, score, confounds)
+    between, within, kept = _split(table, cases)
+    while len(kept) and not kept.all():
+        notes.append(f"{len(set(table['person'].iloc[cases.rows[~kept]]))} people left out (alone in a level)")
+        cases = Design(cases.rows[kept], cases.y[kept], cases.x[kept], cases.text, cases.status, cases.reason)
+        between, within, kept = _split(table, cases)
+    cases = Design(cases.rows, cases.y, cases.x, "; ".join([cases.text, *notes]), cases.status, cases.reason)
+    person, counts = people(table, cases.rows)
+    first = np.unique(person, return_index=True)[1]
+    site = pd.factorize(table["site"].iloc[cases.rows[first]].astype(str))[0]
+    varying = bool(changes(cases.y, person).any())
+    status, reason = _usable(table, cases, person, site, between.shape[1], random_site, score["type"])
+    return Repeated(cases, person, first, counts, site, between, within, varying, status, reason)
+
+
+def people(table: pd.DataFrame, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number of each scan's person, and how many scans each of them has."""
+    person = pd.factorize(table["person"].iloc[rows])[0]
+    return person, np.bincount(person)
+
+
+def means(values: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """Mean over each person's scans. values: (n, columns), result: (P, columns)."""
+    sums = np.zeros((person.max() + 1 if len(person) else 0, values.shape[1]))
+    np.add.at(sums, person, values)
+    return sums / np.bincount(person)[:, None]
+
+
+def deviations(values: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """Each scan's deviation from its person's mean. (n, columns)."""
+    return values - means(values, person)[person]
+
+
+def changes(y: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """Whether each scan's value differs from its person's mean beyond round-off. (n,)."""
+    return np.abs(deviations(y[:, None], person)[:, 0]) > 1e-9 * np.abs(y).max(initial=0.0)
+
+
+def residual(values: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """What the columns of x leave of the values."""
+    return values - x @ np.linalg.lstsq(x, values, rcond=None)[0] if x.shape[1] else values
+
+
+def _split(table: pd.DataFrame, cases: Design) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Columns between and within people, and which scans belong to a person whom no column is there for alone."""
+    if not len(cases.rows):
+        return np.ones((0, 1)), np.ones((0, 0)), np.ones(0, bool)
+    person, _ = people(table, cases.rows)
+    between, within = means(cases.x, person), deviations(cases.x, person)
+    between = between[:, independent(between)]
+    moving = np.abs(within) > 1e-9 * np.abs(cases.x).max(axis=0)
+    within = within[:, [len(set(person[column])) > 1 for column in moving.T]]  # one person alone is no evidence
+    within = within[:, independent(within)] if within.shape[1] else within
+    alone = np.square(np.linalg.qr(between)[0]).sum(axis=1) > 1 - 1e-8
+    many = len(between) > between.shape[1]
+    return between, within, ~alone[person] if many else np.ones(len(person), bool)
+
+
+def _usable(
+    table: pd.DataFrame, cases: Design, person: np.ndarray, site: np.ndarray, columns: int, random_site: bool, kind: str
+) -> tuple[str, str]:
+    if cases.status != "ok":
+        return cases.status, cases.reason.replace("people", "scans")
+    total = person.max() + 1
+    if random_site and len(set(site)) < SITES:
+        found = len(set(site))
+        return "too few sites", f"a random effect needs {SITES} sites, found {found}; set site: covariate"
+    if random_site and pd.Series(table["site"].iloc[cases.rows].to_numpy()).groupby(person).nunique().max() > 1:
+        return "not available", "a person was scanned at several sites, which are then not nested; set site: covariate"
+    if len(person) == total and not random_site:
+        return "one scan per person", "of those with the score; the GLM tests it"
+    if total - columns - 1 < RESIDUAL_DF:
+        return "too few people", f"{total} people for {columns - 1} confound columns between people"
+    if kind == "binary":
+        rarer = min(len(set(person[cases.y == value])) for value in (0, 1))
+        return ("ok", "") if rarer >= RARER_CLASS else ("too few people", f"{rarer} people ever in the rarer class")
+    return "ok", ""

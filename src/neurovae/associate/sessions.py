@@ -1,0 +1,120 @@
+"""Gaussian scores over sessions, and scores of the person, against each latent: between and within people.
+
+constant score   one row per person: the type's regression (families) on the person's means; site random: REML.
+Gaussian score   linear mixed model, random intercept per person (and site). Within: least squares on the deviations,
+                 t with scans - people - columns df, exact. Between: REML on the means, t with people - columns df.
+Permutation statistic: the score test of the confounds-only null (rao), of residuals whitened by the null's variances,
+within people of the deviations, which need none.
+"""
+
+import numpy as np
+
+from neurovae.associate import families
+from neurovae.associate.design import RESIDUAL_DF
+from neurovae.associate.exchange import site_strata
+from neurovae.associate.rao import Null, fit_null
+from neurovae.associate.reml import Between, reml, whiten
+from neurovae.associate.repeated import Repeated, deviations, means, residual
+from neurovae.associate.rows import REASONS, varies
+from neurovae.associate.terms import Row, Tests, flat, numbers, scarce, strata, too_few
+
+
+def constant(score: Row, y: np.ndarray, data: Repeated, z: np.ndarray, random_site: bool) -> dict[str, Tests]:
+    """A score that does not change within people: its test between them. y: (n,), z: (n, latents)."""
+    kind, link = score["type"], score.get("link")
+    z, y, x = means(z, data.person), y[data.first], data.between
+    sites, none = data.site if random_site else None, (0.0, 0)
+    fit, null = fit_null(kind, y, x, link)
+    if random_site:
+        outer = reml(y, x, data.counts, none, sites)
+        null, z, x, plain = _whitened(outer, y, x), whiten(outer, z), whiten(outer, x), (z, x)
+        rows = [
+            _mixed(reml(y, np.column_stack([plain[1], k]), data.counts, none, sites), _df(data, sites))
+            if varies(k, plain[1])
+            else flat("between")
+            for k in plain[0].T
+        ]
+    else:
+        rows = [_regressed(kind, link, y, x, k, fit) if varies(k, x) else flat("between") for k in z.T]
+    return {"between": Tests(rows, null, z, x, strata(data))}
+
+
+def linear(y: np.ndarray, data: Repeated, z: np.ndarray, random_site: bool) -> dict[str, Tests]:
+    """A Gaussian score that changes: linear mixed model, both terms. y: (n,), z: (n, latents)."""
+    sites = data.site if random_site else None
+    e = residual(deviations(y[:, None], data.person), data.within)[:, 0]
+    moved = residual(deviations(z, data.person), data.within)
+    df = len(y) - len(data.counts) - data.within.shape[1]
+    square = np.square(moved).sum(axis=0)
+    moves = np.sqrt(square) > 1e-6 * np.sqrt(len(y)) * z.std(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = np.where(moves, moved.T @ e / square, 0.0)
+    inner = [(float(np.sum((e - b * k) ** 2)), int(df - m)) for b, k, m in zip(slope, moved.T, moves, strict=True)]
+    y_mean, z_mean, x = means(y[:, None], data.person)[:, 0], means(z, data.person), data.between
+    within, between = [], []
+    for k in range(z.shape[1]):
+        fit = None
+        if varies(z_mean[:, k], x):
+            fit = reml(y_mean, np.column_stack([x, z_mean[:, k]]), data.counts, _known(inner[k]), sites)
+        between.append(flat("between") if fit is None else _mixed(fit, _df(data, sites)))
+        if inner[k][1] < RESIDUAL_DF:
+            row = too_few(scarce(data))
+        elif not moves[k]:
+            row = flat("within")
+        else:
+            se = np.sqrt(inner[k][0] / inner[k][1] / square[k])
+            row = numbers(slope[k], se, inner[k][1]) | ({} if fit is None else _variances(fit))
+        within.append(row | {"family": "Gaussian (mixed)", "link": "identity"})
+    outer = reml(y_mean, x, data.counts, _known((float(e @ e), df)), sites)
+    inside = Null("t, Freedman-Lane", True, e, np.ones(len(e)), np.empty((len(e), 0)), 1.0)
+    return {
+        "between": Tests(between, _whitened(outer, y_mean, x), whiten(outer, z_mean), whiten(outer, x), strata(data)),
+        "within": Tests(within, inside, moved, data.within, site_strata(data.person)),
+    }
+
+
+def _regressed(kind: str, link: str | None, y: np.ndarray, x: np.ndarray, z: np.ndarray, null: families.Fit) -> Row:
+    full = families.fit(kind, y, np.column_stack([x, z]), link)
+    status = null.status if null.status != "ok" else full.status
+    words = {"random": "none (one row per person)"}
+    if status != "ok":
+        return words | {"status": status, "reason": REASONS.get(status, status)}
+    low, high = families.interval(full, len(y))
+    found = {"effect": full.effect, "ci_low": low, "ci_high": high, "p": families.nested_p(null, full, 1, len(y))}
+    df = full.df if np.isfinite(full.df) else None
+    return words | found | {"df": df, "family": full.family, "link": full.link, "status": "ok", "reason": ""}
+
+
+def _mixed(fit: Between, df: int) -> Row:
+    words = {"family": "Gaussian (mixed)", "link": "identity"} | _variances(fit)
+    if not fit.converged:
+        return words | {"status": "not converged", "reason": REASONS["not converged"]}
+    return numbers(fit.coef[-1], np.sqrt(fit.cov[-1, -1]), df) | words
+
+
+def _variances(fit: Between) -> Row:
+    total = fit.person + fit.site + fit.residual
+    names = [name for name, used in (("person", fit.with_person), ("site", fit.with_site)) if used]
+    zero = [name for name in names if getattr(fit, name) == 0]
+    return {
+        "random": ", ".join(names),
+        "var_person": fit.person if fit.with_person else None,
+        "var_site": fit.site if fit.with_site else None,
+        "var_residual": fit.residual,
+        "icc": (fit.person + fit.site) / total,
+        "reason": f"variance of {' and '.join(zero)} at 0, its boundary" if zero else "",
+    }
+
+
+def _df(data: Repeated, sites: np.ndarray | None) -> int:
+    x = data.between if sites is None else np.column_stack([data.between, sites[:, None] == np.unique(sites)])
+    return len(x) - int(np.linalg.matrix_rank(x)) - 1
+
+
+def _known(inner: tuple[float, int]) -> tuple[float, int]:
+    return inner if inner[1] > 0 else (0.0, 0)
+
+
+def _whitened(fit: Between, y: np.ndarray, x: np.ndarray) -> Null:
+    e = whiten(fit, (y - x @ fit.coef)[:, None])[:, 0]
+    return Null("t, Freedman-Lane", True, e, np.ones(len(e)), np.empty((len(e), 0)), 1.0)

@@ -1,0 +1,53 @@
+"""What a term of a mixed model or GEE says of each latent, and who changes places in its permutation."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import t
+
+from neurovae.associate.exchange import person_strata
+from neurovae.associate.rao import Null
+from neurovae.associate.repeated import Repeated
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Tests:
+    """One term: numbers per latent, and what its permutation needs (rows of scans or of people)."""
+
+    numbers: list[Row]
+    null: Null | None
+    z: np.ndarray  # (rows, latents)
+    x: np.ndarray  # (rows, columns)
+    strata: np.ndarray  # (rows,)
+
+
+def strata(data: Repeated) -> np.ndarray:
+    """Codes of the people who may change places: as many scans, the same site."""
+    return person_strata(data.person, data.site[data.person].astype(str))[1]
+
+
+def numbers(effect: float, se: float, df: int) -> Row:
+    """Effect, interval and p of a t test."""
+    half = float(t.ppf(0.975, df) * se)
+    p = float(2 * t.sf(abs(effect / se), df))
+    ends = {"ci_low": float(effect) - half, "ci_high": float(effect) + half}
+    return {"effect": float(effect), "df": df, "p": p, "status": "ok", "reason": ""} | ends
+
+
+def flat(where: str) -> Row:
+    """The row of a latent that has nothing to tell between or within people."""
+    return {"status": "constant latent", "reason": f"it does not vary {where} people beyond the confounds"}
+
+
+def too_few(reason: str) -> Row:
+    """The row of a term with too few people or scans."""
+    return {"status": "too few people", "reason": reason}
+
+
+def scarce(data: Repeated) -> str:
+    """Why there is no within term, in words."""
+    scans, people, columns = len(data.person), len(data.counts), data.within.shape[1]
+    return f"{scans} scans of {people} people for {columns} confound columns within people"

@@ -1,0 +1,112 @@
+"""What a latent could code instead of disease: groups of columns of the quality and cohort tables, and regions."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from neurovae.associate.basis import expand, independent
+from neurovae.associate.design import latent_names, used_confounds
+from neurovae.errors import InputError
+
+GROUPS = {  # of the quality table, with why each is no disease
+    "size": ("mask_ml", "scale"),  # volume of the head and the affine's mean scale: registration undoes most of it
+    "rotation": ("rotation_x", "rotation_y", "rotation_z"),  # how the head lay; the affine interpolates it away, nearly
+    "translation": ("translation_x", "translation_y", "translation_z"),  # where it lay: coil profile, field of view
+    "proportions": ("scale_x", "scale_y", "scale_z"),  # long or broad heads, and gradients that are out of scale
+    "shear": ("shear_xy", "shear_xz", "shear_yz"),  # what the affine bends: an ill-fitting or distorted head
+    "noise": ("snr", "clipped"),  # intensity: coil, sequence, motion (no T1 scan has a better proxy of motion here)
+    "registration": ("mask_dice", "template_r"),  # how well the scan met the template
+}
+KEYS = ("scan", "person", "session", "acquisition", "run", "fold")
+ALWAYS = ("age", "sex", "site")  # asked of every cohort; without such a column the table says so
+LEVELS = 20  # a text column with more levels than this is not a category
+DISTINCT = 5  # a number with fewer distinct values than this is a category
+
+
+class Nuisance(NamedTuple):
+    """A named group of columns of the joined table; `declared`: the tests account for all of it."""
+
+    name: str
+    kind: str  # nuisance, region, or score: a score that others may go with, and latents should
+    columns: dict[str, str]  # column -> continuous or categorical
+    declared: bool
+    reason: str = ""  # why it cannot be used, if it cannot
+
+
+def nuisances(
+    table: pd.DataFrame, scores: list[dict[str, Any]], confounds: list[dict[str, Any]], regions: list[str]
+) -> list[Nuisance]:
+    """Age, sex, site, declared confounds, every other column of the cohort table, the quality groups, the regions.
+
+    A site column with several sites is accounted for by the design itself, and counts as declared. A flag is a
+    question: noise and size are measured on the tissue itself, and disease moves them too.
+    """
+    used = {str(column.name): kind for _, kind, column in used_confounds(table, {"name": ""}, confounds, False)[0]}
+    used |= {"site": "categorical"} if "site" in used or table["site"].nunique() > 1 else {}
+    asked = {entry["name"] for entry in scores}
+    ours = {*KEYS, *latent_names(table), *regions, *asked}
+    others = [c for c in table.columns if c not in ours and not c.startswith(("latents_", "qc_"))]
+    named = list(dict.fromkeys([*ALWAYS, *(c for c in used if not c.startswith("qc_")), *others]))
+    found = [_column(table, name, used) for name in named]
+    found = [entry._replace(kind="score") if entry.name in asked and not entry.declared else entry for entry in found]
+    rest = [c for c in used if c.startswith("qc_") and not any(c[3:] in group for group in GROUPS.values())]
+    for name, group in [*GROUPS.items(), *((c[3:], (c[3:],)) for c in rest)]:
+        columns = {f"qc_{c}": "continuous" for c in group if f"qc_{c}" in table}
+        reason = "" if columns else f"the quality table has none of {', '.join(group)}"
+        found.append(Nuisance(name, "nuisance", columns, bool(columns) and set(columns) <= set(used), reason))
+    return found + [Nuisance(name, "region", {name: "continuous"}, False) for name in regions]
+
+
+def _column(table: pd.DataFrame, name: str, used: dict[str, str]) -> Nuisance:
+    if name not in table:
+        return Nuisance(name, "nuisance", {}, False, f"the cohort table has no column '{name}'")
+    known = table[name].replace("n/a", None).dropna()
+    number = pd.api.types.is_numeric_dtype(known)
+    kind = used.get(name) or ("continuous" if number and known.nunique() >= DISTINCT else "categorical")
+    reason = ""
+    if known.nunique() < 2:
+        reason = f"every one of {len(table)} people has the same value" if len(known) else "every value is missing"
+    elif kind == "categorical" and known.nunique() > max(LEVELS, 2) and name not in used:
+        reason = f"{known.nunique()} levels: text, not a category"
+    return Nuisance(name, "nuisance", {name: kind}, name in used, reason)
+
+
+def columns_of(table: pd.DataFrame, nuisance: Nuisance, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Those of `rows` (positions) with all values, and the nuisance as columns (n, k): splines of 3 df, dummies."""
+    values = table[list(nuisance.columns)].iloc[rows].replace("n/a", None)
+    complete = values.notna().all(axis=1).to_numpy()
+    values = values[complete]
+    blocks = [expand(name, kind, values[name], values[name])[1] for name, kind in nuisance.columns.items()]
+    x = np.hstack([np.ones((int(complete.sum()), 1)), *blocks]) if complete.any() else np.ones((0, 1))
+    return rows[complete], x[:, independent(x)][:, 1:] if len(x) else x[:, 1:]
+
+
+def read_regions(path: Path | None, table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The joined table with regional volumes beside it, by `scan` or `participant_id`, and the regions' names.
+
+    An empty path: no volumes.
+
+    Raises:
+        InputError: neither key, a key twice, no number, a name that the table has, or volumes of nobody.
+    """
+    if path is None or str(path) in ("", "."):
+        return table, []
+    separator = "," if Path(path).suffix == ".csv" else "\t"
+    volumes = pd.read_csv(path, sep=separator, na_values=["n/a"], dtype={"scan": str, "participant_id": str})
+    key = next((name for name in ("scan", "participant_id") if name in volumes), None)
+    if key is None:
+        raise InputError(f"{path}: found columns {', '.join(volumes.columns[:5])}; give scan or participant_id")
+    ids = volumes[key] if key == "scan" else "sub-" + volumes[key].str.removeprefix("sub-")
+    regions = [name for name in volumes.columns if pd.api.types.is_numeric_dtype(volumes[name])]
+    matched = table["scan" if key == "scan" else "person"].isin(set(ids))
+    problems = [f"{path}: {key} {name} has several rows; keep one" for name in sorted(set(ids[ids.duplicated()]))]
+    problems += [] if regions else [f"{path}: no column of numbers"]
+    problems += [f"{path}: the cohort table has a column '{n}' too; rename it" for n in regions if n in table]
+    problems += [] if matched.any() else [f"{path}: no {key} of it is in the cohort, as {ids.iloc[0]}"]
+    if problems:
+        raise InputError(problems)
+    volumes = volumes[regions].set_index(pd.Index(ids, name="key"))
+    found = volumes.reindex(table["scan" if key == "scan" else "person"]).reset_index(drop=True)
+    return pd.concat([table.reset_index(drop=True), found], axis=1), regions

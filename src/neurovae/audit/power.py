@@ -1,0 +1,124 @@
+"""What could be found before anything is trained: the smallest effect of one latent with the stated power, per score.
+
+The t test of one latent beside the confounds: t = r sqrt(df) / sqrt(1 - r^2) follows a noncentral t whose noncentrality
+is |rho| sqrt(n - 1 - confound columns) / sqrt(1 - rho^2), |rho| the partial correlation in the population, since that
+many people's worth of the latent is left beside the confounds. Over several latents the level is alpha / latents
+(Bonferroni, in place of max-T, which needs latents; correlated ones lose less). A binary score has an odds ratio per SD
+of the latent too (Hsieh 1998, eq. 1). Other types rest on the same r: an approximation before there is a fit.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.special import ncfdtr
+from scipy.stats import norm, t
+
+from neurovae.associate.design import ORDER, RESIDUAL_DF, Design, design, first_scans
+from neurovae.associate.tables import tidy, write_both
+from neurovae.cli import Json, cli
+
+SPLINE = 3  # columns of a confound that preprocess measures later
+FEW = 300  # people; below, associations with brain scans are unstable (science.md: several hundred or a warning)
+COLUMNS = {"score": "object", "type": "object", "n": "Int64", "people": "Int64", "confound_columns": "Int64",
+           "confounds": "object", "tests": "Int64", "level": "float64", "power": "float64", "partial_r": "float64",
+           "partial_r2": "float64", "odds_ratio": "float64", "cases": "Int64", "text": "object", "status": "object",
+           "reason": "object"}  # fmt: skip
+
+
+def run(
+    *, cohort: Path, scores: Json, confounds: Json, latents: int, power: float, out: Path, alpha: float = 0.05
+) -> None:
+    """Write, and say, what effect could be found for each score with these people (.parquet, .tsv).
+
+    Args:
+        cohort: cohort.parquet.
+        scores: the scores of the configuration.
+        confounds: the declared confounds of the configuration.
+        latents: number of latents that are tested together.
+        power: of the test.
+        out: table of score x number of tests.
+        alpha: level, two-sided.
+    """
+    table = pd.read_parquet(cohort)
+    rows = [row for score in scores for row in check(table, score, confounds, latents, power, alpha)]
+    write_both(out, tidy(rows, COLUMNS))
+    warnings = [f"warning: {row['score']}: {row['reason']}" for row in rows if row["reason"] and row["tests"] == 1]
+    print(*[row["text"] for row in rows], *warnings, sep="\n", flush=True)
+
+
+def check(
+    table: pd.DataFrame,
+    score: dict[str, Any],
+    confounds: list[dict[str, Any]],
+    latents: int,
+    power: float,
+    alpha: float,
+) -> list[dict[str, Any]]:
+    """Two rows of one score: a single test at alpha, and one of `latents` at alpha / latents."""
+    people = first_scans(table.sort_values([*ORDER, "scan"])).assign(latents_split="report")
+    later = [entry for entry in confounds if entry.get("from", "table") == "preprocess"]
+    cases = design(people, score, [entry for entry in confounds if entry not in later], with_split=False)
+    columns = cases.x.shape[1] - 1 + SPLINE * len(later)
+    awaited = [f"{entry['name']} ({SPLINE} columns, awaited from preprocess)" for entry in later]
+    row = {
+        "score": score["name"],
+        "type": score["type"],
+        "n": len(cases.y),
+        "people": len(people),
+        "confound_columns": columns,
+        "confounds": ", ".join([text for text in [cases.text] if text != "none" or not later] + awaited),
+        "power": power,
+    }
+    status, reason = cases.status, cases.reason
+    if status == "ok" and len(cases.y) - columns - 2 < RESIDUAL_DF:
+        status, reason = "too few people", f"{len(cases.y)} people for {columns} confound columns"
+    few = f"{len(cases.y)} people, under {FEW}: effects vary from sample to sample, and those found are too large"
+    row |= {"status": status, "reason": reason if status != "ok" else (few if len(cases.y) < FEW else "")}
+    return [row | _found(cases, columns, tests, alpha / tests, power, row) for tests in dict.fromkeys((1, latents))]
+
+
+def _found(cases: Design, columns: int, tests: int, level: float, power: float, row: dict[str, Any]) -> dict[str, Any]:
+    same = {"tests": tests, "level": level}
+    if row["status"] != "ok":
+        return same | {"text": f"{row['score']}: {row['status']}, {row['reason']}"}
+    r = smallest(len(cases.y), columns, level, power)
+    found = same | {"partial_r": r, "partial_r2": r**2}
+    text = f"{row['score']}: {len(cases.y)} people, {columns} confound columns, {tests} test{'s' * (tests > 1)}: "
+    text += f"partial r {r:.2f} (share {r * r:.3f}) with {100 * power:g} % power"
+    if row["type"] == "binary":
+        found |= {"odds_ratio": odds_ratio(cases.y, level, power), "cases": int(cases.y.sum())}
+        text += f", odds ratio {found['odds_ratio']:.2f} per SD ({found['cases']} of {len(cases.y)} cases)"
+    elif row["type"] != "continuous":
+        text += f" (about: it is {row['type']})"
+    return found | {"text": text}
+
+
+def attained(r: float, people: int, columns: int, level: float) -> float:
+    """Power of the two-sided t test of a latent whose partial correlation with the score is r."""
+    return _power(abs(r) * np.sqrt((people - 1 - columns) / (1 - r**2)), people - columns - 2, level)
+
+
+def smallest(people: int, columns: int, level: float, power: float) -> float:
+    """Smallest |partial r| that the test finds with this power; columns: of the confounds, without the intercept."""
+    df = people - columns - 2
+    most = float(t.isf(level / 2, df)) + 10  # beyond it the power is 1, and scipy's tails are not numbers
+    shift = brentq(lambda shift: _power(shift, df, level) - power, 0, most)
+    return float(shift / np.sqrt(people - 1 - columns + shift**2))
+
+
+def _power(shift: float, df: int, level: float) -> float:
+    """Both tails of the noncentral t are one of the noncentral F of its square."""
+    return float(1 - ncfdtr(1, df, shift**2, t.isf(level / 2, df) ** 2))  # scipy.stats.ncf.sf is wrong at shift 0
+
+
+def odds_ratio(y: np.ndarray, level: float, power: float) -> float:
+    """Smallest odds ratio above 1 per SD of a latent, given the shares of the two classes of y (Hsieh 1998, eq. 1)."""
+    share = float(np.mean(y))
+    return float(np.exp((norm.isf(level / 2) + norm.isf(1 - power)) / np.sqrt(len(y) * share * (1 - share))))
+
+
+if __name__ == "__main__":
+    cli(run)

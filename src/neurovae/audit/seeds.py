@@ -1,0 +1,69 @@
+"""The fits of one model and fold, a seed each: read together, and refused where they do not belong together."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from neurovae.associate.design import latent_names
+from neurovae.associate.tables import STOPPING
+from neurovae.errors import InputError
+from neurovae.train import weights as stored
+
+
+class Fit(NamedTuple):
+    """One seed: latents of held-out people (by person), mean and SD of all, weights, and what associate found."""
+
+    seed: int
+    held: pd.DataFrame
+    mean: np.ndarray  # (latents,) over all people
+    spread: np.ndarray  # (latents,) likewise; the unit of associate's weights and patterns
+    tensors: stored.Tensors
+    meta: dict[str, Any]
+    glm: pd.DataFrame
+    omnibus: pd.DataFrame
+    directions: pd.DataFrame
+    verdict: str
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nobody tests this seed's latents."""
+        return self.verdict.split(";")[0] in STOPPING
+
+
+def read(
+    latents: list[Path], weights: list[Path], glm: list[Path], omnibus: list[Path], directions: list[Path]
+) -> tuple[dict[str, Any], list[Fit]]:
+    """Model and fold, and the fits in the order of the files.
+
+    Raises:
+        InputError: lists of unequal length, several models or folds, a seed twice, or other people held out.
+    """
+    lists = [latents, weights, glm, omnibus, directions]
+    if len({len(paths) for paths in lists}) > 1:
+        raise InputError(
+            f"stability: lists of {', '.join(str(len(paths)) for paths in lists)} files; give one per seed"
+        )
+    tables = [pd.read_parquet(path) for path in latents]
+    keys = sorted({key for table in tables for key in zip(table["model"], table["fold"], strict=True)})
+    if len(keys) != 1:
+        raise InputError(f"stability: latents of several models or folds, {keys}; give the seeds of one")
+    fits = [_fit(table, *map(Path, paths)) for table, *paths in zip(tables, *lists[1:], strict=True)]
+    seeds = [fit.seed for fit in fits]
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"stability: seeds {seeds}; give each seed once")
+    if any(list(fit.held.index) != list(fits[0].held.index) for fit in fits):
+        raise InputError("stability: the seeds hold out different people; rerun train from one folds.tsv")
+    return {"model": str(keys[0][0]), "fold": int(keys[0][1])}, fits
+
+
+def _fit(table: pd.DataFrame, weights: Path, glm: Path, omnibus: Path, directions: Path) -> Fit:
+    first = table.sort_values("scan").drop_duplicates("person").set_index("person")
+    names = latent_names(table)
+    tensors, meta = stored.load(weights)
+    tests = pd.read_parquet(glm)
+    verdict = str(tests["verdict"].iloc[0]) if len(tests) else ""
+    whole, held = first[names].to_numpy(float), first.loc[first["split"] == "report", names]
+    found = (tests, pd.read_parquet(omnibus), pd.read_parquet(directions), verdict)
+    return Fit(int(table["seed"].iloc[0]), held, whole.mean(axis=0), whole.std(axis=0, ddof=1), tensors, meta, *found)

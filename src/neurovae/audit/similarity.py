@@ -1,0 +1,70 @@
+"""How alike two latent spaces of the same people are: debiased linear CKA, Procrustes, and latents matched by |r|.
+
+CKA: Kornblith 2019, eq. 5, with the unbiased HSIC of Song 2012, eq. 5 (Murphy 2024: the plain one is near 1 for pure
+noise where latents outnumber people). Procrustes: Schoenemann 1966. Two spaces (people, latents) may differ in latents.
+"""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+MATCH = 0.7  # |r| on held-out people below which a latent has no counterpart
+PEOPLE = 4  # fewer than this have no unbiased HSIC
+
+
+def hsic(k: np.ndarray, m: np.ndarray) -> float:
+    """Unbiased HSIC of two Gram matrices (n, n), n > 3; without bias it may be negative."""
+    n = len(k)
+    k, m = k - np.diag(np.diag(k)), m - np.diag(np.diag(m))
+    middle = k.sum() * m.sum() / ((n - 1) * (n - 2))
+    return float((np.sum(k * m) + middle - 2 / (n - 2) * (k.sum(axis=0) @ m.sum(axis=0))) / (n * (n - 3)))
+
+
+def cka(a: np.ndarray, b: np.ndarray) -> float:
+    """Debiased linear CKA of a (n, p) and b (n, q): 1 for a rotation and a scale apart, about 0 for unrelated spaces.
+
+    Missing where a space has no spread beyond its bias.
+    """
+    k, m = (x @ x.T for x in (a - a.mean(axis=0), b - b.mean(axis=0)))
+    own = hsic(k, k) * hsic(m, m) if hsic(k, k) > 0 and hsic(m, m) > 0 else np.nan
+    return hsic(k, m) / float(np.sqrt(own))
+
+
+def procrustes(a: np.ndarray, b: np.ndarray) -> float:
+    """Share of a (n, p) that b (n, q), shifted, rotated and scaled at best, reproduces; the same the other way round.
+
+    |A'B|*^2 / (|A|^2 |B|^2), |.|* the sum of the singular values. It nears 1 for noise too where latents outnumber
+    people: to be read beside its value for people in another order.
+    """
+    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    whole = np.sum(a**2) * np.sum(b**2)
+    return float(np.linalg.norm(a.T @ b, "nuc") ** 2 / whole) if whole > 0 else np.nan
+
+
+def correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Correlation (p, q) of every latent of a (n, p) with every one of b (n, q); 0 for one that does not vary."""
+    units = []
+    for x in (a, b):
+        x = x - x.mean(axis=0)
+        length = np.linalg.norm(x, axis=0)
+        units.append(np.divide(x, length, out=np.zeros_like(x), where=length > 1e-12))
+    r: np.ndarray = units[0].T @ units[1]
+    return r
+
+
+def match(r: np.ndarray, least: float = MATCH) -> np.ndarray:
+    """Column that goes with each row of r (p, q), one to one with the largest sum of |r| >= least; -1: none."""
+    good = np.where(np.abs(r) >= least, np.abs(r), 0.0)  # a pair that counts never gives way to two that do not
+    rows, columns = linear_sum_assignment(-good)
+    found = np.full(len(r), -1)
+    kept = good[rows, columns] > 0
+    found[rows[kept]] = columns[kept]
+    return found
+
+
+def by_chance(a: np.ndarray, b: np.ndarray, draws: int, seed: int) -> tuple[float, float]:
+    """Procrustes share and number of matched latents, on average over people in random order."""
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(len(b)) for _ in range(draws)]
+    shares = [procrustes(a, b[order]) for order in orders]
+    matched = [int((match(correlations(a, b[order])) >= 0).sum()) for order in orders]
+    return float(np.mean(shares)), float(np.mean(matched))

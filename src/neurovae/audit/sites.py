@@ -1,0 +1,138 @@
+"""How much of the latents is site, and what ComBat learnt from other people leaves of it.
+
+Per latent: partial R2 of the site beyond the other confounds (F), and whether the residuals spread alike over sites
+(Levene's test about medians, Brown & Forsythe 1974), before ComBat and after it, each person harmonised by what the
+other folds' people taught. Row "all": can the site be told from the latents of people of another fold (logistic
+regression, balanced accuracy; chance is 1 / sites)? Where a site's people differ in age ComBat keeps that difference,
+and the site can still be told by it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import f, levene
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from neurovae.associate.basis import independent
+from neurovae.associate.design import Design, design, first_scans, join, latent_names
+from neurovae.associate.rows import described, provenance, stopped
+from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
+from neurovae.cli import Json, cli
+from neurovae.errors import InputError
+from neurovae.predict.harmonise import apply, fit
+
+WHEN = ("before", "after")
+NUMBERS = [f"{name}_{when}" for name in ("r2", "p", "q", "levene_p", "accuracy") for when in WHEN]
+COLUMNS = {"model": "object", "fold": "Int64", "seed": "Int64", "latent": "object", "n": "Int64", "n_sites": "Int64",
+           "n_confound_columns": "Int64", "confounds": "object"} | dict.fromkeys([*NUMBERS, "chance"], "float64") | {
+           "family_size": "Int64", "split_policy": "object", "status": "object", "reason": "object",
+           "verdict": "object"}  # fmt: skip
+Row = dict[str, Any]
+
+
+def run(*, cohort: Path, latents: Path, qc: Path, health: Path, confounds: Json, out: Path) -> None:
+    """Write the site's share of every latent of one model before and after ComBat (.parquet, .tsv)."""
+    verdict, reason = read_verdict(health)
+    table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
+    rows = [stopped(table, verdict, reason)] if verdict in STOPPING else sites(table, confounds)
+    write_both(out, tidy([row | {"verdict": verdict} for row in rows], COLUMNS))
+
+
+def sites(table: pd.DataFrame, confounds: list[Row]) -> list[Row]:
+    """One row per latent and one named all; people without a site or a confound are left out."""
+    source, table = provenance(table), table[table["site"].replace("n/a", None).notna()].reset_index(drop=True)
+    if table["site"].nunique() < 2:
+        found = f"all {len(table)} people are of site {table['site'].iloc[0]}" if len(table) else "no site is known"
+        one = {"n": len(table), "n_sites": int(len(table) > 0), "status": "one site", "reason": found}
+        return [source | one]
+    names = latent_names(table)
+    people = _people(table, confounds)
+    base = described(table, {"name": "", "type": ""}, "", people)
+    base |= {"n_sites": int(table["site"].iloc[people.rows].nunique())}
+    base = {name: value for name, value in base.items() if name in COLUMNS}
+    if people.status != "ok" or base["n_sites"] < 2:
+        said = {"status": people.status, "reason": people.reason}
+        few = {"status": "one site", "reason": "of those with all confounds"}
+        return [base | {"latent": name} | (said if people.status != "ok" else few) for name in [*names, "all"]]
+    z, site = table[names].to_numpy(float)[people.rows], table["site"].to_numpy(str)[people.rows]
+    fold, x = table["fold"].to_numpy()[people.rows], people.x
+    try:
+        after, accuracy = out_of_fold(z, site, x[:, 1:], fold)
+    except InputError as error:
+        after, accuracy, problem = np.full_like(z, np.nan), {}, "; ".join(error.problems)
+    else:
+        problem = ""
+    rows = [base | {"latent": name} | _shares(z[:, k], after[:, k], site, x) for k, name in enumerate(names)]
+    rows = [row | {"status": "no harmonisation", "reason": problem} if problem else row for row in rows]
+    for when in WHEN:
+        p = np.array([row.get(f"p_{when}", np.nan) for row in rows])
+        q, m = bh(p, np.isfinite(p))
+        rows = [row | {f"q_{when}": q[k], "family_size": m if when == "before" else row["family_size"]}
+                for k, row in enumerate(rows)]  # fmt: skip
+    said = {"status": "no harmonisation", "reason": problem} if problem else {"status": "ok", "reason": ""}
+    return [*rows, base | {"latent": "all", "chance": 1 / base["n_sites"]} | accuracy | said]
+
+
+def out_of_fold(
+    z: np.ndarray, site: np.ndarray, x: np.ndarray, fold: np.ndarray
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Latents harmonised by the other folds' people, and the balanced accuracy of telling the site before and after.
+
+    z: (n, latents), site: (n,), x: (n, columns) confounds, fold: (n,).
+
+    Raises:
+        InputError: the other folds of a fold hold fewer than two people of a site.
+    """
+    harmonised, told = np.full_like(z, np.nan), {when: np.empty(len(site), site.dtype) for when in WHEN}
+    for one in np.unique(fold):
+        test, train = fold == one, fold != one
+        learnt = fit(z[train], site[train], x[train])
+        harmonised[test] = apply(learnt, z[test], site[test], x[test])
+        inside = apply(learnt, z[train], site[train], x[train])
+        for when, known, new in (("before", z[train], z[test]), ("after", inside, harmonised[test])):
+            told[when][test] = _classifier().fit(known, site[train]).predict(new)
+    return harmonised, {f"accuracy_{when}": float(balanced_accuracy_score(site, told[when])) for when in WHEN}
+
+
+def site_share(z: np.ndarray, site: np.ndarray, x: np.ndarray) -> tuple[float, float, float]:
+    """Partial R2 of the site beyond the columns of x, p of its F, p of Levene's test. z: (n,), x: (n, columns)."""
+    dummies = site[:, None] == np.unique(site)[None, :]
+    full = np.hstack([x, dummies])
+    full = full[:, independent(full)]
+    extra, df = full.shape[1] - x.shape[1], len(z) - full.shape[1]
+    short, long = (z - one @ np.linalg.lstsq(one, z, rcond=None)[0] for one in (x, full))
+    share = 1 - (long @ long) / (short @ short)
+    p = float(f.sf(share / extra / ((1 - share) / df), extra, df)) if extra else np.nan
+    groups = [group for one in np.unique(site) if len(group := long[site == one]) > 1]
+    return float(share), p, float(levene(*groups, center="median").pvalue) if len(groups) > 1 else np.nan
+
+
+def _people(table: pd.DataFrame, confounds: list[Row]) -> Design:
+    """Complete cases and their confounds without the site; a column that counts the rows stands for the score."""
+    blind = table.assign(site="all", mu_row=np.arange(len(table), dtype=float))
+    return design(blind, {"name": "mu_row", "type": "continuous"}, [c for c in confounds if c["name"] != "site"])
+
+
+def _classifier() -> Any:
+    return make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
+
+
+def _shares(before: np.ndarray, after: np.ndarray, site: np.ndarray, x: np.ndarray) -> Row:
+    left = before - x @ np.linalg.lstsq(x, before, rcond=None)[0]
+    if left.std() <= 1e-6 * max(before.std(), 1e-6):
+        return {"status": "constant latent", "reason": "it does not vary between people beyond the confounds"}
+    row: Row = {"status": "ok", "reason": ""}
+    for when, z in (("before", before), ("after", after)):
+        if np.isfinite(z).all():
+            numbers = zip(("r2", "p", "levene_p"), site_share(z, site, x), strict=True)
+            row |= {f"{name}_{when}": value for name, value in numbers}
+    return row
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -1,0 +1,93 @@
+"""Columns of each feature set for training and test scans: knots, levels, scaling, confound fits from training rows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import GroupKFold
+
+from neurovae.associate.basis import expand
+from neurovae.predict import harmonise
+
+CONFOUNDS, LATENTS, BOTH, WITHOUT = FEATURES = (
+    "confounds", "latents", "latents + confounds", "latents without confounds")  # fmt: skip
+Used = list[tuple[str, str, pd.Series]]  # name, type, values of the confounds that enter
+# (train, test) rows -> their columns, and how many of them, the last ones, are confounds
+Features = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, int]]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training and test scans (positions) with their columns; `inner`: the same within the training scans."""
+
+    train: np.ndarray
+    test: np.ndarray
+    x_train: np.ndarray
+    x_test: np.ndarray
+    confounds: int  # so many of the columns, the last ones, are confounds
+    inner: tuple["Split", ...] = ()
+
+
+def feature_maker(name: str, latents: np.ndarray, used: Used, site: pd.Series | None = None) -> Features:
+    """Function from training and test rows to their columns, standardised on the training rows.
+
+    "latents without confounds": residuals of a regression on the confounds, fitted on the training rows.
+
+    Args:
+        name: one of FEATURES.
+        latents: (scans, latents).
+        used: the confounds.
+        site: harmonise the latents over these sites by ComBat, learnt from the training rows.
+    """
+
+    def features(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+        confounds = confound_columns(used, train, test)  # (train + test, columns)
+        z = latents[np.concatenate([train, test])]
+        if site is not None and name != CONFOUNDS:
+            z = _harmonised(z, site, used, train, test)
+        if name == WITHOUT:
+            z = z - _fitted(z, confounds, len(train))
+        last = confounds.shape[1] if name in (CONFOUNDS, BOTH) else 0
+        x = np.hstack([z[:, : 0 if name == CONFOUNDS else None], confounds[:, :last]])
+        centre, spread = x[: len(train)].mean(axis=0), x[: len(train)].std(axis=0)
+        x = (x - centre) / np.where(spread > 1e-12, spread, np.inf)
+        return x[: len(train)], x[len(train) :], last
+
+    return features
+
+
+def confound_columns(used: Used, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Confounds of training then test rows; a level that no training row has gets the means of the training rows."""
+    rows = np.concatenate([train, test])
+    blocks = [np.empty((len(rows), 0))]
+    for label, kind, column in used:
+        block = expand(label, kind, column.iloc[train], column.iloc[rows])[1]
+        if kind == "categorical":
+            known = column.iloc[rows].astype(str).isin(set(column.iloc[train].astype(str))).to_numpy()
+            block = np.where(known[:, None], block, block[: len(train)].mean(axis=0))
+        blocks.append(block)
+    return np.hstack(blocks)
+
+
+def split_rows(
+    features: Features, person: np.ndarray, train: np.ndarray, test: np.ndarray, inner: int, seed: int
+) -> Split:
+    """Split with `inner` folds of whole training people, drawn from the seed and never from a score."""
+    folds = GroupKFold(inner, shuffle=True, random_state=seed).split(train, groups=person[train])
+    parts = tuple(Split(train[a], train[b], *features(train[a], train[b])) for a, b in folds)
+    return Split(train, test, *features(train, test), parts)
+
+
+def _fitted(z: np.ndarray, confounds: np.ndarray, n: int) -> np.ndarray:
+    x = np.column_stack([np.ones(len(confounds)), confounds])
+    return x @ np.linalg.lstsq(x[:n], z[:n], rcond=1e-10)[0]
+
+
+def _harmonised(z: np.ndarray, site: pd.Series, used: Used, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    others = [entry for entry in used if entry[0] != "site"]
+    covariates = confound_columns(others, train, test)
+    n, rows = len(train), np.concatenate([train, test])
+    model = harmonise.fit(z[:n], site.iloc[train].to_numpy(), covariates[:n])
+    # a new site is met here in inner folds, or where new_site is mean: complete_cases refuses the others
+    return harmonise.apply(model, z, site.iloc[rows].to_numpy(), covariates, "mean")

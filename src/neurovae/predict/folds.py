@@ -1,0 +1,164 @@
+"""The outer folds of one model, by policy, and one score's complete cases in them."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neurovae.associate.design import design, latent_names, used_confounds
+from neurovae.associate.rows import provenance
+from neurovae.errors import InputError
+from neurovae.predict.features import BOTH, CONFOUNDS, FEATURES, LATENTS, Split, Used, feature_maker, split_rows
+
+PEOPLE = 20  # fewer people than this are not cross-validated
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Outer folds of one cohort: the table of latents to use for each, all over the same scans, and the policy."""
+
+    tables: dict[int, pd.DataFrame]
+    policy: str
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Complete cases of one score; `base`: what its rows share, with status; `splits`: by features, one per fold."""
+
+    table: pd.DataFrame  # (n, ...) cohort columns, by person and session
+    y: np.ndarray  # (n,)
+    x: np.ndarray  # (n, 1 + confound columns) of all cases, for the permutation
+    binary: bool
+    base: dict[str, Any]
+    latents: list[str]
+    splits: dict[str, list[Split]]
+
+    @property
+    def full(self) -> str:
+        """The feature set with everything in it."""
+        return BOTH if CONFOUNDS in self.splits else LATENTS
+
+
+def outer_folds(tables: list[pd.DataFrame]) -> Folds:
+    """'per fold' when each outer fold has its own model's table, which must not have trained on that fold's people."""
+    folds = sorted(int(k) for k in tables[0]["fold"].unique())
+    people = tables[0].groupby("person")["fold"].nunique()
+    problems = [f"cohort table: {person} lies in several folds" for person in people.index[people > 1]]
+    of_model = [int(table["latents_fold"].iloc[0]) for table in tables]
+    if len({table["latents_model"].iloc[0] for table in tables}) > 1:
+        problems.append("latents: tables of several models; predict takes one model at a time")
+    if len(tables) > 1 and sorted(of_model) != folds:
+        problems.append(
+            f"latents: tables of folds {sorted(of_model)} for the outer folds {folds}; give one each, or one"
+        )
+    if any(not table["scan"].equals(tables[0]["scan"]) for table in tables):
+        problems.append("latents: the tables do not hold the same scans")
+    if problems:
+        raise InputError(problems)
+    if sorted(of_model) != folds:
+        return Folds(dict.fromkeys(folds, tables[0]), "transductive")
+    by_fold = dict(zip(of_model, tables, strict=True))
+    problems = [
+        f"latents of fold {k}: {row.person} is tested there but has split '{row.latents_split}', not 'report'"
+        for k in folds
+        for row in by_fold[k][(by_fold[k]["fold"] == k) & (by_fold[k]["latents_split"] != "report")].itertuples()
+    ]
+    if problems:
+        raise InputError(problems)
+    return Folds(by_fold, "per fold")
+
+
+def complete_cases(
+    folds: Folds,
+    score: dict[str, Any],
+    confounds: list[dict[str, Any]],
+    *,
+    inner: int,
+    harmonise: str = "none",
+    new_site: str = "refuse",
+    seed: int = 0,
+) -> Cases:
+    """Complete cases of a score with the columns of every feature set in every fold; none where it is not usable.
+
+    Args:
+        folds: of one model.
+        score: of the configuration.
+        confounds: of the configuration; site joins where there are several.
+        inner: inner folds of people.
+        harmonise: "none", or "combat" for the latents over sites, learnt in each training set.
+        new_site: "refuse" a fold that tests people of a site without training people, or give them the "mean" site.
+        seed: of the inner folds.
+    """
+    first = next(iter(folds.tables.values()))
+    found = design(first, score, confounds, with_split=False)
+    table, y = first.iloc[found.rows].reset_index(drop=True), found.y
+    if score["type"] == "bounded":
+        y = score["bounds"][0] + (score["bounds"][1] - score["bounds"][0]) * y
+    used = used_confounds(table, score, confounds, with_split=False)[0]
+    base = provenance(first) | {"score": score["name"], "type": score["type"], "policy": folds.policy}
+    base |= {"n": table["person"].nunique(), "n_scans": len(table), "folds": table["fold"].nunique()}
+    base |= {"confounds": found.text, "harmonised": harmonise, "status": found.status, "reason": found.reason}
+    if folds.policy == "per fold":
+        base["fold"] = None  # one model per fold
+    cases = Cases(table, y, found.x, score["type"] == "binary", base, latent_names(table), {})
+    if base["status"] == "ok":
+        base |= _enough(cases, inner)
+    if base["status"] == "ok" and harmonise == "combat" and table["site"].nunique() < 2:
+        base["harmonised"] = "none (one site)"
+    if base["status"] == "ok":
+        base |= _new_levels(table, used, base["harmonised"], new_site, found.text)
+    if base["status"] != "ok":
+        return cases
+    try:
+        return replace(cases, splits=_splits(cases, folds, found.rows, used, inner, seed))
+    except InputError as error:  # of harmonise: a site with too few people in some training set
+        base |= {"status": "not harmonised", "reason": "; ".join(error.problems)}
+        return cases
+
+
+def _splits(cases: Cases, folds: Folds, rows: np.ndarray, used: Used, inner: int, seed: int) -> dict[str, list[Split]]:
+    site = cases.table["site"] if cases.base["harmonised"] == "combat" else None
+    splits: dict[str, list[Split]] = {}
+    for name in FEATURES if used else (LATENTS,):
+        for k in sorted(cases.table["fold"].unique()):
+            latents = folds.tables[int(k)].iloc[rows][cases.latents].to_numpy(float)
+            train, test = np.flatnonzero(cases.table["fold"] != k), np.flatnonzero(cases.table["fold"] == k)
+            features = feature_maker(name, latents, used, site)
+            part = split_rows(features, cases.table["person"].to_numpy(), train, test, inner, seed)
+            splits.setdefault(name, []).append(part)
+    return splits
+
+
+def _new_levels(table: pd.DataFrame, used: Used, harmonise: str, new_site: str, text: str) -> dict[str, Any]:
+    """What a fold whose people are of a site, or another level, without training people does to the row."""
+    categories = {name: column for name, kind, column in used if kind == "categorical"}
+    if harmonise == "combat":
+        categories["site"] = table["site"]
+    new = [
+        f"{name} {', '.join(sorted(levels))} in fold {k}"
+        for name, column in categories.items()
+        for k in sorted(table["fold"].unique())
+        if (levels := set(column[table["fold"] == k].astype(str)) - set(column[table["fold"] != k].astype(str)))
+    ]
+    if not new:
+        return {}
+    seen = f"no training person has {'; '.join(new)}"
+    if new_site == "refuse":
+        advice = "set predict.new_site: mean, or leave the confound out"
+        return {"status": "new site", "reason": f"{seen}, so its effect cannot be known; {advice}"}
+    return {"confounds": f"{text}; {seen}: the training mean stands in"}
+
+
+def _enough(cases: Cases, inner: int) -> dict[str, Any]:
+    table = cases.table
+    if table["person"].nunique() < PEOPLE or table["fold"].nunique() < 2:
+        reason = f"{table['person'].nunique()} people in {table['fold'].nunique()} folds"
+        return {"status": "too few people", "reason": reason}
+    for k in table["fold"].unique() if cases.binary else []:
+        train = (table["fold"] != k).to_numpy()
+        rarer = min(table.loc[train & (cases.y == value), "person"].nunique() for value in (0, 1))
+        if rarer < inner:
+            reason = f"{rarer} people of the rarer class to train on for fold {k}"
+            return {"status": "too few people", "reason": reason}
+    return {}

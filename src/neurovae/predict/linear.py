@@ -1,0 +1,147 @@
+"""Ridge and L2 logistic regression of many targets on the same columns: one decomposition serves every permutation.
+
+Ridge: |y - b0 - x b|^2 + penalty. Logistic: sum of log losses + penalty / 2, solved by the fixed bound of the Hessian,
+x'x / 4 (Boehning & Lindsay 1988, Ann Inst Stat Math 40), so that no target needs its own inverse. Penalty: alpha |b|^2,
+with one alpha for the confounds and one for what the latents hold beyond them, so that many latents do not shrink the
+confounds away and a strong alpha gives back the confounds alone.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, logit
+
+from neurovae.predict.features import Split
+
+ALPHAS = (10000.0, 1000.0, 100.0, 10.0, 1.0)  # columns are standardised; of equals the first, the strongest
+STEPS, CLOSE = 5000, 1e-5  # of the logistic solver: most steps; largest change of a linear predictor at the end
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Training columns x in orthogonal directions x v = u diag(s): first of the latents, then of the confounds."""
+
+    u: np.ndarray  # (n, rank)
+    s: np.ndarray  # (rank,)
+    v: np.ndarray  # (columns, rank)
+    confound: np.ndarray  # (rank,) is it a direction of the confounds
+
+    def only_confounds(self) -> "Parts":
+        """Without the latents."""
+        return Parts(
+            self.u[:, self.confound], self.s[self.confound], self.v[:, self.confound], self.confound[self.confound]
+        )
+
+
+def decompose(x: np.ndarray, confounds: int = 0) -> Parts:
+    """Decompose centred training columns (n, columns), the last `confounds` of which are confounds.
+
+    The latents enter as what is left of them beside the confounds; the v of their directions say so in terms of x.
+    """
+    latents, rest = np.split(x, [x.shape[1] - confounds], axis=1)
+    u, s, v = _svd(rest)
+    onto = (v / s) @ (u.T @ latents)  # (confounds, latents)
+    u_left, s_left, v_left = _svd(latents - rest @ onto)
+    of_latents = np.vstack([v_left, -onto @ v_left])
+    of_confounds = np.vstack([np.zeros((latents.shape[1], len(s))), v])
+    return Parts(
+        np.hstack([u_left, u]),
+        np.concatenate([s_left, s]),
+        np.hstack([of_latents, of_confounds]),
+        np.repeat([False, True], [len(s_left), len(s)]),
+    )
+
+
+def solve(binary: bool, parts: Parts, y: np.ndarray, alpha: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Intercepts (m,) and coefficients on the directions (rank, m) of the targets y (n, m).
+
+    alpha: of the confounds and of the latents.
+    """
+    penalty = np.where(parts.confound, *alpha)
+    return _logistic(parts, y, penalty) if binary else _ridge(parts, y, penalty)
+
+
+def fitted(split: Split, y: np.ndarray, binary: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Intercepts (m,), coefficients (columns, m) and chosen alphas (m, 2) of targets y (all scans, m).
+
+    Each target's alphas have the least squared error, or log loss, pooled over the inner folds of the training people:
+    that of the confounds alone, then that of the latents beside them, then again that of the confounds.
+    """
+    chosen = _tuned(split, y, binary)
+    parts, target = decompose(split.x_train, split.confounds), y[split.train]
+    intercept, coef = np.empty(y.shape[1]), np.empty((split.x_train.shape[1], y.shape[1]))
+    for alpha in np.unique(chosen, axis=0):
+        mine = np.all(chosen == alpha, axis=1)
+        intercept[mine], c = solve(binary, parts, target[:, mine], (alpha[0], alpha[1]))
+        coef[:, mine] = parts.v @ c
+    return intercept, coef, chosen
+
+
+def log_losses(y: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Minus the log probability of what was seen, per scan."""
+    return -np.log(np.clip(np.where(y == 1, probability, 1 - probability), 1e-12, None))
+
+
+def _tuned(split: Split, y: np.ndarray, binary: bool) -> np.ndarray:
+    inner = [(part, decompose(part.x_train, part.confounds)) for part in split.inner]
+    chosen = np.full((y.shape[1], 2), ALPHAS[0])
+    if split.confounds:
+        alone = [(part, parts.only_confounds()) for part, parts in inner]
+        chosen[:, 0] = _least([_loss(alone, y, binary, (alpha, alpha)) for alpha in ALPHAS])
+    if split.confounds < split.x_train.shape[1]:
+        for first in np.unique(chosen[:, 0]):
+            mine = chosen[:, 0] == first
+            chosen[mine, 1] = _least([_loss(inner, y[:, mine], binary, (first, alpha)) for alpha in ALPHAS])
+        for second in np.unique(chosen[:, 1]) if split.confounds else []:
+            mine = chosen[:, 1] == second
+            chosen[mine, 0] = _least([_loss(inner, y[:, mine], binary, (alpha, second)) for alpha in ALPHAS])
+    return chosen
+
+
+def _least(losses: list[np.ndarray]) -> np.ndarray:
+    return np.array(ALPHAS)[np.argmin(np.round(losses, 6), axis=0)]
+
+
+def _loss(inner: list[tuple[Split, Parts]], y: np.ndarray, binary: bool, alpha: tuple[float, float]) -> np.ndarray:
+    loss = np.zeros(y.shape[1])
+    for part, parts in inner:
+        intercept, c = solve(binary, parts, y[part.train], alpha)
+        line, truth = intercept + (part.x_test @ parts.v) @ c, y[part.test]
+        loss += np.sum(log_losses(truth, expit(line)) if binary else (truth - line) ** 2, axis=0)
+    return loss
+
+
+def _svd(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    u, s, vt = np.linalg.svd(x, full_matrices=False)
+    kept = s > 1e-8 * np.sqrt(len(x))  # columns are standardised, so that less is round-off
+    return u[:, kept], s[kept], vt[kept].T
+
+
+def _ridge(parts: Parts, y: np.ndarray, penalty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean = y.mean(axis=0)
+    return mean, (parts.s / (parts.s**2 + penalty))[:, None] * (parts.u.T @ (y - mean))
+
+
+def _logistic(parts: Parts, y: np.ndarray, penalty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    n, ones = len(y), y.sum(axis=0)
+    intercept, c = logit((ones + 0.5) / (n + 1)), np.zeros((len(parts.s), y.shape[1]))
+    left = np.flatnonzero((ones > 0) & (ones < n))  # one class alone: its smoothed share and no slope
+    x, target = np.vstack([np.ones(n), (parts.u * parts.s).T]).T, y[:, left]  # (n, 1 + rank)
+    bound = np.concatenate([[n / 4], parts.s**2 / 4 + penalty])[:, None]
+    weight, length = np.concatenate([[0.0], penalty])[:, None], np.concatenate([[1.0], parts.s])
+    b = np.vstack([intercept, c])[:, left]
+    ahead, age = b, np.zeros(len(left))
+    for _ in range(STEPS):
+        if not len(left):
+            return intercept, c
+        slope = x.T @ (target - expit(x @ ahead)) - weight * ahead
+        new = ahead + slope / bound
+        change, move = new - ahead, new - b
+        # Nesterov's momentum, restarted where it points against the slope (O'Donoghue & Candes 2015)
+        age = np.where(np.einsum("rm,rm->m", slope, move) < 0, 0, age + 1)
+        b, ahead = new, new + age / (age + 3) * move
+        done = length**2 @ change**2 <= CLOSE**2
+        if 2 * done.sum() >= len(left):  # seldom, as it copies
+            intercept[left[done]], c[:, left[done]] = b[0, done], b[1:, done]
+            left, target, b, ahead, age = left[~done], target[:, ~done], b[:, ~done], ahead[:, ~done], age[~done]
+    raise ArithmeticError(f"logistic regression: {len(left)} of {y.shape[1]} targets did not converge")

@@ -1,0 +1,109 @@
+"""Permutation of the whole cross-validation: could latents add this much to a score that does not depend on them?
+
+Null: the score is independent of the latents given the confounds. Numeric scores: residuals of a fit on the confounds
+are permuted (Freedman & Lane 1983). Binary: labels are drawn given the confounds and how many there are of each, by
+swaps of pairs (Berrett, Wang, Barber & Samworth 2020, JRSS B 82, algorithm 2). Whole persons move, among people with
+equally many scans (Winkler 2015). Tuning is repeated; model and folds never saw the score and stay.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+
+from neurovae.predict.features import CONFOUNDS
+from neurovae.predict.folds import Cases
+from neurovae.predict.learners import out_of_fold
+from neurovae.predict.linear import log_losses
+
+SWAPS = 50  # rounds of pairwise swaps from the labels to the hub, and from the hub to each draw (their section 4.1)
+
+
+def permuted(cases: Cases, learner: str, permutations: int, seed: int) -> dict[str, Any]:
+    """Columns gain, p_permutation, permutations and permutation of one learner; p = (b + 1) / (m + 1).
+
+    Gain: R2, or minus the log loss, of all features minus that of the confounds alone (without any: training mean).
+    """
+    if not permutations:
+        gain = gains(cases, learner, cases.y[:, None])[0]
+        return {"gain": gain, "permutations": 0, "permutation": f"not run ({learner}: 0 permutations)"}
+    draws, rule = null_scores(cases, permutations, seed)
+    found = gains(cases, learner, np.column_stack([cases.y, draws]))
+    p = (1 + np.sum(found[1:] >= found[0] - 1e-10)) / (permutations + 1)
+    return {"gain": found[0], "p_permutation": p, "permutations": permutations, "permutation": rule}
+
+
+def gains(cases: Cases, learner: str, y: np.ndarray) -> np.ndarray:
+    """What the latents add beyond the confounds, for targets y (n, m): R2, or the mean log loss that is saved."""
+    folds = cases.splits[cases.full]
+    mean = np.empty(y.shape)
+    for split in folds:
+        mean[split.test] = y[split.train].mean(axis=0)
+    without = out_of_fold(cases.splits[CONFOUNDS], learner, y, cases.binary) if CONFOUNDS in cases.splits else mean
+    told = out_of_fold(folds, learner, y, cases.binary)
+    if cases.binary:
+        return np.mean(log_losses(y, without) - log_losses(y, told), axis=0)
+    return np.sum((y - without) ** 2 - (y - told) ** 2, axis=0) / np.sum((y - mean) ** 2, axis=0)
+
+
+def null_scores(cases: Cases, permutations: int, seed: int) -> tuple[np.ndarray, str]:
+    """Scores (n, permutations) under the null, and the rule in words."""
+    person = pd.factorize(cases.table["person"])[0]
+    constant = bool((pd.Series(cases.y).groupby(person).nunique() == 1).all())
+    scans = np.bincount(person)
+    if constant:  # one row per person
+        y = pd.Series(cases.y).groupby(person).first().to_numpy()
+        x = pd.DataFrame(cases.x).groupby(person).mean().to_numpy()
+        blocks = [np.flatnonzero(scans == count)[:, None] for count in np.unique(scans)]
+    else:
+        y, x = cases.y, cases.x
+        rows, first = np.argsort(person, kind="stable"), np.concatenate([[0], np.cumsum(scans)[:-1]])
+        blocks = [rows[first[scans == count][:, None] + np.arange(count)] for count in np.unique(scans)]
+    blocks = [block for block in blocks if len(block) > 1]
+    draw = swapped_labels if cases.binary else permuted_residuals
+    found = draw(y, x, blocks, permutations, np.random.default_rng(seed))
+    what = "labels drawn given the confounds" if cases.binary else "residuals given the confounds"
+    among = " among people with equally many scans" if scans.max() > 1 else ""
+    return found[person] if constant else found, f"whole persons{among}: {what}"
+
+
+def permuted_residuals(
+    y: np.ndarray, x: np.ndarray, blocks: list[np.ndarray], permutations: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Freedman-Lane scores, (n, permutations); rows of a block (people, scans) move among its people."""
+    fit = x @ np.linalg.lstsq(x, y, rcond=None)[0]
+    residual, found = y - fit, np.repeat(y[:, None], permutations, axis=1)
+    for block in blocks:
+        order = rng.permuted(np.tile(np.arange(len(block)), (permutations, 1)), axis=1)  # (permutations, people)
+        moved = residual[block][order]  # (permutations, people, scans)
+        found[block] = fit[block][:, :, None] + moved.transpose(1, 2, 0)
+    return found
+
+
+def swapped_labels(
+    y: np.ndarray, x: np.ndarray, blocks: list[np.ndarray], permutations: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Labels (n, permutations), exchangeable with y if the logistic model on x (intercept, confounds) holds."""
+    eta = np.zeros(len(y))
+    if x.shape[1] > 1:
+        spread = x[:, 1:].std(axis=0)
+        z = (x[:, 1:] - x[:, 1:].mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0)
+        eta = LogisticRegression(C=1e4, solver="newton-cholesky", max_iter=1000).fit(z, y).decision_function(z)
+    hub = _swap(y[:, None].copy(), eta, blocks, rng)
+    return _swap(np.repeat(hub, permutations, axis=1), eta, blocks, rng)
+
+
+def _swap(y: np.ndarray, eta: np.ndarray, blocks: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    chain = np.arange(y.shape[1])
+    for _ in range(SWAPS):
+        for block in blocks:
+            order = rng.permuted(np.tile(np.arange(len(block)), (y.shape[1], 1)), axis=1).T  # (people, chains)
+            half = len(block) // 2
+            a, b = block[order[:half]], block[order[half : 2 * half]]  # (pairs, chains, scans)
+            of_a, of_b = y[a, chain[:, None]], y[b, chain[:, None]]
+            odds = np.sum((of_b - of_a) * (eta[a] - eta[b]), axis=2)  # log odds of the swapped to the present labels
+            swap = (rng.random(odds.shape) < expit(odds))[:, :, None]
+            y[a, chain[:, None]], y[b, chain[:, None]] = np.where(swap, of_b, of_a), np.where(swap, of_a, of_b)
+    return y

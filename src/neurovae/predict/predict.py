@@ -1,0 +1,143 @@
+"""How well is a score told for a new person? Nested, person-wise cross-validation over confounds, latents and both."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from neurovae.associate.design import join
+from neurovae.associate.rows import stopped
+from neurovae.associate.tables import STOPPING, joint_verdict, read_verdict, tidy, write_both
+from neurovae.cli import Json, cli
+from neurovae.predict import guard
+from neurovae.predict import importance as importances
+from neurovae.predict.folds import Cases, complete_cases, outer_folds
+from neurovae.predict.learners import LEARNERS, learn
+from neurovae.predict.metrics import INTERVAL, metric_table, person_weights
+from neurovae.predict.permutation import permuted
+
+KEYS = {"score": "object", "model": "object", "seed": "Int64", "learner": "object", "features": "object"}
+COLUMNS = KEYS | {
+    "type": "object", "fold": "Int64", "metric": "object", "value": "float64", "ci_low": "float64",
+    "ci_high": "float64", "interval": "object", "gain": "float64", "p_permutation": "float64",
+    "permutations": "Int64", "permutation": "object", "n": "Int64", "n_scans": "Int64", "folds": "Int64",
+    "confounds": "object", "harmonised": "object", "policy": "object", "status": "object", "reason": "object",
+    "verdict": "object"}  # fmt: skip
+PREDICTIONS = {"scan": "object", "person": "object", "fold": "Int64"} | KEYS | {"type": "object"} | dict.fromkeys(
+    ["truth", "prediction", "probability", "training_mean"], "float64"
+) | {"harmonised": "object", "policy": "object", "verdict": "object"}  # fmt: skip
+
+
+def run(
+    *,
+    cohort: Path,
+    latents: list[Path],
+    weights: list[Path],
+    qc: Path,
+    health: list[Path],
+    scores: Json,
+    confounds: Json,
+    inner: int,
+    bootstraps: int,
+    permutations: int,
+    svm_permutations: int,
+    importance: int,
+    harmonise: str,
+    new_site: str,
+    seed: int,
+    out: Path,
+    predictions: Path,
+    importance_table: Path,
+) -> None:
+    """Cross-validate every score from one model: one latents table, or one per fold; write three tables.
+
+    Args:
+        cohort: cohort.parquet.
+        latents: latents.parquet, one or one per outer fold.
+        weights: weights of the models, in the order of `latents`: the people in them are compared.
+        qc: qc.parquet.
+        health: health.json of the models.
+        scores: of the configuration.
+        confounds: of the configuration.
+        inner: inner folds of people, for tuning.
+        bootstraps: resamples of people for the intervals.
+        permutations: of the whole cross-validation with the linear learner; 0: none, which the rows say.
+        svm_permutations: the same with the SVM.
+        importance: repeats of the permutation importance.
+        harmonise: none, or combat.
+        new_site: refuse, or mean.
+        seed: of inner folds, resamples and permutations.
+        out: metrics, Parquet with TSV beside it.
+        predictions: of every scan, Parquet with TSV beside it.
+        importance_table: importance of every latent, Parquet with TSV beside it.
+    """
+    people, checks = pd.read_parquet(cohort), pd.read_parquet(qc)
+    guard.refuse(latents, weights, people)
+    verdict, reason = joint_verdict({path.parent.name: read_verdict(path) for path in health})
+    folds = outer_folds([join(people, pd.read_parquet(path), checks) for path in latents])
+    rows: list[dict[str, Any]] = []
+    told: list[dict[str, Any]] = []
+    latent_rows: list[dict[str, Any]] = []
+    if verdict in STOPPING:
+        row = stopped(next(iter(folds.tables.values())), verdict, reason) | {"policy": folds.policy}
+        rows = latent_rows = [row | {"fold": None} if folds.policy == "per fold" else row]
+    for k, score in enumerate(scores if not rows else []):
+        cases = complete_cases(folds, score, confounds, inner=inner, harmonise=harmonise, new_site=new_site, seed=seed)
+        found = cross_validate(cases)
+        drawn = {"linear": permutations, "svm": svm_permutations}
+        tested = {name: permuted(cases, name, drawn[name], seed) for name in LEARNERS if len(found)}
+        rows += [row | {"verdict": verdict} for row in summarise(cases, found, tested, bootstraps, seed)]
+        told += [
+            {str(name): cell for name, cell in row.items()} for row in found.assign(verdict=verdict).to_dict("records")
+        ]
+        latent_rows += [row | {"verdict": verdict} for row in importances.importance(cases, importance, seed)]
+        print(f"predict: {score['name']} done, {k + 1} of {len(scores)}", flush=True)
+    write_both(out, tidy(rows, COLUMNS))
+    write_both(predictions, tidy(told, PREDICTIONS))
+    write_both(importance_table, tidy(latent_rows, importances.COLUMNS))
+
+
+def cross_validate(cases: Cases, learners: Sequence[str] = LEARNERS) -> pd.DataFrame:
+    """Predictions of every scan by every learner and feature set, each from models that did not see its person."""
+    shared = {name: cases.base[name] for name in ("score", "type", "model", "seed", "harmonised", "policy")}
+    found = []
+    for name, folds in cases.splits.items():
+        for split in folds:
+            part = cases.table.loc[split.test, ["scan", "person", "fold"]].assign(
+                features=name, truth=cases.y[split.test], training_mean=cases.y[split.train].mean(), **shared
+            )
+            for learner in learners:
+                value, probability = learn(learner, split, cases.y, cases.binary)(split.x_test)
+                found.append(part.assign(learner=learner, prediction=value, probability=probability))
+    if not found:
+        return pd.DataFrame(columns=list(PREDICTIONS))
+    return pd.concat([part.astype({"probability": float}) for part in found], ignore_index=True)
+
+
+def summarise(
+    cases: Cases, found: pd.DataFrame, tested: dict[str, dict[str, Any]], bootstraps: int, seed: int
+) -> list[dict[str, Any]]:
+    """Metric rows of one score per learner and feature set; one row with the status where there are no predictions.
+
+    tested: what `permuted` found, by learner; it stands in the r2 or log_loss row of the full feature set.
+    """
+    if not len(found):
+        return [cases.base]
+    rows = []
+    for (learner, features), part in found.groupby(["learner", "features"], sort=True):
+        weights = person_weights(part["person"].to_numpy(), part["fold"].to_numpy(int), bootstraps, seed)
+        for metric in metric_table(part, cases.binary, weights):
+            row = cases.base | {"learner": learner, "features": features, "interval": INTERVAL} | metric
+            if features == cases.full and metric["metric"] in ("r2", "log_loss"):
+                row |= tested.get(str(learner), {})
+            rows.append(row)
+    return rows
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): cell for name, cell in row.items()} for row in table.to_dict("records")]
+
+
+if __name__ == "__main__":
+    cli(run)

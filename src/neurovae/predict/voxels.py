@@ -1,0 +1,179 @@
+"""The voxel-wise baseline on the same folds (Wen 2020: a linear SVM on voxels is about as good as a 3-D CNN).
+
+Ridge, logistic regression, linear and RBF machines depend on voxels through their products alone. So the scans are
+turned: K = x x' (scans, scans) = U S U', and U S^.5 has the same products in as many columns as there are scans. A
+turn fits nothing; centring, confounds and scale are of training rows, and the learners run as they do on latents.
+"""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neurovae.associate.design import join, used_confounds
+from neurovae.associate.tables import tidy, write_both
+from neurovae.cli import Json, cli
+from neurovae.errors import InputError
+from neurovae.predict.features import BOTH, CONFOUNDS, LATENTS, WITHOUT, Features, Used, confound_columns, split_rows
+from neurovae.predict.folds import Cases, Folds, complete_cases
+from neurovae.predict.guard import several_folds
+from neurovae.predict.learners import LEARNERS
+from neurovae.predict.permutation import permuted
+from neurovae.predict.predict import COLUMNS, PREDICTIONS, cross_validate, summarise
+from neurovae.volumes import read_mask, read_volumes
+
+NAME = "voxels"
+NAMES = {LATENTS: "voxels", BOTH: "voxels + confounds", WITHOUT: "voxels without confounds"}
+BLOCK = 2**24  # numbers at a time, in double precision
+
+
+def run(
+    *,
+    cohort: Path,
+    qc: Path,
+    volumes: Path,
+    rows: Path,
+    mask: Path,
+    scores: Json,
+    confounds: Json,
+    inner: int,
+    bootstraps: int,
+    permutations: int,
+    svm_permutations: int,
+    new_site: str,
+    seed: int,
+    out: Path,
+    predictions: Path,
+) -> None:
+    """Cross-validate every score from the voxels, as `predict` does from latents; write metrics and predictions.
+
+    Args:
+        cohort: cohort.parquet.
+        qc: qc.parquet.
+        volumes: packed volumes.
+        rows: table of their rows.
+        mask: the fixed mask.
+        scores: of the configuration.
+        confounds: of the configuration.
+        inner: inner folds of people, for tuning.
+        bootstraps: resamples of people for the intervals.
+        permutations: of the whole cross-validation with the linear learner.
+        svm_permutations: the same with the SVM.
+        new_site: refuse, or mean.
+        seed: of inner folds, resamples and permutations.
+        out: metrics, Parquet with TSV beside it.
+        predictions: of every scan, Parquet with TSV beside it.
+    """
+    array, scans = read_volumes(volumes, rows)
+    keys = scans[["scan", "person"]].assign(model=NAME, fold=pd.NA, seed=pd.NA, split="report")
+    table = join(pd.read_parquet(cohort), keys, pd.read_parquet(qc))
+    if problems := several_folds(table):
+        raise InputError(problems)
+    x = coordinates(products(array, read_mask(mask)))
+    x = x[pd.Index(scans["scan"]).get_indexer(table["scan"])]  # (rows of the table, columns)
+    drawn = {"linear": permutations, "svm": svm_permutations}
+    metrics: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
+    for k, score in enumerate(scores):
+        cases = complete_cases(on_voxels(table), score, confounds, inner=inner, new_site=new_site, seed=seed)
+        used = used_confounds(cases.table, score, confounds, with_split=False)[0]
+        turned = partial(with_voxels, cases, x[table["scan"].isin(cases.table["scan"])], used, inner, seed)
+        found = pd.concat([pd.DataFrame(), *(cross_validate(turned([name])) for name in cases.splits)])
+        full = turned([name for name in cases.splits if name in (CONFOUNDS, cases.full)])
+        tested = {name: permuted(full, name, drawn[name], seed) for name in LEARNERS if len(found)}
+        metrics += summarise(cases, found, tested, bootstraps, seed)
+        records += [{str(name): cell for name, cell in row.items()} for row in found.to_dict("records")]
+        print(f"voxels: {score['name']} done, {k + 1} of {len(scores)}", flush=True)
+    write_both(out, tidy(map(_named, metrics), COLUMNS))
+    write_both(predictions, tidy(map(_named, records), PREDICTIONS))
+
+
+def on_voxels(table: pd.DataFrame) -> Folds:
+    """The outer folds over a joined table without latents; nothing was fitted on anybody beforehand."""
+    return Folds({int(k): table for k in sorted(table["fold"].unique())}, "per fold")
+
+
+def with_voxels(cases: Cases, x: np.ndarray, used: Used, inner: int, seed: int, names: list[str]) -> Cases:
+    """The cases with voxels in the place of latents in some feature sets, and without the other sets.
+
+    One set of n scans takes about 140 n n bytes (5,000 scans: 3.4 GB), since each fold has its own columns.
+
+    Args:
+        cases: complete cases of a score.
+        x: coordinates (complete cases, columns).
+        used: the confounds.
+        inner: inner folds of people.
+        seed: of the inner folds.
+        names: feature sets.
+    """
+    person = cases.table["person"].to_numpy()
+    splits = {
+        name: [
+            split_rows(feature_maker(name, x, used), person, part.train, part.test, inner, seed)
+            for part in cases.splits[name]
+        ]
+        for name in names
+    }
+    return replace(cases, splits=splits)
+
+
+def _named(row: dict[str, Any]) -> dict[str, Any]:
+    named = {"features": NAMES.get(row["features"], row["features"])} if "features" in row else {}
+    return row | named | {"verdict": "no model"}
+
+
+def products(volumes: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Products of all scans (scans, scans) over the masked voxels, each voxel less its mean; a few voxels at a time.
+
+    volumes: (scans, x, y, z), memory-mapped or not; memory is that of the result and of BLOCK numbers.
+    """
+    flat, inside = volumes.reshape(len(volumes), -1), np.flatnonzero(mask)
+    found = np.zeros((len(volumes), len(volumes)))
+    step = max(1, BLOCK // len(volumes))
+    for i in range(0, len(inside), step):
+        part = flat[:, inside[i : i + step]].astype(np.float64)
+        part -= part.mean(axis=0)
+        found += part @ part.T
+    return found
+
+
+def coordinates(gram: np.ndarray) -> np.ndarray:
+    """Columns (scans, rank) whose products are `gram`, positive semi-definite; the rank is at most scans."""
+    values, vectors = np.linalg.eigh(gram)
+    kept = values > 1e-12 * max(values[-1], 0)
+    return vectors[:, kept] * np.sqrt(values[kept])
+
+
+def feature_maker(name: str, x: np.ndarray, used: Used) -> Features:
+    """Function from training and test rows to their columns; voxels keep their scale relative to each other.
+
+    One factor for all voxels makes a column's mean variance 1 in the training rows, so that the learners' penalties
+    mean what they do for standardised latents. Confounds are standardised, or regressed out, on the training rows.
+
+    Args:
+        name: one of features.FEATURES, voxels in the place of latents.
+        x: coordinates (scans, columns).
+        used: the confounds.
+    """
+
+    def features(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+        rows, n = np.concatenate([train, test]), len(train)
+        confounds = confound_columns(used, train, test)  # (train + test, columns)
+        centre, spread = confounds[:n].mean(axis=0), confounds[:n].std(axis=0)
+        confounds = (confounds - centre) / np.where(spread > 1e-12, spread, np.inf)
+        z = x[rows] - x[train].mean(axis=0)
+        if name == WITHOUT:
+            z = z - confounds @ np.linalg.lstsq(confounds[:n], z[:n], rcond=1e-10)[0]
+        z = z / np.sqrt(np.square(z[:n]).mean())
+        last = confounds.shape[1] if name in (CONFOUNDS, BOTH) else 0
+        columns = np.hstack([z] * (name != CONFOUNDS) + [confounds] * (last > 0))
+        return columns[:n], columns[n:], last
+
+    return features
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -1,0 +1,153 @@
+"""The same scan under another id or session, found before anything is trained, and refused.
+
+Two scans are one where their voxels in the mask correlate above .999, or where, being alike there (above .95), their
+sources do so on canonical axes. The second look is needed: masks, N4 and registration follow intensities, so that
+copies of four `ixi` heads with noise of +-1 ended at .9970 to .9999 (affine) and .990 (SyN), scaled ones at .987 to
+1, one with a constant added at .973; no two people passed .844. Sources are read for such pairs alone.
+
+Pairs are sought among means over blocks of voxels. Averaging is a projection, which lengthens no difference: z-scored
+scans of r > .95 differ by less than sqrt(.1), so do their block means, and no pair is missed. Cost for n scans of v
+voxels in b blocks: n v to read, n n b / 2 products (5,000 scans, 4,000 blocks: 5e10, seconds; 50,000: 5e12, minutes),
+v per pair that is left; memory 4 n b bytes and a few scans.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from neurovae.cli import cli
+from neurovae.errors import InputError
+from neurovae.parquet import write_table
+from neurovae.preprocess.bucket import read_list
+from neurovae.preprocess.scan import read_canonical
+from neurovae.volumes import chunks, masked, read_mask, read_volumes
+
+SAME = 0.999  # correlation above which two scans are one
+NEAR = 0.95  # of the packed voxels, above which the sources are compared
+BLOCKS = 20  # along the first axis
+COLUMNS = ["scan_a", "scan_b", "person_a", "person_b", "r", "r_source", "same_voxels", "kind"]
+
+
+def run(
+    *,
+    volumes: Path,
+    rows: Path,
+    mask: Path,
+    lists: Path,
+    buckets: list[str],
+    nonfinite: Literal["fail", "zero"],
+    out: Path,
+) -> None:
+    """Write the pairs of scans that are one, none if all is well; raise InputError naming every pair.
+
+    Args:
+        volumes: packed volumes.
+        rows: table of their rows.
+        mask: the fixed mask.
+        lists: folder of the buckets' lists (a scan key and a path per line).
+        buckets: the buckets' names.
+        nonfinite: what is done with NaN and Inf voxels of the sources.
+        out: TSV to write.
+    """
+    array, table = read_volumes(volumes, rows)
+    sources = {row["scan"]: Path(row["source"]) for name in buckets for row in read_list(lists / f"{name}.list")}
+    found = duplicates(array, table, read_mask(mask), sources, nonfinite)
+    write_table(out, found)
+    print(f"{len(table)} scans, {len(found)} pairs of copies", flush=True)
+    if len(found):
+        raise InputError([problem(row) for row in found.to_dict("records")])
+
+
+def duplicates(
+    volumes: np.ndarray, table: pd.DataFrame, mask: np.ndarray, sources: dict[str, Path], nonfinite: str = "fail"
+) -> pd.DataFrame:
+    """Pairs of scans that are one, in the order of the table.
+
+    Args:
+        volumes: (scans, x, y, z), memory-mapped or not.
+        table: scan, person, session of each.
+        mask: bool (x, y, z).
+        sources: file of each scan.
+        nonfinite: what is done with NaN and Inf voxels of the sources.
+    """
+    found = []
+    for a, b in candidates(block_means(volumes, mask)):
+        r = correlation(*masked(volumes[[a, b]], mask))
+        if r <= NEAR:
+            continue
+        first, second = table.iloc[a], table.iloc[b]
+        r_source, same = compared(*(read_source(sources[scan], nonfinite) for scan in (first["scan"], second["scan"])))
+        if r > SAME or r_source > SAME:
+            names = [first["scan"], second["scan"], first["person"], second["person"]]
+            found.append([*names, round(r, 7), round(r_source, 7), same, _kind(first, second)])
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def block_means(volumes: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Z-scored scans (unit length in the mask) projected on blocks of voxels: (scans, blocks), float32.
+
+    A block's mean is weighted by the square root of its voxels, so that lengths are those of the projection.
+    """
+    side = max(2, round(mask.shape[0] / BLOCKS))
+    place = np.ravel_multi_index(tuple((np.argwhere(mask) // side).T), tuple(n // side + 1 for n in mask.shape))
+    order = np.argsort(place, kind="stable")
+    starts = np.unique(place[order], return_index=True)[1]
+    sizes = np.diff([*starts, len(place)])
+    found = np.empty((len(volumes), len(starts)), np.float32)
+    for part in chunks(len(volumes)):
+        x = masked(volumes[part], mask).astype(np.float64)
+        x -= x.mean(axis=1, keepdims=True)
+        x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+        found[part] = np.add.reduceat(x[:, order], starts, axis=1) / np.sqrt(sizes)
+    return found
+
+
+def candidates(means: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (a < b) whose projections are near enough for r > .95; all others are farther apart in the mask too."""
+    limit = 2 * (1 - NEAR) + 1e-5  # squared distance; the rest is round-off
+    length = np.square(means).sum(axis=1)
+    pairs = []
+    for part in chunks(len(means), 1024):
+        squares = length[part, None] + length[None, part.start :] - 2 * means[part] @ means[part.start :].T
+        rows, columns = np.nonzero(np.triu(squares <= limit, k=1))
+        pairs += [(int(a) + part.start, int(b) + part.start) for a, b in zip(rows, columns, strict=True)]
+    return pairs
+
+
+def read_source(path: Path, nonfinite: str) -> np.ndarray:
+    """Voxels of the source on canonical axes: header, compression and order of storage leave no trace."""
+    return read_canonical(path, nonfinite=nonfinite).get_fdata(dtype=np.float32)
+
+
+def compared(first: np.ndarray, second: np.ndarray) -> tuple[float, bool]:
+    """Correlation of two sources (missing where their shapes differ), and whether they are equal in each voxel."""
+    if first.shape != second.shape:
+        return float("nan"), False
+    return correlation(first.ravel(), second.ravel()), bool(np.array_equal(first, second))
+
+
+def correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Pearson's r, in double precision."""
+    a, b = x.astype(np.float64), y.astype(np.float64)
+    a -= a.mean()
+    b -= b.mean()
+    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
+
+
+def problem(pair: dict[Any, Any]) -> str:
+    """One pair as a line of the error."""
+    how = "equal voxels" if pair["same_voxels"] else f"r {pair['r']:.5f}, of the sources {pair['r_source']:.5f}"
+    what = f"{pair['scan_a']} and {pair['scan_b']}: the same scan ({how}), {pair['kind']}"
+    return f"{what}; correct the id, or exclude one in the table of preprocess.qc.override (keep: no)"
+
+
+def _kind(first: pd.Series, second: pd.Series) -> str:
+    if first["person"] != second["person"]:
+        return "other person"
+    return "other session" if first["session"] != second["session"] else "other run"
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -1,0 +1,250 @@
+"""Kernel test of all latents, cross-fitted direction and its pattern: closed forms, the null, planted truths."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from scipy import stats
+from sklearn.linear_model import Ridge
+from test_permute import CONFOUNDS, KINDS, draw, people, score
+
+from neurovae.associate import direction, exchange, kernel, omnibus, rao, ridge
+from neurovae.report import directions as picture
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def problem(kind: str, n: int, size: int, seed: int, effect: np.ndarray | float = 0.0) -> kernel.Space:
+    rng = np.random.default_rng(seed)
+    x = np.column_stack([np.ones(n), rng.normal(size=(n, 3))])
+    z = rng.normal(size=(n, size)) * np.linspace(2, 0.5, size) + 0.5 * x[:, [1]]
+    y = draw(kind, z @ (np.ones(size) * effect) + 0.4 * x[:, 1], rng)
+    found = rao.fit_null(kind, y, x, None)[1]
+    assert found is not None
+    return kernel.space(found, z, x)
+
+
+# --- the statistic ---
+
+
+@pytest.mark.parametrize(("kind", "size"), [("continuous", 7), ("count", 7), ("ordinal", 7), ("binary", 90)])
+def test_kernels_are_q_computed_directly(kind: str, size: int):
+    data = problem(kind, 60, size, 0)
+    moved = data.e[np.random.default_rng(1).permutation(60)]
+    outside = np.eye(60) - data.x @ np.linalg.pinv(data.x)
+    z, e = outside @ data.z, outside @ moved
+    gram = z.T @ z
+    mean = np.trace(gram) / np.linalg.matrix_rank(gram)
+    ours = kernel.kernels(data, moved[None])[0] * (e @ e)
+    for value, name in zip(ours, data.names, strict=False):
+        k = kernel.WEIGHTS[name]
+        direct = (
+            e @ z @ z.T @ e / mean
+            if k == np.inf
+            else e @ z @ np.linalg.pinv(gram + k * mean * np.eye(size)) @ (z.T @ e)
+        )
+        assert np.isclose(value, direct, rtol=1e-8)
+    assert ("whitened" in data.names) == (size < 56)
+    assert np.isclose(ours[-1], max(np.square(z.T @ e) / np.square(z).sum(axis=0)))
+
+
+def test_whitened_kernel_is_partial_r2_and_working_residual_gives_the_score_statistic():
+    data = problem("continuous", 60, 7, 0)
+    null, full = (sm.OLS(data.e, x).fit() for x in (data.x, np.hstack([data.x, data.z])))
+    assert np.isclose(kernel.kernels(data, data.e[None])[0, 3], 1 - full.ssr / null.ssr)
+    binary = problem("binary", 60, 1, 0)  # one latent: r^2 times |e|^2 is the squared score statistic
+    fit = sm.OLS(binary.z[:, 0], binary.x).fit()
+    top = (binary.e @ binary.z[:, 0]) ** 2 / fit.ssr
+    assert np.isclose(kernel.kernels(binary, binary.e[None])[0, -1] * (binary.e @ binary.e), top)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("continuous", 6), ("count", 20), ("binary", 60)])
+def test_p_is_uniform_under_the_null(kind: str, size: int):
+    p = []
+    for seed in range(200):
+        data = problem(kind, 45, size, seed)
+        parts = ridge.folds(data.z, data.x, seed)
+        draws, r = omnibus.drawn(data, parts, np.zeros(45, int), 99, seed, 1)
+        one = omnibus.kernel_test(draws, kernel.kernels(data, data.e[None])[0])[0]
+        p.append((one, (1 + np.sum(r >= ridge.cross_fit(parts, data.e[None])[0])) / 100))
+    for values in np.transpose(p):
+        assert stats.kstest(values, "uniform").pvalue > 1e-3
+        assert np.mean(values <= 0.05) <= stats.binom.ppf(0.999, 200, 0.05) / 200
+
+
+@pytest.mark.parametrize("size", [32, 120])
+@pytest.mark.parametrize("which", ["dense", "sparse"])
+def test_the_combination_keeps_most_of_the_power_of_the_kernel_that_knows_the_truth(size: int, which: str):
+    """Residual R2 .3, 100 people; dense: normal effects, for which the raw kernel is the locally most powerful."""
+    found = []
+    for seed in range(40):
+        rng, effect = np.random.default_rng([9, seed]), np.zeros(size)
+        if which == "dense":
+            effect = rng.normal(size=size)
+        else:
+            effect[rng.integers(size)] = 1.0
+        effect *= np.sqrt(0.3 / 0.7) / np.linalg.norm(effect * np.linspace(2, 0.5, size))
+        data = problem("continuous", 100, size, seed, effect)
+        draws = kernel.kernels(data, data.e[exchange.shuffle(np.zeros(100, int), 199, seed)])
+        seen = kernel.kernels(data, data.e[None])[0]
+        knows = 0 if which == "dense" else len(seen) - 1
+        best = (1 + np.sum(draws[:, knows] >= seen[knows])) / 200
+        found.append((omnibus.kernel_test(draws, seen)[0] <= 0.05, best <= 0.05))
+    ours, oracle = np.sum(found, axis=0)
+    assert oracle >= 16 and ours >= 0.8 * oracle
+
+
+# --- the ridge ---
+
+
+def test_reml_is_the_restricted_likelihood():
+    data = problem("continuous", 50, 8, 3, 0.1)
+    part = ridge.decompose(data.z, data.x)
+    grid = ridge.GRID * np.mean(part.d**2)
+    basis = np.linalg.svd(data.x)[0][:, 4:]  # contrasts free of the confounds
+    e, z = basis.T @ data.e, basis.T @ data.z
+
+    def restricted(k: float) -> float:
+        v = np.eye(46) + z @ z.T / k
+        return -46 * np.log(e @ np.linalg.solve(v, e) / 46) - np.linalg.slogdet(v)[1]
+
+    _, chosen = ridge.direction(data.z, data.x, data.e)
+    assert chosen == grid[np.argmax([restricted(k) for k in grid])]
+
+
+@pytest.mark.parametrize("size", [8, 70])
+def test_cross_fit_is_a_ridge_fitted_fold_by_fold(size: int):
+    data = problem("continuous", 50, size, 4, 0.2)
+    parts = ridge.folds(data.z, data.x, 0)
+    e = np.stack([data.e, data.e[np.random.default_rng(0).permutation(50)]])
+    r, share = ridge.cross_fit(parts, e)
+    for row in range(2):
+        correlations, left, after = [], 0.0, 0.0
+        for fold in parts:
+            train, test = fold.train, fold.test
+            assert not set(train) & set(test)
+            gamma, eta = (np.linalg.lstsq(data.x[train], of[train], rcond=None)[0] for of in (e[row], data.z))
+            z, y = data.z[train] - data.x[train] @ eta, e[row][train] - data.x[train] @ gamma
+            k = ridge.direction(data.z[train], data.x[train], e[row][train])[1]
+            beta = Ridge(alpha=k, fit_intercept=False).fit(z, y).coef_
+            predicted, truth = (data.z[test] - data.x[test] @ eta) @ beta, e[row][test] - data.x[test] @ gamma
+            correlations.append(np.corrcoef(predicted, truth)[0, 1])
+            left, after = left + truth @ truth, after + np.sum((truth - predicted) ** 2)
+        assert np.isclose(r[row], np.mean(correlations)) and np.isclose(share[row], 1 - after / left)
+
+
+def test_share_and_r_of_noise_are_about_zero_and_of_a_planted_effect_about_its_size():
+    noise, planted = [], []
+    for seed in range(60):
+        for found, effect in ((noise, 0.0), (planted, 0.3)):
+            data = problem("continuous", 80, 8, seed, effect)
+            r, share = ridge.cross_fit(ridge.folds(data.z, data.x, seed), data.e[None])
+            found.append((r[0], share[0]))
+    r, share = np.mean(noise, axis=0)
+    assert abs(r) < 3 * np.std([one for one, _ in noise]) / np.sqrt(60) + 0.02 and -0.2 < share < 0.01
+    truth = 0.09 * np.sum(np.linspace(2, 0.5, 8) ** 2)
+    assert abs(np.mean(planted, axis=0)[1] - truth / (1 + truth)) < 0.1
+
+
+# --- the direction ---
+
+
+def test_pattern_is_not_the_filter():
+    """Haufe et al. 2014, section 2.2: z0 = signal + distractor, z1 = distractor."""
+    rng = np.random.default_rng(5)
+    signal, distractor = rng.normal(size=(2, 2000))
+    z, x = np.column_stack([signal + distractor, distractor]), np.ones((2000, 1))
+    found = rao.fit_null("continuous", signal + 0.1 * rng.normal(size=2000), x, None)[1]
+    assert found is not None
+    numbers = direction.directions(kernel.space(found, z, x), z, x, ["mu_000", "mu_001"], np.zeros(2000, int), 0)
+    assert abs(numbers["mu_001"]["weight"] / numbers["mu_000"]["weight"]) > 0.6  # -1 per unit, / sqrt(2) per SD
+    assert abs(numbers["mu_001"]["pattern"]) < 0.06 and abs(numbers["mu_000"]["pattern"] - np.sqrt(0.5)) < 0.05
+    assert numbers["mu_001"]["pattern_low"] < 0 < numbers["mu_001"]["pattern_high"]
+    assert numbers["mu_000"]["pattern_low"] > 0.6 and numbers["mu_000"]["same_sign"] == 1
+
+
+def test_halves_tell_noise_from_a_direction():
+    noise, planted = [], []
+    for seed in range(10):
+        for found, effect in ((noise, 0.0), (planted, 0.5)):
+            data = problem("continuous", 80, 6, seed, effect)
+            numbers = direction.directions(data, data.z, data.x, ["a", "b", "c", "d", "e", "f"], np.zeros(80, int), 0)
+            found.append((numbers["a"]["stability"], numbers["a"]["halves"]))
+    assert np.mean(planted, axis=0).min() > 0.9
+    stability, halves = np.mean(noise, axis=0)
+    assert abs(halves) < 0.25 and 0.5 < stability < 0.85  # as its docstring says
+
+
+# --- tables, files, picture ---
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_type_is_found_and_signs_of_latents_change_nothing(kind: str):
+    table = people(effect=1.0, n=100)
+    rows, by_latent = omnibus.omnibus(table, [score(kind)], CONFOUNDS, 199, 0)
+    assert rows[0]["p"] <= 0.02 and rows[0]["latents"] == 5 and rows[0]["share"] > 0.05
+    strongest = max(by_latent, key=lambda row: abs(row["pattern"]))
+    assert strongest["latent"] == "mu_000" and strongest["pattern"] > 0.5 and strongest["p_r"] <= 0.02
+    signs = np.array([-1, 1, -1, -1, 1])
+    mu = [row["latent"] for row in by_latent]
+    flipped, other = omnibus.omnibus(table.assign(**table[mu] * signs), [score(kind)], CONFOUNDS, 199, 0)
+    for name in ("statistic", "p", "q", "share"):
+        assert np.isclose(flipped[0][name], rows[0][name])
+    assert flipped[0]["ridge"] == rows[0]["ridge"]
+    for sign, one, two in zip(signs, by_latent, other, strict=True):
+        assert np.isclose(two["pattern"], sign * one["pattern"]) and np.isclose(two["weight"], sign * one["weight"])
+        for name in ("r", "p_r", "stability", "halves", "same_sign"):
+            assert np.isclose(two[name], one[name])
+
+
+def _files(folder: Path, table: pd.DataFrame, verdict: str):
+    table = table.assign(session=None, acquisition=None, run=None, scan=table["person"])
+    mu = [name for name in table if name.startswith("mu_")]
+    latents = table[["scan", "person", *mu]].assign(model="vae", fold=0, seed=0, split="report")
+    cohort = table.drop(columns=[name for name in table if name.startswith(("mu_", "latents_"))])
+    parts = {"cohort": cohort, "latents": latents, "qc": table[["scan"]].assign(excluded=False)}
+    for name, part in parts.items():
+        part.to_parquet(folder / f"{name}.parquet")
+    (folder / "health.json").write_text(json.dumps({"verdict": verdict, "reason": "no active unit"}))
+    given = {name: folder / f"{name}.parquet" for name in parts} | {"health": folder / "health.json"}
+    return given | {"confounds": CONFOUNDS, "permutations": 100, "seed": 5}
+
+
+def test_files_statuses_and_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(omnibus, "ELEMENTS", 2**11)
+    table = people(n=60, size=70, sites="AB").assign(mu_003=0.0, flat=1.0)
+    scores = [score("count"), {"name": "flat", "type": "continuous"}, score("binary")]
+    given = _files(tmp_path, table, "overfit")
+    for name, threads in (("a", 1), ("b", 2)):
+        omnibus.run(
+            **given,
+            scores=scores,
+            out=tmp_path / f"{name}.parquet",
+            directions=tmp_path / f"{name}_d.parquet",
+            threads=threads,
+        )
+    for stem in ("", "_d"):
+        assert (tmp_path / f"a{stem}.tsv").read_bytes() == (tmp_path / f"b{stem}.tsv").read_bytes()
+    rows, by_latent = (pd.read_parquet(tmp_path / f"a{stem}.parquet") for stem in ("", "_d"))
+    assert list(rows.columns) == list(omnibus.COLUMNS) and list(by_latent.columns) == list(direction.DIRECTIONS)
+    assert rows["status"].tolist() == ["ok", "constant score", "ok"] and len(by_latent) == 210
+    assert rows["latents"].tolist()[0] == 69 and rows["family_size"].tolist() == [2, 2, 2]
+    assert set(by_latent.loc[by_latent["latent"] == "mu_003", "status"]) == {"constant latent", "constant score"}
+    assert set(rows["verdict"]) == set(by_latent["verdict"]) == {"overfit"}
+    assert rows["exchange"].tolist()[0] == "people within site"
+    picture.run(omnibus=tmp_path / "a.parquet", directions=tmp_path / "a_d.parquet", name="vae", out=tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+
+
+def test_a_collapsed_model_gives_one_row_and_a_picture_that_says_so(tmp_path: Path):
+    given = _files(tmp_path, people(n=30), "collapsed")
+    paths = {"out": tmp_path / "a.parquet", "directions": tmp_path / "d.parquet"}
+    omnibus.run(**given, scores=[score("count")], **paths)
+    for path in paths.values():
+        row = pd.read_parquet(path).to_dict("records")
+        assert len(row) == 1 and (row[0]["status"], row[0]["verdict"]) == ("not tested", "collapsed")
+    picture.run(omnibus=paths["out"], directions=paths["directions"], name="vae", out=tmp_path / "a.png")
+    assert (tmp_path / "a.png").exists()
