@@ -139,7 +139,7 @@ def write_bids(folder: Path) -> None:
     for number in range(PEOPLE + 1):
         person = f"sub-{number + 1:02d}"
         anatomy = sum(rng.normal(0, 0.02) * other / other.std() for other in others)
-        image = brain * (1 - 0.5 * severity[number] * near + anatomy) + rng.normal(0, 0.01, brain.shape)
+        image = brain * (1 - 0.5 * severity[number] * near + anatomy) + rng.normal(0, 0.05, brain.shape)
         write_scan(folder, person, np.where(brain > 0, np.clip(image, 0.02, None), 0), template.affine, number == 0)
         known = (f"{age[number]:.1f}", "MF"[number % 2], "AB"[number // 2 % 2])
         rows.append("\t".join([person, *known, f"{severity[number]:.4f}", f"{shuffled[number]:.4f}"]))

@@ -86,13 +86,20 @@ def models(results: Path) -> None:
 
 
 def predictions(results: Path) -> None:
-    """Every metric of the cross-validated predictions."""
+    """The metrics that answer, with permutation p; then each model against its baselines."""
     table = pd.read_csv(results / "predict" / "predictions.tsv", sep="\t")
-    shown = table[table["status"] == "ok"].drop_duplicates(["score", "model", "learner", "features", "metric"])
-    for row in shown.to_dict("records"):
+    shown = table[(table["status"] == "ok") & table["metric"].isin(["r2", "mae", "auc", "log_loss"])]
+    for row in shown.drop_duplicates(["score", "model", "learner", "features", "metric"]).to_dict("records"):
+        p = "" if pd.isna(row["p_permutation"]) else f", p {row['p_permutation']:.2g} of {row['permutations']:.0f}"
         print(
-            f"prediction: {row['score']:<10} {row['model']:<8} {row['learner']:<6} {row['features']:<20} {row['metric']:<4} "
-            f"{row['value']:7.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}] n {row['n']}, {row['policy']}"
+            f"prediction: {row['score']:<10} {row['model']:<13} {row['learner']:<6} {row['features']:<26} {row['metric']:<8} "
+            f"{row['value']:7.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]{p}, n {row['n']}, {row['policy']}"
+        )
+    table = pd.read_csv(results / "predict" / "comparisons.tsv", sep="\t")
+    for row in table[(table["learner"] == "linear") & (table["features"] == "latents")].to_dict("records"):
+        print(
+            f"comparison: {row['score']:<6} {row['metric']:<8} {row['model']:<13} minus {row['against']:<13} "
+            f"{row['difference']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}], p {row['p']:.2g}, {row['policy']}"
         )
 
 

@@ -14,8 +14,9 @@ from proof_lines import Check
 from proof_null import SIZES, bounded
 from scipy.stats import kstest
 
+from neurovae.associate.bend import Score, bent
 from neurovae.associate.kernel import kernels, space
-from neurovae.associate.maxt import batch, exceed, maxt, minp, statistics
+from neurovae.associate.maxt import at_once, batch, exceed, maxt, minp, statistics
 from neurovae.associate.omnibus import drawn, kernel_test
 from neurovae.associate.rao import Null, fit_null
 from neurovae.associate.ridge import cross_fit, folds
@@ -23,34 +24,42 @@ from neurovae.associate.rows import standard
 
 PERMUTATIONS = 199
 BLOCK = 20
+BENT = 4  # latents whose squares are tested; a line is fitted for each of them
 KS = 0.001  # a KS p below this: not uniform
 
 
-def cohort(n: int, number: int) -> tuple[dict[str, Null], np.ndarray, np.ndarray, np.random.Generator]:
-    """Null of every family's score (those that could be fitted), confound columns, latents; no effect of a latent."""
+def cohort(n: int, number: int) -> tuple[dict[str, Score], np.ndarray, np.ndarray, np.random.Generator]:
+    """Every family's score with its null (where it has a fit), confound columns, latents; no effect of a latent."""
     rng = np.random.default_rng([101, n, number])
     table, z = made.people(n, rng)
     eta, x = made.predictor(table), made.columns(table)
-    nulls = {}
+    scores: dict[str, Score] = {}
     for family, kind in made.KINDS.items():
         y = made.score(family, eta, rng)
-        nulls[family] = fit_null(kind, standard(y) if kind == "continuous" else y, x, None)[1]
-    return {family: null for family, null in nulls.items() if null is not None}, x, z, rng
+        y = standard(y) if kind == "continuous" else y
+        null = fit_null(kind, y, x, None)[1]
+        if null is not None:
+            scores[family] = (null, kind, y, None)
+    return scores, x, z, rng
 
 
 def counted(n: int, start: int, stop: int) -> pd.DataFrame:
-    """A row per cohort and family: p of one latent, the least p of max-T and min-P, of the omnibus and the direction."""
+    """A row per cohort and family: p of one latent and of its square, the least of max-T and min-P, omnibus, direction."""
     rows = []
     for number in range(start, stop):
-        nulls, x, z, rng = cohort(n, number)
+        scores, x, z, rng = cohort(n, number)
+        nulls = {family: null for family, (null, *_) in scores.items()}
         latent, strata = int(rng.integers(made.LATENTS)), np.zeros(n, int)
         data = batch(z, x, list(nulls.values()))
         found = exceed([data], strata, PERMUTATIONS, number)[0]
         seen = statistics(data, np.arange(n)[None, :])[0]  # (scores, latents)
         alone, within = maxt(seen, found)
         largest = np.abs(seen).max(axis=1)
+        bends = bent(z[:, :BENT], x, list(scores.values()), strata, at_once(n, BENT), PERMUTATIONS, number)
         for j, (family, null) in enumerate(nulls.items()):
+            squares = pd.DataFrame(bends[j], columns=["p_quadratic_permutation", "p_quadratic_maxt"]).astype(float)
             least = {"max-T": within[j].min(), "min-P": minp(found.largest, largest, within[j]).min()}
+            least |= {"square": squares.iloc[latent % BENT, 0], "max-T of squares": squares.iloc[:, 1].min()}
             row = {"family": family, "n": n, "cohort": number, "permutation": alone[j, latent]} | least
             rows.append(row | together(null, z, x, strata, number))
     return pd.DataFrame(rows)
@@ -72,7 +81,7 @@ def table(pool: Executor | None, cohorts: int, sizes: tuple[int, ...] = SIZES) -
     p = pd.concat(lines.shared(pool, counted, jobs), ignore_index=True)
     rows = []
     for (family, n), part in p.groupby(["family", "n"], sort=False):
-        for test in ("permutation", "max-T", "omnibus", "direction"):
+        for test in ("permutation", "max-T", "square", "max-T of squares", "omnibus", "direction"):
             known = part[test].dropna()
             rows.append((test, family, n, len(part), len(known), int((known <= lines.ALPHA + 1e-9).sum())))
     for n, part in p.groupby("n"):
@@ -85,6 +94,8 @@ def table(pool: Executor | None, cohorts: int, sizes: tuple[int, ...] = SIZES) -
 def checks(found: pd.DataFrame, p: pd.DataFrame) -> list[Check]:
     """Levels, one-sided, and whether p of one latent is uniform (randomised within its step of 1 / 200)."""
     words = {"permutation": "false positives: permutation", "max-T": "family-wise error of max-T over 16 latents",
+             "square": "false positives: permutation of a square",
+             "max-T of squares": "family-wise error of max-T of squares",
              "min-P": "family-wise error of min-P over latents and scores", "omnibus": "false positives: omnibus",
              "direction": "false positives: cross-fitted direction"}  # fmt: skip
     listed = [

@@ -30,7 +30,7 @@ def rejections(found: pd.DataFrame, path: Path, title: str) -> None:
             at = families.index(row.family) + 0.22 * (sizes.index(row.n) - (len(sizes) - 1) / 2)
             axis.plot([row.low, row.high], [at, at], color=GREY, alpha=0.35, linewidth=5, solid_capstyle="butt")
             mark = "o" if row.holds else "X"
-            axis.plot(row.share, at, mark, color=SIZE_COLOURS[row.n], markersize=4 if row.holds else 7)
+            axis.plot(row.share, at, mark, color=SIZE_COLOURS[row.n], markersize=4 if row.holds else 7, clip_on=False)
         axis.axvline(0.05, color="k", linewidth=0.6)
         axis.set(xlim=(0, most), title=test)
         axis.set_yticks(range(len(families)), families)
@@ -45,8 +45,7 @@ def rejections(found: pd.DataFrame, path: Path, title: str) -> None:
         Line2D([], [], color="k", marker="X", linestyle="", label="outside"),
     ]
     figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), fontsize=8)
-    figure.supxlabel("share of cohorts in which the test rejects at .05, no latent effect", fontsize=9)
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(f"{title}: share of cohorts rejected at .05 where no latent matters", fontsize=10)
     save(figure, path)
 
 
@@ -60,14 +59,14 @@ def powers(found: pd.DataFrame, bends: pd.DataFrame, path: Path) -> None:
     )  # fmt: skip
     styles = {
         "oracle": ("k", "-", "oracle: true shape and family"), "seer": (GREY, ":", "it also knows the confounds' effect"),
-        "ours": (BLUE, "-", "ours"), "spline": (ORANGE, "--", "3-df spline"),
+        "ours": (BLUE, "-", "ours: GLM, quadratic, spline's bend"), "maxt": (GREEN, "-", "ours: max-T"), "spline": (ORANGE, "--", "3-df spline"),
     }  # fmt: skip
     for i, n in enumerate(sizes):
         for j, (what, shape) in enumerate(shapes):
             table, axis = (bends if what else found), axes[i, j]
             part = table[(table["shape"] == shape) & (table["n"] == n)]
             for column, (colour, style, _) in styles.items():
-                if column in part:
+                if column in part and not (column == "maxt" and shape == "U-shaped"):
                     axis.plot(
                         part["effect"], part[column] / part["cohorts"], style, marker="o", color=colour, markersize=3
                     )
@@ -107,15 +106,20 @@ def through(found: pd.DataFrame, path: Path) -> None:
             part, axis = found[(found["model"] == model) & (found["factor"] == factor)], axes[i, j]
             for column, (colour, style, mark, _) in styles.items():
                 axis.plot(part["effect"], part[column], style, marker=mark or None, color=colour, markersize=3)
-            axis.set(ylim=(0, 1.02), title=f"{model}, {factor} factor: recovery R2 {part['recovery'].iloc[0]:.2f}")
+            axis.set(ylim=(0, 1.02), title=f"{model}, {factor} factor, R2 {part['recovery'].iloc[0]:.2f}")
+            if i == len(factors) - 1:
+                axis.set_xlabel("correlation of score and factor")
+            if j == 0:
+                axis.set_ylabel("power at .05, 120 people")
             axis.axhline(0.05, color=GREY, linewidth=0.6)
     handles = [
         Line2D([], [], color=c, linestyle=s, marker=m or None, markersize=3, label=label)
         for c, s, m, label in styles.values()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)
-    figure.supxlabel("correlation of score and factor", fontsize=9)
-    figure.supylabel("power at .05, 120 people", fontsize=9)
+    figure.suptitle(
+        "Power through learnt latents; R2: the factor's recovery from the latents of new people", fontsize=10
+    )
     save(figure, path)
 
 

@@ -143,7 +143,10 @@ def test_confounds_text_names_what_entered():
     cases = design.design(table, score("memory"), CONFOUNDS)
     assert cases.x.shape == (PEOPLE - 1, 1 + 3 + 1 + 3 + 1 + 1)
     spline3 = "(natural spline, 3 df)"
-    assert cases.text == f"age {spline3}, sex (2 levels), scale {spline3}, site (2 levels), split (2 levels)"
+    assert (
+        cases.text
+        == f"age {spline3}, sex (2 levels), scale {spline3}, site (2 levels), split (2 levels); left out: 1 without the score"
+    )
     table["age"] = table["age"].round(-1).clip(40, 60)
     table["copy"] = table["age"]
     cases = design.design(table, score("memory"), [AGE, {"name": "copy", "type": "continuous"}])
@@ -323,8 +326,42 @@ def test_separation_is_a_status():
         rows = glm.glm(table.assign(**{entry["name"]: np.asarray(values, float)}), entry, [])
         assert rows[0]["status"] == "separation" and "p" not in rows[0] and rows[0]["reason"]
         assert {row["status"] for row in rows[1:]} == {"ok"} and rows[0]["family_size"] == 5
-    none_at_b = table.assign(falls=np.where(table["site"] == "B", 0.0, table["falls"]))
-    assert {row["status"] for row in glm.glm(none_at_b, score("falls"), CONFOUNDS)} == {"separation"}
+
+
+@pytest.mark.parametrize(("name", "value"), [("falls", 0.0), ("ill", 1.0), ("stage", 0.0)])
+def test_a_level_in_which_all_have_the_border_value_holds_no_information(name: str, value: float):
+    """The others' estimates are those of the whole likelihood, whose dummy for that level runs away."""
+    table = joined()
+    alike = table.assign(**{name: np.where(table["site"] == "B", value, table[name])})
+    rows, alone = (glm.glm(each, score(name), CONFOUNDS) for each in (alike, alike[alike["site"] != "B"]))
+    count = (table["site"] == "B").sum()
+    assert f"{count} people left out (all of site B have one value)" in rows[0]["confounds"]
+    assert {row["status"] for row in rows} == {"ok"} and rows[0]["n"] == len(table) - count
+    assert [row["p"] for row in rows] == [row["p"] for row in alone]
+
+
+def test_the_first_scan_that_has_the_score_is_tested_and_who_is_missing_is_said():
+    table = joined()
+    twice = pd.concat([table.assign(memory=np.nan), table.assign(session="2")], ignore_index=True)
+    cases = design.design(twice, score("memory"), CONFOUNDS)
+    assert (cases.rows >= len(table)).all() and len(cases.y) == len(table) and "left out" not in cases.text
+    both = pd.concat([table, table.assign(session="2")], ignore_index=True)
+    assert (design.design(both, score("memory"), CONFOUNDS).rows < len(table)).all()
+    table.loc[:4, "age"] = np.nan
+    table.loc[:6, "site"] = "n/a"
+    assert "left out: 5 without age; left out: 2 without site" in design.design(table, score("memory"), CONFOUNDS).text
+    nobody = design.design(table.assign(age=np.nan), score("memory"), CONFOUNDS)
+    assert nobody.status == "too few people" and nobody.x.shape == (0, 1)
+
+
+def test_a_crowded_score_is_marked_and_a_nearly_constant_one_not_tested():
+    table = joined()
+    rng = np.random.default_rng(1)
+    mostly = np.where(rng.random(len(table)) < 0.7, 0.0, table["falls"] + 1)
+    assert "share one value: p is approximate" in design.design(table.assign(falls=mostly), score("falls"), []).reason
+    few = np.where(np.arange(len(table)) < 4, 3.0, 0.0)
+    cases = design.design(table.assign(falls=few), score("falls"), [])
+    assert (cases.status, cases.reason) == ("too few people", "4 people beside the commonest value")
 
 
 def test_quasi_separation_by_one_group_is_seen_and_overlap_is_not():

@@ -309,6 +309,13 @@ def test_folds_by_site_need_sites(tmp_path):
     assert any(problem.startswith("folds.by: site needs cohort.site and at least") for problem in check(cohort))
 
 
+def test_a_confound_without_values_is_refused(tmp_path):
+    """It would leave nobody to test."""
+    cohort = cohort_of(tmp_path, {"k": ["n/a"] * 4, "y": list("1234")}, [{"name": "y", "type": "continuous"}])
+    cohort["confounds"] = [{"name": "k", "type": "categorical"}]
+    assert "confound k has no value for any of the 4 scans; drop it" in only(check(cohort))
+
+
 def test_a_gamma_score_is_above_zero(tmp_path):
     """Zero has no logarithm."""
     cohort = cohort_of(tmp_path, {"t": ["1.5", "0", "3", "2"]}, [{"name": "t", "type": "gamma"}])

@@ -345,3 +345,14 @@ def test_p_of_a_nonconverged_link_test_is_missing():
     square = diagnostics.predictor("binary", x, replace(fit, coef=np.array([0, 0, 0, 1.0]))) ** 2
     split = (square > np.median(square)).astype(float)  # the squared predictor tells all apart
     assert np.isnan(diagnostics.link_p("binary", split, x, replace(fit, coef=np.array([0, 0, 0, 1.0]))))
+
+
+def test_a_spread_that_follows_the_confounds_is_said():
+    rng = np.random.default_rng(8)
+    x = np.column_stack([np.ones(200), rng.normal(size=(200, 2))])
+    even = rng.normal(size=(200, 200))
+    p = np.array([diagnostics.spread_p("continuous", y, x) for y in even])
+    low, high = stats.binom.interval(0.999, len(p), 0.05)
+    assert low <= (p < 0.05).sum() <= high
+    assert diagnostics.spread_p("continuous", even[0] * np.exp(0.4 * x[:, 1]), x) < 1e-3
+    assert np.isnan(diagnostics.spread_p("binary", even[0] > 0, x))

@@ -41,7 +41,7 @@ def write_fold(
         "people": people or roles(fold),
         "data_hash": "d",
         "kind": "pca",
-        "architecture": {},
+        "architecture": {"latent": 1},
     }
     weights.save(folder / "weights.safetensors", tensors, meta)
     own = {person: split for split, names in meta["people"].items() for person in names}
@@ -121,6 +121,13 @@ def test_weights_of_another_fold_another_seed_or_other_values_are_refused(tmp_pa
         refuse(pairs)
     assert any("model_hash" in line for line in error.value.problems)
     assert any("'unknown'" in line for line in error.value.problems)
+
+
+def test_latents_that_were_chosen_or_added_are_refused(tmp_path: Path) -> None:
+    """Full-sample feature selection leaves fewer columns than the model has latents."""
+    for change, count in ((lambda t: t.drop(columns="mu_000"), 0), (lambda t: t.assign(mu_001=1.0), 2)):
+        with pytest.raises(InputError, match=f"{count} latents, the model of .* has 1; chosen latents would leak"):
+            refuse([write_fold(tmp_path, 1, table=change)])
 
 
 def test_an_edited_hash_or_fold_column_is_refused(tmp_path: Path) -> None:

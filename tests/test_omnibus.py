@@ -35,26 +35,27 @@ def test_kernels_are_q_computed_directly(kind: str, size: int):
     data = problem(kind, 60, size, 0)
     moved = data.e[np.random.default_rng(1).permutation(60)]
     outside = np.eye(60) - data.x @ np.linalg.pinv(data.x)
-    z, e = outside @ data.z, outside @ moved
-    gram = z.T @ z
-    mean = np.trace(gram) / np.linalg.matrix_rank(gram)
+    left, e = outside @ data.z, outside @ moved
     ours = kernel.kernels(data, moved[None])[0] * (e @ e)
     for value, name in zip(ours, data.names, strict=False):
-        k = kernel.WEIGHTS[name]
-        direct = (
-            e @ z @ z.T @ e / mean
-            if k == np.inf
-            else e @ z @ np.linalg.pinv(gram + k * mean * np.eye(size)) @ (z.T @ e)
-        )
+        metric, k = kernel.KERNELS[name]
+        z = left / np.linalg.norm(left, axis=0) if metric == "standardised" else left
+        gram = z.T @ z
+        mean = np.trace(gram) / np.linalg.matrix_rank(gram)
+        if metric == "whitened":
+            k = 0.0
+        weight = np.eye(size) / mean if k == np.inf else np.linalg.pinv(gram + k * mean * np.eye(size))
+        direct = e @ z @ weight @ z.T @ e
         assert np.isclose(value, direct, rtol=1e-8)
-    assert ("whitened" in data.names) == (size < 56)
-    assert np.isclose(ours[-1], max(np.square(z.T @ e) / np.square(z).sum(axis=0)))
+    assert ("whitened" in data.names) == (size < 56) and len(data.names) == 4 + (size < 56)
+    assert np.isclose(ours[-1], max(np.square(left.T @ e) / np.square(left).sum(axis=0)))
 
 
 def test_whitened_kernel_is_partial_r2_and_working_residual_gives_the_score_statistic():
     data = problem("continuous", 60, 7, 0)
     null, full = (sm.OLS(data.e, x).fit() for x in (data.x, np.hstack([data.x, data.z])))
-    assert np.isclose(kernel.kernels(data, data.e[None])[0, 3], 1 - full.ssr / null.ssr)
+    assert data.names[4] == "whitened"
+    assert np.isclose(kernel.kernels(data, data.e[None])[0, 4], 1 - full.ssr / null.ssr)
     binary = problem("binary", 60, 1, 0)  # one latent: r^2 times |e|^2 is the squared score statistic
     fit = sm.OLS(binary.z[:, 0], binary.x).fit()
     top = (binary.e @ binary.z[:, 0]) ** 2 / fit.ssr
@@ -100,19 +101,48 @@ def test_the_combination_keeps_most_of_the_power_of_the_kernel_that_knows_the_tr
 # --- the ridge ---
 
 
-def test_reml_is_the_restricted_likelihood():
-    data = problem("continuous", 50, 8, 3, 0.1)
-    part = ridge.decompose(data.z, data.x)
-    grid = ridge.GRID * np.mean(part.d**2)
-    basis = np.linalg.svd(data.x)[0][:, 4:]  # contrasts free of the confounds
-    e, z = basis.T @ data.e, basis.T @ data.z
+def scales(z: np.ndarray, x: np.ndarray) -> dict[str, np.ndarray]:
+    """What the latents are multiplied by in each metric, written from scratch."""
+    left = z - x @ np.linalg.lstsq(x, z, rcond=None)[0]
+    found = {"raw": np.eye(z.shape[1]), "standardised": np.diag(1 / np.linalg.norm(left, axis=0))}
+    if z.shape[1] < len(x) - x.shape[1]:
+        value, vector = np.linalg.eigh(left.T @ left)
+        found["whitened"] = vector / np.sqrt(value) @ vector.T
+    return found
 
-    def restricted(k: float) -> float:
-        v = np.eye(46) + z @ z.T / k
-        return -46 * np.log(e @ np.linalg.solve(v, e) / 46) - np.linalg.slogdet(v)[1]
 
-    _, chosen = ridge.direction(data.z, data.x, data.e)
-    assert chosen == grid[np.argmax([restricted(k) for k in grid])]
+@pytest.mark.parametrize(
+    ("size", "truth"), [(8, "broad"), (8, "narrow"), (8, "oblique"), (70, "broad"), (70, "narrow")]
+)
+def test_metric_and_weight_are_those_of_the_restricted_likelihood(size: int, truth: str):
+    """The likelihood written out; it may be compared across metrics, since the fixed part is the same."""
+    rng, spread = np.random.default_rng(3), np.geomspace(3, 0.1, size)
+    x = np.column_stack([np.ones(50), rng.normal(size=(50, 3))])
+    z = rng.normal(size=(50, size))
+    matters = np.arange(size) < size // 4 if truth == "broad" else np.arange(size) >= size - size // 4
+    e, z = z @ (rng.normal(size=size) * matters) + 0.5 * rng.normal(size=50), z * spread
+    z = z @ np.linalg.qr(rng.normal(size=(size, size)))[0] if truth == "oblique" else z
+    basis = np.linalg.svd(x)[0][:, 4:].T  # contrasts free of the confounds
+    found = {}
+    for name, scale in scales(z, x).items():
+        moved, y = basis @ z @ scale, basis @ e
+        for k in ridge.GRID * np.trace(moved.T @ moved) / np.linalg.matrix_rank(moved):
+            v = np.eye(46) + moved @ moved.T / k
+            found[name, k] = -46 * np.log(y @ np.linalg.solve(v, y)) - np.linalg.slogdet(v)[1]
+    best, weight = max(found, key=lambda key: found[key])
+    assert best in {"broad": ["raw"], "narrow": ["standardised", "whitened"], "oblique": ["whitened"]}[truth]
+    beta, metric, k = ridge.direction(z, x, e)
+    left, scale = z - x @ np.linalg.lstsq(x, z, rcond=None)[0], scales(z, x)[best]
+    expected = scale @ Ridge(alpha=weight, fit_intercept=False).fit(left @ scale, e).coef_
+    assert ridge.METRICS[metric] == best and np.allclose(beta, expected)
+    assert np.allclose(ridge.fixed(z, x, e, metric, k), beta)
+
+
+def test_a_latent_that_the_confounds_explain_is_not_blown_up():
+    rng = np.random.default_rng(0)
+    x, z = np.column_stack([np.ones(40), rng.normal(size=40)]), rng.normal(size=(40, 3))
+    beta = [ridge.fixed(of, x, z[:, 0], 1, 1.0) for of in (z, np.column_stack([z, 1e3 + 10 * x[:, 1]]))]
+    assert np.allclose(beta[1], [*beta[0], 0])
 
 
 @pytest.mark.parametrize("size", [8, 70])
@@ -127,9 +157,7 @@ def test_cross_fit_is_a_ridge_fitted_fold_by_fold(size: int):
             train, test = fold.train, fold.test
             assert not set(train) & set(test)
             gamma, eta = (np.linalg.lstsq(data.x[train], of[train], rcond=None)[0] for of in (e[row], data.z))
-            z, y = data.z[train] - data.x[train] @ eta, e[row][train] - data.x[train] @ gamma
-            k = ridge.direction(data.z[train], data.x[train], e[row][train])[1]
-            beta = Ridge(alpha=k, fit_intercept=False).fit(z, y).coef_
+            beta = ridge.direction(data.z[train], data.x[train], e[row][train])[0]  # metric of these people alone
             predicted, truth = (data.z[test] - data.x[test] @ eta) @ beta, e[row][test] - data.x[test] @ gamma
             correlations.append(np.corrcoef(predicted, truth)[0, 1])
             left, after = left + truth @ truth, after + np.sum((truth - predicted) ** 2)

@@ -360,9 +360,9 @@ def test_reliability_by_hand():
     z, p = stats.norm.ppf(0.975), 0.1
     middle, half = (p + z**2 / 40) / (1 + z**2 / 20), z / (1 + z**2 / 20) * np.sqrt(p * (1 - p) / 20 + z**2 / 1600)
     assert np.allclose(
-        table.loc[0, ["told", "seen", "low", "high"]].astype(float), [0.1, 0.1, middle - half, middle + half]
+        table.loc[0, ["predicted", "observed", "low", "high"]].astype(float), [0.1, 0.1, middle - half, middle + half]
     )
-    assert np.allclose(table.loc[1, ["told", "seen"]].astype(float), 0.9)
+    assert np.allclose(table.loc[1, ["predicted", "observed"]].astype(float), 0.9)
 
 
 # --- the files ---

@@ -27,13 +27,15 @@ MODELS = "vae other pca-3 pca-4"
 BUCKETS = "0000 0001 0002 0003"
 TESTS = "glm spline joint permute omnibus mixed"  # inference
 AUDITS = "confounds sites stability confounds_picture stability_picture"
-EACH = f"train health latents {TESTS} {AUDITS} predict health_picture reconstructions scores directions calibration"
+DRAWN = "health_picture reconstructions scores directions calibration confounds_picture stability_picture"
+EACH = f"train health latents {TESTS} predict {AUDITS} {DRAWN}"  # jobs of every model
+JUDGED = f"health {TESTS} predict {AUDITS} {DRAWN}"  # what a verdict is carried into
 ASSOCIATED = {"associate", "report", "verdict"}
 PREDICTED = {"predictions", "compare", "baselines", "report", "verdict"}
 SUMMARISED = ASSOCIATED | PREDICTED
-FITTED = jobs(EACH, MODELS) | jobs("losses", VAES) | SUMMARISED | {"rates", "dimension", "voxels"}
+FITTED = jobs(EACH, MODELS) | jobs("losses", VAES) | SUMMARISED | {"rates", "dimension"}
 TESTED = jobs(f"{TESTS} {AUDITS} predict scores directions calibration", MODELS) | SUMMARISED | {"power", "voxels"}
-PACKED = {"qc", "quality", "pack", "duplicates"} | FITTED
+PACKED = {"qc", "quality", "pack", "duplicates", "voxels"} | FITTED
 
 
 def config(change: Callable[[dict[str, Any]], Any]) -> Change:
@@ -146,32 +148,35 @@ ROWS = {
     "re-ordered keys, 4.0 for 4": (spelling, set()),
     "the network's module": (
         append("src/neurovae/train/model.py", "X = 1\n"),
-        jobs(f"{EACH} losses", VAES) | SUMMARISED | {"rates"},
+        jobs(f"{EACH} losses", VAES) | SUMMARISED | {"rates", "dimension"},
     ),
     "a value of one model": (
         model(beta=2),
-        jobs(f"{EACH} losses", "vae") | SUMMARISED | {"rates"},
+        jobs(f"{EACH} losses", "vae") | SUMMARISED | {"rates", "dimension"},
     ),
     "two values of one model swapped": (
         model(width=2, epochs=4),
-        jobs(f"{EACH} losses", "vae") | SUMMARISED | {"rates"},
+        jobs(f"{EACH} losses", "vae") | SUMMARISED | {"rates", "dimension"},
     ),
     "the size of one model": (
         model(latent=5),  # its baseline comes with it
-        jobs(EACH, "vae pca-5") | {"losses vae", "rates"} | SUMMARISED,
+        jobs(EACH, "vae pca-5") | {"losses vae", "rates", "dimension", "power"} | SUMMARISED,
     ),
-    "models in another order": (config(lambda it: it["train"]["models"].reverse()), SUMMARISED | {"rates"}),
+    "models in another order": (
+        config(lambda it: it["train"]["models"].reverse()),
+        SUMMARISED | {"rates", "dimension"},
+    ),
     "the GLM's module": (
         append("src/neurovae/associate/glm.py", "X = 1\n"),
-        jobs("glm scores", MODELS) | SUMMARISED,
+        jobs("glm scores stability stability_picture", MODELS) | ASSOCIATED,
     ),
     "the spline's module": (
         append("src/neurovae/associate/spline.py", "X = 1\n"),
-        jobs("spline scores", MODELS) | SUMMARISED,
+        jobs("spline scores", MODELS) | ASSOCIATED,
     ),
     "a value of predict": (
         config(lambda it: it["predict"].update(bootstraps=101)),
-        jobs("predict", MODELS) | SUMMARISED,
+        jobs("predict calibration", MODELS) | PREDICTED | {"voxels"},
     ),
     "a confound less": (config(lambda it: it["cohort"]["confounds"].pop()), {"cohort"} | TESTED),
     "a score less": (config(lambda it: it["cohort"]["scores"].pop()), {"cohort"} | TESTED),
@@ -186,25 +191,40 @@ ROWS = {
     ),
     "a new person": (
         come,
-        jobs("extract register normalise", "0000") | {"folds", "cohort"} | PACKED,
+        jobs("extract register normalise", "0000") | {"folds", "cohort", "power"} | PACKED,
     ),
     "a person removed": (  # their bucket's manifests too; nothing is computed there, see below
         go,
-        jobs("extract register normalise", "0002") | {"folds", "cohort"} | PACKED,
+        jobs("extract register normalise", "0002") | {"folds", "cohort", "power"} | PACKED,
     ),
     "a scan replaced": (replace, jobs("extract register normalise", "0003") | PACKED),
     "a pin of register": (pin("register", "antspyx"), jobs("register normalise", BUCKETS) | PACKED),
     "a pin of train": (pin("train", "torch"), FITTED),
-    "a pin of associate": (pin("associate", "statsmodels"), TESTED),
+    "a pin of associate": (
+        pin("associate", "statsmodels"),
+        jobs(f"{TESTS} confounds stability confounds_picture stability_picture scores directions", MODELS)
+        | ASSOCIATED
+        | {"power"},
+    ),
+    "a pin of predict": (
+        pin("predict", "scikit-learn"),
+        jobs("predict calibration sites", MODELS) | PREDICTED | {"voxels"},
+    ),
+    "a value of the permutations": (
+        config(lambda it: it["associate"].update(permutations=1000)),
+        jobs("permute omnibus mixed directions stability stability_picture", MODELS) | ASSOCIATED,
+    ),
+    "from when on a nuisance is flagged": (
+        config(lambda it: it.update(audit={"flag": 0.2})),
+        jobs("confounds confounds_picture", MODELS) | ASSOCIATED,
+    ),
     "a pin of report": (
         pin("report", "matplotlib"),
-        jobs("health_picture reconstructions scores", MODELS)
-        | jobs("losses", VAES)
-        | {"quality", "rates", "report", "verdict"},
+        jobs(DRAWN, MODELS) | jobs("losses", VAES) | {"quality", "rates", "baselines", "report", "verdict"},
     ),
     "another seed besides": (
         config(lambda it: it["train"].update(seeds=[0, 1])),
-        jobs("train health latents glm spline predict", MODELS) | SUMMARISED,
+        jobs(f"train health latents {TESTS} confounds predict stability stability_picture", MODELS) | SUMMARISED,
     ),
     "latents drawn per score": (
         config(lambda it: it.update(report={"latents": 2})),
@@ -212,14 +232,17 @@ ROWS = {
     ),
     "a collapse overruled": (
         config(lambda it: it["train"].update(overrule=["vae"])),
-        jobs("health glm spline predict health_picture reconstructions scores", "vae") | SUMMARISED | {"rates"},
+        jobs(JUDGED, "vae") | SUMMARISED | {"rates"},
     ),
     "values chosen while looking": (
         model(transductive=True),
-        jobs("health glm spline predict health_picture reconstructions scores", "vae pca-3") | SUMMARISED | {"rates"},
+        jobs(JUDGED, "vae pca-3") | SUMMARISED | {"rates"},
     ),
     "the share that may fail": (config(lambda it: it["preprocess"].update(max_failed=0.3)), set()),
-    "associate deleted": (delete, TESTED),
+    "associate deleted": (
+        delete,
+        jobs(f"{TESTS} stability stability_picture scores directions", MODELS) | ASSOCIATED,
+    ),
 }
 
 
@@ -237,7 +260,7 @@ def test_a_change_reruns_exactly(row: str, finished: Project, elsewhere: Copy) -
         (["--cores", "1", "--set-threads", "train=1", "--set-resources", "train:mem_mb=100"], set()),
         (["--config", "preprocess={voxel_mm: '4.0'}"], set()),
         (["--until", "train"], set()),
-        (["--forcerun", "associate"], SUMMARISED),
+        (["--forcerun", "associate"], ASSOCIATED),
         (["--forcerun", "glm", "--until", "glm"], jobs("glm", MODELS)),
     ],
 )
@@ -246,7 +269,9 @@ def test_options_rerun_exactly(arguments: list[str], expected: set[str], finishe
 
 
 def test_until_train_leaves_out_what_it_does_not_need(prepared: Project) -> None:
-    expected = jobs("extract register normalise", BUCKETS) | {"qc", "pack", "folds"} | jobs("train", MODELS)
+    expected = (
+        jobs("extract register normalise", BUCKETS) | {"qc", "pack", "duplicates", "folds"} | jobs("train", MODELS)
+    )
     assert prepared.plan("--until", "train") == expected
 
 
@@ -324,7 +349,7 @@ def test_two_cohorts_share_no_file(finished: Project, elsewhere: Copy) -> None:
     assert len(names) > 100
     assert {name for name in names if not name.startswith("results/second/")} == set()
     assert "results/tiny" not in done.stdout
-    assert project.plan() == jobs("extract register normalise", BUCKETS) | {"folds", "cohort"} | PACKED
+    assert project.plan() == jobs("extract register normalise", BUCKETS) | {"folds", "cohort", "power"} | PACKED
 
 
 def test_a_users_configuration_shows_nothing_of_the_demo(prepared: Project, elsewhere: Copy) -> None:
@@ -337,7 +362,20 @@ def test_a_users_configuration_shows_nothing_of_the_demo(prepared: Project, else
 
 
 def test_without_a_configuration_the_demo_is_listed(prepared: Project) -> None:
-    tables = {"simulate", "folds", "cohort", "qc", "pack", "quality", "rates", "associate", "report", "verdict"}
+    tables = {
+        "simulate",
+        "folds",
+        "cohort",
+        "qc",
+        "pack",
+        "duplicates",
+        "quality",
+        "power",
+        "rates",
+        "dimension",
+        "voxels",
+    }
+    tables |= SUMMARISED
     buckets = jobs("extract register normalise", "0000 0001 0002 0003 0004 0005")
     models = jobs(EACH, "vae pca-16") | {"losses vae"}
     assert prepared.plan(config=None) == tables | buckets | models

@@ -15,6 +15,14 @@ from neurovae.associate.glm import glm
 from neurovae.volumes import masked, read_mask, read_volumes
 
 SHUFFLES = 600
+MADE = {
+    "motor": "line",
+    "falls": "count, log rate",
+    "diagnosis": "logistic",
+    "mmse": "bounded, ceiling",
+    "stage": "ordinal",
+    "ushape": "U",
+}  # how cohort/people.py makes each score of the severity
 POSE = ("rotation", "translation", "scale", "shear")
 
 
@@ -78,6 +86,34 @@ def brain_masks(results: Path) -> bool:
     )
 
 
+def found(results: Path) -> list[bool]:
+    """Each score beside how it was made: what the severity itself tells of it, and what inference and prediction found."""
+    truth = pd.read_csv(results / "cohort" / "truth" / "truth.tsv", sep="\t").set_index("participant_id")["severity"]
+    people = pd.read_csv(results / "cohort" / "bids" / "participants.tsv", sep="\t").set_index("participant_id")
+    tests, whole, told = (
+        pd.read_csv(results / path, sep="\t").query("model == 'vae'")
+        for path in ("associate/associations.tsv", "associate/omnibus.tsv", "predict/predictions.tsv")
+    )
+    told = told.query("learner == 'linear' and features == 'latents' and metric in ['r2', 'auc']").set_index("score")
+    print(
+        f"{'score':<10} {'made as':<17} {'r with its shape':>16} {'max-T p':>8} {'omnibus p':>9} {'bend q':>7} {'told':>10}"
+    )
+    for score, made in MADE.items():
+        y = (people[score] == "patient").where(people[score].notna()) if score == "diagnosis" else people[score]
+        shape = (truth - 0.5) ** 2 if score == "ushape" else truth
+        r = y.astype(float).corr(shape.reindex(y.index))
+        rows = tests[tests["score"] == score]
+        bend = rows[["q_nonlinear", "q_quadratic"]].min().min()
+        p = whole.loc[whole["score"] == score, "p"].iloc[0]
+        value = f"{told.loc[score, 'metric']} {told.loc[score, 'value']:.2f}"
+        print(f"{score:<10} {made:<17} {r:16.2f} {rows['p_maxt'].min():8.2g} {p:9.2g} {bend:7.2g} {value:>10}")
+    omnibus = whole.set_index("score")["p"]
+    return [
+        line(f"{score}: p of all latents together", omnibus[score], "below .05", omnibus[score] < 0.05, len(people))
+        for score in ("motor", "diagnosis", "mmse", "stage")
+    ]
+
+
 def null(results: Path) -> bool:
     """How often a shuffled score has any latent with q < .05."""
     fit = results / "latents" / "vae" / "fold-0_seed-0" / "latents.parquet"
@@ -100,6 +136,6 @@ def null(results: Path) -> bool:
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    checks = [*known_truth(folder), brain_masks(folder), null(folder)]
+    checks = [*known_truth(folder), *found(folder), brain_masks(folder), null(folder)]
     print(f"{sum(checks)} passed, {len(checks) - sum(checks)} failed, 0 skipped")
     sys.exit(not all(checks))

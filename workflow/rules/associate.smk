@@ -97,6 +97,7 @@ rule permute:
         "results/{cohort}/benchmarks/associate/permute-{model}-fold-{fold}_seed-{seed}.tsv"
     conda:
         "../../envs/associate.yaml"
+    threads: 2
     resources:
         mem_mb=2000,
         runtime=60,
@@ -107,7 +108,7 @@ rule permute:
         env=ENV["associate"],
     shell:
         "python -m neurovae.associate.permute --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
-        "--health {input.health} --out {output.table} {params.flags} {params.permute} 2>&1 | tee {log}"
+        "--health {input.health} --out {output.table} {params.flags} {params.permute} --threads {threads} 2>&1 | tee {log}"
 
 
 rule omnibus:
@@ -126,6 +127,7 @@ rule omnibus:
         "results/{cohort}/benchmarks/associate/omnibus-{model}-fold-{fold}_seed-{seed}.tsv"
     conda:
         "../../envs/associate.yaml"
+    threads: 2
     resources:
         mem_mb=2000,
         runtime=60,
@@ -136,7 +138,7 @@ rule omnibus:
         env=ENV["associate"],
     shell:
         "python -m neurovae.associate.omnibus --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
-        "--health {input.health} --out {output.table} --directions {output.directions} {params.flags} {params.permute} 2>&1 | tee {log}"
+        "--health {input.health} --out {output.table} --directions {output.directions} {params.flags} {params.permute} --threads {threads} 2>&1 | tee {log}"
 
 
 rule mixed:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from neurovae.associate.basis import expand, independent
+from neurovae.associate.cases import complete, crowded, modal_rest, silent
 from neurovae.errors import InputError
 
 RESIDUAL_DF = 10  # fewer than this many people beyond the confound columns: not tested
@@ -114,8 +115,10 @@ def used_confounds(
             notes.append(f"{confound['name']} left out (it is the score)")
         else:
             used.append((confound["name"], confound["type"], table[column]))
-    if table["site"].nunique() > 1 and "site" not in [name for name, *_ in used]:
-        used.append(("site", "categorical", table["site"].replace("n/a", None)))
+    site = table["site"].replace("n/a", None)
+    used = [(name, kind, site if name == "site" else column) for name, kind, column in used]
+    if site.nunique() > 1 and "site" not in [name for name, *_ in used]:
+        used.append(("site", "categorical", site))
     weights = (table["latents_split"] == "weights").map({True: "weights", False: "others"})
     if with_split and weights.nunique() > 1:
         used.append(("split", "categorical", weights))
@@ -123,17 +126,28 @@ def used_confounds(
 
 
 def design(
-    table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, Any]], with_split: bool = True
+    table: pd.DataFrame,
+    score: dict[str, Any],
+    confounds: list[dict[str, Any]],
+    with_split: bool = True,
+    per_person: bool = True,
 ) -> Design:
-    """Complete cases of one score with intercept and confounds; people alone in a category level are left out."""
+    """Complete cases of one score with intercept and confounds, of each person the first complete scan if asked for.
+
+    People alone in a category level are left out, and levels that hold no information (see `cases.silent`).
+    """
     values = score_values(table, score)
     used, notes = used_confounds(table, score, confounds, with_split)
-    complete = np.isfinite(values) & np.all([column.notna() for *_, column in used] or True, axis=0)
-    rows = np.flatnonzero(complete)
+    rows, left = complete(table, values, used, per_person)
+    notes += left
     x, text = _confound_matrix(used, rows)
-    while len(rows) > x.shape[1] and (lone := _leverage(x) > 1 - 1e-8).any():
-        notes.append(f"{lone.sum()} people left out (alone in a level)")
-        rows = rows[~lone]
+    while len(rows) > x.shape[1]:
+        gone, why = silent(score["type"], values[rows], used, rows)
+        if not gone.any() and (gone := _leverage(x) > 1 - 1e-8).any():
+            why = [f"{gone.sum()} people left out (alone in a level)"]
+        if not gone.any():
+            break
+        notes, rows = notes + why, rows[~gone]
         x, text = _confound_matrix(used, rows)
     y = values[rows]
     status, reason = _usable(y, x, score["type"])
@@ -143,7 +157,9 @@ def design(
 def _confound_matrix(used: list[tuple[str, str, pd.Series]], rows: np.ndarray) -> tuple[np.ndarray, str]:
     names, blocks = ["intercept"], [np.ones((len(rows), 1))]
     texts: list[str] = []
-    for name, kind, column in used if len(rows) else []:
+    if not len(rows):
+        return blocks[0], ""
+    for name, kind, column in used:
         values = column.iloc[rows]
         block_names, block, text = expand(name, kind, values, values)
         names, blocks, texts = names + block_names, [*blocks, block], [*texts, text]
@@ -160,12 +176,14 @@ def _usable(y: np.ndarray, x: np.ndarray, kind: str) -> tuple[str, str]:
         return "constant score", f"every one of {len(y)} people has the same value"
     if len(y) - x.shape[1] - 1 < RESIDUAL_DF:
         return "too few people", f"{len(y)} people for {x.shape[1] - 1} confound columns"
+    if kind in ("count", "bounded", "ordinal") and (rest := modal_rest(y)) < RARER_CLASS:
+        return "too few people", f"{rest} people beside the commonest value"
     if kind == "binary" and (rarer := int(min(y.sum(), len(y) - y.sum()))) < RARER_CLASS:
         return "too few people", f"{rarer} people in the rarer class"
     residual = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
     if residual @ residual < 1e-10 * np.sum((y - y.mean()) ** 2):
         return "constant score", "the confounds determine it"
-    return "ok", ""
+    return "ok", crowded(kind, y)
 
 
 def _leverage(x: np.ndarray) -> np.ndarray:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from neurovae.associate.kernel import Space
-from neurovae.associate.ridge import direction, fixed
+from neurovae.associate.ridge import METRICS, direction, fixed
 
 RESAMPLES = 200  # bootstraps over people
 HALVES = 100  # random halves of the people
 DIRECTIONS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64",
-              "latent": "object", "n": "Int64", "n_confound_columns": "Int64", "confounds": "object"} | dict.fromkeys(
+              "latent": "object", "n": "Int64", "n_confound_columns": "Int64", "confounds": "object",
+              "metric": "object"} | dict.fromkeys(
               ["weight", "pattern", "pattern_low", "pattern_high", "same_sign", "r", "p_r", "stability", "halves"],
               "float64") | {"permutations": "Int64", "resamples": "Int64", "exchange": "object",
               "split_policy": "object", "status": "object", "reason": "object", "verdict": "object"}  # fmt: skip
@@ -25,30 +26,31 @@ def directions(
 ) -> dict[str, dict[str, Any]]:
     """Numbers of each latent. z: (n, latents) as they are, x: (n, columns), strata: (n,) resampled within.
 
-    weight: standard deviations of a continuous score, for other types units of the link, per standard deviation of the
-    latent. pattern:
-    standard deviations of the latent per standard deviation of the direction, given the confounds, with the 95 %
-    percentile interval over bootstraps of people; same_sign: the share of bootstraps with its sign. stability: mean
-    |cosine| of bootstrapped and full direction, as correlation of what they give people (noise gives about .7, since
-    resamples share people); halves: mean cosine of the directions of two halves (noise gives 0).
+    metric: the ridge's prior of the larger restricted likelihood (`ridge`); bootstraps keep it and its weight, halves
+    choose their own. weight: standard deviations of a continuous score, for other types units of the link, per standard
+    deviation of the latent. pattern: standard deviations of the latent per standard deviation of the direction, given
+    the confounds, with the 95 % percentile interval over bootstraps of people; same_sign: the share of bootstraps with
+    its sign. stability: mean |cosine| of bootstrapped and full direction, as correlation of what they give people
+    (noise gives about .7, since resamples share people); halves: mean cosine of the directions of two halves (noise
+    gives 0).
     """
     rng = np.random.default_rng([seed, 1])
     left = _given(z, x)
-    beta, k = direction(data.z, data.x, data.e)
+    beta, metric, k = direction(data.z, data.x, data.e)
     full = pattern(left, beta)
     cosines, patterns = [], []
     for _ in range(RESAMPLES):
         rows = _resample(strata, rng)
-        again = fixed(data.z[rows], data.x[rows], data.e[rows], k)
+        again = fixed(data.z[rows], data.x[rows], data.e[rows], metric, k)
         cosines.append(abs(_cosine(left, beta, again)))
         patterns.append(pattern(_given(z[rows], x[rows]), again))
     low, high = np.quantile(patterns, [0.025, 0.975], axis=0)
     same = np.mean(np.sign(patterns) == np.sign(full), axis=0)
-    shared = {"stability": np.mean(cosines), "halves": _halves(data, left, rng), "resamples": RESAMPLES}
+    shared = {"metric": METRICS[metric], "stability": np.mean(cosines), "halves": _halves(data, left, rng)}
     columns = (beta * z.std(axis=0, ddof=1), full, low, high, same)
     labels = ("weight", "pattern", "pattern_low", "pattern_high", "same_sign")
     return {
-        name: shared | dict(zip(labels, map(float, values), strict=True))
+        name: shared | {"resamples": RESAMPLES} | dict(zip(labels, map(float, values), strict=True))
         for name, *values in zip(names, *columns, strict=True)
     }
 

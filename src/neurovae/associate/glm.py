@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 
 from neurovae.associate import families
-from neurovae.associate.design import Design, design, first_scans, join, latent_names
-from neurovae.associate.diagnostics import checked
+from neurovae.associate.design import Design, design, join, latent_names
+from neurovae.associate.diagnostics import checked, spread_p
 from neurovae.associate.rows import AFTER, BEFORE, REASONS, described, outcome, standard, stopped, varies, worst
 from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.cli import Json, cli
 
 EFFECT = ["effect", "ci_low", "ci_high", "p", "q", "p_bonferroni", "partial_r2", "confounds_r2"]
-CHECKS = ["p_link", "aic", "dispersion", "p_overdispersion", "alpha", "p_parallel", "se_robust", "robust_low",
-          "robust_high"]  # fmt: skip
+CHECKS = ["p_spread", "p_link", "aic", "dispersion", "p_overdispersion", "alpha", "p_parallel", "se_robust",
+          "robust_low", "robust_high"]  # fmt: skip
 COLUMNS = BEFORE | dict.fromkeys(EFFECT + CHECKS, "float64") | AFTER
 
 
@@ -31,7 +31,7 @@ def run(
 ) -> None:
     """Test every latent of one model against every score, one row per person, and write the table (.parquet, .tsv)."""
     verdict, reason = read_verdict(health)
-    table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
+    table = join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc))
     if verdict in STOPPING:
         rows = [stopped(table, verdict, reason)]
     else:
@@ -54,7 +54,8 @@ def glm(table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, An
     for name in names:
         row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
         if null is not None:
-            row |= {"confounds_r2": between} | _tested(score, y, cases, table[name].iloc[cases.rows], null)
+            row |= {"confounds_r2": between, "p_spread": spread_p(score["type"], y, cases.x)}
+            row |= _tested(score, y, cases, table[name].iloc[cases.rows], null)
         rows.append(row)
     tested = np.array([row["status"] == "ok" for row in rows])
     q, m = bh(np.array([row.get("p", np.nan) for row in rows]), tested)

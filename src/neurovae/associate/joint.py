@@ -2,8 +2,9 @@
 
 together    all latents over the confounds by the family's nested test; least squares by the ordinary F: of 300 null
             cohorts with 118 people, 10 confound columns and 48 latents it rejects 3.7 %, the robust F 14 % (where the
-            residuals' spread is |one latent|, 16 latents: 11 %, against 0.7 %). The scaled likelihood ratios err to
-            the safe side: 0-5 % with 16 latents, binary 8 % at 60 people and 8. The omnibus table permutes instead.
+            residuals' spread is |one latent|, 16 latents: 11 %, against 0.7 %). A likelihood ratio of many columns
+            does not hold its level with few people (60 people, 26 columns: ordinal and Poisson 0 %, binary fits
+            that do not exist): it needs 10 people a column (Peduzzi 1996). The omnibus table permutes instead.
 adjusted    one latent over the confounds and all other latents, by the family's test for one column.
 interaction the product of two standardised latents over the confounds and those two, for the latents whose values vary
             most between all people who entered: no score takes part in that choice, and what a model hardly uses
@@ -20,7 +21,7 @@ from scipy.stats import f
 
 from neurovae.associate import families
 from neurovae.associate.basis import independent
-from neurovae.associate.design import RESIDUAL_DF, Design, design, first_scans, join, latent_names
+from neurovae.associate.design import RESIDUAL_DF, Design, design, join, latent_names
 from neurovae.associate.rows import AFTER, BEFORE, REASONS, described, outcome, standard, stopped, varies, worst
 from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.cli import Json, cli
@@ -29,6 +30,7 @@ TERMS = {"part": "object"} | {"term" if name == "latent" else name: dtype for na
 NUMBERS = dict.fromkeys(["effect", "ci_low", "ci_high", "p", "q", "partial_r2"], "float64")
 COLUMNS = TERMS | {"df": "Int64"} | NUMBERS | AFTER
 ALL = "all latents"
+BY_RATIO, PER_COLUMN = ("count", "binary", "ordinal", "gamma"), 10  # likelihood ratios need so many people a column
 Row = dict[str, Any]
 
 
@@ -49,7 +51,7 @@ def run(
         interactions: products are tested between this many latents, those of the largest variance; 0 tests none.
     """
     verdict, reason = read_verdict(health)
-    table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
+    table = join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc))
     if verdict in STOPPING:
         rows = [stopped(table, verdict, reason)]
     else:
@@ -92,7 +94,9 @@ def together(score: dict[str, Any], y: np.ndarray, x: np.ndarray, values: np.nda
     adjusted, z = [nothing] * len(kept), z[:, kept]
     if not kept.any():
         return [_status("constant latent", "no latent varies between people beyond the confounds")], adjusted
-    if len(y) - x.shape[1] - z.shape[1] < RESIDUAL_DF:
+    columns = x.shape[1] + z.shape[1]
+    few = score["type"] in BY_RATIO and len(y) < PER_COLUMN * columns
+    if few or len(y) - columns < RESIDUAL_DF:
         reason = (
             f"{len(y)} people for {x.shape[1] - 1} confound columns and {z.shape[1]} latents; see the omnibus table"
         )

@@ -1,7 +1,8 @@
 """Variance-component score test of all latents at once: Q = e'z W z'e, with W from the raw kernel to the whitened one.
 
 Liu, Lin & Ghosh 2007; Goeman, van de Geer & van Houwelingen 2006. W = (z'z + k I)^-1 at fixed k: infinity weighs an
-axis by its variance (few broad axes carry the score), 0 not at all (any axis); the largest single latent stands beside
+axis by its variance (few broad axes carry the score), a small k hardly (any axis); the same of the latents as they are
+and of standardised ones, and whitened, where no axis counts more than another; the largest single latent stands beside
 them for a truth in one latent. Combined by min-P over the same permutations. Off the Gaussian e, z and x are those of
 the null's last weighted least squares, e = s / sqrt(W), z and x times sqrt(W) (McCullagh & Nelder 1989, section 2.5).
 """
@@ -11,9 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurovae.associate.rao import Null
-from neurovae.associate.ridge import Part, decompose
+from neurovae.associate.ridge import METRICS, decompose
 
-WEIGHTS = {"raw variance": np.inf, "ridge 1": 1.0, "ridge 0.1": 0.1, "whitened": 0.0}  # k over the mean squared d
+KERNELS = {"raw": ("raw", np.inf), "raw, ridge 1": ("raw", 1.0), "standardised": ("standardised", np.inf),
+           "standardised, ridge 1": ("standardised", 1.0), "whitened": ("whitened", np.inf)}  # fmt: skip
+# metric of `ridge`, k over the mean squared d
 SINGLE = "largest latent"
 
 
@@ -24,10 +27,11 @@ class Space:
     e: np.ndarray  # (n,)
     z: np.ndarray  # (n, latents)
     x: np.ndarray  # (n, columns)
-    part: Part
+    q: np.ndarray  # (n, rank of x) orthonormal, of the confounds
     unit: np.ndarray  # (n, latents) latents given confounds, each of length one
     names: list[str]
-    weights: np.ndarray  # (kernels, k) weights of the axes
+    axes: np.ndarray  # (n, axes) of all metrics, side by side
+    weights: np.ndarray  # (kernels, axes)
 
 
 def space(found: Null, z: np.ndarray, x: np.ndarray) -> Space:
@@ -37,16 +41,20 @@ def space(found: Null, z: np.ndarray, x: np.ndarray) -> Space:
     """
     root = np.sqrt(found.weight)
     e, z, x = found.residual / root, root[:, None] * z, root[:, None] * x
-    part = decompose(z, x)
-    names = [name for name, k in WEIGHTS.items() if k > 0 or len(part.d) < part.df]
-    power, mean = part.d**2, np.mean(part.d**2)
-    rows = [power / mean if WEIGHTS[name] == np.inf else power / (power + WEIGHTS[name] * mean) for name in names]
-    left = z - part.q @ (part.q.T @ z)
-    return Space(e, z, x, part, left / np.linalg.norm(left, axis=0), names, np.array(rows))
+    parts = dict(zip(METRICS, decompose(z, x), strict=False))
+    used = {name: given for name, given in KERNELS.items() if given[0] in parts}
+    weights = []
+    for of, k in used.values():
+        power, mean = parts[of].d ** 2, np.mean(parts[of].d ** 2)
+        row = power / mean if k == np.inf else power / (power + k * mean)
+        weights.append(np.concatenate([row if name == of else 0 * part.d for name, part in parts.items()]))
+    q, axes = parts["raw"].q, np.hstack([part.u for part in parts.values()])
+    left = z - q @ (q.T @ z)
+    return Space(e, z, x, q, left / np.linalg.norm(left, axis=0), list(used), axes, np.array(weights))
 
 
 def kernels(data: Space, e: np.ndarray) -> np.ndarray:
     """Q / |e given x|^2 of each draw: a column per kernel, then the largest latent's squared r. e: (draws, n)."""
-    left = np.square(e).sum(axis=1) - np.square(e @ data.part.q).sum(axis=1)
-    quadratic = np.square(e @ data.part.u) @ data.weights.T
+    left = np.square(e).sum(axis=1) - np.square(e @ data.q).sum(axis=1)
+    quadratic = np.square(e @ data.axes) @ data.weights.T
     return np.column_stack([quadratic, np.square(e @ data.unit).max(axis=1)]) / left[:, None]

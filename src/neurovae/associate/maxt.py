@@ -4,8 +4,9 @@ Row i of the permuted data has score i, confounds i and, as its latents, the res
 scores the same pairs with the residual of the score on the move: Freedman & Lane 1983.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -76,17 +77,37 @@ def statistics(data: Batch, index: np.ndarray) -> np.ndarray:
 
 def exceed(batches: list[Batch], strata: np.ndarray, permutations: int, seed: int, threads: int = 1) -> list[Exceeded]:
     """The same permutations for every batch: how often each test was exceeded, and the largest over its latents."""
-    n, latents = batches[0].latents.shape
-    size = max(ELEMENTS // (n * max(latents, 1)), 1)
-    seen = [np.abs(statistics(data, np.arange(n)[None, :]))[0] * (1 - TIE) for data in batches]
+    tests = [partial(statistics, data) for data in batches]
+    return draw(tests, strata, at_once(*batches[0].latents.shape), permutations, seed, threads)
+
+
+def at_once(n: int, latents: int) -> int:
+    """Permutations in one block."""
+    return max(ELEMENTS // (n * max(latents, 1)), 1)
+
+
+def draw(
+    tests: Sequence[Callable[[np.ndarray], np.ndarray]],
+    strata: np.ndarray,
+    size: int,
+    permutations: int,
+    seed: int,
+    threads: int = 1,
+) -> list[Exceeded]:
+    """The same of any statistics (draws, scores, latents) of row indices (draws, n).
+
+    strata: (n,); size: permutations in a block. The same strata, size and seed give the same draws.
+    """
+    identity = np.arange(len(strata))[None, :]
+    seen = [np.abs(test(identity))[0] * (1 - TIE) for test in tests]
 
     def block(count: int, sequence: np.random.SeedSequence) -> list[tuple[np.ndarray, np.ndarray]]:
         index = shuffle(strata, count, sequence)
-        drawn = [np.abs(statistics(data, index)) for data in batches]
+        drawn = [np.abs(test(index)) for test in tests]
         return [((one >= first).sum(axis=0), one.max(axis=2)) for one, first in zip(drawn, seen, strict=True)]
 
     jobs = Parallel(n_jobs=threads, prefer="threads")(delayed(block)(*part) for part in plan(permutations, size, seed))
-    return [_gather(part[k] for part in jobs) for k in range(len(batches))]
+    return [_gather(part[k] for part in jobs) for k in range(len(tests))]
 
 
 def maxt(seen: np.ndarray, found: Exceeded) -> tuple[np.ndarray, np.ndarray]:

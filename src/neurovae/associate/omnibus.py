@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from neurovae.associate.design import design, first_scans, join
+from neurovae.associate.design import design, join
 from neurovae.associate.direction import DIRECTIONS, directions
 from neurovae.associate.exchange import plan, shuffle, site_strata
 from neurovae.associate.kernel import SINGLE, Space, kernels, space
@@ -62,7 +62,7 @@ def run(
         threads: blocks of permutations at a time; changes nothing in the numbers.
     """
     verdict, reason = read_verdict(health)
-    table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
+    table = join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc))
     if verdict in STOPPING:
         rows, by_latent = [stopped(table, verdict, reason)], [stopped(table, verdict, reason)]
     else:

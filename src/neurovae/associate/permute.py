@@ -1,7 +1,8 @@
 """Each latent against each score by permutation: max-T over the latents, min-P over the scores (Westfall & Young 1993).
 
 Statistic: the signed root of the score test from the confounds-only null (for Gaussian scores the t). One permutation
-for all latents and scores. p = (b + 1) / (m + 1).
+for all latents and scores. p = (b + 1) / (m + 1). The same of each latent's square over its line (`bend`), whose
+p_quadratic_maxt is over the latents of one score and not over scores.
 """
 
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
 
-from neurovae.associate.design import Design, design, first_scans, join, latent_names
+from neurovae.associate.bend import NAMES, bent
+from neurovae.associate.design import Design, design, join, latent_names
 from neurovae.associate.exchange import rule, site_strata, too_few
-from neurovae.associate.maxt import batch, exceed, maxt, minp, statistics
+from neurovae.associate.maxt import at_once, batch, exceed, maxt, minp, statistics
 from neurovae.associate.rao import Null, fit_null
 from neurovae.associate.rows import REASONS, described, standard, stopped, varies
 from neurovae.associate.tables import STOPPING, read_verdict, tidy, write_both
@@ -24,8 +26,9 @@ P = ["p_parametric", "p_permutation", "p_maxt", "p_minp", "p_bonferroni"]
 COLUMNS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64",
            "latent": "object", "test": "object", "n": "Int64", "n_confound_columns": "Int64", "confounds": "object",
            "statistic": "float64"} | dict.fromkeys(P, "float64") | {
-           "family": "object", "m": "Int64", "permutations": "Int64", "exchange": "object", "split_policy": "object",
-           "status": "object", "reason": "object", "verdict": "object"}  # fmt: skip
+           "family": "object", "m": "Int64", "permutations": "Int64", "exchange": "object"} | dict.fromkeys(
+           NAMES, "float64") | {"m_quadratic": "Int64", "quadratic_status": "object", "quadratic_reason": "object",
+           "split_policy": "object", "status": "object", "reason": "object", "verdict": "object"}  # fmt: skip
 Row = dict[str, Any]
 
 
@@ -67,9 +70,9 @@ def run(
         threads: blocks of permutations at a time; changes nothing in the numbers.
     """
     verdict, reason = read_verdict(health)
-    table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
+    table = join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc))
     if verdict in STOPPING:
-        rows = [stopped(table, verdict, reason)]
+        rows = [stopped(table, verdict, reason) | {"quadratic_status": "not tested", "quadratic_reason": reason}]
     else:
         found = permute(table, scores, confounds, permutations, seed, threads)
         rows = [row | {"verdict": verdict} for row in found]
@@ -85,7 +88,9 @@ def permute(
     for score in scores:
         cases = design(table, score, confounds)
         ready, found = prepare(table, score, cases)
-        rows |= {(score["name"], row["latent"]): row for row in found}
+        for row in found:
+            same = {"quadratic_status": row["status"], "quadratic_reason": row["reason"]}
+            rows[score["name"], row["latent"]] = row | same
         if ready is not None:
             families.setdefault(cases.rows.tobytes(), []).append(ready)
     for family in families.values():
@@ -135,6 +140,10 @@ def _tested(
     alone, within = ([row for pair in tests for row in pair[k]] for k in (0, 1))
     largest, best = np.hstack([one.largest for one in found]), np.array([np.abs(row).max() for row in seen])
     text = f"{', '.join(ready.score['name'] for ready in family)} (all scores of the same {len(people)} people)"
+    size = at_once(*batches[0].latents.shape)  # the squares get the draws of the lines
+    curves = [
+        row for group in groups.values() for row in _bends(table, group, strata, size, permutations, seed, threads)
+    ]
     return {
         (ready.score["name"], name): {
             "test": ready.null.test,
@@ -143,11 +152,25 @@ def _tested(
             "family": f"max-T: {len(ready.latents)} latents of {ready.score['name']}; min-P: {text}",
         }
         | numbers
+        | curve
         for j, ready in enumerate(ordered)
-        for name, numbers in zip(
-            ready.latents, _numbers(ready, seen[j], alone[j], within[j], minp(largest, best, within[j])), strict=True
+        for name, numbers, curve in zip(
+            ready.latents,
+            _numbers(ready, seen[j], alone[j], within[j], minp(largest, best, within[j])),
+            curves[j],
+            strict=True,
         )
     }
+
+
+def _bends(
+    table: pd.DataFrame, group: list[Ready], strata: np.ndarray, size: int, permutations: int, seed: int, threads: int
+) -> list[list[Row]]:
+    """Numbers of the squares by score and latent, of scores with the same people, confounds and latents."""
+    cases, links = group[0].cases, [ready.score.get("link") for ready in group]
+    z = table[group[0].latents].to_numpy(float)[cases.rows]
+    scores = [(one.null, one.score["type"], one.cases.y, link) for one, link in zip(group, links, strict=True)]
+    return bent(z, cases.x, scores, strata, size, permutations, seed, threads)
 
 
 def _numbers(

@@ -43,7 +43,7 @@ def repeated(
         notes += [f"{(~known).sum()} scans without a site left out"] if not known.all() else []
         values = table.assign(site="all", **{score["name"]: table[score["name"]].where(known)})
         confounds = [entry for entry in confounds if entry["name"] != "site"]
-    cases = design(values, score, confounds)
+    cases = design(values, score, confounds, per_person=False)
     between, within, kept = _split(table, cases)
     while len(kept) and not kept.all():
         notes.append(f"{len(set(table['person'].iloc[cases.rows[~kept]]))} people left out (alone in a level)")

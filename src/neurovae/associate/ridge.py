@@ -1,75 +1,109 @@
-"""Ridge regression on latents beside unpenalised confounds: decomposition, REML weight, cross-fitting.
+"""Ridge regression on latents beside unpenalised confounds: REML choice of prior and weight, and cross-fitting.
 
-REML: e ~ N(x b, s2 (I + z z' / k)), profiled over s2 (Patterson & Thompson 1971), on a fixed grid of k; it stays
-defined with more latents than people, where generalised cross-validation divides by zero. Nothing is decomposed again
-when e is permuted, so the weight is chosen anew in every draw.
+REML: e ~ N(x b, s2 (I + z S z' / k)), profiled over s2 (Patterson & Thompson 1971), on a fixed grid of k; it stays
+defined with more latents than people, where generalised cross-validation divides by zero. S, the prior, is the metric
+of the latents: `raw` I (an axis matters by its variance), `standardised` 1 / variance of each latent given the
+confounds, `whitened` the inverse covariance of all, so that an effect on axes of small variance, where those of disease
+lie in a scan, is not shrunk away; the last also where no single latent is such an axis (it is left out where the
+latents span all that the confounds leave: it would be constant). Fixed part and number of parameters are the same, so
+the larger restricted likelihood, each at its own best k, decides (Gurka 2006). Nothing is decomposed again when e is
+permuted: metric and weight are chosen anew in every draw, and in every fold from its training people alone.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+METRICS = ("raw", "standardised", "whitened")  # on a tie the first
 GRID = 10.0 ** np.linspace(-4, 4, 17)  # k over the mean squared singular value
 FOLDS = 5
-RANK = 1e-8  # smallest singular value over the largest
+RANK = 1e-8  # smallest singular value over the largest; smallest part of a latent left by the confounds
 
 
 @dataclass(frozen=True)
 class Part:
-    """Latents of some people given their confounds, decomposed: z - q q'z = u diag(d) v'."""
+    """Latents of some people given their confounds, in one metric, decomposed: (z - q q'z) v = u diag(d)."""
 
     q: np.ndarray  # (n, rank of x)
     back: np.ndarray  # (columns of x, rank of x): x back = q
     u: np.ndarray  # (n, k)
     d: np.ndarray  # (k,)
-    v: np.ndarray  # (latents, k)
+    v: np.ndarray  # (latents, k): axes of S to the half, back in latents
     df: int  # n - rank of x
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Training people decomposed, and what carries over to the test people."""
+    """Training people decomposed in each metric, and what carries over to the test people."""
 
     train: np.ndarray
     test: np.ndarray
-    part: Part
+    parts: tuple[Part, ...]
     confounds: np.ndarray  # (test, rank of x): predicted confound part = confounds @ q'e
-    axes: np.ndarray  # (test, k): test latents given confounds on the training axes
+    axes: tuple[np.ndarray, ...]  # (test, k) each: test latents given confounds on the training axes
 
 
-def decompose(z: np.ndarray, x: np.ndarray) -> Part:
-    """z: (n, latents), x: (n, columns); x may have dependent columns."""
+@dataclass(frozen=True)
+class Chosen:
+    """What REML chose in each draw."""
+
+    metric: np.ndarray  # (draws,) place in METRICS
+    k: np.ndarray  # (draws,)
+    on_axes: tuple[np.ndarray, ...]  # (draws, k) each: coefficients on the axes of a metric, 0 where it was not chosen
+    confounds: np.ndarray  # (draws, rank of x): q'e
+
+
+def decompose(z: np.ndarray, x: np.ndarray) -> tuple[Part, ...]:
+    """A part per metric, the whitened one only where it can be. z: (n, latents), x: (n, columns), maybe dependent."""
     q, s, vx = _thin(x)
-    back = vx / s
-    u, d, v = _thin(z - q @ (q.T @ z))
-    return Part(q, back, u, d, v, len(x) - q.shape[1])
+    left = z - q @ (q.T @ z)
+    length = np.linalg.norm(left, axis=0)
+    varies = length > RANK * np.linalg.norm(z, axis=0)  # rounding is not scaled up to a variance of one
+    unit = np.divide(np.sqrt(len(x) - q.shape[1]), length, out=np.zeros_like(length), where=varies)
+    df = len(x) - q.shape[1]
+    u, d, v = _thin(left)
+    alike, power, axes = _thin(left * unit)
+    made = [Part(q, vx / s, u, d, v, df), Part(q, vx / s, alike, power, unit[:, None] * axes, df)]
+    return (*made, Part(q, vx / s, u, np.ones_like(d), v / d, df)) if len(d) < df else tuple(made)
 
 
-def reml(part: Part, c: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """The k of each draw. c: (draws, k) coordinates u'e; total: (draws,) squared residual of e on the confounds."""
+def reml(part: Part, c: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The k of each draw, and twice its restricted log-likelihood up to a constant that all metrics share.
+
+    c: (draws, k) coordinates u'e; total: (draws,) squared residual of e on the confounds.
+    """
     k = GRID * np.mean(part.d**2)
     ratio = part.d**2 / (part.d**2 + k[:, None])  # (grid, k)
     quadratic = np.maximum(total[:, None] - np.square(c) @ ratio.T, 1e-300)  # (draws, grid)
-    return k[np.argmin(part.df * np.log(quadratic) - np.log1p(-ratio).sum(axis=1), axis=1)]
+    likelihood = np.log1p(-ratio).sum(axis=1) - part.df * np.log(quadratic)
+    best = np.argmax(likelihood, axis=1)
+    return k[best], likelihood[np.arange(len(best)), best]
 
 
-def coordinates(part: Part, e: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(draws, k) ridge coefficients on the axes v, (draws, rank of x) confound part q'e, (draws,) k; e: (draws, n)."""
-    a, c = e @ part.q, e @ part.u
-    k = reml(part, c, np.square(e).sum(axis=1) - np.square(a).sum(axis=1))
-    return c * part.d / (part.d**2 + k[:, None]), a, k
+def choose(parts: tuple[Part, ...], e: np.ndarray) -> Chosen:
+    """Metric, weight and coefficients of each draw; e: (draws, n)."""
+    a, c = e @ parts[0].q, [e @ part.u for part in parts]
+    total = np.square(e).sum(axis=1) - np.square(a).sum(axis=1)
+    k, likelihood = zip(*(reml(part, of, total) for part, of in zip(parts, c, strict=True)), strict=True)
+    metric = np.argmax(likelihood, axis=0)
+    on_axes = [
+        np.where((metric == m)[:, None], of * part.d / (part.d**2 + k[m][:, None]), 0.0)
+        for m, (part, of) in enumerate(zip(parts, c, strict=True))
+    ]
+    return Chosen(metric, np.choose(metric, k), tuple(on_axes), a)
 
 
-def direction(z: np.ndarray, x: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, float]:
-    """Ridge coefficients (latents,) of e on z given x, and the k chosen."""
-    part = decompose(z, x)
-    on_axes, _, k = coordinates(part, e[None, :])
-    return part.v @ on_axes[0], float(k[0])
+def direction(z: np.ndarray, x: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, int, float]:
+    """Ridge coefficients (latents,) of e on z given x, the metric's place in METRICS and the k chosen."""
+    parts = decompose(z, x)
+    found = choose(parts, e[None, :])
+    metric = int(found.metric[0])
+    return parts[metric].v @ found.on_axes[metric][0], metric, float(found.k[0])
 
 
-def fixed(z: np.ndarray, x: np.ndarray, e: np.ndarray, k: float) -> np.ndarray:
-    """Ridge coefficients (latents,) at a given k."""
-    part = decompose(z, x)
+def fixed(z: np.ndarray, x: np.ndarray, e: np.ndarray, metric: int, k: float) -> np.ndarray:
+    """Ridge coefficients (latents,) in a given metric at a given k."""
+    part = decompose(z, x)[metric]
     return np.asarray(part.v @ (part.d / (part.d**2 + k) * (part.u.T @ e)))
 
 
@@ -79,23 +113,24 @@ def folds(z: np.ndarray, x: np.ndarray, seed: int) -> list[Fold]:
     made = []
     for k in range(FOLDS):
         train, test = np.flatnonzero(order != k), np.flatnonzero(order == k)
-        part = decompose(z[train], x[train])
-        confounds = x[test] @ part.back
-        axes = (z[test] - confounds @ (part.q.T @ z[train])) @ part.v
-        made.append(Fold(train, test, part, confounds, axes))
+        parts = decompose(z[train], x[train])
+        confounds = x[test] @ parts[0].back
+        left = z[test] - confounds @ (parts[0].q.T @ z[train])
+        made.append(Fold(train, test, parts, confounds, tuple(left @ part.v for part in parts)))
     return made
 
 
 def cross_fit(parts: list[Fold], e: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean over folds of the correlation of prediction and residual, and the share predicted, of each draw (draws,).
 
-    Both the ridge and the confounds are fitted on the other folds; share = 1 - sum of squares / that of the confounds
+    Ridge, metric and confounds are those of the other folds; share = 1 - sum of squares / that of the confounds
     alone, pooled over folds, and negative where the latents predict worse than nothing. e: (draws, n).
     """
     r, left, after = np.zeros(len(e)), np.zeros(len(e)), np.zeros(len(e))
     for fold in parts:
-        on_axes, a, _ = coordinates(fold.part, e[:, fold.train])
-        predicted, truth = on_axes @ fold.axes.T, e[:, fold.test] - a @ fold.confounds.T
+        found = choose(fold.parts, e[:, fold.train])
+        predicted = np.sum([on @ axes.T for on, axes in zip(found.on_axes, fold.axes, strict=True)], axis=0)
+        truth = e[:, fold.test] - found.confounds @ fold.confounds.T
         r += _correlation(predicted, truth) / len(parts)
         left, after = left + np.square(truth).sum(axis=1), after + np.square(truth - predicted).sum(axis=1)
     return r, 1 - after / left

@@ -15,7 +15,7 @@ import pandas as pd
 from neurovae.associate import families
 from neurovae.associate.basis import natural_spline, polynomial, spline_knots
 from neurovae.associate.curve import band, turned
-from neurovae.associate.design import Design, design, first_scans, join, latent_names
+from neurovae.associate.design import Design, design, join, latent_names
 from neurovae.associate.penalised import DRAWABLE, penalised
 from neurovae.associate.rows import AFTER, BEFORE, REASONS, described, standard, stopped, varies, worst
 from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
@@ -43,7 +43,7 @@ def run(
 ) -> None:
     """Test spline against line for every latent and score of one model; write the tests and the fitted curves."""
     verdict, reason = read_verdict(health)
-    table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
+    table = join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc))
     rows, drawn = [], []
     if verdict in STOPPING:
         rows = [stopped(table, verdict, reason)]

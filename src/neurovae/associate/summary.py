@@ -9,7 +9,8 @@ from neurovae.parquet import write_table
 
 KEYS = ["score", "model", "fold", "seed", "latent"]
 SPLINE = ["p_nonlinear", "q_nonlinear", "p_overall", "q_overall", "p_quadratic", "q_quadratic", "p_cubic"]
-PERMUTED = ["p_permutation", "p_maxt", "p_minp", "permutations", "exchange"]
+PERMUTED = ["p_permutation", "p_maxt", "p_minp", "p_quadratic_permutation", "p_quadratic_maxt", "quadratic_status",
+            "maxt_family", "m", "permutations", "exchange"]  # fmt: skip
 
 
 def run(
@@ -41,6 +42,9 @@ def run(
         for name in ("glm", "spline", "permute", "omnibus", "joint", "mixed")
     }
     single = tables["glm"]
+    tables["permute"] = tables["permute"].rename(
+        columns={"family": "maxt_family"}
+    )  # `family` is the GLM's distribution
     for name, columns in (("spline", SPLINE), ("permute", PERMUTED)):
         single = single.merge(tables[name][KEYS + columns], on=KEYS, how="left", validate="one_to_one")
     flags = pd.concat([pd.read_parquet(audit / model / fit / "flags.parquet") for model, fit in pairs])
@@ -51,6 +55,8 @@ def run(
         ]
     )
     single = with_audits(single, flags, seeds)
+    for name in ("omnibus", "joint", "mixed"):
+        tables[name] = with_score_audit(tables[name], flags)
     for path, table in (
         (out, single),
         (omnibus, tables["omnibus"]),
@@ -65,9 +71,17 @@ def run(
 def with_audits(tests: pd.DataFrame, flags: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
     """Tests with `nuisance` (what explains the latent most), `flagged`, and `replicated` (in other seeds)."""
     latent = ["model", "fold", "seed", "latent"]
-    found = flags[[*latent, "text", "flagged"]].rename(columns={"text": "nuisance"})
+    found = flags.loc[flags["kind"] == "latent", [*latent, "text", "flagged"]].rename(columns={"text": "nuisance"})
     table = tests.merge(found, on=latent, how="left", validate="many_to_one")
-    return table.merge(seeds[[*KEYS, "replicated"]], on=KEYS, how="left", validate="one_to_one")
+    table = table.merge(seeds[[*KEYS, "replicated"]], on=KEYS, how="left", validate="one_to_one")
+    return with_score_audit(table, flags)
+
+
+def with_score_audit(tests: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFrame:
+    """Tests with `score_nuisance`: what undeclared nuisance the score itself goes with, where it is flagged."""
+    score = ["model", "fold", "seed", "score"]
+    found = flags.loc[(flags["kind"] == "score") & flags["flagged"].astype("boolean").fillna(False), [*score, "text"]]
+    return tests.merge(found.rename(columns={"text": "score_nuisance"}), on=score, how="left", validate="many_to_one")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from neurovae.tables import Row, first, lookup, no_column, number, short
 
 RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split"}
 RESERVED |= {"model", "seed", "error", "model_hash", "data_hash"}
-PREFIXES = ("mu_", "logvar_", "kl_", "split_")
+PREFIXES = ("mu_", "logvar_", "kl_", "split_", "qc_", "latents_", "table_")
 TYPES = ("continuous", "gamma", "count", "binary", "ordinal", "bounded")
 
 
@@ -21,8 +21,9 @@ def check(cohort: dict[str, Any], found: Index | None = None) -> list[str]:
         for score in cohort.get("scores") or []:
             problems += _score(score, found)
         for confound in cohort.get("confounds") or []:
-            if confound.get("from", "table") == "table" and confound["type"] == "continuous":
-                problems += _rows(confound, found)
+            if confound.get("from", "table") == "table":
+                problems += _rows(confound, found) if confound["type"] == "continuous" else []
+                problems += _empty(confound, found)
     return problems + _folds(cohort, found)
 
 
@@ -127,6 +128,15 @@ def _rows(score: dict[str, Any], found: Index) -> list[str]:
         if wanted:
             problems.append(f"{row.where}: {score['name']} is '{value}'; give {wanted} or n/a")
     return first(problems)
+
+
+def _empty(confound: dict[str, Any], found: Index) -> list[str]:
+    """A confound that nobody has a value of leaves nobody to test."""
+    column = confound.get("column") or confound["name"]
+    files = ", ".join(table.file for table in found.tables if column in table.columns)
+    if not files or not found.scans or values(found, column):
+        return []
+    return [f"{files}: confound {confound['name']} has no value for any of the {len(found.scans)} scans; drop it"]
 
 
 def _wanted(value: str, kind: str, bounds: list[float]) -> str | None:

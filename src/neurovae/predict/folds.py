@@ -91,7 +91,7 @@ def complete_cases(
         seed: of the inner folds.
     """
     first = next(iter(folds.tables.values()))
-    found = design(first, score, confounds, with_split=False)
+    found = design(first, score, confounds, with_split=False, per_person=False)
     table, y = first.iloc[found.rows].reset_index(drop=True), found.y
     if score["type"] == "bounded":
         y = score["bounds"][0] + (score["bounds"][1] - score["bounds"][0]) * y

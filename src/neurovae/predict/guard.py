@@ -86,7 +86,14 @@ def _within(path: Path, meta: dict[str, Any]) -> list[str]:
 
 def _stamps(path: Path, table: pd.DataFrame, weights_path: Path, meta: dict[str, Any]) -> list[str]:
     """Are fold, seed and hashes of the table those of the weights?"""
+    latents = sum(str(name).startswith("mu_") for name in table)
     found = []
+    if latents != meta["architecture"]["latent"]:
+        own = f"the model of {_name(weights_path)} has {meta['architecture']['latent']}"
+        found.append(
+            f"{_name(path)}, fold {meta['fold']}: {latents} latents, {own}; chosen latents would leak the score: "
+            "rerun with --forcerun latents"
+        )
     for stamp in STAMPS:
         values = sorted(set(table[stamp].astype(str)))
         if values != [str(meta[stamp])]:

@@ -1,4 +1,4 @@
-"""Told against seen, per score and learner: are the cross-validated predictions right on average at every height?"""
+"""Predicted against observed, per score and learner: are cross-validated predictions right at every height?"""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def run(*, predictions: Path, metrics: Path, name: str, out: Path) -> None:
         name: the model, for the title.
         out: PNG to write.
     """
-    told, rows = pd.read_parquet(predictions), pd.read_parquet(metrics)
+    predicted, rows = pd.read_parquet(predictions), pd.read_parquet(metrics)
     scores = list(dict.fromkeys(rows["score"].dropna()))
     figure, axes = plt.subplots(
         max(len(scores), 1),
@@ -41,13 +41,15 @@ def run(*, predictions: Path, metrics: Path, name: str, out: Path) -> None:
         features = BOTH if (of_score["features"] == BOTH).any() else LATENTS
         for axis, learner in zip(axes[row], LEARNERS, strict=True):
             chosen = "learner == @learner and features == @features and score == @score"
-            part, found = told.query(chosen), of_score.query(chosen)
+            part, found = predicted.query(chosen), of_score.query(chosen)
             if part.empty:
                 _empty(axis, of_score.iloc[0].to_dict(), score or name)
             else:
                 _panel(axis, part, found, f"{score}, {learner}, {features}")
     first = rows.iloc[0].to_dict()
-    figure.suptitle(f"{name} ({first['verdict']}, {first['policy']}): told against seen, people held out", fontsize=10)
+    figure.suptitle(
+        f"{name} ({first['verdict']}, {first['policy']}): predicted against observed, people held out", fontsize=10
+    )
     save(figure, out)
 
 
@@ -58,7 +60,13 @@ def reliability(probability: np.ndarray, truth: np.ndarray, bins: int = BINS) ->
     for part in np.array_split(order, bins):
         low, high = proportion_confint(truth[part].sum(), len(part), 0.05, method="wilson")
         rows.append(
-            {"told": probability[part].mean(), "seen": truth[part].mean(), "low": low, "high": high, "n": len(part)}
+            {
+                "predicted": probability[part].mean(),
+                "observed": truth[part].mean(),
+                "low": low,
+                "high": high,
+                "n": len(part),
+            }
         )
     return pd.DataFrame(rows)
 
@@ -76,26 +84,30 @@ def _panel(axis: Axes, part: pd.DataFrame, found: pd.DataFrame, title: str) -> N
 
 
 def _scatter(axis: Axes, part: pd.DataFrame, value: dict[str, dict[Any, Any]]) -> None:
-    told, truth, mean = (part[name].to_numpy(float) for name in ("prediction", "truth", "training_mean"))
-    axis.scatter(told, truth, s=10, color=BLUE, alpha=0.6, linewidths=0)
-    ends = np.array([told.min(), told.max()])
-    axis.plot(ends, ends, color=GREY, linewidth=1, linestyle="--", label="told = seen")
+    predicted, truth, mean = (part[name].to_numpy(float) for name in ("prediction", "truth", "training_mean"))
+    axis.scatter(predicted, truth, s=10, color=BLUE, alpha=0.6, linewidths=0)
+    ends = np.array([predicted.min(), predicted.max()])
+    axis.plot(ends, ends, color=GREY, linewidth=1, linestyle="--", label="predicted = observed")
     slope, miss = (value[f"calibration_{name}"]["value"] for name in ("slope", "intercept"))
     axis.plot(ends, mean.mean() + miss + slope * (ends - mean.mean()), color=ORANGE, linewidth=1.6, label="calibration")
-    axis.set(xlabel="told", ylabel="seen")
+    axis.set(xlabel="predicted", ylabel="observed")
     axis.legend(fontsize=7)
 
 
 def _curve(axis: Axes, probability: np.ndarray, truth: np.ndarray) -> None:
     table = reliability(probability, truth)
-    axis.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="told = seen")
-    error = np.abs(table[["low", "high"]].to_numpy().T - table["seen"].to_numpy())
-    axis.errorbar(table["told"], table["seen"], error, fmt="o-", color=BLUE, markersize=4, linewidth=1, capsize=2)
+    axis.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="predicted = observed")
+    error = np.abs(table[["low", "high"]].to_numpy().T - table["observed"].to_numpy())
+    axis.errorbar(
+        table["predicted"], table["observed"], error, fmt="o-", color=BLUE, markersize=4, linewidth=1, capsize=2
+    )
     height = 0.04
-    for seen, at in ((0, -height), (1, 1 + height)):  # a tick for every scan, by what was seen
-        told = probability[truth == seen]
-        axis.plot(told, np.full(len(told), at), "|", color=ORANGE, markersize=5, alpha=0.5)
-    axis.set(xlabel="probability told", ylabel="share seen, 95 % Wilson", xlim=(-0.02, 1.02), ylim=(-0.08, 1.08))
+    for observed, at in ((0, -height), (1, 1 + height)):  # a tick for every scan, by what was observed
+        predicted = probability[truth == observed]
+        axis.plot(predicted, np.full(len(predicted), at), "|", color=ORANGE, markersize=5, alpha=0.5)
+    axis.set(
+        xlabel="probability predicted", ylabel="share observed, 95 % Wilson", xlim=(-0.02, 1.02), ylim=(-0.08, 1.08)
+    )
 
 
 def _empty(axis: Axes, row: dict[Any, Any], label: str) -> None:

@@ -120,7 +120,8 @@ def _findings(table: pd.DataFrame, whole: pd.DataFrame) -> list[str]:
         best, found = tested.iloc[0], int((tested["p_maxt"] < 0.05).sum())
         interval = f"{best['effect']:+.2f} [{best['ci_low']:+.2f}, {best['ci_high']:+.2f}]"
         counted = f"{found} of {len(tested)} latents below .05, n {best['n']:.0f}"
-        marks = [f"goes with {best['nuisance']}"] if best["flagged"] is True else []
+        marks = [f"goes with {best['nuisance']}"] if str(best["flagged"]) == "True" else []
+        marks += [f"the score goes with {best['score_nuisance']}"] if isinstance(best["score_nuisance"], str) else []
         marks += [f"seeds: {best['replicated']}"] if isinstance(best["replicated"], str) else []
         lines.append(f"  {score:<12} {named:<13} {best['latent']:<7} {interval}  p {best['p_maxt']:.2g}; {counted}")
         lines[-1] += "".join(f"; {mark}" for mark in marks)

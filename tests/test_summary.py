@@ -1,0 +1,54 @@
+"""The tables of all models together: no row vanishes, none is doubled, and each carries what speaks against it."""
+
+from typing import Any
+
+import pandas as pd
+
+from neurovae.associate.summary import with_audits, with_score_audit
+
+LATENTS = ["mu_000", "mu_001"]
+
+
+def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(rows).astype({"fold": "Int64", "seed": "Int64"})
+
+
+def row(model: str, score: str | None, latent: str | None, **more: Any) -> dict[str, Any]:
+    return {"model": model, "fold": 0, "seed": 0, "score": score, "latent": latent, **more}
+
+
+def tables() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Tests, flags and seeds of a model with two scores and two latents, and of one that collapsed."""
+    pairs = [(score, latent) for score in ("a", "b") for latent in LATENTS]
+    tests = frame([row("vae", *pair, p=0.1) for pair in pairs] + [row("bad", None, None)])
+    flags = frame(
+        [row("vae", None, name, kind="latent", text=f"shear {name}", flagged=name == "mu_001") for name in LATENTS]
+        + [row("vae", "a", None, kind="score", text="noise .3", flagged=True)]
+        + [row("vae", "b", None, kind="score", text="age .0", flagged=False)]
+        + [row("bad", None, None, kind="latent", text=None, flagged=None)]
+    )
+    seeds = frame(
+        [row("vae", *pair, replicated="1 of 2") for pair in pairs] + [row("bad", None, None, replicated=None)]
+    )
+    return tests, flags, seeds
+
+
+def test_every_row_stays_and_carries_its_audits() -> None:
+    tests, flags, seeds = tables()
+    found = with_audits(tests, flags, seeds)
+    assert len(found) == len(tests) == 5
+    assert found.loc[found["latent"] == "mu_001", "flagged"].tolist() == [True, True]
+    assert found.loc[found["latent"] == "mu_000", "nuisance"].tolist() == ["shear mu_000"] * 2
+    assert (found["replicated"] == "1 of 2").sum() == 4
+    assert found.loc[found["score"] == "a", "score_nuisance"].tolist() == ["noise .3"] * 2
+    assert found.loc[found["score"] == "b", "score_nuisance"].isna().all()
+    assert (
+        found.loc[found["model"] == "bad", ["nuisance", "flagged", "replicated", "score_nuisance"]].isna().all().all()
+    )
+
+
+def test_a_score_that_goes_with_an_undeclared_nuisance_is_marked_in_every_table() -> None:
+    _, flags, _ = tables()
+    omnibus = frame([row("vae", "a", None, p=0.01), row("vae", "b", None, p=0.5), row("bad", None, None)])
+    found = with_score_audit(omnibus.drop(columns="latent"), flags)
+    assert found["score_nuisance"].fillna("").tolist() == ["noise .3", "", ""]
