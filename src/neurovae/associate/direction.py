@@ -27,12 +27,12 @@ def directions(
     """Numbers of each latent. z: (n, latents) as they are, x: (n, columns), strata: (n,) resampled within.
 
     metric: the ridge's prior of the larger restricted likelihood (`ridge`); bootstraps keep it and its weight, halves
-    choose their own. weight: standard deviations of a continuous score, for other types units of the link, per standard
-    deviation of the latent. pattern: standard deviations of the latent per standard deviation of the direction, given
-    the confounds, with the 95 % percentile interval over bootstraps of people; same_sign: the share of bootstraps with
-    its sign. stability: mean |cosine| of bootstrapped and full direction, as correlation of what they give people
-    (noise gives about .7, since resamples share people); halves: mean cosine of the directions of two halves (noise
-    gives 0).
+    choose their own. weight: standard deviations of a continuous score, for other types units of its residual, per
+    standard deviation of the latent. pattern: standard deviations of the latent per standard deviation of the
+    direction, given the confounds, with the 95 % percentile interval over bootstraps of people; same_sign: the share
+    of bootstraps with its sign. stability: mean |cosine| of bootstrapped and full direction, as correlation of what
+    they give people (noise gives about .7, since resamples share people); halves: mean cosine of the directions of two
+    halves (noise gives 0).
     """
     rng = np.random.default_rng([seed, 1])
     left = _given(z, x)

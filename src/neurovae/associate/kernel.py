@@ -3,8 +3,12 @@
 Liu, Lin & Ghosh 2007; Goeman, van de Geer & van Houwelingen 2006. W = (z'z + k I)^-1 at fixed k: infinity weighs an
 axis by its variance (few broad axes carry the score), a small k hardly (any axis); the same of the latents as they are
 and of standardised ones, and whitened, where no axis counts more than another; the largest single latent stands beside
-them for a truth in one latent. Combined by min-P over the same permutations. Off the Gaussian e, z and x are those of
-the null's last weighted least squares, e = s / sqrt(W), z and x times sqrt(W) (McCullagh & Nelder 1989, section 2.5).
+them for a truth in one latent. Combined by min-P over the same permutations.
+
+Off the Gaussian e is the null's score residual s = dl/d eta, and z is not weighted. Permuting s is then the same as
+permuting the rows of the latents given the confounds, which may change places under the null, where s may not: its
+spread and skewness follow the fitted mean. With s / sqrt(W) and weighted latents 14-19 % of true nulls of a binary
+score that age explains well (logit 3 age - 3) were rejected at 5 %, with 118 people as with 500.
 """
 
 from dataclasses import dataclass
@@ -22,7 +26,7 @@ SINGLE = "largest latent"
 
 @dataclass(frozen=True)
 class Space:
-    """One score as a weighted least squares problem, and its kernels."""
+    """One score as a least squares problem, and its kernels."""
 
     e: np.ndarray  # (n,)
     z: np.ndarray  # (n, latents)
@@ -39,8 +43,6 @@ def space(found: Null, z: np.ndarray, x: np.ndarray) -> Space:
 
     The whitened kernel is left out where the latents span all that the confounds leave: it would be constant.
     """
-    root = np.sqrt(found.weight)
-    e, z, x = found.residual / root, root[:, None] * z, root[:, None] * x
     parts = dict(zip(METRICS, decompose(z, x), strict=False))
     used = {name: given for name, given in KERNELS.items() if given[0] in parts}
     weights = []
@@ -50,7 +52,9 @@ def space(found: Null, z: np.ndarray, x: np.ndarray) -> Space:
         weights.append(np.concatenate([row if name == of else 0 * part.d for name, part in parts.items()]))
     q, axes = parts["raw"].q, np.hstack([part.u for part in parts.values()])
     left = z - q @ (q.T @ z)
-    return Space(e, z, x, q, left / np.linalg.norm(left, axis=0), list(used), axes, np.array(weights))
+    return Space(
+        found.residual, z, x, q, left / np.linalg.norm(left, axis=0), list(used), axes, np.array(weights)
+    )
 
 
 def kernels(data: Space, e: np.ndarray) -> np.ndarray:

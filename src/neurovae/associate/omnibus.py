@@ -1,7 +1,7 @@
 """Does the latent space as a whole carry a score beyond the confounds, and along which direction?
 
 p: kernel tests combined over one set of permutations of people. share: cross-fitted partial R2 of a ridge, off the
-Gaussian that of the working residual of the null (s / sqrt(W), Pearson-like); below 0 it predicts worse than nothing.
+Gaussian that of the null's score residual (binary, count: score minus fitted mean); below 0 it tells less than nothing.
 The folds are of the regression: the model and its latents stay as they are.
 """
 
