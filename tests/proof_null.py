@@ -14,7 +14,7 @@ from proof_lines import Check
 
 from neurovae.associate import families
 from neurovae.associate.basis import natural_spline, spline_knots
-from neurovae.associate.joint import ordinary_f
+from neurovae.associate.joint import ordinary_f, refused
 from neurovae.associate.rows import standard, worst
 from neurovae.associate.spline import polynomials
 
@@ -35,6 +35,8 @@ def cohort(family: str, n: int, number: int) -> tuple[np.ndarray, np.ndarray, np
 def p_values(kind: str, y: np.ndarray, x: np.ndarray, z: np.ndarray, latent: int) -> dict[str, float]:
     """The p of each regression test of one latent, and of all latents together; NaN where a fit has none."""
     found = bend_overall(kind, y, x, z[:, latent])
+    if refused(kind, len(y), x.shape[1] + z.shape[1]):
+        return found | {"joint": np.nan}
     y = standard(y) if kind == "continuous" else y
     null = families.fit(kind, y, x)
     full = families.fit(kind, y, np.column_stack([x, z])) if null.status == "ok" else null
@@ -107,7 +109,8 @@ def bounded(found: pd.DataFrame, sides: int) -> pd.DataFrame:
     low, high = zip(*[lines.interval(int(m)) if m else (np.nan, np.nan) for m in found["tested"]], strict=True)
     share = found["rejected"] / found["tested"]
     found = found.assign(share=share, low=low if sides == 2 else 0.0, high=high, sides=sides)
-    return found.assign(holds=(found["share"] >= found["low"]) & (found["share"] <= found["high"]))
+    inside = (found["share"] >= found["low"]) & (found["share"] <= found["high"])
+    return found.assign(holds=inside | (found["tested"] == 0))
 
 
 def checks(found: pd.DataFrame) -> list[Check]:
@@ -116,5 +119,8 @@ def checks(found: pd.DataFrame) -> list[Check]:
     for (test, family), part in found.groupby(["test", "family"], sort=False):
         for row in part.sort_values("n").itertuples():
             text = f"false positives: {test}, {family}, {row.n} people"
+            if not row.tested:
+                listed.append(Check(text, "refused", "too few people a column", None, int(row.cohorts)))
+                continue
             listed.append(lines.rate(text, int(row.rejected), int(row.tested), row.sides))
     return listed

@@ -66,7 +66,7 @@ def powers(found: pd.DataFrame, bends: pd.DataFrame, path: Path) -> None:
             table, axis = (bends if what else found), axes[i, j]
             part = table[(table["shape"] == shape) & (table["n"] == n)]
             for column, (colour, style, _) in styles.items():
-                if column in part and not (column == "maxt" and shape == "U-shaped"):
+                if column in part:
                     axis.plot(
                         part["effect"], part[column] / part["cohorts"], style, marker="o", color=colour, markersize=3
                     )
@@ -97,9 +97,10 @@ def through(found: pd.DataFrame, path: Path) -> None:
     )  # fmt: skip
     styles = {
         "own": ("k", "-", "o", "the true factor's own test"), "omnibus": (BLUE, "-", "o", "omnibus"),
-        "omnibus predicted": (BLUE, ":", "", "predicted from the recovery"),
+        "omnibus predicted": (BLUE, ":", "", "F test of six latents of that recovery"),
         "direction": (ORANGE, "-", "s", "cross-fitted direction"),
-        "direction bound": (ORANGE, ":", "", "its bound: one column of that recovery"),
+        "direction oracle": (ORANGE, "--", "", "the same on true factors of that recovery"),
+        "direction bound": (GREY, ":", "", "one column of that recovery"),
     }  # fmt: skip
     for i, factor in enumerate(factors):
         for j, model in enumerate(models):

@@ -178,3 +178,8 @@ def test_the_table_on_disk(tmp_path: Path):
     assert (table["split_policy"] == "people unseen in training").all() and (table["n"] == 60).all()
     stopped = written(tmp_path, "collapsed")
     assert len(stopped) == 1 and stopped["p"].isna().all() and stopped["verdict"].item() == "collapsed"
+
+
+def test_a_likelihood_ratio_of_many_columns_needs_ten_people_a_column():
+    assert joint.refused("count", 259, 26) and not joint.refused("count", 260, 26)
+    assert not joint.refused("continuous", 60, 26) and joint.refused("bounded", 35, 26)

@@ -22,7 +22,7 @@ rule report:
         mem_mb=1000,
         runtime=20,
     params:
-        flags=graph.flags({"models": MODELS, "fit": FIT}),
+        flags=graph.flags({"models": MODELS, "fit": FIT, "primary": PRIMARY}),
         code=CODE["report.summary"],
         env=ENV["report"],
     shell:

@@ -94,9 +94,7 @@ def together(score: dict[str, Any], y: np.ndarray, x: np.ndarray, values: np.nda
     adjusted, z = [nothing] * len(kept), z[:, kept]
     if not kept.any():
         return [_status("constant latent", "no latent varies between people beyond the confounds")], adjusted
-    columns = x.shape[1] + z.shape[1]
-    few = score["type"] in BY_RATIO and len(y) < PER_COLUMN * columns
-    if few or len(y) - columns < RESIDUAL_DF:
+    if refused(score["type"], len(y), x.shape[1] + z.shape[1]):
         reason = (
             f"{len(y)} people for {x.shape[1] - 1} confound columns and {z.shape[1]} latents; see the omnibus table"
         )
@@ -109,6 +107,11 @@ def together(score: dict[str, Any], y: np.ndarray, x: np.ndarray, values: np.nda
     for k, row in zip(np.flatnonzero(kept), each, strict=True):
         adjusted[k] = row
     return [whole], adjusted
+
+
+def refused(kind: str, people: int, columns: int) -> bool:
+    """Whether there are too few people for a test of many columns at once."""
+    return people - columns < RESIDUAL_DF or (kind in BY_RATIO and people < PER_COLUMN * columns)
 
 
 def interaction(score: dict[str, Any], y: np.ndarray, x: np.ndarray, first: np.ndarray, second: np.ndarray) -> Row:

@@ -52,9 +52,7 @@ def space(found: Null, z: np.ndarray, x: np.ndarray) -> Space:
         weights.append(np.concatenate([row if name == of else 0 * part.d for name, part in parts.items()]))
     q, axes = parts["raw"].q, np.hstack([part.u for part in parts.values()])
     left = z - q @ (q.T @ z)
-    return Space(
-        found.residual, z, x, q, left / np.linalg.norm(left, axis=0), list(used), axes, np.array(weights)
-    )
+    return Space(found.residual, z, x, q, left / np.linalg.norm(left, axis=0), list(used), axes, np.array(weights))
 
 
 def kernels(data: Space, e: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ def run(
     comparisons: Path,
     models: list[str],
     fit: str,
+    primary: str,
     out: Path,
 ) -> None:
     """Write the summary as text, and print it.
@@ -41,6 +42,7 @@ def run(
         predictions: table of all prediction metrics.
         comparisons: table of models against baselines.
         models: names of the models.
+        primary: the model that was named beforehand.
         fit: fold and seed that the verdicts are shown for ("fold-0_seed-0").
         out: text file to write.
     """
@@ -59,14 +61,14 @@ def run(
             for model in models
         ),
         "",
-        f"inference, {fit}: strongest latent, effect per SD [95 % CI], max-T p over all latents; * primary model",
+        f"inference, {fit}: primary model {primary}: strongest latent, effect per SD [95 % CI], max-T p",
         *_findings(_of_fit(tests, fit), _of_fit(whole, fit)),
         "",
         "prediction of each score in people left out of the fit, nested cross-validation [95 % interval]",
-        *_predictions(pd.read_csv(predictions, sep="\t")),
+        *_predictions(pd.read_csv(predictions, sep="\t"), primary),
         "",
-        "prediction by latents against baselines: difference [95 % interval over folds, Nadeau-Bengio]",
-        *_comparisons(pd.read_csv(comparisons, sep="\t")),
+        "the same against baselines: difference [95 % interval over folds, Nadeau-Bengio]",
+        *_comparisons(pd.read_csv(comparisons, sep="\t"), primary),
     ]
     with write_beside(out) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -110,52 +112,72 @@ def _name(score: Any) -> str:
 
 
 def _findings(table: pd.DataFrame, whole: pd.DataFrame) -> list[str]:
+    """Per score the primary model's strongest latent, all of its latents together, and the other models in a line."""
     lines = []
-    for (score, model), rows in table.groupby(["score", "model"], sort=False, dropna=False):
-        named = f"{model}{'*' if rows['primary'].iloc[0] else ''}"
-        tested = rows[rows["status"] == "ok"].sort_values(["p_maxt", "p"])
-        if tested.empty:
-            lines.append(f"  {_name(score):<12} {named:<13} {rows['status'].iloc[0]}: {rows['reason'].iloc[0]}")
-            continue
-        best, found = tested.iloc[0], int((tested["p_maxt"] < 0.05).sum())
-        interval = f"{best['effect']:+.2f} [{best['ci_low']:+.2f}, {best['ci_high']:+.2f}]"
-        counted = f"{found} of {len(tested)} latents below .05, n {best['n']:.0f}"
-        marks = [f"goes with {best['nuisance']}"] if str(best["flagged"]) == "True" else []
-        marks += [f"the score goes with {best['score_nuisance']}"] if isinstance(best["score_nuisance"], str) else []
-        marks += [f"seeds: {best['replicated']}"] if isinstance(best["replicated"], str) else []
-        lines.append(f"  {score:<12} {named:<13} {best['latent']:<7} {interval}  p {best['p_maxt']:.2g}; {counted}")
-        lines[-1] += "".join(f"; {mark}" for mark in marks)
-        one = whole[(whole["score"] == score) & (whole["model"] == model)].iloc[0]
-        if one["status"] == "ok":
-            lines.append(f"  {'':<26} all latents together: p {one['p']:.2g}, cross-fitted share {one['share']:+.2f}")
+    for score, rows in table.groupby("score", sort=False, dropna=False):
+        main, rest = rows[rows["primary"]], rows[~rows["primary"]]
+        lines += _finding(score, main, whole) if len(main) else []
+        others = [_short(model, part) for model, part in rest.groupby("model", sort=False)]
+        lines += [f"  {'':<12} other models: {', '.join(others)}"] if others else []
     return lines
 
 
-def _predictions(table: pd.DataFrame) -> list[str]:
+def _finding(score: Any, rows: pd.DataFrame, whole: pd.DataFrame) -> list[str]:
+    tested, model = rows[rows["status"] == "ok"].sort_values(["p_maxt", "p"]), rows["model"].iloc[0]
+    if tested.empty:
+        return [f"  {_name(score):<12} {model:<12} {rows['status'].iloc[0]}: {rows['reason'].iloc[0]}"]
+    best, found = tested.iloc[0], int((tested["p_maxt"] < 0.05).sum())
+    interval = f"{best['effect']:+.2f} [{best['ci_low']:+.2f}, {best['ci_high']:+.2f}]"
+    lines = [
+        f"  {score:<12} {model:<12} {best['latent']:<7} {interval}  p {best['p_maxt']:.2g}; "
+        f"{found} of {len(tested)} latents below .05, n {best['n']:.0f}"
+    ]
+    one = whole[(whole["score"] == score) & (whole["model"] == model)].iloc[0]
+    together = f"p {one['p']:.2g}, cross-fitted share {one['share']:+.2f}" if one["status"] == "ok" else one["status"]
+    marks = [f"all latents together: {together}"]
+    marks += [f"the latent goes with {best['nuisance']}"] if str(best["flagged"]) == "True" else []
+    marks += [best["score_nuisance"]] if isinstance(best["score_nuisance"], str) else []
+    marks += [f"other seeds: {best['replicated']}"] if isinstance(best["replicated"], str) else []
+    return lines + [f"  {'':<12} {mark}" for mark in marks]
+
+
+def _short(model: Any, rows: pd.DataFrame) -> str:
+    """Smallest max-T p of a model, or why there is none."""
+    tested = rows[rows["status"] == "ok"]
+    return f"{model} p {tested['p_maxt'].min():.2g}" if len(tested) else f"{model} {rows['status'].iloc[0]}"
+
+
+def _predictions(table: pd.DataFrame, primary: str) -> list[str]:
+    """Per score, by the linear learner: confounds, voxels, the primary model; then the latents of the other models."""
     lines = [
         f"  {_name(row['score']):<12} {row['model']}: {row['status']}: {row['reason']}"
         for row in table[table["status"] != "ok"].drop_duplicates(["score", "model"]).to_dict("records")
     ]
-    kept = table[table["metric"].isin(["r2", "auc"]) & (table["learner"] == "linear")]
-    kept = kept[kept["features"].isin(SHOWN)]
+    kept = table[table["metric"].isin(list(NAMES)) & (table["learner"] == "linear") & table["features"].isin(SHOWN)]
     for (score, metric), rows in kept.groupby(["score", "metric"], sort=False):
-        for row in rows.to_dict("records"):
-            label = row["features"] if row["features"] == "confounds" else f"{row['features']} of {row['model']}"
+        shown = rows[(rows["model"] == primary) | (rows["features"] == "voxels")]
+        for row in shown.to_dict("records"):
+            label = row["features"] if row["features"] in ("confounds", "voxels") else f"{row['features']} of {primary}"
             interval = f"{row['value']:+.2f} [{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]"
-            verdict = "" if row["features"] == "confounds" or row["verdict"] == "healthy" else f"; {row['verdict']}"
             p = "" if pd.isna(row["p_permutation"]) else f", p {row['p_permutation']:.2g}"
+            verdict = f"; {row['verdict']}" if "latents" in row["features"] and row["verdict"] != "healthy" else ""
             lines.append(f"  {score:<12} {NAMES[str(metric)]:<4} {interval}{p}  {label}, {row['policy']}{verdict}")
+        rest = rows[(rows["features"] == "latents") & (rows["model"] != primary)].drop_duplicates("model")
+        others = [f"{row['model']} {row['value']:+.2f}" for row in rest.to_dict("records")]
+        lines += [f"  {'':<12} latents of other models: {', '.join(others)}"] if others else []
     return list(dict.fromkeys(lines))
 
 
-def _comparisons(table: pd.DataFrame) -> list[str]:
-    """The linear learner on latents alone, against each baseline."""
-    kept = table[(table["learner"] == "linear") & (table["features"] == "latents") & (table["status"] == "ok")]
+def _comparisons(table: pd.DataFrame, primary: str) -> list[str]:
+    """The primary model's latents against each baseline, linear learner."""
+    kept = table[(table["learner"] == "linear") & (table["features"] == "latents") & (table["model"] == primary)]
     lines = []
-    for row in kept[kept["metric"].isin(list(NAMES))].to_dict("records"):
+    for row in (
+        kept[kept["metric"].isin(list(NAMES))].drop_duplicates(["score", "metric", "against"]).to_dict("records")
+    ):
         difference = f"{row['difference']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
-        pair = f"{row['model']} minus {row['against']}, {row['policy']}"
-        lines.append(f"  {row['score']:<12} {NAMES[row['metric']]:<4} {difference}  {pair}")
+        shown = difference if row["status"] == "ok" else f"{row['status']}: {row['reason']}"
+        lines.append(f"  {row['score']:<12} {NAMES[row['metric']]:<4} {shown}  {primary} minus {row['against']}")
     return lines
 
 
