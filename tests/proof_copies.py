@@ -38,6 +38,7 @@ def copied(name: str | None, session: bool) -> bool:
             again = {"scan": "again", "person": table["person"][7] if session else "sub-99", "session": "ses-2"}
             table = pd.concat([table, pd.DataFrame([again])], ignore_index=True)
         found = duplicates(volumes, table, tiny.MASK, sources)
+    found = found[found["copy"].astype(bool)]
     return list(found["scan_b"]) == ["again"] if name is not None else len(found) > 0
 
 

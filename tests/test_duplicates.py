@@ -38,6 +38,7 @@ def test_planted_copies_are_found_and_other_people_are_not(tmp_path: Path) -> No
     found = duplicates.duplicates(
         np.stack([*volumes, *copies]).astype(np.float16), table(names), tiny.MASK, sources(tmp_path, raw)
     )
+    found = found[found["copy"]]
     pairs = {(row.scan_a, row.scan_b): (row.kind, row.same_voxels) for row in found.itertuples()}
     assert pairs == {
         ("sub-00", "sub-x"): ("other person", True),
@@ -63,7 +64,21 @@ def test_alike_scans_are_judged_by_their_sources(tmp_path: Path) -> None:
     found = duplicates.duplicates(volumes[:2], table(names[:2]), tiny.MASK, files)
     assert 0.95 < found["r"].iloc[0] < 0.999 < found["r_source"].iloc[0]
     found = duplicates.duplicates(volumes[::2], table(names[::2]), tiny.MASK, files)
-    assert found.empty and list(found.columns) == duplicates.COLUMNS
+    assert found["copy"].tolist() == [False] and list(found.columns) == duplicates.COLUMNS  # written, and not refused
+    assert 0.95 < found["r"].iloc[0] < 0.99
+
+
+def test_where_sources_cannot_be_compared_less_is_enough(tmp_path: Path) -> None:
+    """A copy that was padded: r = .995 after preprocessing."""
+    rng = np.random.default_rng(2)
+    base = np.where(tiny.MASK, rng.normal(size=tiny.SHAPE), 0)
+    near = np.where(tiny.MASK, base + 0.1 * rng.normal(size=tiny.SHAPE), 0)
+    head = np.abs(rng.normal(100, 50, size=(12, 12, 12)))
+    files = sources(tmp_path, {"sub-a": head, "sub-b": np.pad(head, 1)})
+    found = duplicates.duplicates(
+        np.stack([base, near]).astype(np.float16), table(["sub-a", "sub-b"]), tiny.MASK, files
+    )
+    assert 0.99 < found["r"].iloc[0] < 0.999 and np.isnan(found["r_source"].iloc[0]) and found["copy"].all()
 
 
 def test_no_pair_is_missed_by_the_blocks(tmp_path: Path) -> None:
@@ -136,7 +151,7 @@ def test_copies_are_refused_after_the_real_preprocessing_until_they_are_excluded
     options = dict(lists=tmp_path, buckets=["0"], nonfinite="fail", out=tmp_path / "duplicates.tsv")
     with pytest.raises(InputError, match="preprocess.qc.override") as error:
         duplicates.run(**packed, **options)
-    found = pd.read_csv(tmp_path / "duplicates.tsv", sep="\t")
+    found = pd.read_csv(tmp_path / "duplicates.tsv", sep="\t").query("copy")
     copies = ["sub-a", "sub-a_ses-2", "sub-b", "sub-c", "sub-d"]
     pairs = {(a, b) for i, a in enumerate(copies) for b in copies[i + 1 :]}
     assert set(zip(found["scan_a"], found["scan_b"], strict=True)) == pairs and len(error.value.problems) == 10
@@ -151,4 +166,4 @@ def test_copies_are_refused_after_the_real_preprocessing_until_they_are_excluded
     verdicts = "".join(f"{scan}\tno\tcopy\n" for scan in copies[1:])
     (tmp_path / "override.tsv").write_text("scan\tkeep\treason\n" + verdicts)
     duplicates.run(**preprocess(tmp_path, tmp_path / "override.tsv"), **options)
-    assert pd.read_csv(tmp_path / "duplicates.tsv", sep="\t").empty
+    assert not pd.read_csv(tmp_path / "duplicates.tsv", sep="\t")["copy"].any()

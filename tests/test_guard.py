@@ -46,7 +46,7 @@ def write_fold(
     weights.save(folder / "weights.safetensors", tensors, meta)
     own = {person: split for split, names in meta["people"].items() for person in names}
     latents = pd.DataFrame({"scan": PEOPLE, "person": PEOPLE, "model": "m", "fold": fold, "seed": 0})
-    latents = latents.assign(split=latents["person"].map(own), mu_000=0.5, data_hash="d")
+    latents = latents.assign(split=latents["person"].map(own), mu_000=np.arange(len(PEOPLE)) / 7, data_hash="d")
     latents["model_hash"] = weights.model_hash(tensors, meta)
     table(latents).to_parquet(folder / "latents.parquet")
     return folder / "latents.parquet", folder / "weights.safetensors"
@@ -130,6 +130,12 @@ def test_latents_that_were_chosen_or_added_are_refused(tmp_path: Path) -> None:
             refuse([write_fold(tmp_path, 1, table=change)])
 
 
+def test_latents_without_any_spread_are_refused(tmp_path: Path) -> None:
+    """Zeroed, those that do not go with the score would be selected away."""
+    with pytest.raises(InputError, match="mu_000 the same for every scan"):
+        refuse([write_fold(tmp_path, 1, table=lambda t: t.assign(mu_000=0.5))])
+
+
 def test_an_edited_hash_or_fold_column_is_refused(tmp_path: Path) -> None:
     for column, value in (("model_hash", "0" * 16), ("fold", 2), ("seed", 4), ("data_hash", "e")):
         forged = write_fold(tmp_path, 1, table=lambda t, c=column, v=value: t.assign(**{c: v}))
@@ -157,7 +163,14 @@ def told(
         {"scan": names, "person": names, "fold": fold, "score": "y", "model": model, "features": features}
     )
     mean = np.array([truth[fold != k].mean() for k in fold])
-    shared = {"seed": 0, "learner": "linear", "type": "continuous", "policy": "per fold", "probability": np.nan}
+    shared = {
+        "seed": 0,
+        "learner": "linear",
+        "type": "continuous",
+        "policy": "per fold",
+        "probability": np.nan,
+        "harmonised": "none",
+    }
     return table.assign(**(shared | more), truth=truth, prediction=value, training_mean=mean)
 
 

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from itertools import combinations
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 from test_predict import AGE, CONFOUNDS, ILL, MEMORY, by_fold, cases, cohort
 
 from neurovae.predict import features, folds, importance, learners, linear, metrics, permutation, predict
@@ -36,7 +39,7 @@ def test_residuals_move_and_what_the_confounds_explain_stays():
     drawn, rule = permutation.null_scores(usable, 50, 0)
     fit = usable.x @ np.linalg.lstsq(usable.x, usable.y, rcond=None)[0]
     assert np.allclose(np.sort(drawn - fit[:, None], axis=0), np.sort(usable.y - fit)[:, None])
-    assert rule == "whole persons: residuals given the confounds"
+    assert rule == "whole persons within site: residuals given the confounds"
     assert len(np.unique(drawn[0])) > 20 and np.array_equal(drawn, permutation.null_scores(usable, 50, 0)[0])
 
 
@@ -67,10 +70,32 @@ def test_whole_persons_move_among_equals(score: dict[str, Any]):
 # --- p ---
 
 
+def test_drawn_labels_follow_the_fitted_odds():
+    """Without its fit on the confounds, a draw would give everyone the same chance."""
+    rng = np.random.default_rng(6)
+    age = rng.normal(size=120)
+    x = np.column_stack([np.ones(120), age])
+    y = (rng.random(120) < 1 / (1 + np.exp(-2 * age))).astype(float)
+    drawn = permutation.swapped_labels(y, x, [np.arange(120)[:, None]], 400, np.random.default_rng(0))
+    assert (drawn.sum(axis=0) == y.sum()).all()
+    fitted = LogisticRegression(C=1e4).fit(x[:, 1:], y).predict_proba(x[:, 1:])[:, 1]
+    assert np.abs(drawn.mean(axis=1) - fitted).max() < 0.12 and np.corrcoef(drawn.mean(axis=1), fitted)[0, 1] > 0.98
+
+
+def test_people_change_places_within_their_site_only():
+    """Else a site whose scores vary more would break the null."""
+    site = np.repeat(["A", "B"], [40, 20])
+    table = pd.DataFrame({"person": [f"p{k}" for k in range(60)], "site": site})
+    y = np.where(site == "A", 0.0, 100.0) + np.random.default_rng(0).normal(size=60)
+    cases = SimpleNamespace(table=table, y=y, x=np.ones((60, 1)), binary=False)
+    drawn, rule = permutation.null_scores(cases, 20, 0)
+    assert (drawn[:40] < 50).all() and (drawn[40:] > 50).all() and rule.startswith("whole persons within site")
+
+
 @pytest.mark.parametrize("score", [MEMORY, ILL], ids=lambda score: score["type"])
 def test_p_is_uniform_where_latents_and_score_follow_age(score: dict[str, Any]):
     p, draws = [], 39
-    for seed in range(4):
+    for seed in range(12):  # few scores share their latents, so that p are nearly independent
         parts = cohort(people=60, seed=seed, size=10)
         rng, age = np.random.default_rng(seed), (parts[0]["age"].to_numpy() - 50) / 20
         for name in [name for name in parts[1] if name.startswith("mu_")]:
@@ -78,10 +103,10 @@ def test_p_is_uniform_where_latents_and_score_follow_age(score: dict[str, Any]):
         usable = cases(parts, score, [AGE])
         age = (usable.table["age"].to_numpy() - 50) / 20
         columns = []
-        for k in range(30):  # scores of these latents, all by one call
+        for k in range(10):  # scores of these latents, all by one call
             y = (rng.random(60) < expit(age)).astype(float) if usable.binary else age + rng.normal(size=60)
             columns += [y[:, None], permutation.null_scores(replace(usable, y=y), draws, k)[0]]
-        found = permutation.gains(usable, "linear", np.hstack(columns)).reshape(30, 1 + draws)
+        found = permutation.gains(usable, "linear", np.hstack(columns)).reshape(10, 1 + draws)
         p += list((1 + np.sum(found[:, 1:] >= found[:, :1] - 1e-10, axis=1)) / (draws + 1))
     assert stats.kstest(p, "uniform").pvalue > 0.01
     assert np.sum(np.array(p) <= 0.05) <= stats.binom.ppf(0.999, len(p), 0.05)

@@ -131,10 +131,12 @@ def design(
     confounds: list[dict[str, Any]],
     with_split: bool = True,
     per_person: bool = True,
+    drop_silent: bool = True,
 ) -> Design:
     """Complete cases of one score with intercept and confounds, of each person the first complete scan if asked for.
 
-    People alone in a category level are left out, and levels that hold no information (see `cases.silent`).
+    People alone in a category level are left out, and levels that hold no information (see `cases.silent`); the latter
+    looks at the score, and must not be asked for where people are predicted.
     """
     values = score_values(table, score)
     used, notes = used_confounds(table, score, confounds, with_split)
@@ -142,7 +144,7 @@ def design(
     notes += left
     x, text = _confound_matrix(used, rows)
     while len(rows) > x.shape[1]:
-        gone, why = silent(score["type"], values[rows], used, rows)
+        gone, why = silent(score["type"], values[rows], used if drop_silent else [], rows)
         if not gone.any() and (gone := _leverage(x) > 1 - 1e-8).any():
             why = [f"{gone.sum()} people left out (alone in a level)"]
         if not gone.any():

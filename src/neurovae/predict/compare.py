@@ -95,8 +95,8 @@ def against(a: pd.DataFrame, name: str, b: pd.DataFrame) -> list[dict[str, Any]]
     """Rows of one learner's predictions `a` minus those of a baseline `b`, per metric; positive: `a` has more."""
     policy = " against ".join(dict.fromkeys([a["policy"].iloc[0], b["policy"].iloc[0]]))
     shared = {"against": name, "policy": policy, "n": a["person"].nunique()}
-    columns = ["scan", "fold", "prediction", "probability"]
-    both = a.merge(b[columns], on=["scan", "fold"], suffixes=("", "_b"), validate="one_to_one")
+    columns = ["scan", "person", "fold", "truth", "prediction", "probability"]
+    both = a.merge(b[columns], on=["scan", "person", "fold", "truth"], suffixes=("", "_b"), validate="one_to_one")
     if not len(both) == len(a) == len(b):
         reason = f"{len(both)} scans in common of {len(a)} and {len(b)}; rerun predict from one cohort"
         return [shared | {"status": "other people", "reason": reason}]
@@ -104,6 +104,11 @@ def against(a: pd.DataFrame, name: str, b: pd.DataFrame) -> list[dict[str, Any]]
     for metric in ("auc", "log_loss") if a["type"].iloc[0] == "binary" else ("r2",):
         differences = {k: _metric(metric, part, "") - _metric(metric, part, "_b") for k, part in both.groupby("fold")}
         rows.append(shared | {"metric": metric} | _tested(metric, differences, both))
+        harmonised = list(dict.fromkeys([a["harmonised"].iloc[0], b["harmonised"].iloc[0]]))
+        if len(harmonised) > 1:
+            rows[-1]["reason"] = "; ".join(
+                filter(None, [f"harmonised: {' against '.join(harmonised)}", rows[-1]["reason"]])
+            )
         if policy == "transductive against per fold":
             seen = "the model has seen the scans of those it is tested on, the baseline has not"
             rows[-1]["reason"] = "; ".join(filter(None, [seen, rows[-1]["reason"]]))

@@ -91,7 +91,7 @@ def complete_cases(
         seed: of the inner folds.
     """
     first = next(iter(folds.tables.values()))
-    found = design(first, score, confounds, with_split=False, per_person=False)
+    found = design(first, score, confounds, with_split=False, per_person=False, drop_silent=False)
     table, y = first.iloc[found.rows].reset_index(drop=True), found.y
     if score["type"] == "bounded":
         y = score["bounds"][0] + (score["bounds"][1] - score["bounds"][0]) * y
@@ -155,8 +155,15 @@ def _enough(cases: Cases, inner: int) -> dict[str, Any]:
     if table["person"].nunique() < PEOPLE or table["fold"].nunique() < 2:
         reason = f"{table['person'].nunique()} people in {table['fold'].nunique()} folds"
         return {"status": "too few people", "reason": reason}
-    for k in table["fold"].unique() if cases.binary else []:
+    for k in table["fold"].unique():
         train = (table["fold"] != k).to_numpy()
+        if (people := table.loc[train, "person"].nunique()) < inner:
+            return {
+                "status": "too few people",
+                "reason": f"{people} people to train on for fold {k}, {inner} inner folds",
+            }
+        if not cases.binary:
+            continue
         rarer = min(table.loc[train & (cases.y == value), "person"].nunique() for value in (0, 1))
         if rarer < inner:
             reason = f"{rarer} people of the rarer class to train on for fold {k}"

@@ -46,7 +46,7 @@ def refuse(latents: list[Path], weights: list[Path], cohort: pd.DataFrame) -> No
         folds.append((int(meta["fold"]), weights_path, meta, set(table["person"])))
     known = set().union(*(people for *_, people in folds))
     outer = sorted(int(k) for k in cohort.loc[cohort["person"].isin(known), "fold"].unique())
-    if sorted(fold for fold, *_ in folds) == outer:
+    if len(folds) > 1 or [fold for fold, *_ in folds] == outer:
         for fold, path, meta, people in folds:
             tested = people & set(cohort.loc[cohort["fold"] == fold, "person"])
             problems += seen_by_model(f"{_name(path)}, fold {fold}", tested, meta["people"])
@@ -93,6 +93,12 @@ def _stamps(path: Path, table: pd.DataFrame, weights_path: Path, meta: dict[str,
         found.append(
             f"{_name(path)}, fold {meta['fold']}: {latents} latents, {own}; chosen latents would leak the score: "
             "rerun with --forcerun latents"
+        )
+    constant = [name for name in table if str(name).startswith("mu_") and table[name].nunique() == 1]
+    if constant and len(table) > 1:
+        named = ", ".join(map(str, constant[:5])) + (" ..." if len(constant) > 5 else "")
+        found.append(
+            f"{_name(path)}, fold {meta['fold']}: {named} the same for every scan; rerun with --forcerun latents"
         )
     for stamp in STAMPS:
         values = sorted(set(table[stamp].astype(str)))

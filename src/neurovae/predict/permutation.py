@@ -3,7 +3,8 @@
 Null: the score is independent of the latents given the confounds. Numeric scores: residuals of a fit on the confounds
 are permuted (Freedman & Lane 1983). Binary: labels are drawn given the confounds and how many there are of each, by
 swaps of pairs (Berrett, Wang, Barber & Samworth 2020, JRSS B 82, algorithm 2). Whole persons move, among people with
-equally many scans (Winkler 2015). Tuning is repeated; model and folds never saw the score and stay.
+equally many scans and of the same site (Winkler 2015), also where the score changes over sessions: the question is how
+well a new person is told. Tuning is repeated; model and folds never saw the score and stay.
 """
 
 from typing import Any
@@ -53,19 +54,22 @@ def null_scores(cases: Cases, permutations: int, seed: int) -> tuple[np.ndarray,
     person = pd.factorize(cases.table["person"])[0]
     constant = bool((pd.Series(cases.y).groupby(person).nunique() == 1).all())
     scans = np.bincount(person)
+    site = cases.table["site"].astype(str).groupby(person).first()
+    kinds = np.unique(np.column_stack([scans, pd.factorize(site)[0]]), axis=0, return_inverse=True)[1].ravel()
     if constant:  # one row per person
         y = pd.Series(cases.y).groupby(person).first().to_numpy()
         x = pd.DataFrame(cases.x).groupby(person).mean().to_numpy()
-        blocks = [np.flatnonzero(scans == count)[:, None] for count in np.unique(scans)]
+        blocks = [np.flatnonzero(kinds == kind)[:, None] for kind in np.unique(kinds)]
     else:
         y, x = cases.y, cases.x
         rows, first = np.argsort(person, kind="stable"), np.concatenate([[0], np.cumsum(scans)[:-1]])
-        blocks = [rows[first[scans == count][:, None] + np.arange(count)] for count in np.unique(scans)]
+        blocks = [rows[first[kinds == kind][:, None] + np.arange(scans[kinds == kind][0])] for kind in np.unique(kinds)]
     blocks = [block for block in blocks if len(block) > 1]
     draw = swapped_labels if cases.binary else permuted_residuals
     found = draw(y, x, blocks, permutations, np.random.default_rng(seed))
     what = "labels drawn given the confounds" if cases.binary else "residuals given the confounds"
     among = " among people with equally many scans" if scans.max() > 1 else ""
+    among += " within site" if site.nunique() > 1 else ""
     return found[person] if constant else found, f"whole persons{among}: {what}"
 
 

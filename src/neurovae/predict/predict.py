@@ -88,9 +88,7 @@ def run(
         drawn = {"linear": permutations, "svm": svm_permutations}
         tested = {name: permuted(cases, name, drawn[name], seed) for name in LEARNERS if len(found)}
         rows += [row | {"verdict": verdict} for row in summarise(cases, found, tested, bootstraps, seed)]
-        told += [
-            {str(name): cell for name, cell in row.items()} for row in found.assign(verdict=verdict).to_dict("records")
-        ]
+        told += _records(found.assign(verdict=verdict))
         latent_rows += [row | {"verdict": verdict} for row in importances.importance(cases, importance, seed)]
         print(f"predict: {score['name']} done, {k + 1} of {len(scores)}", flush=True)
     write_both(out, tidy(rows, COLUMNS))

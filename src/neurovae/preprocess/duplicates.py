@@ -27,7 +27,8 @@ from neurovae.volumes import chunks, masked, read_mask, read_volumes
 SAME = 0.999  # correlation above which two scans are one
 NEAR = 0.95  # of the packed voxels, above which the sources are compared
 BLOCKS = 20  # along the first axis
-COLUMNS = ["scan_a", "scan_b", "person_a", "person_b", "r", "r_source", "same_voxels", "kind"]
+BLIND = 0.99  # of the packed voxels, where the sources cannot be compared (padded, cropped, resampled)
+COLUMNS = ["scan_a", "scan_b", "person_a", "person_b", "r", "r_source", "same_voxels", "kind", "copy"]
 
 
 def run(
@@ -40,7 +41,7 @@ def run(
     nonfinite: Literal["fail", "zero"],
     out: Path,
 ) -> None:
-    """Write the pairs of scans that are one, none if all is well; raise InputError naming every pair.
+    """Write the pairs of scans that are alike; raise InputError naming every pair that is one scan.
 
     Args:
         volumes: packed volumes.
@@ -55,15 +56,16 @@ def run(
     sources = {row["scan"]: Path(row["source"]) for name in buckets for row in read_list(lists / f"{name}.list")}
     found = duplicates(array, table, read_mask(mask), sources, nonfinite)
     write_table(out, found)
-    print(f"{len(table)} scans, {len(found)} pairs of copies", flush=True)
-    if len(found):
-        raise InputError([problem(row) for row in found.to_dict("records")])
+    copies = found[found["copy"].astype(bool)]
+    print(f"{len(table)} scans, {len(copies)} pairs of copies, {len(found) - len(copies)} pairs alike", flush=True)
+    if len(copies):
+        raise InputError([problem(row) for row in copies.to_dict("records")])
 
 
 def duplicates(
     volumes: np.ndarray, table: pd.DataFrame, mask: np.ndarray, sources: dict[str, Path], nonfinite: str = "fail"
 ) -> pd.DataFrame:
-    """Pairs of scans that are one, in the order of the table.
+    """Pairs of scans that are alike (above NEAR), in the order of the table; `copy` says which are one.
 
     Args:
         volumes: (scans, x, y, z), memory-mapped or not.
@@ -79,9 +81,9 @@ def duplicates(
             continue
         first, second = table.iloc[a], table.iloc[b]
         r_source, same = compared(*(read_source(sources[scan], nonfinite) for scan in (first["scan"], second["scan"])))
-        if r > SAME or r_source > SAME:
-            names = [first["scan"], second["scan"], first["person"], second["person"]]
-            found.append([*names, round(r, 7), round(r_source, 7), same, _kind(first, second)])
+        copy = r > SAME or r_source > SAME or (r > BLIND and np.isnan(r_source))
+        names = [first["scan"], second["scan"], first["person"], second["person"]]
+        found.append([*names, round(r, 7), round(r_source, 7), same, _kind(first, second), copy])
     return pd.DataFrame(found, columns=COLUMNS)
 
 

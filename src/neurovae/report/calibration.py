@@ -43,10 +43,15 @@ def run(*, predictions: Path, metrics: Path, name: str, out: Path) -> None:
             chosen = "learner == @learner and features == @features and score == @score"
             part, found = predicted.query(chosen), of_score.query(chosen)
             if part.empty:
-                _empty(axis, of_score.iloc[0].to_dict(), score or name)
+                row_of = (
+                    of_score.iloc[0].to_dict()
+                    if len(of_score)
+                    else {"status": "no score", "reason": "none is declared"}
+                )
+                _empty(axis, row_of, score or name)
             else:
                 _panel(axis, part, found, f"{score}, {learner}, {features}")
-    first = rows.iloc[0].to_dict()
+    first = rows.iloc[0].to_dict() if len(rows) else {"verdict": "no score", "policy": "nothing predicted"}
     figure.suptitle(
         f"{name} ({first['verdict']}, {first['policy']}): predicted against observed, people held out", fontsize=10
     )

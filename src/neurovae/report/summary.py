@@ -10,7 +10,7 @@ from neurovae.cli import cli
 from neurovae.files import write_beside
 
 NAMES = {"r2": "R2", "auc": "AUC"}
-SHOWN = ("confounds", "latents", "latents + confounds", "voxels")
+SHOWN = ("confounds", "latents", "latents + confounds", "voxels", "voxels + confounds")
 
 
 def run(
@@ -47,13 +47,13 @@ def run(
         out: text file to write.
     """
     people, checks = pd.read_parquet(cohort), pd.read_parquet(qc)
-    left_out, tests, whole = (pd.read_csv(path, sep="\t") for path in (excluded, associations, omnibus))
+    left_out, tests, whole = (_table(path) for path in (excluded, associations, omnibus))
     lines = [
         f"{people['person'].nunique()} people, {len(people)} scans; {len(left_out)} left out by the tables, "
         f"{int(checks['excluded'].sum())} by quality (preprocess/qc.tsv)",
         "",
         "design: the smallest partial correlation that these people can show",
-        *_design(pd.read_csv(power, sep="\t")),
+        *_design(_table(power)),
         "",
         "models",
         *(
@@ -65,14 +65,19 @@ def run(
         *_findings(_of_fit(tests, fit), _of_fit(whole, fit)),
         "",
         "prediction of each score in people left out of the fit, nested cross-validation [95 % interval]",
-        *_predictions(pd.read_csv(predictions, sep="\t"), primary),
+        *_predictions(_table(predictions), primary),
         "",
         "the same against baselines: difference [95 % interval over folds, Nadeau-Bengio]",
-        *_comparisons(pd.read_csv(comparisons, sep="\t"), primary),
+        *_comparisons(_table(comparisons), primary),
     ]
     with write_beside(out) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
+
+
+def _table(path: Path) -> pd.DataFrame:
+    """A table of ours: only n/a is missing, a score may be called NA."""
+    return pd.read_csv(path, sep="\t", keep_default_na=False, na_values=["n/a"])
 
 
 def _design(table: pd.DataFrame) -> list[str]:
@@ -155,9 +160,13 @@ def _predictions(table: pd.DataFrame, primary: str) -> list[str]:
     ]
     kept = table[table["metric"].isin(list(NAMES)) & (table["learner"] == "linear") & table["features"].isin(SHOWN)]
     for (score, metric), rows in kept.groupby(["score", "metric"], sort=False):
-        shown = rows[(rows["model"] == primary) | (rows["features"] == "voxels")]
+        shown = rows[(rows["model"] == primary) | rows["features"].str.startswith("voxels")]
         for row in shown.to_dict("records"):
-            label = row["features"] if row["features"] in ("confounds", "voxels") else f"{row['features']} of {primary}"
+            label = (
+                row["features"]
+                if row["features"] not in ("latents", "latents + confounds")
+                else f"{row['features']} of {primary}"
+            )
             interval = f"{row['value']:+.2f} [{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]"
             p = "" if pd.isna(row["p_permutation"]) else f", p {row['p_permutation']:.2g}"
             verdict = f"; {row['verdict']}" if "latents" in row["features"] and row["verdict"] != "healthy" else ""
@@ -169,15 +178,18 @@ def _predictions(table: pd.DataFrame, primary: str) -> list[str]:
 
 
 def _comparisons(table: pd.DataFrame, primary: str) -> list[str]:
-    """The primary model's latents against each baseline, linear learner."""
-    kept = table[(table["learner"] == "linear") & (table["features"] == "latents") & (table["model"] == primary)]
+    """The primary model against each baseline, linear learner; with confounds on both sides but against them alone."""
+    kept = table[(table["learner"] == "linear") & (table["model"] == primary)]
     lines = []
     for row in (
-        kept[kept["metric"].isin(list(NAMES))].drop_duplicates(["score", "metric", "against"]).to_dict("records")
+        kept[kept["metric"].isin(list(NAMES))]
+        .drop_duplicates(["score", "metric", "features", "against"])
+        .to_dict("records")
     ):
         difference = f"{row['difference']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
         shown = difference if row["status"] == "ok" else f"{row['status']}: {row['reason']}"
-        lines.append(f"  {row['score']:<12} {NAMES[row['metric']]:<4} {shown}  {primary} minus {row['against']}")
+        pair = f"{row['features']} of {primary} minus {row['against']}"
+        lines.append(f"  {row['score']:<12} {NAMES[row['metric']]:<4} {shown}  {pair}")
     return lines
 
 
