@@ -81,11 +81,9 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _design(table: pd.DataFrame) -> list[str]:
-    return [f"  {text}" for text in table["text"]] + [
-        f"  warning: {row['score']}: {row['reason']}"
-        for row in table.drop_duplicates("score").to_dict("records")
-        if isinstance(row["reason"], str)
-    ]
+    warned = table[table["reason"].fillna("") != ""].sort_values("n")
+    most = [f"  warning, of {warned['score'].nunique()} scores: {warned['reason'].iloc[0]}"] if len(warned) else []
+    return [f"  {text}" for text in table["text"]] + most
 
 
 def _verdict(health: dict[str, Any]) -> str:
@@ -140,6 +138,11 @@ def _finding(score: Any, rows: pd.DataFrame, whole: pd.DataFrame) -> list[str]:
     one = whole[(whole["score"] == score) & (whole["model"] == model)].iloc[0]
     together = f"p {one['p']:.2g}, cross-fitted share {one['share']:+.2f}" if one["status"] == "ok" else one["status"]
     marks = [f"all latents together: {together}"]
+    bend = rows.sort_values("p_quadratic_maxt").iloc[0]
+    if bend["p_quadratic_maxt"] < 0.05:
+        marks.append(
+            f"a U or bend along {bend['latent']}: max-T p {bend['p_quadratic_maxt']:.2g}, robust q {bend['q_quadratic']:.2g}"
+        )
     marks += [f"the latent goes with {best['nuisance']}"] if str(best["flagged"]) == "True" else []
     marks += [best["score_nuisance"]] if isinstance(best["score_nuisance"], str) else []
     marks += [f"other seeds: {best['replicated']}"] if isinstance(best["replicated"], str) else []
@@ -178,8 +181,9 @@ def _predictions(table: pd.DataFrame, primary: str) -> list[str]:
 
 
 def _comparisons(table: pd.DataFrame, primary: str) -> list[str]:
-    """The primary model against each baseline, linear learner; with confounds on both sides but against them alone."""
+    """The primary model against each baseline, linear learner; without confounds, but against them with them."""
     kept = table[(table["learner"] == "linear") & (table["model"] == primary)]
+    kept = kept[(kept["features"] == "latents") | (kept["against"] == "confounds")]
     lines = []
     for row in (
         kept[kept["metric"].isin(list(NAMES))]
