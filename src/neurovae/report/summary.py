@@ -140,9 +140,8 @@ def _finding(score: Any, rows: pd.DataFrame, whole: pd.DataFrame) -> list[str]:
     marks = [f"all latents together: {together}"]
     bend = rows.sort_values("p_quadratic_maxt").iloc[0]
     if bend["p_quadratic_maxt"] < 0.05:
-        marks.append(
-            f"a U or bend along {bend['latent']}: max-T p {bend['p_quadratic_maxt']:.2g}, robust q {bend['q_quadratic']:.2g}"
-        )
+        robust = f"robust q {bend['q_quadratic']:.2g}"
+        marks.append(f"a U or bend along {bend['latent']}: max-T p {bend['p_quadratic_maxt']:.2g}, {robust}")
     marks += [f"the latent goes with {best['nuisance']}"] if str(best["flagged"]) == "True" else []
     marks += [best["score_nuisance"]] if isinstance(best["score_nuisance"], str) else []
     marks += [f"other seeds: {best['replicated']}"] if isinstance(best["replicated"], str) else []
