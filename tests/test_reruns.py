@@ -162,10 +162,7 @@ ROWS = {
         model(latent=5),  # its baseline comes with it
         jobs(EACH, "vae pca-5") | {"losses vae", "rates", "dimension", "power"} | SUMMARISED,
     ),
-    "models in another order": (
-        config(lambda it: it["train"]["models"].reverse()),
-        SUMMARISED | {"rates", "dimension"},
-    ),
+    "models in another order": (config(lambda it: it["train"]["models"].reverse()), SUMMARISED | {"rates"}),
     "the GLM's module": (
         append("src/neurovae/associate/glm.py", "X = 1\n"),
         jobs("glm scores stability stability_picture", MODELS) | ASSOCIATED,
