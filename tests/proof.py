@@ -137,7 +137,8 @@ def main() -> int:
             checks += said(SECTIONS[name](pool, given.cohorts, OUT))
             print(f"        {name}: {time.monotonic() - start:.0f} s", flush=True)
     lines.write(OUT, "checks", lines.listed(checks))
-    passed, skipped = (sum(check.passed is word for check in checks) for word in (True, None))
+    skipped = sum(check.passed is None for check in checks)
+    passed = sum(bool(check.passed) for check in checks)  # NumPy's True is not True
     failed = len(checks) - passed - skipped
     print(f"tables and pictures: {OUT.resolve()}")
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
