@@ -3,8 +3,10 @@
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from neurovae.associate.summary import with_audits, with_score_audit
+from neurovae.errors import InputError
 
 LATENTS = ["mu_000", "mu_001"]
 
@@ -52,3 +54,12 @@ def test_a_score_that_goes_with_an_undeclared_nuisance_is_marked_in_every_table(
     omnibus = frame([row("vae", "a", None, p=0.01), row("vae", "b", None, p=0.5), row("bad", None, None)])
     found = with_score_audit(omnibus.drop(columns="latent"), flags)
     assert found["score_nuisance"].fillna("").tolist() == ["noise .3", "", ""]
+
+
+def test_a_test_whose_audit_is_lost_is_refused() -> None:
+    """Its columns would be empty, as if nothing spoke against it."""
+    tests, flags, seeds = tables()
+    with pytest.raises(InputError, match="stability: no row for 1 tests, first score b, model vae"):
+        with_audits(tests, flags, seeds.drop(index=3))
+    with pytest.raises(InputError, match="confounds: no row for 2 tests"):
+        with_audits(tests, flags.drop(index=0), seeds)

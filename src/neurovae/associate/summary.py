@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from neurovae.cli import cli
+from neurovae.errors import InputError
 from neurovae.parquet import write_table
 
 KEYS = ["score", "model", "fold", "seed", "latent"]
@@ -46,7 +47,7 @@ def run(
         columns={"family": "maxt_family"}
     )  # `family` is the GLM's distribution
     for name, columns in (("spline", SPLINE), ("permute", PERMUTED)):
-        single = single.merge(tables[name][KEYS + columns], on=KEYS, how="left", validate="one_to_one")
+        single = beside(single, tables[name][KEYS + columns], KEYS, name)
     flags = pd.concat([pd.read_parquet(audit / model / fit / "flags.parquet") for model, fit in pairs])
     seeds = pd.concat(
         [
@@ -68,12 +69,26 @@ def run(
         write_table(path, table.sort_values(order, ignore_index=True))
 
 
+def beside(tests: pd.DataFrame, more: pd.DataFrame, keys: list[str], name: str) -> pd.DataFrame:
+    """Tests with the columns of another table; a test without its row there is refused, since it would look untested.
+
+    Raises:
+        InputError: rows of `tests` that `more` does not have.
+    """
+    found = tests.merge(more, on=keys, how="left", validate="many_to_one", indicator=True)
+    lost = found[found["_merge"] != "both"]
+    if len(lost):
+        row = ", ".join(f"{key} {lost[key].iloc[0]}" for key in keys)
+        raise InputError(f"{name}: no row for {len(lost)} tests, first {row}; rerun with --forcerun {name}")
+    return found.drop(columns="_merge")
+
+
 def with_audits(tests: pd.DataFrame, flags: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
     """Tests with `nuisance` (what explains the latent most), `flagged`, and `replicated` (in other seeds)."""
     latent = ["model", "fold", "seed", "latent"]
     found = flags.loc[flags["kind"] == "latent", [*latent, "text", "flagged"]].rename(columns={"text": "nuisance"})
-    table = tests.merge(found, on=latent, how="left", validate="many_to_one")
-    table = table.merge(seeds[[*KEYS, "replicated"]], on=KEYS, how="left", validate="one_to_one")
+    table = beside(tests, found, latent, "confounds")
+    table = beside(table, seeds[[*KEYS, "replicated"]], KEYS, "stability")
     return with_score_audit(table, flags)
 
 
