@@ -436,3 +436,17 @@ def test_the_guard_comes_before_any_table(tmp_path: Path, monkeypatch):
     with pytest.raises(InputError, match="a leak"):
         run_all(tmp_path / "a", cohort(people=60, size=3), monkeypatch, refuse=refuse)
     assert not list((tmp_path / "a").glob("*predict*")) and not list((tmp_path / "a").glob("*importance*"))
+
+
+def test_combat_that_has_one_training_site_is_not_called_combat():
+    """Two sites, one left out at a time: nothing can be learnt, and nothing changes."""
+    parts = cohort()
+    parts[0]["fold"] = (parts[0]["site"] == "B").astype(int)
+    split = folds.outer_folds([design.join(*parts)])
+    one, other = (
+        folds.complete_cases(split, MEMORY, CONFOUNDS, inner=3, harmonise=name, new_site="mean")
+        for name in ("combat", "none")
+    )
+    assert (one.base["status"], one.base["harmonised"]) == ("ok", "none (one training site)")
+    values = [predict.cross_validate(each, ["linear"])["prediction"] for each in (one, other)]
+    assert np.array_equal(*values)

@@ -104,8 +104,8 @@ def complete_cases(
     cases = Cases(table, y, found.x, score["type"] == "binary", base, latent_names(table), {})
     if base["status"] == "ok":
         base |= _enough(cases, inner)
-    if base["status"] == "ok" and harmonise == "combat" and table["site"].nunique() < 2:
-        base["harmonised"] = "none (one site)"
+    if base["status"] == "ok" and harmonise == "combat":
+        base |= _one_site(table, base["reason"])
     if base["status"] == "ok":
         base |= _new_levels(table, used, base["harmonised"], new_site, found.text)
     if base["status"] != "ok":
@@ -128,6 +128,16 @@ def _splits(cases: Cases, folds: Folds, rows: np.ndarray, used: Used, inner: int
             part = split_rows(features, cases.table["person"].to_numpy(), train, test, inner, seed)
             splits.setdefault(name, []).append(part)
     return splits
+
+
+def _one_site(table: pd.DataFrame, reason: str) -> dict[str, Any]:
+    """Where ComBat has the training people of one site alone it learns nothing, and the row must not say it did."""
+    folds = sorted(table["fold"].unique())
+    alone = [k for k in folds if table.loc[table["fold"] != k, "site"].nunique() < 2]
+    if len(alone) == len(folds):
+        return {"harmonised": "none (one site)" if table["site"].nunique() < 2 else "none (one training site)"}
+    note = f"ComBat learns nothing in fold {', '.join(map(str, alone))}: one training site"
+    return {"reason": "; ".join(filter(None, [reason, note]))} if alone else {}
 
 
 def _new_levels(table: pd.DataFrame, used: Used, harmonise: str, new_site: str, text: str) -> dict[str, Any]:
