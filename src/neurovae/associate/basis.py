@@ -75,3 +75,8 @@ def independent(x: np.ndarray) -> np.ndarray:
             kept.append(k)
             basis = np.column_stack([basis, rest / np.linalg.norm(rest)])
     return np.isin(np.arange(x.shape[1]), kept)
+
+
+def residual(values: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """What the columns of x leave of the values."""
+    return values - x @ np.linalg.lstsq(x, values, rcond=None)[0] if x.shape[1] else values

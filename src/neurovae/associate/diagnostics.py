@@ -21,6 +21,7 @@ from scipy.stats import norm, t
 from statsmodels.stats.diagnostic import het_breuschpagan
 
 from neurovae.associate import families, ordinal
+from neurovae.associate.basis import residual
 from neurovae.associate.fits import Fit, quiet
 from neurovae.associate.likelihoods import pearson
 from neurovae.associate.links import family, positive_only
@@ -52,7 +53,7 @@ def spread_p(kind: str, y: np.ndarray, x: np.ndarray) -> float:
     """The p of a spread that changes with the columns of x; missing for other scores, and without such columns."""
     if kind != "continuous" or x.shape[1] < 2:
         return np.nan
-    return float(het_breuschpagan(y - x @ np.linalg.lstsq(x, y, rcond=None)[0], x)[1])
+    return float(het_breuschpagan(residual(y, x), x)[1])
 
 
 def link_p(kind: str, y: np.ndarray, x: np.ndarray, full: Fit) -> float:

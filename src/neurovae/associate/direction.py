@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from neurovae.associate.basis import residual
 from neurovae.associate.kernel import Space
 from neurovae.associate.ridge import METRICS, direction, fixed
 
@@ -35,7 +36,7 @@ def directions(
     halves (noise gives 0).
     """
     rng = np.random.default_rng([seed, 1])
-    left = _given(z, x)
+    left = residual(z, x)
     beta, metric, k = direction(data.z, data.x, data.e)
     full = pattern(left, beta)
     cosines, patterns = [], []
@@ -43,7 +44,7 @@ def directions(
         rows = _resample(strata, rng)
         again = fixed(data.z[rows], data.x[rows], data.e[rows], metric, k)
         cosines.append(abs(_cosine(left, beta, again)))
-        patterns.append(pattern(_given(z[rows], x[rows]), again))
+        patterns.append(pattern(residual(z[rows], x[rows]), again))
     low, high = np.quantile(patterns, [0.025, 0.975], axis=0)
     same = np.mean(np.sign(patterns) == np.sign(full), axis=0)
     shared = {"metric": METRICS[metric], "stability": np.mean(cosines), "halves": _halves(data, left, rng)}
@@ -73,10 +74,6 @@ def _halves(data: Space, left: np.ndarray, rng: np.random.Generator) -> float:
         one, other = (direction(data.z[rows], data.x[rows], data.e[rows])[0] for rows in np.array_split(order, 2))
         cosines.append(_cosine(left, one, other))
     return float(np.mean(cosines))
-
-
-def _given(z: np.ndarray, x: np.ndarray) -> np.ndarray:
-    return z - x @ np.linalg.lstsq(x, z, rcond=None)[0]
 
 
 def _resample(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -81,11 +81,6 @@ def changes(y: np.ndarray, person: np.ndarray) -> np.ndarray:
     return np.abs(deviations(y[:, None], person)[:, 0]) > 1e-9 * np.abs(y).max(initial=0.0)
 
 
-def residual(values: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """What the columns of x leave of the values."""
-    return values - x @ np.linalg.lstsq(x, values, rcond=None)[0] if x.shape[1] else values
-
-
 def _split(table: pd.DataFrame, cases: Design) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Columns between and within people, and which scans belong to a person whom no column is there for alone."""
     if not len(cases.rows):

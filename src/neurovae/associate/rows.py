@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from neurovae.associate import families
+from neurovae.associate.basis import residual
 from neurovae.associate.design import Design
 from neurovae.associate.links import chosen
 
@@ -62,7 +63,7 @@ def outcome(score: dict[str, Any], cases: Design) -> np.ndarray:
 def varies(z: np.ndarray, x: np.ndarray) -> bool:
     """Whether anything of the latent is left beside the columns of x."""
     spread = z.std()
-    return bool(spread > 1e-12) and bool(np.std(z - x @ np.linalg.lstsq(x, z, rcond=None)[0]) > 1e-6 * spread)
+    return bool(spread > 1e-12) and bool(np.std(residual(z, x)) > 1e-6 * spread)
 
 
 def worst(*fits: families.Fit) -> str:

@@ -10,11 +10,12 @@ within people of the deviations, which need none.
 import numpy as np
 
 from neurovae.associate import families
+from neurovae.associate.basis import residual
 from neurovae.associate.design import RESIDUAL_DF
 from neurovae.associate.exchange import site_strata
 from neurovae.associate.rao import Null, fit_null
 from neurovae.associate.reml import Between, reml, whiten
-from neurovae.associate.repeated import Repeated, deviations, means, residual
+from neurovae.associate.repeated import Repeated, deviations, means
 from neurovae.associate.rows import REASONS, varies
 from neurovae.associate.terms import Row, Tests, flat, numbers, scarce, strata, too_few
 

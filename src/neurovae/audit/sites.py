@@ -18,7 +18,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from neurovae.associate.basis import independent
+from neurovae.associate.basis import independent, residual
 from neurovae.associate.design import Design, design, first_scans, join, latent_names
 from neurovae.associate.rows import described, provenance, stopped
 from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
@@ -123,7 +123,7 @@ def _classifier() -> Any:
 
 
 def _shares(before: np.ndarray, after: np.ndarray, site: np.ndarray, x: np.ndarray) -> Row:
-    left = before - x @ np.linalg.lstsq(x, before, rcond=None)[0]
+    left = residual(before, x)
     if left.std() <= 1e-6 * max(before.std(), 1e-6):
         return {"status": "constant latent", "reason": "it does not vary between people beyond the confounds"}
     row: Row = {"status": "ok", "reason": ""}

@@ -70,10 +70,10 @@ def undeclared(found: Index, taken: set[str], declared: list[tuple[str, str]]) -
     """Usual columns that the configuration does not name, as numbers or text; `table_site` where `site` is ours."""
     named = {column for _, column in declared}
     columns = sorted({column for table in found.tables for column in table.columns})
-    carried = {}
+    carried: dict[str, pd.Series] = {}
     for column in columns:
         name = column.lower() if column.lower() not in KEYS else f"table_{column.lower()}"
-        if column.lower() in USUAL and column not in named and name not in taken:
+        if column.lower() in USUAL and column not in named and name not in taken | set(carried):
             texts = _texts(found, column)
             numeric = column.lower() in NUMBERS and all(text is None or number(text) is not None for text in texts)
             carried[name] = typed(texts, "continuous" if numeric else "categorical")
