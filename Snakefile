@@ -45,10 +45,18 @@ rule all:
 
 include: "workflow/rules/cohort.smk"
 include: "workflow/rules/preprocess.smk"
-include: "workflow/rules/train.smk"
+
+
+if not config["cohort"]["freeze"]:
+
+    include: "workflow/rules/train.smk"
+
+
 include: "workflow/rules/latents.smk"
 include: "workflow/rules/associate.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/audit.smk"
-include: "workflow/rules/pictures.smk"
+include: "workflow/rules/interpret.smk"
+include: "workflow/rules/pictures_models.smk"
+include: "workflow/rules/pictures_findings.smk"
 include: "workflow/rules/report.smk"

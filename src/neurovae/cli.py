@@ -1,5 +1,6 @@
 """Turn a stage's keyword-only function into its command line: parameters become options, the docstring its help."""
 
+import importlib
 import json
 import sys
 from collections.abc import Callable
@@ -21,7 +22,13 @@ else:
 
 
 def cli(function: Callable[..., None]) -> None:
-    """Run `function` from the command line; an InputError ends with its message and status 1."""
+    """Run `function` from the command line; an InputError ends with its message and status 1.
+
+    With --help it says what its docstring says, with an example: by name, so that a help text reruns no stage.
+    """
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(importlib.import_module("neurovae.manual").page(function))
+        sys.exit()
     try:
         auto_cli(function, as_positional=False)
     except InputError as error:

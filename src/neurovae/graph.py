@@ -140,6 +140,32 @@ def known(config: dict[str, Any]) -> list[str]:
     return problems
 
 
+def interpretable(section: dict[str, Any], models: list[str]) -> list[str]:
+    """Problems of the interpret section: models that are not trained, an atlas that is not there, odd quantiles."""
+    unknown = [name for name in section["models"] if name not in models]
+    problems = [f"interpret.models: no model {name!r}; there are {', '.join(models)}" for name in unknown]
+    if section["quantiles"] != sorted(section["quantiles"]):
+        problems.append(f"interpret.quantiles: {section['quantiles']} do not rise; write the lowest first")
+    if len(section["path"]) == 1:
+        problems.append(f"interpret.path: one scan, {section['path'][0]!r}; give two, or none")
+    if 0 in section["steps"]:
+        problems.append("interpret.steps: 0 is the scan itself, which is always there; leave it out")
+    return problems + [
+        f"interpret.atlas: file {name!r} not found; correct the path, or use builtin"
+        for name in atlas(section)
+        if not Path(name).is_file()
+    ]
+
+
+def atlas(section: dict[str, Any]) -> list[str]:
+    """Image and table of a user's atlas; none where it is the built-in one."""
+    if section["atlas"] == "builtin":
+        return []
+    image = Path(section["atlas"])
+    stem = image.name.removesuffix(".gz").removesuffix(".nii")
+    return [str(image), str(image.with_name(f"{stem}.tsv"))]
+
+
 def refuse(problems: list[str]) -> None:
     """Raise InputError if there are problems."""
     if problems:

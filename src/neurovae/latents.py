@@ -12,12 +12,12 @@ from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.parquet import write_table
 from neurovae.train import weights
-from neurovae.volumes import SPLITS, chunks, data_hash, masked, read_mask, read_volumes
+from neurovae.volumes import SPLITS, chunks, data_hash, digests, masked, read_mask, read_volumes
 
 KEYS = ["scan", "person", "session", "acquisition", "run"]
 
 
-def run(*, volumes: Path, rows: Path, mask: Path, model: Path, name: str, out: Path) -> None:
+def run(*, volumes: Path, rows: Path, mask: Path, model: Path, name: str, out: Path, freeze: bool = False) -> None:
     """Write `latents.parquet`: keys, split, mu, logvar, KL per dimension, reconstruction error, hashes.
 
     Args:
@@ -27,6 +27,7 @@ def run(*, volumes: Path, rows: Path, mask: Path, model: Path, name: str, out: P
         model: weights of the model.
         name: the model's name in the configuration.
         out: Parquet to write, a row per scan.
+        freeze: the volumes may hold people who are new to the model; they count as held out.
 
     Raises:
         InputError: the weights were fitted on other packed data, or give latents that are not finite.
@@ -34,7 +35,9 @@ def run(*, volumes: Path, rows: Path, mask: Path, model: Path, name: str, out: P
     torch.set_num_threads(1)
     array, table = read_volumes(volumes, rows)
     tensors, meta = weights.load(model)
-    if meta["data_hash"] != data_hash(table):
+    if freeze:
+        same_preprocessing(table, array.shape[1:], meta, name)
+    elif meta["data_hash"] != data_hash(table):
         raise InputError(
             f"{model.name}: fitted on other volumes than {rows.name} describes; rerun with --forcerun train"
         )
@@ -42,11 +45,34 @@ def run(*, volumes: Path, rows: Path, mask: Path, model: Path, name: str, out: P
     if not np.isfinite(numbers["mu_000"]).all():
         raise InputError(f"{model.name}: the latents are not finite; look at health.json beside it")
     known = {person: split for split in SPLITS for person in meta["people"][split]}
-    keys = table[KEYS].assign(model=name, fold=meta["fold"], seed=meta["seed"], split=table["person"].map(known))
+    keys = table[KEYS].assign(
+        model=name, fold=meta["fold"], seed=meta["seed"], split=table["person"].map(known).fillna("report")
+    )
     stamps = {"model_hash": weights.model_hash(tensors, meta), "data_hash": meta["data_hash"]}
     stamps["logvar_calibrated"] = meta["architecture"]["kl"]  # without a KL in the loss nothing holds the variance
     write_table(out, pd.concat([keys, pd.DataFrame(numbers)], axis=1).assign(**stamps))
     print(f"{len(table)} scans, {sum(key.startswith('mu_') for key in numbers)} latents of {name}", flush=True)
+
+
+def same_preprocessing(table: pd.DataFrame, shape: tuple[int, ...], meta: dict[str, Any], name: str) -> None:
+    """Raise InputError unless the scans that the frozen model knows are, bit for bit, those it was trained with.
+
+    table: rows of the packed volumes; shape: of one volume. New people are preprocessed with the others in one run, so
+    that equal old scans show equal preprocessing.
+    """
+    known, now = meta.get("scans", {}), digests(table)
+    both = known.keys() & now.keys()
+    other = sorted(scan for scan in both if known[scan] != now[scan])
+    anew = "restore the preprocessing it was trained with, or set cohort.freeze: false"
+    if not both:
+        raise InputError(
+            f"{name}: none of its {len(known)} scans is among the volumes, so nothing shows that the new ones were "
+            "preprocessed alike; keep some of its scans in the cohort, or set cohort.freeze: false"
+        )
+    if other or list(shape) != meta["architecture"]["shape"]:
+        found = f"{len(other)} of {len(both)} scans that it knows have other voxels now ({', '.join(other[:3])})"
+        raise InputError(f"{name}: frozen, but {found}, on a grid of {list(shape)}; {anew}")
+    print(f"frozen: {len(both)} scans as in training, {len(now) - len(both)} new ones", flush=True)
 
 
 def embed(array: np.ndarray, mask: np.ndarray, tensors: weights.Tensors, meta: dict[str, Any]) -> dict[str, np.ndarray]:

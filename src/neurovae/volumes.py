@@ -50,6 +50,11 @@ def data_hash(table: pd.DataFrame) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def digests(table: pd.DataFrame) -> dict[str, str]:
+    """Digest of each packed scan's voxels, shortened, by scan key."""
+    return {scan: digest[:16] for scan, digest in zip(table["scan"], table["preproc_sha256"], strict=True)}
+
+
 def masked(volumes: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Masked voxels (scans, voxels) of volumes (scans, x, y, z), in single precision."""
     return volumes[:, mask].astype(np.float32)

@@ -1,4 +1,4 @@
-# The cohort: (simulated or given) BIDS folder and tables -> folds, and one validated table with a row per scan.
+# The cohort: (simulated or given) BIDS folder and tables -> one validated table with a row per scan.
 rule simulate:
     output:
         scans=expand("results/{{cohort}}/cohort/bids/{person}/anat/{person}_T1w.nii.gz", person=SIMULATED),
@@ -21,27 +21,6 @@ rule simulate:
     shell:
         "python -m neurovae.cohort.simulate --out results/{wildcards.cohort}/cohort/bids "
         "--truth results/{wildcards.cohort}/cohort/truth --jobs {threads} {params.flags} 2>&1 | tee {log}"
-
-
-rule folds:
-    output:
-        "results/{cohort}/cohort/folds.tsv",
-    log:
-        "results/{cohort}/logs/cohort/folds.log",
-    benchmark:
-        "results/{cohort}/benchmarks/cohort/folds.tsv"
-    conda:
-        "../../envs/cohort.yaml"
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        flags=graph.flags({"cohort": graph.fold_section(config["cohort"])}),
-        people=index.digest(FOUND.scans),
-        code=CODE["cohort.folds"],
-        env=ENV["cohort"],
-    shell:
-        "python -m neurovae.cohort.folds --out {output} {params.flags} 2>&1 | tee {log}"
 
 
 rule cohort:

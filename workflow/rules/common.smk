@@ -6,7 +6,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, f"{workflow.basedir}/src")
 
 from neurovae import config as configuration
-from neurovae import graph, index, models, search, space
+from neurovae import frozen, graph, index, models, search, space
 from neurovae.cohort import check
 from neurovae.errors import InputError
 
@@ -22,9 +22,13 @@ try:
         check.check(config["cohort"], FOUND)
         + graph.known(config)
         + models.impossible(config, ENTRIES, PEOPLE)
+        + graph.interpretable(config["interpret"], list(ENTRIES))
         + space.problems(config, SCHEMA, PEOPLE)
     )
     models.warn(ENTRIES, space.keys(SCHEMA))
+    FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
+    FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
+    graph.refuse(frozen.problems(config["cohort"], ENTRIES, FITS))
     KEYS, PATHS = graph.buckets(FOUND.scans, config["preprocess"]["buckets"])
     SOURCES = graph.sources(FOUND.scans, config["preprocess"]["buckets"], bool(config["cohort"]["simulate"]))
     TABLES = graph.contents(FOUND.files, bool(config["cohort"]["simulate"]))
@@ -34,13 +38,12 @@ except InputError as error:
 COHORT = config["cohort"]["name"]
 MODELS = list(ENTRIES)
 TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] in models.PERIODS]  # those that have epochs
-FOLDS = config["train"]["folds"]
-SEEDS = config["train"]["seeds"]
 FIT = f"fold-{FOLDS[0]}_seed-{SEEDS[0]}"  # the one that the report draws
-FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
 INFERRED = [f"fold-{FOLDS[0]}_seed-{seed}" for seed in SEEDS]  # inference is on one model, and its other seeds
 PRIMARY = config["associate"]["primary"] or config["train"]["models"][0]["name"]
 BASELINES = models.baselines(ENTRIES, config["train"]["search"])
+INTERPRETED = config["interpret"]["models"] or [PRIMARY, *BASELINES.get(PRIMARY, [])]
+ATLAS = graph.atlas(config["interpret"])
 PCAS = [name for name, entry in ENTRIES.items() if entry["kind"] == "pca"]
 LARGEST = max(entry["latent"] for entry in ENTRIES.values())
 VOLUMES = [config["audit"]["volumes"]] if config["audit"]["volumes"] else []

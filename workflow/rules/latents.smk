@@ -5,6 +5,7 @@ rule latents:
         rows="results/{cohort}/preprocess/volumes.parquet",
         mask="results/{cohort}/preprocess/mask.nii.gz",
         weights="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/weights.safetensors",
+        duplicates="results/{cohort}/preprocess/duplicates.tsv",
     output:
         "results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latents.parquet",
     log:
@@ -17,8 +18,9 @@ rule latents:
         mem_mb=4000,
         runtime=120,
     params:
+        flags=graph.flags({"freeze": config["cohort"]["freeze"]}) if config["cohort"]["freeze"] else "",
         code=lookup(dpath="{model}", within=LATENTS_CODE),
         env=ENV["train"],
     shell:
         "python -m neurovae.latents --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
-        "--model {input.weights} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
+        "--model {input.weights} --name {wildcards.model} --out {output} {params.flags} 2>&1 | tee {log}"

@@ -1,5 +1,5 @@
-# What a person reads first: the run on one screen; a collapsed model ends it with a failure.
-rule report:
+# What a person reads: the run on one screen, the whole of it on one page; a collapsed model ends it with a failure.
+rule summary:
     input:
         cohort="results/{cohort}/cohort/cohort.parquet",
         excluded="results/{cohort}/cohort/excluded.tsv",
@@ -9,7 +9,7 @@ rule report:
         associations="results/{cohort}/associate/associations.tsv",
         omnibus="results/{cohort}/associate/omnibus.tsv",
         predictions="results/{cohort}/predict/predictions.tsv",
-        comparisons="results/{cohort}/predict/comparisons.tsv",
+        maps=expand("results/{{cohort}}/interpret/{model}/{fit}/maps.parquet", model=INTERPRETED, fit=FIT),
     output:
         report("results/{cohort}/report/summary.txt", caption="../report/summary.rst", category="Summary"),
     log:
@@ -28,8 +28,8 @@ rule report:
     shell:
         "python -m neurovae.report.summary --cohort {input.cohort} --excluded {input.excluded} --qc {input.qc} "
         "--power {input.power} --health results/{wildcards.cohort}/train --associations {input.associations} --omnibus {input.omnibus} "
-        "--predictions {input.predictions} --comparisons {input.comparisons} "
-        "--out {output} {params.flags} 2>&1 | tee {log}"
+        "--predictions {input.predictions} "
+        "--maps results/{wildcards.cohort}/interpret --out {output} {params.flags} 2>&1 | tee {log}"
 
 
 rule verdict:

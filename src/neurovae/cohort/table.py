@@ -1,6 +1,7 @@
 """One validated table, a typed row per scan, and a list of who was left out and why."""
 
 import csv
+import hashlib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -41,13 +42,33 @@ def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, source: Path) -
         print(f"warning: {warning}", file=sys.stderr)
     with open(folds, encoding="utf-8", newline="") as file:
         dealt = {row["person"]: int(row["fold"]) for row in csv.DictReader(file, delimiter="\t")}
-    if set(dealt) != {person for person, _, _ in people(found.scans)}:
+    everyone = people(found.scans)
+    if cohort.get("freeze"):
+        dealt = {**new_folds(everyone, dealt, n=cohort["folds"]["n"], by=cohort["folds"]["by"]), **dealt}
+    elif set(dealt) != {person for person, _, _ in everyone}:
         raise InputError(f"{folds}: its people are not those of the scans; make it anew (snakemake --forcerun folds)")
     write_table(out, build(cohort, found, dealt))
     rows = ({"scan": scan, "person": person, "reason": reason} for scan, person, reason in found.excluded)
     write_tsv(excluded, rows, ["scan", "person", "reason"])
     write_json(source, root)
-    print(f"{len(found.scans)} scans of {len(dealt)} people, {len(found.excluded)} left out", flush=True)
+    print(
+        f"{len(found.scans)} scans of {len({scan.person for scan in found.scans})} people, {len(found.excluded)} left out",
+        flush=True,
+    )
+
+
+def new_folds(everyone: Iterable[tuple[str, str, str]], dealt: dict[str, int], *, n: int, by: str) -> dict[str, int]:
+    """A fold for each (person, site, stratum) without one: no frozen model has seen them, so that any is right.
+
+    By "site" it is the fold of the site; otherwise the person's id decides, whoever else is new.
+    """
+    everyone = list(everyone)
+    of_site = {site: dealt[person] for person, site, _ in everyone if person in dealt} if by == "site" else {}
+    return {
+        person: of_site.get(site, int(hashlib.sha256((site if by == "site" else person).encode()).hexdigest(), 16) % n)
+        for person, site, _ in everyone
+        if person not in dealt
+    }
 
 
 def build(cohort: dict[str, Any], found: Index, folds: dict[str, int]) -> pd.DataFrame:

@@ -112,10 +112,12 @@ def _stamps(path: Path, table: pd.DataFrame, weights_path: Path, meta: dict[str,
 def _sides(path: Path, table: pd.DataFrame, weights_path: Path, meta: dict[str, Any]) -> list[str]:
     """Is `split` of every person the one that the weights file holds?"""
     own = {person: split for split in SPLITS for person in meta["people"][split]}
-    wrong = table[table["split"] != table["person"].map(own)]
+    wrong = table[
+        table["split"] != table["person"].map(own).fillna("report")
+    ]  # a frozen model does not know new people
     found = []
     for (split, true), rows in wrong.assign(
-        split=wrong["split"].astype(str), true=wrong["person"].map(own).fillna("unknown")
+        split=wrong["split"].astype(str), true=wrong["person"].map(own).fillna("not named")
     ).groupby(["split", "true"]):
         place = f"{_name(path)}, fold {meta['fold']}: split of {_people(rows['person'])} is '{split}'"
         found.append(f"{place}, in {_name(weights_path)} '{true}'; rerun with --forcerun latents")

@@ -1,4 +1,4 @@
-"""The run on one screen: people, exclusions, verdicts, top findings, predictions."""
+"""The run on one screen: people, exclusions, verdicts, a line per score for inference, prediction and map."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,11 @@ import pandas as pd
 from neurovae.cli import cli
 from neurovae.files import write_beside
 
-NAMES = {"r2": "R2", "auc": "AUC"}
-SHOWN = ("confounds", "latents", "latents + confounds", "voxels", "voxels + confounds")
+METRICS = {"r2": "R2", "auc": "AUC"}
+LEVEL = 0.05
+FEW = 8  # models whose verdicts are shown with their numbers; of more, those that are healthy share a line
+FULL, NONE = "latents + confounds", float("nan")
+Row = dict[Any, Any]
 
 
 def run(
@@ -23,7 +26,7 @@ def run(
     associations: Path,
     omnibus: Path,
     predictions: Path,
-    comparisons: Path,
+    maps: Path,
     models: list[str],
     fit: str,
     primary: str,
@@ -40,159 +43,156 @@ def run(
         associations: table of the tests of single latents.
         omnibus: table of the tests of whole latent spaces.
         predictions: table of all prediction metrics.
-        comparisons: table of models against baselines.
+        maps: folder that holds <model>/<fit>/maps.parquet.
         models: names of the models.
         primary: the model that was named beforehand.
-        fit: fold and seed that the verdicts are shown for ("fold-0_seed-0").
-        out: text file to write.
+        fit: fold and seed that is shown ("fold-0_seed-0").
+        out: text file to write; the report lies beside it.
     """
     people, checks = pd.read_parquet(cohort), pd.read_parquet(qc)
-    left_out, tests, whole = (_table(path) for path in (excluded, associations, omnibus))
+    tests, whole, told = (read(path) for path in (associations, omnibus, predictions))
+    verdicts = {model: json.loads((health / model / fit / "health.json").read_text("utf-8")) for model in models}
     lines = [
-        f"{people['person'].nunique()} people, {len(people)} scans; {len(left_out)} left out by the tables, "
-        f"{int(checks['excluded'].sum())} by quality (preprocess/qc.tsv)",
+        f"{people['person'].nunique()} people, {len(people)} scans; {len(read(excluded))} left out by the tables, "
+        f"{int(checks['excluded'].sum())} by quality",
+        *design(read(power)),
         "",
-        "design: the smallest partial correlation that these people can show",
-        *_design(_table(power)),
+        *verdict_lines(verdicts, primary),
         "",
-        "models",
-        *(
-            f"  {model:<12} {_verdict(json.loads((health / model / fit / 'health.json').read_text()))}"
-            for model in models
-        ),
+        f"inference: {primary}, named beforehand; {fit}; strongest latent of each score, effect per SD [95 % interval]",
+        *inference(of_fit(tests, fit), of_fit(whole, fit), primary),
         "",
-        f"inference, {fit}: primary model {primary}: strongest latent, effect per SD [95 % CI], max-T p",
-        *_findings(_of_fit(tests, fit), _of_fit(whole, fit)),
+        "prediction of people left out of the fit (linear learner) [95 % interval]",
+        *prediction(told, primary),
         "",
-        "prediction of each score in people left out of the fit, nested cross-validation [95 % interval]",
-        *_predictions(_table(predictions), primary),
+        f"map of each score: what is decoded from {primary}",
+        *mapped(maps / primary / fit / "maps.parquet"),
         "",
-        "the same against baselines: difference [95 % interval over folds, Nadeau-Bengio]",
-        *_comparisons(_table(comparisons), primary),
+        f"report: {out.parent / 'report.html'}",
     ]
     with write_beside(out) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
 
 
-def _table(path: Path) -> pd.DataFrame:
+def read(path: Path) -> pd.DataFrame:
     """A table of ours: only n/a is missing, a score may be called NA."""
     return pd.read_csv(path, sep="\t", keep_default_na=False, na_values=["n/a"])
 
 
-def _design(table: pd.DataFrame) -> list[str]:
-    warned = table[table["reason"].fillna("") != ""].sort_values("n")
-    most = [f"  warning, of {warned['score'].nunique()} scores: {warned['reason'].iloc[0]}"] if len(warned) else []
-    return [f"  {text}" for text in table["text"]] + most
-
-
-def _verdict(health: dict[str, Any]) -> str:
-    """Verdict with marks and reason; below it what a reader asks next: the linear part, similarity, what to change."""
-    lines = [f"{'; '.join([health['verdict'], *health.get('marks', [])])}: {health['reason']}"]
-    more = []
-    if health.get("ssim_report") is not None:
-        more.append(f"SSIM of held-out people {health['ssim_report']:.3f}")
-    if health.get("gain_report") is not None:
-        interval = f"[{health['gain_report_low']:+.3f}, {health['gain_report_high']:+.3f}]"
-        more.append(f"network beyond the linear part {health['gain_report']:+.3f} {interval}")
-    if health.get("kept_epoch") == 0:
-        more.append(
-            "epoch 0 kept: " + ("the linear part alone" if health.get("linear") == "pca" else "nothing learned")
-        )
-    lines += ["; ".join(more)] if more else []
-    lines += [f"to change: {health['advice']}"] if health.get("advice") else []
-    return f"\n  {'':<12} ".join(lines)
-
-
-def _of_fit(table: pd.DataFrame, fit: str) -> pd.DataFrame:
+def of_fit(table: pd.DataFrame, fit: str) -> pd.DataFrame:
     """The rows of one fold and seed; the best over several would be a search that q knows nothing of."""
     return table[[f"fold-{fold}_seed-{seed}" == fit for fold, seed in zip(table["fold"], table["seed"], strict=True)]]
 
 
-def _name(score: Any) -> str:
-    """A collapsed model has one row for all its scores."""
-    return "every score" if pd.isna(score) else str(score)
+def design(table: pd.DataFrame) -> list[str]:
+    """The score with the fewest people: the smallest effect that could be found, and the warning if there is one."""
+    if table.empty:
+        return []
+    rows = table[table["n"] == table["n"].min()]
+    warned = [text for text in rows["reason"] if isinstance(text, str) and text]
+    return [f"design: {text}" for text in rows["text"].iloc[:2]] + [f"warning: {text}" for text in warned[:1]]
 
 
-def _findings(table: pd.DataFrame, whole: pd.DataFrame) -> list[str]:
-    """Per score the primary model's strongest latent, all of its latents together, and the other models in a line."""
-    lines = []
-    for score, rows in table.groupby("score", sort=False, dropna=False):
-        main, rest = rows[rows["primary"]], rows[~rows["primary"]]
-        lines += _finding(score, main, whole) if len(main) else []
-        others = [_short(model, part) for model, part in rest.groupby("model", sort=False)]
-        lines += [f"  {'':<12} other models: {', '.join(others)}"] if others else []
+def verdict_lines(verdicts: dict[str, Row], primary: str) -> list[str]:
+    """A line per model, and below the primary what it says of itself; many healthy models share one."""
+    short = [name for name, found in verdicts.items() if found["verdict"] == "healthy" and name != primary]
+    short = short if len(verdicts) > FEW else []
+    lines = [
+        f"  {name:<14} {marked(verdicts[name])}: {verdicts[name]['reason']}" for name in verdicts if name not in short
+    ]
+    lines += [f"  healthy, too: {', '.join(short)}"] if short else []
+    main, more = verdicts[primary], []
+    if main.get("gain_report") is not None:
+        interval = f"[{main['gain_report_low']:+.3f}, {main['gain_report_high']:+.3f}]"
+        more.append(f"network beyond the linear part {main['gain_report']:+.3f} {interval}")
+    if main.get("kept_epoch") == 0:
+        more.append("epoch 0 kept: " + ("the linear part alone" if main.get("linear") == "pca" else "nothing learned"))
+    if main.get("advice"):
+        more.append(f"to change: {main['advice']}")
+    return ["models", *lines, *(f"  {primary}: {text}" for text in more)]
+
+
+def said(score: Any) -> str:
+    """A score's name; a model that is not tested has one row for all."""
+    return score if isinstance(score, str) else "every score"
+
+
+def marked(health: Row) -> str:
+    """Verdict with its marks."""
+    return "; ".join([health["verdict"], *health.get("marks", [])])
+
+
+def inference(tests: pd.DataFrame, whole: pd.DataFrame, primary: str) -> list[str]:
+    """A line per score, and one below it with what speaks against the finding."""
+    lines = [f"  {'score':<14} {'latent':<7} {'effect':<24} {'max-T p':<9} {'q':<8} {'all latents p':<14} share"]
+    main = tests[tests["model"] == primary]
+    for score, rows in main.groupby("score", sort=False, dropna=False):
+        tested = rows[rows["status"] == "ok"].sort_values(["p_maxt", "p"])
+        name = said(score)
+        if tested.empty:
+            lines.append(f"  {name:<14} {rows['status'].iloc[0]}: {rows['reason'].iloc[0]}")
+            continue
+        best = tested.iloc[0]
+        together = whole[(whole["score"] == score) & (whole["model"] == primary)].iloc[0]
+        p = f"{together['p']:<14.2g} {together['share']:+.2f}" if together["status"] == "ok" else together["status"]
+        effect = f"{best['effect']:+.2f} [{best['ci_low']:+.2f}, {best['ci_high']:+.2f}]"
+        lines.append(f"  {name:<14} {best['latent']:<7} {effect:<24} {best['p_maxt']:<9.2g} {best['q']:<8.2g} {p}")
+        lines.append(f"  {'':<14} {'; '.join(beside(rows, best.to_dict()))}")
     return lines
 
 
-def _finding(score: Any, rows: pd.DataFrame, whole: pd.DataFrame) -> list[str]:
-    tested, model = rows[rows["status"] == "ok"].sort_values(["p_maxt", "p"]), rows["model"].iloc[0]
-    if tested.empty:
-        return [f"  {_name(score):<12} {model:<12} {rows['status'].iloc[0]}: {rows['reason'].iloc[0]}"]
-    best, found = tested.iloc[0], int((tested["p_maxt"] < 0.05).sum())
-    interval = f"{best['effect']:+.2f} [{best['ci_low']:+.2f}, {best['ci_high']:+.2f}]"
-    lines = [
-        f"  {score:<12} {model:<12} {best['latent']:<7} {interval}  p {best['p_maxt']:.2g}; "
-        f"{found} of {len(tested)} latents below .05, n {best['n']:.0f}"
-    ]
-    one = whole[(whole["score"] == score) & (whole["model"] == model)].iloc[0]
-    together = f"p {one['p']:.2g}, cross-fitted share {one['share']:+.2f}" if one["status"] == "ok" else one["status"]
-    marks = [f"all latents together: {together}"]
+def beside(rows: pd.DataFrame, best: Row) -> list[str]:
+    """What else is to be known of a finding: other latents, bends, nuisances, other seeds."""
+    found = [f"{int((rows['p_maxt'] < LEVEL).sum())} of {len(rows)} latents below {LEVEL:g}, n {best['n']:.0f}"]
     bend = rows.sort_values("p_quadratic_maxt").iloc[0]
-    if bend["p_quadratic_maxt"] < 0.05:
-        robust = f"robust q {bend['q_quadratic']:.2g}"
-        marks.append(f"a U or bend along {bend['latent']}: max-T p {bend['p_quadratic_maxt']:.2g}, {robust}")
-    marks += [f"the latent goes with {best['nuisance']}"] if str(best["flagged"]) == "True" else []
-    marks += [best["score_nuisance"]] if isinstance(best["score_nuisance"], str) else []
-    marks += [f"other seeds: {best['replicated']}"] if isinstance(best["replicated"], str) else []
-    return lines + [f"  {'':<12} {mark}" for mark in marks]
+    if bend["p_quadratic_maxt"] < LEVEL:
+        found.append(f"a U or bend along {bend['latent']}: max-T p {bend['p_quadratic_maxt']:.2g}")
+    found += [f"flagged: the latent goes with {best['nuisance']}"] if str(best["flagged"]) == "True" else []
+    found += [str(best["score_nuisance"])] if isinstance(best["score_nuisance"], str) else []
+    return found + [f"other seeds: {best['replicated']}" if isinstance(best["replicated"], str) else "other seeds: n/a"]
 
 
-def _short(model: Any, rows: pd.DataFrame) -> str:
-    """Smallest max-T p of a model, or why there is none."""
-    tested = rows[rows["status"] == "ok"]
-    return f"{model} p {tested['p_maxt'].min():.2g}" if len(tested) else f"{model} {rows['status'].iloc[0]}"
-
-
-def _predictions(table: pd.DataFrame, primary: str) -> list[str]:
-    """Per score, by the linear learner: confounds, voxels, the primary model; then the latents of the other models."""
+def prediction(table: pd.DataFrame, primary: str) -> list[str]:
+    """A line per score: latents, confounds alone, both with the permutation p, voxels, other models."""
+    kept = table[table["metric"].isin(list(METRICS)) & (table["learner"] == "linear")]
     lines = [
-        f"  {_name(row['score']):<12} {row['model']}: {row['status']}: {row['reason']}"
-        for row in table[table["status"] != "ok"].drop_duplicates(["score", "model"]).to_dict("records")
+        f"  {'score':<14} {'':<4} {'latents':<23} {'confounds':<10} {'with latents':<20} {'voxels':<7} other latents"
     ]
-    kept = table[table["metric"].isin(list(NAMES)) & (table["learner"] == "linear") & table["features"].isin(SHOWN)]
     for (score, metric), rows in kept.groupby(["score", "metric"], sort=False):
-        shown = rows[(rows["model"] == primary) | rows["features"].str.startswith("voxels")]
-        for row in shown.to_dict("records"):
-            label = (
-                row["features"]
-                if row["features"] not in ("latents", "latents + confounds")
-                else f"{row['features']} of {primary}"
-            )
-            interval = f"{row['value']:+.2f} [{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]"
-            p = "" if pd.isna(row["p_permutation"]) else f", p {row['p_permutation']:.2g}"
-            verdict = f"; {row['verdict']}" if "latents" in row["features"] and row["verdict"] != "healthy" else ""
-            lines.append(f"  {score:<12} {NAMES[str(metric)]:<4} {interval}{p}  {label}, {row['policy']}{verdict}")
-        rest = rows[(rows["features"] == "latents") & (rows["model"] != primary)].drop_duplicates("model")
-        others = [f"{row['model']} {row['value']:+.2f}" for row in rest.to_dict("records")]
-        lines += [f"  {'':<12} latents of other models: {', '.join(others)}"] if others else []
-    return list(dict.fromkeys(lines))
+        own = rows[(rows["model"] == primary) | (rows["features"] == "voxels")].drop_duplicates("features")
+        value, low, high = (own.set_index("features")[name].to_dict() for name in ("value", "ci_low", "ci_high"))
+        if "latents" not in value:
+            continue
+        whole = table[(table["model"] == primary) & (table["features"] == FULL) & (table["learner"] == "linear")]
+        p = whole.loc[whole["score"] == score, "p_permutation"].min()  # it stands in the row of its statistic
+        both = f"{value.get(FULL, NONE):+.2f}" + ("" if pd.isna(p) else f", p {p:.2g}")
+        others = rows[(rows["features"] == "latents") & (rows["model"] != primary)].drop_duplicates("model")
+        interval = f"{value['latents']:+.2f} [{low['latents']:+.2f}, {high['latents']:+.2f}]"
+        lines.append(
+            f"  {score:<14} {METRICS[str(metric)]:<4} {interval:<23} {value.get('confounds', NONE):<+10.2f} {both:<20} "
+            f"{value.get('voxels', NONE):<+7.2f} "
+            + ", ".join(f"{row['model']} {row['value']:.2f}" for row in others.to_dict("records"))
+        )
+    policies = sorted({str(policy) for policy in kept.loc[kept["model"] == primary, "policy"]})
+    lines += [f"  {primary} is {', '.join(policies)}"] if policies else []
+    stopped = table[table["status"] != "ok"].drop_duplicates(["score", "model"])
+    return lines + [
+        f"  {said(row['score'])}, {row['model']}: {row['status']}: {row['reason']}"
+        for row in stopped.to_dict("records")
+    ]
 
 
-def _comparisons(table: pd.DataFrame, primary: str) -> list[str]:
-    """The primary model against each baseline, linear learner; without confounds, but against them with them."""
-    kept = table[(table["learner"] == "linear") & (table["model"] == primary)]
-    kept = kept[(kept["features"] == "latents") | (kept["against"] == "confounds")]
+def mapped(path: Path) -> list[str]:
+    """A line per score: voxels below the level by max-T, and where the peak lies."""
+    if not path.is_file():
+        return ["  not made: the model is not among interpret.models"]
     lines = []
-    for row in (
-        kept[kept["metric"].isin(list(NAMES))]
-        .drop_duplicates(["score", "metric", "features", "against"])
-        .to_dict("records")
-    ):
-        difference = f"{row['difference']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
-        shown = difference if row["status"] == "ok" else f"{row['status']}: {row['reason']}"
-        pair = f"{row['features']} of {primary} minus {row['against']}"
-        lines.append(f"  {row['score']:<12} {NAMES[row['metric']]:<4} {shown}  {pair}")
+    for row in pd.read_parquet(path).to_dict("records"):
+        name = said(row["score"])
+        place = f"({row['peak_x']:.0f}, {row['peak_y']:.0f}, {row['peak_z']:.0f}) mm, {row['peak_region']}"
+        found = f"{row['voxels_below_05']} of {row['voxels']} voxels with max-T p < .05; peak at {place}"
+        lines.append(f"  {name:<14} {found if row['status'] == 'ok' else row['status'] + ': ' + str(row['reason'])}")
     return lines
 
 

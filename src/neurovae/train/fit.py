@@ -11,7 +11,7 @@ import torch
 from neurovae.cli import Json, cli
 from neurovae.parquet import write_table
 from neurovae.train import checkpoint, processes, weights
-from neurovae.volumes import SPLITS, data_hash, read_mask, read_volumes, splits
+from neurovae.volumes import SPLITS, data_hash, digests, read_mask, read_volumes, splits
 
 THREADS = 2  # fixed: on a CPU another number of threads would give other bits
 HISTORY = {
@@ -74,7 +74,7 @@ def run(
     module = importlib.import_module(f"neurovae.train.{kind}")
     people = {name: sorted(set(table.loc[split == name, "person"])) for name in SPLITS}
     meta = {"kind": kind, "fold": fold, "seed": seed, "data_hash": data_hash(table), "people": people}
-    meta["searched"] = bool(chosen)
+    meta |= {"searched": bool(chosen), "scans": digests(table)}
     if not getattr(module, "EPOCHS", False):
         if processes.rank() == 0:  # nothing to share among processes
             _write(out, history, module.fit(array, split, brain, seed=seed, device=device, **taken), meta, taken)

@@ -1,0 +1,64 @@
+"""A trained model as interpret needs it: its verdict, its people's latents, and volumes decoded from latents."""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neurovae.associate.design import latent_names
+from neurovae.associate.tables import STOPPING, read_verdict
+from neurovae.errors import InputError
+from neurovae.train import weights
+from neurovae.volumes import chunks, read_mask
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Weights of one fit with the latents that they gave."""
+
+    tensors: weights.Tensors
+    meta: dict[str, Any]
+    mask: np.ndarray  # bool, (x, y, z)
+    latents: pd.DataFrame  # a row per scan: keys, split, mu_*, logvar_*
+    verdict: str
+    reason: str
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the model is not to be interpreted (collapsed, untrained, diverged)."""
+        return self.verdict.split(";")[0] in STOPPING
+
+    @property
+    def names(self) -> list[str]:
+        """The latent columns, mu_000 and on."""
+        return latent_names(self.latents)
+
+    @property
+    def mu(self) -> np.ndarray:
+        """Posterior means, (scans, latents)."""
+        return self.latents[self.names].to_numpy(np.float64)
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """Voxels of the mask (rows, voxels), single precision, decoded from latents (rows, latents), a few at a time."""
+        module, z = importlib.import_module(f"neurovae.train.{self.meta['kind']}"), np.asarray(z, np.float32)
+        parts = [
+            module.reconstruct(z[part], self.mask, self.tensors, self.meta["architecture"]) for part in chunks(len(z))
+        ]
+        return np.concatenate(parts)
+
+
+def read(model: Path, latents: Path, mask: Path, health: Path) -> Decoder:
+    """Read weights, latents, mask and verdict of one fit.
+
+    Raises:
+        InputError: the latents were not given by these weights.
+    """
+    tensors, meta = weights.load(model)
+    table = pd.read_parquet(latents)
+    stamp = weights.model_hash(tensors, meta)
+    if len(table) and (table["model_hash"] != stamp).any():
+        raise InputError(f"{latents}: given by other weights than {model} holds; rerun with --forcerun latents")
+    return Decoder(tensors, meta, read_mask(mask), table, *read_verdict(health))
