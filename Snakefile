@@ -24,22 +24,18 @@ rule all:
         expand("results/{cohort}/predict/comparisons.tsv", cohort=COHORT),
         expand("results/{cohort}/audit/power.tsv", cohort=COHORT),
         expand("results/{cohort}/audit/dimension.tsv", cohort=COHORT),
-        expand("results/{cohort}/report/summary.txt", cohort=COHORT),
-        expand("results/{cohort}/report/quality.png", cohort=COHORT),
-        expand("results/{cohort}/report/{model}_fold-{fold}_search.png", cohort=COHORT, model=SOUGHT, fold=FOLDS),
-        expand("results/{cohort}/report/{model}_{fit}_losses.png", cohort=COHORT, model=TRAINED, fit=FIT),
-        expand("results/{cohort}/report/{model}_{fit}_reconstructions.png", cohort=COHORT, model=MODELS, fit=FIT),
-        expand("results/{cohort}/report/{model}_{fit}_health.png", cohort=COHORT, model=MODELS, fit=FIT),
-        expand("results/{cohort}/report/rates.png", cohort=COHORT),
-        expand("results/{cohort}/report/{model}_{fit}_scores.png", cohort=COHORT, model=MODELS, fit=FIT),
-        expand("results/{cohort}/report/{model}_{fit}_directions.png", cohort=COHORT, model=MODELS, fit=FIT),
-        expand("results/{cohort}/report/{model}_{fit}_confounds.png", cohort=COHORT, model=MODELS, fit=FIT),
-        expand("results/{cohort}/audit/{model}/{fit}/sites.parquet", cohort=COHORT, model=MODELS, fit=FIT),
-        expand("results/{cohort}/report/{model}_fold-{fold}_stability.png", cohort=COHORT, model=MODELS, fold=FOLDS[:1]),
+        expand("results/{cohort}/interpret/{model}/{fit}/traversals.parquet", cohort=COHORT, model=INTERPRETED, fit=FIT),
+        expand("results/{cohort}/interpret/{model}/{fit}/maps.parquet", cohort=COHORT, model=INTERPRETED, fit=INFERRED),
+        expand("results/{cohort}/interpret/{model}/{fit}/jacobian.tsv", cohort=COHORT, model=INTERPRETED, fit=FIT),
+        expand("results/{cohort}/interpret/{model}/{fit}/realism.parquet", cohort=COHORT, model=INTERPRETED, fit=FIT),
         expand(
-            "results/{cohort}/report/{model}_seed-{seed}_calibration.png", cohort=COHORT, model=MODELS, seed=SEEDS[:1]
+            "results/{cohort}/interpret/{model}/{fit}/counterfactuals.parquet",
+            cohort=COHORT,
+            model=INTERPRETED,
+            fit=FIT,
         ),
-        expand("results/{cohort}/report/baselines.png", cohort=COHORT),
+        expand("results/{cohort}/report/summary.txt", cohort=COHORT),
+        expand("results/{cohort}/report/report.html", cohort=COHORT),
         expand("results/{cohort}/report/verdict.txt", cohort=COHORT),
 
 
@@ -59,4 +55,5 @@ include: "workflow/rules/audit.smk"
 include: "workflow/rules/interpret.smk"
 include: "workflow/rules/pictures_models.smk"
 include: "workflow/rules/pictures_findings.smk"
+include: "workflow/rules/pictures_maps.smk"
 include: "workflow/rules/report.smk"

@@ -154,6 +154,13 @@ def write_scan(folder: Path, person: str, data: np.ndarray, affine: np.ndarray, 
     nib.save(nib.Nifti1Image((1000 * data).astype(np.int16), affine), path)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on the finished chain go to one process (pytest-xdist), so that the chain runs once."""
+    for item in items:
+        if {"prepared", "finished"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("chain"))
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Code, configuration and cohort before anything has run; not to be changed."""

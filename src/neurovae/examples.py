@@ -5,7 +5,7 @@ import re
 import shlex
 import string
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from io import StringIO
@@ -21,6 +21,8 @@ WILDCARDS = {"cohort": "demo", "model": "vae", "bucket": "0000", "fold": "0", "s
 RULE = re.compile(r"^rule (\w+):\n((?:(?:    .*)?\n)+)", re.MULTILINE)
 PART = re.compile(r"^    (\w+):(.*\n(?:(?:        .*)?\n)*)", re.MULTILINE)
 RUN = re.compile(r"(?<![\w.])(neurovae(?:\.\w+)+)")
+LIST = re.compile(r"\$\(echo (.*?) \| tr ' ' ','\)")  # how a rule gives a list of files
+MARKS = ("report", "directory", "temp", "protected", "ancient", "touch")  # around a path, which they leave as it is
 USED = ("input", "output", "params", "resources", "threads", "shell")
 
 
@@ -55,7 +57,7 @@ def surroundings(searched: bool) -> dict[str, Any]:
         "expand": expand,
         "lookup": lookup,
         "branch": lambda condition, then="", otherwise="": then if condition else otherwise,
-        "report": lambda path, **caption: path,
+        **dict.fromkeys(MARKS, lambda path, **words: path),
     }
     kept = list(sys.path)
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
@@ -92,7 +94,8 @@ class Fields(string.Formatter):
 
 def several(value: Any) -> list[str]:
     """One value or a list of values, as texts with the demo's wildcards."""
-    values = value if isinstance(value, Sequence) and not isinstance(value, str) else list(value) if isinstance(value, dict) else [value]
+    many = isinstance(value, Sequence | dict) and not isinstance(value, str)
+    values = list(value) if many else [value]
     return [re.sub(r"\{(\w+)\}", lambda found: WILDCARDS.get(found[1], found[0]), str(one)) for one in values]
 
 
@@ -110,16 +113,17 @@ def filled(body: str, names: dict[str, Any]) -> str:
     threads = vars(parts["threads"])["_0"] if "threads" in parts else 1
     line = vars(parts["shell"])["_0"]
     named = {key: value for key, value in parts.items() if key != "shell"}
-    return Fields().format(line, **{**named, "threads": threads}).split(" 2>&1")[0]
+    text = Fields().format(line, **{**named, "threads": threads}).split(" 2>&1")[0]
+    return LIST.sub(lambda found: found[1].replace(" ", ","), text)
 
 
 def section(text: str, names: dict[str, Any]) -> Named:
     """The values of one section of a rule: those without a name as _0, _1."""
     call = ast.parse(f"_({text.strip()}\n)", mode="eval").body
     assert isinstance(call, ast.Call)
-    value: Callable[[ast.expr], Any] = lambda node: eval(compile(ast.Expression(node), "rule", "eval"), names)  # noqa: E731
-    unnamed = {f"_{i}": value(node) for i, node in enumerate(call.args)}
-    return Named(**unnamed, **{str(node.arg): value(node.value) for node in call.keywords})
+    nodes = {f"_{i}": node for i, node in enumerate(call.args)}
+    nodes |= {str(node.arg): node.value for node in call.keywords}
+    return Named(**{name: eval(compile(ast.Expression(node), "rule", "eval"), names) for name, node in nodes.items()})
 
 
 def laid_out(line: str) -> str:

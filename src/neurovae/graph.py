@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from neurovae.errors import InputError
 from neurovae.preprocess.columns import QUALITY
 
 KEY_COLUMNS = ("participant_id", "session_id", "session", "acquisition", "run", "path")
+HOW = {"train": ("device", "processes"), "preprocess": ("max_failed",)}  # how it is computed, not what
 ROOT = Path(__file__).parents[2]
 
 
@@ -68,12 +70,37 @@ def buckets(scans: list[index.Scan], count: int) -> tuple[dict[str, list[str]], 
     return keys, paths
 
 
+def of(wildcard: str, values: dict[str, Any]) -> Callable[[Any], Any]:
+    """The value that belongs to a job's wildcard; Snakemake's `lookup` walks all values of all buckets for each job."""
+
+    def value(wildcards: Any) -> Any:
+        return values[getattr(wildcards, wildcard)]
+
+    return value
+
+
 def sources(scans: list[index.Scan], count: int, simulated: bool) -> dict[str, str]:
     """Digest per bucket of which scan is read from which file of which size: paths exchanged are seen."""
     return {
         name: _digest([[scan.scan, scan.path, None if simulated else os.stat(scan.path).st_size] for scan in members])
         for name, members in index.buckets(scans, count).items()
     }
+
+
+def assets() -> str:
+    """Digest of what the report is made of beside Python: template, style, scripts, references, captions."""
+    folders = (ROOT / "src" / "neurovae" / "report" / "assets", ROOT / "workflow" / "report")
+    paths = sorted(path for folder in folders for path in folder.iterdir())
+    return _digest([[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in paths])
+
+
+def results_only(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration as the report shows it, without what changes no result, such as the device."""
+    kept = deepcopy(config)
+    for section, keys in HOW.items():
+        for key in keys:
+            del kept[section][key]
+    return kept
 
 
 def contents(paths: list[str], simulated: bool) -> str:

@@ -9,9 +9,25 @@ from collections.abc import Callable
 from jsonargparse import DefaultHelpFormatter, auto_parser
 
 from neurovae import examples
+from neurovae.__main__ import EXAMPLES
 
 SECTION = re.compile(r"^(Args|Raises|Returns):$", re.MULTILINE)
 ENTRY = re.compile(r"^    (\w[\w, ]*): (.*(?:\n {5,}.*)*)", re.MULTILINE)
+USUAL = {
+    "cohort": "cohort.parquet.",
+    "latents": "latents.parquet of one model.",
+    "qc": "qc.parquet.",
+    "health": "health.json of the model.",
+    "scores": "the scores of the configuration.",
+    "confounds": "the confounds of the configuration.",
+    "seed": "of what is drawn.",
+    "out": "what to write.",
+    "curves": "table to write of the fitted curves (.parquet, .tsv).",
+    "people": "number of people.",
+    "voxel_mm": "voxel size, mm.",
+    "truth": "folder to write of what is known of the simulated people.",
+    "jobs": "people simulated at a time; changes nothing in the numbers.",
+}  # where a docstring leaves an option to its name
 
 
 class Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
@@ -35,7 +51,7 @@ def page(function: Callable[..., None]) -> str:
     )
     parser.description = text
     for action in parser._actions:
-        action.help = options.get(action.dest, action.help)
+        action.help = options.get(action.dest, action.help or USUAL.get(action.dest))
     help_: str = parser.format_help()
     return help_.rstrip()
 
@@ -52,7 +68,7 @@ def told(function: Callable[..., None]) -> tuple[str, dict[str, str]]:
     """What a docstring says: the text, with what is refused, and a line per option (Google's sections)."""
     parts = SECTION.split(inspect.getdoc(function) or "")
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
-    options = {}
+    options: dict[str, str] = {}
     for names, line in ENTRY.findall(sections.get("Args", "")):
         options |= {name.strip(): " ".join(line.split()).replace("%", "%%") for name in names.split(",")}
     refused = [" ".join(line.split()) for _, line in ENTRY.findall(sections.get("Raises", ""))]
@@ -61,8 +77,13 @@ def told(function: Callable[..., None]) -> tuple[str, dict[str, str]]:
 
 def ending(name: str) -> str:
     """The workflow's command on the demo, or where to find one."""
-    found = examples.commands().get(name)
+    try:
+        found = examples.commands().get(name)
+    except Exception as error:  # a workflow that cannot be read keeps nobody from the options
+        return f"The workflow gives no example: {error}"
     if found is None:
-        return "No rule of the workflow runs this command."
+        short = name.removeprefix("neurovae.")
+        lines = [line for line in EXAMPLES.splitlines() if f" {short} " in line and "--help" not in line]
+        return "\n\n".join(["No rule of the workflow runs this command.", *(["Example:", *lines] if lines else [])])
     rule, line = found
     return f"Example (rule {rule} of the demo; `snakemake --cores 2 --forcerun {rule}` runs it in its place):\n\n{line}"

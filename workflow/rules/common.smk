@@ -63,6 +63,10 @@ LAUNCH = models.launch(config["train"]["processes"])
 STABILITY_CODE = models.model_codes(ENTRIES, "audit.stability")
 LATENTS_CODE = models.model_codes(ENTRIES, "latents")
 PICTURE_CODE = models.model_codes(ENTRIES, "report.reconstructions")
+DECODED_CODE = {
+    name: models.model_codes(ENTRIES, f"interpret.{name}") for name in ("traverse", "maps", "samples", "counterfactual")
+}
+SAMPLES_CODE = models.model_codes(ENTRIES, "report.samples")
 SCORES = graph.flags({key: config["cohort"][key] for key in ("scores", "confounds")})
 REFERENCE = graph.reference(config["preprocess"]["normalise"])
 PREPROCESS = graph.preprocess(config["preprocess"], config["cohort"]["suffix"])

@@ -179,3 +179,54 @@ rule baselines:
         env=ENV["report"],
     shell:
         "python -m neurovae.report.baselines --predictions {input} --out {output} {params.flags} 2>&1 | tee {log}"
+
+
+rule dimension_picture:
+    input:
+        "results/{cohort}/audit/dimension.tsv",
+    output:
+        report(
+            "results/{cohort}/report/dimension.png",
+            caption="../report/dimension.rst",
+            category="Audits",
+        ),
+    log:
+        "results/{cohort}/logs/report/dimension.log",
+    benchmark:
+        "results/{cohort}/benchmarks/report/dimension.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        code=CODE["report.dimension"],
+        env=ENV["report"],
+    shell:
+        "python -m neurovae.report.dimension --table {input} --out {output} 2>&1 | tee {log}"
+
+
+rule importance_picture:
+    input:
+        "results/{cohort}/predict/{model}/seed-{seed}/importance.parquet",
+    output:
+        report(
+            "results/{cohort}/report/{model}_seed-{seed}_importance.png",
+            caption="../report/importance.rst",
+            category="Predictions",
+            subcategory="{model}",
+        ),
+    log:
+        "results/{cohort}/logs/report/importance-{model}-seed-{seed}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/report/importance-{model}-seed-{seed}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        code=CODE["report.importance"],
+        env=ENV["report"],
+    shell:
+        "python -m neurovae.report.importance --table {input} --name {wildcards.model} --out {output} 2>&1 | tee {log}"

@@ -1,7 +1,7 @@
 # Scan -> brain mask -> MNI space -> normalised -> judged -> packed. Scans run in buckets; a bucket's output is its manifest.
 rule extract:
     input:
-        lookup(dpath="{bucket}", within=PATHS),
+        graph.of("bucket", PATHS),
     output:
         manifest="results/{cohort}/preprocess/extract/{bucket}.tsv",
         list="results/{cohort}/preprocess/extract/{bucket}.list",
@@ -16,8 +16,8 @@ rule extract:
         runtime=120,
         max_failed=str(config["preprocess"]["max_failed"]),  # no param: it changes no result
     params:
-        scans=lookup(dpath="{bucket}", within=KEYS),
-        sources=lookup(dpath="{bucket}", within=SOURCES),
+        scans=graph.of("bucket", KEYS),
+        sources=graph.of("bucket", SOURCES),
         flags=graph.flags(PREPROCESS["extract"]),
         code=CODE["preprocess.extract"],
         env=ENV["extract"],

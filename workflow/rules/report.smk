@@ -32,22 +32,63 @@ rule summary:
         "--maps results/{wildcards.cohort}/interpret --out {output} {params.flags} 2>&1 | tee {log}"
 
 
-rule verdict:
+rule report:
     input:
-        expand("results/{{cohort}}/report/summary.txt"),
-        expand("results/{{cohort}}/report/quality.png"),
+        "results/{cohort}/report/summary.txt",
+        "results/{cohort}/report/quality.png",
+        "results/{cohort}/report/rates.png",
+        "results/{cohort}/report/baselines.png",
+        "results/{cohort}/report/dimension.png",
+        "results/{cohort}/preprocess/volumes.npy",
+        "results/{cohort}/associate/joint.tsv",
+        "results/{cohort}/associate/mixed.tsv",
         expand("results/{{cohort}}/report/{model}_fold-{fold}_search.png", model=SOUGHT, fold=FOLDS),
         expand("results/{{cohort}}/report/{model}_{fit}_losses.png", model=TRAINED, fit=FIT),
-        expand("results/{{cohort}}/report/{model}_{fit}_reconstructions.png", model=MODELS, fit=FIT),
-        expand("results/{{cohort}}/report/{model}_{fit}_health.png", model=MODELS, fit=FIT),
-        expand("results/{{cohort}}/report/rates.png"),
-        expand("results/{{cohort}}/report/{model}_{fit}_scores.png", model=MODELS, fit=FIT),
-        expand("results/{{cohort}}/report/{model}_{fit}_directions.png", model=MODELS, fit=FIT),
-        expand("results/{{cohort}}/report/{model}_{fit}_confounds.png", model=MODELS, fit=FIT),
+        expand(
+            "results/{{cohort}}/report/{model}_{fit}_{picture}.png",
+            model=MODELS,
+            fit=FIT,
+            picture=["reconstructions", "health", "scores", "directions", "confounds"],
+        ),
+        expand(
+            "results/{{cohort}}/report/{model}_{fit}_{picture}.png",
+            model=INTERPRETED,
+            fit=FIT,
+            picture=["traversals", "maps", "samples", "counterfactuals"],
+        ),
         expand("results/{{cohort}}/audit/{model}/{fit}/sites.parquet", model=MODELS, fit=FIT),
         expand("results/{{cohort}}/report/{model}_fold-{fold}_stability.png", model=MODELS, fold=FOLDS[:1]),
-        expand("results/{{cohort}}/report/{model}_seed-{seed}_calibration.png", model=MODELS, seed=SEEDS[:1]),
-        expand("results/{{cohort}}/report/baselines.png"),
+        expand(
+            "results/{{cohort}}/report/{model}_seed-{seed}_{picture}.png",
+            model=MODELS,
+            seed=SEEDS[:1],
+            picture=["calibration", "importance"],
+        ),
+    output:
+        "results/{cohort}/report/report.html",
+    log:
+        "results/{cohort}/logs/report/page.log",
+    benchmark:
+        "results/{cohort}/benchmarks/report/page.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        flags=graph.flags({"models": MODELS, "fit": FIT, "primary": PRIMARY, "shown": INTERPRETED}),
+        settings=graph.flags({"settings": graph.results_only(config)}),
+        assets=graph.assets(),
+        code=CODE["report.page"],
+        env=ENV["report"],
+    shell:
+        "python -m neurovae.report.page --cohort results/{wildcards.cohort} --captions {workflow.basedir}/workflow/report "
+        "--out {output} {params.flags} {params.settings} 2>&1 | tee {log}"
+
+
+rule verdict:
+    input:
+        "results/{cohort}/report/report.html",
         health=expand("results/{{cohort}}/train/{model}/{fit}/health.json", model=MODELS, fit=FITS),
     output:
         "results/{cohort}/report/verdict.txt",

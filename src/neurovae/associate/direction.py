@@ -11,6 +11,7 @@ import numpy as np
 from neurovae.associate.basis import residual
 from neurovae.associate.kernel import Space
 from neurovae.associate.ridge import METRICS, direction, fixed
+from neurovae.progress import steps
 
 RESAMPLES = 200  # bootstraps over people
 HALVES = 100  # random halves of the people
@@ -40,7 +41,7 @@ def directions(
     beta, metric, k = direction(data.z, data.x, data.e)
     full = pattern(left, beta)
     cosines, patterns = [], []
-    for _ in range(RESAMPLES):
+    for _ in steps(range(RESAMPLES), "bootstraps of the direction"):
         rows = _resample(strata, rng)
         again = fixed(data.z[rows], data.x[rows], data.e[rows], metric, k)
         cosines.append(abs(_cosine(left, beta, again)))
@@ -69,7 +70,7 @@ def _cosine(left: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
 
 def _halves(data: Space, left: np.ndarray, rng: np.random.Generator) -> float:
     cosines = []
-    for _ in range(HALVES):
+    for _ in steps(range(HALVES), "halves of the people"):
         order = rng.permutation(len(left))
         one, other = (direction(data.z[rows], data.x[rows], data.e[rows])[0] for rows in np.array_split(order, 2))
         cosines.append(_cosine(left, one, other))

@@ -13,6 +13,7 @@ from joblib import Parallel, delayed
 
 from neurovae.associate.exchange import plan, shuffle
 from neurovae.associate.rao import Null
+from neurovae.progress import steps
 
 ELEMENTS = 2**20  # people x latents x permutations in one block
 TIE = 1e-9  # relative: statistics this close are the same one, computed in another order
@@ -106,7 +107,8 @@ def draw(
         drawn = [np.abs(test(index)) for test in tests]
         return [((one >= first).sum(axis=0), one.max(axis=2)) for one, first in zip(drawn, seen, strict=True)]
 
-    jobs = Parallel(n_jobs=threads, prefer="threads")(delayed(block)(*part) for part in plan(permutations, size, seed))
+    parts = steps(plan(permutations, size, seed), "permutations", permutations)
+    jobs = Parallel(n_jobs=threads, prefer="threads")(delayed(block)(*part) for part in parts)
     return [_gather(part[k] for part in jobs) for k in range(len(tests))]
 
 

@@ -24,6 +24,7 @@ from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_bo
 from neurovae.associate.terms import Row, Tests
 from neurovae.cli import Json, cli
 from neurovae.errors import InputError
+from neurovae.progress import steps
 
 NUMBERS = ["effect", "ci_low", "ci_high", "df", "p", "q", "p_permutation", "var_person", "var_site", "var_residual"]
 COLUMNS = BEFORE | {"term": "object", "n_scans": "Int64", "random": "object"} | dict.fromkeys(
@@ -68,7 +69,9 @@ def run(
     elif site == "covariate" and not table["person"].duplicated().any():
         rows = [provenance(table) | _once(table) | {"verdict": verdict}]
     else:
-        found = [mixed(table, score, confounds, permutations, seed, site == "random") for score in scores]
+        found = [
+            mixed(table, score, confounds, permutations, seed, site == "random") for score in steps(scores, "scores")
+        ]
         rows = [row | {"verdict": verdict} for part in found for row in part]
     write_both(out, tidy(rows, COLUMNS))
 

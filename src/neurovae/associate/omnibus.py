@@ -22,6 +22,7 @@ from neurovae.associate.ridge import Fold, cross_fit, folds
 from neurovae.associate.rows import stopped
 from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.cli import Json, cli
+from neurovae.progress import steps
 
 ELEMENTS = 2**20  # people x permutations in one block
 COLUMNS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64", "n": "Int64",
@@ -77,7 +78,7 @@ def omnibus(
 ) -> tuple[list[Row], list[Row]]:
     """A row per score, and a row per score and latent of its direction; q over the scores that could be tested."""
     rows, by_latent = [], []
-    for score in scores:
+    for score in steps(scores, "scores"):
         cases = design(table, score, confounds)
         ready, described = prepare(table, score, cases)
         row = {name: value for name, value in described[0].items() if name != "latent"}
@@ -108,7 +109,8 @@ def drawn(
         return kernels(data, e), cross_fit(parts, e)[0]
 
     jobs = plan(permutations, max(ELEMENTS // len(data.e), 1), seed)
-    found = Parallel(n_jobs=threads, prefer="threads")(delayed(block)(*job) for job in jobs)
+    parted = steps(jobs, "permutations", permutations)
+    found = Parallel(n_jobs=threads, prefer="threads")(delayed(block)(*job) for job in parted)
     return np.concatenate([one for one, _ in found]), np.concatenate([r for _, r in found])
 
 

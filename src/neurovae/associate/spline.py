@@ -20,6 +20,7 @@ from neurovae.associate.penalised import DRAWABLE, penalised
 from neurovae.associate.rows import AFTER, BEFORE, REASONS, described, standard, stopped, varies, worst
 from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.cli import Json, cli
+from neurovae.progress import steps
 
 TESTS = ("nonlinear", "overall", "quadratic", "cubic")
 STATISTICS = [f"{kind}_{test}" for test in TESTS for kind in "pq"] + ["partial_r2_nonlinear", "partial_r2"]
@@ -63,7 +64,7 @@ def spline(
     kind = score["type"]
     null = families.fit(kind, cases.y, cases.x, score.get("link")) if cases.status == "ok" else None
     rows, points = [], []
-    for name in latent_names(table):
+    for name in steps(latent_names(table), f"{score['name']}: latents"):
         row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
         if null is not None:
             z = table[name].to_numpy(float)[cases.rows]

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import fft
 from scipy.optimize import brentq
 
+from neurovae.progress import steps
 from neurovae.volumes import chunks, masked
 
 DRAWS = 20  # of noise; a component counts above the largest of them (p = 1 / 21)
@@ -78,7 +79,9 @@ def standing_out(volumes: np.ndarray, mask: np.ndarray, seed: int) -> int:
     rng = np.random.default_rng(seed)
     centred = products(masked(volumes, mask))
     own, lengths, spectrum = variances(centred), np.sqrt(np.diag(centred)), smoothness(volumes, mask)
-    draws = [variances(products(smooth_noise(lengths, mask, spectrum, rng))) for _ in range(DRAWS)]
+    draws = [
+        variances(products(smooth_noise(lengths, mask, spectrum, rng))) for _ in steps(range(DRAWS), "draws of noise")
+    ]
     noise = np.max(draws, axis=0)
     return int(np.argmax(own <= noise)) if (own <= noise).any() else len(own)
 

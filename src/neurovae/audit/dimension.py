@@ -17,6 +17,7 @@ from neurovae.associate.tables import tidy, write_both
 from neurovae.audit.components import participation, products, shell, standing_out, variances
 from neurovae.audit.intrinsic import coordinates, intrinsic
 from neurovae.cli import cli
+from neurovae.progress import steps
 from neurovae.volumes import masked, read_mask, read_volumes
 
 MOST = 500  # people; more are drawn at random, since distances and noise cost people squared
@@ -40,7 +41,7 @@ def run(*, volumes: Path, rows: Path, mask: Path, latents: list[Path], out: Path
     """
     array, table = read_volumes(volumes, rows)
     found = cohort(array, _people(table, seed), read_mask(mask), seed)
-    for path in latents:
+    for path in steps(latents, "models"):
         one = pd.read_parquet(path)
         same = {name: one[name].iloc[0] for name in ("model", "fold", "seed")}
         found += [same | row for row in model(one.iloc[_people(one, seed)], seed)]

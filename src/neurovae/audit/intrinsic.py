@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from skdim.id import MLE, TwoNN
 
+from neurovae.progress import steps
+
 NEIGHBOURS = 10
 LEAST = 2 * NEIGHBOURS + 2  # people; a half must hold more than NEIGHBOURS
 HALVES = 200  # random halves of the people for the standard error
@@ -54,7 +56,7 @@ def intrinsic(x: np.ndarray, seed: int) -> list[dict[str, Any]]:
         return [{"measure": name, "n": n, "status": status, "reason": reason} for name in ("TwoNN", "MLE")]
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(n)[: n // 2] for _ in range(HALVES)]
-    halves = [dimensions(between[np.ix_(rows, rows)]) for rows in orders]
+    halves = [dimensions(between[np.ix_(rows, rows)]) for rows in steps(orders, "halves of the people")]
     return [
         {"measure": name, "value": value, "n": n, "status": "ok", "reason": ""}
         | _spread(value, np.array([half[name] for half in halves]))

@@ -16,6 +16,7 @@ from neurovae.associate.tables import tidy, write_both
 from neurovae.audit.seeds import Fit, read
 from neurovae.audit.similarity import MATCH, PEOPLE, by_chance, cka, correlations, match, procrustes
 from neurovae.cli import cli
+from neurovae.progress import steps
 from neurovae.volumes import read_mask
 
 DRAWS = 200  # orders of people, for what chance gives
@@ -63,7 +64,7 @@ def run(
     rest = [{"seed": fit.seed, **_stopped(fit)} for fit in fits if fit.stopped]
     alone = [{"seed": fit.seed, "verdict": fit.verdict, **ONE} for fit in used if len(used) == 1]
     inside = read_mask(mask)
-    pairs = [row for a, b in combinations(used, 2) for row in compare(a, b, inside)]
+    pairs = [row for a, b in steps(list(combinations(used, 2)), "pairs of seeds") for row in compare(a, b, inside)]
     found = [row for a, b in permutations(used, 2) for row in matched(a, b)]
     counts = [row for fit in used for row in replication(fit, used, found)]
     write_both(out, tidy([same | row for row in pairs + alone + rest], COLUMNS))

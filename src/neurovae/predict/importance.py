@@ -8,6 +8,7 @@ from neurovae.predict.features import Split
 from neurovae.predict.folds import Cases
 from neurovae.predict.learners import LEARNERS, Learned, learn
 from neurovae.predict.linear import log_losses
+from neurovae.progress import steps
 
 COLUMNS = {
     "score": "object", "type": "object", "model": "object", "seed": "Int64", "learner": "object", "features": "object",
@@ -32,7 +33,7 @@ def importance(cases: Cases, repeats: int, seed: int) -> list[dict[str, Any]]:
         base = cases.base | {"learner": learner, "features": cases.full, "repeats": repeats}
         base |= {"loss": "log loss" if cases.binary else "squared error"}
         sums, found = [], []
-        for split in cases.splits[cases.full]:
+        for split in steps(cases.splits[cases.full], f"{cases.base['score']}: folds"):
             told = learn(learner, split, cases.y, cases.binary)
             rng = np.random.default_rng([seed, int(cases.table["fold"].iloc[split.test[0]])])
             losses = _losses(told, split, cases, repeats, rng)  # (1 + latents, repeats)

@@ -16,6 +16,7 @@ from neurovae.predict.folds import Cases, complete_cases, outer_folds
 from neurovae.predict.learners import LEARNERS, learn
 from neurovae.predict.metrics import INTERVAL, metric_table, person_weights
 from neurovae.predict.permutation import permuted
+from neurovae.progress import steps
 
 KEYS = {"score": "object", "model": "object", "seed": "Int64", "learner": "object", "features": "object"}
 COLUMNS = KEYS | {
@@ -82,7 +83,7 @@ def run(
     if verdict in STOPPING:
         row = stopped(next(iter(folds.tables.values())), verdict, reason) | {"policy": folds.policy}
         rows = latent_rows = [row | {"fold": None} if folds.policy == "per fold" else row]
-    for k, score in enumerate(scores if not rows else []):
+    for k, score in enumerate(steps(scores if not rows else [], "predict: scores")):
         cases = complete_cases(folds, score, confounds, inner=inner, harmonise=harmonise, new_site=new_site, seed=seed)
         found = cross_validate(cases)
         drawn = {"linear": permutations, "svm": svm_permutations}
@@ -100,7 +101,7 @@ def cross_validate(cases: Cases, learners: Sequence[str] = LEARNERS) -> pd.DataF
     """Predictions of every scan by every learner and feature set, each from models that did not see its person."""
     shared = {name: cases.base[name] for name in ("score", "type", "model", "seed", "harmonised", "policy")}
     found = []
-    for name, folds in cases.splits.items():
+    for name, folds in steps(list(cases.splits.items()), f"{cases.base['score']}: sets of features"):
         for split in folds:
             part = cases.table.loc[split.test, ["scan", "person", "fold"]].assign(
                 features=name, truth=cases.y[split.test], training_mean=cases.y[split.train].mean(), **shared

@@ -23,6 +23,7 @@ from neurovae.predict.guard import several_folds
 from neurovae.predict.learners import LEARNERS
 from neurovae.predict.permutation import permuted
 from neurovae.predict.predict import COLUMNS, PREDICTIONS, cross_validate, summarise
+from neurovae.progress import steps
 from neurovae.volumes import read_mask, read_volumes
 
 NAME = "voxels"
@@ -77,7 +78,7 @@ def run(
     drawn = {"linear": permutations, "svm": svm_permutations}
     metrics: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
-    for k, score in enumerate(scores):
+    for k, score in enumerate(steps(scores, "voxels: scores")):
         cases = complete_cases(on_voxels(table), score, confounds, inner=inner, new_site=new_site, seed=seed)
         used = used_confounds(cases.table, score, confounds, with_split=False)[0]
         turned = partial(with_voxels, cases, x[table["scan"].isin(cases.table["scan"])], used, inner, seed)
@@ -133,7 +134,7 @@ def products(volumes: np.ndarray, mask: np.ndarray) -> np.ndarray:
     flat, inside = volumes.reshape(len(volumes), -1), np.flatnonzero(mask)
     found = np.zeros((len(volumes), len(volumes)))
     step = max(1, BLOCK // len(volumes))
-    for i in range(0, len(inside), step):
+    for i in steps(range(0, len(inside), step), "voxels", len(inside)):
         part = flat[:, inside[i : i + step]].astype(np.float64)
         part -= part.mean(axis=0)
         found += part @ part.T

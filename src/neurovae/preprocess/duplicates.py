@@ -22,6 +22,7 @@ from neurovae.errors import InputError
 from neurovae.parquet import write_table
 from neurovae.preprocess.bucket import read_list
 from neurovae.preprocess.scan import read_canonical
+from neurovae.progress import steps
 from neurovae.volumes import chunks, masked, read_mask, read_volumes
 
 SAME = 0.999  # correlation above which two scans are one
@@ -75,7 +76,7 @@ def duplicates(
         nonfinite: what is done with NaN and Inf voxels of the sources.
     """
     found = []
-    for a, b in candidates(block_means(volumes, mask)):
+    for a, b in steps(candidates(block_means(volumes, mask)), "pairs of scans"):
         r = correlation(*masked(volumes[[a, b]], mask))
         if r <= NEAR:
             continue
@@ -98,7 +99,7 @@ def block_means(volumes: np.ndarray, mask: np.ndarray) -> np.ndarray:
     starts = np.unique(place[order], return_index=True)[1]
     sizes = np.diff([*starts, len(place)])
     found = np.empty((len(volumes), len(starts)), np.float32)
-    for part in chunks(len(volumes)):
+    for part in steps(chunks(len(volumes)), "scans read", len(volumes)):
         x = masked(volumes[part], mask).astype(np.float64)
         x -= x.mean(axis=1, keepdims=True)
         x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
@@ -111,7 +112,7 @@ def candidates(means: np.ndarray) -> list[tuple[int, int]]:
     limit = 2 * (1 - NEAR) + 1e-5  # squared distance; the rest is round-off
     length = np.square(means).sum(axis=1)
     pairs = []
-    for part in chunks(len(means), 1024):
+    for part in steps(chunks(len(means), 1024), "scans compared", len(means)):
         squares = length[part, None] + length[None, part.start :] - 2 * means[part] @ means[part.start :].T
         rows, columns = np.nonzero(np.triu(squares <= limit, k=1))
         pairs += [(int(a) + part.start, int(b) + part.start) for a, b in zip(rows, columns, strict=True)]

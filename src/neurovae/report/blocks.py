@@ -1,7 +1,7 @@
 """The pieces a section of the report is made of, as plain data; the template alone turns them into HTML.
 
-A block is a dict with a `kind` ("text", "note", "figure", "table", "absent", "details", "cards", "facts", "pre", "heading",
-"html"). Every text in it is shown as text: the template escapes it. Only "html" holds markup of our own.
+A block is a dict with a `kind`: text, note, heading, figure, table, absent, details, cards, facts, tiles, pre, methods,
+html. Every text in it is shown as text, since the template escapes it. Only "html" holds markup of our own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ import pandas as pd
 
 Block = dict[str, Any]
 MOST = 3000  # rows of a table that the page holds
+NARROW, WIDE = 26, 50  # letters of the longest text of a column that is never broken; that gets room
 SHOWN = 15  # rows of a table that are drawn before anybody asks for more
 TEXTS = ["scan", "person", "session", "acquisition", "run", "site", "score", "model", "latent", "against", "term",
          "scan_a", "scan_b", "person_a", "person_b", "reason", "nuisance", "replicated", "score_nuisance"]  # fmt: skip
@@ -101,18 +102,31 @@ def figure(src: str, caption: str, source: str, alt: str, wide: bool = True) -> 
 def table(
     frame: pd.DataFrame, columns: Mapping[str, str], source: str, caption: str, first: int = SHOWN, mark: str = ""
 ) -> Block:
-    """A sortable table: `columns` (name -> heading) of the frame, those it has; `mark` names a column of audits.
+    """A sortable table: `columns` (name -> heading) of the frame, without those it lacks and those that are empty.
 
-    Rows hold [text, number or text to sort by], the number exactly as in the file. Of more than MOST rows the first are
-    kept, and the page says so.
+    Rows hold [text, number or text to sort by], the number exactly as in the file. `mark` names a column of verdicts or
+    audits. Of more than MOST rows the first are kept, and the page says so.
     """
-    kept = {name: head for name, head in columns.items() if name in frame}
     cut = frame.head(MOST)
+    kept = {
+        name: head for name, head in columns.items() if name in cut and (cut[name].notna() & (cut[name] != "")).any()
+    }
     cells = [[_cell(value) for value in cut[name]] for name in kept]  # (columns, rows)
-    numbers = [all(not isinstance(pair[1], str) for pair in column) for column in cells]
-    heads = [{"name": head, "number": number, "mark": name == mark} for (name, head), number in zip(kept.items(), numbers)]
-    return {"kind": "table", "heads": heads, "rows": [list(row) for row in zip(*cells, strict=True)], "first": first,
-            "caption": caption, "source": source, "total": len(frame)}  # fmt: skip
+    heads = [
+        {"name": head, "kind": "mark" if name == mark else _kind(column)}
+        for (name, head), column in zip(kept.items(), cells, strict=True)
+    ]
+    rows = [list(row) for row in zip(*cells, strict=True)]
+    return {"kind": "table", "heads": heads, "rows": rows, "first": first, "caption": caption, "source": source,
+            "total": len(frame)}  # fmt: skip
+
+
+def _kind(cells: list[list[Any]]) -> str:
+    """number, or by the longest text short (never broken), long, or text."""
+    if all(not isinstance(value, str) for _, value in cells):
+        return "number"
+    longest = max(len(words) for words, _ in cells)
+    return "short" if longest <= NARROW else "long" if longest > WIDE else "text"
 
 
 def _cell(value: Any) -> list[Any]:

@@ -28,7 +28,9 @@ def columns(people: pd.DataFrame, names: list[str]) -> Figure:
     axes[0, 0].set_ylabel("people")
     if len(sites) > 1:
         handles = [plt.Rectangle((0, 0), 1, 1, color=PALETTE[k]) for k in range(len(sites))]
-        figure.legend(handles, [f"site {plain(site)}" for site in sites], loc="outside lower center", ncols=4, fontsize=8)
+        figure.legend(
+            handles, [f"site {plain(site)}" for site in sites], loc="outside lower center", ncols=4, fontsize=8
+        )
     return figure
 
 
@@ -72,7 +74,7 @@ def effects(rows: pd.DataFrame, most: int = 24) -> Figure:
 
 
 def spread(latents: pd.DataFrame, names: list[str]) -> Figure:
-    """Distribution of every latent: box over people by split, as quartiles and 5 to 95 %; the prior's -1.96, 0, 1.96."""
+    """Distribution of every latent: quartiles and 5 to 95 % by split; dotted: the prior's -1.96, 0, 1.96."""
     figure, axis = plt.subplots(figsize=(10, 2.6), layout="constrained")
     for line in (-1.96, 0, 1.96):
         axis.axhline(line, color=GREY, linewidth=0.6, linestyle=":", zorder=0)
@@ -82,7 +84,9 @@ def spread(latents: pd.DataFrame, names: list[str]) -> Figure:
         low, first, middle, third, high = np.percentile(values, [5, 25, 50, 75, 95], axis=0)
         place = np.arange(len(names)) + 0.26 * (k - (len(splits) - 1) / 2)
         axis.vlines(place, low, high, color=COLOURS[split], linewidth=0.9)
-        axis.vlines(place, first, third, color=COLOURS[split], linewidth=3, label=f"{NAMES[split]}, {len(values)} scans")
+        axis.vlines(
+            place, first, third, color=COLOURS[split], linewidth=3, label=f"{NAMES[split]}, {len(values)} scans"
+        )
         axis.plot(place, middle, "_", color="white", markersize=3)
     ticks = range(0, len(names), 1 if len(names) <= 32 else 2)
     axis.set_xticks(ticks, [names[k].replace("mu_", "") for k in ticks], fontsize=7)
@@ -95,7 +99,9 @@ def pairs(points: pd.DataFrame, top: list[str], coloured: list[str]) -> Figure:
     """Pairs of up to three latents (a column each), coloured by scores and site (a row each)."""
     chosen = [(a, b) for i, a in enumerate(top) for b in top[i + 1 :]][:3]
     down, across = max(len(coloured), 1), max(len(chosen), 1)
-    figure, axes = plt.subplots(down, across, figsize=(3.1 * across + 0.6, 2.3 * down), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        down, across, figsize=(3.1 * across + 0.6, 2.3 * down), squeeze=False, layout="constrained"
+    )
     for row, name in zip(axes, coloured, strict=False):
         for axis, (a, b) in zip(row, chosen, strict=False):
             _pair(axis, points, a, b, name, last=axis is row[-1])
@@ -116,6 +122,8 @@ def _pair(axis: Axes, points: pd.DataFrame, a: str, b: str, name: str, last: boo
     for k, level in enumerate(sorted(values[known].unique(), key=str)[: len(PALETTE)]):
         part = (values == level).to_numpy()
         text = plain(f"{level:g}" if isinstance(level, float) else level, 14)
-        axis.scatter(points[a][part], points[b][part], s=14, color=PALETTE[k], marker=MARKERS[k], label=text, linewidths=0)
+        axis.scatter(
+            points[a][part], points[b][part], s=14, color=PALETTE[k], marker=MARKERS[k], label=text, linewidths=0
+        )
     if last:
         axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, handletextpad=0.2)

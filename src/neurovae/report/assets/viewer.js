@@ -14,8 +14,8 @@
   const maps = held("index");
   let nv, map, back, over, base, slice, drawn = 0;
 
-  const ramp = (colours) => ({ R: [0, 0, 0], G: [0, 0, 0], B: [0, 0, 0], A: [255, 255, 255], I: [0, 128, 255],
-    ...Object.fromEntries([..."RGB"].map((name, k) => [name, colours.map((colour) => colour[k])])) });
+  const ramp = (colours) => ({ A: [0, 255, 255, 255], I: [0, 1, 128, 255], // 0 itself is transparent
+    ...Object.fromEntries([..."RGB"].map((name, k) => [name, [0, 0, 1, 2].map((point) => colours[point][k])])) });
   const image = (base64, more) => niivue.NVImage.loadFromBase64({ base64, ...more });
   const minus = (text) => text.replace("-", "\u2212");
   const number = (value) => (value === 0 ? "0" : minus(value.toPrecision(3)));
@@ -34,13 +34,13 @@
     if (other && back) nv.removeVolume(back);
     [map, back, over] = [chosen, newBack, newOver];
     if (other) { base = back.img.slice(); nv.addVolume(back); }
-    over.colormapType = niivue.COLORMAP_TYPE.ZERO_TO_MAX_TRANSPARENT_BELOW_MIN;
+    over.colormapType = 1; // colours from 0 to the largest, transparent below the threshold
     nv.addVolume(over);
     slice = back.dims[1] * back.dims[2] * back.dims[3];
     const frame = at("frame");
     [frame.max, frame.value, frame.disabled] = [map.frames.length - 1, map.start, map.frames.length < 2];
     at("opacity").value = map.shown ? 80 : 0;
-    at("threshold").value = map.shown ? 20 : 0;
+    at("threshold").value = map.shown ? 30 : 0;
     at("low").textContent = number(-map.limit);
     at("high").textContent = number(map.limit);
     at("unit").textContent = map.unit;
@@ -69,6 +69,7 @@
     over.cal_max = map.limit;
     over.cal_min = Math.max(share, 0.005) * map.limit;
     over.opacity = Number(at("opacity").value) / 100;
+    at("share").textContent = `${at("opacity").value} %`;
     at("cut").textContent = `|change| \u2265 ${number(share * map.limit)}`;
     nv.updateGLVolume();
     describe();
@@ -83,7 +84,7 @@
     const place = `x ${minus(mm[0].toFixed(0))}, y ${minus(mm[1].toFixed(0))}, z ${minus(mm[2].toFixed(0))} mm (MNI)`;
     const k = x + back.dims[1] * (y + back.dims[2] * z);
     const volume = back.img[k] * back.hdr.scl_slope + back.hdr.scl_inter;
-    const change = over.img[Number(at("frame").value) * slice + k] * over.hdr.scl_slope;
+    const change = over.img[over.frame4D * slice + k] * over.hdr.scl_slope;
     at("value").textContent = back.img[k] === OUTSIDE ? `${place}: outside the mask`
       : `${place}: decoded intensity ${number(volume)}, change ${number(change)}`;
   }
@@ -100,7 +101,9 @@
   function still() {
     if (!over) return;
     nv.drawScene();
-    at("print").src = at("canvas").toDataURL("image/png");
+    const picture = at("print") || root.appendChild(Object.assign(new Image(), { id: "viewer-print" }));
+    picture.alt = `${at("map").selectedOptions[0].textContent}, ${at("label").textContent}`;
+    picture.src = at("canvas").toDataURL("image/png");
   }
 
   async function start() {
@@ -108,7 +111,8 @@
     if (!document.createElement("canvas").getContext("webgl2")) { root.classList.add("without"); return; }
     canvas.addEventListener("keydown", move, { capture: true });
     nv = new niivue.Niivue({ logLevel: "error", dragAndDropEnabled: false, scrollRequiresFocus: true, loadingText: "",
-      backColor: [0, 0, 0, 1], crosshairColor: [0, 0.62, 0.45, 1], crosshairWidth: 0.5, multiplanarForceRender: true,
+      backColor: [0, 0, 0, 1], crosshairColor: [0, 0.62, 0.45, 1], crosshairWidth: 0.25, multiplanarForceRender: true,
+      multiplanarLayout: niivue.MULTIPLANAR_TYPE.GRID, multiplanarPadPixels: 4, showAllOrientationMarkers: true,
       fontColor: [0.85, 0.85, 0.85, 1], dragMode: niivue.DRAG_MODE.none, viewModeHotKey: "", clipPlaneHotKey: "",
       cycleClipPlaneHotKey: "" });
     nv.addColormap("nv_positive", ramp(POSITIVE));

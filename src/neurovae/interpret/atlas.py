@@ -1,0 +1,135 @@
+"""Regions on the grid of the fixed mask: the coarse built-in ones, or a label image in MNI space of the user's.
+
+They name a place, they do not measure a structure.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+
+from neurovae.associate.tables import tidy
+from neurovae.cli import cli
+from neurovae.errors import InputError
+from neurovae.interpret.images import read_maps, write_maps
+from neurovae.interpret.regions import builtin
+from neurovae.parquet import write_table
+from neurovae.volumes import read_mask
+
+COLUMNS = {"index": "Int64", "name": "object", "hemisphere": "object", "voxels": "Int64", "made": "object",
+           "source": "object", "licence": "object"}  # fmt: skip
+COVERED = 0.8  # share of the mask that a label image's box has to hold
+
+
+def run(*, mask: Path, image: Path, table: Path, atlas: str = "builtin") -> None:
+    """Write the regions on the grid of the mask, and their names.
+
+    Args:
+        mask: the fixed mask.
+        image: label image to write (.nii.gz), 0 where no region is.
+        table: table to write (.tsv): index, name, hemisphere, voxels, made, source, licence.
+        atlas: builtin, or a label image in MNI space with a table (index, name) of the same name beside it.
+
+    Raises:
+        InputError: the user's atlas has no table, labels without a name, or does not lie where the brain is.
+    """
+    inside = read_mask(mask)
+    affine = nib.Nifti1Image.from_filename(mask).affine
+    if atlas == "builtin":
+        labels, from_affine, rows = builtin()
+        names = pd.DataFrame(rows, index=np.arange(1, len(rows) + 1))
+        found = fill(sample(labels, from_affine, inside, affine), inside)
+    else:
+        labels, from_affine, names = read_user(Path(atlas))
+        found = sample(labels, from_affine, inside, affine)
+        _check(Path(atlas), labels.shape, from_affine, found, inside, affine)
+    counts = np.bincount(found, minlength=int(names.index.max()) + 1)
+    records: list[dict[str, Any]] = [
+        {"index": int(index), "voxels": int(counts[index]), **row.to_dict()} for index, row in names.iterrows()
+    ]
+    write_maps(image, found, mask)
+    write_table(table, tidy(records, COLUMNS))
+    print(f"{sum(row['voxels'] > 0 for row in records)} regions of {len(records)} lie in the mask", flush=True)
+
+
+def sample(labels: np.ndarray, from_affine: np.ndarray, inside: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Nearest label of each voxel of the mask, (voxels,), 0 beyond the image; affines: voxel to mm."""
+    points = nib.affines.apply_affine(affine, np.argwhere(inside))
+    voxels = nib.affines.apply_affine(np.linalg.inv(from_affine), points)
+    return np.asarray(ndimage.map_coordinates(labels, voxels.T, order=0, mode="constant", cval=0, prefilter=False))
+
+
+def fill(found: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """The same with the rim of the mask, which the template's brain may not reach, given its nearest region."""
+    whole = np.zeros(inside.shape, found.dtype)
+    whole[inside] = found
+    nearest = ndimage.distance_transform_edt(whole == 0, return_distances=False, return_indices=True)
+    return np.asarray(whole[tuple(nearest)][inside])
+
+
+def read_user(path: Path) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
+    """Labels (x, y, z), affine, and per index: name, hemisphere, made, source, licence.
+
+    Raises:
+        InputError: no table beside the image, columns missing, an index twice, or labels without a name.
+    """
+    beside = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
+    for file in (path, beside):
+        if not file.exists():
+            raise InputError(f"interpret.atlas: {file} does not exist; an atlas is an image with a table beside it")
+    image, table = nib.Nifti1Image.from_filename(path), pd.read_csv(beside, sep="\t", dtype={"name": str})
+    if missing := sorted({"index", "name"} - set(table.columns)):
+        found = ", ".join(table.columns)
+        raise InputError(f"{beside}: no column {', '.join(missing)}, found {found}; name the columns index and name")
+    data = np.asarray(image.dataobj)
+    labels = np.rint(data).astype(np.int32)
+    if data.ndim != 3 or not np.array_equal(labels, data) or labels.min() < 0:
+        raise InputError(f"{path}: not a 3-D image of whole numbers from 0; give labels, not probabilities")
+    index = pd.to_numeric(table["index"], errors="coerce")
+    wrong = index.isna() | (index != index.round()) | (index < 0) | index.duplicated() | table["name"].isna()
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise InputError(
+            f"{beside}, row {row + 2}: index {str(table['index'][row])!r}; give each label one row and a name"
+        )
+    nameless = sorted(set(np.unique(labels)) - {0, *index.astype(int)})
+    if nameless:
+        found = ", ".join(map(str, nameless[:5]))
+        raise InputError(f"{beside}: {len(nameless)} labels without a name ({found}); give each a row")
+    same = {"made": "as given", "source": path.name, "licence": "the atlas's own"}
+    names = table.assign(**same).set_index(index.astype(int)).query("index > 0")
+    names["hemisphere"] = names["hemisphere"] if "hemisphere" in names else "as named"
+    return labels, image.affine, names[["name", "hemisphere", "made", "source", "licence"]]
+
+
+def read_atlas(image: Path, mask: Path) -> tuple[np.ndarray, pd.DataFrame]:
+    """Region of each voxel of the mask (voxels,), 0 for none, and the regions that lie in it: index, name, hemisphere.
+
+    image: as written by `run`, its table beside it.
+    """
+    labels = np.rint(read_maps(image, read_mask(mask))).astype(int)
+    table = pd.read_csv(Path(image).with_name(Path(image).name.replace(".nii.gz", ".tsv")), sep="\t")
+    return labels, table.loc[table["voxels"] > 0, ["index", "name", "hemisphere"]].reset_index(drop=True)
+
+
+def _check(
+    path: Path,
+    shape: tuple[int, ...],
+    from_affine: np.ndarray,
+    found: np.ndarray,
+    inside: np.ndarray,
+    affine: np.ndarray,
+) -> None:
+    points = nib.affines.apply_affine(affine, np.argwhere(inside))
+    voxels = nib.affines.apply_affine(np.linalg.inv(from_affine), points)
+    held = np.mean(np.all((voxels > -0.5) & (voxels < np.array(shape) - 0.5), axis=1))
+    if held < COVERED or not found.any():
+        what = f"its box holds {held:.0%} of the brain, {np.mean(found > 0):.0%} is labelled"
+        raise InputError(f"{path}: {what}; the atlas has to be in MNI space")
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -1,0 +1,169 @@
+"""A person as a score would change them: own scan + decode(mu + shift) - decode(mu).
+
+The scan keeps what the decoder does not know of this person; only the difference is decoded.
+"""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import torch
+from nibabel.affines import apply_affine
+
+from neurovae.associate.design import design, join
+from neurovae.associate.tables import tidy, write_both
+from neurovae.cli import Json, cli
+from neurovae.errors import InputError
+from neurovae.interpret import shift
+from neurovae.interpret.decoder import Decoder, read
+from neurovae.interpret.images import in_file
+from neurovae.interpret.traverse import AFTER, SAME, provenance, write_folder, write_image
+from neurovae.volumes import masked, read_volumes
+
+HEIGHTS = (0.1, 0.5, 0.9)  # quantiles of the score whose nearest people are shown where none are named
+COLUMNS = {"score": "object", "type": "object"} | SAME | {
+    "scan": "object", "value": "float64", "step": "float64", "unit": "object", "file": "object", "rms": "float64",
+    "largest": "float64", "x": "float64", "y": "float64", "z": "float64", "n": "Int64",
+} | AFTER  # fmt: skip
+
+
+def run(
+    *,
+    cohort: Path,
+    latents: Path,
+    qc: Path,
+    health: Path,
+    model: Path,
+    mask: Path,
+    volumes: Path,
+    rows: Path,
+    scores: Json,
+    confounds: Json,
+    people: list[str],
+    steps: list[float],
+    maps: Path,
+    out: Path,
+) -> None:
+    """Write `<scan>_<score>.nii.gz` per person and score, a frame per step (0: the scan, in the mask), and a table.
+
+    A step of 1 is what +1 SD of the score goes with in the latents given the confounds (`unit`; binary: the other
+    class, and that step alone). It says what the model has seen in other people, not what would happen to this one.
+
+    Args:
+        cohort: cohort.parquet.
+        latents: latents.parquet.
+        qc: qc.parquet.
+        health: health.json.
+        model: weights.safetensors.
+        mask: the fixed mask.
+        volumes: packed volumes.
+        rows: table of their rows.
+        scores: of the configuration.
+        confounds: of the configuration.
+        people: scan keys; none: per score the three tested people nearest to its 10, 50 and 90 %.
+        steps: of the score, beside 0; not of a binary one.
+        maps: folder to write.
+        out: Parquet to write, TSV beside it: rms and largest change (signed, with its MNI position in mm) per step.
+
+    Raises:
+        InputError: a scan that has no latents.
+    """
+    torch.set_num_threads(1)
+    decoder = read(model, latents, mask, health)
+    asked, same = known_scans(people, decoder.latents["scan"]), provenance(decoder)
+    if decoder.stopped:
+        with write_folder(maps):
+            write_both(out, tidy([same | {"status": "not tested", "reason": decoder.reason}], COLUMNS))
+        print(f"{same['model']}: {decoder.verdict}, no counterfactuals", flush=True)
+        return
+    table = join(pd.read_parquet(cohort), decoder.latents, pd.read_parquet(qc))
+    packed = read_volumes(volumes, rows)
+    with write_folder(maps) as folder:
+        found = []
+        for score in scores:
+            cases = design(table, score, confounds)
+            told = {"score": score["name"], "type": score["type"], "n": len(cases.y)}
+            if cases.status != "ok":
+                found.append(told | {"status": cases.status, "reason": cases.reason})
+                continue
+            tested = table.iloc[cases.rows]
+            size, unit = shift.step(cases.y, score["type"])
+            change = size * shift.slope(tested[decoder.names].to_numpy(np.float64), cases.x, cases.y)
+            low, high = score["bounds"] if score["type"] == "bounded" else (0.0, 1.0)
+            values = pd.Series(low + (high - low) * cases.y, index=tested["scan"])
+            for scan in asked or spread(values):
+                told |= {"scan": scan, "value": values.get(scan), "unit": unit, "status": "ok", "reason": ""}
+                told |= {"file": f"{scan}_{in_file(score['name'])}.nii.gz"}
+                found += [told | row for row in one(folder, decoder, packed, mask, told, change, ladder(steps, told))]
+        write_both(out, tidy([same | row for row in found], COLUMNS))
+    print(f"{same['model']}: {len({row.get('file') for row in found} - {None})} counterfactuals", flush=True)
+
+
+def ladder(steps: list[float], told: dict[str, Any]) -> list[float]:
+    """Steps shown, ascending, with 0; of a binary score those to the other class (either, where a person has none)."""
+    if told["type"] != "binary":
+        return sorted({0.0, *map(float, steps)})
+    return {0.0: [0.0, 1.0], 1.0: [-1.0, 0.0]}.get(told["value"], [-1.0, 0.0, 1.0])
+
+
+def spread(values: pd.Series) -> list[str]:
+    """Scans of people at about 10, 50 and 90 % of the score, all different; ties by scan key. values: by scan."""
+    left, found = values.sort_index(), []
+    for height in np.quantile(values, HEIGHTS):
+        found.append(str((left - height).abs().idxmin()))
+        left = left.drop(found[-1])
+    return found
+
+
+def one(
+    folder: Path,
+    decoder: Decoder,
+    packed: tuple[np.ndarray, pd.DataFrame],
+    mask: Path,
+    told: dict[str, Any],
+    change: np.ndarray,
+    steps: list[float],
+) -> list[dict[str, Any]]:
+    """Write one person's image for one score; a row per step.
+
+    told: score, scan, unit, file; change: of the latents per step, (latents,).
+    """
+    array, rows = packed
+    scan = masked(array[rows.index[rows["scan"] == told["scan"]]], decoder.mask)  # (1, voxels)
+    mu = decoder.mu[(decoder.latents["scan"] == told["scan"]).to_numpy()]  # (1, latents)
+    decoded = decoder.decode(mu + np.array(steps)[:, None] * change)
+    difference = decoded - decoded[steps.index(0.0)]  # (steps, voxels); exactly 0 at step 0
+    what = f"Scan plus the decoded difference that goes with {told['score']}, given the confounds"
+    fields = {"Scan": told["scan"], "Score": told["score"], "Steps": steps, "Unit": told["unit"], "Frame": "a step"}
+    write_image(folder / told["file"], scan + difference, mask, what, **fields)
+    affine, places = nib.Nifti1Image.from_filename(mask).affine, np.argwhere(decoder.mask)
+    found = []
+    for step, values in zip(steps, difference, strict=True):
+        most = int(np.abs(values).argmax())
+        at = apply_affine(affine, places[most]) if step else [None] * 3
+        rms = float(np.sqrt(np.mean(values.astype(np.float64) ** 2)))
+        found.append({"step": step, "rms": rms, "largest": float(values[most])} | dict(zip("xyz", at, strict=True)))
+    return found
+
+
+def known_scans(asked: list[str], scans: pd.Series) -> list[str]:
+    """The scans asked for.
+
+    Raises:
+        InputError: one is not among `scans`; the message names those that are spelt alike.
+    """
+    known, problems = set(scans), []
+    for scan in asked:
+        if scan not in known:
+            close = get_close_matches(scan, sorted(known), 3, 0.6) or sorted(known)[:3]
+            problems.append(f"scan {scan!r}: no such scan has latents; did you mean {', '.join(close)}?")
+    if problems:
+        raise InputError(problems)
+    return list(asked)
+
+
+if __name__ == "__main__":
+    cli(run)

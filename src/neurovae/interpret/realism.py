@@ -1,0 +1,111 @@
+"""Are decoded volumes like real people: nearest-real against real-to-real distances, and copies of training people.
+
+A distance is the root mean square difference over the mask. A decoded volume is smooth and a scan is not, so that its
+distance to scans looks small beside those between scans; distances to *reconstructions* compare like with like, and
+held-out reconstructions to training scans are given as the fair measure of distances to scans.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from neurovae.volumes import chunks
+
+
+class Nearest(NamedTuple):
+    """Distance of each row to its nearest of the others, and which that is."""
+
+    distance: np.ndarray  # (rows,)
+    which: np.ndarray  # (rows,)
+
+
+class Real(NamedTuple):
+    """Training people, decoded and as scanned (people, voxels), and held-out people's distances to them."""
+
+    names: list[str]  # scan keys of the training people
+    reconstructions: np.ndarray
+    scans: np.ndarray
+    decoded: Nearest  # held-out reconstructions to training reconstructions
+    scanned: Nearest  # held-out scans to training scans
+    mixed: Nearest  # held-out reconstructions to training scans
+    closest: float  # reconstructions of two real people, one of whom trained the model
+
+
+def spool(path: Path, blocks: Iterable[np.ndarray], count: int, voxels: int) -> np.ndarray:
+    """Rows (count, voxels) kept in a file, given a few at a time (`chunks`), so that memory does not grow."""
+    kept = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(count, voxels))
+    for part, block in zip(chunks(count), blocks, strict=True):
+        kept[part] = block
+    return kept
+
+
+def nearest(a: np.ndarray, b: np.ndarray, same: bool = False) -> Nearest:
+    """Nearest row of b (rows, voxels) for each row of a, a few at a time; `same`: b is a, nobody is their own."""
+    distance, which = np.full(len(a), np.inf), np.zeros(len(a), np.int64)
+    for one in chunks(len(a)):
+        for two in chunks(len(b)):
+            found = cdist(a[one], b[two]) / np.sqrt(a.shape[1])
+            if same and one == two:
+                np.fill_diagonal(found, np.inf)
+            least = found.argmin(axis=1)
+            value = found[np.arange(len(found)), least]
+            better = value < distance[one]
+            distance[one] = np.where(better, value, distance[one])
+            which[one] = np.where(better, two.start + least, which[one])
+    return Nearest(distance, which)
+
+
+def real(names: list[str], reconstructions: np.ndarray, scans: np.ndarray, held: np.ndarray, seen: np.ndarray) -> Real:
+    """Real-to-real distances. Training people's reconstructions and scans; held-out people's (held, seen)."""
+    pairs = nearest(reconstructions, reconstructions, same=True)
+    ways = (nearest(held, reconstructions), nearest(seen, scans), nearest(held, scans))
+    return Real(names, reconstructions, scans, *ways, float(min(pairs.distance.min(), ways[0].distance.min())))
+
+
+def judge(volumes: np.ndarray, known: Real) -> list[dict[str, Any]]:
+    """A row per decoded volume (volumes, voxels): nearest training person, distance, ratio to the median of held-out
+    people, percentile among them, and copy: nearer to a training person than any real person is, all decoded.
+
+    Training people alone would give too high a bar: the model spreads them wider than people it has not seen, so that
+    a held-out person's reconstruction is often nearer to a training person's than any two of those are.
+    """  # fmt: skip
+    decoded, scanned = nearest(volumes, known.reconstructions), nearest(volumes, known.scans)
+    return [
+        _against(known, "reconstruction", known.decoded, a, i)
+        | _against(known, "scan", known.scanned, b, j)
+        | {"scan_ratio_decoded": ratio(b, known.mixed.distance)}
+        | {"copy": bool(a < known.closest), "copy_below": known.closest}
+        for a, i, b, j in zip(*decoded, *scanned, strict=True)
+    ]
+
+
+def people(known: Real, scans: list[str]) -> list[dict[str, Any]]:
+    """Rows of the held-out people, reconstructed and as scanned, in the same measures. scans: their keys."""
+    rows = []
+    for k, scan in enumerate(scans):
+        made: dict[str, Any] = {"kind": "held-out reconstruction", "scan": scan}
+        made |= _against(known, "reconstruction", known.decoded, known.decoded.distance[k], known.decoded.which[k])
+        made |= _against(known, "scan", known.scanned, known.mixed.distance[k], known.mixed.which[k])
+        made |= {"scan_ratio_decoded": ratio(known.mixed.distance[k], known.mixed.distance)}
+        own: dict[str, Any] = {"kind": "held-out scan", "scan": scan}
+        own |= _against(known, "scan", known.scanned, known.scanned.distance[k], known.scanned.which[k])
+        rows += [made, own]
+    return rows
+
+
+def ratio(distance: float, reference: np.ndarray) -> float:
+    """Distance over the median of real ones."""
+    return float(distance / np.median(reference))
+
+
+def _against(known: Real, what: str, reference: Nearest, distance: float, which: int) -> dict[str, Any]:
+    share = float(np.mean(reference.distance <= distance))
+    return {
+        f"nearest_{what}": known.names[which],
+        f"{what}_distance": float(distance),
+        f"{what}_ratio": ratio(distance, reference.distance),
+        f"{what}_percentile": 100 * share,
+    }

@@ -1,0 +1,167 @@
+"""Volumes decoded from the prior, and a path from one person to another, held against real people (see `realism`)."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.spatial.distance import cdist
+
+from neurovae.associate.tables import tidy, write_both
+from neurovae.cli import cli
+from neurovae.errors import InputError
+from neurovae.interpret import realism
+from neurovae.interpret.counterfactual import known_scans
+from neurovae.interpret.decoder import Decoder, read
+from neurovae.interpret.traverse import AFTER, SAME, people, provenance, write_folder, write_image
+from neurovae.volumes import SPLITS, chunks, masked, read_volumes
+
+STEPS = 7  # of a path, its two ends among them
+NORMAL, FITTED = "N(0, I)", "a Gaussian fitted to the training people's posterior means"
+COLUMNS = SAME | {
+    "kind": "object", "number": "Int64", "scan": "object", "prior": "object", "nearest_reconstruction": "object",
+    "reconstruction_distance": "float64", "reconstruction_ratio": "float64", "reconstruction_percentile": "float64",
+    "nearest_scan": "object", "scan_distance": "float64", "scan_ratio": "float64", "scan_percentile": "float64",
+    "scan_ratio_decoded": "float64", "copy": "boolean", "copy_below": "float64", "training_people": "Int64",
+    "held_out_people": "Int64",
+} | AFTER  # fmt: skip
+
+
+def run(
+    *,
+    model: Path,
+    latents: Path,
+    mask: Path,
+    health: Path,
+    volumes: Path,
+    rows: Path,
+    samples: int,
+    path: list[str],
+    most: int,
+    seed: int,
+    maps: Path,
+    out: Path,
+) -> None:
+    """Write `samples.nii.gz`, `path.nii.gz` (a frame each, JSON beside them) and the table of their realism.
+
+    Prior: N(0, I) where a KL or MMD drew the latents to it, else a Gaussian fitted to the training people. Path: seven
+    steps, straight in latent space. Rows are of kind sample, path, held-out reconstruction and held-out scan; ratios
+    are over the median of held-out people: reconstruction_ratio of reconstructions to reconstructions (like with
+    like), scan_ratio of scans to scans, which flatters what is decoded because it is smooth, scan_ratio_decoded of
+    reconstructions to scans. copy: nearer to a training person's reconstruction than that of any other real person,
+    training or held out (copy_below).
+
+    Args:
+        model: weights.safetensors.
+        latents: latents.parquet.
+        mask: the fixed mask.
+        health: health.json.
+        volumes: packed volumes.
+        rows: table of their rows.
+        samples: number of prior samples.
+        path: two scan keys; none: the two held-out people farthest apart in latent space.
+        most: people of either kind who are compared, drawn at random in a larger cohort.
+        seed: of samples and people.
+        maps: folder to write.
+        out: Parquet to write, TSV beside it.
+
+    Raises:
+        InputError: not two scan keys, or one that is not there.
+    """
+    torch.set_num_threads(1)
+    decoder = read(model, latents, mask, health)
+    same = provenance(decoder)
+    if decoder.stopped:
+        with write_folder(maps):
+            write_both(out, tidy([same | {"status": "not tested", "reason": decoder.reason}], COLUMNS))
+        print(f"{same['model']}: {decoder.verdict}, no samples", flush=True)
+        return
+    first = people(decoder.latents)
+    z, prior = draw(decoder, first, samples, np.random.default_rng([seed, 0]))
+    ends, steps = between(decoder, path)
+    with write_folder(maps) as folder:
+        decoded = {"sample": decoder.decode(z), "path": decoder.decode(steps)}
+        what = f"Volumes decoded from latents of the prior, {prior}"
+        write_image(folder / "samples.nii.gz", decoded["sample"], mask, what, Frame="a sample", Seed=seed)
+        what = f"Volumes decoded along a straight path in latent space from {ends[0]} to {ends[1]}"
+        write_image(folder / "path.nii.gz", decoded["path"], mask, what, Frame="a step", Scans=ends)
+        found = compared(decoder, first, decoded, read_volumes(volumes, rows), most, seed)
+        told = {"sample": {"prior": prior}, "path": {"scan": " to ".join(ends)}}
+        done = [same | told.get(row["kind"], {}) | row | {"status": "ok", "reason": ""} for row in found]
+        write_both(out, tidy(done, COLUMNS))
+    ratios = [row["reconstruction_ratio"] for row in found if row["kind"] == "sample"]
+    copies = sum(row["copy"] for row in found if row["kind"] == "sample")
+    typical = f", nearest person at {np.median(ratios):.2f} of the usual distance" if ratios else ""
+    print(f"{same['model']}: {samples} samples from {prior}{typical}, {copies} copies", flush=True)
+
+
+def draw(decoder: Decoder, first: pd.DataFrame, samples: int, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+    """Latents (samples, latents) from the prior, and which prior. first: a scan per person.
+
+    The fitted Gaussian is drawn as random combinations of people, which has their covariance without inverting it.
+    """
+    options = decoder.meta.get("options", {})
+    if decoder.meta["architecture"]["kl"] or options.get("divergence") == "mmd":
+        return rng.normal(size=(samples, len(decoder.names))), NORMAL
+    mu = first.loc[first["split"] == SPLITS[0], decoder.names].to_numpy(np.float64)
+    centre = mu.mean(axis=0)
+    return centre + rng.normal(size=(samples, len(mu))) @ (mu - centre) / np.sqrt(len(mu) - 1), FITTED
+
+
+def between(decoder: Decoder, path: list[str]) -> tuple[list[str], np.ndarray]:
+    """Scan keys of the two ends, and latents (steps, latents) on the line between them."""
+    if path:
+        if len(path) != 2:
+            raise InputError(f"path: {len(path)} scans, {', '.join(path)}; give the two that it runs between, or none")
+        ends = known_scans(path, decoder.latents["scan"])
+    else:
+        first = people(decoder.latents)
+        held = first[first["split"] == SPLITS[2]]
+        held = held if len(held) > 1 else first
+        apart = cdist(*[held[decoder.names].to_numpy(np.float64)] * 2)
+        ends = [held["scan"].iloc[k] for k in np.unravel_index(apart.argmax(), apart.shape)]
+    mu = decoder.latents.set_index("scan").loc[ends, decoder.names].to_numpy(np.float64)
+    return ends, np.linspace(mu[0], mu[1], STEPS)
+
+
+def compared(
+    decoder: Decoder,
+    first: pd.DataFrame,
+    decoded: dict[str, np.ndarray],
+    packed: tuple[np.ndarray, pd.DataFrame],
+    most: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Rows of the decoded volumes by kind, and of the held-out people. first: a scan per person; packed: with rows."""
+    array, table = packed
+    training, held = (chosen(first[first["split"] == split], most, seed) for split in (SPLITS[0], SPLITS[2]))
+    place = pd.Series(np.arange(len(table)), index=table["scan"])
+    size = int(decoder.mask.sum())
+    with tempfile.TemporaryDirectory(prefix="neurovae-") as folder:
+        spooled = []
+        for k, part in enumerate((training, held)):
+            mu, where = part[decoder.names].to_numpy(np.float64), place.loc[part["scan"]].to_numpy()
+            made = (decoder.decode(mu[few]) for few in chunks(len(part)))
+            scans = (masked(array[where[few]], decoder.mask) for few in chunks(len(part)))
+            for name, blocks in (("decoded", made), ("scans", scans)):
+                spooled.append(realism.spool(Path(folder, f"{k}_{name}.npy"), blocks, len(part), size))
+        known = realism.real(list(training["scan"]), *spooled)
+        rows = [
+            {"kind": kind, "number": number} | row
+            for kind, values in decoded.items()
+            for number, row in enumerate(realism.judge(values, known))
+        ]
+        rows += realism.people(known, list(held["scan"]))
+    counts = {"training_people": len(training), "held_out_people": len(held)}
+    return [row | counts for row in rows]
+
+
+def chosen(people: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+    """At most so many people, drawn at random, in their order."""
+    return people if len(people) <= most else people.sample(most, random_state=seed).sort_index()
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -1,0 +1,51 @@
+"""Where a score moves the latents: E[z | score + 1 step, confounds] - E[z | score, confounds], by least squares.
+
+This is the pattern of the score, what goes with it in latent space, and not the filter that reads it off (Haufe et al.
+2014, On the interpretation of weight vectors of linear models in multivariate neuroimaging, eq. 6).
+"""
+
+import numpy as np
+
+from neurovae.associate.basis import residual
+
+QUANTILES = (0.05, 0.95)  # of the score, between which volumes are compared
+
+
+def step(y: np.ndarray, kind: str) -> tuple[float, str]:
+    """Size of one step of the score y (n,), and its unit in words: from class to class, else one SD over people."""
+    if kind == "binary":
+        return 1.0, "from the first class to the second"
+    return float(y.std(ddof=1)), "+1 standard deviation of the score"
+
+
+def slope(z: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Change of the latents per unit of the score given the confounds, (latents,); NaN where nothing of y is left.
+
+    z: (n, latents); x: (n, columns) with the intercept; y: (n,).
+    """
+    left = residual(y[:, None], x)[:, 0]
+    size = left @ left
+    if size <= 1e-10 * np.sum((y - y.mean()) ** 2) or np.ptp(y) == 0:
+        return np.full(z.shape[1], np.nan)
+    return np.asarray(left @ z / size)
+
+
+def ends(z: np.ndarray, y: np.ndarray, per_unit: np.ndarray, kind: str) -> np.ndarray:
+    """Expected latents (2, latents) at the score's 5 and 95 % quantile (binary: 0 and 1), confounds at their means."""
+    values = np.array([0.0, 1.0]) if kind == "binary" else np.quantile(y, QUANTILES)
+    return np.asarray(z.mean(axis=0) + (values - y.mean())[:, None] * per_unit)
+
+
+def resampled(z: np.ndarray, x: np.ndarray, y: np.ndarray, strata: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Slopes (draws, latents) of people drawn with replacement within the strata (n,).
+
+    A draw that leaves nothing of the score beside the confounds has no slope and is left out.
+    """
+    rng = np.random.default_rng([seed, 2])
+    groups = [np.flatnonzero(strata == code) for code in np.unique(strata)]
+    slopes = []
+    for _ in range(draws):
+        rows = np.concatenate([rng.choice(group, len(group)) for group in groups])
+        slopes.append(slope(z[rows], x[rows], y[rows]))
+    found = np.array(slopes)
+    return found[np.isfinite(found).all(axis=1)]

@@ -1,0 +1,202 @@
+"""What each latent draws: volumes decoded along it over the range of the cohort, in MNI space, and regions ranked.
+
+The other latents stay at the cohort's centre, the mean of the people's posterior means; no value lies beyond the data.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from neurovae.associate.tables import tidy, write_both
+from neurovae.cli import cli
+from neurovae.errors import InputError
+from neurovae.files import write_json
+from neurovae.interpret.atlas import read_atlas
+from neurovae.interpret.decoder import Decoder, read
+from neurovae.interpret.images import write_maps
+from neurovae.preprocess.names import SPACE
+from neurovae.volumes import chunks
+
+UNITS = "arbitrary (voxel values as normalised)"
+LEVELS = (0.025, 0.975)
+INTERVAL = "posterior interval, given this decoder"
+SAME = {"model": "object", "fold": "Int64", "seed": "Int64"}
+AFTER = {"status": "object", "reason": "object", "verdict": "object"}
+COLUMNS = SAME | {
+    "latent": "object", "order": "Int64", "quantiles": "object", "values": "object", "rms_latent": "float64",
+    "share": "float64", "index": "Int64", "region": "object", "hemisphere": "object", "change": "float64",
+    "rms": "float64", "rank": "Int64", "posterior_low": "float64", "posterior_high": "float64", "interval": "object",
+} | AFTER  # fmt: skip
+
+
+def run(
+    *,
+    model: Path,
+    latents: Path,
+    mask: Path,
+    health: Path,
+    atlas: Path,
+    quantiles: list[float],
+    draws: int,
+    seed: int,
+    maps: Path,
+    out: Path,
+) -> None:
+    """Write per latent `latent-000.nii.gz` and `latent-000_change.nii.gz`, `posterior.nii.gz`, and latent x region.
+
+    A frame per quantile; `_change` is minus what the centre decodes to. The posterior (only where the loss holds the
+    log-variance) has two frames, the 2.5 and 97.5 % voxel by voxel of volumes decoded from N(centre, median posterior
+    variance): an interval given this decoder, silent about other decoders and other people. Each has a JSON beside it.
+
+    Table: rms_latent and share (of the sum of squares over latents), from the lowest to the highest quantile over the
+    mask, give `order`; change (mean) and rms of a region give `rank` within the latent; posterior_low and _high are of
+    the region's mean around the centre.
+
+    Args:
+        model: weights.safetensors.
+        latents: latents.parquet.
+        mask: the fixed mask.
+        health: health.json.
+        atlas: atlas.nii.gz, its table beside it.
+        quantiles: of the people's posterior means, ascending, from 0 to 1.
+        draws: of the posterior.
+        seed: of the draws.
+        maps: folder to write.
+        out: Parquet to write, TSV beside it.
+    """
+    torch.set_num_threads(1)
+    if len(quantiles) < 2 or not np.all(np.diff([-1e-12, *quantiles, 1 + 1e-12]) > 0):
+        raise InputError(f"quantiles: found {quantiles}; give two or more ascending numbers from 0 to 1")
+    decoder = read(model, latents, mask, health)
+    same = provenance(decoder)
+    if decoder.stopped:
+        with write_folder(maps):
+            write_both(out, tidy([same | {"status": "not tested", "reason": decoder.reason}], COLUMNS))
+        print(f"{same['model']}: {decoder.verdict}, no traversals", flush=True)
+        return
+    labels, named = read_atlas(atlas, mask)
+    with write_folder(maps) as folder:
+        interval = posterior(folder, decoder, mask, labels, named, draws, seed)
+        rows = traversals(folder, decoder, mask, labels, named, quantiles)
+        table = tidy([same | interval[row["index"]] | row | {"status": "ok", "reason": ""} for row in rows], COLUMNS)
+        write_both(out, table)
+    print(f"{same['model']}: {len(decoder.names)} latents, {len(named)} regions", flush=True)
+
+
+def provenance(decoder: Decoder) -> dict[str, Any]:
+    """Model, fold, seed and verdict: what every row says about itself."""
+    first = decoder.latents.iloc[0]
+    return {name: first[name] for name in SAME} | {"verdict": decoder.verdict}
+
+
+def people(latents: pd.DataFrame) -> pd.DataFrame:
+    """The first scan of every person, sorted by scan key."""
+    return latents.sort_values("scan").drop_duplicates("person").reset_index(drop=True)
+
+
+def traversals(
+    folder: Path, decoder: Decoder, mask: Path, labels: np.ndarray, regions: pd.DataFrame, quantiles: list[float]
+) -> list[dict[str, Any]]:
+    """Write the images of every latent; rows latent x region. labels: (voxels,)."""
+    mu = people(decoder.latents)[decoder.names].to_numpy(np.float64)
+    centre, values = mu.mean(axis=0), np.quantile(mu, quantiles, axis=0)  # (latents,), (quantiles, latents)
+    still = decoder.decode(centre[None])[0]
+    found = []
+    for k, name in enumerate(decoder.names):
+        z = np.tile(centre, (len(quantiles), 1))
+        z[:, k] = values[:, k]
+        volumes = decoder.decode(z)  # (quantiles, voxels)
+        stem, what = f"latent-{k:03d}", f"{name} at the cohort's quantiles, other latents at the cohort's centre"
+        told = {"Latent": name, "Quantiles": list(quantiles), "Values": values[:, k].tolist(), "Frame": "a quantile"}
+        write_image(folder / f"{stem}.nii.gz", volumes, mask, f"Decoded: {what}", **told)
+        write_image(folder / f"{stem}_change.nii.gz", volumes - still, mask, f"Minus the centre: {what}", **told)
+        texts = {
+            "quantiles": " ".join(f"{q:g}" for q in quantiles),
+            "values": " ".join(f"{v:.4g}" for v in values[:, k]),
+        }
+        found.append((name, texts, volumes[-1].astype(np.float64) - volumes[0]))
+        if k % 16 == 15 or k + 1 == len(decoder.names):
+            print(f"traversed {k + 1}/{len(decoder.names)} latents", flush=True)
+    return summarise(found, labels, regions)
+
+
+def summarise(
+    found: list[tuple[str, dict[str, str], np.ndarray]], labels: np.ndarray, regions: pd.DataFrame
+) -> list[dict[str, Any]]:
+    """Rows latent x region of changes (voxels,), latents ordered and regions ranked by root mean square."""
+    size = np.array([np.sqrt(np.mean(change**2)) for *_, change in found])
+    share = np.square(size) / max(np.sum(size**2), np.finfo(float).tiny)
+    place = pd.Series(-size).rank(method="first").astype(int)
+    rows = []
+    for k, (name, texts, change) in enumerate(found):
+        of_latent = {"latent": name, "order": place[k], "rms_latent": size[k], "share": share[k]} | texts
+        mean, rms = region_means(change, labels, regions), np.sqrt(region_means(change**2, labels, regions))
+        ranks = pd.Series(-rms).rank(method="first")
+        for j, region in enumerate(regions.to_dict("records")):
+            where = {"index": region["index"], "region": region["name"], "hemisphere": region["hemisphere"]}
+            rows.append(of_latent | where | {"change": mean[j], "rms": rms[j], "rank": int(ranks[j])})
+    return rows
+
+
+def posterior(
+    folder: Path, decoder: Decoder, mask: Path, labels: np.ndarray, regions: pd.DataFrame, draws: int, seed: int
+) -> dict[int, dict[str, Any]]:
+    """Write `posterior.nii.gz` where there is one; by region index the interval of its mean around the centre."""
+    if not decoder.latents["logvar_calibrated"].iloc[0]:
+        none = {"interval": "none: nothing in the loss holds this model's log-variance"}
+        return {int(index): none for index in regions["index"]}
+    table = people(decoder.latents)
+    centre = table[decoder.names].to_numpy(np.float64).mean(axis=0)
+    logvar = table[[name.replace("mu", "logvar") for name in decoder.names]].median().to_numpy()
+    z = centre + np.exp(logvar / 2) * np.random.default_rng(seed).normal(size=(draws, len(centre)))
+    volumes, still = np.empty((draws, len(labels)), np.float32), decoder.decode(centre[None])[0]
+    for part in chunks(draws):
+        volumes[part] = decoder.decode(z[part])
+    means = np.stack([region_means(volume - still, labels, regions) for volume in volumes])  # (draws, regions)
+    low, high = np.quantile(means, LEVELS, axis=0)
+    what = f"{INTERVAL}: {draws} volumes decoded from N(cohort's centre, median posterior variance)"
+    told = {"Quantiles": list(LEVELS), "Frame": "a quantile", "Draws": draws, "Seed": seed}
+    ends = np.quantile(volumes, LEVELS, axis=0, overwrite_input=True)
+    write_image(folder / "posterior.nii.gz", ends, mask, what, **told)
+    bounds = pd.DataFrame({"posterior_low": low, "posterior_high": high, "interval": INTERVAL}, index=regions["index"])
+    return {int(str(index)): row for index, row in bounds.to_dict("index").items()}
+
+
+def region_means(values: np.ndarray, labels: np.ndarray, regions: pd.DataFrame) -> np.ndarray:
+    """Mean of values (voxels,) in each region, (regions,)."""
+    size = int(max(labels.max(), regions["index"].max())) + 1
+    sums, counts = (np.bincount(labels, weights=weights, minlength=size) for weights in (values, None))
+    return np.asarray(sums[regions["index"]] / counts[regions["index"]])
+
+
+def write_image(path: Path, values: np.ndarray, mask: Path, description: str, **fields: Any) -> None:
+    """Write maps (see `write_maps`) with their description as JSON beside them, as BIDS derivatives have it."""
+    write_maps(path, values, mask)
+    told = {"Description": description, "Units": UNITS, "SpatialReference": SPACE, **fields}
+    write_json(path.with_name(path.name.replace(".nii.gz", ".json")), told)
+
+
+@contextmanager
+def write_folder(path: Path) -> Iterator[Path]:
+    """Give a hidden folder beside `path`; it takes the place of `path` when the block succeeds."""
+    path = Path(path)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    cli(run)

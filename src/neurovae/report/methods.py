@@ -1,0 +1,132 @@
+"""The methods of the run as text for a paper, written from the configuration and from what the tables say was done."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from neurovae.report.blocks import Run, read, shown
+from neurovae.report.methods_tests import audits, inference, maps, prediction, software
+from neurovae.report.sections_models import health
+from neurovae.report.sections_people import limit
+
+WORKS: dict[str, tuple[str, str]] = json.loads(
+    (Path(__file__).parent / "assets" / "references.json").read_text(encoding="utf-8")
+)
+EXTRACT = {"deepbet": "Brains were extracted with deepbet [deepbet]",
+           "template": "Brain masks were propagated from the template",
+           "none": "Scans were skull-stripped beforehand"}  # fmt: skip
+NORMALISE = {"zscore": "scaled to mean 0 and standard deviation 1 inside the brain",
+             "percentile": "scaled by percentiles inside the brain",
+             "white-matter": "divided by the white-matter peak",
+             "reference": "divided by the mean of a reference region", "none": "left as they were"}  # fmt: skip
+KINDS = {"vae": "a variational autoencoder [vae]", "autoencoder": "an autoencoder",
+         "pca": "principal component analysis [ppca]", "mds": "classical multidimensional scaling",
+         "isomap": "Isomap [isomap]", "lle": "locally linear embedding [lle]"}  # fmt: skip
+
+
+def paragraphs(run: Run) -> list[str]:
+    """Participants, preprocessing, models, inference, prediction, audits, maps and software; a paragraph each."""
+    made = [
+        people(run),
+        preprocessing(run),
+        models(run),
+        inference(run),
+        prediction(run),
+        audits(run),
+        maps(run),
+        software(run),
+    ]
+    return [words for words in made if words]
+
+
+def cited(words: list[str]) -> tuple[list[str], list[str]]:
+    """The paragraphs with "[key]" turned into "(Author, year)", and the references that they use, in order of name."""
+    keys = sorted({key for part in words for key in re.findall(r"\[([a-z0-9]+)\]", part) if key in WORKS})
+    told = [
+        re.sub(r"\[([a-z0-9]+)\]", lambda m: f"({WORKS[m[1]][0]})" if m[1] in WORKS else m[0], part) for part in words
+    ]
+    return told, sorted(WORKS[key][1] for key in keys)
+
+
+def people(run: Run) -> str:
+    """Who was studied."""
+    table, left, checks = (
+        read(run, path) for path in ("cohort/cohort.parquet", "cohort/excluded.tsv", "preprocess/qc.tsv")
+    )
+    if table is None:
+        return ""
+    simulated = "simulated " if run.config["cohort"].get("simulate") else ""
+    said = f"Participants. {table['person'].nunique()} {simulated}people with {len(table)} scans "
+    said += f"({run.config['cohort'].get('suffix', 'T1w')}) from {table['site'].nunique()} site(s) were studied. "
+    said += f"{len(left)} scans or table rows without a counterpart were left out" if left is not None else ""
+    if checks is not None:
+        said += f", and {int(checks['excluded'].astype(bool).sum())} of {len(checks)} scans were excluded for quality"
+    return said + "."
+
+
+def preprocessing(run: Run) -> str:
+    """How scans became volumes."""
+    made = run.config.get("preprocess")
+    if not made:
+        return ""
+    register = made["register"]
+    said = f"Preprocessing. {EXTRACT[made['extract']['method']]}. "
+    said += "Intensity inhomogeneity was corrected with N4 [n4]. " if register["bias_field"] == "n4" else ""
+    if register["transform"] != "none":
+        said += "Brains were registered to the ICBM 2009a symmetric template [template] by "
+        said += f"{register['transform']} transforms "
+        said += f"with ANTs [ants], computed at {register['template_mm']:g} mm, and resampled once"
+    else:
+        said += "Scans were in MNI space beforehand, and resampled"
+    said += f" to a grid of {made['voxel_mm']:g} mm. Intensities were {NORMALISE[made['normalise']['method']]}. "
+    limits = {name: pair for name, pair in made["qc"]["limits"].items() if pair != [None, None]}
+    named = ", ".join(f"{name} {limit(pair)}" for name, pair in limits.items())
+    return said + (f"Scans had to meet these limits: {named}." if named else "No limits were set on quality.")
+
+
+def models(run: Run) -> str:
+    """What was trained, on whom, and what became of it."""
+    found = {model: health(run, model) for model in run.ordered()}
+    known = {model: one for model, one in found.items() if one}
+    if not known:
+        return ""
+    one, train = next(iter(known.values())), run.config.get("train", {})
+    search = train.get("search", {})
+    verdicts = {model: "; ".join([one["verdict"], *one.get("marks", [])]) for model, one in known.items()}
+    told = "; ".join(f"{model}: {verdict} ({known[model].get('reason', '')})" for model, verdict in verdicts.items())
+    said = [
+        f"Models. {len(known)} model(s) of the volumes inside a fixed mask were fitted without any score: "
+        + "; ".join(_model(model, one, run) for model, one in known.items())
+        + ".",
+        f"In the fit reported ({run.fit}) {one['people_weights']} people set the weights, {one['people_stop']} ended "
+        f"the training and {one['people_report']} were held out.",
+        f"Folds {train.get('folds')} and seeds {train.get('seeds')} were trained.",
+        f"Hyperparameters of {search['model']} were chosen by {search['trials']} trials with Optuna [optuna], on "
+        "people who set the weights or end the training."
+        if search.get("model")
+        else "",
+        f"Verdicts, by rules fixed beforehand: {told}.",
+        f"The primary model, named beforehand, was {run.primary}. The approach is that of the tutorial [tutorial].",
+    ]
+    return " ".join(words for words in said if words)
+
+
+def _model(model: str, one: dict[str, Any], run: Run) -> str:
+    entry = next((entry for entry in run.config.get("train", {}).get("models", []) if entry["name"] == model), {})
+    said = f"{model}, {KINDS.get(one['kind'], one['kind'])} with {one['latent']} latents"
+    if one["kind"] in ("vae", "autoencoder"):
+        loss = str(one.get("reconstruction")).replace("gaussian", "Gaussian")
+        said += f", {'1 - SSIM [ssim]' if loss == 'dssim' else loss} reconstruction loss"
+        said += {
+            "kl": f", KL divergence with beta {shown(one.get('beta'))}",
+            "mmd": ", maximum mean discrepancy [infovae]",
+        }.get(str(one.get("divergence")), "")
+        said += ", correcting the probabilistic PCA of the training people [ppca]" if one.get("linear") == "pca" else ""
+        said += f", weights of epoch {one['kept_epoch']} kept" if one.get("kept_epoch") is not None else ""
+        said += (
+            f" (at most {entry['epochs']} epochs, batches of {entry['batch']})"
+            if {"epochs", "batch"} <= entry.keys()
+            else ""
+        )
+    return said

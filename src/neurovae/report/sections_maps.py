@@ -1,0 +1,46 @@
+"""Section of the report about maps: the viewer, pictures and tables of the stage interpret."""
+
+import pandas as pd
+
+from neurovae.report import thumbnails, viewer
+from neurovae.report.blocks import Block, Run, absent, heading, read, table, text
+from neurovae.report.sections_models import why
+from neurovae.report.sections_people import folded
+
+TABLES = {"traversals": "regions that change most along each latent", "maps": "score maps",
+          "regions": "score maps by region", "jacobian": "local volume change by region",
+          "realism": "are decoded brains like real ones?", "counterfactuals": "counterfactuals"}  # fmt: skip
+PICTURES = {"traversals": "traversals of latents", "maps": "score maps", "samples": "samples of the prior",
+            "counterfactuals": "counterfactuals"}  # fmt: skip
+
+
+def maps(run: Run) -> list[Block]:
+    """The viewer first, then per model that was interpreted its pictures and tables."""
+    if not (run.cohort / "interpret").exists():
+        return [absent("interpret/", "the stage interpret has not run: no maps were made")]
+    said = "Maps are patterns (what goes along with a score), not filters; intervals are given this decoder."
+    blocks: list[Block] = [text(said)]
+    html = viewer.section(run.cohort, run.shown, run.fit, run.primary)
+    blocks += [{"kind": "html", "html": html}] if html else [absent("viewer", "there was no map to show")]
+    for model in [model for model in run.ordered() if model in run.shown]:
+        blocks += folded(model, [heading(model), *_model(run, model)], run, model)
+    return blocks
+
+
+def _model(run: Run, model: str) -> list[Block]:
+    blocks: list[Block] = []
+    for name, words in PICTURES.items():
+        blocks += [thumbnails.picture(run, f"{model}_{run.fit}_{name}.png", f"{model}: {words}", why(run, model))]
+    paths = {f"interpret/{model}/{run.fit}/{name}.tsv": words for name, words in TABLES.items()}
+    paths[f"interpret/{model}/{run.fold}/seeds.tsv"] = "score maps over seeds"
+    for path, words in paths.items():
+        found = read(run, path)
+        missing = found is None
+        blocks += [absent(path, why(run, model)) if missing else table(found, _heads(found), path, f"{model}: {words}")]
+    return blocks
+
+
+def _heads(found: pd.DataFrame) -> dict[str, str]:
+    """Every column that says something: constant keys of the whole table are left to its caption."""
+    same = ("model", "fold", "seed")
+    return {name: str(name).replace("_", " ") for name in found if name not in same and not found[name].isna().all()}

@@ -1,0 +1,147 @@
+"""Which maps of `interpret` the report's viewer may show: what is there, in which order, how each frame is called."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+ALPHA = 0.05
+FIRST = {True: 6, False: 3}  # latents of the primary model, and of another, that go before what is left of any model
+WANTED = {"maps": "score maps", "jacobian": "log-Jacobians", "traversals": "traversals", "samples": "samples"}
+INTENSITY, RATIO = "decoded intensity, as normalised", "log ratio of volumes; above 0: larger at the high score"
+SCORE = [f"the same, where max-T p < {ALPHA:g}", "lower end of the 95 % interval over people", "its upper end"]
+
+
+@dataclass(frozen=True)
+class Map:
+    """One entry of the viewer, and the files it is made of.
+
+    kind: "change" (files hold changes), "volume" (decoded volumes), "score" (map, p, low, high) or "ratio" (not in the
+    units of the volume, so not added to it). A smaller tier goes into the page first.
+    """
+
+    model: str
+    label: str
+    kind: str
+    files: list[Path]
+    tier: int
+    frames: list[str] = field(default_factory=list)
+    unit: str = INTENSITY
+
+
+def listed(cohort: Path, model: str, fit: str, primary: bool) -> tuple[list[Map], list[str]]:
+    """Maps of a model that are there, and a line on each kind that is not."""
+    folder = cohort / "interpret" / model / fit
+    found = {
+        "maps": list(_scores(folder, model, primary)),
+        "jacobian": list(_jacobians(folder, model)),
+        "traversals": list(_latents(folder, cohort / "associate" / model / fit / "permute.parquet", model, primary)),
+        "samples": list(_decoded(folder, model)),
+    }
+    missing = [f"no {WANTED[name]} of {model}: {_why(folder, name)}" for name, maps in found.items() if not maps]
+    return [one for maps in found.values() for one in maps], missing
+
+
+def centre(cohort: Path, model: str, fit: str) -> np.ndarray | None:
+    """The volume (x, y, z) that the cohort's centre decodes to: any latent's traversal minus its change."""
+    folder = cohort / "interpret" / model / fit / "traversals"
+    for change in sorted(folder.glob("latent-*_change.nii.gz")):
+        whole = change.with_name(change.name.replace("_change", ""))
+        if whole.is_file():
+            return frames(whole)[0] - frames(change)[0]
+    ends = [sorted(folder.parent.glob(f"maps/*_{end}.nii.gz")) for end in ("from", "to")]
+    return (frames(ends[0][0])[0] + frames(ends[1][0])[0]) / 2 if all(ends) else None
+
+
+def frames(path: Path) -> np.ndarray:
+    """An image as (frames, x, y, z), single precision."""
+    data = np.asarray(nib.Nifti1Image.from_filename(path).dataobj, np.float32)
+    return np.moveaxis(data, 3, 0) if data.ndim == 4 else data[None]
+
+
+def change(one: Map, middle: np.ndarray) -> np.ndarray:
+    """What a map lays over the decoded centre (x, y, z): (frames, x, y, z)."""
+    stacked = np.concatenate([frames(path) for path in one.files])
+    if one.kind == "volume":
+        return stacked - middle
+    if one.kind == "score":
+        value, p, low, high = stacked
+        return np.stack([value, np.where(p < ALPHA, value, 0), low, high])
+    return stacked
+
+
+def _scores(folder: Path, model: str, primary: bool) -> Iterator[Map]:
+    """Per score, the strongest first: its map, and the decoded volumes at its low and high end."""
+    rank = _smallest(folder / "maps.parquet", "score", "smallest_p")
+    paths = {unquote(path.name.removesuffix("_map.nii.gz")): path for path in sorted(folder.glob("maps/*_map.nii.gz"))}
+    for score in sorted(paths, key=lambda name: rank.get(name, (2.0, {}))[0]):
+        stem = paths[score].name.removesuffix("_map.nii.gz")
+        parts = {name: paths[score].with_name(f"{stem}_{name}.nii.gz") for name in ("map", "p", "low", "high")}
+        per = rank.get(score, (2.0, {}))[1].get("unit", "per step of the score")
+        if all(part.is_file() for part in parts.values()):
+            yield Map(model, f"{score}: pattern", "score", list(parts.values()), 0 if primary else 1, [per, *SCORE])
+        ends = [paths[score].with_name(f"{stem}_{name}.nii.gz") for name in ("from", "to")]
+        if all(end.is_file() for end in ends):
+            walk = ["decoded at the low end of the score", "decoded at the high end of the score"]
+            yield Map(model, f"{score}: from low to high", "volume", ends, 1 if primary else 2, walk)
+
+
+def _jacobians(folder: Path, model: str) -> Iterator[Map]:
+    for path in sorted(folder.glob("jacobian/*_logjacobian.nii.gz")):
+        score = unquote(path.name.removesuffix("_logjacobian.nii.gz"))
+        yield Map(model, f"{score}: log-Jacobian", "ratio", [path], 1, ["from the low to the high score"], RATIO)
+
+
+def _latents(folder: Path, tests: Path, model: str, primary: bool) -> Iterator[Map]:
+    """Traversals, ranked by the smallest max-T p over the scores."""
+    paths = {path.name[7:10]: path for path in sorted(folder.glob("traversals/latent-*_change.nii.gz"))}
+    best = {name[-3:]: value for name, value in _smallest(tests, "latent", "p_maxt").items()}
+    for rank, name in enumerate(sorted(paths, key=lambda name: best.get(name, (2.0, {}))[0])):
+        p, row = best.get(name, (2.0, {}))
+        told = f" (rank {rank + 1}: {row['score']}, max-T p {p:.2g})" if row else ""
+        tier = 1 if rank < FIRST[primary] else 2 if primary else 3
+        side = _sidecar(paths[name])
+        pairs = zip(side.get("Quantiles", []), side.get("Values", []), strict=False)
+        called = [
+            f"{100 * quantile:g} % quantile of people, z = {value:.2f}".replace("-", "\u2212")
+            for quantile, value in pairs
+        ]
+        yield Map(model, f"Latent {name}{told}", "change", [paths[name]], tier, called)
+
+
+def _decoded(folder: Path, model: str) -> Iterator[Map]:
+    """A path between two people, and samples of the prior."""
+    for name, label, tier in (("path", "Path between people", 2), ("samples", "Samples of the prior", 3)):
+        path = folder / "samples" / f"{name}.nii.gz"
+        if path.is_file():
+            ends = " to ".join(str(scan) for scan in _sidecar(path).get("Scans", []))
+            yield Map(model, f"{label}{f', {ends}' if ends else ''}", "volume", [path], tier)
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    """The JSON beside an image, or that of its whole volume."""
+    side = path.with_name(path.name.replace(".nii.gz", ".json"))
+    return json.loads(side.read_text(encoding="utf-8")) if side.is_file() else {}
+
+
+def _smallest(path: Path, name: str, p: str) -> dict[str, tuple[float, dict[str, Any]]]:
+    """By a table's column `name`: its smallest p, and the row that holds it; nothing where there is no such table."""
+    rows = pd.read_parquet(path) if path.is_file() else pd.DataFrame({name: [], p: []})
+    best = rows.dropna(subset=[name, p]).sort_values(p, kind="stable").drop_duplicates(name)
+    return {str(row[name]): (float(row[p]), {str(key): value for key, value in row.items()})
+            for row in best.to_dict("records")}  # fmt: skip
+
+
+def _why(folder: Path, name: str) -> str:
+    """Why a model has none of some maps: its table's reason, or the folder that holds nothing."""
+    table = folder / ("realism.parquet" if name == "samples" else f"{name}.parquet")
+    rows = pd.read_parquet(table) if table.is_file() else pd.DataFrame()
+    if len(rows) and {"status", "reason"} <= set(rows.columns) and (rows["status"] != "ok").all():
+        return f"{rows['status'].iloc[0]}: {rows['reason'].iloc[0]}"
+    return f"nothing in interpret/{folder.parent.name}/{folder.name} ({name})"
