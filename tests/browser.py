@@ -6,47 +6,25 @@ Chromium is Debian's package, installed if it is missing and may be; WebGL is dr
 """
 
 import argparse
+import contextlib
 import io
 import os
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from PIL import Image
+from browser_viewer import check, count, none, skip, viewed
 from playwright.sync_api import Browser, Page, sync_playwright
-from test_report_viewer import FIT, HOSTILE, results
+from test_report_page import folder
+from test_report_viewer import HOSTILE, results
 
-from neurovae.report import viewer
+from neurovae.report.page import build
 
 FLAGS = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking"]
 WIDE, PHONE, PAPER = 1280, 375, 718  # pixels; the last is A4 less its margins
 PIECE = 3000  # pixels of a page's height per screenshot
-DARK = 24  # of 255: the viewer's background is black
 OURS = ("data:", "blob:", "about:")  # addresses that reach nothing outside the file
-count = {"passed": 0, "FAILED": 0, "skipped": 0}
-
-
-def check(what: str, value: object, bar: str, met: bool, n: int) -> None:
-    """Print one check: measured value, bar, how many things were looked at."""
-    word = "passed" if met else "FAILED"
-    count[word] += 1
-    print(f"{word}: {what} {f'{value:.3f}' if isinstance(value, float) else value} (bar {bar}), n {n}", flush=True)
-
-
-def none(what: str, found: list[Any], n: int) -> None:
-    """Check that nothing was found; what was is named."""
-    named = f": {'; '.join(dict.fromkeys(str(one)[:120] for one in found[:8]))}" if found else ""
-    check(what, f"{len(found)}{named}", "0", not found, n)
-
-
-def skip(what: str, why: str) -> None:
-    """Say what was not checked."""
-    count["skipped"] += 1
-    print(f"skipped: {what}: {why}", flush=True)
 
 
 def chromium() -> str:
@@ -72,83 +50,6 @@ def opened(browser: Browser, path: Path, width: int, without: str = "") -> tuple
     page.add_init_script(without)
     page.goto(home)
     return page, said
-
-
-def pixels(page: Page) -> np.ndarray:
-    """What a person sees of the viewer's canvas, (height, width, 3)."""
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    shot = page.locator("#viewer-canvas").screenshot()
-    return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
-
-
-def changed(what: str, before: np.ndarray, after: np.ndarray) -> None:
-    """Check that pixels differ visibly."""
-    share = float((np.abs(before - after).max(axis=2) > DARK).mean())
-    check(f"{what}: share of pixels changed", share, "> 0.001", share > 0.001, before[..., 0].size)
-
-
-def differs(what: str, before: str, after: str) -> None:
-    """Check that a text changed."""
-    check(what, f"'{before}' -> '{after}'", "differs", before != after, 1)
-
-
-def choose(page: Page, option: int) -> None:
-    """Choose a map and wait until it is drawn."""
-    drawn = page.get_attribute("#viewer", "data-drawn")
-    page.select_option("#viewer-map", index=option)
-    page.wait_for_function("(old) => document.getElementById('viewer').dataset.drawn !== old", arg=drawn)
-    page.wait_for_selector("#viewer[aria-busy=false]")
-
-
-def viewed(page: Page, screens: Path, name: str) -> None:
-    """The viewer draws; list, slider, threshold and keys change what it draws."""
-    if not page.query_selector("#viewer-canvas"):
-        skip("viewer", "this report has no maps")
-        return
-    start = time.monotonic()
-    page.locator("#viewer").scroll_into_view_if_needed()
-    page.wait_for_selector("#viewer[data-drawn][aria-busy=false]", timeout=120_000)
-    seconds, first = time.monotonic() - start, pixels(page)
-    check("viewer: seconds until it draws", seconds, "<= 60", seconds <= 60, 1)
-    drawn = float((first.max(axis=2) > DARK).mean())
-    check("viewer: share of pixels not background", drawn, "> 0.02", drawn > 0.02, first[..., 0].size)
-    page.locator("#viewer").screenshot(path=screens / f"{name}_viewer.png")
-    frames = page.evaluate("asked.frames()")
-    if len(frames) > 1:
-        choose(page, len(frames) - 1)
-        changed("another map", first, pixels(page))
-    if max(frames) > 1:
-        names = page.locator("#viewer-map option").all_text_contents()
-        latents = [k for k, option in enumerate(names) if "Latent" in option and frames[k] > 1]
-        walked(page, [*latents, frames.index(max(frames))][0])
-        page.locator("#viewer").screenshot(path=screens / f"{name}_viewer_walked.png")
-    choose(page, 0)
-    before, text = pixels(page), page.inner_text("#viewer-value")
-    page.locator("#viewer-threshold").press("End")
-    changed("threshold", before, pixels(page))
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    paper = page.evaluate("document.getElementById('viewer-print').decode().then(() => asked.light())")
-    check("picture for print: share not background", paper, "> 0.02", paper > 0.02, 1)
-    page.locator("#viewer-canvas").press("ArrowUp")
-    differs("arrow key: place of the crosshair", text.split(":")[0], page.inner_text("#viewer-value").split(":")[0])
-
-
-def walked(page: Page, option: int) -> None:
-    """The slider, moved by keys from the last frame to the first, changes brain, value and label."""
-    choose(page, option)
-    texts = []
-    for key in ("End", "Home"):
-        page.locator("#viewer-frame").press(key)
-        texts.append((pixels(page), page.inner_text("#viewer-value"), page.inner_text("#viewer-label")))
-    (before, value, label), (after, new_value, new_label) = texts
-    changed("slider", before, after)
-    differs("slider: value under the crosshair", value, new_value)
-    differs("slider: label", label, new_label)
-    page.locator("#viewer-opacity").press("Home")  # without the overlay, only the decoded brain is left
-    page.locator("#viewer-frame").press("End")
-    bare = pixels(page)
-    page.locator("#viewer-frame").press("Home")
-    changed("slider: brain below the overlay", bare, pixels(page))
 
 
 def shoot(page: Page, screens: Path, name: str, most: int = 4) -> None:
@@ -201,29 +102,32 @@ def report(browser: Browser, path: Path, screens: Path) -> None:
     page.close()
 
 
-def hostile(browser: Browser, folder: Path) -> None:
-    """Script in names stays text in the viewer; a browser without WebGL2 is told so."""
-    print("\na viewer of a hostile cohort", flush=True)
-    path, made = folder / "viewer.html", results(folder / "cohort", ["vae"], score=HOSTILE)
-    html = viewer.section(made, ["vae"], FIT, "vae")
-    path.write_text(f'<!doctype html><meta charset="utf-8"><title>viewer</title>{html}', encoding="utf-8")
+def hostile(browser: Browser, place: Path) -> None:
+    """Script in names stays text, in a whole report with its viewer; a browser without WebGL2 is told so."""
+    print("\na report of a hostile cohort", flush=True)
+    run = folder(place, HOSTILE, [f"sub-{k:02d}{HOSTILE}" for k in range(24)], [HOSTILE, "A"], HOSTILE)
+    results(place / "made", ["vae"], score=HOSTILE)
+    (place / "made" / "interpret").rename(run.cohort / "interpret")
+    (place / "made" / "preprocess" / "mask.nii.gz").replace(run.cohort / "preprocess" / "mask.nii.gz")
+    path = place / "report.html"
+    with contextlib.redirect_stdout(io.StringIO()):
+        path.write_text(build(run), encoding="utf-8")
     page, said = opened(browser, path, WIDE)
+    page.locator("#viewer").scroll_into_view_if_needed()
     page.wait_for_selector("#viewer[data-drawn]", timeout=120_000)
-    hit = page.evaluate("window.hit ?? 0")
-    check("scripts of the cohort that ran", hit, "0", hit == 0, 1)
+    page.evaluate("asked.open()")
+    page.evaluate("asked.sort()")
+    check("scripts of the cohort that ran", page.evaluate("window.hit ?? 0"), "0", not page.evaluate("window.hit"), 1)
     shown = page.locator("#viewer-map option").first.text_content()
-    check("name shown as text", f"{HOSTILE[:20]}...", "as it is", shown == f"vae, {HOSTILE}: pattern", 1)
+    check("score in the viewer", f"{HOSTILE[:20]}...", "as it is", shown == f"vae, {HOSTILE}: pattern", 1)
+    seen = page.locator("body").text_content() or ""
+    check("times that the name is shown as text", seen.count(HOSTILE), "> 24", seen.count(HOSTILE) > 24, 24)
     none("errors, dialogs and requests", sum(said.values(), []), 1)
-    without = "HTMLCanvasElement.prototype.getContext = () => null;"
-    page, said = opened(browser, path, WIDE, without)
+    page, said = opened(browser, path, WIDE, "HTMLCanvasElement.prototype.getContext = () => null;")
+    page.locator("#viewer").scroll_into_view_if_needed()
     page.wait_for_selector("#viewer.without")
-    check(
-        "note where WebGL2 is missing",
-        page.is_visible("#viewer .missing"),
-        "seen",
-        page.is_visible("#viewer .missing"),
-        1,
-    )
+    told = page.is_visible("#viewer .missing")
+    check("note where WebGL2 is missing", told, "seen", told, 1)
     none("errors where WebGL2 is missing", said["errors"], 1)
 
 
@@ -235,11 +139,11 @@ def main() -> None:
     given = parser.parse_args()
     given.screens.mkdir(parents=True, exist_ok=True)
     flags = [*FLAGS, *["--no-sandbox"] * (os.geteuid() == 0)]  # Chromium refuses its sandbox to root
-    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as place:
         browser = playwright.chromium.launch(executable_path=chromium(), args=flags)
         for path in given.reports:
             report(browser, path, given.screens)
-        hostile(browser, Path(folder))
+        hostile(browser, Path(place))
         browser.close()
     print(f"\nscreenshots: {given.screens}\n" + ", ".join(f"{number} {word.lower()}" for word, number in count.items()))
     raise SystemExit(bool(count["FAILED"]))

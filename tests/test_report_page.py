@@ -1,6 +1,7 @@
 """The report: its numbers are the tables', nothing of the data becomes markup, and what is missing is said."""
 
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -16,7 +17,16 @@ import tiny
 from PIL import Image
 
 from neurovae.preprocess.names import in_space
-from neurovae.report import blocks, methods, page, provenance, sections_models, sections_summary, thumbnails
+from neurovae.report import (
+    blocks,
+    methods,
+    page,
+    provenance,
+    sections_models,
+    sections_summary,
+    sections_tests,
+    thumbnails,
+)
 from neurovae.report.blocks import Run
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -159,6 +169,16 @@ def test_what_is_missing_is_said(plain: tuple[Run, Page, str]):
         assert f"not there: {path}" in words, path
     assert "pca-3 is collapsed and is not taken further: no active unit" in words
     assert "pca is fitted in one step: there are no epochs" in words
+
+
+def test_a_stopped_primary_model_is_said_first(plain: tuple[Run, Page, str]):
+    run = dataclasses.replace(plain[0], primary="pca-3")
+    first = sections_summary.summary(run)
+    assert any("pca-3 is collapsed" in block.get("text", "") for block in first if block["kind"] == "note")
+    rows = next(block["rows"] for block in first if block["kind"] == "table" and "strongest latent" in block["caption"])
+    assert rows == [[["every score"] * 2, ["not tested"] * 2, ["NOT TESTED: no active unit"] * 2]]
+    assert sections_tests.associations(run)[0]["text"] == "every score: not tested: no active unit"
+    assert "No test of the primary model was possible" in " ".join(methods.paragraphs(run))
 
 
 def test_no_text_of_the_data_becomes_markup(hostile: Page):

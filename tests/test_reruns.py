@@ -27,15 +27,25 @@ MODELS = "vae other pca-3 pca-4"
 BUCKETS = "0000 0001 0002 0003"
 TESTS = "glm spline joint permute omnibus mixed"  # inference
 AUDITS = "confounds sites stability confounds_picture stability_picture"
-DRAWN = "health_picture reconstructions scores directions calibration confounds_picture stability_picture"
+DRAWN = "health_picture reconstructions scores directions calibration confounds_picture stability_picture importance_picture"
 EACH = f"train health latents {TESTS} predict {AUDITS} {DRAWN}"  # jobs of every model
 JUDGED = f"health {TESTS} predict {AUDITS} {DRAWN}"  # what a verdict is carried into
-ASSOCIATED = {"associate", "report", "verdict"}
-PREDICTED = {"predictions", "compare", "baselines", "report", "verdict"}
+SEEN = "vae pca-3"  # models that are decoded
+MAPPED = "maps jacobian seeds counterfactual maps_picture counterfactuals_picture traversals_picture"
+DECODED = f"traverse samples samples_picture {MAPPED}"
+LAST = {"summary", "report", "verdict"}
+ASSOCIATED = {"associate"} | LAST
+PREDICTED = {"predictions", "compare", "baselines"} | LAST
 SUMMARISED = ASSOCIATED | PREDICTED
-FITTED = jobs(EACH, MODELS) | jobs("losses", VAES) | SUMMARISED | {"rates", "dimension"}
-TESTED = jobs(f"{TESTS} {AUDITS} predict scores directions calibration", MODELS) | SUMMARISED | {"power", "voxels"}
-PACKED = {"qc", "quality", "pack", "duplicates", "voxels"} | FITTED
+WHOLE = {"rates", "dimension", "dimension_picture"}  # of all models together
+FITTED = jobs(EACH, MODELS) | jobs("losses", VAES) | jobs(DECODED, SEEN) | SUMMARISED | WHOLE
+TESTED = (
+    jobs(f"{TESTS} {AUDITS} predict scores directions calibration importance_picture", MODELS)
+    | jobs(MAPPED, SEEN)
+    | SUMMARISED
+    | {"power", "voxels"}
+)
+PACKED = {"qc", "quality", "pack", "duplicates", "voxels", "atlas"} | FITTED
 
 
 def config(change: Callable[[dict[str, Any]], Any]) -> Change:
@@ -125,6 +135,12 @@ def come(project: Project) -> None:
     append("../bids/participants.tsv", "sub-99\t60\tM\tA\t.5\t.5\n")(project)
 
 
+def frozen(project: Project) -> None:
+    """A new person who is embedded with the models that are there."""
+    come(project)
+    config(lambda it: it["cohort"].update(freeze=True))(project)
+
+
 def go(project: Project, person: str = "sub-02") -> None:
     """A person less: scan and row."""
     shutil.rmtree(project.bids / person)
@@ -148,21 +164,24 @@ ROWS = {
     "re-ordered keys, 4.0 for 4": (spelling, set()),
     "the network's module": (
         append("src/neurovae/train/model.py", "X = 1\n"),
-        jobs(f"{EACH} losses", VAES) | SUMMARISED | {"rates", "dimension"},
+        jobs(f"{EACH} losses", VAES) | jobs(DECODED, "vae") | SUMMARISED | WHOLE,
     ),
     "a value of one model": (
         model(beta=2),
-        jobs(f"{EACH} losses", "vae") | SUMMARISED | {"rates", "dimension"},
+        jobs(f"{EACH} losses {DECODED}", "vae") | SUMMARISED | WHOLE,
     ),
     "two values of one model swapped": (
         model(width=2, epochs=4),
-        jobs(f"{EACH} losses", "vae") | SUMMARISED | {"rates", "dimension"},
+        jobs(f"{EACH} losses {DECODED}", "vae") | SUMMARISED | WHOLE,
     ),
     "the size of one model": (
         model(latent=5),  # its baseline comes with it
-        jobs(EACH, "vae pca-5") | {"losses vae", "rates", "dimension", "power"} | SUMMARISED,
+        jobs(f"{EACH} {DECODED}", "vae pca-5") | {"losses vae", "power"} | SUMMARISED | WHOLE,
     ),
-    "models in another order": (config(lambda it: it["train"]["models"].reverse()), SUMMARISED | {"rates"}),
+    "models in another order": (  # the first is the primary one, which is decoded
+        config(lambda it: it["train"]["models"].reverse()),
+        jobs(DECODED, "other pca-4") | SUMMARISED | {"rates"},
+    ),
     "the GLM's module": (
         append("src/neurovae/associate/glm.py", "X = 1\n"),
         jobs("glm scores stability stability_picture", MODELS) | ASSOCIATED,
@@ -173,8 +192,17 @@ ROWS = {
     ),
     "a value of predict": (
         config(lambda it: it["predict"].update(bootstraps=101)),
-        jobs("predict calibration", MODELS) | PREDICTED | {"voxels"},
+        jobs("predict calibration importance_picture", MODELS) | PREDICTED | {"voxels"},
     ),
+    "quantiles of the traversals": (
+        config(lambda it: it.update(interpret={"quantiles": [0.1, 0.9]})),
+        jobs("traverse traversals_picture", SEEN) | {"report", "verdict"},
+    ),
+    "a model more that is decoded": (
+        config(lambda it: it.update(interpret={"models": ["vae", "pca-3", "other"]})),
+        jobs(DECODED, "other") | LAST,
+    ),
+    "the page's style": (append("src/neurovae/report/assets/report.css", "p { color: red }\n"), {"report", "verdict"}),
     "a confound less": (config(lambda it: it["cohort"]["confounds"].pop()), {"cohort"} | TESTED),
     "a score less": (config(lambda it: it["cohort"]["scores"].pop()), {"cohort"} | TESTED),
     "a score renamed": (
@@ -190,6 +218,12 @@ ROWS = {
         come,
         jobs("extract register normalise", "0000") | {"folds", "cohort", "power"} | PACKED,
     ),
+    "a new person, frozen": (
+        frozen,
+        jobs("extract register normalise", "0000")
+        | {"cohort", "power"}
+        | PACKED - jobs("train health health_picture", MODELS) - jobs("losses", VAES) - {"rates"},
+    ),
     "a person removed": (  # their bucket's manifests too; nothing is computed there, see below
         go,
         jobs("extract register normalise", "0002") | {"folds", "cohort", "power"} | PACKED,
@@ -200,16 +234,20 @@ ROWS = {
     "a pin of associate": (
         pin("associate", "statsmodels"),
         jobs(f"{TESTS} confounds stability confounds_picture stability_picture scores directions", MODELS)
+        | jobs("traversals_picture", SEEN)
         | ASSOCIATED
         | {"power"},
     ),
     "a pin of predict": (
         pin("predict", "scikit-learn"),
-        jobs("predict calibration sites", MODELS) | PREDICTED | {"voxels"},
+        jobs("predict calibration importance_picture sites", MODELS) | PREDICTED | {"voxels"},
     ),
+    "a pin of interpret": (pin("interpret", "torch"), jobs(DECODED, SEEN) | {"atlas"} | LAST),
     "a value of the permutations": (
         config(lambda it: it["associate"].update(permutations=1000)),
-        jobs("permute omnibus mixed directions stability stability_picture", MODELS) | ASSOCIATED,
+        jobs("permute omnibus mixed directions stability stability_picture", MODELS)
+        | jobs("maps jacobian seeds maps_picture traversals_picture", SEEN)
+        | ASSOCIATED,
     ),
     "from when on a nuisance is flagged": (
         config(lambda it: it.update(audit={"flag": 0.2})),
@@ -217,28 +255,36 @@ ROWS = {
     ),
     "a pin of report": (
         pin("report", "matplotlib"),
-        jobs(DRAWN, MODELS) | jobs("losses", VAES) | {"quality", "rates", "baselines", "report", "verdict"},
+        jobs(DRAWN, MODELS)
+        | jobs("losses", VAES)
+        | jobs("traversals_picture maps_picture samples_picture counterfactuals_picture", SEEN)
+        | {"quality", "rates", "baselines", "dimension_picture"}
+        | LAST,
     ),
     "another seed besides": (
         config(lambda it: it["train"].update(seeds=[0, 1])),
-        jobs(f"train health latents {TESTS} confounds predict stability stability_picture", MODELS) | SUMMARISED,
+        jobs(f"train health latents {TESTS} confounds predict stability stability_picture", MODELS)
+        | jobs("maps seeds maps_picture", SEEN)
+        | SUMMARISED,
     ),
     "latents drawn per score": (
         config(lambda it: it.update(report={"latents": 2})),
-        jobs("scores", MODELS) | {"verdict"},
+        jobs("scores", MODELS) | {"report", "verdict"},
     ),
     "a collapse overruled": (
         config(lambda it: it["train"].update(overrule=["vae"])),
-        jobs(JUDGED, "vae") | SUMMARISED | {"rates"},
+        jobs(f"{JUDGED} {DECODED}", "vae") | SUMMARISED | {"rates"},
     ),
     "values chosen while looking": (
         model(transductive=True),
-        jobs(JUDGED, "vae pca-3") | SUMMARISED | {"rates"},
+        jobs(f"{JUDGED} {DECODED}", "vae pca-3") | SUMMARISED | {"rates"},
     ),
     "the share that may fail": (config(lambda it: it["preprocess"].update(max_failed=0.3)), set()),
     "associate deleted": (
         delete,
-        jobs(f"{TESTS} stability stability_picture scores directions", MODELS) | ASSOCIATED,
+        jobs(f"{TESTS} stability stability_picture scores directions", MODELS)
+        | jobs("traversals_picture", SEEN)
+        | ASSOCIATED,
     ),
 }
 
@@ -359,20 +405,8 @@ def test_a_users_configuration_shows_nothing_of_the_demo(prepared: Project, else
 
 
 def test_without_a_configuration_the_demo_is_listed(prepared: Project) -> None:
-    tables = {
-        "simulate",
-        "folds",
-        "cohort",
-        "qc",
-        "pack",
-        "duplicates",
-        "quality",
-        "power",
-        "rates",
-        "dimension",
-        "voxels",
-    }
-    tables |= SUMMARISED
+    tables = {"simulate", "folds", "cohort", "qc", "pack", "duplicates", "quality", "power", "voxels", "atlas"}
+    tables |= WHOLE | SUMMARISED
     buckets = jobs("extract register normalise", "0000 0001 0002 0003 0004 0005")
-    models = jobs(EACH, "vae pca-16") | {"losses vae"}
+    models = jobs(f"{EACH} {DECODED}", "vae pca-16") | {"losses vae"}
     assert prepared.plan(config=None) == tables | buckets | models

@@ -18,6 +18,7 @@ PACKAGES = {
     "ants": "antspyx",
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
+    "PIL": "pillow",
     "skdim": "scikit-dimension",
 }  # import name -> package
 NEEDED = {"parquet": "pyarrow"}  # pandas finds it by itself
@@ -26,7 +27,8 @@ KINDS = [
     f"train.{kind}" for kind in ("vae", "autoencoder", "pca", "mds", "isomap", "lle")
 ]  # imported by name, so that ast does not see them
 BY_NAME = ["neurovae.train.fit", "neurovae.train.health", "neurovae.latents", "neurovae.report.reconstructions"]
-BY_NAME += ["neurovae.audit.stability"]
+BY_NAME += ["neurovae.audit.stability", "neurovae.report.samples"]
+BY_NAME += [f"neurovae.interpret.{name}" for name in ("traverse", "maps", "samples", "counterfactual")]
 
 
 def rules() -> list[tuple[str, str, str]]:

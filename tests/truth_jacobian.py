@@ -64,10 +64,10 @@ def line(what: str, value: float, bar: str, met: bool, n: int) -> bool:
     return met
 
 
-def checks(results: Path) -> list[bool]:
+def checks(results: Path, model: str = "vae") -> list[bool]:
     """The signs of the planted regions with the true severity, and near nothing with shuffled ones."""
     jacobian.ants.config.set_ants_deterministic(True, seed_value=1)
-    fit, mask = Path("vae/fold-0_seed-0"), results / "preprocess" / "mask.nii.gz"
+    fit, mask = Path(model) / "fold-0_seed-0", results / "preprocess" / "mask.nii.gz"
     train = results / "train" / fit
     latents = results / "latents" / fit / "latents.parquet"
     decoder = read(train / "weights.safetensors", latents, mask, train / "health.json")
@@ -109,6 +109,6 @@ def checks(results: Path) -> list[bool]:
 
 
 if __name__ == "__main__":
-    done = checks(Path(sys.argv[1]))
+    done = checks(Path(sys.argv[1]), *sys.argv[2:])
     print(f"{sum(done)} passed, {len(done) - sum(done)} failed, 0 skipped")
     sys.exit(not all(done))

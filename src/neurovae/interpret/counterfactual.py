@@ -19,8 +19,8 @@ from neurovae.cli import Json, cli
 from neurovae.errors import InputError
 from neurovae.interpret import shift
 from neurovae.interpret.decoder import Decoder, read
-from neurovae.interpret.images import in_file
-from neurovae.interpret.traverse import AFTER, SAME, provenance, write_folder, write_image
+from neurovae.interpret.images import in_file, write_folder, write_image
+from neurovae.interpret.traverse import AFTER, SAME, provenance
 from neurovae.volumes import masked, read_volumes
 
 HEIGHTS = (0.1, 0.5, 0.9)  # quantiles of the score whose nearest people are shown where none are named

@@ -42,7 +42,7 @@ class Decoder:
         return self.latents[self.names].to_numpy(np.float64)
 
     def decode(self, z: np.ndarray) -> np.ndarray:
-        """Voxels of the mask (rows, voxels), single precision, decoded from latents (rows, latents), a few at a time."""
+        """Voxels of the mask (rows, voxels), single precision, decoded from latents (rows, latents), in parts."""
         module, z = importlib.import_module(f"neurovae.train.{self.meta['kind']}"), np.asarray(z, np.float32)
         parts = [
             module.reconstruct(z[part], self.mask, self.tensors, self.meta["architecture"]) for part in chunks(len(z))

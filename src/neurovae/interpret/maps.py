@@ -23,16 +23,14 @@ from neurovae.associate.tables import tidy, write_both
 from neurovae.cli import Json, cli
 from neurovae.interpret.atlas import read_atlas
 from neurovae.interpret.decoder import Decoder, read
-from neurovae.interpret.images import in_file, write_maps
+from neurovae.interpret.images import in_file, write_folder, write_maps
 from neurovae.interpret.scoremap import ScoreMap, decode_people, region_means, score_map
 from neurovae.interpret.shift import step
-from neurovae.interpret.traverse import write_folder
 from neurovae.interpret.voxelwise import Voxels, permute
 from neurovae.volumes import read_mask
 
 INTERVAL = "over people, model fixed"
 ALPHA = 0.05
-INTERVAL = "over people, model fixed"
 SAME = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64"}
 AFTER = {"status": "object", "reason": "object", "verdict": "object"}
 COLUMNS = SAME | {"n": "Int64", "unit": "object", "step": "float64", "confounds": "object", "test": "object",
@@ -188,7 +186,7 @@ def write_score(folder: Path, score: str, tested: Voxels, found: ScoreMap, mask:
     names = ("map", "low", "high", "t", "p", "from", "to")
     images = (found.change, found.over_people.low, found.over_people.high, tested.statistic, tested.p, *found.ends)
     for name, values in zip(names, images, strict=True):
-        write_maps(folder / f"{in_file(score)}_{name}.nii.gz", values, mask)
+        write_maps(folder / f"{in_file(score)}_{name}.nii.gz", values, mask, outside=float(name == "p"))
 
 
 if __name__ == "__main__":

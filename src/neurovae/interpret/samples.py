@@ -15,7 +15,8 @@ from neurovae.errors import InputError
 from neurovae.interpret import realism
 from neurovae.interpret.counterfactual import known_scans
 from neurovae.interpret.decoder import Decoder, read
-from neurovae.interpret.traverse import AFTER, SAME, people, provenance, write_folder, write_image
+from neurovae.interpret.images import write_folder, write_image
+from neurovae.interpret.traverse import AFTER, SAME, people, provenance
 from neurovae.volumes import SPLITS, chunks, masked, read_volumes
 
 STEPS = 7  # of a path, its two ends among them

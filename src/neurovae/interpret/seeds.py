@@ -13,8 +13,7 @@ import pandas as pd
 from neurovae.associate.tables import tidy, write_both
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.interpret.images import in_file, read_maps, write_maps
-from neurovae.interpret.traverse import write_folder
+from neurovae.interpret.images import in_file, read_maps, write_folder, write_maps
 from neurovae.volumes import read_mask
 
 COLUMNS = {"score": "object", "model": "object", "fold": "Int64", "kind": "object", "seed": "Int64",

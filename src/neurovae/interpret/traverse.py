@@ -3,10 +3,6 @@
 The other latents stay at the cohort's centre, the mean of the people's posterior means; no value lies beyond the data.
 """
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +13,11 @@ import torch
 from neurovae.associate.tables import tidy, write_both
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.files import write_json
 from neurovae.interpret.atlas import read_atlas
 from neurovae.interpret.decoder import Decoder, read
-from neurovae.interpret.images import write_maps
-from neurovae.preprocess.names import SPACE
+from neurovae.interpret.images import write_folder, write_image
 from neurovae.volumes import chunks
 
-UNITS = "arbitrary (voxel values as normalised)"
 LEVELS = (0.025, 0.975)
 INTERVAL = "posterior interval, given this decoder"
 SAME = {"model": "object", "fold": "Int64", "seed": "Int64"}
@@ -174,28 +167,6 @@ def region_means(values: np.ndarray, labels: np.ndarray, regions: pd.DataFrame) 
     size = int(max(labels.max(), regions["index"].max())) + 1
     sums, counts = (np.bincount(labels, weights=weights, minlength=size) for weights in (values, None))
     return np.asarray(sums[regions["index"]] / counts[regions["index"]])
-
-
-def write_image(path: Path, values: np.ndarray, mask: Path, description: str, **fields: Any) -> None:
-    """Write maps (see `write_maps`) with their description as JSON beside them, as BIDS derivatives have it."""
-    write_maps(path, values, mask)
-    told = {"Description": description, "Units": UNITS, "SpatialReference": SPACE, **fields}
-    write_json(path.with_name(path.name.replace(".nii.gz", ".json")), told)
-
-
-@contextmanager
-def write_folder(path: Path) -> Iterator[Path]:
-    """Give a hidden folder beside `path`; it takes the place of `path` when the block succeeds."""
-    path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -89,6 +89,11 @@ def details(title: str, blocks: list[Block]) -> Block:
     return {"kind": "details", "title": title, "blocks": blocks}
 
 
+def folded(title: str, blocks: list[Block], run: Run, model: str) -> list[Block]:
+    """The primary model's blocks as they are, those of another model folded away."""
+    return blocks if model == run.primary else [details(title, blocks)]
+
+
 def facts(pairs: Sequence[tuple[str, Any]], source: str) -> Block:
     """Names with values, and the file they are from."""
     return {"kind": "facts", "pairs": [(name, shown(value)) for name, value in pairs], "source": source}

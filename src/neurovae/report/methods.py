@@ -113,7 +113,8 @@ def models(run: Run) -> str:
 
 
 def _model(model: str, one: dict[str, Any], run: Run) -> str:
-    entry = next((entry for entry in run.config.get("train", {}).get("models", []) if entry["name"] == model), {})
+    entries = {entry["name"]: entry for entry in run.config.get("train", {}).get("models", [])}
+    entry: dict[str, Any] = entries.get(model, {})
     said = f"{model}, {KINDS.get(one['kind'], one['kind'])} with {one['latent']} latents"
     if one["kind"] in ("vae", "autoencoder"):
         loss = str(one.get("reconstruction")).replace("gaussian", "Gaussian")

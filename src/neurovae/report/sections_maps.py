@@ -3,9 +3,8 @@
 import pandas as pd
 
 from neurovae.report import thumbnails, viewer
-from neurovae.report.blocks import Block, Run, absent, heading, read, table, text
+from neurovae.report.blocks import Block, Run, absent, folded, heading, read, table, text
 from neurovae.report.sections_models import why
-from neurovae.report.sections_people import folded
 
 TABLES = {"traversals": "regions that change most along each latent", "maps": "score maps",
           "regions": "score maps by region", "jacobian": "local volume change by region",
@@ -35,9 +34,23 @@ def _model(run: Run, model: str) -> list[Block]:
     paths[f"interpret/{model}/{run.fold}/seeds.tsv"] = "score maps over seeds"
     for path, words in paths.items():
         found = read(run, path)
-        missing = found is None
-        blocks += [absent(path, why(run, model)) if missing else table(found, _heads(found), path, f"{model}: {words}")]
+        if found is None:
+            blocks.append(absent(path, why(run, model)))
+            continue
+        order = [name for name in ("rank", "order", "score") if name in found and "rank" in found]
+        ranked = found.sort_values(order, kind="stable") if order else found
+        blocks += [*_copies(found), table(ranked, _heads(found), path, f"{model}: {words}")]
     return blocks
+
+
+def _copies(found: pd.DataFrame) -> list[Block]:
+    """How many decoded volumes are copies of a training person, from the table of realism."""
+    if "copy" not in found:
+        return []
+    made = found[found["copy"].notna()]
+    counts = {kind: part["copy"].astype(str).eq("True") for kind, part in made.groupby("kind", sort=False)}
+    told = "; ".join(f"{kind}: {int(copies.sum())} of {len(copies)}" for kind, copies in counts.items())
+    return [text(f"Copies of a training person among decoded volumes: {told}.")] if told else []
 
 
 def _heads(found: pd.DataFrame) -> dict[str, str]:

@@ -8,8 +8,8 @@ import pandas as pd
 
 from neurovae.associate.tables import STOPPING
 from neurovae.report import charts, thumbnails
-from neurovae.report.blocks import Block, Run, absent, figure, heading, note, of_fit, read, shown, table, text
-from neurovae.report.sections_people import declared, folded
+from neurovae.report.blocks import Block, Run, absent, figure, folded, heading, note, of_fit, read, shown, table, text
+from neurovae.report.sections_people import declared
 from neurovae.volumes import read_volumes
 
 NEIGHBOURS = 5  # held-out people whose nearest training person is shown
@@ -38,7 +38,7 @@ def why(run: Run, model: str) -> str:
 
 def verdicts(run: Run) -> pd.DataFrame:
     """A row per model: verdict with its marks, shares, identification, reason, advice."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for model in run.ordered():
         found = health(run, model)
         if found is None:

@@ -6,9 +6,9 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from neurovae.preprocess.names import in_space
+from neurovae.preprocess.names import MASK, in_space
 from neurovae.report import charts, thumbnails
-from neurovae.report.blocks import Block, Run, absent, details, note, read, shown, table, text
+from neurovae.report.blocks import Block, Run, absent, note, read, shown, table, text
 
 MOST_EXCLUDED = 60  # excluded scans that are drawn beside the worst ones
 NUMBERS = {"template_r": "correlation with the template", "mask_dice": "Dice of the masks", "mask_ml": "mask, ml",
@@ -169,8 +169,8 @@ def _cards(run: Run, checks: pd.DataFrame) -> list[Block]:
 
 def _card(run: Run, row: dict[Any, Any]) -> dict[str, Any]:
     settings, suffix = run.config.get("preprocess", {}), run.config.get("cohort", {}).get("suffix", "T1w")
-    place = [run.cohort / "preprocess" / "derivatives", str(row["scan"]), float(settings.get("voxel_mm", 2))]
-    brain, mask = (in_space(*place, ending) for ending in (f"desc-brain_{suffix}.nii.gz", "desc-brain_mask.nii.gz"))  # type: ignore[arg-type]
+    folder, size = run.cohort / "preprocess" / "derivatives", float(settings.get("voxel_mm", 2))
+    brain, mask = (in_space(folder, str(row["scan"]), size, end) for end in (f"desc-brain_{suffix}.nii.gz", MASK))
     src = ""
     if brain.exists() and mask.exists():
         inside = np.asarray(nib.Nifti1Image.from_filename(mask).dataobj) >= 0.5
@@ -194,8 +194,3 @@ def duplicates(run: Run) -> list[Block]:
         *([note(f"{copies} pairs are copies: the same scan twice.")] if copies else []),
         table(pairs, COPIES, "preprocess/duplicates.tsv", f"{len(pairs)} pairs of scans that are alike"),
     ]
-
-
-def folded(title: str, blocks: list[Block], run: Run, model: str) -> list[Block]:
-    """The primary model's blocks as they are, those of another model folded away."""
-    return blocks if model == run.primary else [details(title, blocks)]

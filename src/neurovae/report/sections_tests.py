@@ -10,6 +10,7 @@ from neurovae.report.blocks import (
     Run,
     absent,
     figure,
+    folded,
     heading,
     interval,
     note,
@@ -20,7 +21,6 @@ from neurovae.report.blocks import (
     text,
 )
 from neurovae.report.sections_models import why
-from neurovae.report.sections_people import folded
 from neurovae.report.sections_summary import ASSOCIATIONS, PREDICTED, audits, together
 
 TESTS = {"score": "score", "model": "model", "seed": "seed", "latent": "latent", "effect": "effect per SD",
@@ -76,7 +76,11 @@ def associations(run: Run) -> list[Block]:
     blocks += [heading("All tests")]
     blocks += [
         table(
-            tests, TESTS, ASSOCIATIONS, "Every latent against every score, all models, smallest p first", mark="audits"
+            tests.sort_values("p", kind="stable"),
+            TESTS,
+            ASSOCIATIONS,
+            "Every latent against every score, all models, smallest p first",
+            mark="audits",
         )
     ]
     for name, heads, caption in (
