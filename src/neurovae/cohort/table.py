@@ -51,10 +51,8 @@ def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, source: Path) -
     rows = ({"scan": scan, "person": person, "reason": reason} for scan, person, reason in found.excluded)
     write_tsv(excluded, rows, ["scan", "person", "reason"])
     write_json(source, root)
-    print(
-        f"{len(found.scans)} scans of {len({scan.person for scan in found.scans})} people, {len(found.excluded)} left out",
-        flush=True,
-    )
+    count = len({scan.person for scan in found.scans})
+    print(f"{len(found.scans)} scans of {count} people, {len(found.excluded)} left out", flush=True)
 
 
 def new_folds(everyone: Iterable[tuple[str, str, str]], dealt: dict[str, int], *, n: int, by: str) -> dict[str, int]:

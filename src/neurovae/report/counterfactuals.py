@@ -15,7 +15,7 @@ from neurovae.report.traversals import busiest, nothing, overlay, views
 from neurovae.volumes import read_mask
 
 
-def run(*, table: Path, maps: Path, mask: Path, name: str, most: int, out: Path) -> None:
+def run(*, table: Path, maps: Path, mask: Path, name: str, most: int = 3, out: Path) -> None:
     """Draw a row per score and person: the scan at each step of the score, and the difference from end to end.
 
     Args:

@@ -21,7 +21,7 @@ SHOWN = 0.15  # of the largest change: what is smaller leaves the grey visible
 SOLID = 0.5  # share of the largest change from which the colour hides the grey
 
 
-def run(*, table: Path, maps: Path, mask: Path, tests: list[Path], name: str, most: int, out: Path) -> None:
+def run(*, table: Path, maps: Path, mask: Path, tests: list[Path], name: str, most: int = 5, out: Path) -> None:
     """Draw the latents with the smallest max-T p of any score (no tests: with the largest change), a row each.
 
     Columns are the quantiles; the slices are those in which the latent changes most.
