@@ -56,6 +56,11 @@ proof: $(VENV)/done  ## collapse is caught; tests keep their level, find what is
 		$(RUN) PYTHONPATH=src MPLBACKEND=agg OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python tests/$$name.py || status=1; \
 	done; exit $$status
 
+.launcher/done:  # Snakemake with the plugin for SLURM, whose numpy excludes antspyx (docs/slurm.md)
+	$(PYTHON) -m venv .launcher
+	.launcher/bin/python -m pip install --quiet --disable-pip-version-check snakemake==9.27.1 snakemake-executor-plugin-slurm==2.8.0
+	@touch $@
+
 BENCHMARK ?=
 $(VENV)/benchmark: $(VENV)/done
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[benchmark]'

@@ -82,7 +82,7 @@ rule report:
         code=CODE["report.page"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.page --cohort results/{wildcards.cohort} --captions {workflow.basedir}/workflow/report "
+        "python -m neurovae.report.page --cohort results/{wildcards.cohort} "
         "--out {output} {params.flags} {params.settings} 2>&1 | tee {log}"
 
 

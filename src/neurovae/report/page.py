@@ -14,6 +14,7 @@ from neurovae.report.blocks import Block, Run
 from neurovae.report.provenance import provenance
 
 ASSETS = Path(__file__).parent / "assets"
+CAPTIONS = Path(__file__).parents[3] / "workflow" / "report"
 SECTIONS: list[tuple[str, str, Callable[[Run], list[Block]]]] = [
     ("summary", "Summary", sections_summary.summary),
     ("cohort", "Cohort", sections_people.cohort),
@@ -38,9 +39,9 @@ def run(
     fit: str,
     primary: str,
     shown: list[str],
-    captions: Path,
     settings: Json,
     out: Path,
+    captions: Path = CAPTIONS,
 ) -> None:
     """Write the report of one run.
 
@@ -50,9 +51,9 @@ def run(
         fit: fold and seed that are shown ("fold-0_seed-0").
         primary: the model that was named beforehand.
         shown: names of the models that the stage interpret has maps of.
-        captions: folder of the pictures' captions (workflow/report).
         settings: the whole validated configuration.
         out: HTML to write.
+        captions: folder of the pictures' captions.
     """
     start = time.monotonic()
     html = build(Run(Path(cohort), models, fit, primary, shown, Path(captions), settings))
