@@ -117,7 +117,7 @@ def _sides(path: Path, table: pd.DataFrame, weights_path: Path, meta: dict[str, 
     ]  # a frozen model does not know new people
     found = []
     for (split, true), rows in wrong.assign(
-        split=wrong["split"].astype(str), true=wrong["person"].map(own).fillna("not named")
+        split=wrong["split"].astype(str), true=wrong["person"].map(own).fillna("unknown")
     ).groupby(["split", "true"]):
         place = f"{_name(path)}, fold {meta['fold']}: split of {_people(rows['person'])} is '{split}'"
         found.append(f"{place}, in {_name(weights_path)} '{true}'; rerun with --forcerun latents")
