@@ -19,7 +19,7 @@ from neurovae.files import write_json
 from neurovae.report import health as picture
 from neurovae.report import losses, rates, reconstructions
 from neurovae.report import verdict as last_job
-from neurovae.report.summary import _verdict
+from neurovae.report.summary import marked
 from neurovae.train import data, evidence, fit, health, judge, measures, vae
 from neurovae.train.measures import Identified
 from neurovae.volumes import masked
@@ -339,7 +339,7 @@ def test_every_picture_is_drawn(finished: Path, tmp_path: Path) -> None:
     for name in ("vae", "mmd", "pca"):
         own = finished / name / "fold-0_seed-0"
         picture.run(health=own / "health.json", dimensions=own / "d.parquet", name=name, out=tmp_path / f"{name}.png")
-        assert _verdict(json.loads((own / "health.json").read_text())).startswith("healthy")
+        assert marked(json.loads((own / "health.json").read_text())).startswith("healthy")
     own = finished / "mmd" / "fold-0_seed-0"
     losses.run(history=own / "h.parquet", name="mmd", out=tmp_path / "losses.png")
     for models in (["vae", "mmd", "pca"], ["pca"]):
