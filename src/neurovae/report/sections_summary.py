@@ -113,7 +113,7 @@ def _told(run: Run) -> list[Block]:
     mine = predictions["model"].isin([run.primary, "voxels"]) & (predictions["learner"] == "linear")
     kept = predictions[mine & predictions["metric"].isin(["r2", "auc"])].copy()
     kept["told"] = [interval(*row) for row in kept[["value", "ci_low", "ci_high"]].itertuples(index=False)]
-    wide = kept[~kept["features"].str.endswith("without confounds")].drop_duplicates(["score", "features"])
+    wide = kept[~kept["features"].astype(str).str.endswith("without confounds")].drop_duplicates(["score", "features"])
     if wide.empty:
         lost = predictions[predictions["status"] != "ok"].drop_duplicates(["score", "model"])
         return [table(lost, PREDICTED, "predict/predictions.tsv", "No prediction of the primary model", 30)]
