@@ -5,7 +5,7 @@ VENV := .venv
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONNOUSERSITE=1
 SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
 
-.PHONY: help demo test lint ixi ds000011 browser-test ablation proof benchmark clean
+.PHONY: help demo test lint ixi ds000011 browser-test slurm-test ablation proof benchmark clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -56,10 +56,13 @@ proof: $(VENV)/done  ## collapse is caught; tests keep their level, find what is
 		$(RUN) PYTHONPATH=src MPLBACKEND=agg OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python tests/$$name.py || status=1; \
 	done; exit $$status
 
-.launcher/done:  # Snakemake with the plugin for SLURM, whose numpy excludes antspyx (docs/slurm.md)
+.launcher/done: envs/snakemake.yaml  # Snakemake with the plugin for SLURM, whose numpy excludes antspyx
 	$(PYTHON) -m venv .launcher
-	.launcher/bin/python -m pip install --quiet --disable-pip-version-check snakemake==9.27.1 snakemake-executor-plugin-slurm==2.8.0
+	.launcher/bin/python -m pip install --quiet --disable-pip-version-check $$(sed -n 's/^ *- \(.*==.*\)/\1/p' envs/snakemake.yaml)
 	@touch $@
+
+slurm-test: $(VENV)/done .launcher/done  ## the chain through a SLURM of its own, jobs killed and gone on (Debian; root if not installed)
+	$(RUN) PYTHONPATH=src OMP_NUM_THREADS=1 python tests/slurm.py
 
 BENCHMARK ?=
 $(VENV)/benchmark: $(VENV)/done

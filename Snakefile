@@ -57,3 +57,6 @@ include: "workflow/rules/pictures_models.smk"
 include: "workflow/rules/pictures_findings.smk"
 include: "workflow/rules/pictures_maps.smk"
 include: "workflow/rules/report.smk"
+
+
+attempts.grow(workflow.rules)  # a job that is tried again gets more memory and time

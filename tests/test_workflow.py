@@ -36,7 +36,7 @@ def rules() -> list[tuple[str, str, str]]:
     found = []
     for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
         for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", path.read_text(), flags=re.S | re.M):
-            module = re.search(r"python (?:-m|\{resources\.launch\}) (neurovae[\w.]*)", body)
+            module = re.search(r"(?:python -m|\{resources\.launch\}) (neurovae[\w.]*)", body)
             env = re.search(r'conda:\s+"../../envs/(\w+).yaml"', body)
             assert module and env, f"rule {name} runs no module or declares no environment"
             found.append((name, module[1], env[1]))

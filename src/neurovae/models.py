@@ -168,4 +168,5 @@ def warn(entries: Entries, keys: dict[str, Any]) -> None:
 
 def launch(processes: int) -> str:
     """How python starts a training: itself, or torchrun with a process per GPU."""
-    return "-m" if processes == 1 else f"-m torch.distributed.run --standalone --nproc-per-node {processes} -m"
+    alone = "python -m"
+    return alone if processes == 1 else f"{alone} torch.distributed.run --standalone --nproc-per-node {processes} -m"

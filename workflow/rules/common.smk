@@ -5,6 +5,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, f"{workflow.basedir}/src")
 
+from neurovae import attempts
 from neurovae import config as configuration
 from neurovae import frozen, graph, index, models, search, space
 from neurovae.cohort import check

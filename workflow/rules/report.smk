@@ -96,6 +96,7 @@ rule verdict:
         "results/{cohort}/logs/report/verdict.log",
     benchmark:
         "results/{cohort}/benchmarks/report/verdict.tsv"
+    retries: 0  # it fails on purpose where a model has collapsed
     conda:
         "../../envs/report.yaml"
     resources:

@@ -110,7 +110,7 @@ rule train:
         code=lookup(dpath="{model}", within=TRAIN_CODE),
         env=ENV["train"],
     shell:
-        "python {resources.launch} neurovae.train.fit --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --folds {input.folds} "
+        "{resources.launch} neurovae.train.fit --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --folds {input.folds} "
         "--out {output.weights} --history {output.history} --state results/{wildcards.cohort}/train/.state/{wildcards.model} --code {params.code}-{params.env} "
         "--chosen '{input.chosen}' --fold {wildcards.fold} --seed {wildcards.seed} --device {resources.device} {params.flags} 2>&1 | tee {log}"
 
