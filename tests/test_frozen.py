@@ -92,6 +92,12 @@ def test_other_preprocessing_is_refused() -> None:
             latents.same_preprocessing(table, shape, META, "vae")
 
 
+def test_a_training_scan_under_another_id_is_not_new() -> None:
+    """It would be tested as held out by a model that was trained on it."""
+    with pytest.raises(InputError, match="sub-9 count as new, but hold scans that it was trained with"):
+        latents.same_preprocessing(rows(sub_1="a", sub_9="b"), (2, 2, 2), META, "vae")
+
+
 def test_new_people_get_folds_that_others_do_not_change() -> None:
     dealt = {"a": 0, "b": 1, "c": 2}
     everyone = [(person, "here" if person < "c" else "there", "") for person in "abcdefgh"]

@@ -123,6 +123,24 @@ def test_weights_of_another_fold_another_seed_or_other_values_are_refused(tmp_pa
     assert any("'unknown'" in line for line in error.value.problems)
 
 
+def test_someone_whom_the_weights_do_not_name_is_new_only_to_a_frozen_model(tmp_path: Path) -> None:
+    """Else a training person could be tested under another id."""
+    one = write_fold(tmp_path, 1)
+    trained = roles(1)["weights"][0]
+    renamed = write_fold(
+        tmp_path,
+        1,
+        table=lambda t: t.assign(
+            person=t["person"].replace(trained, "sub-99"), split=t["split"].where(t["person"] != trained, "report")
+        ),
+    )
+    assert renamed == one
+    people = pd.DataFrame({"person": [*PEOPLE, "sub-99"], "fold": [*FOLD, 1]})
+    with pytest.raises(InputError, match="split of sub-99 is 'report', in .* 'unknown'"):
+        guard.refuse([one[0]], [one[1]], people)
+    guard.refuse([one[0]], [one[1]], people, freeze=True)
+
+
 def test_latents_that_were_chosen_or_added_are_refused(tmp_path: Path) -> None:
     """Full-sample feature selection leaves fewer columns than the model has latents."""
     for change, count in ((lambda t: t.drop(columns="mu_000"), 0), (lambda t: t.assign(mu_001=1.0), 2)):

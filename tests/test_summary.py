@@ -7,6 +7,7 @@ import pytest
 
 from neurovae.associate.summary import with_audits, with_score_audit
 from neurovae.errors import InputError
+from neurovae.report.summary import of_seed, prediction
 
 LATENTS = ["mu_000", "mu_001"]
 
@@ -63,3 +64,24 @@ def test_a_test_whose_audit_is_lost_is_refused() -> None:
         with_audits(tests, flags, seeds.drop(index=3))
     with pytest.raises(InputError, match="confounds: no row for 2 tests"):
         with_audits(tests, flags.drop(index=0), seeds)
+
+
+def told(seed: float, model: str, features: str, metric: str, value: float, p: float = float("nan")) -> dict[str, Any]:
+    numbers = {"value": value, "ci_low": value - 0.1, "ci_high": value + 0.1, "p_permutation": p}
+    same = {"score": "sick", "learner": "linear", "status": "ok", "policy": "per fold"}
+    return {"seed": seed, "model": model, "features": features, "metric": metric, **same, **numbers}
+
+
+def test_the_screen_shows_one_seed_and_its_own_p() -> None:
+    """The smallest p over seeds would be a search; the p of a binary score stands in the row of its log loss."""
+    both = "latents + confounds"
+    rows = [
+        told(seed, "vae", features, metric, value + seed / 100, p)
+        for seed, p in ((0, 0.31), (1, 0.002))
+        for features, metric, value, p in (
+            ("latents", "auc", 0.8, float("nan")), (both, "auc", 0.85, float("nan")), (both, "log_loss", 0.4, p)
+        )
+    ]  # fmt: skip
+    rows += [told(float("nan"), "voxels", "voxels", "auc", 0.7), told(0, "pca-3", "latents", "auc", 0.75)]
+    line = prediction(of_seed(pd.DataFrame(rows), "fold-0_seed-0"), "vae")[1]
+    assert "+0.80 [+0.70, +0.90]" in line and "+0.85, p 0.31" in line and "+0.70" in line and "pca-3 0.75" in line

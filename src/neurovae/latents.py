@@ -63,11 +63,17 @@ def same_preprocessing(table: pd.DataFrame, shape: tuple[int, ...], meta: dict[s
     known, now = meta.get("scans", {}), digests(table)
     both = known.keys() & now.keys()
     other = sorted(scan for scan in both if known[scan] != now[scan])
+    renamed = sorted(scan for scan in now.keys() - both if now[scan] in set(known.values()))
     anew = "restore the preprocessing it was trained with, or set cohort.freeze: false"
     if not both:
         raise InputError(
             f"{name}: none of its {len(known)} scans is among the volumes, so nothing shows that the new ones were "
             "preprocessed alike; keep some of its scans in the cohort, or set cohort.freeze: false"
+        )
+    if renamed:
+        raise InputError(
+            f"{name}: {', '.join(renamed[:3])} count as new, but hold scans that it was trained with under another id; "
+            "give them their old id, or set cohort.freeze: false"
         )
     if other or list(shape) != meta["architecture"]["shape"]:
         found = f"{len(other)} of {len(both)} scans that it knows have other voxels now ({', '.join(other[:3])})"

@@ -50,6 +50,7 @@ LARGEST = max(entry["latent"] for entry in ENTRIES.values())
 VOLUMES = [config["audit"]["volumes"]] if config["audit"]["volumes"] else []
 CODE = graph.codes()
 ENV = graph.environments()
+FREEZE = graph.flags({"freeze": True}) if config["cohort"]["freeze"] else ""
 MODEL_FLAGS = models.model_flags(ENTRIES)
 TRAIN_CODE = models.model_codes(ENTRIES, "train.fit")
 HEALTH_CODE = models.model_codes(ENTRIES, "train.health")

@@ -18,7 +18,7 @@ rule latents:
         mem_mb=4000,
         runtime=120,
     params:
-        flags=graph.flags({"freeze": config["cohort"]["freeze"]}) if config["cohort"]["freeze"] else "",
+        flags=FREEZE,
         code=lookup(dpath="{model}", within=LATENTS_CODE),
         env=ENV["train"],
     shell:

@@ -23,12 +23,13 @@ rule predict:
     params:
         flags=SCORES,
         predict=graph.flags(config["predict"]),
+        freeze=FREEZE,
         code=CODE["predict.predict"],
         env=ENV["predict"],
     shell:
         "python -m neurovae.predict.predict --cohort {input.cohort} --qc {input.qc} "
         "--latents \"[$(echo {input.latents} | tr ' ' ',')]\" --health \"[$(echo {input.health} | tr ' ' ',')]\" --weights \"[$(echo {input.weights} | tr ' ' ',')]\" "
-        "--out {output.table} --predictions {output.predictions} --importance_table {output.importance} {params.flags} {params.predict} 2>&1 | tee {log}"
+        "--out {output.table} --predictions {output.predictions} --importance_table {output.importance} {params.flags} {params.predict} {params.freeze} 2>&1 | tee {log}"
 
 
 rule voxels:

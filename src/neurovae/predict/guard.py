@@ -18,7 +18,7 @@ SHOWN = 5  # people named per problem
 STAMPS = ("fold", "seed", "model_hash", "data_hash")  # one value per latents table
 
 
-def refuse(latents: list[Path], weights: list[Path], cohort: pd.DataFrame) -> None:
+def refuse(latents: list[Path], weights: list[Path], cohort: pd.DataFrame, freeze: bool = False) -> None:
     """Raise InputError with every reason why predictions from these latents would leak, or cannot be shown not to.
 
     With a model per outer fold, nobody tested there may be in "weights" or "stop". One model for all folds
@@ -28,6 +28,7 @@ def refuse(latents: list[Path], weights: list[Path], cohort: pd.DataFrame) -> No
         latents: latents tables, one, or one per outer fold.
         weights: the weights of each, in the same order.
         cohort: cohort table; its columns person and fold say who is tested where.
+        freeze: people whom the weights do not name are new ones, and held out; else they are refused.
 
     Raises:
         InputError: the problems, each with fold, people, file.
@@ -42,7 +43,7 @@ def refuse(latents: list[Path], weights: list[Path], cohort: pd.DataFrame) -> No
         problems += _within(weights_path, meta)
         problems += _stamps(table_path, table, weights_path, {**meta, "model_hash": model_hash(tensors, meta)})
         if set(table["fold"]) == {meta["fold"]}:  # of another fold, all people would differ
-            problems += _sides(table_path, table, weights_path, meta)
+            problems += _sides(table_path, table, weights_path, meta, freeze)
         folds.append((int(meta["fold"]), weights_path, meta, set(table["person"])))
     known = set().union(*(people for *_, people in folds))
     outer = sorted(int(k) for k in cohort.loc[cohort["person"].isin(known), "fold"].unique())
@@ -109,16 +110,13 @@ def _stamps(path: Path, table: pd.DataFrame, weights_path: Path, meta: dict[str,
     return found
 
 
-def _sides(path: Path, table: pd.DataFrame, weights_path: Path, meta: dict[str, Any]) -> list[str]:
-    """Is `split` of every person the one that the weights file holds?"""
+def _sides(path: Path, table: pd.DataFrame, weights_path: Path, meta: dict[str, Any], freeze: bool) -> list[str]:
+    """Is `split` of every person the one that the weights file holds? A frozen model does not know new people."""
     own = {person: split for split in SPLITS for person in meta["people"][split]}
-    wrong = table[
-        table["split"] != table["person"].map(own).fillna("report")
-    ]  # a frozen model does not know new people
+    true = table["person"].map(own).fillna("report" if freeze else "unknown")
+    wrong = table.assign(true=true)[table["split"] != true]
     found = []
-    for (split, true), rows in wrong.assign(
-        split=wrong["split"].astype(str), true=wrong["person"].map(own).fillna("unknown")
-    ).groupby(["split", "true"]):
+    for (split, true), rows in wrong.assign(split=wrong["split"].astype(str)).groupby(["split", "true"]):
         place = f"{_name(path)}, fold {meta['fold']}: split of {_people(rows['person'])} is '{split}'"
         found.append(f"{place}, in {_name(weights_path)} '{true}'; rerun with --forcerun latents")
     return found

@@ -50,6 +50,7 @@ def run(
     out: Path,
     predictions: Path,
     importance_table: Path,
+    freeze: bool = False,
 ) -> None:
     """Cross-validate every score from one model: one latents table, or one per fold; write three tables.
 
@@ -72,9 +73,10 @@ def run(
         out: metrics, Parquet with TSV beside it.
         predictions: of every scan, Parquet with TSV beside it.
         importance_table: importance of every latent, Parquet with TSV beside it.
+        freeze: the models are those of an earlier run; people whom they do not name are new.
     """
     people, checks = pd.read_parquet(cohort), pd.read_parquet(qc)
-    guard.refuse(latents, weights, people)
+    guard.refuse(latents, weights, people, freeze)
     verdict, reason = joint_verdict({path.parent.name: read_verdict(path) for path in health})
     folds = outer_folds([join(people, pd.read_parquet(path), checks) for path in latents])
     rows: list[dict[str, Any]] = []

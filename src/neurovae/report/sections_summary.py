@@ -110,7 +110,8 @@ def _told(run: Run) -> list[Block]:
     predictions = read(run, "predict/predictions.tsv")
     if predictions is None:
         return [absent("predict/predictions.tsv", "the stage predict has not written it")]
-    mine = predictions["model"].isin([run.primary, "voxels"]) & (predictions["learner"] == "linear")
+    seeds = predictions["seed"].isna() | (predictions["seed"] == int(run.seed.split("-")[1]))
+    mine = seeds & predictions["model"].isin([run.primary, "voxels"]) & (predictions["learner"] == "linear")
     kept = predictions[mine & predictions["metric"].isin(["r2", "auc"])].copy()
     kept["told"] = [interval(*row) for row in kept[["value", "ci_low", "ci_high"]].itertuples(index=False)]
     wide = kept[~kept["features"].astype(str).str.endswith("without confounds")].drop_duplicates(["score", "features"])
@@ -120,8 +121,10 @@ def _told(run: Run) -> list[Block]:
     frame = wide.pivot(index="score", columns="features", values="told").reindex(wide["score"].unique()).reset_index()
     p = wide[wide["features"] == "latents + confounds"].set_index("score")
     frame["metric"] = [{"r2": "R²", "auc": "AUC"}[m] for m in wide.drop_duplicates("score")["metric"]]
-    for name in ("p_permutation", "policy"):
-        frame[name] = frame["score"].map(p[name]) if len(p) else None
+    tested = predictions[mine & (predictions["features"] == "latents + confounds")].dropna(subset="p_permutation")
+    tested = tested[tested["model"] == run.primary].drop_duplicates("score")  # it stands in the row of its statistic
+    frame["p_permutation"] = frame["score"].map(tested.set_index("score")["p_permutation"])
+    frame["policy"] = frame["score"].map(p["policy"]) if len(p) else None
     heads = {"score": "score", "metric": "metric", "confounds": "confounds", "latents": "latents",
              "latents + confounds": "latents + confounds", "p_permutation": "permutation p", "voxels": "voxels",
              "voxels + confounds": "voxels + confounds", "policy": "policy"}  # fmt: skip

@@ -63,7 +63,7 @@ def run(
         *inference(of_fit(tests, fit), of_fit(whole, fit), primary),
         "",
         "prediction of people left out of the fit (linear learner) [95 % interval]",
-        *prediction(told, primary),
+        *prediction(of_seed(told, fit), primary),
         "",
         f"map of each score: what is decoded from {primary}",
         *mapped(maps / primary / fit / "maps.parquet"),
@@ -83,6 +83,11 @@ def read(path: Path) -> pd.DataFrame:
 def of_fit(table: pd.DataFrame, fit: str) -> pd.DataFrame:
     """The rows of one fold and seed; the best over several would be a search that q knows nothing of."""
     return table[[f"fold-{fold}_seed-{seed}" == fit for fold, seed in zip(table["fold"], table["seed"], strict=True)]]
+
+
+def of_seed(table: pd.DataFrame, fit: str) -> pd.DataFrame:
+    """The rows of one seed, and those that have none, such as those of the voxels."""
+    return table[table["seed"].isna() | (table["seed"] == int(fit.rsplit("-", 1)[1]))]
 
 
 def design(table: pd.DataFrame) -> list[str]:
