@@ -9,11 +9,7 @@ at most. So a number here is rather too small, and has no test of its own.
 """
 
 import csv
-import os
-import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +21,7 @@ from scipy.ndimage import binary_dilation
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.files import write_tsv
-from neurovae.interpret.images import in_file, read_maps, write_maps
+from neurovae.interpret.images import in_file, read_maps, write_folder, write_maps
 
 SETTINGS: dict[str, Any] = {"syn_metric": "CC", "syn_sampling": 2, "reg_iterations": (40, 20, 10), "flow_sigma": 3}
 BETWEEN = "the score's 5 and 95 % quantile (binary: its classes), confounds at their means; no test"
@@ -134,19 +130,6 @@ def read_pair(maps: Path, score: str) -> tuple[nib.Nifti1Image, nib.Nifti1Image]
     for image in (low, high):
         image.header.set_xyzt_units("mm", "sec")  # else ANTs warns
     return low, high
-
-
-@contextmanager
-def write_folder(path: Path) -> Iterator[Path]:
-    """Give a hidden folder beside `path`; it takes the place of `path` when the block succeeds."""
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -90,34 +90,43 @@ def run(
     decoder = read(model, latents, mask, health)
     table = join(pd.read_parquet(cohort), decoder.latents, pd.read_parquet(qc))
     labels, parts = read_atlas(atlas, mask)
+    rows, places = [], []
+    with write_folder(out_folder) as folder, tempfile.TemporaryFile(dir=folder) as file:
+        prepared = [prepare(table, score, design(table, score, confounds)) for score in scores if not decoder.stopped]
+        people = np.unique([int(row) for ready, _ in prepared if ready is not None for row in ready.cases.rows])
+        volumes = decode_people(decoder, table[decoder.names].to_numpy(float)[people.astype(int)], file)
+        for ready, described in prepared:
+            row = {name: value for name, value in described[0].items() if name in COLUMNS}
+            row |= {"verdict": decoder.verdict}
+            if ready is None:
+                places.append({name: value for name, value in row.items() if name in REGIONS})
+            else:
+                at = np.searchsorted(people, ready.cases.rows)
+                tested = tested_voxels(table, ready, volumes, at, permutations, seed, threads)
+                found = mapped(decoder, table, ready, labels, parts, seed)
+                row |= numbers(ready, tested, found, permutations) | peak(tested, mask, labels, parts)
+                places += in_regions(row, tested, found, labels, parts)
+                write_score(folder, row["score"], tested, found, mask)
+            rows.append(row)
+            print(f"{row['score']}: {row['status']}, {row.get('voxels_below_05', 0)} voxels p < .05", flush=True)
     if decoder.stopped:
-        with write_folder(out_folder):
-            rows, places = ([stopped(table, decoder.verdict, decoder.reason)] for _ in range(2))
-    else:
-        with write_folder(out_folder) as folder, tempfile.TemporaryFile(dir=folder) as file:
-            prepared = [prepare(table, score, design(table, score, confounds)) for score in scores]
-            used = {int(row) for ready, _ in prepared if ready is not None for row in ready.cases.rows}
-            people = np.array(sorted(used), int)
-            volumes = decode_people(decoder, table[decoder.names].to_numpy(float)[people], file)
-            rows, places = [], []
-            for ready, described in prepared:
-                row = {name: value for name, value in described[0].items() if name in COLUMNS}
-                row |= {"verdict": decoder.verdict}
-                if ready is None:
-                    places.append({name: value for name, value in row.items() if name in REGIONS})
-                else:
-                    at, strata = np.searchsorted(people, ready.cases.rows), strata_of(table, ready)
-                    size = at_once(len(at), len(ready.latents))  # so the draws are those of associate.permute
-                    fixed = (ready.cases.x, ready.null, strata, size, permutations, seed, threads)
-                    tested = permute(volumes, at, *fixed)
-                    found = mapped(decoder, table, ready, labels, parts, seed)
-                    row |= numbers(ready, tested, found, permutations) | peak(tested, mask, labels, parts)
-                    places += in_regions(row, tested, found, labels, parts)
-                    write_score(folder, row["score"], tested, found, mask)
-                rows.append(row)
-                print(f"{row['score']}: {row['status']}, {row.get('voxels_below_05', 0)} voxels p < .05", flush=True)
+        rows, places = ([stopped(table, decoder.verdict, decoder.reason)] for _ in range(2))
     write_both(out, tidy(rows, COLUMNS))
     write_both(regions, tidy(places, REGIONS))
+
+
+def tested_voxels(
+    table: pd.DataFrame,
+    ready: Ready,
+    volumes: np.ndarray,
+    at: np.ndarray,
+    permutations: int,
+    seed: int,
+    threads: int,
+) -> Voxels:
+    """Max-T over voxels of one score, under the draws of `associate.permute`; at: (n,) its rows of the volumes."""
+    size, strata = at_once(len(at), len(ready.latents)), strata_of(table, ready)
+    return permute(volumes, at, ready.cases.x, ready.null, strata, size, permutations, seed, threads)
 
 
 def strata_of(table: pd.DataFrame, ready: Ready) -> np.ndarray:

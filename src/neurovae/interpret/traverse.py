@@ -16,6 +16,7 @@ from neurovae.errors import InputError
 from neurovae.interpret.atlas import read_atlas
 from neurovae.interpret.decoder import Decoder, read
 from neurovae.interpret.images import write_folder, write_image
+from neurovae.interpret.scoremap import region_means
 from neurovae.volumes import chunks
 
 LEVELS = (0.025, 0.975)
@@ -127,10 +128,11 @@ def summarise(
     size = np.array([np.sqrt(np.mean(change**2)) for *_, change in found])
     share = np.square(size) / max(np.sum(size**2), np.finfo(float).tiny)
     place = pd.Series(-size).rank(method="first").astype(int)
-    rows = []
+    rows, means = [], region_means(labels, regions)
     for k, (name, texts, change) in enumerate(found):
         of_latent = {"latent": name, "order": place[k], "rms_latent": size[k], "share": share[k]} | texts
-        mean, rms = region_means(change, labels, regions), np.sqrt(region_means(change**2, labels, regions))
+        mean, square = means(np.stack([change, change**2]))
+        rms = np.sqrt(square)
         ranks = pd.Series(-rms).rank(method="first")
         for j, region in enumerate(regions.to_dict("records")):
             where = {"index": region["index"], "region": region["name"], "hemisphere": region["hemisphere"]}
@@ -152,7 +154,9 @@ def posterior(
     volumes, still = np.empty((draws, len(labels)), np.float32), decoder.decode(centre[None])[0]
     for part in chunks(draws):
         volumes[part] = decoder.decode(z[part])
-    means = np.stack([region_means(volume - still, labels, regions) for volume in volumes])  # (draws, regions)
+    of_regions, means = region_means(labels, regions), np.empty((draws, len(regions)))
+    for part in chunks(draws):
+        means[part] = of_regions(volumes[part] - still)
     low, high = np.quantile(means, LEVELS, axis=0)
     what = f"{INTERVAL}: {draws} volumes decoded from N(cohort's centre, median posterior variance)"
     told = {"Quantiles": list(LEVELS), "Frame": "a quantile", "Draws": draws, "Seed": seed}
@@ -160,13 +164,6 @@ def posterior(
     write_image(folder / "posterior.nii.gz", ends, mask, what, **told)
     bounds = pd.DataFrame({"posterior_low": low, "posterior_high": high, "interval": INTERVAL}, index=regions["index"])
     return {int(str(index)): row for index, row in bounds.to_dict("index").items()}
-
-
-def region_means(values: np.ndarray, labels: np.ndarray, regions: pd.DataFrame) -> np.ndarray:
-    """Mean of values (voxels,) in each region, (regions,)."""
-    size = int(max(labels.max(), regions["index"].max())) + 1
-    sums, counts = (np.bincount(labels, weights=weights, minlength=size) for weights in (values, None))
-    return np.asarray(sums[regions["index"]] / counts[regions["index"]])
 
 
 if __name__ == "__main__":
