@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,13 @@ def test_methods_say_what_was_done(plain: tuple[Run, Page, str]):
     assert "Prediction." not in text and "Maps." not in text  # neither was run
     assert not re.search(r"\[[a-z0-9]+\]", text) and any("Tustison" in work for work in works)
     assert not any("Fisch" in work for work in works)
+
+
+def test_the_primary_model_is_said_to_be_named_only_where_it_was(plain: tuple[Run, Page, str]):
+    run = plain[0]
+    for named, text in ((None, "is the first in the configuration, which names none"), ("vae", "was named")):
+        asked = replace(run, config={**run.config, "associate": {"primary": named}})
+        assert text in methods.primary(asked)
 
 
 def test_nearest_neighbour_is_the_nearest(plain: tuple[Run, Page, str]):

@@ -21,7 +21,7 @@ NORMALISE = {"zscore": "scaled to mean 0 and standard deviation 1 inside the bra
              "white-matter": "divided by the white-matter peak",
              "reference": "divided by the mean of a reference region", "none": "left as they were"}  # fmt: skip
 KINDS = {"vae": "a variational autoencoder [vae]", "autoencoder": "an autoencoder",
-         "pca": "principal component analysis [ppca]", "mds": "classical multidimensional scaling",
+         "pca": "principal component analysis [ppca]", "mds": "metric multidimensional scaling (SMACOF)",
          "isomap": "Isomap [isomap]", "lle": "locally linear embedding [lle]"}  # fmt: skip
 
 
@@ -107,9 +107,16 @@ def models(run: Run) -> str:
         if search.get("model")
         else "",
         f"Verdicts, by rules fixed beforehand: {told}.",
-        f"The primary model, named beforehand, was {run.primary}. The approach is that of the tutorial [tutorial].",
+        f"{primary(run)} The approach is that of the tutorial [tutorial].",
     ]
     return " ".join(words for words in said if words)
+
+
+def primary(run: Run) -> str:
+    """Which model was the primary one; that it was named beforehand is only said where the configuration names it."""
+    named = (run.config.get("associate") or {}).get("primary")
+    how = "was named in the configuration" if named else "is the first in the configuration, which names none"
+    return f"The primary model, {run.primary}, {how}."
 
 
 def _model(model: str, one: dict[str, Any], run: Run) -> str:

@@ -59,7 +59,7 @@ def run(
         "",
         *verdict_lines(verdicts, primary),
         "",
-        f"inference: {primary}, named beforehand; {fit}; strongest latent of each score, effect per SD [95 % interval]",
+        f"inference: primary model {primary}; {fit}; strongest latent of each score, effect per SD [95 % interval]",
         *inference(of_fit(tests, fit), of_fit(whole, fit), primary),
         "",
         "prediction of people left out of the fit (linear learner) [95 % interval]",
