@@ -89,8 +89,8 @@ def maps(run: Run) -> str:
     return (
         "Maps. The pattern E[z | score + 1 SD, confounds] - E[z | score, confounds] [haufe] was decoded; voxels were "
         "tested by max-T under the permutations of the tests, with bootstrap intervals over people, given the decoder. "
-        "Local volume change is the log-Jacobian of a SyN registration [ants] of the volume decoded at the 5 % quantile "
-        "of the score to that at its 95 % quantile (binary: of one class to the other); it was not tested."
+        "Local volume change is the log-Jacobian of a SyN registration [ants] of the volume decoded at the 5 % "
+        "quantile of the score to that at its 95 % quantile (binary: of one class to the other); it was not tested."
     )
 
 
