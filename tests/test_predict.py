@@ -428,7 +428,8 @@ def test_a_collapsed_model_gives_one_row_without_statistics(tmp_path: Path, monk
 
 
 def test_the_guard_comes_before_any_table(tmp_path: Path, monkeypatch):
-    def refuse(latents, weights, people):
+    def refuse(latents, weights, people, freeze):
+        assert freeze is False  # people whom the weights do not name are refused, unless the run is frozen
         assert weights == [tmp_path / "a" / "weights"] and latents == [tmp_path / "a" / "latents.parquet"]
         assert len(people) == 60
         raise InputError("a leak")
