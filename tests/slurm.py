@@ -15,7 +15,8 @@ from pathlib import Path
 
 import slurm_cluster
 from conftest import CONFIG, ROOT, Project, copy_code, write_bids
-from slurm_run import Runner, Training, closed, said, table
+from lines import closed, said
+from slurm_run import Runner, Training, table
 
 KILLED = {1: "TIMEOUT", 2: "CANCELLED", 3: "REQUEUED"}  # seed: how its training ends at first
 CHAIN = ["results/tiny/associate/associations.tsv"]

@@ -1,4 +1,4 @@
-"""What tests/slurm.py is made of: a line per check, Snakemake as a user starts it, trainings that stand still."""
+"""What tests/slurm.py is made of: Snakemake as a user starts it, trainings that stand still."""
 
 import os
 import re
@@ -16,20 +16,6 @@ HELD = 31.0  # seconds that a training is stopped in its first epochs: a checkpo
 PROFILE = "workflow/profiles/slurm"
 USUAL = ["--workflow-profile", PROFILE, "--latency-wait", "10", "--jobs", "20"]
 QUICK = ["--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"]
-LINES: list[str] = []
-
-
-def said(passed: bool | None, what: str, value: object, bar: str, n: int) -> None:
-    """Print a check as it is found; passed None: it was skipped."""
-    word = {True: "passed", False: "FAILED", None: "SKIPPED"}[passed]
-    LINES.append(word)
-    print(f"{word}: {what} {value} (bar {bar}), n {n}", flush=True)
-
-
-def closed() -> int:
-    """Print the count; the exit status."""
-    print(", ".join(f"{LINES.count(word)} {word.lower()}" for word in ("passed", "FAILED", "SKIPPED")), flush=True)
-    return int("FAILED" in LINES)
 
 
 class Runner:

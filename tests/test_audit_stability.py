@@ -175,6 +175,19 @@ def test_a_sign_that_turns_is_no_replication(tmp_path: Path):
     assert set(replicated["replicated"]) == {"0 of 1"}
 
 
+def test_seeds_with_the_same_latents_are_no_replication(tmp_path: Path):
+    fits = seeds(tmp_path)
+    one = pd.read_parquet(fits[0]["latents"])
+    one.assign(seed=1).to_parquet(fits[1]["latents"])
+    fits[1] |= {name: fits[0][name] for name in ("weights", "glm", "directions", "omnibus")}
+    pairs, _, replicated = compared(tmp_path, fits[:2])
+    assert set(pairs["status"]) == {"same latents"} and set(replicated["replicated"]) == {"same latents"}
+    np.testing.assert_allclose(pairs["cka"].dropna().astype(float), 1, atol=1e-9)
+    pairs, _, replicated = compared(tmp_path, fits)
+    assert set(replicated["replicated"]) == {"no counterpart"}
+    assert replicated["seeds"].tolist() == [1] * 2 * LATENTS + [2] * LATENTS  # the third has two others
+
+
 def test_one_seed_and_stopped_seeds_say_so(tmp_path: Path):
     fits = seeds(tmp_path)
     pairs, matches, replicated = compared(tmp_path, fits[:1])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from neurovae import export
+from neurovae import export, latents
 from neurovae.errors import InputError
 from neurovae.estimator import LatentModel
 from neurovae.train import fit, weights
@@ -38,7 +38,15 @@ def test_an_exported_model_embeds_as_before_and_names_nobody(tmp_path):
     np.testing.assert_array_equal(after.transform(volumes), before.transform(volumes))
     assert b"sub-" in own["model"].read_bytes() and after.verdict_ == "healthy"
     assert all(b"sub-" not in path.read_bytes() for path in (tmp_path / "given").iterdir() if path.suffix != ".md")
-    meta = weights.load(tmp_path / "given" / "weights.safetensors")[1]
+    given = tmp_path / "given" / "weights.safetensors"
+    with pytest.raises(InputError, match="does not name the people"):
+        latents.run(
+            **{key: files[key] for key in ("volumes", "rows", "mask")},
+            model=given,
+            name="a",
+            out=tmp_path / "l.parquet",
+        )
+    meta = weights.load(given)[1]
     assert meta["people"] == {"weights": 15, "stop": 5, "report": 4} and "scans" not in meta
     way = json.loads((tmp_path / "given" / "preprocessing.json").read_text())
     assert way["Normalisation"] == "zscore" and way["shape"] == list(tiny.SHAPE)

@@ -11,6 +11,7 @@ import torch
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.parquet import write_table
+from neurovae.progress import steps
 from neurovae.train import weights
 from neurovae.volumes import SPLITS, chunks, data_hash, digests, masked, read_mask, read_volumes
 
@@ -34,7 +35,7 @@ def run(*, volumes: Path, rows: Path, mask: Path, model: Path, name: str, out: P
     """
     torch.set_num_threads(1)
     array, table = read_volumes(volumes, rows)
-    tensors, meta = weights.load(model)
+    tensors, meta = weights.load_own(model)
     if freeze:
         same_preprocessing(table, array.shape[1:], meta, name)
     elif meta["data_hash"] != data_hash(table):
@@ -85,7 +86,7 @@ def embed(array: np.ndarray, mask: np.ndarray, tensors: weights.Tensors, meta: d
     """Columns mu_k, logvar_k, kl_k and error (mean squared over the mask), a value per scan; a few scans at a time."""
     module = importlib.import_module(f"neurovae.train.{meta['kind']}")
     mu, logvar, error = [], [], []
-    for part in chunks(len(array)):
+    for part in steps(chunks(len(array)), "scans", len(array)):
         pair = module.embed(array[part], mask, tensors, meta["architecture"])
         x_hat = module.reconstruct(pair[0], mask, tensors, meta["architecture"])
         mu.append(pair[0])

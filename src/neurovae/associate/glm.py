@@ -12,6 +12,7 @@ from neurovae.associate.diagnostics import checked, spread_p
 from neurovae.associate.rows import AFTER, BEFORE, REASONS, described, outcome, standard, stopped, varies, worst
 from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.cli import Json, cli
+from neurovae.progress import steps
 
 EFFECT = ["effect", "ci_low", "ci_high", "p", "q", "p_bonferroni", "partial_r2", "confounds_r2"]
 CHECKS = ["p_spread", "p_link", "aic", "dispersion", "p_overdispersion", "alpha", "p_parallel", "se_robust",
@@ -51,7 +52,7 @@ def glm(table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, An
     null = families.fit(score["type"], y, cases.x, score.get("link")) if cases.status == "ok" else None
     between = _confounds_r2(score, y, cases, null)
     rows = []
-    for name in names:
+    for name in steps(names, f"{score['name']}: latents"):
         row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
         if null is not None:
             row |= {"confounds_r2": between, "p_spread": spread_p(score["type"], y, cases.x)}

@@ -32,6 +32,10 @@ REPLICATED = {"score": "object", "model": "object", "fold": "Int64", "seed": "In
               "seeds": "Int64", "counterparts": "Int64", "agree": "Int64", "replicated": "object",
               "status": "object", "reason": "object", "verdict": "object"}  # fmt: skip
 ONE = {"status": "one seed", "reason": "nothing to compare with; add seeds to train.seeds"}
+SAME = {
+    "status": "same latents",
+    "reason": "both seeds gave the same numbers: nothing is drawn, or the network stayed at its start; no replication",
+}
 
 
 def run(
@@ -82,8 +86,14 @@ def compare(a: Fit, b: Fit, mask: np.ndarray) -> list[dict[str, Any]]:
     """One row for the two spaces, then one per score for its direction, with the omnibus p of both."""
     x, y = a.held.to_numpy(float), b.held.to_numpy(float)
     same = {"seed": a.seed, "other_seed": b.seed, "n": len(x), "verdict": a.verdict, "status": "ok", "reason": ""}
+    same |= SAME if alike(a, b) else {}
     scores = list(dict.fromkeys(name for name in a.directions["score"] if name in set(b.directions["score"])))
     return [same | space(x, y)] + [same | direction(a, b, score, mask) for score in scores]
+
+
+def alike(a: Fit, b: Fit) -> bool:
+    """Whether two seeds gave the same latents, to the bit: one model then, whose agreement says nothing."""
+    return np.array_equal(a.held.to_numpy(float), b.held.to_numpy(float))
 
 
 def space(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
@@ -146,8 +156,12 @@ def matched(a: Fit, b: Fit) -> list[dict[str, Any]]:
 
 
 def replication(fit: Fit, used: list[Fit], found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows score x latent: in how many other seeds the counterpart has q < .05 with the same sign ("2 of 4")."""
-    others = {other.seed: other.glm.set_index(["score", "latent"]) for other in used if other.seed != fit.seed}
+    """Rows score x latent: in how many other seeds the counterpart has q < .05 with the same sign ("2 of 4").
+
+    Seeds with the same latents do not count.
+    """
+    others = {other.seed: other.glm.set_index(["score", "latent"]) for other in used if not alike(fit, other)}
+    nobody = SAME["status"] if len(used) > 1 else ONE["status"]
     pairs = {(row["latent"], row["other_seed"]): row for row in found if row["seed"] == fit.seed}
     rows = []
     for test in fit.glm.to_dict("records"):
@@ -158,7 +172,7 @@ def replication(fit: Fit, used: list[Fit], found: list[dict[str, Any]]) -> list[
             _agrees(test, others[seed].loc[(test["score"], way["counterpart"])], way["r"])
             for seed, way in partners.items()
         )
-        text = f"{agree} of {len(others)}" if partners else ("no counterpart" if others else ONE["status"])
+        text = f"{agree} of {len(others)}" if partners else ("no counterpart" if others else nobody)
         row |= {"seeds": len(others), "counterparts": len(partners), "agree": agree}
         rows.append(row | {"replicated": text if test["status"] == "ok" else None})
     return rows

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from neurovae.errors import InputError
-from neurovae.train.weights import load, model_hash
+from neurovae.train.weights import load_own, model_hash
 from neurovae.volumes import SPLITS
 
 SHOWN = 5  # people named per problem
@@ -38,7 +38,7 @@ def refuse(latents: list[Path], weights: list[Path], cohort: pd.DataFrame, freez
     problems = several_folds(cohort)
     folds = []
     for table_path, weights_path in zip(latents, weights, strict=True):
-        tensors, meta = load(weights_path)
+        tensors, meta = load_own(weights_path)
         table = pd.read_parquet(table_path)
         problems += _within(weights_path, meta)
         problems += _stamps(table_path, table, weights_path, {**meta, "model_hash": model_hash(tensors, meta)})

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from neurovae.progress import steps
 from neurovae.train import bounds, seeds
 from neurovae.train.divergence import kl_per_dimension
 from neurovae.train.measures import Read
@@ -51,7 +52,7 @@ def bounded(
     eps = torch.randn(SAMPLES, *means.shape, generator=seeds.generator(seed, 8), dtype=means.dtype)
     z = means + (logs / 2).exp() * eps
     likelihood = torch.empty(SAMPLES, len(kept), dtype=torch.float64)
-    for part in chunks(len(kept)):
+    for part in steps(chunks(len(kept)), "scans of the bounds", len(kept)):
         x = seen(rows[kept[part]])
         for k in range(SAMPLES):
             error = np.square(x - decode(z[k, part].float().numpy())).sum(axis=1, dtype=np.float64)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from neurovae.progress import steps
 from neurovae.train import evidence, judge, measures, weights
 from neurovae.train.ssim import ssim
 from neurovae.volumes import SPLITS, chunks, masked
@@ -104,7 +105,7 @@ def _scans(
     """Latents (scans, latents) and errors (scans,) of every scan; SSIM where held out, NaN elsewhere."""
     only = model.linear_only() if model.linear else None
     found: dict[str, list[np.ndarray]] = {}
-    for part in chunks(len(array)):
+    for part in steps(chunks(len(array)), "scans", len(array)):
         x = masked(array[part], model.mask)
         mu, logvar = model.encode(array[part])
         x_hat = model.decode(mu)

@@ -50,7 +50,7 @@ def run(
     """
     torch.set_num_threads(1)
     array, table = read_volumes(volumes, rows)
-    tensors, meta = weights.load(model)
+    tensors, meta = weights.load_own(model)
     if meta["data_hash"] != data_hash(table):
         raise InputError(
             f"{model.name}: fitted on other volumes than {rows.name} describes; rerun with --forcerun train"

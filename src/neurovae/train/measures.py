@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binom
 
+from neurovae.progress import steps
 from neurovae.volumes import chunks
 
 ACTIVE = 0.01  # a unit is active when the variance of its posterior mean over people exceeds this (Burda 2016)
@@ -66,7 +67,7 @@ def identification(decoded: Read, seen: Read, mean: np.ndarray, rows: np.ndarray
         rows: one scan per person.
     """
     nearest, mean = np.empty(len(rows), int), mean.astype(np.float32)
-    for own in chunks(len(rows), BLOCK):
+    for own in steps(chunks(len(rows), BLOCK), "people identified", len(rows)):
         pattern = _standard(decoded(rows[own]) - mean)
         others = [pattern @ _standard(seen(rows[part]) - mean).T for part in chunks(len(rows))]
         nearest[own] = np.concatenate(others, axis=1).argmax(axis=1)

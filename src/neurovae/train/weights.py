@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from neurovae.errors import InputError
 from neurovae.files import write_beside
 
 Tensors = dict[str, np.ndarray]
@@ -25,10 +26,35 @@ def save(path: Path, tensors: Tensors, meta: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
-    """Read tensors and their description."""
-    with safe_open(path, framework="numpy") as file:
-        tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-        return tensors, json.loads(file.metadata()["neurovae"])
+    """Read tensors and their description.
+
+    Raises:
+        InputError: cut short, or not written by neurovae.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+            said = (file.metadata() or {}).get("neurovae")
+    except SafetensorError as error:
+        raise InputError(f"{path}: cannot be read as weights ({error}); delete it and run again") from error
+    if said is None:
+        raise InputError(f"{path}: weights of another program: they do not say what they were trained on")
+    return tensors, json.loads(said)
+
+
+def load_own(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    """Read weights that name the people they were trained with.
+
+    Raises:
+        InputError: an exported model, which holds counts in their place.
+    """
+    tensors, meta = load(path)
+    if "exported_from" in meta:
+        raise InputError(
+            f"{path}: an exported model, which does not name the people it was trained with, so that nothing keeps "
+            "them apart from new ones; give the weights in results/<cohort>/train, or use neurovae.estimator"
+        )
+    return tensors, meta
 
 
 def model_hash(tensors: Tensors, meta: dict[str, Any]) -> str:
