@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import auto_cli
 from jsonargparse.typing import register_type
 
+from neurovae import record
 from neurovae.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,16 +23,36 @@ else:
     register_type(Json, json.dumps, json.loads, type_check=lambda value, _: isinstance(value, dict | list))
 
 
-def cli(function: Callable[..., None]) -> None:
+def cli(function: Callable[..., None], first: str = "") -> None:
     """Run `function` from the command line; an InputError ends with its message and status 1.
 
-    With --help it says what its docstring says, with an example: by name, so that a help text reruns no stage.
+    With --help it says what its docstring says, with an example: by name, so that a help text reruns no stage. A record
+    of how it came about is written beside each result (record.py), by the first of several processes of one training.
+
+    Args:
+        first: the option that a first word without dashes is the value of.
     """
+    if first and sys.argv[1:] and not sys.argv[1].startswith("-"):
+        sys.argv.insert(1, f"--{first}")
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(importlib.import_module("neurovae.manual").page(function))
         sys.exit()
+    watch = record.Watch(sys.argv[1:]) if _recording() else None
     try:
         auto_cli(function, as_positional=False)
     except InputError as error:
         print("\nERROR", *error.problems, sep="\n", file=sys.stderr)
         sys.exit(1)
+    if watch:
+        watch.write(_command(function))
+
+
+def _recording() -> bool:
+    """Is this the only process, or the first of those that torchrun started?"""
+    return int(os.environ.get("WORLD_SIZE", "1")) < 2 or os.environ.get("RANK", "0") == "0"
+
+
+def _command(function: Callable[..., None]) -> str:
+    """The short name of the command ("train.fit"), however it was started."""
+    spec = sys.modules["__main__"].__spec__
+    return (spec.name if spec else function.__module__).removeprefix("neurovae.")
