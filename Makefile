@@ -5,10 +5,10 @@ VENV := .venv
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONNOUSERSITE=1
 SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
 
-.PHONY: help demo test lint ixi ds000011 browser-test slurm-test ablation proof benchmark clean
+.PHONY: help demo test lint verify ixi ds000011 browser-test conda-test slurm-test scale-test fault-test reproduce ablation proof benchmark clean
 
 help:  ## list the targets
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 $(VENV)/done: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
@@ -44,6 +44,10 @@ ixi ds000011: $(VENV)/done
 	@$(RUN) PYTHONPATH=src python tests/measure.py results/$@ ../shared/data/$@
 	@cat results/$@/report/summary.txt; echo; echo "report: $(CURDIR)/results/$@/report/report.html"
 
+RESULTS ?= results/demo
+verify: $(VENV)/done  ## are all results, and the scans they came from, still those that were recorded? (RESULTS=results/ixi)
+	$(RUN) PYTHONPATH=src python -m neurovae verify $(RESULTS)
+
 browser-test: $(VENV)/done  ## the demo's report in headless Chromium (Debian's; installed by root); screenshots
 	@test -f results/demo/report/report.html || { echo "SKIPPED: no report yet; run: make demo"; exit 1; }
 	$(RUN) PYTHONPATH=src python tests/browser.py results/demo/report/report.html $(REPORTS)
@@ -63,6 +67,19 @@ proof: $(VENV)/done  ## collapse is caught; tests keep their level, find what is
 
 slurm-test: $(VENV)/done .launcher/done  ## the chain through a SLURM of its own, jobs killed and gone on (Debian; root if not installed)
 	$(RUN) PYTHONPATH=src OMP_NUM_THREADS=1 python tests/slurm.py
+
+CHECK = $(RUN) PYTHONPATH=src OMP_NUM_THREADS=1 python tests/$(1).py
+conda-test: $(VENV)/done .launcher/done  ## the chain under --use-conda, each rule in an environment of its own
+	$(call CHECK,conda)
+
+scale-test: $(VENV)/done  ## 100,000 scans planned, 20,000 volumes packed and trained on, memory flat
+	$(call CHECK,scale)
+
+fault-test: $(VENV)/done  ## what breaks, what it says, what is lost (QUICK=--quick: the short ones)
+	$(call CHECK,faults) $(QUICK)
+
+reproduce: $(VENV)/done  ## the chain twice from scratch, and after changes: the same bytes
+	$(call CHECK,reproduce)
 
 BENCHMARK ?=
 $(VENV)/benchmark: $(VENV)/done

@@ -18,7 +18,7 @@ from typing import Any
 import conda_channel
 import conda_standin
 from conda_pins import RULES, pinned
-from conda_run import Runner, add_probe, environments, processes, strangers
+from conda_run import ENDINGS, FINISHED, Runner, add_probe, environments, processes, results, strangers
 from conftest import HEADING, ROOT, Project, copy_code
 from lines import closed, said
 
@@ -42,7 +42,6 @@ CONFIG: dict[str, Any] = {
     "associate": {"permutations": 99},
     "predict": {"bootstraps": 100, "permutations": 19, "importance": 1},
 }  # every rule of the chain has a job; brains are found by deepbet and registered by ANTs
-ENDINGS = (".parquet", ".tsv", ".json", ".safetensors", ".npy", ".nii.gz")
 NEEDED = 12e9  # bytes: ten environments, four of them with torch
 
 
@@ -84,7 +83,8 @@ def _all(launcher: Path, folder: Path) -> None:
         print(f"the channel: {conda_channel.made(folder / 'channel')}", flush=True)
         conda_standin.install(folder / "base", folder / "channel")
     (folder / "probe").mkdir(exist_ok=True)
-    more = (("NEUROVAE_PROBE", str(folder / "probe")), ("PIP_NO_COMPILE", "1"), ("PIP_ROOT_USER_ACTION", "ignore"))
+    quick = (("PIP_NO_COMPILE", "0"), ("PIP_ROOT_USER_ACTION", "ignore"))  # 0: nothing is compiled, as pip reads it
+    more = (("NEUROVAE_PROBE", str(folder / "probe")), *quick)
     run = Runner(launcher / "bin" / "snakemake", conda, folder / "base" / "bin", ("--use-conda",), more)
     made = created(run)
     pinned(made, launcher)
@@ -92,13 +92,9 @@ def _all(launcher: Path, folder: Path) -> None:
         add_probe(prefix)
     start = time.monotonic()
     run.run()
-    said(
-        not run.plan(),
-        "jobs left after the run of",
-        f"{time.monotonic() - start:.0f} s: {run.plan()}",
-        "none",
-        len(RULES),
-    )
+    took = time.monotonic() - start
+    left = run.plan()
+    said(not left, f"jobs left after a run of {took:.0f} s:", left.total(), "0", len(RULES))
     own(run, made, folder / "probe")
     Runner(run.snakemake, without, ROOT / ".venv" / "bin").run()
     compared(without, conda)
@@ -133,12 +129,10 @@ def created(run: Runner) -> dict[str, Path]:
 
 def own(run: Runner, made: dict[str, Path], probe: Path) -> None:
     """Every rule ran, each job in the environment of its rule, with nothing on its path but that and the code."""
-    ran = set(HEADING.findall((run.project.folder.parent / "run.out").read_text()))
-    said(ran >= set(RULES), "rules without a job:", sorted(set(RULES) - ran) or 0, "0", len(RULES))
+    ran = FINISHED.findall((run.project.folder.parent / "run.out").read_text())
+    said(set(ran) == set(RULES), "rules without a finished job:", sorted(set(RULES) - set(ran)) or 0, "0", len(RULES))
     found = processes(probe)
-    modules = {one["module"] for one in found}
-    silent = {rule for rule, (module, _) in RULES.items() if module not in modules}
-    said(not silent, "rules whose jobs did not say what they loaded:", sorted(silent) or 0, "0", len(RULES))
+    said(len(found) == len(ran), "jobs that said what they loaded:", len(found), f"{len(ran)}, all", len(ran))
     wanted = {(module, str(made[env].resolve())) for module, env in RULES.values()}
     wrong = [(one["module"], one["prefix"]) for one in found if (one["module"], one["prefix"]) not in wanted]
     said(not wrong, "jobs in another environment than their rule's:", wrong or 0, "0", len(found))
@@ -161,16 +155,6 @@ def compared(without: Project, conda: Project) -> None:
             "0",
             len(names),
         )
-
-
-def results(project: Project) -> dict[str, Path]:
-    """Name -> path of what the chain computed, without logs, benchmarks and checkpoints."""
-    found = {
-        str(path.relative_to(project.results)): path
-        for path in project.results.rglob("*")
-        if path.name.endswith(ENDINGS)
-    }
-    return {name: path for name, path in found.items() if not {"logs", "benchmarks", ".state"} & set(Path(name).parts)}
 
 
 def edited(run: Runner) -> None:

@@ -41,13 +41,15 @@ def pinned(made: dict[str, Path], launcher: Path) -> None:
     )
     broken = [complaint for prefix in made.values() for complaint in complaints(prefix)]
     said(not broken, "environments in which `pip check` complains:", broken or 0, "0", len(made))
-    others = {
-        f"{name} {here.get(name)} -> {version}"
-        for env in made
-        for name, version in found[env]["versions"].items()
-        if name not in files[env] and version != here.get(name)
-    }
-    print(f"what nothing pins, and differs from .venv: {', '.join(sorted(others)) or 'nothing'}", flush=True)
+    others: dict[str, list[str]] = {}
+    for env in made:
+        for name, version in found[env]["versions"].items():
+            if name not in files[env] and version != here.get(name):
+                others.setdefault(f"{name} {here.get(name)} -> {version}", []).append(env)
+    said_of = "; ".join(f"{change} ({', '.join(envs)})" for change, envs in sorted(others.items()))
+    print(
+        f"what an environment does not pin, and has in another version than .venv: {said_of or 'nothing'}", flush=True
+    )
 
 
 def pins(path: Path) -> dict[str, str]:

@@ -12,6 +12,8 @@ from typing import Any
 
 from conftest import HEADING, ROOT, Project
 
+ENDINGS = (".parquet", ".tsv", ".json", ".safetensors", ".npy", ".nii.gz")
+FINISHED = re.compile(r"^Finished jobid: \d+ \(Rule: (?!all\))(\w+)\)$", flags=re.M)
 WORDS = (
     "import importlib, importlib.metadata as m, json, sys\n"
     "failed = {}\n"
@@ -107,3 +109,17 @@ def strangers(one: dict[str, Any], prefix: Path, code: Path) -> list[str]:
     folders = [f"{Path(path).resolve()}/" for path in one["path"] if path]
     outside = [path for path in folders if not path.startswith(own) and path != f"{code.resolve()}/"]
     return outside + [file for file in one["files"] if not str(Path(file).resolve()).startswith(own)]
+
+
+def results(project: Project) -> dict[str, Path]:
+    """Name -> path of what the chain computed, without logs, benchmarks, checkpoints and records."""
+    found = {
+        str(path.relative_to(project.results)): path
+        for path in project.results.rglob("*")
+        if path.name.endswith(ENDINGS)
+    }
+    return {
+        name: path
+        for name, path in found.items()
+        if not {"logs", "benchmarks", ".state", ".provenance"} & set(Path(name).parts)
+    }

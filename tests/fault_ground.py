@@ -24,7 +24,7 @@ WEIGHTS = f"results/tiny/train/vae/{FIT}/weights.safetensors"
 VOLUMES = "results/tiny/preprocess/volumes.npy"
 ENDINGS = (".parquet", ".tsv", ".json", ".safetensors", ".npy", ".nii.gz", ".list")
 ASIDE = {"benchmarks", "logs", ".state", ".provenance"}
-EPOCHS = 40
+EPOCHS = 20
 
 
 class Skip(Exception):

@@ -12,9 +12,28 @@ from typing import Any
 
 from conftest import Project
 from fault_ground import (
-    EPOCHS, LAST, LATENTS, VOLUMES, WEIGHTS, Ground, Seen, again, await_job, configuration, hook, jobs, kill, left, log,
-    planned, refused, same, started, unhook, unlock,
-)  # fmt: skip
+    EPOCHS,
+    LAST,
+    LATENTS,
+    VOLUMES,
+    WEIGHTS,
+    Ground,
+    Seen,
+    again,
+    await_job,
+    configuration,
+    hook,
+    jobs,
+    kill,
+    left,
+    log,
+    planned,
+    refused,
+    same,
+    started,
+    unhook,
+    unlock,
+)
 from slurm_cluster import wait
 from test_engine import command, written
 from tiny import SETTINGS, packed
@@ -93,7 +112,7 @@ def _midway(ground: Ground, target: str) -> Seen:
     ground.intact(project)
     rest = left(project)
     unhook(project)
-    seconds = again(project)
+    seconds = again(project, target=target)
     ground.whole(project)
     stays = "; stays there" if left(project) else ", removed by the next run"
     return Seen(f"its work is lost; half a file lies beside the final name (.<pid>.{rest}){stays}; same bytes", seconds)
@@ -148,7 +167,9 @@ def snakemake(ground: Ground) -> Seen:
     unhook(project)
     seconds = unlock(project) + again(project)
     ground.whole(project)
-    return Seen("its job runs on to its end; then the lock is named; --unlock; that job is done again; same bytes", seconds)
+    return Seen(
+        "its job runs on to its end; then the lock is named; --unlock; that job is done again; same bytes", seconds
+    )
 
 
 def power(ground: Ground) -> Seen:
@@ -217,7 +238,7 @@ def _pair(ground: Ground, files: dict[str, Path], folder: Path) -> subprocess.Po
     (hooked / "sitecustomize.py").write_text(OFTEN)
     folder.mkdir(exist_ok=True)
     path = os.pathsep.join([str(hooked), str(ground.before.folder / "src")])
-    options: dict[str, Any] = {**SETTINGS, "epochs": 60, "patience": 60}
+    options: dict[str, Any] = {**SETTINGS, "epochs": 12, "patience": 12}
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     called = [*torchrun, "neurovae.train.fit", *command(files, folder, options)]
     with (folder / "log").open("wb") as out:

@@ -1,14 +1,15 @@
 """What tests/scale.py measures with: a command's CPU seconds and peak memory, and a BIDS tree of empty scans."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import yaml
 from conftest import Project
 
 EVERY = 0.02  # seconds between two looks at the memory
@@ -17,7 +18,7 @@ HEADER = "participant_id\tage\tsex\tsite\tseverity\n"
 
 @dataclass(frozen=True)
 class Cost:
-    """A command's CPU and wall seconds, and its peak memory, MB: all of it, and its own without mapped files."""
+    """A command's CPU and wall seconds, and its peak memory, MB: all of it, and its own without pages of mapped files."""
 
     status: int
     cpu: float
@@ -26,29 +27,32 @@ class Cost:
     own: float
 
 
-def measured(command: list[str], out: Path, *, cwd: Path | None = None, env: dict[str, str] | None = None) -> Cost:
-    """Run a command to its end; its output is in `out`."""
-    start, own = time.monotonic(), 0
+def measured(
+    command: list[str], out: Path, *, most: float = 1e9, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> Cost:
+    """Run a command to its end, its output to `out`; it is killed where its own memory passes `most` MB."""
+    start, whole, own = time.monotonic(), 0, 0
     with out.open("wb") as file:
         job = subprocess.Popen(command, cwd=cwd, env=env, stdout=file, stderr=file, stdin=subprocess.DEVNULL)
-        while True:
-            found, status, used = os.wait4(job.pid, os.WNOHANG)
-            if found:
-                break
-            own = max(own, _anonymous(job.pid))
+        while not (found := os.wait4(job.pid, os.WNOHANG))[0]:
+            peak, now = _memory(job.pid)
+            whole, own = max(whole, peak), max(own, now)
+            if own / 1000 > most:
+                os.kill(job.pid, signal.SIGKILL)
             time.sleep(EVERY)
-    job.returncode = os.waitstatus_to_exitcode(status)
-    wall = time.monotonic() - start
-    return Cost(job.returncode, used.ru_utime + used.ru_stime, wall, used.ru_maxrss / 1000, own / 1000)
+    job.returncode = os.waitstatus_to_exitcode(found[1])
+    cpu = found[2].ru_utime + found[2].ru_stime
+    return Cost(job.returncode, cpu, time.monotonic() - start, whole / 1000, own / 1000)
 
 
-def _anonymous(pid: int) -> int:
-    """Memory of a process that no file stands behind, kB; 0 once it has ended."""
+def _memory(pid: int) -> tuple[int, int]:
+    """Peak of a process's memory, and what it holds now that no file stands behind, kB; zeros once it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
+        return 0, 0
+    found = {line.split(":")[0]: int(line.split()[1]) for line in lines if line.startswith(("VmHWM:", "RssAnon:"))}
+    return found.get("VmHWM", 0), found.get("RssAnon", 0)
 
 
 def surroundings(code: Path) -> dict[str, str]:
@@ -67,7 +71,7 @@ def person(number: int) -> str:
 def plant(root: Path, numbers: Iterable[int]) -> None:
     """Add people with an empty scan each, and their rows."""
     table = root / "participants.tsv"
-    root.mkdir(exist_ok=True)
+    root.mkdir(parents=True, exist_ok=True)
     rows = [] if table.exists() else [HEADER]
     for number in numbers:
         name = person(number)
@@ -79,18 +83,24 @@ def plant(root: Path, numbers: Iterable[int]) -> None:
         file.writelines(rows)
 
 
-def config(name: str, bids: Path, buckets: int) -> dict[str, object]:
+def config(name: str, bids: str, buckets: int) -> dict[str, Any]:
     """A cohort with the default model, one score and two confounds."""
     confounds = [{"name": "age", "type": "continuous"}, {"name": "sex", "type": "categorical"}]
-    cohort = {"name": name, "bids": str(bids), "site": "site", "confounds": confounds}
+    cohort: dict[str, Any] = {"name": name, "bids": bids, "site": "site", "confounds": confounds}
     cohort["scores"] = [{"name": "severity", "type": "continuous"}]
     return {"cohort": cohort, "preprocess": {"buckets": buckets}}
 
 
-def dry_run(project: Project, settings: dict[str, object], *more: str) -> tuple[Cost, str]:
-    """`snakemake -n` as a user types it, measured; and what it lists."""
-    (project.folder / "my.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
-    out = project.folder.parent / "dry.txt"
-    command = [sys.executable, "-m", "snakemake", "-n", "--configfile", "my.yaml", *more]
-    cost = measured(command, out, cwd=project.folder, env=surroundings(project.folder))
-    return cost, out.read_text(errors="replace")
+def snakemake(project: Project, *arguments: str, python: Path | None = None) -> tuple[Cost, str]:
+    """Snakemake as a user starts it, measured; and what it says. It must succeed.
+
+    python: folder of another `python` for the jobs.
+    """
+    out = project.folder.parent / "said.txt"
+    command = [sys.executable, "-m", "snakemake", "--configfile", "my.yaml", *arguments]
+    env = surroundings(project.folder)
+    env["PATH"] = f"{python}{os.pathsep}{env['PATH']}" if python else env["PATH"]
+    cost = measured(command, out, cwd=project.folder, env=env)
+    text = out.read_text(errors="replace")
+    assert cost.status == 0, f"snakemake {' '.join(arguments)}: {text[-3000:]}"
+    return cost, text

@@ -96,6 +96,12 @@ def test_the_rule_gives_every_voxel_of_the_mask_a_region_and_says_which(tmp_path
     assert whole["voxels"].sum() == inside.sum() and list(whole["index"]) == list(range(1, len(whole) + 1))
 
 
+def test_the_table_names_the_radii_that_tubes_have(builtin):
+    made = {row["name"]: row["made"] for row in builtin[2]}
+    for name, radius in regions.RADII.items():
+        assert f"tube of radius {radius:g} mm" in made[name]
+
+
 def user(folder: Path, shift: float = 0.0, step: float = 3.0) -> Path:
     """Labels 1 (left), 7 (right) on another grid than the mask's, stored from right to left."""
     data = np.zeros((60, 80, 60), np.int16)

@@ -10,7 +10,7 @@ import pytest
 from scipy.linalg import orthogonal_procrustes
 
 from neurovae.audit import stability
-from neurovae.audit.similarity import by_chance, cka, correlations, hsic, match, procrustes
+from neurovae.audit.similarity import CHANCE, MATCH, by_chance, cka, correlations, fewest, hsic, match, procrustes
 from neurovae.errors import InputError
 from neurovae.train import weights
 
@@ -92,6 +92,16 @@ def test_matching_recovers_a_permutation_with_flipped_signs():
 def test_a_pair_that_counts_is_kept_before_a_larger_sum():
     r = np.array([[0.75, 0.69], [0.69, 0.0]])  # .69 + .69 > .75, and neither counts
     np.testing.assert_array_equal(match(r), [0, -1])
+
+
+@pytest.mark.parametrize("latents", [4, 16])
+def test_from_the_fewest_people_on_noise_rarely_seems_to_have_a_counterpart(latents: int):
+    rng = np.random.default_rng(7)
+    shares = []
+    for n in (fewest(latents) - 1, fewest(latents)):
+        r = [correlations(rng.normal(size=(n, 200)), rng.normal(size=(n, latents))) for _ in range(100)]
+        shares.append((np.abs(np.concatenate(r)) >= MATCH).any(axis=1).mean())
+    assert shares[0] > CHANCE > shares[1]
 
 
 def fit(
@@ -185,7 +195,36 @@ def test_seeds_with_the_same_latents_are_no_replication(tmp_path: Path):
     np.testing.assert_allclose(pairs["cka"].dropna().astype(float), 1, atol=1e-9)
     pairs, _, replicated = compared(tmp_path, fits)
     assert set(replicated["replicated"]) == {"no counterpart"}
-    assert replicated["seeds"].tolist() == [1] * 2 * LATENTS + [2] * LATENTS  # the third has two others
+    assert set(replicated["seeds"]) == {1}
+
+
+def test_seeds_with_the_same_latents_count_once(tmp_path: Path):
+    fits = seeds(tmp_path)
+    pd.read_parquet(fits[1]["latents"]).assign(seed=2).to_parquet(fits[2]["latents"])
+    fits[2] |= {name: fits[1][name] for name in ("weights", "glm", "directions", "omnibus")}
+    _, matches, replicated = compared(tmp_path, fits)
+    first = replicated[replicated["seed"] == 0]
+    assert first["replicated"].tolist() == ["1 of 1", "1 of 1", "0 of 1", "0 of 1", "0 of 1", "1 of 1"]
+    assert set(replicated["seeds"]) == {1}
+    same = matches["seed"].isin([1, 2]) & matches["other_seed"].isin([1, 2])
+    assert set(matches.loc[same, "status"]) == {"same latents"} and set(matches.loc[~same, "status"]) == {"ok"}
+
+
+def test_with_too_few_held_out_people_no_latent_has_a_counterpart(tmp_path: Path):
+    fits = seeds(tmp_path)
+    for left, text in ((fewest(LATENTS), "1 of 1"), (fewest(LATENTS) - 1, "too few people")):
+        for one in fits[:2]:
+            table = pd.read_parquet(one["latents"])
+            table["split"] = np.where(np.arange(PEOPLE) < left, "report", "weights")
+            table.to_parquet(one["latents"])
+        pairs, matches, replicated = compared(tmp_path, fits[:2])
+        assert replicated["replicated"].iloc[0] == text and pairs["n"].iloc[0] == left
+    assert set(matches["status"]) == set(replicated["replicated"]) == {"too few people"}
+    assert matches["counterpart"].isna().all() and pairs["matched"].isna().all()
+    assert "12 held-out people; below 13 chance" in matches["reason"][0]
+    pd.read_parquet(fits[0]["latents"]).assign(seed=1).to_parquet(fits[1]["latents"])
+    pairs, matches, replicated = compared(tmp_path, fits[:2])
+    assert set(pairs["status"]) == set(matches["status"]) == set(replicated["replicated"]) == {"same latents"}
 
 
 def test_one_seed_and_stopped_seeds_say_so(tmp_path: Path):

@@ -71,8 +71,9 @@ def test_scores_permuted_leave_weights_and_latents_alone(finished: Project, else
 
 
 def contents(project: Project, *stages: str) -> dict[str, bytes]:
-    """The bytes of a stage's tables, weights and arrays."""
+    """The bytes of a stage's tables, weights and arrays, without the records beside them, which note times."""
     files = (path for stage in stages for path in (project.results / stage).rglob("*") if path.is_file())
+    files = (path for path in files if ".provenance" not in path.parts)
     return {str(path.relative_to(project.results)): path.read_bytes() for path in files}
 
 

@@ -79,6 +79,21 @@ def test_what_was_not_trained_so_is_refused_before_the_first_job(
     assert done.returncode != 0 and message in done.stdout and "Traceback" not in done.stdout, done.stdout[-2000:]
 
 
+def test_a_search_excuses_the_values_that_it_chose_alone(tmp_path: Path) -> None:
+    fit, search = tmp_path / "fold-0_seed-0", tmp_path / "fold-0_search"
+    for folder in (fit, search):
+        folder.mkdir()
+    then = {"latent": 16, "beta": 2.5, "flip": True}
+    meta = {"kind": "vae", "searched": True, "options": then}
+    weights.save(fit / "weights.safetensors", {"x": np.ones(3, np.float32)}, meta)
+    entry = {"name": "vae", "kind": "vae", "transductive": False, "latent": 64, "beta": 1, "flip": True}
+    for found, message in ((entry, "a search chose values of"), (entry | {"flip": False}, "flip is False, was True")):
+        (line,) = frozen._other("vae", found, fit / "weights.safetensors")
+        assert message in line and "latent is" not in line and "beta is" not in line
+        (search / "chosen.json").write_text(json.dumps({"latent": 16, "beta": 2.5}))
+    assert frozen._other("vae", entry, fit / "weights.safetensors") == []
+
+
 def test_other_preprocessing_is_refused() -> None:
     same = rows(sub_1="a", sub_2="b", sub_3="c")
     latents.same_preprocessing(same, (2, 2, 2), META, "vae")

@@ -280,6 +280,47 @@ def test_binary_score_goes_to_the_other_class_alone(files, tmp_path):
     assert all(row.steps == ([-1, 0] if row.value else [0, 1]) for row in steps.itertuples())
 
 
+def test_steps_say_which_score_they_lead_to_and_whether_anybody_has_it(files, tmp_path):
+    cohort = pd.read_parquet(files["cohort"])
+    rng = np.random.default_rng(2)
+    bent = np.clip(np.round(27.5 + 2.5 * rng.normal(size=PEOPLE)), 10, 30)  # like MMSE: many at the top
+    cohort.assign(mmse=bent, falls=rng.poisson(2, PEOPLE)).to_parquet(tmp_path / "cohort.parquet")
+    cohort = pd.read_parquet(tmp_path / "cohort.parquet").set_index("scan")
+    scores = [{"name": "mmse", "type": "bounded", "bounds": [0, 30]}, {"name": "falls", "type": "count"}, SCORES[0]]
+    table, _ = changed_by(files, tmp_path, cohort=tmp_path / "cohort.parquet", scores=scores)
+    for name, values in cohort[["mmse", "falls", "motor"]].items():
+        part = table[table["score"] == name]
+        np.testing.assert_allclose(part["target"], part["value"] + part["step"] * values.std(ddof=1), rtol=1e-9)
+        assert (part["beyond"][part["step"] == 0] == "").all()
+        outside = (part["target"] < values.min()) | (part["target"] > values.max())
+        assert ((part["beyond"] != "") == outside).all() and outside.any()
+    high = table[(table["score"] == "mmse") & (table["target"] > 30)]
+    low = table[(table["score"] == "falls") & (table["target"] < 0)]
+    assert len(high) and set(high["beyond"]) == {"the score ends at 30"}
+    assert len(low) and set(low["beyond"]) == {"the score ends at 0"}
+    far = table[(table["score"] == "motor") & (table["beyond"] != "")]
+    assert far["beyond"].str.startswith("the cohort ends at").all()
+
+
+def test_a_value_that_is_not_known_leads_nowhere():
+    assert counterfactual.beyond(np.nan, {"type": "count"}, pd.Series([1.0, 2.0])) == ""
+
+
+def test_panels_name_their_score_in_orange_where_it_cannot_be(files, tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(counterfactuals_picture, "save", lambda figure, out: figures.append(figure))
+    scores = [{"name": "motor", "type": "continuous"}, SCORES[1]]
+    table, maps = changed_by(files, tmp_path, people=["sub-03"], steps=[0.01, 40], scores=scores)
+    same = {"name": "pca-3", "mask": files["mask"], "table": tmp_path / "c.parquet", "maps": maps}
+    counterfactuals_picture.run(**same, most=2, out=tmp_path / "c.png")
+    plt.close(figures[0])
+    titles = {axis.get_title(): axis.title.get_color() for axis in figures[0].axes if axis.get_title()}
+    near, far = table.loc[table["score"] == "motor", "target"].iloc[1:]
+    assert titles["own"] == titles[f"+0.01: {near:.3g}"] == "black"
+    (orange,) = [title for title, colour in titles.items() if colour == counterfactuals_picture.ORANGE]
+    assert orange.startswith(f"+40: {far:.3g} (the cohort ends at ")
+
+
 def test_unknown_scan_is_named_with_those_spelt_alike(files, tmp_path):
     with pytest.raises(InputError, match="'sub-7'.*did you mean sub-.7"):
         changed_by(files, tmp_path, people=["sub-7"])

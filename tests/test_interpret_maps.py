@@ -56,7 +56,8 @@ def test_a_planted_shift_comes_back_and_the_filter_would_not():
 def test_steps_and_ends_are_classes_or_standard_deviations_and_quantiles():
     y, x, z = problem("binary")
     b = shift.slope(z, x, y)
-    assert shift.step(y, "binary")[0] == 1
+    assert shift.step(y, "binary") == (1, "to the class of the larger value")
+    assert shift.step(y, "binary", "PD") == (1, "to PD from the other class")
     low, high = shift.ends(z, y, b, "binary")
     np.testing.assert_allclose(high - low, b, rtol=1e-12)
     np.testing.assert_allclose((1 - y.mean()) * low + y.mean() * high, z.mean(axis=0), atol=1e-12)
@@ -195,7 +196,7 @@ def project(folder: Path, monkeypatch, verdict: str = "healthy", n: int = 80) ->
     decoder = Linear({"basis": basis}, {}, mask, latents, verdict, "why")
     monkeypatch.setattr(maps, "read", lambda *_: decoder)
     scores = [{"name": name, "type": "continuous"} for name in ("planted", "noise", "still")]
-    scores.append({"name": "sex", "type": "binary"})
+    scores.append({"name": "sex", "type": "binary", "positive": "M"})
     files = {name: folder / f"{name}.parquet" for name in ("cohort", "qc")}
     files |= {name: folder / f"{name}.nii.gz" for name in ("mask", "atlas")}
     files |= {"latents": folder / "l.parquet", "health": folder / "h.json", "model": folder / "w.safetensors"}
@@ -214,7 +215,9 @@ def test_the_rule_finds_what_was_planted_where_it_was_planted(tmp_path, monkeypa
     assert table.loc["planted", "voxels"] == n and table.loc["planted", "voxels_below_05"] == half
     assert table.loc["noise", "voxels_below_05"] == 0 and pd.isna(table.loc["still", "voxels"])
     assert (tmp_path / "maps" / "sex_map.nii.gz").exists() and len(list((tmp_path / "maps").iterdir())) == 21
-    assert "class" in table.loc["sex", "unit"] and "standard deviation" in table.loc["planted", "unit"]
+    assert (
+        table.loc["sex", "unit"] == "to M from the other class" and "standard deviation" in table.loc["planted", "unit"]
+    )
     named = {
         end: read_maps(tmp_path / "maps" / f"planted_{end}.nii.gz", decoder.mask) for end in ("map", "low", "high")
     }
@@ -236,6 +239,20 @@ def test_the_rule_finds_what_was_planted_where_it_was_planted(tmp_path, monkeypa
     assert regions["rank"].to_dict() == {"first": 1, "second": 2}
     assert regions.loc["first", "share_below_05"] == 1 and regions.loc["first", "low"] > 0.5
     assert nib.load(tmp_path / "maps" / "planted_t.nii.gz").header["sform_code"] == 4
+
+
+def test_the_largest_t_of_a_region_keeps_its_sign_and_the_mean_says_that_it_has_none():
+    labels, parts = (
+        np.array([1, 1, 2, 2]),
+        pd.DataFrame({"index": [1, 2], "name": ["hippocampus", "ventricle"], "hemisphere": "left"}),
+    )
+    t = np.array([-6.0, 5.0, 3.0, 2.0])
+    over_people = spread.Spread(t, t, np.array([-6.0, 2.0]), np.array([-5.0, 3.0]))
+    row = dict.fromkeys([*maps.SAME, *maps.AFTER])
+    tested = voxelwise.Voxels(t, np.array([0.01, 0.01, 0.2, 0.3]), t)
+    found = maps.in_regions(row, tested, scoremap.ScoreMap(t, over_people, 200, np.zeros((2, 4))), labels, parts)
+    assert [one["largest_t"] for one in found] == [-6, 3] and [one["mean_abs_t"] for one in found] == [5.5, 2.5]
+    assert [one["rank"] for one in found] == [1, 2] and set(found[0]) <= set(maps.REGIONS)
 
 
 def test_the_peak_is_told_in_mm_and_the_ends_lie_a_shift_apart(tmp_path, monkeypatch):
@@ -331,7 +348,21 @@ def test_seeds_with_one_map_are_no_second_opinion(tmp_path):
     a = np.random.default_rng(0).normal(size=120).astype(np.float32)
     seeds.run(**seeded(tmp_path, {0: a, 1: a}))
     table = pd.read_parquet(tmp_path / "seeds.parquet")
-    assert table["reason"].str.contains("bit for bit").all() and (table["one_sign"] == 1).all()
+    assert table["kind"].tolist() == ["pair", "all"] and set(table["status"]) == {"same maps"}
+    assert table["reason"].str.contains("bit for bit").all() and table["r"].notna().tolist() == [True, False]
+    assert list((tmp_path / "seeds").iterdir()) == []
+
+
+def test_seeds_with_one_map_count_once_beside_another(tmp_path):
+    a, b = np.random.default_rng(0).normal(size=(2, 120)).astype(np.float32)
+    seeds.run(**seeded(tmp_path, {0: a, 1: b, 2: b}))
+    table = pd.read_parquet(tmp_path / "seeds.parquet")
+    assert table["status"].tolist() == ["ok", "ok", "same maps", "ok"] and set(table["seeds"]) == {2}
+    whole = table[table["kind"] == "all"].iloc[0]
+    np.testing.assert_allclose([whole["r"], whole["one_sign"]], table.loc[0, ["r", "one_sign"]].astype(float))
+    assert whole["reason"] == "of 3, those with the same map count once"
+    mean = read_maps(tmp_path / "seeds" / f"{maps.in_file('s/x')}_mean.nii.gz", np.ones(SHAPE, bool))
+    np.testing.assert_allclose(mean, (a + b) / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize(("arrays", "status"), [((1,), "one seed"), ((1, 0), "one seed"), ((0, 0), "not tested")])

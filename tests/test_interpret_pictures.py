@@ -98,6 +98,17 @@ def test_maps_are_cut_at_the_peak_with_outline_and_bars(tmp_path: Path, drawn: l
     assert "falls: too few people, 9 people" in other.texts[0].get_text()
 
 
+def test_seeds_with_the_same_map_are_no_agreement() -> None:
+    def told(*seeds: np.ndarray) -> str:
+        rows = [{"score": "motor"} | row for row in over_seeds.compare(dict(enumerate(seeds)))]
+        return maps.title(MOTOR, [tidy(rows, over_seeds.COLUMNS)]).splitlines()[-1]
+
+    a = np.random.default_rng(0).normal(size=50)
+    assert told(a, a) == "over seeds: same maps"
+    assert told(a, -a, a) == "2 seeds: r of the maps -1.00 to -1.00 (of 3, those with the same map count once)"
+    assert told(a, -a) == "2 seeds: r of the maps -1.00 to -1.00"
+
+
 def test_bars_are_grey_where_no_voxel_passes(tmp_path: Path, drawn: list[Figure]) -> None:
     files = interpreted(tmp_path, [MOTOR | {"smallest_p": 0.2}])
     maps.run(**files, seeds=[])

@@ -11,6 +11,7 @@ import statsmodels.api as sm
 from scipy import stats
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression, Ridge
+from statsmodels.stats.proportion import proportion_confint
 
 from neurovae.associate import design
 from neurovae.errors import InputError
@@ -356,13 +357,26 @@ def test_bootstrap_draws_people_within_folds():
 def test_reliability_by_hand():
     probability = np.repeat([0.1, 0.9], 20)
     truth = np.concatenate([np.arange(20) < 2, np.arange(20) < 18]).astype(float)
-    table = calibration.reliability(probability, truth, 2)
+    table = calibration.reliability(probability, truth, np.arange(40), 2)
     z, p = stats.norm.ppf(0.975), 0.1
     middle, half = (p + z**2 / 40) / (1 + z**2 / 20), z / (1 + z**2 / 20) * np.sqrt(p * (1 - p) / 20 + z**2 / 1600)
     assert np.allclose(
         table.loc[0, ["predicted", "observed", "low", "high"]].astype(float), [0.1, 0.1, middle - half, middle + half]
     )
     assert np.allclose(table.loc[1, ["predicted", "observed"]].astype(float), 0.9)
+
+
+def test_sessions_of_the_same_people_do_not_narrow_the_calibration():
+    rng = np.random.default_rng(3)
+    probability, person = np.sort(rng.random(50)), np.arange(50)
+    truth = (rng.random(50) < probability).astype(float)
+    once = calibration.reliability(probability, truth, person)
+    four = calibration.reliability(*(np.repeat(values, 4) for values in (probability, truth, person)))
+    assert np.allclose(once[["predicted", "observed", "low", "high"]], four[["predicted", "observed", "low", "high"]])
+    assert list(four["n"]) == [40] * 5
+    visits = np.concatenate([np.zeros(6, int), np.arange(1, 5)])  # ten scans, six of one person: as good as 2.5 people
+    wide = calibration.reliability(np.full(10, 0.5), np.repeat([1.0, 0.0], [6, 4]), visits, 1)
+    assert np.allclose(wide[["low", "high"]], proportion_confint(1.5, 2.5, 0.05, "wilson"))
 
 
 # --- the files ---

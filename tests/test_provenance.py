@@ -148,6 +148,7 @@ def test_the_tree_says_what_was_made_anew_since(made: Path, tmp_path: Path) -> N
     done = python(tmp_path, "-m", "neurovae", "provenance", "results/tiny/predict/predictions.tsv")
     assert done.returncode == 0 and "predictions.tsv: as recorded" in done.stdout, done.stderr
     assert "voxels/predict.parquet" in done.stdout and "(raw)" in done.stdout and "--seeds [0]" in done.stdout
+    assert "made by     python -m neurovae predict.summary (rule predictions)" in done.stdout
     told = python(tmp_path, "-m", "neurovae", "provenance", "results/tiny/predict/predictions.tsv", "--json", "true")
     assert len(json.loads(told.stdout)["raw"]) == 2
     known = record.read(made / "results/tiny/predict/predictions.tsv")

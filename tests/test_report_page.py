@@ -77,14 +77,14 @@ SETTINGS = {"voxel_mm": 4, "extract": {"method": "none"}, "register": {"transfor
 def associations(score: str, reason: str) -> pd.DataFrame:
     same = {"score": score, "type": "continuous", "model": "vae", "fold": 0, "seed": 0, "link": "identity", "n": 24,
             "family": "Gaussian (HC2)", "confounds": "age; left out: 1 without the score", "maxt_family": "3 latents",
-            "split_policy": "transductive", "p_nonlinear": 0.4, "permutations": 500, "exchange": "people", **OK}  # fmt: skip
+            "split_policy": "transductive", "p_nonlinear": 0.4, "permutations": 500, "exchange": "people", "maxt_status": "ok", "maxt_reason": "", **OK}  # fmt: skip
     numbers = [
         (-0.51237, 0.00123456, 0.0120, True, "0 of 2"),
         (0.2, 0.25, 0.6, False, "2 of 2"),
         (0.1, 0.9, 1.0, False, "2 of 2"),
     ]
     rows = [same | {"latent": f"mu_{k:03d}", "effect": effect, "ci_low": effect - 0.3, "ci_high": effect + 0.3, "p": p, "q": 3 * p,
-                    "p_maxt": maxt, "p_quadratic_maxt": 1.0, "flagged": flag, "nuisance": reason if flag else "", "replicated": seen}
+                    "p_maxt": maxt, "maxt_statistic": -3.0 + k, "p_quadratic_maxt": 1.0, "flagged": flag, "nuisance": reason if flag else "", "replicated": seen}
             for k, (effect, p, maxt, flag, seen) in enumerate(numbers)]  # fmt: skip
     return pd.DataFrame(
         [*rows, {"model": "pca-3", "fold": 0, "seed": 0, **OK, "status": "not tested", "reason": "no active unit"}]
@@ -147,7 +147,8 @@ def test_numbers_are_those_of_the_tables(plain: tuple[Run, Page, str]):
             assert value in cells and float(cells[value]) == pytest.approx(value, rel=0.005)
     words = " ".join(found.words)
     assert "-0.51 [-0.81, -0.21]" in words and "0.0123" in words and "0.612" in words
-    assert "24 people, 24 scans, 2 sites (A: 12, B: 12)." in words and "23 of 24 scans pass, 1 are excluded" in words
+    assert "23 people with 23 scans analysed, of 24 with 24 before quality control; 2 sites (A: 12, B: 11)." in words
+    assert "23 of 24 scans pass, 1 are excluded" in words
 
 
 def test_findings_that_fail_an_audit_are_shown_as_such(plain: tuple[Run, Page, str]):
@@ -209,7 +210,11 @@ def test_methods_say_what_was_done(plain: tuple[Run, Page, str]):
     run = plain[0]
     words, works = methods.cited(methods.paragraphs(run))
     text = " ".join(words)
-    assert "24 people" in text and "motor (continuous): Gaussian (HC2), identity link, n = 24" in text
+    assert "23 people with 23 scans (T1w) from 2 site(s) were analysed, of 24 people with 24 scans before" in text
+    assert (
+        "1 of 24 scans were excluded for quality" in text
+        and "motor (continuous): Gaussian (HC2), identity link, n = 24" in text
+    )
     assert "500 permutations of people" in text and "motor (1 without the score left out): age" in text
     assert (
         "deepbet" not in text.split("Software")[0] and "N4 (Tustison et al., 2010)" in text and "snr at least 2" in text

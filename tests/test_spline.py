@@ -15,8 +15,11 @@ from neurovae.associate.basis import curvature, natural_spline, polynomial, spli
 from neurovae.associate.curve import band, turned
 from neurovae.associate.glm import glm
 from neurovae.associate.penalised import DRAWABLE, penalised, penalised_knots
+from neurovae.associate.permute import COLUMNS as COLUMNS_PERMUTED
+from neurovae.associate.permute import permute
 from neurovae.associate.rows import standard
 from neurovae.associate.spline import COLUMNS, CURVE, GRID, polynomials, spline
+from neurovae.associate.tables import tidy
 from neurovae.report import scores
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -295,18 +298,25 @@ def test_the_picture_prefers_the_penalised_curve_and_is_written(tmp_path: Path):
     rng = np.random.default_rng(12)
     made["ill"], made["stage"] = draw("binary", made["mu_000"].to_numpy(), rng), rng.integers(0, 3, 80)
     made = made.assign(scan=made["person"].astype(str), fold=0, split=np.where(made.index < 20, "report", "weights"))
+    made = made.assign(session="", acquisition="", run="", model="vae", seed=0, excluded=False)
+    tidy(permute(made, entries, [], 99, 0), COLUMNS_PERMUTED).to_parquet(tmp_path / "permute.parquet")
     tests, points = [], []
     for entry in entries:
         rows, drawn = spline(made, entry, [])
         tests += [row | {"verdict": "healthy", "p": row["p_overall"], "q": row["q_overall"]} for row in rows]
         points += drawn
-    made[["scan", "person", "split", "mu_000", "mu_001", "mu_002"]].to_parquet(tmp_path / "latents.parquet")
-    made[["scan", "person", "fold", "ill", "stage", "mmse"]].to_parquet(tmp_path / "cohort.parquet")
+    columns = {
+        "latents": "scan person model fold seed split mu_000 mu_001 mu_002",
+        "cohort": "scan person session acquisition run site fold ill stage mmse",
+        "qc": "scan excluded",
+    }
+    for name, names in columns.items():
+        made[names.split()].to_parquet(tmp_path / f"{name}.parquet")
     pd.DataFrame(tests).to_parquet(tmp_path / "glm.parquet")
     curves = pd.DataFrame(points)
     curves[curves["score"] != "ill"].to_parquet(tmp_path / "curves.parquet")  # a score may have no curve
-    given = {name: tmp_path / f"{name}.parquet" for name in ("cohort", "latents", "glm", "curves")}
-    scores.run(**given, scores=entries, most=2, name="vae", out=tmp_path / "scores.png")
+    given = {name: tmp_path / f"{name}.parquet" for name in (*columns, "glm", "permute", "curves")}
+    scores.run(**given, scores=entries, confounds=[], most=2, name="vae", out=tmp_path / "scores.png")
     assert (tmp_path / "scores.png").stat().st_size > 10_000
     both = curves[(curves["score"] == "mmse") & (curves["latent"] == "mu_000")]
     assert set(scores.chosen(both)["curve"]) == {"penalised"} and len(scores.chosen(both)) == GRID

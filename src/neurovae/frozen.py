@@ -37,9 +37,12 @@ def problems(cohort: dict[str, Any], entries: Entries, fits: list[str], results:
 
 def _other(name: str, entry: dict[str, Any], path: Path) -> list[str]:
     """Values of an entry that are not those which its model was trained with; searched ones are the search's."""
-    meta = described(path)
+    meta, chosen = described(path), path.parents[1] / f"{path.parent.name.split('_')[0]}_search" / "chosen.json"
+    if meta["searched"] and not chosen.is_file():
+        return [f"train.models {name!r}: a search chose values of {path}, and {chosen} is not there; restore it"]
     now, then = {key: value for key, value in entry.items() if key not in SAID}, meta["options"]
-    differ = sorted(key for key in now if now[key] != then.get(key)) if not meta["searched"] else []
+    now |= json.loads(chosen.read_text(encoding="utf-8")) if meta["searched"] else {}
+    differ = sorted(key for key in now if now[key] != then.get(key))
     if meta["kind"] == entry["kind"] and not differ:
         return []
     said = ", ".join(f"{key} is {now[key]}, was {then.get(key)}" for key in differ) or f"kind was {meta['kind']}"

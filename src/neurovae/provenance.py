@@ -1,6 +1,7 @@
 """How a result came about: the command, its files and their digests, parameters, versions, back to the raw scans."""
 
 import json as text_of
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from neurovae import record
 from neurovae.cli import cli
 from neurovae.errors import InputError
+from neurovae.examples import ROOT, RULE, RUN
 
 SHOWN = 2  # inputs of one kind that are shown; how many more there are is said
 WIDTH = 150  # characters of a line of parameters
@@ -27,7 +29,8 @@ def run(*, file: Path, json: bool = False) -> None:
     """
     root, name = locate(file)
     found = chain(root, name)
-    print(text_of.dumps(found, indent=2, ensure_ascii=False) if json else "\n".join(told(found)))
+    lines = [*part(Path(os.path.abspath(file)), Path(os.path.normpath(root / name))), *told(found)]
+    print(text_of.dumps(found, indent=2, ensure_ascii=False) if json else "\n".join(lines))
 
 
 def locate(file: Path) -> tuple[Path, str]:
@@ -38,7 +41,7 @@ def locate(file: Path) -> tuple[Path, str]:
     Raises:
         InputError: no such file, or no record.
     """
-    path = file.absolute()
+    path = Path(os.path.abspath(file))
     for result in [path, *path.parents, *manifests(path)]:
         known = record.read(result)
         if known:
@@ -46,7 +49,7 @@ def locate(file: Path) -> tuple[Path, str]:
             ours = Path(*result.parts[-up:]) == Path(known["path"])
             if not file.exists():
                 raise InputError(f"{file}: not there any more; there is a record that {known['command']} made it")
-            return (result.parents[up - 1], known["path"]) if ours else (Path.cwd(), str(file))
+            return (result.parents[up - 1], known["path"]) if ours else (Path.cwd(), os.path.relpath(result))
     if not file.exists():
         raise InputError(f"{file}: there is no such file; give a file in results/<cohort>")
     raise InputError(
@@ -67,6 +70,18 @@ def manifests(path: Path) -> list[Path]:
     tables = [table for step in ("normalise", "register", "extract") for table in sorted((stage / step).glob("*.tsv"))]
     naming = [table for table in tables if f"\n{scan}\t" in table.read_text(encoding="utf-8")]
     return sorted(naming, key=lambda table: digest not in table.read_text(encoding="utf-8"))
+
+
+def part(file: Path, result: Path) -> list[str]:
+    """What is to be said first where the record is that of a folder, or of the manifest of a scan's image."""
+    if file == result:
+        return []
+    if result in file.parents:
+        return [f"{file.name} is one of the files of this result:"]
+    sidecars = [text_of.loads(path.read_text(encoding="utf-8")) for path in sorted(file.parent.glob("*.json"))]
+    noted = [one["Images"][file.name] for one in sidecars if file.name in one.get("Images", {})]
+    same = "as its sidecar says" if record.sha256(file) in noted else "CHANGED since its sidecar was written"
+    return [f"{file.name} ({same}) belongs to a scan; this is the manifest of its bucket:"]
 
 
 def chain(root: Path, name: str) -> Record:
@@ -97,7 +112,7 @@ def told(found: Record) -> Iterator[str]:
     top = found["results"][found["file"]]
     yield f"{found['file']}: {top['now']}"
     yield f"  sha256      {top['sha256']}"
-    yield f"  made by     python -m neurovae {top['command']}"
+    yield f"  made by     python -m neurovae {top['command']}{rule(top['command'])}"
     yield from (f"  {'parameters' if not k else '':<12}{line}" for k, line in enumerate(parameters(top)))
     packages = ", ".join(f"{name} {version}" for name, version in top["packages"].items())
     yield f"  with        Python {top['python']}, {packages}"
@@ -105,6 +120,15 @@ def told(found: Record) -> Iterator[str]:
     yield f"  code        {top['commit']}"
     yield f"  from        {len(found['results']) - 1} results and {len(found['raw'])} files of raw data:"
     yield from branches(found, found["file"], "  ", set())
+
+
+def rule(command: str) -> str:
+    """The rule of the workflow that runs a command, in brackets; nothing where none does."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
+    found = [
+        name for text in texts for name, body in RULE.findall(f"{text}\n") if f"neurovae.{command}" in RUN.findall(body)
+    ]
+    return f" (rule {found[0]})" if found else ""
 
 
 def branches(found: Record, name: str, margin: str, seen: set[str]) -> Iterator[str]:

@@ -4,25 +4,26 @@ Snakemake sees a file as changed by its time, or by its content where that is sm
 name, size and time is beyond it: this command reads every byte.
 """
 
-import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pandas as pd
-
 from neurovae import record
 from neurovae.cli import cli
 from neurovae.cohort import folds
 from neurovae.errors import InputError
 from neurovae.files import sha256
-from neurovae.preprocess.bucket import read_list
+from neurovae.preprocess.intact import changed_images, changed_rows, changed_scans, rows, sidecars, sources
 from neurovae.progress import steps
 
 Digests = dict[str, str | None]  # of each file as it is now, by path; None: not there
 Records = dict[str, dict[str, Any]]  # by path of the result
+ADVICE = [
+    "Run snakemake as always first: it makes again what it sees to be out of date. What is still named here it cannot",
+    "see: add the --forcerun of the line. A result that your configuration makes no more may be deleted.",
+]
 BESIDE = {"logs", "benchmarks", "bids", "truth", "derivatives", ".state", record.FOLDER}  # folders without records
 
 
@@ -48,7 +49,7 @@ def run(*, cohort: Path) -> None:
     problems = [
         *changed_results(known, now),
         *changed_inputs(compared(known, root), known, now),
-        *changed_scans(scans, now, known),
+        *changed_scans({path: one for path, one in scans.items() if path not in inputs}, now),
         *changed_images(images),
         *changed_rows(packed, images),
     ]
@@ -56,7 +57,7 @@ def run(*, cohort: Path) -> None:
     if left:
         print(f"{len(left)} files have no record and are not compared: {', '.join(left[:5])}", flush=True)
     if problems:
-        raise InputError([f"{cohort}: {len(problems)} differ from what was recorded:", *problems])
+        raise InputError([f"{cohort}: {len(problems)} differ from what was recorded:", *problems, "", *ADVICE])
     raw = len(inputs - set(known))
     print(
         f"{cohort}: as recorded: {len(known)} results, {raw} files that they were made from (of these {len(scans)} "
@@ -103,7 +104,7 @@ def changed_results(known: Records, now: Digests) -> Iterator[str]:
     """Results that are gone, or other than what the command wrote."""
     for path, one in known.items():
         if now[path] is None:
-            yield f"{path}: not there any more; run snakemake again"
+            yield f"{path}: not there any more; run snakemake"
         elif now[path] != one["sha256"]:
             yield f"{path}: changed since {one['command']} wrote it; {again([path], known)}"
 
@@ -143,76 +144,26 @@ def changed_inputs(compared: Records, known: Records, now: Digests) -> Iterator[
             elif now[name] != noted and (name not in known or now[name] == known[name]["sha256"]):
                 used.setdefault(name, []).append(path)
     for name, users in used.items():
-        first = [path for path in users if not set(users) & set(known[path]["inputs"])]
+        first = [path for path in users if not set(users) & before(path, known)]
         what = "not there any more" if now[name] is None else "other than when results were made from it"
         yield f"{name}: {what}; {again(first, known)}"
 
 
+def before(path: str, known: Records) -> set[str]:
+    """Everything that a result came from."""
+    found: set[str] = set()
+    waiting = [path]
+    while waiting:
+        new = set(known.get(waiting.pop(), {}).get("inputs", {})) - found
+        found |= new
+        waiting += new
+    return found
+
+
 def again(results: list[str], known: Records) -> str:
     """What makes results again: one of each job's is named."""
-    jobs = {
-        json.dumps([known[path]["command"], known[path]["arguments"]]): path for path in sorted(results, reverse=True)
-    }
-    return (
-        f"run snakemake with --forcerun {' '.join(sorted(jobs.values()))} (it sees no change of the same size and time)"
-    )
-
-
-def sources(cohort: Path) -> dict[str, tuple[str, str]]:
-    """Path of each scan that was preprocessed -> its digest by the bucket's manifest, and the manifest."""
-    found: dict[str, tuple[str, str]] = {}
-    for listed in sorted((cohort / "preprocess" / "extract").glob("*.list")):
-        manifest = listed.with_suffix(".tsv")
-        noted = {row["scan"]: row.get("source_sha256") for row in table(manifest)} if manifest.exists() else {}
-        found |= {
-            row["source"]: (noted[row["scan"]], str(manifest)) for row in read_list(listed) if noted.get(row["scan"])
-        }
-    return found
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    """The rows of a manifest."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
-
-
-def changed_scans(scans: dict[str, tuple[str, str]], now: Digests, known: Records) -> Iterator[str]:
-    """Scans other than those that were preprocessed, where no record has named them."""
-    for path, (noted, manifest) in scans.items():
-        if now[path] != noted and not any(path in one["inputs"] for one in known.values()):
-            yield f"{path}: other than when it was preprocessed; run snakemake with --forcerun {manifest}"
-
-
-def sidecars(cohort: Path) -> dict[Path, str]:
-    """Each preprocessed image -> its digest by its sidecar."""
-    found: dict[Path, str] = {}
-    for path in sorted((cohort / "preprocess" / "derivatives").rglob("*.json")):
-        images = json.loads(path.read_text(encoding="utf-8")).get("Images", {})
-        found |= {path.parent / name: digest for name, digest in images.items()}
-    return found
-
-
-def changed_images(images: dict[Path, str]) -> Iterator[str]:
-    """Preprocessed images other than their sidecars say."""
-    for path in steps(list(images), "images"):
-        if not path.exists() or sha256(path) != images[path]:
-            what = "other than its sidecar says" if path.exists() else "not there any more"
-            yield f"{path}: {what}; run snakemake with --forcerun extract (scans that are whole are kept)"
-
-
-def rows(cohort: Path) -> dict[str, str]:
-    """Each packed scan -> the digest of the image that was packed."""
-    path = cohort / "preprocess" / "volumes.parquet"
-    packed = pd.read_parquet(path) if path.exists() else pd.DataFrame({"scan": [], "preproc_sha256": []})
-    return dict(zip(packed["scan"], packed["preproc_sha256"], strict=True))
-
-
-def changed_rows(packed: dict[str, str], images: dict[Path, str]) -> Iterator[str]:
-    """Packed scans whose image was made anew since, or is not there."""
-    there = set(images.values())
-    for scan, noted in packed.items():
-        if noted not in there:
-            yield f"{scan}: packed from an image that no sidecar has; run snakemake with --forcerun pack"
+    jobs = {json.dumps([known[path]["command"], known[path]["arguments"]]): path for path in sorted(results)[::-1]}
+    return f"--forcerun {' '.join(sorted(jobs.values()))}"
 
 
 def unrecorded(cohort: Path, root: Path, known: Records, inputs: set[str]) -> list[str]:

@@ -3,7 +3,9 @@ rule scores:
     input:
         cohort="results/{cohort}/cohort/cohort.parquet",
         latents="results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latents.parquet",
+        qc="results/{cohort}/preprocess/qc.parquet",
         glm="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/glm.parquet",
+        permute="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/permute.parquet",
         curves="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/curves.parquet",
     output:
         report(
@@ -21,12 +23,14 @@ rule scores:
         mem_mb=2000,
         runtime=20,
     params:
-        flags=graph.flags({"scores": config["cohort"]["scores"], "most": config["report"]["latents"]}),
+        flags=graph.flags({"most": config["report"]["latents"]}),
+        scores=SCORES,
         code=CODE["report.scores"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.scores --cohort {input.cohort} --latents {input.latents} --glm {input.glm} "
-        "--curves {input.curves} --name {wildcards.model} --out {output} {params.flags} 2>&1 | tee {log}"
+        "python -m neurovae.report.scores --cohort {input.cohort} --latents {input.latents} --qc {input.qc} "
+        "--glm {input.glm} --permute {input.permute} --curves {input.curves} --name {wildcards.model} --out {output} "
+        "{params.scores} {params.flags} 2>&1 | tee {log}"
 
 
 rule quality:

@@ -11,7 +11,8 @@ from neurovae.parquet import write_table
 KEYS = ["score", "model", "fold", "seed", "latent"]
 SPLINE = ["p_nonlinear", "q_nonlinear", "p_overall", "q_overall", "p_quadratic", "q_quadratic", "p_cubic"]
 PERMUTED = ["p_permutation", "p_maxt", "p_minp", "p_quadratic_permutation", "p_quadratic_maxt", "quadratic_status",
-            "maxt_family", "m", "permutations", "exchange"]  # fmt: skip
+            "maxt_family", "maxt_statistic", "maxt_status", "maxt_reason", "m", "permutations", "exchange"]  # fmt: skip
+SHARED = ["family", "statistic", "status", "reason"]  # what the GLM's table may call by the same names
 
 
 def run(
@@ -42,12 +43,8 @@ def run(
         name: pd.concat([pd.read_parquet(folder / model / fit / f"{name}.parquet") for model, fit in pairs])
         for name in ("glm", "spline", "permute", "omnibus", "joint", "mixed")
     }
-    single = tables["glm"]
-    tables["permute"] = tables["permute"].rename(
-        columns={"family": "maxt_family"}
-    )  # `family` is the GLM's distribution
-    for name, columns in (("spline", SPLINE), ("permute", PERMUTED)):
-        single = beside(single, tables[name][KEYS + columns], KEYS, name)
+    single = beside(tables["glm"], tables["spline"][KEYS + SPLINE], KEYS, "spline")
+    single = with_maxt(single, tables["permute"])
     flags = pd.concat([pd.read_parquet(audit / model / fit / "flags.parquet") for model, fit in pairs])
     seeds = pd.concat(
         [
@@ -67,6 +64,12 @@ def run(
         table.insert(2, "primary", table["model"] == primary)
         order = [name for name in ("score", "p", "model", "latent", "term") if name in table]
         write_table(path, table.sort_values(order, ignore_index=True))
+
+
+def with_maxt(tests: pd.DataFrame, permuted: pd.DataFrame) -> pd.DataFrame:
+    """Tests with the p of the permutations, and max-T's own statistic, status and reason (not those of the GLM)."""
+    named = permuted.rename(columns={name: f"maxt_{name}" for name in SHARED})
+    return beside(tests, named[KEYS + PERMUTED], KEYS, "permute")
 
 
 def beside(tests: pd.DataFrame, more: pd.DataFrame, keys: list[str], name: str) -> pd.DataFrame:

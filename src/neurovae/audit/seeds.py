@@ -58,6 +58,19 @@ def read(
     return {"model": str(keys[0][0]), "fold": int(keys[0][1])}, fits
 
 
+def alike(a: Fit, b: Fit) -> bool:
+    """Whether two seeds gave the same latents, to the bit: one model then, whose agreement says nothing."""
+    return np.array_equal(a.held.to_numpy(float), b.held.to_numpy(float))
+
+
+def distinct(fits: list[Fit]) -> list[Fit]:
+    """The first of each set of fits with the same latents."""
+    found: list[Fit] = []
+    for fit in fits:
+        found += [] if any(alike(fit, one) for one in found) else [fit]
+    return found
+
+
 def _fit(table: pd.DataFrame, weights: Path, glm: Path, omnibus: Path, directions: Path) -> Fit:
     first = table.sort_values("scan").drop_duplicates("person").set_index("person")
     names = latent_names(table)

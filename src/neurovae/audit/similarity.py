@@ -6,8 +6,10 @@ noise where latents outnumber people). Procrustes: Schoenemann 1966. Two spaces 
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.stats import t
 
 MATCH = 0.7  # |r| on held-out people below which a latent has no counterpart
+CHANCE = 0.05  # share of unrelated latents that may seem to have a counterpart
 PEOPLE = 4  # fewer than this have no unbiased HSIC
 
 
@@ -59,6 +61,17 @@ def match(r: np.ndarray, least: float = MATCH) -> np.ndarray:
     kept = good[rows, columns] > 0
     found[rows[kept]] = columns[kept]
     return found
+
+
+def fewest(latents: int) -> int:
+    """Number of people from which on at most CHANCE of unrelated latents find |r| >= MATCH among `latents` others.
+
+    r of two unrelated normal columns of n people: r sqrt((n - 2) / (1 - r^2)) is t with n - 2 degrees of freedom.
+    """
+    n = 3
+    while 1 - (1 - 2 * t.sf(MATCH * np.sqrt((n - 2) / (1 - MATCH**2)), n - 2)) ** latents > CHANCE:
+        n += 1
+    return n
 
 
 def by_chance(a: np.ndarray, b: np.ndarray, draws: int, seed: int) -> tuple[float, float]:

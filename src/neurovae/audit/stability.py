@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from neurovae.associate.tables import tidy, write_both
-from neurovae.audit.seeds import Fit, read
-from neurovae.audit.similarity import MATCH, PEOPLE, by_chance, cka, correlations, match, procrustes
+from neurovae.audit.seeds import Fit, alike, distinct, read
+from neurovae.audit.similarity import MATCH, PEOPLE, by_chance, cka, correlations, fewest, match, procrustes
 from neurovae.cli import cli
 from neurovae.progress import steps
 from neurovae.volumes import read_mask
@@ -31,6 +31,7 @@ MATCHES = PAIR | {"latent": "object", "counterpart": "object", "r": "float64"} |
 REPLICATED = {"score": "object", "model": "object", "fold": "Int64", "seed": "Int64", "latent": "object",
               "seeds": "Int64", "counterparts": "Int64", "agree": "Int64", "replicated": "object",
               "status": "object", "reason": "object", "verdict": "object"}  # fmt: skip
+FEW = "too few people"
 ONE = {"status": "one seed", "reason": "nothing to compare with; add seeds to train.seeds"}
 SAME = {
     "status": "same latents",
@@ -86,23 +87,19 @@ def compare(a: Fit, b: Fit, mask: np.ndarray) -> list[dict[str, Any]]:
     """One row for the two spaces, then one per score for its direction, with the omnibus p of both."""
     x, y = a.held.to_numpy(float), b.held.to_numpy(float)
     same = {"seed": a.seed, "other_seed": b.seed, "n": len(x), "verdict": a.verdict, "status": "ok", "reason": ""}
-    same |= SAME if alike(a, b) else {}
+    clones = SAME if alike(a, b) else {}
+    same |= clones
     scores = list(dict.fromkeys(name for name in a.directions["score"] if name in set(b.directions["score"])))
-    return [same | space(x, y)] + [same | direction(a, b, score, mask) for score in scores]
-
-
-def alike(a: Fit, b: Fit) -> bool:
-    """Whether two seeds gave the same latents, to the bit: one model then, whose agreement says nothing."""
-    return np.array_equal(a.held.to_numpy(float), b.held.to_numpy(float))
+    return [same | space(x, y) | clones] + [same | direction(a, b, score, mask) for score in scores]
 
 
 def space(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     """CKA, Procrustes and matched latents of two spaces (people, latents), with what people in random order give."""
     row: dict[str, Any] = {"kind": "space", "latents": x.shape[1]}
     if len(x) < PEOPLE:
-        return row | {"status": "too few people", "reason": f"{len(x)} held-out people; CKA needs {PEOPLE}"}
+        return row | {"status": FEW, "reason": f"{len(x)} held-out people; CKA needs {PEOPLE}"}
     shares, counts = by_chance(x, y, DRAWS, seed=0)
-    found = int((match(correlations(x, y)) >= 0).sum())
+    found = int((match(correlations(x, y)) >= 0).sum()) if len(x) >= fewest(y.shape[1]) else None
     numbers = {"cka": cka(x, y), "procrustes_r2": procrustes(x, y), "procrustes_chance": shares}
     return row | numbers | {"matched": found, "matched_chance": counts}
 
@@ -143,24 +140,30 @@ def _omnibus(table: pd.DataFrame, score: str) -> float:
 
 
 def matched(a: Fit, b: Fit) -> list[dict[str, Any]]:
-    """One row per latent of a: its counterpart in b, or none; r is that of the counterpart, else the largest."""
-    r = correlations(a.held.to_numpy(float), b.held.to_numpy(float))
+    """One row per latent of a: its counterpart in b, or none; r is that of the counterpart, else the largest.
+
+    Fewer people than `fewest`: none has a counterpart.
+    """
+    r, n, least = correlations(a.held.to_numpy(float), b.held.to_numpy(float)), len(a.held), fewest(len(b.held.columns))
+    clones, ok = SAME if alike(a, b) else {}, {"status": "ok", "reason": ""}
+    none = {"status": "no counterpart", "reason": f"no latent left with |r| >= {MATCH:g} on held-out people"}
+    if n < least:
+        none = {"status": FEW, "reason": f"{n} held-out people; below {least} chance often gives |r| >= {MATCH:g}"}
     rows = []
-    for k, other in enumerate(match(r)):
+    for k, other in enumerate(match(r) if n >= least or clones else np.full(len(r), -1)):
         most = int(np.abs(r[k]).argmax()) if other < 0 else int(other)
-        row = {"seed": a.seed, "other_seed": b.seed, "latent": a.held.columns[k], "r": r[k, most], "n": len(a.held)}
-        none = {"status": "no counterpart", "reason": f"no latent left with |r| >= {MATCH:g} on held-out people"}
-        ok = {"counterpart": b.held.columns[other], "status": "ok", "reason": ""}
-        rows.append(row | (ok if other >= 0 else none) | {"verdict": a.verdict})
+        row = {"seed": a.seed, "other_seed": b.seed, "latent": a.held.columns[k], "r": r[k, most], "n": n}
+        row |= {"counterpart": b.held.columns[other], **ok} if other >= 0 else none
+        rows.append(row | {"verdict": a.verdict} | clones)
     return rows
 
 
 def replication(fit: Fit, used: list[Fit], found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows score x latent: in how many other seeds the counterpart has q < .05 with the same sign ("2 of 4").
 
-    Seeds with the same latents do not count.
+    Seeds with the same latents count once.
     """
-    others = {other.seed: other.glm.set_index(["score", "latent"]) for other in used if not alike(fit, other)}
+    others = {other.seed: other.glm.set_index(["score", "latent"]) for other in distinct([fit, *used])[1:]}
     nobody = SAME["status"] if len(used) > 1 else ONE["status"]
     pairs = {(row["latent"], row["other_seed"]): row for row in found if row["seed"] == fit.seed}
     rows = []
@@ -172,7 +175,7 @@ def replication(fit: Fit, used: list[Fit], found: list[dict[str, Any]]) -> list[
             _agrees(test, others[seed].loc[(test["score"], way["counterpart"])], way["r"])
             for seed, way in partners.items()
         )
-        text = f"{agree} of {len(others)}" if partners else ("no counterpart" if others else nobody)
+        text = f"{agree} of {len(others)}" if partners else next((way["status"] for way in ways.values()), nobody)
         row |= {"seeds": len(others), "counterparts": len(partners), "agree": agree}
         rows.append(row | {"replicated": text if test["status"] == "ok" else None})
     return rows

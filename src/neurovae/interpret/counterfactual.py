@@ -24,8 +24,10 @@ from neurovae.interpret.traverse import AFTER, SAME, provenance
 from neurovae.volumes import masked, read_volumes
 
 HEIGHTS = (0.1, 0.5, 0.9)  # quantiles of the score whose nearest people are shown where none are named
+POSSIBLE = {"count": (0.0, np.inf), "gamma": (0.0, np.inf)}  # values of scores that have an end by their type
 COLUMNS = {"score": "object", "type": "object"} | SAME | {
-    "scan": "object", "value": "float64", "step": "float64", "unit": "object", "file": "object", "rms": "float64",
+    "scan": "object", "value": "float64", "step": "float64", "unit": "object", "target": "float64", "beyond": "object",
+    "file": "object", "rms": "float64",
     "largest": "float64", "x": "float64", "y": "float64", "z": "float64", "n": "Int64",
 } | AFTER  # fmt: skip
 
@@ -66,7 +68,8 @@ def run(
         people: scan keys; none: per score the three tested people nearest to its 10, 50 and 90 %.
         steps: of the score, beside 0; not of a binary one.
         maps: folder to write.
-        out: Parquet to write, TSV beside it: rms and largest change (signed, with its MNI position in mm) per step.
+        out: Parquet to write, TSV beside it: rms and largest change (signed, with its MNI position in mm) per step;
+            target: value + step in units of the score; beyond: what of the score or the cohort ends before it.
 
     Raises:
         InputError: a scan that has no latents.
@@ -90,14 +93,17 @@ def run(
                 found.append(told | {"status": cases.status, "reason": cases.reason})
                 continue
             tested = table.iloc[cases.rows]
-            size, unit = shift.step(cases.y, score["type"])
+            size, unit = shift.step(cases.y, score["type"], score.get("positive"))
             change = size * shift.slope(tested[decoder.names].to_numpy(np.float64), cases.x, cases.y)
             low, high = score["bounds"] if score["type"] == "bounded" else (0.0, 1.0)
             values = pd.Series(low + (high - low) * cases.y, index=tested["scan"])
             for scan in asked or spread(values):
-                told |= {"scan": scan, "value": values.get(scan), "unit": unit, "status": "ok", "reason": ""}
+                told |= {"scan": scan, "value": values.get(scan, np.nan), "unit": unit, "status": "ok", "reason": ""}
                 told |= {"file": f"{scan}_{in_file(score['name'])}.nii.gz"}
-                found += [told | row for row in one(folder, decoder, packed, mask, told, change, ladder(steps, told))]
+                for row in one(folder, decoder, packed, mask, told, change, ladder(steps, told)):
+                    target = told["value"] + row["step"] * size * (high - low)
+                    outside = beyond(target, score, values) if row["step"] else ""
+                    found.append(told | row | {"target": target, "beyond": outside})
         write_both(out, tidy([same | row for row in found], COLUMNS))
     print(f"{same['model']}: {len({row.get('file') for row in found} - {None})} counterfactuals", flush=True)
 
@@ -107,6 +113,15 @@ def ladder(steps: list[float], told: dict[str, Any]) -> list[float]:
     if told["type"] != "binary":
         return sorted({0.0, *map(float, steps)})
     return {0.0: [0.0, 1.0], 1.0: [-1.0, 0.0]}.get(told["value"], [-1.0, 0.0, 1.0])
+
+
+def beyond(target: float, score: dict[str, Any], values: pd.Series) -> str:
+    """Why a value is one that the score cannot have, or nobody in the cohort has; empty where it is neither."""
+    possible = score["bounds"] if score["type"] == "bounded" else POSSIBLE.get(score["type"], (-np.inf, np.inf))
+    for what, (low, high) in {"score": possible, "cohort": (values.min(), values.max())}.items():
+        if target < low or target > high:
+            return f"the {what} ends at {low if target < low else high:g}"
+    return ""
 
 
 def spread(values: pd.Series) -> list[str]:

@@ -39,7 +39,7 @@ COLUMNS = SAME | {"n": "Int64", "unit": "object", "step": "float64", "confounds"
                   "permutations": "Int64", "resamples": "Int64", "interval": "object", "exchange": "object",
                   "split_policy": "object"} | AFTER  # fmt: skip
 REGIONS = SAME | {"index": "Int64", "region": "object", "hemisphere": "object", "voxels": "Int64", "map": "float64",
-                  "low": "float64", "high": "float64", "interval": "object", "mean_t": "float64",
+                  "low": "float64", "high": "float64", "interval": "object", "mean_abs_t": "float64",
                   "largest_t": "float64", "share_below_05": "float64", "rank": "Int64"} | AFTER  # fmt: skip
 Row = dict[str, Any]
 
@@ -83,7 +83,8 @@ def run(
         seed: of permutations and resamples; that of associate gives associate's permutations.
         out_folder: folder of the maps.
         out: table to write, a row per score (.parquet, .tsv).
-        regions: table to write, a row per score and region (.parquet, .tsv).
+        regions: table to write, a row per score and region (.parquet, .tsv); mean_abs_t decides the rank, largest_t
+            has its sign.
         threads: blocks of permutations at a time; changes nothing in the numbers.
     """
     torch.set_num_threads(1)
@@ -145,7 +146,7 @@ def mapped(
 
 def numbers(ready: Ready, tested: Voxels, found: ScoreMap, permutations: int) -> Row:
     """What a tested score's row says beside what it shares with one that is not."""
-    size, unit = step(ready.cases.y, ready.score["type"])
+    size, unit = step(ready.cases.y, ready.score["type"], ready.score.get("positive"))
     said = {"status": "ok", "reason": ready.cases.reason, "unit": unit, "step": size, "test": ready.null.test}
     counts = {"voxels": len(tested.p), "voxels_below_05": int((tested.p < ALPHA).sum())}
     draws = {"permutations": permutations, "resamples": found.resamples, "interval": INTERVAL}
@@ -170,7 +171,6 @@ def full_name(name: str, hemisphere: str) -> str:
 def in_regions(row: Row, tested: Voxels, found: ScoreMap, labels: np.ndarray, parts: pd.DataFrame) -> list[Row]:
     """A row per region, ranked by the mean |t|; row: that of the score."""
     means = region_means(labels, parts)
-    size = np.abs(tested.statistic)
     table = pd.DataFrame(
         {
             "index": parts["index"],
@@ -180,12 +180,12 @@ def in_regions(row: Row, tested: Voxels, found: ScoreMap, labels: np.ndarray, pa
             "map": means(found.change[None])[0],
             "low": found.over_people.region_low,
             "high": found.over_people.region_high,
-            "mean_t": means(size[None])[0],
-            "largest_t": [size[labels == index].max() for index in parts["index"]],
+            "mean_abs_t": means(np.abs(tested.statistic)[None])[0],
+            "largest_t": [max(tested.statistic[labels == index], key=abs) for index in parts["index"]],
             "share_below_05": means((tested.p < ALPHA)[None].astype(float))[0],
         }
     )
-    table["rank"] = table["mean_t"].rank(ascending=False, method="first").astype(int)
+    table["rank"] = table["mean_abs_t"].rank(ascending=False, method="first").astype(int)
     shared = {name: row[name] for name in [*SAME, *AFTER]} | {"interval": INTERVAL}
     return [shared | {str(name): value for name, value in one.items()} for one in table.to_dict("records")]
 

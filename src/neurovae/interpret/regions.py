@@ -17,16 +17,22 @@ LICENCE = (
     "template (c) 1993-2004 Louis Collins, McConnell Brain Imaging Centre, McGill University: use, copying, "
     "modification and distribution for any purpose without fee, provided that this notice appears in all copies"
 )
+TUBES = {  # centre lines of the right hemisphere, mm
+    "hippocampus": ((23, -9, -20), (27, -15, -18), (29, -24, -13), (29, -32, -7), (23, -39, -1)),
+    "caudate": ((9, 18, -2), (11, 15, 7), (14, 6, 14), (15, -5, 19), (18, -17, 21)),
+    "brain stem": ((0, -20, -8), (0, -26, -18), (0, -27, -32), (0, -35, -46), (0, -42, -60), (0, -45, -72)),
+}
+RADII = {"hippocampus": 6.0, "caudate": 5.5, "brain stem": 14.0}
 MIDLINE = ("brain stem", "third ventricle", "corpus callosum")
 MADE = {
     "lateral ventricle": "neither grey nor white, connected, in a box about the midline and the occipital horns",
     "third ventricle": "neither grey nor white, |x| < 5 mm, between the thalami",
-    "brain stem": "tube from the midbrain to the medulla",
+    "brain stem": f"tube of radius {RADII['brain stem']:g} mm from the midbrain to the medulla",
     "cerebellum": "below a tilted plane behind the brain stem",
-    "hippocampus": "tube of radius 6 mm, grey",
+    "hippocampus": f"tube of radius {RADII['hippocampus']:g} mm, grey",
     "amygdala": "ball of radius 7 mm, grey",
     "thalamus": "ellipsoid",
-    "caudate": "tube of radius 5 mm, grey",
+    "caudate": f"tube of radius {RADII['caudate']:g} mm, grey",
     "putamen and pallidum": "ellipsoid within the insula",
     "corpus callosum": "white, |x| < 10 mm, within the cingulate's arc",
     "insular cortex (box)": "grey, box",
@@ -37,12 +43,6 @@ MADE = {
 LOBES = ("frontal", "temporal", "parietal", "occipital")
 MADE |= {f"{lobe} cortex (box)": "grey, between planes" for lobe in LOBES}
 MADE |= {f"{lobe} white matter (box)": "white, between planes" for lobe in LOBES}
-TUBES = {  # centre lines of the right hemisphere, mm
-    "hippocampus": ((23, -9, -20), (27, -15, -18), (29, -24, -13), (29, -32, -7), (23, -39, -1)),
-    "caudate": ((9, 18, -2), (11, 15, 7), (14, 6, 14), (15, -5, 19), (18, -17, 21)),
-    "brain stem": ((0, -20, -8), (0, -26, -18), (0, -27, -32), (0, -35, -46), (0, -42, -60), (0, -45, -72)),
-}
-RADII = {"hippocampus": 6.0, "caudate": 5.5, "brain stem": 14.0}
 
 
 @dataclass(frozen=True)

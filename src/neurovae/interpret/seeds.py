@@ -19,7 +19,7 @@ from neurovae.volumes import read_mask
 COLUMNS = {"score": "object", "model": "object", "fold": "Int64", "kind": "object", "seed": "Int64",
            "other_seed": "Int64", "seeds": "Int64", "voxels": "Int64", "r": "float64", "one_sign": "float64",
            "status": "object", "reason": "object", "verdict": "object"}  # fmt: skip
-SAME = "maps are equal bit for bit: the seed changed nothing that is decoded"
+SAME = {"status": "same maps", "reason": "equal bit for bit: the seed changed nothing that is decoded"}
 ONE = {"status": "one seed", "reason": "nothing to compare with; add seeds to train.seeds"}
 Row = dict[str, Any]
 
@@ -28,8 +28,9 @@ def run(*, maps: list[Path], tables: list[Path], mask: Path, out_folder: Path, o
     """Write per score `<score>_{mean,sd}.nii.gz` over the seeds of one model and fold, and how alike its maps are.
 
     Rows of kind pair: correlation r of two seeds' maps over the mask and the share of voxels with one sign; of kind
-    all: mean r of the pairs, and the share of voxels with one sign in all seeds. Where two seeds' maps are equal bit
-    for bit (networks that left their common start as it was) the reason says so: they are no second opinion.
+    all: mean r of the pairs, and the share of voxels with one sign in all seeds. Maps that are equal bit for bit
+    (networks that left their common start as it was) are no second opinion: their pair has status `same maps`, and
+    they count once in all that is over seeds; where there is no other map there is no mean and no deviation.
 
     Args:
         maps: folders of score maps, one per seed.
@@ -55,9 +56,10 @@ def run(*, maps: list[Path], tables: list[Path], mask: Path, out_folder: Path, o
                 int(row.seed): read_maps(Path(row.folder) / f"{in_file(score)}_map.nii.gz", inside).astype(np.float64)
                 for row in tested.itertuples()
             }
-            stack = np.stack([*values.values()])  # (seeds, voxels)
-            write_maps(folder / f"{in_file(score)}_mean.nii.gz", stack.mean(axis=0), mask)
-            write_maps(folder / f"{in_file(score)}_sd.nii.gz", stack.std(axis=0, ddof=1), mask)
+            stack = np.stack([*distinct(values).values()])  # (seeds, voxels)
+            if len(stack) > 1:
+                write_maps(folder / f"{in_file(score)}_mean.nii.gz", stack.mean(axis=0), mask)
+                write_maps(folder / f"{in_file(score)}_sd.nii.gz", stack.std(axis=0, ddof=1), mask)
             rows += [same | {"verdict": "; ".join(dict.fromkeys(tested["verdict"]))} | row for row in compare(values)]
     if not rows:  # every seed was stopped
         rows = [described(whole) | {name: whole[name].iloc[0] for name in ("status", "reason", "verdict")}]
@@ -92,18 +94,29 @@ def alone(rows: pd.DataFrame, seeds: int) -> Row:
     return {name: first[name] for name in ("status", "reason", "verdict")} | {"seeds": 0}
 
 
+def distinct(values: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """The first of each set of maps (voxels,) that are equal bit for bit, by seed."""
+    found: dict[int, np.ndarray] = {}
+    for seed, one in values.items():
+        found |= {} if any(np.array_equal(one, other) for other in found.values()) else {seed: one}
+    return found
+
+
 def compare(values: dict[int, np.ndarray]) -> list[Row]:
     """A row per pair of seeds, then one for all; values: maps (voxels,) by seed."""
+    kept, ok = distinct(values), {"status": "ok", "reason": ""}
     rows: list[Row] = []
     for a, b in combinations(values, 2):
         alike = {"r": correlation(values[a], values[b]), "one_sign": one_sign(np.stack([values[a], values[b]]))}
-        rows.append({"kind": "pair", "seed": a, "other_seed": b} | alike)
-    r = [row["r"] for row in rows]
-    stack = np.stack([*values.values()])
-    rows.append({"kind": "all", "r": float(np.mean(r)), "one_sign": one_sign(stack)})
-    equal = SAME if len({one.tobytes() for one in stack}) < len(stack) else ""
-    size = {"seeds": len(stack), "voxels": stack.shape[1], "status": "ok", "reason": equal}
-    return [row | size for row in rows]
+        same = np.array_equal(values[a], values[b])
+        rows.append({"kind": "pair", "seed": a, "other_seed": b} | alike | (SAME if same else ok))
+    whole: Row = {"kind": "all"} | SAME
+    if len(kept) > 1:
+        r = [row["r"] for row in rows if {row["seed"], row["other_seed"]} <= set(kept)]
+        whole |= {"r": float(np.mean(r)), "one_sign": one_sign(np.stack([*kept.values()]))} | ok
+        whole["reason"] = f"of {len(values)}, those with the same map count once" * (len(kept) < len(values))
+    size = {"seeds": len(kept), "voxels": len(next(iter(values.values())))}
+    return [row | size for row in [*rows, whole]]
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:

@@ -4,6 +4,8 @@ This is the pattern of the score, what goes with it in latent space, and not the
 2014, On the interpretation of weight vectors of linear models in multivariate neuroimaging, eq. 6).
 """
 
+from typing import Any
+
 import numpy as np
 
 from neurovae.associate.basis import residual
@@ -11,10 +13,13 @@ from neurovae.associate.basis import residual
 QUANTILES = (0.05, 0.95)  # of the score, between which volumes are compared
 
 
-def step(y: np.ndarray, kind: str) -> tuple[float, str]:
-    """Size of one step of the score y (n,), and its unit in words: from class to class, else one SD over people."""
+def step(y: np.ndarray, kind: str, positive: Any = None) -> tuple[float, str]:
+    """Size of one step of the score y (n,), and its unit in words: from class to class, else one SD over people.
+
+    positive: the class of a binary score that counts as 1; without it that is the larger number.
+    """
     if kind == "binary":
-        return 1.0, "from the first class to the second"
+        return 1.0, "to the class of the larger value" if positive is None else f"to {positive} from the other class"
     return float(y.std(ddof=1)), "+1 standard deviation of the score"
 
 

@@ -17,6 +17,7 @@ MOST = 3000  # rows of a table that the page holds
 NARROW, WIDE = 26, 50  # letters of the longest text of a column that is never broken; that gets room
 SHOWN = 15  # rows of a table that are drawn before anybody asks for more
 TEXTS = ["scan", "person", "session", "acquisition", "run", "site", "score", "model", "latent", "against", "term",
+         "maxt_status", "maxt_reason",
          "scan_a", "scan_b", "person_a", "person_b", "reason", "nuisance", "replicated", "score_nuisance"]  # fmt: skip
 
 

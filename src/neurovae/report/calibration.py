@@ -58,12 +58,17 @@ def run(*, predictions: Path, metrics: Path, name: str, out: Path) -> None:
     save(figure, out)
 
 
-def reliability(probability: np.ndarray, truth: np.ndarray, bins: int = BINS) -> pd.DataFrame:
-    """Mean probability, share of ones with its 95 % Wilson interval and n, in bins of about equally many scans."""
+def reliability(probability: np.ndarray, truth: np.ndarray, person: np.ndarray, bins: int = BINS) -> pd.DataFrame:
+    """Mean probability, share of ones with its 95 % Wilson interval, in bins of about equally many scans (n).
+
+    The interval is over people, since the scans of a person repeat each other: (sum m)^2 / sum m^2 of them, with m the
+    scans of each in the bin (Kish 1965), which is their number where all have equally many.
+    """
     order = np.argsort(probability, kind="stable")
     rows = []
     for part in np.array_split(order, bins):
-        low, high = proportion_confint(truth[part].sum(), len(part), 0.05, method="wilson")
+        people = len(part) ** 2 / np.square(np.unique(person[part], return_counts=True)[1]).sum()
+        low, high = proportion_confint(truth[part].mean() * people, people, 0.05, method="wilson")
         rows.append(
             {
                 "predicted": probability[part].mean(),
@@ -79,7 +84,7 @@ def reliability(probability: np.ndarray, truth: np.ndarray, bins: int = BINS) ->
 def _panel(axis: Axes, part: pd.DataFrame, found: pd.DataFrame, title: str) -> None:
     value = {str(row["metric"]): row for row in found.to_dict("records")}
     if part["probability"].notna().any():
-        _curve(axis, part["probability"].to_numpy(float), part["truth"].to_numpy(float))
+        _curve(axis, *(part[name].to_numpy() for name in ("probability", "truth", "person")))
     else:
         _scatter(axis, part, value)
     texts = [f"{text} {value[name]['value']:.2f}" for name, text in SHOWN.items() if name in value]
@@ -99,8 +104,8 @@ def _scatter(axis: Axes, part: pd.DataFrame, value: dict[str, dict[Any, Any]]) -
     axis.legend(fontsize=7)
 
 
-def _curve(axis: Axes, probability: np.ndarray, truth: np.ndarray) -> None:
-    table = reliability(probability, truth)
+def _curve(axis: Axes, probability: np.ndarray, truth: np.ndarray, person: np.ndarray) -> None:
+    table = reliability(probability, truth, person)
     axis.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="predicted = observed")
     error = np.abs(table[["low", "high"]].to_numpy().T - table["observed"].to_numpy())
     axis.errorbar(
@@ -111,7 +116,10 @@ def _curve(axis: Axes, probability: np.ndarray, truth: np.ndarray) -> None:
         predicted = probability[truth == observed]
         axis.plot(predicted, np.full(len(predicted), at), "|", color=ORANGE, markersize=5, alpha=0.5)
     axis.set(
-        xlabel="probability predicted", ylabel="share observed, 95 % Wilson", xlim=(-0.02, 1.02), ylim=(-0.08, 1.08)
+        xlabel="probability predicted",
+        ylabel="share observed, 95 % over people",
+        xlim=(-0.02, 1.02),
+        ylim=(-0.08, 1.08),
     )
 
 

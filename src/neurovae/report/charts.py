@@ -9,46 +9,57 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neurovae.report.pictures import BLUE, COLOURS, GREEN, GREY, NAMES, ORANGE
+from neurovae.report.tested import LEVEL, tested
 
-FEW = 8  # distinct values up to which a column is drawn as bars
+FEW = 8  # distinct values up to which a column is drawn as bars, levels up to which each has its colour
 PALETTE = [BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#B8A800"]  # Okabe and Ito, yellow darker
 MARKERS = "o^sDvP*X"
 
 
 def columns(people: pd.DataFrame, names: list[str]) -> Figure:
-    """Distribution of each column over people, by site where there are several (at most 8 named ones)."""
+    """Distribution of each column over people, by site where there are several (at most 8 colours)."""
     across = min(len(names), 4)
     down = -(-len(names) // across)
     figure, axes = plt.subplots(down, across, figsize=(2.6 * across, 1.9 * down), squeeze=False, layout="constrained")
-    sites = sorted(people["site"].astype(str).unique())[: len(PALETTE)]
+    site = pooled(people["site"].fillna("not known"))
+    sites = sorted(site.unique(), key=str)
     for axis, name in zip(axes.flat, names, strict=False):
-        _column(axis, people, name, sites)
+        _column(axis, people[name], [people.loc[site == one, name].dropna() for one in sites])
     for axis in axes.flat[len(names) :]:
         axis.set_axis_off()
     axes[0, 0].set_ylabel("people")
     if len(sites) > 1:
         handles = [plt.Rectangle((0, 0), 1, 1, color=PALETTE[k]) for k in range(len(sites))]
-        figure.legend(
-            handles, [f"site {plain(site)}" for site in sites], loc="outside lower center", ncols=4, fontsize=8
-        )
+        words = [plain(f"site {one}") for one in sites]
+        figure.legend(handles, words, loc="outside lower center", ncols=4, fontsize=8)
     return figure
 
 
-def _column(axis: Axes, people: pd.DataFrame, name: str, sites: list[str]) -> None:
-    parts = [people.loc[people["site"].astype(str) == site, name].dropna() for site in sites]
-    values = people[name].dropna()
-    if values.nunique() <= FEW or not pd.api.types.is_numeric_dtype(values):
-        levels = list(values.value_counts().index[:FEW]) if values.dtype == object else sorted(values.unique())
+def pooled(values: pd.Series) -> pd.Series:
+    """Texts with at most 8 levels: of more, the 7 that most rows have, and "others (n)"; missing and numbers stay."""
+    counts = values.value_counts()
+    if len(counts) <= FEW or pd.api.types.is_numeric_dtype(values):
+        return values
+    kept = sorted(counts.index, key=lambda level: (-counts[level], level))[: FEW - 1]
+    return values.where(values.isin(kept) | values.isna(), f"others ({len(counts) - len(kept)})")
+
+
+def _column(axis: Axes, column: pd.Series, parts: list[pd.Series]) -> None:
+    """parts: the known values of each site."""
+    values = pooled(column.dropna())
+    if values.nunique() <= FEW:
+        numeric = pd.api.types.is_numeric_dtype(values)
+        levels = sorted(values.unique()) if numeric else list(values.value_counts().index)
         below = np.zeros(len(levels))
         for k, part in enumerate(parts):
-            counts = part.value_counts().reindex(levels, fill_value=0).to_numpy()
+            counts = values[part.index].value_counts().reindex(levels, fill_value=0).to_numpy()
             axis.bar(range(len(levels)), counts, 0.7, bottom=below, color=PALETTE[k])
             below += counts
         axis.set_xticks(range(len(levels)), [plain(f"{v:g}" if isinstance(v, float) else v, 12) for v in levels])
     else:
         axis.hist(parts, bins=15, stacked=True, color=PALETTE[: len(parts)])
-    missing = int(people[name].isna().sum())
-    axis.set_title(plain(name) + (f" ({missing} missing)" if missing else ""), fontsize=9, loc="left")
+    missing = int(column.isna().sum())
+    axis.set_title(plain(column.name) + (f" ({missing} missing)" if missing else ""), fontsize=9, loc="left")
 
 
 def plain(words: Any, most: int = 24) -> str:
@@ -58,18 +69,22 @@ def plain(words: Any, most: int = 24) -> str:
 
 
 def effects(rows: pd.DataFrame, most: int = 24) -> Figure:
-    """Effect per SD of each latent with its 95 % interval, smallest p first; filled: max-T p < .05; orange: flagged."""
-    top = rows[rows["status"] == "ok"].sort_values(["p_maxt", "p"]).head(most)
+    """Effect per SD of each latent with its 95 % interval, strongest first; filled: max-T p < .05; orange: flagged.
+
+    A latent without an estimate is a cross at zero.
+    """
+    top = tested(rows).head(most)
     figure, axis = plt.subplots(figsize=(0.32 * max(len(top), 8) + 1.4, 2.3), layout="constrained")
     axis.axhline(0, color=GREY, linewidth=0.8, linestyle=":")
     for place, row in enumerate(top.to_dict("records")):
         colour = ORANGE if str(row["flagged"]) == "True" else BLUE
-        face = colour if row["p_maxt"] < 0.05 else "white"
+        face = colour if row["p_maxt"] < LEVEL else "white"
         axis.plot([place, place], [row["ci_low"], row["ci_high"]], color=colour, linewidth=1.3, zorder=1)
-        marker = "D" if colour == ORANGE else "o"
-        axis.plot(place, row["effect"], marker, color=colour, markerfacecolor=face, markersize=5, zorder=2)
+        lost = pd.isna(row["effect"])
+        marker, height = ("X", 0) if lost else ("D" if colour == ORANGE else "o", row["effect"])
+        axis.plot(place, height, marker, color=colour, markerfacecolor=face, markersize=5, zorder=2)
     axis.set_xticks(range(len(top)), [name.replace("mu_", "") for name in top["latent"]], fontsize=7, rotation=90)
-    axis.set(xlabel="latent, smallest p first", ylabel="effect per SD", xlim=(-0.7, max(len(top), 1) - 0.3))
+    axis.set(xlabel="latent, smallest max-T p first", ylabel="effect per SD", xlim=(-0.7, max(len(top), 1) - 0.3))
     return figure
 
 
@@ -109,7 +124,7 @@ def pairs(points: pd.DataFrame, top: list[str], coloured: list[str]) -> Figure:
 
 
 def _pair(axis: Axes, points: pd.DataFrame, a: str, b: str, name: str, last: bool) -> None:
-    values = points[name]
+    values = pooled(points[name])
     known = values.notna().to_numpy()
     axis.set(xlabel=a.replace("mu_", "latent "), ylabel=b.replace("mu_", "latent "))
     axis.set_title(f"by {plain(name)}", fontsize=9, loc="left")
@@ -119,7 +134,7 @@ def _pair(axis: Axes, points: pd.DataFrame, a: str, b: str, name: str, last: boo
         if last:
             axis.figure.colorbar(found, ax=axis, label=plain(name))
         return
-    for k, level in enumerate(sorted(values[known].unique(), key=str)[: len(PALETTE)]):
+    for k, level in enumerate(sorted(values[known].unique(), key=str)):
         part = (values == level).to_numpy()
         text = plain(f"{level:g}" if isinstance(level, float) else level, 14)
         axis.scatter(

@@ -119,8 +119,9 @@ def title(row: dict[Any, Any], alike: list[pd.DataFrame]) -> str:
     for table in alike:
         same = table[table["score"] == row["score"]]
         if len(whole := same[(same["kind"] == "all") & (same["status"] == "ok")]):
-            pairs = same.loc[same["kind"] == "pair", "r"]
+            pairs = same.loc[(same["kind"] == "pair") & (same["status"] == "ok"), "r"]
             text += f"\n{whole['seeds'].iloc[0]} seeds: r of the maps {pairs.min():.2f} to {pairs.max():.2f}"
+            text += f" ({whole['reason'].iloc[0]})" if whole["reason"].iloc[0] else ""
         elif len(same):
             text += f"\nover seeds: {same['status'].iloc[0]}"
     return text

@@ -9,6 +9,7 @@ from neurovae.report.blocks import Run, read, shown
 from neurovae.report.methods_tests import audits, inference, maps, prediction, software
 from neurovae.report.sections_models import health
 from neurovae.report.sections_people import limit
+from neurovae.report.tested import COHORT, QUALITY, analysed
 
 WORKS: dict[str, tuple[str, str]] = json.loads(
     (Path(__file__).parent / "assets" / "references.json").read_text(encoding="utf-8")
@@ -23,6 +24,10 @@ NORMALISE = {"zscore": "scaled to mean 0 and standard deviation 1 inside the bra
 KINDS = {"vae": "a variational autoencoder [vae]", "autoencoder": "an autoencoder",
          "pca": "principal component analysis [ppca]", "mds": "metric multidimensional scaling (SMACOF)",
          "isomap": "Isomap [isomap]", "lle": "locally linear embedding [lle]"}  # fmt: skip
+
+AUGMENTED = {"flip": "mirror images of scans", "mix": "averages of two people in place of {:.0%} of scans",
+             "noise": "noise of standard deviation {:g} on inputs",
+             "jitter": "random affine jitter of {:g} degrees, mm and percent"}  # fmt: skip
 
 
 def paragraphs(run: Run) -> list[str]:
@@ -51,18 +56,21 @@ def cited(words: list[str]) -> tuple[list[str], list[str]]:
 
 def people(run: Run) -> str:
     """Who was studied."""
-    table, left, checks = (
-        read(run, path) for path in ("cohort/cohort.parquet", "cohort/excluded.tsv", "preprocess/qc.tsv")
-    )
+    table, left, checks = (read(run, path) for path in (COHORT, "cohort/excluded.tsv", QUALITY))
     if table is None:
         return ""
-    simulated = "simulated " if run.config["cohort"].get("simulate") else ""
-    said = f"Participants. {table['person'].nunique()} {simulated}people with {len(table)} scans "
-    said += f"({run.config['cohort'].get('suffix', 'T1w')}) from {table['site'].nunique()} site(s) were studied. "
-    said += f"{len(left)} scans or table rows without a counterpart were left out" if left is not None else ""
+    kept, cohort = analysed(table, checks), run.config["cohort"]
+    sites, unknown = kept["site"].nunique(), int(kept["site"].isna().sum())
+    said = [
+        f"Participants. {kept['person'].nunique()} {'simulated ' if cohort.get('simulate') else ''}people with "
+        f"{len(kept)} scans ({cohort.get('suffix', 'T1w')}) from {sites or 'an unknown number of'} site(s) were "
+        f"analysed, of {table['person'].nunique()} people with {len(table)} scans before quality control.",
+        f"The site of {unknown} scans is not known." if sites and unknown else "",
+        f"{len(left)} scans or table rows without a counterpart were left out." if left is not None else "",
+    ]
     if checks is not None:
-        said += f", and {int(checks['excluded'].astype(bool).sum())} of {len(checks)} scans were excluded for quality"
-    return said + "."
+        said += [f"{int(checks['excluded'].astype(bool).sum())} of {len(checks)} scans were excluded for quality."]
+    return " ".join(words for words in said if words)
 
 
 def preprocessing(run: Run) -> str:
@@ -91,13 +99,13 @@ def models(run: Run) -> str:
     known = {model: one for model, one in found.items() if one}
     if not known:
         return ""
-    one, train = next(iter(known.values())), run.config.get("train", {})
+    one, train = next(iter(known.values())), run.config.get("train", {})  # the people are those of every model
     search = train.get("search", {})
     verdicts = {model: "; ".join([one["verdict"], *one.get("marks", [])]) for model, one in known.items()}
     told = "; ".join(f"{model}: {verdict} ({known[model].get('reason', '')})" for model, verdict in verdicts.items())
     said = [
         f"Models. {len(known)} model(s) of the volumes inside a fixed mask were fitted without any score: "
-        + "; ".join(_model(model, one, run) for model, one in known.items())
+        + "; ".join(_model(model, one) for model, one in known.items())
         + ".",
         f"In the fit reported ({run.fit}) {one['people_weights']} people set the weights, {one['people_stop']} ended "
         f"the training and {one['people_report']} were held out.",
@@ -119,9 +127,7 @@ def primary(run: Run) -> str:
     return f"The primary model, {run.primary}, {how}."
 
 
-def _model(model: str, one: dict[str, Any], run: Run) -> str:
-    entries = {entry["name"]: entry for entry in run.config.get("train", {}).get("models", [])}
-    entry: dict[str, Any] = entries.get(model, {})
+def _model(model: str, one: dict[str, Any]) -> str:
     said = f"{model}, {KINDS.get(one['kind'], one['kind'])} with {one['latent']} latents"
     if one["kind"] in ("vae", "autoencoder"):
         loss = str(one.get("reconstruction")).replace("gaussian", "Gaussian")
@@ -132,9 +138,8 @@ def _model(model: str, one: dict[str, Any], run: Run) -> str:
         }.get(str(one.get("divergence")), "")
         said += ", correcting the probabilistic PCA of the training people [ppca]" if one.get("linear") == "pca" else ""
         said += f", weights of epoch {one['kept_epoch']} kept" if one.get("kept_epoch") is not None else ""
-        said += (
-            f" (at most {entry['epochs']} epochs, batches of {entry['batch']})"
-            if {"epochs", "batch"} <= entry.keys()
-            else ""
-        )
-    return said
+        said += f" (at most {one['epochs']} epochs, batches of {one['batch']})" if one.get("epochs") else ""
+    made = [words.format(one[name]) for name, words in AUGMENTED.items() if one.get(name)]
+    if one.get("blur") and (one["kind"] == "pca" or one.get("linear") == "pca"):
+        made += [f"copies blurred by {one['blur']:g} mm (standard deviation) for the principal components"]
+    return said + (f", trained with {', '.join(made)}" if made else "")

@@ -4,6 +4,9 @@ import pandas as pd
 
 from neurovae.report.blocks import Run, of_fit, read, shown
 from neurovae.report.provenance import versions
+from neurovae.report.tested import tested
+
+FREEDMAN = "the score (continuous scores, identity link) [freedman]"
 
 
 def inference(run: Run) -> str:
@@ -11,10 +14,12 @@ def inference(run: Run) -> str:
     tests, whole = read(run, "associate/associations.tsv"), read(run, "associate/omnibus.tsv")
     if tests is None:
         return ""
-    used = of_fit(tests[(tests["model"] == run.primary) & (tests["status"] == "ok")], run.fit)
+    used = tested(of_fit(tests[tests["model"] == run.primary], run.fit))
     if used.empty:
         return "Inference. No test of the primary model was possible."
-    pairs = used.drop_duplicates(["score", "family"]).to_dict("records")
+    known = used["status"] == "ok"
+    pairs = used[known].drop_duplicates(["score", "family"]).to_dict("records")
+    lost = "; ".join(f"{r['score']}, {r['latent']}: {r['status']}" for r in used[~known].to_dict("records"))
     families = "; ".join(
         f"{r['score']} ({r['type']}): {r['family']}, {r['link']} link, n = {r['n']:.0f}" for r in pairs
     )
@@ -22,25 +27,54 @@ def inference(run: Run) -> str:
     for row in used.drop_duplicates("score").to_dict("records"):
         text, _, left = str(row["confounds"]).partition("; left out: ")
         beside.setdefault(text, []).append(row["score"] + (f" ({left} left out)" if left else ""))
-    permuted = sorted(
-        {"the score (Gaussian scores) [freedman]" if "Gaussian" in r["family"] else "the latent" for r in pairs}
-    )
     together = whole is not None and (whole["status"] == "ok").any()
     said = [
-        "Inference. Each latent was tested against each score with the confounds accounted for.",
-        f"Families: {families}.",
+        "Inference. Each latent was tested against each score with the confounds accounted for, on one scan per "
+        "person (the first with score and confounds).",
+        f"Families: {families}." if families else "",
+        f"Without a finite estimate, tested by max-T alone: {lost}." if lost else "",
         "Confounds: " + "; ".join(f"{', '.join(scores)}: {text}" for text, scores in beside.items()) + ".",
-        f"Multiplicity over latents: max-T [maxt] with {shown(used['permutations'].max())} permutations of "
-        f"{' or '.join(sorted(used['exchange'].dropna().unique()))} [blocks], of residuals of "
-        f"{' and of '.join(permuted)}; "
+        _maxt(used),
         "q values [bh] are over the latents of one score.",
         "Bends were tested by natural cubic splines (3 df) nested over the line.",
         f"All latents together were tested by {shown(whole['permutations'].max())} permutations of kernel statistics."
         if together and whole is not None
         else "",
+        repeated(run),
         "What goes along with a score is described by patterns [haufe], not by weights.",
     ]
     return " ".join(words for words in said if words)
+
+
+def _maxt(used: pd.DataFrame) -> str:
+    """How max-T was taken over latents, and for which scores it was not."""
+    done, refused = used[used["p_maxt"].notna()], used[used["p_maxt"].isna()].drop_duplicates("score")
+    gaussian = (done["type"] == "continuous") & (done["link"] == "identity")
+    permuted = [words for words, rows in ((FREEDMAN, gaussian), ("the latent", ~gaussian)) if rows.any()]
+    said = []
+    if len(done):
+        said += [
+            f"Multiplicity over latents: max-T [maxt] with {shown(done['permutations'].max())} permutations of "
+            f"{' or '.join(sorted(done['exchange'].unique()))} [blocks], of residuals of {' and of '.join(permuted)}."
+        ]
+    if len(refused):
+        whys = [f"{row['score']}: {row['maxt_status']}, {row['maxt_reason']}" for row in refused.to_dict("records")]
+        said += [f"Max-T was not run for {'; '.join(whys)}."]
+    return " ".join(said)
+
+
+def repeated(run: Run) -> str:
+    """How repeated sessions were tested, where there were any."""
+    table = read(run, "associate/mixed.tsv")
+    if table is None:
+        return ""
+    used = of_fit(table[(table["model"] == run.primary) & (table["status"] == "ok")], run.fit)
+    each = [
+        f"{row['score']}, {row['term']}: {row['family']}, n = {shown(row['n'])} people with {shown(row['n_scans'])} "
+        f"scans, permuted: {shown(row['exchange'])}"
+        for row in used.drop_duplicates(["score", "term", "family"]).to_dict("records")
+    ]
+    return f"Repeated sessions were tested between and within people. {'; '.join(each)}." if each else ""
 
 
 def prediction(run: Run) -> str:
@@ -84,14 +118,19 @@ def audits(run: Run) -> str:
 
 def maps(run: Run) -> str:
     """How maps were made, if any were."""
-    if not (run.cohort / "interpret").exists():
-        return ""
-    return (
+    said = [
         "Maps. The pattern E[z | score + 1 SD, confounds] - E[z | score, confounds] [haufe] was decoded; voxels were "
-        "tested by max-T under the permutations of the tests, with bootstrap intervals over people, given the decoder. "
+        "tested by max-T under the permutations of the tests, with bootstrap intervals over people, given the decoder.",
         "Local volume change is the log-Jacobian of a SyN registration [ants] of the volume decoded at the 5 % "
-        "quantile of the score to that at its 95 % quantile (binary: of one class to the other); it was not tested."
-    )
+        "quantile of the score to that at its 95 % quantile (binary: of one class to the other); it was not tested.",
+    ]
+    return " ".join(said[: 1 + _ok(run, "jacobian")]) if _ok(run, "maps") else ""
+
+
+def _ok(run: Run, name: str) -> bool:
+    """Has a table of the stage interpret a row with numbers, of any model that is shown?"""
+    found = [read(run, f"interpret/{model}/{run.fit}/{name}.tsv") for model in run.shown]
+    return any((table["status"] == "ok").any() for table in found if table is not None)
 
 
 def software(run: Run) -> str:

@@ -9,6 +9,7 @@ from neurovae.report.sections_models import why
 TABLES = {"traversals": "regions that change most along each latent", "maps": "score maps",
           "regions": "score maps by region", "jacobian": "local volume change by region",
           "realism": "are decoded brains like real ones?", "counterfactuals": "counterfactuals"}  # fmt: skip
+WORDS = {"mean_abs_t": "mean |t|", "largest_t": "t farthest from 0"}
 PICTURES = {"traversals": "traversals of latents", "maps": "score maps", "samples": "samples of the prior",
             "counterfactuals": "counterfactuals"}  # fmt: skip
 
@@ -56,4 +57,5 @@ def _copies(found: pd.DataFrame) -> list[Block]:
 def _heads(found: pd.DataFrame) -> dict[str, str]:
     """Every column that says something: constant keys of the whole table are left to its caption."""
     same = ("model", "fold", "seed")
-    return {name: str(name).replace("_", " ") for name in found if name not in same and not found[name].isna().all()}
+    kept = [name for name in found if name not in same and not found[name].isna().all()]
+    return {name: WORDS.get(str(name), str(name).replace("_", " ")) for name in kept}

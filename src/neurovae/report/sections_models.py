@@ -10,6 +10,7 @@ from neurovae.associate.tables import STOPPING
 from neurovae.report import charts, thumbnails
 from neurovae.report.blocks import Block, Run, absent, figure, folded, heading, note, of_fit, read, shown, table, text
 from neurovae.report.sections_people import declared
+from neurovae.report.tested import scans, tested
 from neurovae.volumes import read_volumes
 
 NEIGHBOURS = 5  # held-out people whose nearest training person is shown
@@ -95,7 +96,7 @@ def _model(run: Run, model: str) -> list[Block]:
 
 def latents(run: Run) -> list[Block]:
     """Per model: spread of every latent, pairs of the top ones coloured by score and site; nearest neighbours."""
-    people = read(run, "cohort/cohort.parquet")
+    people = scans(run)
     blocks = [text("A latent is a person's posterior mean; its sign means nothing. Top latents: smallest max-T p.")]
     for model in run.ordered():
         path = f"latents/{model}/{run.fit}/latents.parquet"
@@ -110,9 +111,10 @@ def latents(run: Run) -> list[Block]:
 def _latents(run: Run, model: str, points: pd.DataFrame, people: pd.DataFrame, path: str) -> list[Block]:
     names = [name for name in points if str(name).startswith("mu_")]
     columns = declared(run, people)
-    joined = points.merge(people[["scan", "site", *columns]], on="scan", how="left", validate="one_to_one")
+    told = people[list(dict.fromkeys(["scan", "site", *columns]))]  # site may be among the confounds
+    joined = points.merge(told, on="scan", how="left", validate="one_to_one")
     scores = [entry["name"] for entry in run.config["cohort"]["scores"] if entry["name"] in columns][:4]
-    several = joined["site"].astype(str).nunique() > 1
+    several = joined["site"].nunique() > 1
     spread = thumbnails.drawn(charts.spread(points, names))
     said = "Latents by split: median, quartiles and 5 to 95 % of scans; dotted: the prior's -1.96, 0, 1.96."
     blocks = [figure(spread, said, path, f"{model}: distribution of every latent")]
@@ -130,9 +132,7 @@ def top(run: Run, model: str, names: list[str], points: pd.DataFrame, most: int 
     """Latents with the smallest max-T p over all scores; those of largest variance where nothing was tested."""
     tests = read(run, "associate/associations.tsv")
     if tests is not None:
-        found = of_fit(tests[(tests["model"] == model) & (tests["status"] == "ok")], run.fit).sort_values(
-            ["p_maxt", "p"]
-        )
+        found = tested(of_fit(tests[tests["model"] == model], run.fit))
         if len(found):
             return [name for name in dict.fromkeys(found["latent"]) if name in names][:most]
     return list(points[names].var().sort_values(ascending=False).index[:most])

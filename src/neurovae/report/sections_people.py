@@ -9,6 +9,7 @@ import pandas as pd
 from neurovae.preprocess.names import MASK, in_space
 from neurovae.report import charts, thumbnails
 from neurovae.report.blocks import Block, Run, absent, note, read, shown, table, text
+from neurovae.report.tested import COHORT, QUALITY, analysed, levels, positive
 
 MOST_EXCLUDED = 60  # excluded scans that are drawn beside the worst ones
 NUMBERS = {"template_r": "correlation with the template", "mask_dice": "Dice of the masks", "mask_ml": "mask, ml",
@@ -25,14 +26,16 @@ COPIES = {"scan_a": "scan", "scan_b": "other scan", "r": "r in MNI space", "r_so
 
 def cohort(run: Run) -> list[Block]:
     """People, sites, scores and confounds in a table and as histograms, what was left out, and what could be found."""
-    people = read(run, "cohort/cohort.parquet")
-    if people is None:
-        return [absent("cohort/cohort.parquet", "the stage cohort has not written it")]
-    named = declared(run, people)
+    whole = read(run, COHORT)
+    if whole is None:
+        return [absent(COHORT, "the stage cohort has not written it")]
+    people, named = analysed(whole, read(run, QUALITY)), declared(run, whole)
     first = people.drop_duplicates("person")
-    sites = first["site"].astype(str).value_counts()
-    said = f"{len(first)} people, {len(people)} scans, {len(sites)} site{'s' * (len(sites) > 1)}"
-    blocks = [text(said + (f" ({', '.join(f'{name}: {n}' for name, n in sites.items())})." if len(sites) > 1 else "."))]
+    sites, unknown = first["site"].value_counts(), int(first["site"].isna().sum())
+    counts = [f"{name}: {n}" for name, n in sites.items()] + [f"not known: {unknown}"] * bool(unknown)
+    said = f"{len(first)} people with {len(people)} scans analysed, of {whole['person'].nunique()} with {len(whole)} "
+    said += f"before quality control; {len(sites)} site{'s' * (len(sites) != 1)}"
+    blocks = [text(said + (f" ({', '.join(counts)})." if len(counts) > 1 else "."))]
     if run.config.get("cohort", {}).get("simulate"):
         blocks += [note("These people are simulated; nothing here is about real brains.", "info")]
     heads = {
@@ -43,13 +46,11 @@ def cohort(run: Run) -> list[Block]:
         "missing": "missing",
         "value": "mean ± SD, or levels",
     }
-    heads |= {"range": "range"} | {site: f"site {site}" for site in sites.index if len(sites) > 1}
-    blocks += [
-        table(summary(run, first, named), heads, "cohort/cohort.parquet", "Table 1: the first scan of each person", 40)
-    ]
+    heads |= {"range": "range"} | {f"site {site}": f"site {site}" for site in sites.index if len(sites) > 1}
+    source, caption = f"{COHORT}, {QUALITY}", "Table 1: the first scan of each person that was analysed"
+    blocks += [table(summary(run, first, named), heads, source, caption, 40)]
     if named:
         image = thumbnails.drawn(charts.columns(first, named))
-        source = "cohort/cohort.parquet"
         blocks += [thumbnails.figure(image, "Scores and confounds over people.", source, "histograms of the columns")]
     return [*blocks, *_power(run), *_excluded(run)]
 
@@ -70,12 +71,13 @@ def summary(run: Run, people: pd.DataFrame, names: list[str]) -> pd.DataFrame:
             key[:-1] for key in ("scores", "confounds") if name in [entry["name"] for entry in section.get(key, [])]
         ]
         kinds = [entry for key in ("scores", "confounds") for entry in section.get(key, []) if entry["name"] == name]
-        known = people[name].dropna()
+        values = levels(people[name], positive(run, name))
+        known = values.dropna()
         row = {"column": name, "role": ", ".join(roles), "type": kinds[0]["type"], "n": len(known)}
-        row |= {"missing": int(people[name].isna().sum()), "value": described(known)}
+        row |= {"missing": int(values.isna().sum()), "value": described(known)}
         row |= {"range": f"{shown(known.min())} to {shown(known.max())}" if numeric(known) else ""}
-        by_site = {site: described(part[name].dropna()) for site, part in people.groupby(people["site"].astype(str))}
-        rows.append(row | by_site)
+        by_site = values.groupby(people["site"])
+        rows.append(row | {f"site {site}": described(part.dropna()) for site, part in by_site})
     return pd.DataFrame(rows)
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from neurovae.associate.tables import STOPPING
 from neurovae.report.blocks import Block, Run, absent, details, interval, note, of_fit, read, shown, table
 from neurovae.report.sections_models import HEADS, health, verdicts, why
+from neurovae.report.tested import QUALITY, below, estimate, positive, scans, tested
 
 ASSOCIATIONS = "associate/associations.tsv"
 FINDINGS = {"score": "score", "latent": "strongest latent", "effect": "effect per SD [95 % CI]", "q": "q",
@@ -41,24 +42,17 @@ def findings(run: Run, tests: pd.DataFrame, whole: pd.DataFrame | None) -> pd.Da
     """A row per score: the primary model's strongest latent with q, max-T p, omnibus p, stability and audits."""
     rows = []
     for score, part in of_fit(tests[tests["model"] == run.primary], run.fit).groupby("score", sort=False, dropna=False):
-        tested = part[part["status"] == "ok"].sort_values(["p_maxt", "p"])
-        if tested.empty:
+        known = tested(part)
+        if known.empty:
             name = "every score" if pd.isna(score) else score
             rows.append(
                 {"score": name, "latent": part["status"].iloc[0], "audits": f"NOT TESTED: {part['reason'].iloc[0]}"}
             )
             continue
-        best = tested.iloc[0].to_dict()
-        row = {
-            "score": score,
-            "effect": interval(best["effect"], best["ci_low"], best["ci_high"]),
-            "audits": audits(best),
-        }
+        best = known.iloc[0].to_dict()
+        row = {"score": score, "effect": estimate(best, positive(run, score)), "audits": audits(best)}
         row |= {name: best[name] for name in ("latent", "q", "p_maxt", "n", "replicated")}
-        row |= {
-            "below": f"{int((tested['p_maxt'] < 0.05).sum())} of {len(tested)}",
-            "bend": tested["p_quadratic_maxt"].min(),
-        }
+        row |= {"below": below(known), "bend": known["p_quadratic_maxt"].min()}
         rows.append(row | together(run, whole, score))
     return pd.DataFrame(rows)
 
@@ -73,12 +67,10 @@ def together(run: Run, whole: pd.DataFrame | None, score: Any) -> dict[str, Any]
 
 def summary(run: Run) -> list[Block]:
     """The run on one screen: people, verdicts, findings with what speaks against them, predictions."""
-    checks, people, left = (
-        read(run, path) for path in ("preprocess/qc.tsv", "cohort/cohort.parquet", "cohort/excluded.tsv")
-    )
+    checks, people, left = read(run, QUALITY), scans(run), read(run, "cohort/excluded.tsv")
     counts: list[tuple[str, Any]] = []
     if people is not None:
-        counts += [("people", int(people["person"].nunique())), ("scans", len(people))]
+        counts += [("people analysed", int(people["person"].nunique())), ("scans analysed", len(people))]
     counts += [("left out by the tables", "not there" if left is None else len(left))]
     counts += [("excluded by quality", "not there" if checks is None else int(checks["excluded"].astype(bool).sum()))]
     found = health(run, run.primary)

@@ -12,7 +12,6 @@ from neurovae.report.blocks import (
     figure,
     folded,
     heading,
-    interval,
     note,
     of_fit,
     read,
@@ -22,12 +21,13 @@ from neurovae.report.blocks import (
 )
 from neurovae.report.sections_models import why
 from neurovae.report.sections_summary import ASSOCIATIONS, PREDICTED, audits, together
+from neurovae.report.tested import estimate, positive, tested
 
 TESTS = {"score": "score", "model": "model", "seed": "seed", "latent": "latent", "effect": "effect per SD",
          "ci_low": "95 % low", "ci_high": "high", "p": "p", "q": "q", "p_maxt": "max-T p", "p_minp": "min-P p",
          "p_nonlinear": "p of the bend", "p_quadratic_maxt": "U: max-T p", "partial_r2": "partial R²", "n": "n",
          "replicated": "other seeds", "audits": "audits", "family": "family", "status": "status",
-         "reason": "reason"}  # fmt: skip
+         "reason": "reason", "maxt_status": "max-T", "maxt_reason": "reason of max-T"}  # fmt: skip
 OMNIBUS = {"score": "score", "model": "model", "seed": "seed", "p": "p", "q": "q", "share": "share told",
            "latents": "latents", "n": "n", "permutations": "permutations", "exchange": "permuted",
            "score_nuisance": "the score goes with", "verdict": "verdict", "status": "status",
@@ -93,26 +93,28 @@ def associations(run: Run) -> list[Block]:
 
 
 def _score(run: Run, score: Any, part: pd.DataFrame, whole: pd.DataFrame | None) -> list[Block]:
-    tested = part[part["status"] == "ok"].sort_values(["p_maxt", "p"])
-    if tested.empty:
+    known = tested(part)
+    if known.empty:
         return [
             note(f"{'every score' if pd.isna(score) else score}: {part['status'].iloc[0]}: {part['reason'].iloc[0]}")
         ]
-    best = tested.iloc[0].to_dict()
-    one, bend = together(run, whole, score), tested.sort_values("p_quadratic_maxt").iloc[0]
+    best = known.iloc[0].to_dict()
+    one, bend = together(run, whole, score), known.sort_values("p_quadratic_maxt").iloc[0]
+    families, links = (", ".join(sorted(known[name].dropna().unique())) or "n/a" for name in ("family", "link"))
+    maxt = shown(best["p_maxt"]) if best["maxt_status"] == "ok" else f"n/a ({best['maxt_status']})"
     said = (
-        f"{best['latent']}: {interval(best['effect'], best['ci_low'], best['ci_high'])} per SD of the latent "
-        f"({best['link']} link), p {shown(best['p'])}, q {shown(best['q'])}, max-T p {shown(best['p_maxt'])}, "
-        f"n {best['n']:.0f}. Bend: p {shown(best['p_nonlinear'])}; U: strongest along {bend['latent']}, "
+        f"{best['latent']}, effect per SD ({links} link): {estimate(best, positive(run, score))}, "
+        f"p {shown(best['p'])}, q {shown(best['q'])}, max-T p {maxt}, n {best['n']:.0f}. "
+        f"Bend: p {shown(best['p_nonlinear'])}; U: strongest along {bend['latent']}, "
         f"max-T p {shown(bend['p_quadratic_maxt'])}. "
         f"All latents together: p {shown(one.get('omnibus'))}, share {shown(one.get('share'))}. "
         f"Other seeds: {shown(best['replicated'])}."
     )
     verdict = audits(best)
-    image = thumbnails.drawn(charts.effects(tested))
-    caption = "Effects with 95 % intervals. Filled: max-T p < .05. Orange diamonds: the latent goes with an undeclared "
-    caption += f"nuisance. Family: {best['family']}. Confounds: {best['confounds']}. {best['split_policy']}. "
-    caption += f"{best['maxt_family']}."
+    image = thumbnails.drawn(charts.effects(known))
+    caption = "Effects with 95 % intervals. Filled: max-T p < .05. Crosses: no estimate. Orange: the latent goes with "
+    caption += f"an undeclared nuisance. Family: {families}. Confounds: {best['confounds']}. {best['split_policy']}. "
+    caption += f"{shown(best['maxt_family'])}."
     return [
         heading(f"{score} ({best['type']})"),
         text(said),

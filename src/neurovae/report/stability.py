@@ -1,6 +1,7 @@
 """Would another seed have found the same: how alike the seeds' spaces are, latents that match, directions of scores."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,9 +12,11 @@ from matplotlib.ticker import MaxNLocator
 from neurovae.cli import cli
 from neurovae.report.pictures import BLUE, GREY, ORANGE, save
 
+SAME = "same latents"  # status of a pair of seeds whose agreement says nothing
+
 
 def run(*, stability: Path, matches: Path, name: str, out: Path) -> None:
-    """Draw how alike the seeds of one model and fold are.
+    """Draw how alike the seeds of one model and fold are; seeds with the same latents are named, not drawn.
 
     Args:
         stability: stability.parquet of the model and fold.
@@ -22,24 +25,29 @@ def run(*, stability: Path, matches: Path, name: str, out: Path) -> None:
         out: PNG to write.
     """
     table, pairs = pd.read_parquet(stability), pd.read_parquet(matches)
-    space = table[table["kind"] == "space"]
+    whole = table[table["kind"] != "direction"]
+    space = whole[(whole["kind"] == "space") & (whole["status"] != SAME)]
     if space.empty:
-        figure, axis = plt.subplots(figsize=(7, 0.6 + 0.3 * len(table)))
+        figure, axis = plt.subplots(figsize=(7, 0.6 + 0.3 * len(whole)))
         axis.set_axis_off()
-        lines = [f"{name}, seed {row.seed}: {row.status}; {row.reason}" for row in table.itertuples()]
+        lines = [f"{name}, {_who(row)}: {row['status']}; {row['reason']}" for row in whole.to_dict("records")]
         axis.text(0, 0.5, "\n".join(lines), va="center")
         save(figure, out)
         return
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.8), constrained_layout=True, width_ratios=[1, 1.2, 1.3])
     _spaces(axes[0], space)
-    _matched(axes[1], pairs)
-    _directions(axes[2], table[table["kind"] == "direction"])
-    stopped = table.loc[table["status"] == "not tested", "seed"].tolist()
-    also = f"; not tested: seed {', '.join(map(str, stopped))}" if stopped else ""
-    figure.suptitle(
-        f"{name}: {len(_seeds(space))} seeds, {space['n'].iloc[0]} people held out of every seed{also}", fontsize=10
-    )
+    _matched(axes[1], pairs[pairs["status"] != SAME])
+    _directions(axes[2], table[(table["kind"] == "direction") & (table["status"] != SAME)])
+    title = [f"{name}: {len(_seeds(space))} seeds, {space['n'].iloc[0]} people held out of every seed"]
+    for status in ("not tested", SAME):
+        left = whole[whole["status"] == status].to_dict("records")
+        title += [f"{status}: {', '.join(map(_who, left))}"] if left else []
+    figure.suptitle("\n".join(title), fontsize=10)
     save(figure, out)
+
+
+def _who(row: dict[Any, Any]) -> str:
+    return f"seed {row['seed']}" if pd.isna(row["other_seed"]) else f"seeds {row['seed']} and {row['other_seed']}"
 
 
 def _seeds(space: pd.DataFrame) -> list[int]:
@@ -79,7 +87,9 @@ def _matched(axis: Axes, pairs: pd.DataFrame) -> None:
         ylim=(0, 1.03), xlabel=f"latent of seed {first['seed'].iloc[0]}, best first", ylabel="|r| on held-out people"
     )
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.set_title(f"matched latents: {each} of {first['latent'].nunique()}\n(crosses: no counterpart)", fontsize=8)
+    few = set(first["status"]) == {"too few people"}
+    text = "too few people to match latents" if few else f"matched latents: {each} of {first['latent'].nunique()}"
+    axis.set_title(f"{text}\n(crosses: no counterpart)", fontsize=8)
 
 
 def _directions(axis: Axes, ways: pd.DataFrame) -> None:

@@ -8,9 +8,10 @@ import pandas as pd
 
 from neurovae.cli import cli
 from neurovae.files import write_beside
+from neurovae.report.blocks import TEXTS, of_fit
+from neurovae.report.tested import LEVEL, analysed, below, brief, estimate, tested
 
 METRICS = {"r2": "R2", "auc": "AUC"}
-LEVEL = 0.05
 FEW = 8  # models whose verdicts are shown with their numbers; of more, those that are healthy share a line
 FULL, NONE = "latents + confounds", float("nan")
 Row = dict[Any, Any]
@@ -49,12 +50,13 @@ def run(
         fit: fold and seed that is shown ("fold-0_seed-0").
         out: text file to write; the report lies beside it.
     """
-    people, checks = pd.read_parquet(cohort), pd.read_parquet(qc)
+    checks = pd.read_parquet(qc)
+    people = analysed(pd.read_parquet(cohort), checks)
     tests, whole, told = (read(path) for path in (associations, omnibus, predictions))
     verdicts = {model: json.loads((health / model / fit / "health.json").read_text("utf-8")) for model in models}
     lines = [
-        f"{people['person'].nunique()} people, {len(people)} scans; {len(read(excluded))} left out by the tables, "
-        f"{int(checks['excluded'].sum())} by quality",
+        f"{people['person'].nunique()} people, {len(people)} scans analysed; {len(read(excluded))} left out by the "
+        f"tables, {int(checks['excluded'].sum())} by quality",
         *design(read(power)),
         "",
         *verdict_lines(verdicts, primary),
@@ -76,17 +78,12 @@ def run(
 
 
 def read(path: Path) -> pd.DataFrame:
-    """A table of ours: only n/a is missing, a score may be called NA."""
-    return pd.read_csv(path, sep="\t", keep_default_na=False, na_values=["n/a"])
-
-
-def of_fit(table: pd.DataFrame, fit: str) -> pd.DataFrame:
-    """The rows of one fold and seed; the best over several would be a search that q knows nothing of."""
-    return table[[f"fold-{fold}_seed-{seed}" == fit for fold, seed in zip(table["fold"], table["seed"], strict=True)]]
+    """A table of ours: only n/a is missing, a score may be called NA or 007."""
+    return pd.read_csv(path, sep="\t", keep_default_na=False, na_values=["n/a"], dtype=dict.fromkeys(TEXTS, "object"))
 
 
 def of_seed(table: pd.DataFrame, fit: str) -> pd.DataFrame:
-    """The rows of one seed, and those that have none, such as those of the voxels."""
+    """The rows of one seed, and those that have none, such as those of the voxels; the best over seeds is a search."""
     return table[table["seed"].isna() | (table["seed"] == int(fit.rsplit("-", 1)[1]))]
 
 
@@ -133,23 +130,23 @@ def inference(tests: pd.DataFrame, whole: pd.DataFrame, primary: str) -> list[st
     lines = [f"  {'score':<14} {'latent':<7} {'effect':<24} {'max-T p':<9} {'q':<8} {'all latents p':<14} share"]
     main = tests[tests["model"] == primary]
     for score, rows in main.groupby("score", sort=False, dropna=False):
-        tested = rows[rows["status"] == "ok"].sort_values(["p_maxt", "p"])
-        name = said(score)
-        if tested.empty:
+        name, known = said(score), tested(rows)
+        if known.empty:
             lines.append(f"  {name:<14} {rows['status'].iloc[0]}: {rows['reason'].iloc[0]}")
             continue
-        best = tested.iloc[0]
+        best = known.iloc[0].to_dict()
         together = whole[(whole["score"] == score) & (whole["model"] == primary)].iloc[0]
         p = f"{together['p']:<14.2g} {together['share']:+.2f}" if together["status"] == "ok" else together["status"]
-        effect = f"{best['effect']:+.2f} [{best['ci_low']:+.2f}, {best['ci_high']:+.2f}]"
-        lines.append(f"  {name:<14} {best['latent']:<7} {effect:<24} {best['p_maxt']:<9.2g} {best['q']:<8.2g} {p}")
-        lines.append(f"  {'':<14} {'; '.join(beside(rows, best.to_dict()))}")
+        maxt, q = brief(best["p_maxt"]), brief(best["q"])
+        lines.append(f"  {name:<14} {best['latent']:<7} {estimate(best):<24} {maxt:<9} {q:<8} {p}")
+        lines.append(f"  {'':<14} {'; '.join(beside(known, best))}")
     return lines
 
 
 def beside(rows: pd.DataFrame, best: Row) -> list[str]:
-    """What else is to be known of a finding: other latents, bends, nuisances, other seeds."""
-    found = [f"{int((rows['p_maxt'] < LEVEL).sum())} of {len(rows)} latents below {LEVEL:g}, n {best['n']:.0f}"]
+    """What else is to be known of a finding: other latents, bends, nuisances, other seeds. rows: those tested."""
+    more = "" if rows["p_maxt"].isna().all() else f" latents below {LEVEL:g}"
+    found = [f"{below(rows)}{more}, n {best['n']:.0f}"]
     bend = rows.sort_values("p_quadratic_maxt").iloc[0]
     if bend["p_quadratic_maxt"] < LEVEL:
         found.append(f"a U or bend along {bend['latent']}: max-T p {bend['p_quadratic_maxt']:.2g}")

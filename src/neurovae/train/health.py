@@ -17,6 +17,9 @@ from neurovae.train.examine import Measures, Model, lost, measure
 from neurovae.train.verdicts import LOST, OVERRULED, STOPPING, TRANSDUCTIVE
 from neurovae.volumes import SPLITS, data_hash, read_mask, read_volumes
 
+STATED = ("latent", "reconstruction", "divergence", "beta", "sigma", "linear", "epochs", "batch",
+          "flip", "blur", "mix", "noise", "jitter")  # fmt: skip
+
 
 def run(
     *,
@@ -123,8 +126,8 @@ def moved(history: pd.DataFrame) -> bool:
 
 
 def _stated(options: dict[str, Any]) -> Measures:
-    """What the pictures name of the entry."""
-    return {name: options.get(name) for name in ("latent", "reconstruction", "divergence", "beta", "sigma", "linear")}
+    """What pictures and methods name of the entry, as the search left it."""
+    return {name: options.get(name) for name in STATED}
 
 
 if __name__ == "__main__":
