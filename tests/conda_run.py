@@ -108,7 +108,8 @@ def strangers(one: dict[str, Any], prefix: Path, code: Path) -> list[str]:
     own = (f"{prefix.resolve()}/", f"{code.resolve()}/src/")
     folders = [f"{Path(path).resolve()}/" for path in one["path"] if path]
     outside = [path for path in folders if not path.startswith(own) and path != f"{code.resolve()}/"]
-    return outside + [file for file in one["files"] if not str(Path(file).resolve()).startswith(own)]
+    files = [file for file in one["files"] if Path(file).is_absolute()]  # torch calls two of its own "_ops.py"
+    return outside + [file for file in files if not str(Path(file).resolve()).startswith(own)]
 
 
 def results(project: Project) -> dict[str, Path]:

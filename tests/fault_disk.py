@@ -105,7 +105,7 @@ def full_checkpoint(ground: Ground) -> Seen:
         with started(project) as process:
             await_job(project, "train.fit", lambda: len(checkpoints(project)) == 2)
             size(folder, 0)
-            assert process.wait(120) != 0
+            assert process.wait(300) != 0
         assert FULL in log(project, TRAINING), log(project, TRAINING)
         ground.intact(project)
         size(folder, 10**8)
@@ -148,7 +148,7 @@ def too_late(ground: Ground) -> Seen:
     """A file shows up 6 s after its job has ended, and 2 s are waited."""
     project = _late(ground)
     refused(project, "MissingOutputException", "--latency-wait", "2")
-    wait(lambda: not list(project.results.rglob("*.late")), 20, "the file never came")
+    wait(lambda: not list(project.results.rglob("*.late")), 300, "the file never came")
     ground.intact(project)
     unhook(project)
     seconds = again(project)

@@ -190,7 +190,7 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
         pass
 
 
-def await_job(project: Project, module: str, ready: Callable[[], object] = lambda: True, seconds: float = 120) -> int:
+def await_job(project: Project, module: str, ready: Callable[[], object] = lambda: True, seconds: float = 300) -> int:
     """Wait until a module's job runs and is ready; its process."""
     wait(lambda: bool(jobs(project, module)) and bool(ready()), seconds, f"no job of {module}")
     return jobs(project, module)[0]

@@ -65,7 +65,7 @@ def registration(ground: Ground) -> Seen:
     name = "preprocess/register-0000.log"
     with started(project, target=target) as snakemake:
         kill(await_job(project, "preprocess.register", lambda: "1/5 sub-01: ok" in log(project, name)))
-        assert snakemake.wait(60) != 0
+        assert snakemake.wait(300) != 0
     assert not (project.folder / target).exists()
     done = registered(project)
     seconds = again(project, target=target)
@@ -123,7 +123,7 @@ def training(ground: Ground) -> Seen:
     project = untrained(ground)
     with started(project) as snakemake:
         kill(await_job(project, "train.fit", lambda: len(checkpoints(project)) == 2))
-        assert snakemake.wait(60) != 0
+        assert snakemake.wait(300) != 0
     ground.intact(project)
     return went_on(ground, project, "the epochs since its last checkpoint are lost")
 
@@ -161,7 +161,7 @@ def snakemake(ground: Ground) -> Seen:
         kill(process.pid)
         process.wait()
         refused(project, "It can be removed with the --unlock argument")
-        wait(lambda: not jobs(project), 120, "the job does not end")
+        wait(lambda: not jobs(project), 300, "the job does not end")
     assert (project.folder / WEIGHTS).exists(), "the job did not run on"
     ground.intact(project)
     unhook(project)
@@ -193,7 +193,7 @@ def sigterm(ground: Ground) -> Seen:
     with started(project) as process:
         await_job(project, "train.fit")
         kill(process.pid, signal.SIGTERM)
-        assert process.wait(120) != 0
+        assert process.wait(300) != 0
     ground.intact(project)
     assert (project.folder / WEIGHTS).exists() and not (project.folder / LATENTS).exists()
     assert "train" not in planned(project)
@@ -208,7 +208,7 @@ def interrupt(ground: Ground) -> Seen:
     with started(project) as process:
         await_job(project, "train.fit", lambda: len(checkpoints(project)) == 2)
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(60) != 0
+        assert process.wait(300) != 0
     ground.intact(project)
     return went_on(ground, project, "the job in hand ends, no lock is left")
 
@@ -217,15 +217,15 @@ def worker(ground: Ground) -> Seen:
     """One of two processes of a training, by kill -9."""
     files = packed(ground.folder / "worker")
     calm, other = (ground.folder / "worker" / name for name in ("calm", "killed"))
-    assert _pair(ground, files, calm).wait(120) == 0, "two processes"
+    assert _pair(ground, files, calm).wait(300) == 0, "two processes"
     process = _pair(ground, files, other)
-    wait(lambda: len(list(other.rglob("epoch-*.safetensors"))) == 2, 120, "no checkpoints")
+    wait(lambda: len(list(other.rglob("epoch-*.safetensors"))) == 2, 300, "no checkpoints")
     kill(_ranked(process.pid, 1))
-    assert process.wait(120) != 0
+    assert process.wait(300) != 0
     assert "Signal 9 (SIGKILL) received by PID" in (other / "log").read_text()
     assert not (other / "w.safetensors").exists()
     start = time.monotonic()
-    assert _pair(ground, files, other).wait(120) == 0
+    assert _pair(ground, files, other).wait(300) == 0
     assert "going on after epoch" in (other / "log").read_text()
     assert written(other) == written(calm)
     return Seen("torchrun ends the other one and names the signal; it goes on; same bytes", time.monotonic() - start)

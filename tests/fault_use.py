@@ -59,7 +59,7 @@ def two_runs(ground: Ground) -> Seen:
         kill(jobs(project, "train.fit")[0], 19)  # stands still meanwhile
         refused(project, "Directory cannot be locked", target=WEIGHTS)
         kill(jobs(project, "train.fit")[0], 18)
-        assert first.wait(120) == 0
+        assert first.wait(300) == 0
     ground.whole(project)
     return Seen("the second is refused before its first job; the first goes on; same bytes", 0.0)
 
@@ -144,7 +144,7 @@ def edited(ground: Ground) -> Seen:
         await_job(project, "train.fit")
         pins.write_text(re.sub(r"torch==[\d.]+", "torch==0.0.1", old[0]))
         code.write_text(old[1] + "\n\nEDITED = 1\n")
-        assert process.wait(180) == 0
+        assert process.wait(300) == 0
     ground.whole(project)
     rules = planned(project)
     assert rules == {"train", "health", "latents", "glm"}, rules
@@ -181,7 +181,7 @@ def cohorts(ground: Ground) -> Seen:
     with started(project, target=target.format("tiny")) as first:
         await_job(project, "preprocess")
         second = again(project, target=target.format("second"), config="second.yaml")
-        assert first.wait(120) == 0
+        assert first.wait(300) == 0
     ground.intact(project)
     one, other = (contents(project.folder / "results" / name) for name in ("tiny", "second"))
     assert one == other and len(one) > 20

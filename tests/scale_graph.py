@@ -82,27 +82,18 @@ def changed(made: Project, people: int, more: int = 20) -> None:
     said(not _listed(made), "jobs after a run:", len(_listed(made)), "0", people)
     scan = made.bids / person(7) / "anat" / f"{person(7)}_T1w.nii.gz"
     scan.write_bytes(b"another")
-    jobs, own = _listed(made), [bucket for bucket, command in before.items() if f" {person(7)} " in command]
+    jobs, own = _listed(made), [bucket for bucket, command in before.items() if person(7) in _scans(command)]
     wanted = {f"{rule} {bucket}" for rule in RULES for bucket in own}
     said(jobs == wanted and len(own) == 1, "one scan changed:", ", ".join(sorted(jobs)), "its bucket alone", people)
     scan.write_bytes(b"")
+    new = {person(number) for number in range(people, people + more)}
     plant(made.bids, range(people, people + more))
     after = _commands(made)
-    others = {
-        bucket
-        for bucket, command in after.items()
-        if not any(f" {person(people + k)} " in command for k in range(more))
-    }
+    others = {bucket for bucket, command in after.items() if not new & _scans(command)}
     same = sum(after[bucket] == before.get(bucket) for bucket in others)
-    said(
-        same == len(others),
-        f"buckets without one of {more} new people:",
-        f"{same} as before",
-        f"{len(others)}",
-        len(after),
-    )
-    stayed = all(_scans(before[bucket]) <= _scans(after[bucket]) for bucket in before)
-    said(stayed, "scans that changed their bucket:", "none" if stayed else "some", "none", people)
+    said(same == len(others), f"buckets without {more} new people:", f"{same} as before", f"{len(others)}", len(after))
+    moved = sum(not _scans(before[bucket]) <= _scans(after[bucket]) for bucket in before)
+    said(not moved, "buckets that a scan has left:", moved, "0", len(before))
     jobs = {job.split()[1] for job in _listed(made)} - set(own)
     said(
         jobs == set(after) - others - set(own),
@@ -120,7 +111,7 @@ def _commands(made: Project) -> dict[str, str]:
 
 
 def _scans(command: str) -> set[str]:
-    return set(re.findall(r" (sub-\d+)(?= )", command))
+    return set(re.findall(r" (sub-\d+)(?=[ )])", command))
 
 
 def _listed(made: Project) -> set[str]:

@@ -179,7 +179,7 @@ def compared(local: Project, remote: Project, targets: list[str]) -> None:
 
 
 def _contents(results: Path) -> dict[str, bytes]:
-    aside = {"benchmarks", "logs", ".state"}
+    aside = {"benchmarks", "logs", ".state", ".provenance"}  # a record holds times
     files = (path.relative_to(results) for path in results.rglob("*") if path.name.endswith(ENDINGS))
     return {str(path): (results / path).read_bytes() for path in files if not aside & set(path.parts)}
 

@@ -27,7 +27,10 @@ def test_the_parser_accepts_the_example(module):
 
 
 def test_every_command_has_a_rule_and_its_example_but_those_run_by_hand():
-    assert {f"neurovae.{name}" for name in COMMANDS} == {*EXAMPLES, "neurovae.export"}
+    assert {f"neurovae.{name}" for name in COMMANDS} == {
+        *EXAMPLES,
+        *(f"neurovae.{name}" for name in ("export", "provenance", "verify")),
+    }
 
 
 @pytest.mark.parametrize("name", ["train.fit", "latents", "associate.permute", "export"])

@@ -1,19 +1,20 @@
 """What made the results: versions, commit, the configuration, and every table with its path."""
 
 import platform
-import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
+from neurovae.record import FOLDER, commit
 from neurovae.report.blocks import Block, Run, details, facts, table
 
 PACKAGES = ["neurovae", "torch", "numpy", "scipy", "pandas", "scikit-learn", "statsmodels", "nibabel", "nilearn",
             "antspyx", "deepbet", "matplotlib", "snakemake"]  # fmt: skip
 ENDINGS = {".tsv", ".parquet", ".json", ".npy", ".safetensors", ".gz", ".txt"}
 LEFT = {
+    FOLDER,
     "logs",
     "benchmarks",
     "derivatives",
@@ -35,20 +36,6 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
-
-
-def commit() -> str:
-    """The commit of the code that made the report, and whether files were changed since; or that there is none."""
-    folder = Path(__file__).parent
-    git = ["git", "-C", str(folder)]
-    try:
-        name = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "--", str(folder.parent)], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "not known: git or the repository is not there"
-    return name + (", with changes that are not committed" if changed.stdout.strip() else "")
 
 
 def provenance(run: Run) -> list[Block]:
