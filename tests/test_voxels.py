@@ -154,3 +154,15 @@ def test_a_score_without_predictions_and_a_person_in_two_folds(tmp_path: Path) -
     rows.assign(person=rows["person"].replace("sub-03", "sub-04")).to_parquet(options["rows"])
     with pytest.raises(InputError, match="sub-04 in several folds"):
         voxels.run(**{**options, "scores": SCORES})
+
+
+def test_more_scans_than_their_products_fit_are_named_not_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = write(tmp_path, SCORES[:2])
+    monkeypatch.setattr(voxels, "MOST", 39)
+    monkeypatch.setattr(voxels, "products", None)  # calling it would fail
+    voxels.run(**options)
+    table = pd.read_parquet(options["out"])
+    assert table[["score", "status"]].to_numpy().tolist() == [["memory", "too many scans"], ["ill", "too many scans"]]
+    assert "40 scans, of 39 at most" in table["reason"].iloc[0] and pd.read_parquet(options["predictions"]).empty

@@ -1,5 +1,6 @@
 """Files are written beside their final name and renamed, so that nothing half-written is left under it."""
 
+import csv
 import hashlib
 import json
 import os
@@ -7,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+BLANK = str.maketrans("\t\n\r", "   ")  # what would end a cell or a line
 
 
 @contextmanager
@@ -25,15 +28,16 @@ def write_beside(path: Path) -> Iterator[Path]:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON with sorted keys."""
     with write_beside(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_tsv(path: Path, rows: Iterable[dict[str, Any]], columns: list[str]) -> None:
     """Write rows as tab-separated text (BIDS: `n/a` where a value is None); standard library only."""
-    with write_beside(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with write_beside(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file, delimiter="\t", lineterminator="\n")  # a cell with a quote is quoted, as pandas has it
         for row in [dict(zip(columns, columns, strict=True)), *rows]:
             cells = ("n/a" if row.get(name) is None else str(row[name]) for name in columns)
-            file.write("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in cells) + "\n")
+            lines.writerow([cell.translate(BLANK) for cell in cells])
 
 
 def sha256(path: Path) -> str:

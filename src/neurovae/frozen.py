@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from neurovae.errors import InputError
 from neurovae.models import SAID, Entries
 
 MADE = ("weights.safetensors", "history.parquet", "health.json", "dimensions.parquet")
@@ -51,8 +52,11 @@ def _other(name: str, entry: dict[str, Any], path: Path) -> list[str]:
 
 def described(path: Path) -> dict[str, Any]:
     """The description in a safetensors file's header: 8 bytes of length, then JSON."""
-    with open(path, "rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size)) if size < LONGEST else {}
-    described: dict[str, Any] = json.loads(header["__metadata__"]["neurovae"])
+    try:
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size)) if size < LONGEST else {}
+        described: dict[str, Any] = json.loads(header["__metadata__"]["neurovae"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not weights of neurovae; restore them, or set cohort.freeze: false") from error
     return described

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from neurovae.preprocess.columns import QUALITY
 KEY_COLUMNS = ("participant_id", "session_id", "session", "acquisition", "run", "path")
 HOW = {"train": ("device", "processes"), "preprocess": ("max_failed",)}  # how it is computed, not what
 ROOT = Path(__file__).parents[2]
+ODD = re.compile(r"[{}<>\x00-\x1f]")  # wildcards and path variables of Snakemake, and what ends a line
 
 
 def with_cohort(config: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +48,10 @@ def flags(section: dict[str, Any], leave: tuple[str, ...] = ()) -> str:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
+    """Text as it is, all else as JSON; a brace before a word is escaped, or Snakemake would fill in a wildcard."""
+    if isinstance(value, str):
+        return value
+    return re.sub(r"\{(?=\s*\w)", r"\\u007b", json.dumps(value, sort_keys=True, ensure_ascii=False))
 
 
 def codes() -> dict[str, str]:
@@ -62,12 +67,12 @@ def environments() -> dict[str, str]:
     return {path.stem: fingerprint.environment(path) for path in sorted((ROOT / "envs").glob("*.yaml"))}
 
 
-def buckets(scans: list[index.Scan], count: int) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Scan keys and paths per bucket, in one order."""
-    found = index.buckets(scans, count)
-    keys = {name: [scan.scan for scan in members] for name, members in found.items()}
-    paths = {name: [scan.path for scan in members] for name, members in found.items()}
-    return keys, paths
+def lists(filled: dict[str, list[index.Scan]]) -> dict[str, str]:
+    """Key, path, key, path ... of each bucket's scans, quoted once: Snakemake forms a command thrice."""
+    return {
+        name: shlex.join(text for scan in members for text in (scan.scan, scan.path))
+        for name, members in filled.items()
+    }
 
 
 def of(wildcard: str, values: dict[str, Any]) -> Callable[[Any], Any]:
@@ -79,11 +84,11 @@ def of(wildcard: str, values: dict[str, Any]) -> Callable[[Any], Any]:
     return value
 
 
-def sources(scans: list[index.Scan], count: int, simulated: bool) -> dict[str, str]:
+def sources(filled: dict[str, list[index.Scan]], simulated: bool) -> dict[str, str]:
     """Digest per bucket of which scan is read from which file of which size: paths exchanged are seen."""
     return {
         name: _digest([[scan.scan, scan.path, None if simulated else os.stat(scan.path).st_size] for scan in members])
-        for name, members in index.buckets(scans, count).items()
+        for name, members in filled.items()
     }
 
 
@@ -164,6 +169,31 @@ def known(config: dict[str, Any]) -> list[str]:
         problems.append("preprocess.normalise.reference: give brain, or a NIfTI mask in MNI space")
     if method == "reference" and reference not in (None, "brain") and not Path(reference).is_file():
         problems.append(f"preprocess.normalise.reference: file {reference!r} not found; correct the path")
+    return problems
+
+
+def paths(config: dict[str, Any]) -> list[str]:
+    """Problems of paths that Snakemake or the shell would read as something else; the shell gets all others quoted."""
+    cohort, preprocess = config["cohort"], config["preprocess"]
+    given = {
+        "cohort.bids": cohort["bids"],
+        "cohort.table": cohort["table"],
+        "preprocess.qc.override": preprocess["qc"]["override"],
+        "preprocess.normalise.reference": preprocess["normalise"]["reference"],
+        "interpret.atlas": config["interpret"]["atlas"],
+        "audit.volumes": config["audit"]["volumes"],
+    }
+    problems = [
+        f"{key}: {path!r} has a brace, an angle bracket or a control character in it, which Snakemake would not take "
+        "for text; rename the file or folder"
+        for key, path in given.items()
+        if path and ODD.search(path)
+    ]
+    if re.search(r"[{}:'\n]", str(ROOT)):
+        problems.append(
+            f"the code lies in {str(ROOT)!r}; its path may hold no brace, colon, apostrophe or line break, which "
+            "PYTHONPATH or the shell would not take for text; move it"
+        )
     return problems
 
 

@@ -63,6 +63,8 @@ def _fault(row: Row, place: str, owner: Mapping[str, str]) -> str:
         return ""
     if not path.endswith((".nii", ".nii.gz")):
         return f"{row.where}: path is {path!r}; give a .nii or .nii.gz file"
+    if any(ord(letter) < 32 for letter in place):
+        return f"{row.where}: path is {path!r}; it may hold no tab, line break or other control character: rename it"
     if not os.path.exists(place):
         return f"{row.where}: path is {path!r}, there is no such file; correct it, or n/a leaves the scan out"
     if place in owner:

@@ -1,7 +1,10 @@
 """Read the packed volumes: one memory-mapped array, the table of its rows, the fixed mask, and the splits."""
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -14,10 +17,18 @@ SPLITS = ("weights", "stop", "report")  # fitted on; early stopping; reported nu
 
 def read_volumes(volumes: Path, rows: Path) -> tuple[np.ndarray, pd.DataFrame]:
     """The packed array (scans, x, y, z), memory-mapped, and its table, a row per scan in the same order."""
-    array, table = np.load(volumes, mmap_mode="r"), pd.read_parquet(rows)
+    array = _opened(volumes, partial(np.lib.format.open_memmap, mode="r"))  # .npy alone, without pickled objects
+    table = _opened(rows, pd.read_parquet)
     if len(array) != len(table):
         raise InputError(f"{volumes.name} has {len(array)} scans, {rows.name} {len(table)}; rerun with --forcerun pack")
     return array, table
+
+
+def _opened(path: Path, read: Callable[[Path], Any]) -> Any:
+    try:
+        return read(path)
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path.name}: cannot be read ({error}); rerun with --forcerun pack") from error
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -63,3 +74,8 @@ def masked(volumes: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def chunks(count: int, size: int = 16) -> list[slice]:
     """Slices of so many scans at a time, so that memory does not grow with the cohort."""
     return [slice(i, min(i + size, count)) for i in range(0, count, size)]
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """At most so many of 0 to count - 1, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))

@@ -15,6 +15,7 @@ try:
     configuration.refuse_repeats(workflow.configfiles)
     SCHEMA = configuration.load_schema()
     config.update(configuration.validate(graph.with_cohort(config), SCHEMA))
+    graph.refuse(graph.paths(config))
     graph.same_source(config["cohort"])
     FOUND = index.look(config["cohort"])
     PEOPLE = len(index.people(FOUND.scans))
@@ -30,13 +31,15 @@ try:
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
     FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
     graph.refuse(frozen.problems(config["cohort"], ENTRIES, FITS))
-    KEYS, PATHS = graph.buckets(FOUND.scans, config["preprocess"]["buckets"])
-    SOURCES = graph.sources(FOUND.scans, config["preprocess"]["buckets"], bool(config["cohort"]["simulate"]))
+    BUCKETS = index.buckets(FOUND.scans, config["preprocess"]["buckets"])
+    LISTS = graph.lists(BUCKETS)
+    SOURCES = graph.sources(BUCKETS, bool(config["cohort"]["simulate"]))
     TABLES = graph.contents(FOUND.files, bool(config["cohort"]["simulate"]))
 except InputError as error:
     raise WorkflowError(f"\n{error}") from None
 
 COHORT = config["cohort"]["name"]
+PATHS = {name: [scan.path for scan in members] for name, members in BUCKETS.items()}
 MODELS = list(ENTRIES)
 TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] in models.PERIODS]  # those that have epochs
 FIT = f"fold-{FOLDS[0]}_seed-{SEEDS[0]}"  # the one that the report draws

@@ -16,13 +16,13 @@ rule extract:
         runtime=120,
         max_failed=str(config["preprocess"]["max_failed"]),  # no param: it changes no result
     params:
-        scans=graph.of("bucket", KEYS),
+        scans=graph.of("bucket", LISTS),
         sources=graph.of("bucket", SOURCES),
         flags=graph.flags(PREPROCESS["extract"]),
         code=CODE["preprocess.extract"],
         env=ENV["extract"],
     shell:
-        "paste <(printf '%s\\n' {params.scans:q}) <(printf '%s\\n' {input:q}) > {output.list} && "
+        "printf '%s\\t%s\\n' {params.scans} > {output.list} && "
         "python -m neurovae.preprocess.extract --list {output.list} --manifest {output.manifest} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
         "--seconds results/{wildcards.cohort}/benchmarks/preprocess/extract-{wildcards.bucket}.calls.tsv "
@@ -85,7 +85,7 @@ rule normalise:
 
 rule qc:
     input:
-        expand("results/{{cohort}}/preprocess/normalise/{bucket}.tsv", bucket=KEYS),
+        expand("results/{{cohort}}/preprocess/normalise/{bucket}.tsv", bucket=PATHS),
         override=PREPROCESS["qc"]["override"] or [],
     output:
         table="results/{cohort}/preprocess/qc.parquet",
@@ -105,7 +105,7 @@ rule qc:
         runtime=30,
         max_failed=str(config["preprocess"]["max_failed"]),  # no param: it changes no result
     params:
-        flags=graph.flags({"buckets": list(KEYS), **PREPROCESS["qc"]}),
+        flags=graph.flags({"buckets": list(PATHS), **PREPROCESS["qc"]}),
         code=CODE["preprocess.qc"],
         env=ENV["preprocess"],
     shell:
@@ -115,7 +115,7 @@ rule qc:
 
 rule pack:
     input:
-        expand("results/{{cohort}}/preprocess/normalise/{bucket}.tsv", bucket=KEYS),
+        expand("results/{{cohort}}/preprocess/normalise/{bucket}.tsv", bucket=PATHS),
         qc="results/{cohort}/preprocess/qc.parquet",
     output:
         volumes="results/{cohort}/preprocess/volumes.npy",
@@ -131,7 +131,7 @@ rule pack:
         mem_mb=2000,
         runtime=120,
     params:
-        flags=graph.flags({"buckets": list(KEYS), **PREPROCESS["pack"]}),
+        flags=graph.flags({"buckets": list(PATHS), **PREPROCESS["pack"]}),
         code=CODE["preprocess.pack"],
         env=ENV["preprocess"],
     shell:
@@ -142,7 +142,7 @@ rule pack:
 
 rule duplicates:
     input:
-        lists=expand("results/{{cohort}}/preprocess/extract/{bucket}.list", bucket=KEYS),
+        lists=expand("results/{{cohort}}/preprocess/extract/{bucket}.list", bucket=PATHS),
         volumes="results/{cohort}/preprocess/volumes.npy",
         rows="results/{cohort}/preprocess/volumes.parquet",
         mask="results/{cohort}/preprocess/mask.nii.gz",
@@ -158,7 +158,7 @@ rule duplicates:
         mem_mb=4000,
         runtime=120,
     params:
-        flags=graph.flags({"buckets": list(KEYS), "nonfinite": config["preprocess"]["nonfinite"]}),
+        flags=graph.flags({"buckets": list(PATHS), "nonfinite": config["preprocess"]["nonfinite"]}),
         code=CODE["preprocess.duplicates"],
         env=ENV["preprocess"],
     shell:

@@ -2,13 +2,17 @@
 
 from collections import Counter
 from typing import Any
+from urllib.parse import quote
 
 from neurovae.index import Index, look, people, used
 from neurovae.tables import Row, first, lookup, no_column, number, short
 
 RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split"}
 RESERVED |= {"model", "seed", "error", "model_hash", "data_hash"}
+AUDITED = {"size", "rotation", "translation", "proportions", "shear", "noise", "registration"}  # nuisances.GROUPS
 PREFIXES = ("mu_", "logvar_", "kl_", "split_", "qc_", "latents_", "table_")
+LONGEST = 120  # signs of a score's name as interpret.images.in_file has it
+Seen = dict[str, list[tuple[str, Row]]]  # column -> its values among the scans
 TYPES = ("continuous", "gamma", "count", "binary", "ordinal", "bounded")
 
 
@@ -18,12 +22,15 @@ def check(cohort: dict[str, Any], found: Index | None = None) -> list[str]:
     problems = [*found.problems, *_names(cohort)]
     if any(table.columns for table in found.tables):
         problems += _columns(cohort, found)
+        seen = {
+            column: values(found, column) for what, column in used(cohort) if what.startswith(("score", "confound"))
+        }
         for score in cohort.get("scores") or []:
-            problems += _score(score, found)
+            problems += _score(score, found, seen)
         for confound in cohort.get("confounds") or []:
             if confound.get("from", "table") == "table":
-                problems += _rows(confound, found) if confound["type"] == "continuous" else []
-                problems += _empty(confound, found)
+                problems += _rows(confound, seen) if confound["type"] == "continuous" else []
+                problems += _empty(confound, found, seen)
     return problems + _folds(cohort, found)
 
 
@@ -78,11 +85,16 @@ def _names(cohort: dict[str, Any]) -> list[str]:
             problems.append(f"cohort.scores: {name} is of type '{score['type']}'; give one of {', '.join(TYPES)}")
         if score["type"] == "bounded" and len(score.get("bounds") or []) != 2:
             problems.append(f"cohort.scores: {name} is bounded, bounds are missing; give bounds: [least, most]")
+        if len(quote(name)) > LONGEST:
+            problems.append(
+                f"cohort.scores: '{name[:20]}...' is too long for the names of files, {len(quote(name))} signs of at "
+                f"most {LONGEST} (a letter beyond a to z is 3 to 12 of them); give a shorter name, and its column"
+            )
         given[name] = column
     for confound in cohort.get("confounds") or []:
         name, column = confound["name"], confound.get("column") or confound["name"]
         is_site = name == "site" and column == cohort.get("site")
-        if (name in RESERVED and not is_site) or name.startswith(PREFIXES):
+        if (name in RESERVED | AUDITED and not is_site) or name.startswith(PREFIXES):
             problems.append(f"cohort.confounds: '{name}' is a name of neurovae's own columns; give another name")
         if given.get(name, column) != column:
             problems.append(f"cohort.confounds: '{name}' is also a score, of column '{given[name]}'; give another name")
@@ -120,21 +132,21 @@ def _disagreements(found: Index, column: str) -> list[str]:
     return first(list(problems.values()))
 
 
-def _rows(score: dict[str, Any], found: Index) -> list[str]:
+def _rows(score: dict[str, Any], seen: Seen) -> list[str]:
     """Rows whose value does not fit the declared type."""
     problems = []
-    for value, row in values(found, score.get("column") or score["name"]):
+    for value, row in seen[score.get("column") or score["name"]]:
         wanted = _wanted(value, score["type"], score.get("bounds") or [])
         if wanted:
             problems.append(f"{row.where}: {score['name']} is '{value}'; give {wanted} or n/a")
     return first(problems)
 
 
-def _empty(confound: dict[str, Any], found: Index) -> list[str]:
+def _empty(confound: dict[str, Any], found: Index, seen: Seen) -> list[str]:
     """A confound that nobody has a value of leaves nobody to test."""
     column = confound.get("column") or confound["name"]
     files = ", ".join(table.file for table in found.tables if column in table.columns)
-    if not files or not found.scans or values(found, column):
+    if not files or not found.scans or seen[column]:
         return []
     return [f"{files}: confound {confound['name']} has no value for any of the {len(found.scans)} scans; drop it"]
 
@@ -156,12 +168,12 @@ def _wanted(value: str, kind: str, bounds: list[float]) -> str | None:
     return None
 
 
-def _score(score: dict[str, Any], found: Index) -> list[str]:
+def _score(score: dict[str, Any], found: Index, seen: Seen) -> list[str]:
     """A score's rows, then the score as a whole: no values, one value, not binary."""
     name, column = score["name"], score.get("column") or score["name"]
     if not found.scans or not any(column in table.columns for table in found.tables):
         return []
-    problems, texts = _rows(score, found), {value for value, _ in values(found, column)}
+    problems, texts = _rows(score, seen), {value for value, _ in seen[column]}
     files = ", ".join(table.file for table in found.tables if column in table.columns)
     levels = sorted({plain(text) for text in texts})
     shown = ", ".join(repr(level) for level in levels[:6]) + (" ..." if len(levels) > 6 else "")

@@ -17,9 +17,10 @@ from neurovae.interpret.counterfactual import known_scans
 from neurovae.interpret.decoder import Decoder, read
 from neurovae.interpret.images import write_folder, write_image
 from neurovae.interpret.traverse import AFTER, SAME, people, provenance
-from neurovae.volumes import SPLITS, chunks, masked, read_volumes
+from neurovae.volumes import SPLITS, chunks, evenly, masked, read_volumes
 
 STEPS = 7  # of a path, its two ends among them
+FURTHEST = 2000  # held-out people, evenly spaced, among whom the two ends are sought
 NORMAL, FITTED = "N(0, I)", "a Gaussian fitted to the training people's posterior means"
 COLUMNS = SAME | {
     "kind": "object", "number": "Int64", "scan": "object", "prior": "object", "nearest_reconstruction": "object",
@@ -121,6 +122,7 @@ def between(decoder: Decoder, path: list[str]) -> tuple[list[str], np.ndarray]:
         first = people(decoder.latents)
         held = first[first["split"] == SPLITS[2]]
         held = held if len(held) > 1 else first
+        held = held.iloc[evenly(len(held), FURTHEST)]
         apart = cdist(*[held[decoder.names].to_numpy(np.float64)] * 2)
         ends = [held["scan"].iloc[k] for k in np.unravel_index(apart.argmax(), apart.shape)]
     mu = decoder.latents.set_index("scan").loc[ends, decoder.names].to_numpy(np.float64)

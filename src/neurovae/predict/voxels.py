@@ -29,6 +29,7 @@ from neurovae.volumes import read_mask, read_volumes
 NAME = "voxels"
 NAMES = {LATENTS: "voxels", BOTH: "voxels + confounds", WITHOUT: "voxels without confounds"}
 BLOCK = 2**24  # numbers at a time, in double precision
+MOST = 5000  # scans; memory and time grow with the square and more of their number
 
 
 def run(
@@ -73,13 +74,15 @@ def run(
     table = join(pd.read_parquet(cohort), keys, pd.read_parquet(qc))
     if problems := several_folds(table):
         raise InputError(problems)
-    x = coordinates(products(array, read_mask(mask)))
+    many = {} if len(scans) <= MOST else _too_many(len(scans))
+    x = np.empty((len(scans), 0)) if many else coordinates(products(array, read_mask(mask)))
     x = x[pd.Index(scans["scan"]).get_indexer(table["scan"])]  # (rows of the table, columns)
     drawn = {"linear": permutations, "svm": svm_permutations}
     metrics: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
     for k, score in enumerate(steps(scores, "voxels: scores")):
         cases = complete_cases(on_voxels(table), score, confounds, inner=inner, new_site=new_site, seed=seed)
+        cases = replace(cases, base=cases.base | many, splits={}) if many else cases
         used = used_confounds(cases.table, score, confounds, with_split=False)[0]
         turned = partial(with_voxels, cases, x[table["scan"].isin(cases.table["scan"])], used, inner, seed)
         found = pd.concat([pd.DataFrame(), *(cross_validate(turned([name])) for name in cases.splits)])
@@ -90,6 +93,11 @@ def run(
         print(f"voxels: {score['name']} done, {k + 1} of {len(scores)}", flush=True)
     write_both(out, tidy(map(_named, metrics), COLUMNS))
     write_both(predictions, tidy(map(_named, records), PREDICTIONS))
+
+
+def _too_many(scans: int) -> dict[str, str]:
+    need = f"products of all with all take {140 * scans**2 / 1e9:.0f} GB; compare with the PCA of the model's size"
+    return {"status": "too many scans", "reason": f"{scans} scans, of {MOST} at most: {need}"}
 
 
 def on_voxels(table: pd.DataFrame) -> Folds:

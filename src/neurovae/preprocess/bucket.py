@@ -52,7 +52,7 @@ def digest(*parts: Any) -> str:
 
 def read_list(path: Path) -> list[Row]:
     """Read the bucket's list of scans: a scan key and a path per line."""
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    lines = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
     return [dict(zip(("scan", "source"), line.split("\t"), strict=True), status="ok", cause="") for line in lines]
 
 
@@ -109,7 +109,7 @@ def _one(
             record = _kept(sidecar(row), wanted) or _compute(row, step, sidecar(row), wanted, clock)
     except Exception as error:  # the per-scan loop: any failure is recorded with its cause, the neighbours go on
         return {**base, "status": "failed", "cause": _cause(error)}
-    return {**base, **carried, **record["Columns"]}
+    return {**base, **carried, **dict(sorted(record["Columns"].items()))}  # as a kept scan has them
 
 
 def _cause(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Pack the scans that passed into one memory-mapped array, which training streams from."""
 
+import os
 from pathlib import Path
 
 import nibabel as nib
@@ -74,16 +75,18 @@ def check_images(images: list[Path], digests: list[str]) -> None:
 def write_volumes(images: list[Path], voxel_mm: float, volumes: Path) -> None:
     """Write images as one `.npy`, one at a time, so that memory does not grow with the cohort."""
     shape, affine = grid.box(voxel_mm)
-    with write_beside(volumes) as temporary:
-        packed = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=(len(images), *shape))
+    header = {"descr": "<f2", "fortran_order": False, "shape": (len(images), *shape)}
+    with write_beside(volumes) as temporary, temporary.open("wb") as file:  # the pages of a memory map would pile up
+        np.lib.format.write_array_header_1_0(file, header)
         for number, path in enumerate(images):
             image = nib.Nifti1Image.from_filename(path)
             if image.shape != shape or not np.allclose(image.affine, affine, atol=1e-4):
                 raise InputError(f"{path.name}: shape {image.shape} or affine is not the grid's {shape}")
-            packed[number] = half(image.get_fdata(dtype=np.float32), path.name)
+            file.write(half(image.get_fdata(dtype=np.float32), path.name).tobytes())
             if number % 100 == 99 or number + 1 == len(images):
                 print(f"packed {number + 1}/{len(images)}", flush=True)
-        packed.flush()
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def half(data: np.ndarray, name: str) -> np.ndarray:

@@ -33,7 +33,7 @@ def run(*, predictions: Path, baselines: list[str], out: Path) -> None:
         baselines: names of the PCAs.
         out: PNG to write.
     """
-    table = pd.read_csv(predictions, sep="\t", keep_default_na=False, na_values=["n/a"])
+    table = pd.read_csv(predictions, sep="\t", keep_default_na=False, na_values=["n/a"], dtype={"score": object})
     scores = list(dict.fromkeys(table["score"].dropna())) or [None]
     lines = max(len(table[["model", "seed"]].drop_duplicates()), 3)
     size = (10, len(scores) * (0.23 * lines + 0.9) + 0.7)

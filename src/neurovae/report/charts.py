@@ -63,9 +63,9 @@ def _column(axis: Axes, column: pd.Series, parts: list[pd.Series]) -> None:
 
 
 def plain(words: Any, most: int = 24) -> str:
-    """A text for a figure: shortened, and `$` not read as mathematics."""
+    """A text for a figure, shortened."""
     short = str(words)
-    return (short if len(short) <= most else short[: most - 1] + "…").replace("$", r"\$")
+    return short if len(short) <= most else short[: most - 1] + "…"
 
 
 def effects(rows: pd.DataFrame, most: int = 24) -> Figure:

@@ -54,7 +54,8 @@ def run(
         most: number of regions per score.
     """
     rows, parts = pd.read_parquet(table), pd.read_parquet(regions)
-    grown, alike = pd.read_csv(volumes, sep="\t", na_values=["n/a"]), [pd.read_parquet(path) for path in seeds]
+    grown = pd.read_csv(volumes, sep="\t", keep_default_na=False, na_values=["n/a"], dtype={"score": object})
+    alike = [pd.read_parquet(path) for path in seeds]
     tested = rows[rows["status"] == "ok"]
     if tested.empty:
         text = [f"{row.score}: {row.status}, {row.reason}" for row in rows.itertuples() if not pd.isna(row.score)]

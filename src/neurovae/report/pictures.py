@@ -15,6 +15,7 @@ NAMES = {"weights": "training", "stop": "early stopping", "report": "held out"}
 plt.rcParams.update(
     {
         "font.size": 9,
+        "text.parse_math": False,  # names of scores are text, also with $ in them
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.titlesize": 10,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from neurovae.train import devices, divergence, processes, seeds
-from neurovae.train.data import MOST, Data
+from neurovae.train.data import MOST, Data, some
 from neurovae.train.feed import batches
 from neurovae.train.losses import gaussian_nll, squared_error
 from neurovae.train.model import VAE, sample
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 def epoch(model: VAE, data: Data, recipe: Recipe, number: int, beta: float, scale: float) -> list[Row]:
     """A history row per split; `beta` is that of the epoch, the loss is formed with the final weights."""
-    parts = {name: rows[:MOST] if name == "weights" else rows for name, rows in data.index.items()}
+    parts = {name: some(rows) if name == "weights" else rows for name, rows in data.index.items()}
     shared = {"epoch": number, "beta": beta if recipe.kl else math.nan}
     return [{**shared, "split": name, **terms(model, data, rows, recipe, scale)} for name, rows in parts.items()]
 
@@ -84,8 +84,11 @@ def _divergence(found: Row, codes: Tensor, recipe: Recipe, scale: float) -> Row:
     if recipe.kl:
         loss += recipe.beta * float(divergence.free_bits(kl, recipe.free_bits).sum())
     if recipe.divergence == "mmd":
-        drawn, some = seeds.generator(0), codes[:, :MOST]  # it takes the square of their number
-        z = sample(some[0], some[1], torch.randn(some[0].shape, generator=drawn))
+        drawn, few = (
+            seeds.generator(0),
+            codes[:, some(np.arange(codes.shape[1]))],
+        )  # takes the square of their number
+        z = sample(few[0], few[1], torch.randn(few[0].shape, generator=drawn))
         mmd = float(divergence.mmd(z, torch.randn(MOST, recipe.latent, generator=drawn)))
         loss += scale * mmd
     return {

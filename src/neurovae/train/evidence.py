@@ -10,7 +10,7 @@ from neurovae.progress import steps
 from neurovae.train import bounds, seeds
 from neurovae.train.divergence import kl_per_dimension
 from neurovae.train.measures import Read
-from neurovae.volumes import chunks
+from neurovae.volumes import chunks, evenly
 
 SAMPLES = 16  # K: draws of the posterior per scan, of the bounds and of the information
 MOST = 128  # scans that are decoded K times
@@ -67,8 +67,3 @@ def bounded(
         "bound_samples": SAMPLES,
         "bound_scans": len(kept),
     }
-
-
-def evenly(count: int, most: int) -> np.ndarray:
-    """At most so many of 0 to count - 1, evenly spaced."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))

@@ -11,7 +11,7 @@ import torch
 from neurovae.progress import steps
 from neurovae.train import evidence, judge, measures, weights
 from neurovae.train.ssim import ssim
-from neurovae.volumes import SPLITS, chunks, masked
+from neurovae.volumes import SPLITS, chunks, evenly, masked
 
 FITTED = 1000  # training scans of which the data range and the one principal component are found
 Measures = dict[str, Any]
@@ -136,7 +136,7 @@ def _first(person: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Row of the first scan of each person chosen, at most `measures.MOST` of them, evenly spaced."""
     rows = np.flatnonzero(chosen)
     rows = rows[np.sort(np.unique(person[rows], return_index=True)[1])]
-    return rows[evidence.evenly(len(rows), measures.MOST)]
+    return rows[evenly(len(rows), measures.MOST)]
 
 
 def _identified(
@@ -173,7 +173,7 @@ def _evidence(
     found: Measures = {"rate": evidence.rate(mu[held], logvar[held])}
     for name in ("weights", "report"):
         rows = np.flatnonzero(split == name)
-        rows = rows[evidence.evenly(len(rows), measures.MOST)]
+        rows = rows[evenly(len(rows), measures.MOST)]
         told = evidence.information(mu[rows], logvar[rows], seed)
         found |= {f"information_{name}": told["information"], f"information_{name}_most": told["most"]}
     found["information_bias"] = (

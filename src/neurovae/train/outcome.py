@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from neurovae.train import evidence, judge, measures, vae
-from neurovae.train.data import MOST
+from neurovae.train.data import some
 from neurovae.train.model import VAE
 from neurovae.train.weights import Tensors
-from neurovae.volumes import chunks, masked
+from neurovae.volumes import chunks, evenly, masked
 
 PASSED = ("healthy", "partial")  # verdicts of models that know people; min_active bounds what is partial
 MEASURES = (
@@ -86,7 +86,7 @@ def measured(
     """
     rows = {"weights": np.flatnonzero(split == "weights"), "stop": np.flatnonzero(split == "stop")}
     mean = measures.mean_image(lambda own: masked(array[own], model.mask), rows["weights"])
-    rows["weights"] = rows["weights"][:MOST]
+    rows["weights"] = some(rows["weights"])
     scans = {name: _scans(model, array, own, mean) for name, own in rows.items()}
     kept, last = _epochs(history)
     found = nothing("complete", "") | {"kept_epoch": kept, "last_epoch": last}
@@ -145,7 +145,8 @@ def _identified(
     model: Fitted, array: np.ndarray, people: np.ndarray, rows: np.ndarray, mu: np.ndarray, mean: np.ndarray
 ) -> measures.Identified:
     """Identification among the first scans of at most `measures.MOST` people; one component is not tried."""
-    first = np.sort(np.unique(people[rows], return_index=True)[1])[: measures.MOST]
+    first = np.sort(np.unique(people[rows], return_index=True)[1])
+    first = first[evenly(len(first), measures.MOST)]
     at = dict(zip(rows, range(len(rows)), strict=True))  # row of the array -> row of mu
     rate = measures.identification(
         lambda own: model.decode(mu[[at[row] for row in own]]),

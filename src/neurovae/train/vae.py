@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from neurovae.train import devices, processes
-from neurovae.train.data import MOST, gather, mean
+from neurovae.train.data import gather, mean, some
 from neurovae.train.loop import Row, Watch, train
 from neurovae.train.model import VAE
 from neurovae.train.pca import principal
@@ -74,11 +74,11 @@ def _start(model: VAE, volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, 
     model.mean.copy_(mean(volumes, rows, recipe.flip) * model.mask)
     sigma = 1.0 if recipe.sigma == "learned" else float(recipe.sigma)
     if recipe.linear == "pca":
-        found = principal(volumes[rows[:MOST]], mask, latent=recipe.latent, flip=recipe.flip, blur=recipe.blur)
+        found = principal(volumes[some(rows)], mask, latent=recipe.latent, flip=recipe.flip, blur=recipe.blur)
         sigma = found.left**0.5 if recipe.sigma == "learned" else sigma
         model.start_at(torch.from_numpy(found.components), torch.from_numpy(found.variances), sigma)
     elif recipe.sigma == "learned":
-        sigma = float(np.sqrt(np.square(masked(volumes[rows[:MOST]], mask) - model.mean.numpy()[mask]).mean()))
+        sigma = float(np.sqrt(np.square(masked(volumes[some(rows)], mask) - model.mean.numpy()[mask]).mean()))
     with torch.no_grad():
         model.log_sigma.fill_(np.log(sigma))
 

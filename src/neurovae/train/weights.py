@@ -22,7 +22,10 @@ def save(path: Path, tensors: Tensors, meta: dict[str, Any]) -> None:
     """
     rows_first = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     with write_beside(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # what the user's umask leaves; safetensors would leave it to the owner alone
         save_file(rows_first, temporary, metadata={"neurovae": json.dumps(meta, sort_keys=True)})
+        temporary.chmod(mode)
 
 
 def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
