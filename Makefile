@@ -69,7 +69,11 @@ slurm-test: $(VENV)/done .launcher/done  ## the chain through a SLURM of its own
 	$(RUN) PYTHONPATH=src OMP_NUM_THREADS=1 python tests/slurm.py
 
 CHECK = $(RUN) PYTHONPATH=src OMP_NUM_THREADS=1 python tests/$(1).py
-conda-test: $(VENV)/done .launcher/done  ## the chain under --use-conda, each rule in an environment of its own
+$(VENV)/conda: $(VENV)/done
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[conda]'
+	@touch $@
+
+conda-test: $(VENV)/conda .launcher/done  ## the chain under --use-conda, with a stand-in for conda (PyPI; 12 GB)
 	$(call CHECK,conda)
 
 scale-test: $(VENV)/done  ## 100,000 scans planned, 20,000 volumes packed and trained on, memory flat

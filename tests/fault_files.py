@@ -31,6 +31,11 @@ def empty(content: bytes) -> bytes:
     return b""
 
 
+def become(content: bytes) -> Damage:
+    """Something else altogether."""
+    return lambda before: content
+
+
 def spoil(path: Path, how: Damage) -> None:
     """Other content, and the old time."""
     times = path.stat()
@@ -40,7 +45,7 @@ def spoil(path: Path, how: Damage) -> None:
 
 def volumes_short(ground: Ground) -> Seen:
     """Packed volumes that are cut short."""
-    return _named(ground, VOLUMES, half, LATENTS, "volumes.npy or volumes.parquet is damaged")
+    return _named(ground, VOLUMES, half, LATENTS, "volumes.npy: cannot be read")
 
 
 def weights_short(ground: Ground) -> Seen:
@@ -122,7 +127,7 @@ def replaced(ground: Ground) -> Seen:
     right = scan.read_bytes()
     seconds = 0.0
     for content in (right[:400] + right[:399:-1], right):
-        spoil(scan, lambda _, content=content: content)
+        spoil(scan, become(content))
         assert planned(project) == set()
         status, text = verify(project)
         line = next((line for line in text.splitlines() if scan.name in line and "--forcerun" in line), "")
