@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ def write_beside(path: Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    for left in path.parent.iterdir():  # what jobs that were killed have written of it
+        if re.fullmatch(rf"\.\d+\.{re.escape(path.name)}", left.name):
+            left.unlink(missing_ok=True)
     try:
         yield temporary
         os.replace(temporary, path)

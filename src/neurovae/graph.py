@@ -233,9 +233,12 @@ def same_source(cohort: dict[str, Any]) -> None:
     """Refuse a cohort name that already holds the results of another data root (remembered by the cohort rule)."""
     memory = Path("results", cohort["name"], "cohort", "source.json")
     found = index.data_root(cohort)
-    if memory.exists() and json.loads(memory.read_text(encoding="utf-8")) != found:
-        known = json.dumps(json.loads(memory.read_text(encoding="utf-8")))
+    try:
+        known = json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else found
+    except ValueError:
+        raise InputError(f"{memory}: damaged, no JSON; delete it, and make sure that {found} is its data") from None
+    if known != found:
         raise InputError(
-            f"cohort.name {cohort['name']!r} already holds the results of {known}, found {json.dumps(found)}; "
-            f"give another cohort.name; if it is the same data at a new place, delete {memory}"
+            f"cohort.name {cohort['name']!r} already holds the results of {json.dumps(known)}, found "
+            f"{json.dumps(found)}; give another cohort.name; if it is the same data at a new place, delete {memory}"
         )

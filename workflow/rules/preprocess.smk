@@ -86,6 +86,7 @@ rule normalise:
 rule qc:
     input:
         expand("results/{{cohort}}/preprocess/normalise/{bucket}.tsv", bucket=PATHS),
+        lists=expand("results/{{cohort}}/preprocess/extract/{bucket}.list", bucket=PATHS),
         override=PREPROCESS["qc"]["override"] or [],
     output:
         table="results/{cohort}/preprocess/qc.parquet",
@@ -110,6 +111,7 @@ rule qc:
         env=ENV["preprocess"],
     shell:
         "python -m neurovae.preprocess.qc --manifests results/{wildcards.cohort}/preprocess/normalise "
+        "--lists results/{wildcards.cohort}/preprocess/extract "
         "--out {output.table} --max_failed {resources.max_failed} {params.flags} 2>&1 | tee {log}"
 
 

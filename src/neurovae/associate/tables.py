@@ -47,7 +47,10 @@ def read_verdict(path: Path) -> tuple[str, str]:
     Raises:
         InputError: the file holds no verdict.
     """
-    health = json.loads(Path(path).read_text(encoding="utf-8"))
+    try:
+        health = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: damaged, no JSON ({error}); rerun with --forcerun health") from None
     if "verdict" not in health:
         found = ", ".join(sorted(health)) or "nothing"
         raise InputError(f"{path}: no key 'verdict', found {found}; rerun with --forcerun health")

@@ -123,7 +123,11 @@ def _cause(error: Exception) -> str:
 def _kept(sidecar: Path, key: str) -> Row | None:
     if not sidecar.exists():
         return None
-    record: Row = json.loads(sidecar.read_text(encoding="utf-8"))
+    try:
+        record: Row = json.loads(sidecar.read_text(encoding="utf-8"))
+    except ValueError:  # half of it, left by a machine that went off
+        print(f"{sidecar.name}: not readable, its scan is computed again", flush=True)
+        return None
     images = record.get("Images", {})
     intact = all((sidecar.parent / name).exists() and sha256(sidecar.parent / name) == d for name, d in images.items())
     return record if record.get("Key") == key and intact else None

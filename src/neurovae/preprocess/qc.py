@@ -8,12 +8,20 @@ import pandas as pd
 from neurovae.cli import Json, cli
 from neurovae.errors import InputError
 from neurovae.parquet import write_table
+from neurovae.preprocess.bucket import read_list
 
 ASIDE = ("source_sha256", "preproc_sha256")  # of the manifests, not of the quality table
 
 
 def run(
-    *, manifests: Path, buckets: list[str], limits: Json, override: Path | None, max_failed: float, out: Path
+    *,
+    manifests: Path,
+    buckets: list[str],
+    limits: Json,
+    override: Path | None,
+    max_failed: float,
+    out: Path,
+    lists: Path | None = None,
 ) -> None:
     """Write the quality table of all scans, as Parquet and TSV.
 
@@ -24,8 +32,11 @@ def run(
         override: table (scan, keep = yes or no, reason) that overrules the limits.
         max_failed: share of failed scans that ends the job.
         out: Parquet file to write.
+        lists: folder of the buckets' lists of scans, each of which has to be in a manifest.
     """
     table = pd.concat([read_manifest(manifests / f"{name}.tsv") for name in buckets], ignore_index=True)
+    if lists is not None:
+        refuse_missing(table, [row["scan"] for name in buckets for row in read_list(lists / f"{name}.list")])
     refuse_copies(table)
     table = judge(table.sort_values("scan", ignore_index=True), limits)
     if override is not None:
@@ -40,6 +51,16 @@ def read_manifest(path: Path) -> pd.DataFrame:
     """Read one bucket's manifest; causes stay text."""
     text = {name: str for name in ("scan", "status", "cause", *ASIDE)}
     return pd.read_csv(path, sep="\t", dtype=text, keep_default_na=False, na_values=["n/a", "nan", "inf", "-inf"])
+
+
+def refuse_missing(table: pd.DataFrame, listed: list[str]) -> None:
+    """Raise InputError where a scan is in no manifest: one that is cut short would take people out of the cohort."""
+    missing = sorted(set(listed) - set(table["scan"]))
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(listed)} scans are in no manifest of normalise ({', '.join(missing[:5])}): one is "
+            "damaged; rerun with --forcerun extract (finished scans are kept)"
+        )
 
 
 def refuse_copies(table: pd.DataFrame) -> None:

@@ -90,7 +90,7 @@ def run(
 def _read(row: bucket.Row, derivatives: Path, nonfinite: str, bias_field: str, clock: bucket.Clock) -> tuple[Any, Any]:
     """The bias-corrected brain and its mask, in the scan's space."""
     if sha256(Path(row["source"])) != row["source_sha256"]:
-        raise InputError(f"{Path(row['source']).name}: changed since its mask was made; run again")
+        raise InputError(f"{Path(row['source']).name}: changed since its mask was made; rerun with --forcerun extract")
     scan = ants.from_nibabel_nifti(read_canonical(row["source"], nonfinite=nonfinite))
     stored = nib.Nifti1Image.from_filename(derivative(derivatives, row["scan"], MASK))
     mask = scan.new_image_like(np.asarray(stored.dataobj).astype(np.float32))
