@@ -99,6 +99,7 @@ open("sub-02.nii").read()
 open("t.tsv").read()
 __import__("subprocess").run("echo more >> t.tsv", shell=True)
 watch.write("first")
+Path("results/maps/.snakemake_timestamp").touch()  # as Snakemake does
 watch = record.Watch(["--maps", "results/maps"])
 for name in "ab":
     open(f"results/maps/{name}.json").read()

@@ -118,8 +118,9 @@ def contents(path: Path) -> dict[str, Any]:
 
 
 def listed(folder: Path) -> list[str]:
-    """The files below a folder, by relative path."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """The files below a folder, by relative path; Snakemake puts one of its own into each folder that a job made."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".snakemake_timestamp")
+    return sorted(str(path.relative_to(folder)) for path in files)
 
 
 def of_folder(digests: dict[str, str]) -> str:
