@@ -77,7 +77,7 @@ conda-test: $(VENV)/conda .launcher/done  ## the chain under --use-conda, with a
 	$(call CHECK,conda)
 
 scale-test: $(VENV)/done  ## 100,000 scans planned, 20,000 volumes packed and trained on, memory flat
-	$(call CHECK,scale)
+	$(call CHECK,scale) $(SCALE)
 
 fault-test: $(VENV)/done  ## what breaks, what it says, what is lost (QUICK=--quick: the short ones)
 	$(call CHECK,faults) $(QUICK)

@@ -101,7 +101,9 @@ def model_codes(entries: Entries, rule: str) -> dict[str, str]:
 
 
 def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[str]:
-    """Problems of sizes and names that would otherwise show only after hours."""
+    """Problems of sizes and names that would otherwise show only after hours; none where nobody was found."""
+    if not people:
+        return []
     folds = config["cohort"]["folds"]
     training = int(people * (1 - 1 / folds["n"]) * (1 - folds["stop"]))
     problems = [
