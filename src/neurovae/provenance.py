@@ -2,6 +2,7 @@
 
 import json as text_of
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -187,4 +188,5 @@ def differences(known: Record, top: Record) -> list[str]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly
     cli(run, first="file")
