@@ -154,6 +154,7 @@ def write_scan(folder: Path, person: str, data: np.ndarray, affine: np.ndarray, 
     nib.save(nib.Nifti1Image((1000 * data).astype(np.int16), affine), path)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests on the finished chain go to one process (pytest-xdist), so that the chain runs once."""
     for item in items:

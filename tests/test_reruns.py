@@ -245,7 +245,7 @@ ROWS = {
     "a pin of interpret": (pin("interpret", "torch"), jobs(DECODED, SEEN) | {"atlas"} | LAST),
     "a value of the permutations": (
         config(lambda it: it["associate"].update(permutations=1000)),
-        jobs("permute omnibus mixed directions stability stability_picture", MODELS)
+        jobs("permute omnibus mixed directions stability stability_picture scores", MODELS)
         | jobs("maps jacobian seeds maps_picture traversals_picture", SEEN)
         | ASSOCIATED,
     ),

@@ -261,9 +261,9 @@ def test_names_reach_a_command_as_they_are_written(tmp_path: Path, mark: Path):
     table = next(words for words in map(shlex.split, commands) if "neurovae.cohort.table" in words)
     given = json.loads(table[table.index("--cohort") + 1])
     assert [score["name"] for score in given["scores"]] == NAMES and given["bids"] == str(data)
-    lists = [shlex.split(line.split("> results")[0]) for line in commands if line.startswith("paste")]
-    scans = [word for words in lists for word in words if word.endswith(("_T1w.nii.gz", "_T1w.nii.gz)"))]
-    assert sorted(word.rstrip(")") for word in scans) == sorted(map(str, data.rglob("*_T1w.nii.gz")))
+    lists = [shlex.split(line.split("> results")[0]) for line in commands if line.startswith("printf")]
+    scans = {path: key for words in lists for key, path in zip(words[2::2], words[3::2], strict=True)}
+    assert scans == {str(path): path.parents[1].name for path in data.rglob("*_T1w.nii.gz")}
 
 
 def bids(folder: Path, people: list[str], scores: int = 0) -> None:

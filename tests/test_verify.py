@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,19 @@ def test_results_as_recorded_are_one_line(made: Path) -> None:  # noqa: F811
     )
     elsewhere = python(Path("/"), "-m", "neurovae", "verify", "--cohort", str(made / "results" / "tiny"))
     assert elsewhere.returncode == 0 and "as recorded: 1 results" in elsewhere.stdout
+
+
+def test_a_copy_under_another_name_is_not_judged_by_the_original(made: Path) -> None:  # noqa: F811
+    shutil.copytree(made / "results" / "tiny", made / "results" / "tiny2")
+    (made / "results" / "tiny2" / "predict" / "predictions.tsv").write_text("garbage")
+    done = python(made, "-m", "neurovae", "verify", "results/tiny2")
+    assert done.returncode == 1 and "which is elsewhere" in done.stderr
+    half = made / "results" / "tiny" / "predict" / ".provenance" / ".4711.predictions.tsv.json"
+    half.write_text("{")  # of a job that was killed
+    assert problems(made) == []
+    half.with_name("predictions.tsv.json").write_text("{}")
+    done = python(made, "-m", "neurovae", "verify", "results/tiny")
+    assert done.returncode == 1 and "a record that cannot be read" in done.stderr
 
 
 def test_a_result_and_an_input_with_other_bytes_are_named(made: Path) -> None:  # noqa: F811
@@ -91,7 +105,7 @@ def test_a_scan_replaced_under_its_size_and_time_is_found_and_remade(finished: P
     assert {path.name for path in masks(project) if path.stat().st_mtime_ns != kept[path]} == {
         "sub-01_desc-brain_mask.nii.gz"
     }
-    assert not any("sub-01_T1w.nii" in line for line in problems(project.folder))
+    assert not any("sub-01_T1w.nii" in line and manifest in line for line in problems(project.folder))
 
 
 def masks(project: Project) -> list[Path]:

@@ -5,11 +5,13 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+OLD = 86400.0  # seconds after which nobody writes any more
 BLANK = str.maketrans("\t\n\r", "   ")  # what would end a cell or a line
 
 
@@ -20,7 +22,8 @@ def write_beside(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     for left in path.parent.iterdir():  # what jobs that were killed have written of it
-        if re.fullmatch(rf"\.\d+\.{re.escape(path.name)}", left.name):
+        found = re.fullmatch(rf"\.(\d+)\.{re.escape(path.name)}", left.name)
+        if found and time.time() - left.stat().st_mtime > OLD:
             left.unlink(missing_ok=True)
     try:
         yield temporary

@@ -77,7 +77,6 @@ def _path(name: str, source: Path) -> Path:
     return base.with_suffix(".py") if base.with_suffix(".py").exists() else base / "__init__.py"
 
 
-@cache
 def _bare(path: Path) -> str:
     """The text without comments, blank lines and trailing spaces; only positions are taken from the tokenizer."""
     text = path.read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ name, size and time is beyond it: this command reads every byte.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,7 +43,7 @@ def run(*, cohort: Path) -> None:
             f"{cohort}: no records of how results were made; give results/<cohort> of a run of this version of neurovae"
         )
     root = root_of(cohort, known)
-    scans = sources(cohort)
+    scans = {os.path.relpath(root / path, root): one for path, one in sources(cohort).items()}  # as records have them
     images, packed = sidecars(cohort), rows(cohort)
     inputs = {path for one in known.values() for path in one["inputs"]}
     now = digests(root, sorted({*known, *inputs, *scans}), known)
@@ -70,8 +71,10 @@ def records(cohort: Path) -> Records:
     """Every record below the folder, by the path of its result."""
     found = {}
     for path in sorted(cohort.rglob(f"{record.FOLDER}/*.json")):
+        if path.name.startswith("."):  # half a record, of a job that was killed or is at work
+            continue
         known = record.read(path.parents[1] / path.name.removesuffix(".json"))
-        if known is None:
+        if not isinstance(known, dict) or not {"path", "inputs", "sha256"} <= known.keys():
             raise InputError(f"{path}: a record that cannot be read; delete it and make its result again")
         found[known["path"]] = known
     return found
@@ -82,9 +85,11 @@ def root_of(cohort: Path, known: Records) -> Path:
     one = next(iter(known))
     full = cohort.absolute()
     for up in [full, *full.parents]:
-        if (up / one).exists() or record.read(up / one):
+        if full in (up / one).parents and ((up / one).exists() or record.read(up / one)):
             return up
-    raise InputError(f"{cohort}: holds records of {one}, which is elsewhere; give the folder that it is in")
+    raise InputError(
+        f"{cohort}: holds records of {one}, which is elsewhere; give the folder that it is in, by its name"
+    )
 
 
 def digests(root: Path, paths: list[str], known: Records) -> Digests:

@@ -2,11 +2,13 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from neurovae.errors import InputError
 from neurovae.files import sha256
 from neurovae.preprocess.bucket import read_list
 from neurovae.progress import steps
@@ -19,9 +21,23 @@ def sources(cohort: Path) -> dict[str, tuple[str, str]]:
         manifest = listed.with_suffix(".tsv")
         noted = {row["scan"]: row.get("source_sha256") for row in table(manifest)} if manifest.exists() else {}
         found |= {
-            row["source"]: (noted[row["scan"]], str(manifest)) for row in read_list(listed) if noted.get(row["scan"])
+            row["source"]: (noted[row["scan"]], str(manifest))
+            for row in _read(listed, read_list, "extract")
+            if noted.get(row["scan"])
         }
     return found
+
+
+def _read(path: Path, read: Callable[[Path], Any], rule: str) -> Any:
+    """What a file holds, or InputError with its name where it is damaged."""
+    try:
+        return read(path)
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: damaged, cannot be read ({error}); --forcerun {rule}") from error
+
+
+def _sidecar(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -41,7 +57,7 @@ def sidecars(cohort: Path) -> dict[Path, str]:
     """Each preprocessed image -> its digest by its sidecar."""
     found: dict[Path, str] = {}
     for path in sorted((cohort / "preprocess" / "derivatives").rglob("*.json")):
-        images = json.loads(path.read_text(encoding="utf-8")).get("Images", {})
+        images = _read(path, _sidecar, "extract").get("Images", {})
         found |= {path.parent / name: digest for name, digest in images.items()}
     return found
 
@@ -57,7 +73,7 @@ def changed_images(images: dict[Path, str]) -> Iterator[str]:
 def rows(cohort: Path) -> dict[str, str]:
     """Each packed scan -> the digest of the image that was packed."""
     path = cohort / "preprocess" / "volumes.parquet"
-    packed = pd.read_parquet(path) if path.exists() else pd.DataFrame({"scan": [], "preproc_sha256": []})
+    packed = _read(path, pd.read_parquet, "pack") if path.exists() else pd.DataFrame({"scan": [], "preproc_sha256": []})
     return dict(zip(packed["scan"], packed["preproc_sha256"], strict=True))
 
 

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from neurovae.errors import InputError
 from neurovae.train.augment import BOX
 from neurovae.train.weights import Tensors
-from neurovae.volumes import chunks, masked
+from neurovae.volumes import chunks, evenly, masked
 
 BLURRED = 2.0  # weight of the blurred copies beside the scans
 COLUMNS = 2**14  # voxels at a time, in double precision
@@ -93,7 +93,7 @@ def streamed(
 
     It starts at the components of MOST scans, evenly spaced, and reads all scans PASSES + 2 times, a few at a time.
     """
-    few = volumes[rows[np.linspace(0, len(rows) - 1, MOST).round().astype(int)]]
+    few = volumes[rows[evenly(len(rows), MOST)]]
     basis = principal(few, mask, latent=latent + MORE, flip=flip, blur=blur).components
     mean = _mean(volumes, rows, mask, flip)
     for _ in range(PASSES):
