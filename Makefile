@@ -26,7 +26,7 @@ demo: $(VENV)/done  ## the whole chain on the built-in simulated cohort
 	@echo; echo "report: $(CURDIR)/results/demo/report/report.html"
 
 test: $(VENV)/done  ## all tests
-	$(RUN) python -m pytest -n $(CORES) --dist loadgroup $(TESTS)
+	$(RUN) python -m pytest -n $(CORES) --dist loadfile $(TESTS)
 
 lint: $(VENV)/done  ## ruff, mypy, snakefmt, snakemake --lint
 	$(RUN) ruff check src tests

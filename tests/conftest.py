@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import yaml
+from filelock import FileLock
 from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
 from scipy.ndimage import gaussian_filter
 
@@ -154,14 +155,6 @@ def write_scan(folder: Path, person: str, data: np.ndarray, affine: np.ndarray, 
     nib.save(nib.Nifti1Image((1000 * data).astype(np.int16), affine), path)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on the finished chain go to one process (pytest-xdist), so that the chain runs once."""
-    for item in items:
-        if {"prepared", "finished"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("chain"))
-
-
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Code, configuration and cohort before anything has run; not to be changed."""
@@ -174,10 +167,14 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="session")
 def finished(prepared: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A finished run of the whole chain with two cores; not to be changed."""
-    project = moved(prepared, tmp_path_factory.mktemp("finished"))
-    project.run()
-    return project
+    """A finished run of the whole chain with two cores, one for all processes of pytest-xdist; not to be changed."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "done").exists():
+            moved(prepared, folder).run()
+            (folder / "done").touch()
+    return Project(folder / prepared.folder.name)
 
 
 def moved(project: Project, folder: Path) -> Project:
