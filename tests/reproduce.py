@@ -19,6 +19,7 @@ from typing import Any
 
 from conftest import CONFIG, Project, copy_code, jobs_of, moved, write_bids
 from lines import closed, said
+from test_reruns import older
 
 ENDINGS = (".parquet", ".tsv", ".json", ".safetensors", ".npy", ".nii.gz", ".png", ".html", ".txt")
 ASIDE = {"logs", "benchmarks", ".provenance", ".state"}
@@ -115,14 +116,6 @@ def changed(row: str, project: Project, fresh: dict[str, bytes]) -> None:
     compared(f"{row}, taken back ({jobs} jobs)", fresh, contents(project))
 
 
-def age(project: Project) -> None:
-    """The first person's age, other by seven years."""
-    table = project.bids / "participants.tsv"
-    header, row, *rest = table.read_text().split("\n")
-    person, years, *cells = row.split("\t")
-    table.write_text("\n".join([header, "\t".join([person, f"{float(years) + 7:.1f}", *cells]), *rest]))
-
-
 def permutations(project: Project) -> None:
     """More permutations of associations."""
     project.write({**config(), "associate": {"permutations": 299}})
@@ -152,7 +145,7 @@ def nothing(project: Project) -> None:
 
 
 ROWS: dict[str, tuple[Callable[[Project], None], Callable[[Project], None]]] = {
-    "one age": (age, nothing),
+    "one age": (older, nothing),
     "permutations": (permutations, nothing),
     "a new person": (leave, come),
     "normalisation": (normalisation, nothing),
