@@ -83,3 +83,22 @@ def test_a_broken_workflow_leaves_the_help_without_example(monkeypatch):
 
     monkeypatch.setattr(examples, "commands", broken)
     assert "gives no example: cohort: unknown key" in manual.ending("neurovae.train.fit")
+
+
+def test_an_error_of_a_library_names_the_file_that_was_read_last(tmp_path):
+    (tmp_path / "latents.parquet").write_bytes(b"PAR1, cut short")
+    script = [
+        "from pathlib import Path",
+        "import pandas as pd",
+        "from neurovae.cli import cli",
+        "def run(*, latents: Path) -> None:",
+        "    pd.read_parquet(latents)",
+        "cli(run)",
+    ]
+    (tmp_path / "job.py").write_text("\n".join(script))
+    done = subprocess.run(
+        [sys.executable, "job.py", "--latents", "latents.parquet"], cwd=tmp_path, capture_output=True, text=True
+    )
+    told, trace = done.stderr.split("Traceback", 1)
+    assert done.returncode == 1 and "ArrowInvalid" in trace
+    assert told.strip() == "The file read last was latents.parquet; a damaged result is made again once deleted"

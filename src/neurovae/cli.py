@@ -26,6 +26,7 @@ else:
 def cli(function: Callable[..., None], first: str = "") -> None:
     """Run `function` from the command line; an InputError ends with its message and status 1.
 
+    Any other error names the file that was read last: most of them are of a library that was given a damaged one.
     With --help it says what its docstring says, with an example: by name, so that a help text reruns no stage. A record
     of how it came about is written beside each result (record.py), by the first of several processes of one training.
 
@@ -43,13 +44,18 @@ def cli(function: Callable[..., None], first: str = "") -> None:
     except InputError as error:
         print("\nERROR", *error.problems, sep="\n", file=sys.stderr)
         sys.exit(1)
+    except Exception:
+        if watch and watch.last:
+            name = os.path.relpath(watch.last)
+            print(f"\nThe file read last was {name}; a damaged result is made again once deleted", file=sys.stderr)
+        raise
     if watch:
         watch.write(_command(function))
 
 
 def _recording() -> bool:
     """Is this the only process, or the first of those that torchrun started?"""
-    return int(os.environ.get("WORLD_SIZE", "1")) < 2 or os.environ.get("RANK", "0") == "0"
+    return int(os.environ.get("WORLD_SIZE") or 1) < 2 or os.environ.get("RANK", "0") == "0"
 
 
 def _command(function: Callable[..., None]) -> str:

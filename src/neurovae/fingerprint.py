@@ -25,7 +25,8 @@ def code(module: str) -> str:
         if name not in found:
             found.add(name)
             waiting += sorted(imports(name, SOURCE)[0])
-    return _digest("".join(f"{name}\n{_bare(_path(name, SOURCE))}" for name in sorted(found)))
+    paths = {name: _path(name, SOURCE) for name in sorted(found)}
+    return _digest("".join(f"{name}\n{_bare(path, path.stat().st_mtime_ns)}" for name, path in paths.items()))
 
 
 def environment(path: Path) -> str:
@@ -77,7 +78,8 @@ def _path(name: str, source: Path) -> Path:
     return base.with_suffix(".py") if base.with_suffix(".py").exists() else base / "__init__.py"
 
 
-def _bare(path: Path) -> str:
+@cache
+def _bare(path: Path, changed: int) -> str:
     """The text without comments, blank lines and trailing spaces; only positions are taken from the tokenizer."""
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()

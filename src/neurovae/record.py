@@ -44,6 +44,7 @@ class Watch:
         self.read: dict[str, Stamp | None] = dict(self.named)
         self.renamed: set[str] = set()
         self.written: set[str] = set()
+        self.machine, self.last = _machine(), ""
         self.on = True
         sys.addaudithook(self._see)
 
@@ -52,7 +53,10 @@ class Watch:
             path = os.path.abspath(given[0])
             if given[2] & os.O_ACCMODE != os.O_RDONLY:
                 self.written.add(path)
-            elif path not in self.read:
+                return
+            if not path.startswith(self.machine):
+                self.last = path
+            if path not in self.read:
                 self.read[path] = stamp(path)
         elif event == "os.rename" and self.on:
             self.renamed.add(os.path.abspath(os.fsdecode(given[1])))
@@ -60,7 +64,7 @@ class Watch:
     def write(self, command: str) -> None:
         """Note how each result came about: every file or folder that was renamed into place and is there."""
         self.on = False
-        machine, folders = _machine(), [os.path.abspath(word) for word in self.arguments if os.path.isdir(word)]
+        machine, folders = self.machine, [os.path.abspath(word) for word in self.arguments if os.path.isdir(word)]
         results = [path for path in sorted(self.renamed) if os.path.exists(path) and not _aside(path, machine, folders)]
         if not results:
             return
@@ -230,9 +234,8 @@ def _machine() -> tuple[str, ...]:
     """Where code, caches and the system are: what is read there is no input, unless it is named as one."""
     caches = (".cache", ".config", ".local", ".triton", ".nv", ".matplotlib", ".fonts")
     home = [os.path.join(os.path.expanduser("~"), name) for name in caches]
-    given = [
-        os.environ[name] for name in ("XDG_CACHE_HOME", "MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR") if name in os.environ
-    ]
+    own = ("XDG_CACHE_HOME", "MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR")
+    given = [os.environ[name] for name in own if os.environ.get(name)]
     code = [sys.prefix, sys.base_prefix, str(Path(__file__).parent), "/proc", "/sys", "/dev", "/etc", "/usr"]
     scratch = os.path.join(tempfile.gettempdir(), "torchinductor")
     return (scratch, *(os.path.abspath(folder) + os.sep for folder in [*home, *given, *code]))
