@@ -157,7 +157,8 @@ def started(project: Project, *arguments: str, target: str = LAST, config: str =
     env = {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"}
     with (project.folder / f"{config}.out").open("wb") as out:
         process = subprocess.Popen(
-            command, cwd=project.folder, env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True
+            command, cwd=project.folder, env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
+            start_new_session=True, preexec_fn=_heed,
         )  # fmt: skip
     try:
         yield process
@@ -167,6 +168,11 @@ def started(project: Project, *arguments: str, target: str = LAST, config: str =
             process.wait()
         for pid in jobs(project):
             kill(pid)
+
+
+def _heed() -> None:
+    """Ctrl-C as in a terminal; a process that a script starts in the background ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def jobs(project: Project, module: str = "") -> list[int]:
