@@ -103,7 +103,7 @@ def run(
         figure.colorbar(image, cax=cax, orientation="horizontal", label=label, extend="both")
     figure.suptitle(
         f"{name} ({tested['verdict'].iloc[0]}): what goes with each score in the brain, beside the confounds\n"
-        "slices through the largest statistic, left is left; right: regions with the largest mean statistic, "
+        "slices through the largest |t|, left is left; right: regions with the largest mean |t|, "
         f"interval {tested['interval'].iloc[0]}; grey: it holds 0, or no voxel passes",
         fontsize=10,
     )

@@ -34,7 +34,7 @@ def cohort(run: Run) -> list[Block]:
     sites, unknown = first["site"].value_counts(), int(first["site"].isna().sum())
     counts = [f"{name}: {n}" for name, n in sites.items()] + [f"not known: {unknown}"] * bool(unknown)
     said = f"{len(first)} people with {len(people)} scans analysed, of {whole['person'].nunique()} with {len(whole)} "
-    said += f"before quality control; {len(sites)} site{'s' * (len(sites) != 1)}"
+    said += f"before quality control; {len(sites) or 'no'} site{'s' * (len(sites) > 1)}{'' if len(sites) else ' given'}"
     blocks = [text(said + (f" ({', '.join(counts)})." if len(counts) > 1 else "."))]
     if run.config.get("cohort", {}).get("simulate"):
         blocks += [note("These people are simulated; nothing here is about real brains.", "info")]
@@ -50,7 +50,8 @@ def cohort(run: Run) -> list[Block]:
     source, caption = f"{COHORT}, {QUALITY}", "Table 1: the first scan of each person that was analysed"
     blocks += [table(summary(run, first, named), heads, source, caption, 40)]
     if named:
-        image = thumbnails.drawn(charts.columns(first, named))
+        coded = first.assign(**{name: levels(first[name], positive(run, name)) for name in named})
+        image = thumbnails.drawn(charts.columns(coded, named))
         blocks += [thumbnails.figure(image, "Scores and confounds over people.", source, "histograms of the columns")]
     return [*blocks, *_power(run), *_excluded(run)]
 
