@@ -25,7 +25,7 @@ from lines import closed, said
 CONFIG: dict[str, Any] = {
     "cohort": {
         "name": "tiny",
-        "simulate": {"people": 14, "voxel_mm": 4, "seed": 0},
+        "simulate": {"people": 24, "voxel_mm": 4, "seed": 0},
         "site": "site",
         "scores": [
             {"name": "motor", "type": "continuous"},
@@ -36,7 +36,7 @@ CONFIG: dict[str, Any] = {
     "preprocess": {"voxel_mm": 4, "buckets": 2, "register": {"template_mm": 4}},
     "train": {
         "device": "cpu",
-        "models": [{"name": "vae", "kind": "vae", "latent": 2, "width": 4, "epochs": 2}],
+        "models": [{"name": "vae", "kind": "vae", "latent": 4, "width": 4, "epochs": 4}],
         "search": {"model": "vae", "trials": 2, "space": {"beta": [0.5, 1]}},
     },
     "associate": {"permutations": 99},
@@ -60,7 +60,9 @@ def main() -> int:
         else:
             _all(given.launcher.absolute(), folder)
     except (AssertionError, subprocess.SubprocessError) as error:
-        said(False, "the run stopped:", str(error)[-4000:], "no error", 1)
+        told = str(error)
+        first = max(0, told.find("Error in rule"))  # what follows it are the jobs that ran on
+        said(False, "the run stopped:", told[first:][:4000] if first else told[-4000:], "no error", 1)
     finally:
         print(f"kept: {folder}") if given.folder else shutil.rmtree(folder, ignore_errors=True)
     return closed()

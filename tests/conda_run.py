@@ -46,7 +46,7 @@ class Runner:
             out.write(done.stdout)
         if done.returncode:
             raise AssertionError(
-                f"snakemake {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout[-4000:]}"
+                f"snakemake {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}"
             )
         return done.stdout
 
