@@ -5,17 +5,24 @@ VENV := .venv
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONNOUSERSITE=1
 SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
 
-.PHONY: help demo test lint verify ixi ds000011 browser-test conda-test slurm-test scale-test fault-test reproduce ablation proof benchmark clean
+.PHONY: help demo test lint lock verify ixi ds000011 browser-test conda-test slurm-test scale-test fault-test reproduce ablation proof benchmark clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-$(VENV)/done: pyproject.toml
+$(VENV)/done: pyproject.toml envs/lock.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 		{ echo "Python 3.11 to 3.13 is needed; give one: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c envs/lock.txt -e '.[dev]'
 	@touch $@
+
+lock:  ## after a change of pyproject.toml: envs/lock.txt anew, from a new environment
+	rm -rf $(VENV)/lock && $(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	sed -n 1p envs/lock.txt > $(VENV)/lock/lock.txt
+	$(VENV)/lock/bin/python -m pip freeze --all --exclude-editable | grep -v '^pip=' | sed 's/+cpu$$//' >> $(VENV)/lock/lock.txt
+	mv $(VENV)/lock/lock.txt envs/lock.txt && rm -rf $(VENV)/lock
 
 demo: $(VENV)/done  ## the whole chain on the built-in simulated cohort
 	$(SNAKEMAKE) --configfile config/demo.yaml

@@ -86,7 +86,7 @@ def _all(launcher: Path, folder: Path) -> None:
         conda_standin.install(folder / "base", folder / "channel")
     (folder / "probe").mkdir(exist_ok=True)
     quick = (("PIP_NO_COMPILE", "0"), ("PIP_ROOT_USER_ACTION", "ignore"))  # 0: nothing is compiled, as pip reads it
-    more = (("NEUROVAE_PROBE", str(folder / "probe")), *quick)
+    more = (("NEUROVAE_PROBE", str(folder / "probe")), ("PIP_CONSTRAINT", str(ROOT / "envs" / "lock.txt")), *quick)
     run = Runner(launcher / "bin" / "snakemake", conda, folder / "base" / "bin", ("--use-conda",), more)
     made = created(run)
     pinned(made, launcher)

@@ -44,12 +44,10 @@ def pinned(made: dict[str, Path], launcher: Path) -> None:
     others: dict[str, list[str]] = {}
     for env in made:
         for name, version in found[env]["versions"].items():
-            if name not in files[env] and version != here.get(name):
+            if name not in (*files[env], "pip") and version != here.get(name):  # pip comes from the channel
                 others.setdefault(f"{name} {here.get(name)} -> {version}", []).append(env)
     said_of = "; ".join(f"{change} ({', '.join(envs)})" for change, envs in sorted(others.items()))
-    print(
-        f"what an environment does not pin, and has in another version than .venv: {said_of or 'nothing'}", flush=True
-    )
+    said(not others, "packages in another version than .venv, without a pin:", said_of or 0, "0", len(made))
 
 
 def pins(path: Path) -> dict[str, str]:

@@ -45,9 +45,7 @@ class Runner:
         with (self.project.folder.parent / "run.out").open("a") as out:
             out.write(done.stdout)
         if done.returncode:
-            raise AssertionError(
-                f"snakemake {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}"
-            )
+            raise AssertionError(f"snakemake {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}")
         return done.stdout
 
     def _env(self) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """What people and machines do to a run: two at once, a stale lock, a moved clock, no GPU, edits midway, other umasks."""
 
 import os
-import shutil
 import re
+import shutil
 import subprocess
 import sys
 import time

@@ -4,10 +4,13 @@ import ast
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from neurovae import config as configuration
 from neurovae import fingerprint, graph, models, space
@@ -76,6 +79,23 @@ def test_each_environment_names_what_its_rule_imports(rule: str, module: str, en
 def test_no_environment_names_what_no_rule_needs(env: str) -> None:
     needed = set().union(*(third_party(module) for _, module, other in rules() if other == env))
     assert pins(env) - needed <= {"numpy", "scipy", "pandas"}  # pinned everywhere: others bring newer ones
+
+
+def test_the_lock_has_every_package_that_is_needed_at_the_version_that_is_tested() -> None:
+    lines = [line for line in (ROOT / "envs" / "lock.txt").read_text().splitlines() if not line.startswith("#")]
+    locked = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+    needed, waiting = set(), [("neurovae", frozenset({"dev"}))]
+    while waiting:
+        name, extras = waiting.pop()
+        for text in metadata.requires(name) or []:
+            found = Requirement(text)
+            asked = found.marker is None or any(found.marker.evaluate({"extra": extra}) for extra in {"", *extras})
+            one = (canonicalize_name(found.name), frozenset(found.extras))
+            if asked and one not in needed:
+                needed.add(one)
+                waiting.append(one)
+    installed = {name: metadata.version(name).split("+")[0] for name, _ in needed}
+    assert len(installed) > 80 and installed == {name: locked.get(name) for name in installed}
 
 
 def test_environments_and_pyproject_pin_one_version() -> None:
