@@ -73,7 +73,7 @@ def test_the_linear_part_is_the_posterior_of_probabilistic_pca(sigma: float) -> 
     tensors, architecture, _ = vae.fit(volumes, split, MASK, seed=0, device="cpu", **options)
     mu, logvar = vae.embed(volumes[split == "weights"], MASK, tensors, architecture)
     x = masked(volumes[split == "weights"], MASK)
-    found = pca.principal(volumes[split == "weights"], MASK, latent=3, flip=False, blur=0.0)
+    found = pca.principal(volumes, np.flatnonzero(split == "weights"), MASK, latent=3, flip=False, blur=0.0)
     w = found.components.T * np.sqrt(found.variances)  # (voxels, latents)
     inverse = np.linalg.inv(w.T @ w + sigma**2 * np.eye(3))
     assert np.allclose(mu, (x - x.mean(axis=0)) @ w @ inverse, atol=1e-3)  # Tipping and Bishop 1999, equation 12
@@ -179,14 +179,36 @@ def test_an_autoencoder_has_neither_samples_nor_a_divergence() -> None:
 
 def test_a_mirrored_cohort_gives_the_same_principal_space() -> None:
     volumes, _ = cohort()
-    one, other = (pca.principal(x, MASK, latent=3, flip=True, blur=0.0) for x in (volumes, volumes[:, ::-1]))
+    one, other = (
+        pca.principal(x, np.arange(len(x)), MASK, latent=3, flip=True, blur=0.0) for x in (volumes, volumes[:, ::-1])
+    )
     assert np.allclose(np.abs(np.sum(one.components * other.components, axis=1)), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize(("flip", "blur"), [(False, 0.0), (True, 12.0)])
+def test_components_of_many_scans_are_found_a_few_at_a_time(
+    flip: bool, blur: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volumes, split = cohort(300)
+    rows = np.flatnonzero(split == "weights")
+    exact = pca.principal(volumes, rows, MASK, latent=3, flip=flip, blur=blur)
+    monkeypatch.setattr(pca, "MOST", 100)
+    monkeypatch.setattr(pca, "FIRST", 40)
+    found, _, _ = pca.fit(volumes, split, MASK, seed=0, device="cpu", latent=3, flip=flip, blur=blur)
+    assert len(rows) > 100
+    assert np.allclose(np.abs(np.sum(found["components"] * exact.components, axis=1)), 1, atol=1e-4)
+    assert np.allclose(found["mean"], exact.mean, atol=1e-5)
+    streamed = pca.streamed(volumes, rows, MASK, latent=3, flip=flip, blur=blur)
+    assert np.allclose(streamed.variances, exact.variances, rtol=1e-3)
+    assert streamed.left == pytest.approx(exact.left, rel=1e-3)
 
 
 def test_blurred_copies_make_components_smoother() -> None:
     volumes, _ = cohort(12)
     noisy = volumes + np.random.default_rng(3).normal(size=volumes.shape).astype(np.float16)
-    plain, smooth = (pca.principal(noisy, MASK, latent=8, flip=False, blur=blur) for blur in (0.0, 12.0))
+    plain, smooth = (
+        pca.principal(noisy, np.arange(len(noisy)), MASK, latent=8, flip=False, blur=blur) for blur in (0.0, 12.0)
+    )
 
     def roughness(components: np.ndarray) -> float:
         boxes = np.zeros((8, *SHAPE))

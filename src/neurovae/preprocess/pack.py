@@ -41,7 +41,8 @@ def run(
         rows: Parquet to write: row number, scan, person, session, acquisition, run, sha256 of the image.
         mask: NIfTI to write.
     """
-    table = pd.concat([read_manifest(manifests / f"{name}.tsv") for name in buckets], ignore_index=True)
+    used = ["scan", "preproc_sha256"]
+    table = pd.concat([read_manifest(manifests / f"{name}.tsv")[used] for name in buckets], ignore_index=True)
     kept = pd.read_parquet(qc).query("not excluded")[["scan"]].merge(table, on="scan", validate="one_to_one")
     kept = kept.sort_values("scan", ignore_index=True)
     images = [in_space(derivatives, scan, voxel_mm, f"desc-preproc_{suffix}.nii.gz") for scan in kept["scan"]]

@@ -15,6 +15,7 @@ from neurovae.volumes import chunks, evenly, masked
 BLURRED = 2.0  # weight of the blurred copies beside the scans
 COLUMNS = 2**14  # voxels at a time, in double precision
 MOST = 2000  # training scans that are held at once; more are read a few at a time
+FIRST = 1000  # of these, at whose components the iteration over all starts
 PASSES, MORE = 4, 10  # of the iteration over all scans; components beyond those wanted that it needs
 
 
@@ -51,14 +52,16 @@ def fit(
     """
     rows = np.flatnonzero(split == "weights")
     if len(rows) <= MOST:
-        found = principal(volumes[rows], mask, latent=latent, flip=flip, blur=blur)
+        found = principal(volumes, rows, mask, latent=latent, flip=flip, blur=blur)
     else:
         found = streamed(volumes, rows, mask, latent=latent, flip=flip, blur=blur)
     return {"mean": found.mean, "components": found.components}, {"latent": latent, "kl": False}, []
 
 
-def principal(volumes: np.ndarray, mask: np.ndarray, *, latent: int, flip: bool, blur: float) -> Principal:
-    """Principal components of the masked voxels of scans, and of their mirror images and blurred copies.
+def principal(
+    volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, *, latent: int, flip: bool, blur: float
+) -> Principal:
+    """Principal components of the masked voxels of some rows, and of their mirror images and blurred copies.
 
     Components of few people are rough, because noise is fitted: blurred copies (a Gaussian inside the mask, twice the
     scans' weight) draw them to what is smooth, as in smoothed principal components (Silverman 1996).
@@ -66,15 +69,16 @@ def principal(volumes: np.ndarray, mask: np.ndarray, *, latent: int, flip: bool,
     Raises:
         InputError: as many latents as training scans, or more.
     """
-    if latent >= len(volumes):
-        raise InputError(f"{latent} latents need more than {latent} training scans, found {len(volumes)}; lower latent")
-    count = len(volumes) * (2 if flip else 1)
+    if latent >= len(rows):
+        raise InputError(f"{latent} latents need more than {latent} training scans, found {len(rows)}; lower latent")
+    count = len(rows) * (2 if flip else 1)
     fitted = np.empty((count * (2 if blur else 1), np.count_nonzero(mask)), np.float32)  # the one large array
     x = fitted[:count]
-    for part in chunks(len(volumes)):
-        x[part] = masked(volumes[part], mask)
+    for part in chunks(len(rows)):
+        own = volumes[rows[part]]
+        x[part] = masked(own, mask)
         if flip:
-            x[part.start + len(volumes) : part.stop + len(volumes)] = masked(volumes[part][:, ::-1], mask)
+            x[part.start + len(rows) : part.stop + len(rows)] = masked(own[:, ::-1], mask)
     mean = x.mean(axis=0)
     x -= mean
     if blur:
@@ -82,7 +86,7 @@ def principal(volumes: np.ndarray, mask: np.ndarray, *, latent: int, flip: bool,
         fitted[count:] *= BLURRED
     components = leading(fitted, latent)
     variances = np.square(x @ components.T).sum(axis=0, dtype=np.float64) / (len(x) - 1)
-    total = np.square(x).sum(dtype=np.float64) / (len(x) - 1)
+    total = sum(np.square(x[part]).sum(dtype=np.float64) for part in chunks(len(x))) / (len(x) - 1)
     return Principal(mean, components, variances.astype(np.float32), float((total - variances.sum()) / x.shape[1]))
 
 
@@ -91,10 +95,10 @@ def streamed(
 ) -> Principal:
     """`principal` of more rows than are held at once: subspace iteration (Halko 2011, algorithm 4.4).
 
-    It starts at the components of MOST scans, evenly spaced, and reads all scans PASSES + 2 times, a few at a time.
+    It starts at the components of FIRST scans, evenly spaced, and reads all scans PASSES + 2 times, a few at a time.
     """
-    few = volumes[rows[evenly(len(rows), MOST)]]
-    basis = principal(few, mask, latent=latent + MORE, flip=flip, blur=blur).components
+    few = rows[evenly(len(rows), FIRST)]
+    basis = principal(volumes, few, mask, latent=latent + MORE, flip=flip, blur=blur).components
     mean = _mean(volumes, rows, mask, flip)
     for _ in range(PASSES):
         turned = np.zeros(basis.shape)

@@ -74,7 +74,7 @@ def _start(model: VAE, volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, 
     model.mean.copy_(mean(volumes, rows, recipe.flip) * model.mask)
     sigma = 1.0 if recipe.sigma == "learned" else float(recipe.sigma)
     if recipe.linear == "pca":
-        found = principal(volumes[some(rows)], mask, latent=recipe.latent, flip=recipe.flip, blur=recipe.blur)
+        found = principal(volumes, some(rows), mask, latent=recipe.latent, flip=recipe.flip, blur=recipe.blur)
         sigma = found.left**0.5 if recipe.sigma == "learned" else sigma
         model.start_at(torch.from_numpy(found.components), torch.from_numpy(found.variances), sigma)
     elif recipe.sigma == "learned":
