@@ -13,7 +13,7 @@ from neurovae.errors import InputError
 from neurovae.parquet import write_table
 from neurovae.progress import steps
 from neurovae.train import weights
-from neurovae.volumes import SPLITS, chunks, data_hash, digests, masked, read_mask, read_volumes
+from neurovae.volumes import SPLITS, chunks, data_hash, digests, keep, masked, read_mask, read_volumes
 
 KEYS = ["scan", "person", "session", "acquisition", "run"]
 
@@ -85,18 +85,17 @@ def same_preprocessing(table: pd.DataFrame, shape: tuple[int, ...], meta: dict[s
 def embed(array: np.ndarray, mask: np.ndarray, tensors: weights.Tensors, meta: dict[str, Any]) -> dict[str, np.ndarray]:
     """Columns mu_k, logvar_k, kl_k and error (mean squared over the mask), a value per scan; a few scans at a time."""
     module = importlib.import_module(f"neurovae.train.{meta['kind']}")
-    mu, logvar, error = [], [], []
+    found: dict[str, np.ndarray] = {}
     for part in steps(chunks(len(array)), "scans", len(array)):
-        pair = module.embed(array[part], mask, tensors, meta["architecture"])
-        x_hat = module.reconstruct(pair[0], mask, tensors, meta["architecture"])
-        mu.append(pair[0])
-        logvar.append(pair[1])
-        error.append(np.square(masked(array[part], mask) - x_hat).mean(axis=1, dtype=np.float64))
-    means, variances = np.concatenate(mu).astype(np.float64), np.concatenate(logvar).astype(np.float64)
+        mu, logvar = module.embed(array[part], mask, tensors, meta["architecture"])
+        x_hat = module.reconstruct(mu, mask, tensors, meta["architecture"])
+        error = np.square(masked(array[part], mask) - x_hat).mean(axis=1, dtype=np.float64)
+        keep(found, {"mu": mu, "logvar": logvar, "error": error}, part, len(array))
+    means, variances = found["mu"].astype(np.float64), found["logvar"].astype(np.float64)
     kl = (means**2 + np.exp(variances) - 1 - variances) / 2
     columns = {"mu": means, "logvar": variances, "kl": kl}
     named = {f"{name}_{k:03d}": values[:, k] for name, values in columns.items() for k in range(means.shape[1])}
-    return {**named, "error": np.concatenate(error)}
+    return {**named, "error": found["error"]}
 
 
 if __name__ == "__main__":

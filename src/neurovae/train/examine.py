@@ -11,7 +11,7 @@ import torch
 from neurovae.progress import steps
 from neurovae.train import evidence, judge, measures, weights
 from neurovae.train.ssim import ssim
-from neurovae.volumes import SPLITS, chunks, evenly, masked
+from neurovae.volumes import SPLITS, chunks, evenly, keep, masked
 
 FITTED = 1000  # training scans of which the data range and the one principal component are found
 Measures = dict[str, Any]
@@ -104,7 +104,7 @@ def _scans(
 ) -> dict[str, np.ndarray]:
     """Latents (scans, latents) and errors (scans,) of every scan; SSIM where held out, NaN elsewhere."""
     only = model.linear_only() if model.linear else None
-    found: dict[str, list[np.ndarray]] = {}
+    found: dict[str, np.ndarray] = {}
     for part in steps(chunks(len(array)), "scans", len(array)):
         x = masked(array[part], model.mask)
         mu, logvar = model.encode(array[part])
@@ -115,9 +115,8 @@ def _scans(
         values["ssim"] = np.full(len(x), np.nan)
         if held[part].any():
             values["ssim"][held[part]] = _similarity(x[held[part]], x_hat[held[part]], model.mask, limits)
-        for name, value in values.items():
-            found.setdefault(name, []).append(value)
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+        keep(found, values, part, len(array))
+    return found
 
 
 def _squared(x: np.ndarray, other: np.ndarray) -> np.ndarray:

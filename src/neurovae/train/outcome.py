@@ -12,7 +12,7 @@ from neurovae.train import evidence, judge, measures, vae
 from neurovae.train.data import some
 from neurovae.train.model import VAE
 from neurovae.train.weights import Tensors
-from neurovae.volumes import chunks, evenly, masked
+from neurovae.volumes import chunks, evenly, keep, masked
 
 PASSED = ("healthy", "partial")  # verdicts of models that know people; min_active bounds what is partial
 MEASURES = (
@@ -102,14 +102,14 @@ def measured(
 
 def _scans(model: Fitted, array: np.ndarray, rows: np.ndarray, mean: np.ndarray) -> dict[str, np.ndarray]:
     """Latents (scans, latents), squared errors and squared distances to the mean (scans,) of rows."""
-    found: dict[str, list[np.ndarray]] = {"mu": [], "logvar": [], "error": [], "total": []}
+    found: dict[str, np.ndarray] = {}
     for part in chunks(len(rows)):
         x, (mu, logvar) = masked(array[rows[part]], model.mask), model.encode(array[rows[part]])
-        found["mu"].append(mu.astype(np.float64))
-        found["logvar"].append(logvar.astype(np.float64))
-        found["error"].append(np.square(x - model.decode(mu)).sum(axis=1, dtype=np.float64))
-        found["total"].append(np.square(x - mean).sum(axis=1, dtype=np.float64))
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+        values = {"mu": mu.astype(np.float64), "logvar": logvar.astype(np.float64)}
+        values["error"] = np.square(x - model.decode(mu)).sum(axis=1, dtype=np.float64)
+        values["total"] = np.square(x - mean).sum(axis=1, dtype=np.float64)
+        keep(found, values, part, len(rows))
+    return found
 
 
 def _known(
