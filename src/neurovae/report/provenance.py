@@ -22,6 +22,7 @@ LEFT = {
     "truth",
     "extract",
     "register",
+    "verdict.txt",  # made from the report: there or not, depending on whether it was made before
     "normalise",
 }  # a file per scan or job
 
