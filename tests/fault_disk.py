@@ -57,6 +57,8 @@ def disk(folder: Path) -> Iterator[None]:
 
 def mount(*arguments: str) -> None:
     """Mount; Skip where that may not be done."""
+    if not shutil.which("mount"):
+        raise Skip("no program mount; install it: apt-get install mount")
     done = subprocess.run(["mount", *arguments], capture_output=True, text=True)
     if done.returncode:
         raise Skip(f"mount: {done.stderr.strip()}; run as root: make fault-test")
