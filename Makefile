@@ -21,7 +21,8 @@ lock:  ## after a change of pyproject.toml: envs/lock.txt anew, from a new envir
 	rm -rf $(VENV)/lock && $(PYTHON) -m venv $(VENV)/lock
 	$(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	sed -n 1p envs/lock.txt > $(VENV)/lock/lock.txt
-	$(VENV)/lock/bin/python -m pip freeze --all --exclude-editable | grep -v '^pip=' | sed 's/+cpu$$//' >> $(VENV)/lock/lock.txt
+	$(VENV)/lock/bin/python -m pip freeze --all --exclude-editable > $(VENV)/lock/freeze.txt
+	sed '/^pip=/d; s/+cpu$$//' $(VENV)/lock/freeze.txt >> $(VENV)/lock/lock.txt
 	mv $(VENV)/lock/lock.txt envs/lock.txt && rm -rf $(VENV)/lock
 
 demo: $(VENV)/done  ## the whole chain on the built-in simulated cohort
@@ -77,7 +78,7 @@ slurm-test: $(VENV)/done .launcher/done  ## the chain through a SLURM of its own
 
 CHECK = $(RUN) PYTHONPATH=src OMP_NUM_THREADS=1 python tests/$(1).py
 $(VENV)/conda: $(VENV)/done
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[conda]'
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c envs/lock.txt -e '.[conda]'
 	@touch $@
 
 conda-test: $(VENV)/conda .launcher/done  ## the chain under --use-conda, with a stand-in for conda (PyPI; 12 GB)
@@ -94,7 +95,7 @@ reproduce: $(VENV)/done  ## the chain twice from scratch, and after changes: the
 
 BENCHMARK ?=
 $(VENV)/benchmark: $(VENV)/done
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[benchmark]'
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c envs/lock.txt -e '.[benchmark]'
 	@touch $@
 
 benchmark: $(VENV)/benchmark  ## speed beside MONAI's, small without a GPU (about 5 minutes; BENCHMARK="--only 1 3")

@@ -127,6 +127,7 @@ def replaced(ground: Ground) -> Seen:
     right = scan.read_bytes()
     for content in (right[:400] + right[:399:-1], right):
         before = planned(project)
+        assert content is right or not before
         spoil(scan, become(content))
         assert planned(project) == before
         status, text = verify(project)

@@ -1,6 +1,6 @@
 """A hundred thousand scans: what the plan costs and reruns, what a kill loses, whether memory grows with the cohort.
 
-`make scale-test`, in about a quarter of an hour on two idle cores. The plan is made for people with empty scans; what is
+`make scale-test`, in 20 minutes on two idle cores. The plan is made for people with empty scans; what is
 killed are buckets of small scans; packed and trained on are simulated volumes. --people and --volumes say how many.
 """
 

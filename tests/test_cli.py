@@ -85,14 +85,26 @@ def test_a_broken_workflow_leaves_the_help_without_example(monkeypatch):
     assert "gives no example: cohort: unknown key" in manual.ending("neurovae.train.fit")
 
 
-def test_an_error_of_a_library_names_the_file_that_was_read_last(tmp_path):
+@pytest.mark.parametrize(
+    ("line", "record", "wanted"),
+    [
+        ("", False, "The file read last was latents.parquet"),
+        ("", True, "The file read last was latents.parquet; a damaged result is made again once deleted"),
+        ("open(latents).read(); raise MemoryError", True, ""),
+        ("open(latents).read(); open('no/folder', 'w')", True, ""),
+    ],
+)
+def test_an_error_of_a_library_names_the_file_that_was_read_last(line, record, wanted, tmp_path):
     (tmp_path / "latents.parquet").write_bytes(b"PAR1, cut short")
+    (tmp_path / ".provenance").mkdir()
+    if record:
+        (tmp_path / ".provenance" / "latents.parquet.json").write_text("{}")
     script = [
         "from pathlib import Path",
         "import pandas as pd",
         "from neurovae.cli import cli",
         "def run(*, latents: Path) -> None:",
-        "    pd.read_parquet(latents)",
+        f"    {line or 'pd.read_parquet(latents)'}",
         "cli(run)",
     ]
     (tmp_path / "job.py").write_text("\n".join(script))
@@ -100,5 +112,5 @@ def test_an_error_of_a_library_names_the_file_that_was_read_last(tmp_path):
         [sys.executable, "job.py", "--latents", "latents.parquet"], cwd=tmp_path, capture_output=True, text=True
     )
     told, trace = done.stderr.split("Traceback", 1)
-    assert done.returncode == 1 and "ArrowInvalid" in trace
-    assert told.strip() == "The file read last was latents.parquet; a damaged result is made again once deleted"
+    assert done.returncode == 1 and ("ArrowInvalid" in trace) == (not line)
+    assert told.strip() == wanted

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import auto_cli
@@ -44,13 +45,18 @@ def cli(function: Callable[..., None], first: str = "") -> None:
     except InputError as error:
         print("\nERROR", *error.problems, sep="\n", file=sys.stderr)
         sys.exit(1)
-    except Exception:
-        if watch and watch.last:
-            name = os.path.relpath(watch.last)
-            print(f"\nThe file read last was {name}; a damaged result is made again once deleted", file=sys.stderr)
+    except Exception as error:
+        if watch and watch.last and not isinstance(error, MemoryError) and not getattr(error, "errno", None):
+            print(f"\nThe file read last was {_known(watch.last)}", file=sys.stderr)
         raise
     if watch:
         watch.write(_command(function))
+
+
+def _known(path: str) -> str:
+    """The file, and what to do where it is a result."""
+    made = record.place(Path(path)).is_file()
+    return os.path.relpath(path) + ("; a damaged result is made again once deleted" if made else "")
 
 
 def _recording() -> bool:

@@ -42,6 +42,7 @@ rule report:
         "results/{cohort}/preprocess/volumes.npy",
         "results/{cohort}/associate/joint.tsv",
         "results/{cohort}/associate/mixed.tsv",
+        "results/{cohort}/predict/comparisons.tsv",
         expand("results/{{cohort}}/report/{model}_fold-{fold}_search.png", model=SOUGHT, fold=FOLDS),
         expand("results/{{cohort}}/report/{model}_{fit}_losses.png", model=TRAINED, fit=FIT),
         expand(

@@ -24,7 +24,7 @@ LEFT = {
     "register",
     "verdict.txt",  # made from the report: there or not, depending on whether it was made before
     "normalise",
-}  # a file per scan or job
+}  # besides, a file per scan or job
 
 
 def versions() -> list[tuple[str, str]]:

@@ -97,7 +97,7 @@ def streamed(
 
     It starts at the components of FIRST scans, evenly spaced, and reads all scans PASSES + 2 times, a few at a time.
     """
-    few = rows[evenly(len(rows), FIRST)]
+    few = rows[evenly(len(rows), max(FIRST, 2 * (latent + MORE)))]
     basis = principal(volumes, few, mask, latent=latent + MORE, flip=flip, blur=blur).components
     mean = _mean(volumes, rows, mask, flip)
     for _ in range(PASSES):
