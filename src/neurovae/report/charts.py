@@ -57,9 +57,16 @@ def _column(axis: Axes, column: pd.Series, parts: list[pd.Series]) -> None:
             below += counts
         axis.set_xticks(range(len(levels)), [plain(f"{v:g}" if isinstance(v, float) else v, 12) for v in levels])
     else:
-        axis.hist(parts, bins=15, stacked=True, color=PALETTE[: len(parts)])
+        axis.hist(parts, bins=_edges(values), stacked=True, color=PALETTE[: len(parts)])
     missing = int(column.isna().sum())
     axis.set_title(plain(column.name) + (f" ({missing} missing)" if missing else ""), fontsize=9, loc="left")
+
+
+def _edges(values: pd.Series) -> int | list[float]:
+    """A bin per whole number where there are at most 30 of them, or 15 bins: others leave gaps between counts."""
+    low, high = values.min(), values.max()
+    whole = bool((values % 1 == 0).all()) and high - low < 30
+    return [float(edge) for edge in np.arange(low - 0.5, high + 1)] if whole else 15
 
 
 def plain(words: Any, most: int = 24) -> str:
