@@ -3,6 +3,7 @@ PYTHON ?= python3
 CORES ?= 2
 VENV := .venv
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONNOUSERSITE=1
+CHECK := $(RUN) PYTHONPATH=src:tests:tests/helpers:tests/proof:tests/stress OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=agg python
 SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
 
 .PHONY: help demo test lint lock verify ixi ds000011 browser-test conda-test slurm-test scale-test fault-test reproduce ablation proof benchmark clean
@@ -29,7 +30,7 @@ demo: $(VENV)/done  ## the whole chain on the built-in simulated cohort
 	$(SNAKEMAKE) --configfile config/demo.yaml
 	@cat results/demo/report/summary.txt
 	@status=0; for name in truth truth_maps truth_jacobian; do \
-		echo; $(RUN) PYTHONPATH=src OMP_NUM_THREADS=1 python tests/$$name.py results/demo || status=1; \
+		echo; $(CHECK) tests/proof/$$name.py results/demo || status=1; \
 	done; exit $$status
 	@echo; echo "report: $(CURDIR)/results/demo/report/report.html"
 
@@ -47,9 +48,9 @@ ixi:  ## 120 real scans in ../shared/data, with their numbers (about half an hou
 ixi: MORE := --config audit='{volumes: results/ixi/dlmuse.tsv}'
 ixi ds000011: $(VENV)/done
 	@test -d ../shared/data/$@ || { echo "../shared/data/$@ is not there; lay the folder beside the checkout"; exit 1; }
-	@test $@ = ds000011 || $(RUN) python tests/volumes.py ../shared/data/$@ results/$@/dlmuse.tsv
+	@test $@ = ds000011 || $(CHECK) tests/helpers/volumes.py ../shared/data/$@ results/$@/dlmuse.tsv
 	$(SNAKEMAKE) --configfile config/$@.yaml $(MORE)
-	@$(RUN) PYTHONPATH=src python tests/measure.py results/$@ ../shared/data/$@
+	@$(CHECK) tests/helpers/measure.py results/$@ ../shared/data/$@
 	@cat results/$@/report/summary.txt; echo; echo "report: $(CURDIR)/results/$@/report/report.html"
 
 RESULTS ?= results/demo
@@ -58,14 +59,14 @@ verify: $(VENV)/done  ## are all results, and the scans they came from, still th
 
 browser-test: $(VENV)/done  ## the demo's report in headless Chromium (Debian's; installed by root); screenshots
 	@test -f results/demo/report/report.html || { echo "SKIPPED: no report yet; run: make demo"; exit 1; }
-	$(RUN) PYTHONPATH=src python tests/browser.py results/demo/report/report.html $(REPORTS)
+	$(CHECK) tests/stress/browser.py results/demo/report/report.html $(REPORTS)
 
 ablation: $(VENV)/done  ## after ixi: what each switch of the recipe does, and age from latents and voxels (an hour)
-	$(RUN) PYTHONPATH=src OMP_NUM_THREADS=1 python tests/ablation.py
+	$(CHECK) tests/proof/ablation.py
 
 proof: $(VENV)/done  ## collapse is caught; tests keep their level, find what is planted; alarms fire (at most 40 minutes)
-	@status=0; for name in collapse proof benchmark_permute; do \
-		$(RUN) PYTHONPATH=src MPLBACKEND=agg OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python tests/$$name.py || status=1; \
+	@status=0; for name in proof/collapse proof/proof bench/benchmark_permute; do \
+		$(CHECK) tests/$$name.py || status=1; \
 	done; exit $$status
 
 .launcher/done: envs/snakemake.yaml  # Snakemake with the plugin for SLURM, whose numpy excludes antspyx
@@ -74,24 +75,23 @@ proof: $(VENV)/done  ## collapse is caught; tests keep their level, find what is
 	@touch $@
 
 slurm-test: $(VENV)/done .launcher/done  ## the chain through a SLURM of its own, jobs killed and gone on (Debian; root if not installed)
-	$(RUN) PYTHONPATH=src OMP_NUM_THREADS=1 python tests/slurm.py
+	$(CHECK) tests/stress/slurm.py
 
-CHECK = $(RUN) PYTHONPATH=src OMP_NUM_THREADS=1 python tests/$(1).py
 $(VENV)/conda: $(VENV)/done
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c envs/lock.txt -e '.[conda]'
 	@touch $@
 
 conda-test: $(VENV)/conda .launcher/done  ## the chain under --use-conda, with a stand-in for conda (PyPI; 12 GB)
-	$(call CHECK,conda)
+	$(CHECK) tests/stress/conda.py
 
 scale-test: $(VENV)/done  ## 100,000 scans planned, 20,000 volumes packed and trained on, memory flat
-	$(call CHECK,scale) $(SCALE)
+	$(CHECK) tests/stress/scale.py $(SCALE)
 
 fault-test: $(VENV)/done  ## what breaks, what it says, what is lost (QUICK=--quick: the short ones)
-	$(call CHECK,faults) $(QUICK)
+	$(CHECK) tests/stress/faults.py $(QUICK)
 
 reproduce: $(VENV)/done  ## the chain twice from scratch, and after changes: the same bytes
-	$(call CHECK,reproduce)
+	$(CHECK) tests/stress/reproduce.py
 
 BENCHMARK ?=
 $(VENV)/benchmark: $(VENV)/done
@@ -99,7 +99,7 @@ $(VENV)/benchmark: $(VENV)/done
 	@touch $@
 
 benchmark: $(VENV)/benchmark  ## speed beside MONAI's, small without a GPU (about 5 minutes; BENCHMARK="--only 1 3")
-	$(RUN) python tests/benchmark.py $(BENCHMARK)
+	$(RUN) python tests/bench/benchmark.py $(BENCHMARK)
 
 clean:  ## remove the environment; results are kept
 	rm -rf $(VENV)

@@ -20,6 +20,8 @@ STAGES = {
     "interpret": "latents and score directions to maps of the brain",
     "report": "tables to pictures, the summary and the report",
 }
+BY_HAND = {"provenance": "provenance.trace", "verify": "provenance.verify", "export": "export.export"}
+SHORT = {module: name for name, module in BY_HAND.items()}
 EXAMPLES = """The whole chain (README.md), one stage of it, and one command of a stage:
   snakemake --cores 2 --configfile config/demo.yaml
   snakemake --cores 2 --configfile config/demo.yaml --forcerun train
@@ -40,7 +42,7 @@ def main(arguments: list[str]) -> None:
         print(overview())
     elif name in known:
         sys.argv = [name, *rest]
-        runpy.run_module(f"neurovae.{name}", run_name="__main__", alter_sys=True)
+        runpy.run_module(f"neurovae.{BY_HAND.get(name, name)}", run_name="__main__", alter_sys=True)
     elif within := {key: line for key, line in known.items() if key.startswith(f"{name}.")}:
         print(stage(name, within))
         sys.exit(0 if set(rest) <= {"-h", "--help"} else 2)
@@ -59,7 +61,7 @@ def commands() -> dict[str, str]:
         text = path.read_text(encoding="utf-8")
         if re.search(r'^if __name__ == "__main__":', text, re.MULTILINE) and path.name != "__main__.py":
             name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-            found[name] = _first_line(text)
+            found[SHORT.get(name, name)] = _first_line(text)
     return found
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import auto_cli
 from jsonargparse.typing import register_type
 
-from neurovae import record
 from neurovae.errors import InputError
+from neurovae.provenance import record
 
 if TYPE_CHECKING:
     Json = Any

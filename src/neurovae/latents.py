@@ -10,10 +10,10 @@ import torch
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.parquet import write_table
-from neurovae.progress import steps
+from neurovae.io.parquet import write_table
+from neurovae.io.progress import steps
+from neurovae.io.volumes import SPLITS, chunks, data_hash, digests, keep, masked, read_mask, read_volumes
 from neurovae.train import weights
-from neurovae.volumes import SPLITS, chunks, data_hash, digests, keep, masked, read_mask, read_volumes
 
 KEYS = ["scan", "person", "session", "acquisition", "run"]
 
@@ -84,7 +84,7 @@ def same_preprocessing(table: pd.DataFrame, shape: tuple[int, ...], meta: dict[s
 
 def embed(array: np.ndarray, mask: np.ndarray, tensors: weights.Tensors, meta: dict[str, Any]) -> dict[str, np.ndarray]:
     """Columns mu_k, logvar_k, kl_k and error (mean squared over the mask), a value per scan; a few scans at a time."""
-    module = importlib.import_module(f"neurovae.train.{meta['kind']}")
+    module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
     found: dict[str, np.ndarray] = {}
     for part in steps(chunks(len(array)), "scans", len(array)):
         mu, logvar = module.embed(array[part], mask, tensors, meta["architecture"])

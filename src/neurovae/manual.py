@@ -9,7 +9,7 @@ from collections.abc import Callable
 from jsonargparse import DefaultHelpFormatter, auto_parser
 
 from neurovae import examples
-from neurovae.__main__ import EXAMPLES
+from neurovae.__main__ import EXAMPLES, SHORT
 
 SECTION = re.compile(r"^(Args|Raises|Returns):$", re.MULTILINE)
 ENTRY = re.compile(r"^    (\w[\w, ]*): (.*(?:\n {5,}.*)*)", re.MULTILINE)
@@ -82,7 +82,7 @@ def ending(name: str) -> str:
     except Exception as error:  # a workflow that cannot be read keeps nobody from the options
         return f"The workflow gives no example: {error}"
     if found is None:
-        short = name.removeprefix("neurovae.")
+        short = SHORT.get(name.removeprefix("neurovae."), name)
         lines = [line for line in EXAMPLES.splitlines() if f" {short} " in line and "--help" not in line]
         return "\n\n".join(["No rule of the workflow runs this command.", *(["Example:", *lines] if lines else [])])
     rule, line = found

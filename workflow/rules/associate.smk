@@ -75,10 +75,10 @@ rule joint:
     params:
         flags=SCORES,
         joint=graph.flags({"interactions": config["associate"]["interactions"]}),
-        code=CODE["associate.joint"],
+        code=CODE["associate.multivariable"],
         env=ENV["associate"],
     shell:
-        "python -m neurovae.associate.joint --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
+        "python -m neurovae.associate.multivariable --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
         "--health {input.health} --out {output.table} {params.flags} {params.joint} 2>&1 | tee {log}"
 
 

@@ -6,10 +6,10 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, f"{workflow.basedir}/src")
 
 from neurovae import attempts
-from neurovae import config as configuration
-from neurovae import frozen, graph, index, models, search, space
 from neurovae.cohort import check
 from neurovae.errors import InputError
+from neurovae.plan import config as configuration
+from neurovae.plan import entries, frozen, graph, index, search_flags, search_space
 
 try:
     configuration.refuse_repeats(workflow.configfiles)
@@ -19,15 +19,15 @@ try:
     graph.same_source(config["cohort"])
     FOUND = index.look(config["cohort"])
     PEOPLE = len(index.people(FOUND.scans))
-    ENTRIES = models.models(config["train"], config["cohort"])
+    ENTRIES = entries.models(config["train"], config["cohort"])
     graph.refuse(
         check.check(config["cohort"], FOUND)
         + graph.known(config)
-        + models.impossible(config, ENTRIES, PEOPLE)
+        + entries.impossible(config, ENTRIES, PEOPLE)
         + graph.interpretable(config["interpret"], list(ENTRIES))
-        + space.problems(config, SCHEMA, PEOPLE)
+        + search_space.problems(config, SCHEMA, PEOPLE)
     )
-    models.warn(ENTRIES, space.keys(SCHEMA))
+    entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
     FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
     graph.refuse(frozen.problems(config["cohort"], ENTRIES, FITS))
@@ -41,11 +41,11 @@ except InputError as error:
 COHORT = config["cohort"]["name"]
 PATHS = {name: [scan.path for scan in members] for name, members in BUCKETS.items()}
 MODELS = list(ENTRIES)
-TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] in models.PERIODS]  # those that have epochs
+TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] in entries.PERIODS]  # those that have epochs
 FIT = f"fold-{FOLDS[0]}_seed-{SEEDS[0]}"  # the one that the report draws
 INFERRED = [f"fold-{FOLDS[0]}_seed-{seed}" for seed in SEEDS]  # inference is on one model, and its other seeds
 PRIMARY = config["associate"]["primary"] or config["train"]["models"][0]["name"]
-BASELINES = models.baselines(ENTRIES, config["train"]["search"])
+BASELINES = entries.baselines(ENTRIES, config["train"]["search"])
 INTERPRETED = config["interpret"]["models"] or [PRIMARY, *BASELINES.get(PRIMARY, [])]
 ATLAS = graph.atlas(config["interpret"])
 PCAS = [name for name, entry in ENTRIES.items() if entry["kind"] == "pca"]
@@ -54,24 +54,25 @@ VOLUMES = [config["audit"]["volumes"]] if config["audit"]["volumes"] else []
 CODE = graph.codes()
 ENV = graph.environments()
 FREEZE = graph.flags({"freeze": True}) if config["cohort"]["freeze"] else ""
-MODEL_FLAGS = models.model_flags(ENTRIES)
-TRAIN_CODE = models.model_codes(ENTRIES, "train.fit")
-HEALTH_CODE = models.model_codes(ENTRIES, "train.health")
-JUDGED = models.judged(ENTRIES, config["train"])
-SOUGHT = search.searched(config["train"])
+MODEL_FLAGS = entries.model_flags(ENTRIES)
+TRAIN_CODE = entries.model_codes(ENTRIES, "train.fit")
+HEALTH_CODE = entries.model_codes(ENTRIES, "train.health.health")
+JUDGED = entries.judged(ENTRIES, config["train"])
+SOUGHT = search_flags.searched(config["train"])
 SEARCHED = {name: name in SOUGHT for name in ENTRIES}
 TRIALS = range(config["train"]["search"]["trials"])
-TRIAL_FLAGS = search.trial_flags(config["train"])
-CHOOSE_FLAGS = search.choose_flags(config["train"])
-SEARCH_FLAGS = search.picture_flags(config["train"])
-LAUNCH = models.launch(config["train"]["processes"])
-STABILITY_CODE = models.model_codes(ENTRIES, "audit.stability")
-LATENTS_CODE = models.model_codes(ENTRIES, "latents")
-PICTURE_CODE = models.model_codes(ENTRIES, "report.reconstructions")
+TRIAL_FLAGS = search_flags.trial_flags(config["train"])
+CHOOSE_FLAGS = search_flags.choose_flags(config["train"])
+SEARCH_FLAGS = search_flags.picture_flags(config["train"])
+LAUNCH = entries.launch(config["train"]["processes"])
+STABILITY_CODE = entries.model_codes(ENTRIES, "audit.stability")
+LATENTS_CODE = entries.model_codes(ENTRIES, "latents")
+PICTURE_CODE = entries.model_codes(ENTRIES, "report.figures.reconstructions")
 DECODED_CODE = {
-    name: models.model_codes(ENTRIES, f"interpret.{name}") for name in ("traverse", "maps", "samples", "counterfactual")
+    name: entries.model_codes(ENTRIES, f"interpret.{name}")
+    for name in ("traverse", "maps", "samples", "counterfactual")
 }
-SAMPLES_CODE = models.model_codes(ENTRIES, "report.samples")
+SAMPLES_CODE = entries.model_codes(ENTRIES, "report.figures.samples")
 SCORES = graph.flags({key: config["cohort"][key] for key in ("scores", "confounds")})
 REFERENCE = graph.reference(config["preprocess"]["normalise"])
 PREPROCESS = graph.preprocess(config["preprocess"], config["cohort"]["suffix"])

@@ -25,10 +25,10 @@ rule scores:
     params:
         flags=graph.flags({"most": config["report"]["latents"]}),
         scores=SCORES,
-        code=CODE["report.scores"],
+        code=CODE["report.figures.scores"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.scores --cohort {input.cohort} --latents {input.latents} --qc {input.qc} "
+        "python -m neurovae.report.figures.scores --cohort {input.cohort} --latents {input.latents} --qc {input.qc} "
         "--glm {input.glm} --permute {input.permute} --curves {input.curves} --name {wildcards.model} --out {output} "
         "{params.scores} {params.flags} 2>&1 | tee {log}"
 
@@ -49,10 +49,10 @@ rule quality:
         runtime=20,
     params:
         flags=graph.flags({**PREPROCESS["pack"], "most": config["report"]["scans"]}),
-        code=CODE["report.quality"],
+        code=CODE["report.figures.quality"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.quality --qc {input} --derivatives results/{wildcards.cohort}/preprocess/derivatives "
+        "python -m neurovae.report.figures.quality --qc {input} --derivatives results/{wildcards.cohort}/preprocess/derivatives "
         "--out {output} {params.flags} 2>&1 | tee {log}"
 
 
@@ -76,10 +76,10 @@ rule directions:
         mem_mb=2000,
         runtime=20,
     params:
-        code=CODE["report.directions"],
+        code=CODE["report.figures.directions"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.directions --omnibus {input.omnibus} --directions {input.directions} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
+        "python -m neurovae.report.figures.directions --omnibus {input.omnibus} --directions {input.directions} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
 
 
 rule confounds_picture:
@@ -101,10 +101,10 @@ rule confounds_picture:
         mem_mb=2000,
         runtime=20,
     params:
-        code=CODE["report.confounds"],
+        code=CODE["report.figures.confounds"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.confounds --audit {input} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
+        "python -m neurovae.report.figures.confounds --audit {input} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
 
 
 rule stability_picture:
@@ -127,10 +127,10 @@ rule stability_picture:
         mem_mb=2000,
         runtime=20,
     params:
-        code=CODE["report.stability"],
+        code=CODE["report.figures.stability"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.stability --stability {input.stability} --matches {input.matches} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
+        "python -m neurovae.report.figures.stability --stability {input.stability} --matches {input.matches} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
 
 
 rule calibration:
@@ -153,10 +153,10 @@ rule calibration:
         mem_mb=2000,
         runtime=20,
     params:
-        code=CODE["report.calibration"],
+        code=CODE["report.figures.calibration"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.calibration --predictions {input.predictions} --metrics {input.metrics} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
+        "python -m neurovae.report.figures.calibration --predictions {input.predictions} --metrics {input.metrics} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
 
 
 rule baselines:
@@ -179,10 +179,10 @@ rule baselines:
         runtime=20,
     params:
         flags=graph.flags({"baselines": PCAS}),
-        code=CODE["report.baselines"],
+        code=CODE["report.figures.baselines"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.baselines --predictions {input} --out {output} {params.flags} 2>&1 | tee {log}"
+        "python -m neurovae.report.figures.baselines --predictions {input} --out {output} {params.flags} 2>&1 | tee {log}"
 
 
 rule dimension_picture:
@@ -204,10 +204,10 @@ rule dimension_picture:
         mem_mb=2000,
         runtime=20,
     params:
-        code=CODE["report.dimension"],
+        code=CODE["report.figures.dimension"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.dimension --table {input} --out {output} 2>&1 | tee {log}"
+        "python -m neurovae.report.figures.dimension --table {input} --out {output} 2>&1 | tee {log}"
 
 
 rule importance_picture:
@@ -230,7 +230,7 @@ rule importance_picture:
         mem_mb=2000,
         runtime=20,
     params:
-        code=CODE["report.importance"],
+        code=CODE["report.figures.importance"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.importance --table {input} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
+        "python -m neurovae.report.figures.importance --table {input} --name {wildcards.model} --out {output} 2>&1 | tee {log}"

@@ -22,10 +22,10 @@ rule traversals_picture:
         mem_mb=2000,
         runtime=20,
     params:
-        code=CODE["report.traversals"],
+        code=CODE["report.figures.traversals"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.traversals --table {input.table} --maps {input.maps} --mask {input.mask} --tests '[{input.tests}]' "
+        "python -m neurovae.report.figures.traversals --table {input.table} --maps {input.maps} --mask {input.mask} --tests '[{input.tests}]' "
         "--name {wildcards.model} --out {output} 2>&1 | tee {log}"
 
 
@@ -55,10 +55,10 @@ rule maps_picture:
         mem_mb=2000,
         runtime=20,
     params:
-        code=CODE["report.maps"],
+        code=CODE["report.figures.maps"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.maps --maps {input.maps} --table {input.table} --regions {input.regions} --jacobian {input.jacobian} "
+        "python -m neurovae.report.figures.maps --maps {input.maps} --table {input.table} --regions {input.regions} --jacobian {input.jacobian} "
         "--volumes {input.volumes} --seeds '[{input.seeds}]' --mask {input.mask} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
 
 
@@ -92,7 +92,7 @@ rule samples_picture:
         code=lookup(dpath="{model}", within=SAMPLES_CODE),
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.samples --model {input.model} --latents {input.latents} --mask {input.mask} --health {input.health} "
+        "python -m neurovae.report.figures.samples --model {input.model} --latents {input.latents} --mask {input.mask} --health {input.health} "
         "--volumes {input.volumes} --rows {input.rows} --table {input.table} --maps {input.maps} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
 
 
@@ -118,8 +118,8 @@ rule counterfactuals_picture:
         mem_mb=2000,
         runtime=20,
     params:
-        code=CODE["report.counterfactuals"],
+        code=CODE["report.figures.counterfactuals"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.counterfactuals --table {input.table} --maps {input.maps} --mask {input.mask} "
+        "python -m neurovae.report.figures.counterfactuals --table {input.table} --maps {input.maps} --mask {input.mask} "
         "--name {wildcards.model} --out {output} 2>&1 | tee {log}"

@@ -19,10 +19,10 @@ rule losses:
         mem_mb=2000,
         runtime=20,
     params:
-        code=CODE["report.losses"],
+        code=CODE["report.figures.losses"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.losses --history {input} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
+        "python -m neurovae.report.figures.losses --history {input} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
 
 
 rule search:
@@ -46,10 +46,10 @@ rule search:
         runtime=20,
     params:
         flags=lookup(dpath="{model}", within=SEARCH_FLAGS),
-        code=CODE["report.search"],
+        code=CODE["report.figures.search"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.search --trials {input} --name {wildcards.model} --fold {wildcards.fold} --out {output} "
+        "python -m neurovae.report.figures.search --trials {input} --name {wildcards.model} --fold {wildcards.fold} --out {output} "
         "{params.flags} 2>&1 | tee {log}"
 
 
@@ -80,7 +80,7 @@ rule reconstructions:
         code=lookup(dpath="{model}", within=PICTURE_CODE),
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.reconstructions --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
+        "python -m neurovae.report.figures.reconstructions --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
         "--model {input.weights} --health {input.health} --name {wildcards.model} --out {output} 2>&1 | tee {log}"
 
 
@@ -105,10 +105,10 @@ rule health_picture:
         mem_mb=2000,
         runtime=20,
     params:
-        code=CODE["report.health"],
+        code=CODE["report.figures.health"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.health --health {input.health} --dimensions {input.dimensions} --name {wildcards.model} "
+        "python -m neurovae.report.figures.health --health {input.health} --dimensions {input.dimensions} --name {wildcards.model} "
         "--out {output} 2>&1 | tee {log}"
 
 
@@ -128,7 +128,7 @@ rule rates:
         runtime=20,
     params:
         flags=graph.flags({"models": MODELS, "fit": FIT}),
-        code=CODE["report.rates"],
+        code=CODE["report.figures.rates"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.rates --train results/{wildcards.cohort}/train --out {output} {params.flags} 2>&1 | tee {log}"
+        "python -m neurovae.report.figures.rates --train results/{wildcards.cohort}/train --out {output} {params.flags} 2>&1 | tee {log}"

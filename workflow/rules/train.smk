@@ -44,10 +44,10 @@ rule trial:
         device=config["train"]["device"],
     params:
         flags=lookup(dpath="{model}", within=TRIAL_FLAGS),
-        code=CODE["train.trial"],
+        code=CODE["train.search.trial"],
         env=ENV["train"],
     shell:
-        "python -m neurovae.train.trial --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --folds {input.folds} "
+        "python -m neurovae.train.search.trial --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --folds {input.folds} "
         "--state results/{wildcards.cohort}/train/.state/search/{wildcards.model}/fold-{wildcards.fold} --out {output} "
         "--code {params.code}-{params.env} --fold {wildcards.fold} --trial {wildcards.trial} --device {resources.device} "
         "{params.flags} 2>&1 | tee {log}"
@@ -71,10 +71,10 @@ rule choose:
         runtime=10,
     params:
         flags=lookup(dpath="{model}", within=CHOOSE_FLAGS),
-        code=CODE["train.choose"],
+        code=CODE["train.search.choose"],
         env=ENV["train"],
     shell:
-        "python -m neurovae.train.choose --folder results/{wildcards.cohort}/train/{wildcards.model}/fold-{wildcards.fold}_search "
+        "python -m neurovae.train.search.choose --folder results/{wildcards.cohort}/train/{wildcards.model}/fold-{wildcards.fold}_search "
         "--name {wildcards.model} --fold {wildcards.fold} --out {output.chosen} --table {output.table} --written {output.entry} {params.flags} 2>&1 | tee {log}"
 
 
@@ -139,6 +139,6 @@ rule health:
         code=lookup(dpath="{model}", within=HEALTH_CODE),
         env=ENV["train"],
     shell:
-        "python -m neurovae.train.health --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --model {input.weights} "
+        "python -m neurovae.train.health.health --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --model {input.weights} "
         "--history {input.history} --out {output.health} --dimensions {output.dimensions} --seed {wildcards.seed} "
         "{params.flags} 2>&1 | tee {log}"

@@ -15,16 +15,16 @@ import statsmodels.api as sm
 from statsmodels.genmod.families.family import Family
 from statsmodels.tools.sm_exceptions import IterationLimitWarning
 
-from neurovae.associate.basis import residual
-from neurovae.associate.design import RARER_CLASS, RESIDUAL_DF
-from neurovae.associate.exchange import site_strata
-from neurovae.associate.fits import Fit, quiet
-from neurovae.associate.links import chosen, family
-from neurovae.associate.rao import Null, fit_null
 from neurovae.associate.repeated import Repeated, changes, deviations, means
-from neurovae.associate.rows import REASONS, varies
-from neurovae.associate.separation import separated
 from neurovae.associate.terms import Row, Tests, flat, numbers, scarce, strata, too_few
+from neurovae.design.design import RARER_CLASS, RESIDUAL_DF
+from neurovae.design.rows import REASONS, varies
+from neurovae.stats.basis import residual
+from neurovae.stats.exchangeability import site_strata
+from neurovae.stats.fits import Fit, quiet
+from neurovae.stats.links import chosen, family
+from neurovae.stats.rao import Null, fit_null
+from neurovae.stats.separation import separated
 
 
 def clustered(score: Row, y: np.ndarray, data: Repeated, z: np.ndarray) -> dict[str, Tests]:

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.associate import families
-from neurovae.associate.design import Design, design, join, latent_names
-from neurovae.associate.diagnostics import checked, spread_p
-from neurovae.associate.rows import AFTER, BEFORE, REASONS, described, outcome, standard, stopped, varies, worst
-from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.cli import Json, cli
-from neurovae.progress import steps
+from neurovae.design.design import Design, design, join, latent_names
+from neurovae.design.rows import AFTER, BEFORE, REASONS, described, outcome, standard, stopped, varies, worst
+from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
+from neurovae.io.progress import steps
+from neurovae.stats import families
+from neurovae.stats.diagnostics import checked, spread_p
 
 EFFECT = ["effect", "ci_low", "ci_high", "p", "q", "p_bonferroni", "partial_r2", "confounds_r2"]
 CHECKS = ["p_spread", "p_link", "aic", "dispersion", "p_overdispersion", "alpha", "p_parallel", "se_robust",

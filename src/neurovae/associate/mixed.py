@@ -14,17 +14,17 @@ import numpy as np
 import pandas as pd
 
 from neurovae.associate.clustered import clustered
-from neurovae.associate.design import Design, join, latent_names
-from neurovae.associate.exchange import too_few
-from neurovae.associate.maxt import batch, exceed, maxt, statistics
 from neurovae.associate.repeated import Repeated, repeated
-from neurovae.associate.rows import AFTER, BEFORE, described, provenance, standard, stopped
 from neurovae.associate.sessions import constant, linear
-from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.associate.terms import Row, Tests
 from neurovae.cli import Json, cli
+from neurovae.design.design import Design, join, latent_names
+from neurovae.design.rows import AFTER, BEFORE, described, provenance, standard, stopped
+from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.errors import InputError
-from neurovae.progress import steps
+from neurovae.io.progress import steps
+from neurovae.stats.exchangeability import too_few
+from neurovae.stats.maxt import batch, exceed, maxt, statistics
 
 NUMBERS = ["effect", "ci_low", "ci_high", "df", "p", "q", "p_permutation", "var_person", "var_site", "var_residual"]
 COLUMNS = BEFORE | {"term": "object", "n_scans": "Int64", "random": "object"} | dict.fromkeys(

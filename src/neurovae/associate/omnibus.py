@@ -12,17 +12,17 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from neurovae.associate.design import design, join
-from neurovae.associate.direction import DIRECTIONS, directions
-from neurovae.associate.exchange import plan, shuffle, site_strata
-from neurovae.associate.kernel import SINGLE, Space, kernels, space
-from neurovae.associate.maxt import TIE, minp
 from neurovae.associate.permute import Ready, prepare
-from neurovae.associate.ridge import Fold, cross_fit, folds
-from neurovae.associate.rows import stopped
-from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.cli import Json, cli
-from neurovae.progress import steps
+from neurovae.design.design import design, join
+from neurovae.design.rows import stopped
+from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
+from neurovae.io.progress import steps
+from neurovae.stats.direction import DIRECTIONS, directions
+from neurovae.stats.exchangeability import plan, shuffle, site_strata
+from neurovae.stats.kernel import SINGLE, Space, kernels, space
+from neurovae.stats.maxt import TIE, minp
+from neurovae.stats.ridge import Fold, cross_fit, folds
 
 ELEMENTS = 2**20  # people x permutations in one block
 COLUMNS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64", "n": "Int64",

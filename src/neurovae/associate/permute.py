@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
 
-from neurovae.associate.bend import NAMES, bent
-from neurovae.associate.design import Design, design, join, latent_names
-from neurovae.associate.exchange import rule, site_strata, too_few
-from neurovae.associate.maxt import at_once, batch, exceed, maxt, minp, statistics
-from neurovae.associate.rao import Null, fit_null
-from neurovae.associate.rows import REASONS, described, standard, stopped, varies
-from neurovae.associate.tables import STOPPING, read_verdict, tidy, write_both
 from neurovae.cli import Json, cli
+from neurovae.design.design import Design, design, join, latent_names
+from neurovae.design.rows import REASONS, described, standard, stopped, varies
+from neurovae.design.tables import STOPPING, read_verdict, tidy, write_both
+from neurovae.stats.exchangeability import rule, site_strata, too_few
+from neurovae.stats.maxt import at_once, batch, exceed, maxt, minp, statistics
+from neurovae.stats.quadratic import NAMES, bent
+from neurovae.stats.rao import Null, fit_null
 
 P = ["p_parametric", "p_permutation", "p_maxt", "p_minp", "p_bonferroni"]
 COLUMNS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64",

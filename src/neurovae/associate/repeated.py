@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.associate.basis import independent
-from neurovae.associate.design import RARER_CLASS, RESIDUAL_DF, Design, design
+from neurovae.design.design import RARER_CLASS, RESIDUAL_DF, Design, design
+from neurovae.stats.basis import independent
 
 SITES = 6  # fewer sites than this give no variance between sites
 

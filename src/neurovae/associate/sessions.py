@@ -9,15 +9,15 @@ within people of the deviations, which need none.
 
 import numpy as np
 
-from neurovae.associate import families
-from neurovae.associate.basis import residual
-from neurovae.associate.design import RESIDUAL_DF
-from neurovae.associate.exchange import site_strata
-from neurovae.associate.rao import Null, fit_null
-from neurovae.associate.reml import Between, reml, whiten
 from neurovae.associate.repeated import Repeated, deviations, means
-from neurovae.associate.rows import REASONS, varies
 from neurovae.associate.terms import Row, Tests, flat, numbers, scarce, strata, too_few
+from neurovae.design.design import RESIDUAL_DF
+from neurovae.design.rows import REASONS, varies
+from neurovae.stats import families
+from neurovae.stats.basis import residual
+from neurovae.stats.exchangeability import site_strata
+from neurovae.stats.rao import Null, fit_null
+from neurovae.stats.reml import Between, reml, whiten
 
 
 def constant(score: Row, y: np.ndarray, data: Repeated, z: np.ndarray, random_site: bool) -> dict[str, Tests]:

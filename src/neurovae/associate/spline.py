@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.associate import families
-from neurovae.associate.basis import natural_spline, polynomial, spline_knots
-from neurovae.associate.curve import band, turned
-from neurovae.associate.design import Design, design, join, latent_names
-from neurovae.associate.penalised import DRAWABLE, penalised
-from neurovae.associate.rows import AFTER, BEFORE, REASONS, described, standard, stopped, varies, worst
-from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.cli import Json, cli
-from neurovae.progress import steps
+from neurovae.design.design import Design, design, join, latent_names
+from neurovae.design.rows import AFTER, BEFORE, REASONS, described, standard, stopped, varies, worst
+from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
+from neurovae.io.progress import steps
+from neurovae.stats import families
+from neurovae.stats.basis import natural_spline, polynomial, spline_knots
+from neurovae.stats.curve import band, turned
+from neurovae.stats.penalised import DRAWABLE, penalised
 
 TESTS = ("nonlinear", "overall", "quadratic", "cubic")
 STATISTICS = [f"{kind}_{test}" for test in TESTS for kind in "pq"] + ["partial_r2_nonlinear", "partial_r2"]

@@ -6,7 +6,7 @@ import pandas as pd
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.parquet import write_table
+from neurovae.io.parquet import write_table
 
 KEYS = ["score", "model", "fold", "seed", "latent"]
 SPLINE = ["p_nonlinear", "q_nonlinear", "p_overall", "q_overall", "p_quadratic", "q_quadratic", "p_cubic"]

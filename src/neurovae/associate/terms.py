@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
-from neurovae.associate.exchange import person_strata
-from neurovae.associate.rao import Null
 from neurovae.associate.repeated import Repeated
+from neurovae.stats.exchangeability import person_strata
+from neurovae.stats.rao import Null
 
 Row = dict[str, Any]
 

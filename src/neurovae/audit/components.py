@@ -6,8 +6,8 @@ import numpy as np
 from scipy import fft
 from scipy.optimize import brentq
 
-from neurovae.progress import steps
-from neurovae.volumes import chunks, masked
+from neurovae.io.progress import steps
+from neurovae.io.volumes import chunks, masked
 
 DRAWS = 20  # of noise; a component counts above the largest of them (p = 1 / 21)
 SHARED = 0.1  # of the mask's voxels that must have a partner at a lag, for its covariance to count

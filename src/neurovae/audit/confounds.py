@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import f
 
-from neurovae.associate.basis import independent
-from neurovae.associate.design import RESIDUAL_DF, design, first_scans, join, latent_names, score_values
-from neurovae.associate.rows import provenance, stopped
-from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.audit.nuisances import Nuisance, columns_of, nuisances, read_regions
 from neurovae.cli import Json, cli
+from neurovae.design.design import RESIDUAL_DF, design, first_scans, join, latent_names, score_values
+from neurovae.design.rows import provenance, stopped
+from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
+from neurovae.stats.basis import independent
 
 ALPHA = 0.05
 KEYS = {"kind": "object", "latent": "object", "score": "object", "model": "object", "fold": "Int64", "seed": "Int64"}

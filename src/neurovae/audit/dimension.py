@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.associate.tables import tidy, write_both
 from neurovae.audit.components import participation, products, shell, standing_out, variances
 from neurovae.audit.intrinsic import coordinates, intrinsic
 from neurovae.cli import cli
-from neurovae.progress import steps
-from neurovae.volumes import masked, read_mask, read_volumes
+from neurovae.design.tables import tidy, write_both
+from neurovae.io.progress import steps
+from neurovae.io.volumes import masked, read_mask, read_volumes
 
 MOST = 500  # people; more are drawn at random, since distances and noise cost people squared
 THICKNESS = 0.1  # of the shell, in radii

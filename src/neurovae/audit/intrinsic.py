@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from skdim.id import MLE, TwoNN
 
-from neurovae.progress import steps
+from neurovae.io.progress import steps
 
 NEIGHBOURS = 10
 LEAST = 2 * NEIGHBOURS + 2  # people; a half must hold more than NEIGHBOURS

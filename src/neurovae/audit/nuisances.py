@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from neurovae.associate.basis import expand, independent
-from neurovae.associate.design import latent_names, used_confounds
+from neurovae.design.design import latent_names, used_confounds
 from neurovae.errors import InputError
+from neurovae.stats.basis import expand, independent
 
 GROUPS = {  # of the quality table, with why each is no disease
     "size": ("mask_ml", "scale"),  # volume of the head and the affine's mean scale: registration undoes most of it

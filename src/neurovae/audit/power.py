@@ -16,9 +16,9 @@ from scipy.optimize import brentq
 from scipy.special import ncfdtr
 from scipy.stats import norm, t
 
-from neurovae.associate.design import ORDER, RESIDUAL_DF, Design, design, first_scans
-from neurovae.associate.tables import tidy, write_both
 from neurovae.cli import Json, cli
+from neurovae.design.design import ORDER, RESIDUAL_DF, Design, design, first_scans
+from neurovae.design.tables import tidy, write_both
 
 SPLINE = 3  # columns of a confound that preprocess measures later
 FEW = 300  # people; below, associations with brain scans are unstable (science.md: several hundred or a warning)

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from neurovae.associate.design import latent_names
-from neurovae.associate.tables import STOPPING
+from neurovae.design.design import latent_names
+from neurovae.design.tables import STOPPING
 from neurovae.errors import InputError
 from neurovae.train import weights as stored
 

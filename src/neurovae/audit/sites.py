@@ -18,13 +18,13 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from neurovae.associate.basis import independent, residual
-from neurovae.associate.design import Design, design, first_scans, join, latent_names
-from neurovae.associate.rows import described, provenance, stopped
-from neurovae.associate.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.cli import Json, cli
+from neurovae.design.design import Design, design, first_scans, join, latent_names
+from neurovae.design.rows import described, provenance, stopped
+from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.errors import InputError
 from neurovae.predict.harmonise import apply, fit
+from neurovae.stats.basis import independent, residual
 
 WHEN = ("before", "after")
 NUMBERS = [f"{name}_{when}" for name in ("r2", "p", "q", "levene_p", "accuracy") for when in WHEN]

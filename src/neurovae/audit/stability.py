@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.associate.tables import tidy, write_both
 from neurovae.audit.seeds import Fit, alike, distinct, read
 from neurovae.audit.similarity import MATCH, PEOPLE, by_chance, cka, correlations, fewest, match, procrustes
 from neurovae.cli import cli
-from neurovae.progress import steps
-from neurovae.volumes import read_mask
+from neurovae.design.tables import tidy, write_both
+from neurovae.io.progress import steps
+from neurovae.io.volumes import read_mask
 
 DRAWS = 200  # orders of people, for what chance gives
 ALPHA = 0.05
@@ -123,7 +123,7 @@ def direction(a: Fit, b: Fit, score: str, mask: np.ndarray) -> dict[str, Any]:
 
 def decoded(fit: Fit, pattern: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Map (voxels of the mask,) of a pattern (latents, in SDs): decode(mean + pattern) - decode(mean)."""
-    module = importlib.import_module(f"neurovae.train.{fit.meta['kind']}")
+    module = importlib.import_module(f"neurovae.train.models.{fit.meta['kind']}")
     pair = np.stack([fit.mean + pattern * fit.spread, fit.mean]).astype(np.float32)
     high, low = module.reconstruct(pair, mask, fit.tensors, fit.meta["architecture"])
     change: np.ndarray = high.astype(np.float64) - low

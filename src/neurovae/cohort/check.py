@@ -4,8 +4,8 @@ from collections import Counter
 from typing import Any
 from urllib.parse import quote
 
-from neurovae.index import Index, look, people, used
-from neurovae.tables import Row, first, lookup, no_column, number, short
+from neurovae.io.tables import Row, first, lookup, no_column, number, short
+from neurovae.plan.index import Index, look, people, used
 
 RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split"}
 RESERVED |= {"model", "seed", "error", "model_hash", "data_hash"}

@@ -8,8 +8,8 @@ from typing import Any
 
 from neurovae.cli import Json, cli
 from neurovae.errors import InputError
-from neurovae.files import write_tsv
-from neurovae.index import people, read
+from neurovae.io.files import write_tsv
+from neurovae.plan.index import people, read
 
 
 def run(*, cohort: Json, out: Path) -> None:

@@ -32,7 +32,7 @@ from neurovae.cohort.anatomy import (
     transform_points,
 )
 from neurovae.cohort.people import SCORES, draw_person
-from neurovae.files import write_beside, write_json, write_tsv
+from neurovae.io.files import write_beside, write_json, write_tsv
 
 FIELD = np.array([[-104.0, 104.0], [-134.0, 118.0], [-122.0, 108.0]])  # mm, what a scan sees
 STORED = {"A": "LAS", "B": "PIR"}  # axes of the stored array: a trap for whoever ignores the affine

@@ -12,10 +12,10 @@ import pandas as pd
 from neurovae.cli import Json, cli
 from neurovae.cohort.check import check, codes, warnings
 from neurovae.errors import InputError
-from neurovae.files import write_json, write_tsv
-from neurovae.index import Index, data_root, look, people, used, written
-from neurovae.parquet import write_table
-from neurovae.tables import lookup, number
+from neurovae.io.files import write_json, write_tsv
+from neurovae.io.parquet import write_table
+from neurovae.io.tables import lookup, number
+from neurovae.plan.index import Index, data_root, look, people, used, written
 
 KEYS = ("scan", "person", "session", "acquisition", "run", "site")
 USUAL = ("age", "sex", "gender", "site", "scanner", "centre", "center", "manufacturer", "handedness", "education")

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from neurovae.associate.tables import tidy
 from neurovae.cli import cli
+from neurovae.design.tables import tidy
 from neurovae.errors import InputError
 from neurovae.interpret.images import read_maps, write_maps
 from neurovae.interpret.regions import builtin
-from neurovae.parquet import write_table
-from neurovae.volumes import read_mask
+from neurovae.io.parquet import write_table
+from neurovae.io.volumes import read_mask
 
 COLUMNS = {"index": "Int64", "name": "object", "hemisphere": "object", "voxels": "Int64", "made": "object",
            "source": "object", "licence": "object"}  # fmt: skip

@@ -13,15 +13,15 @@ import pandas as pd
 import torch
 from nibabel.affines import apply_affine
 
-from neurovae.associate.design import design, join
-from neurovae.associate.tables import tidy, write_both
 from neurovae.cli import Json, cli
+from neurovae.design.design import design, join
+from neurovae.design.tables import tidy, write_both
 from neurovae.errors import InputError
 from neurovae.interpret import shift
 from neurovae.interpret.decoder import Decoder, read
 from neurovae.interpret.images import in_file, write_folder, write_image
 from neurovae.interpret.traverse import AFTER, SAME, provenance
-from neurovae.volumes import masked, read_volumes
+from neurovae.io.volumes import masked, read_volumes
 
 HEIGHTS = (0.1, 0.5, 0.9)  # quantiles of the score whose nearest people are shown where none are named
 POSSIBLE = {"count": (0.0, np.inf), "gamma": (0.0, np.inf)}  # values of scores that have an end by their type

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.associate.design import latent_names
-from neurovae.associate.tables import STOPPING, read_verdict
+from neurovae.design.design import latent_names
+from neurovae.design.tables import STOPPING, read_verdict
 from neurovae.errors import InputError
+from neurovae.io.volumes import chunks, read_mask
 from neurovae.train import weights
-from neurovae.volumes import chunks, read_mask
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Decoder:
 
     def decode(self, z: np.ndarray) -> np.ndarray:
         """Voxels of the mask (rows, voxels), single precision, decoded from latents (rows, latents), in parts."""
-        module, z = importlib.import_module(f"neurovae.train.{self.meta['kind']}"), np.asarray(z, np.float32)
+        module, z = importlib.import_module(f"neurovae.train.models.{self.meta['kind']}"), np.asarray(z, np.float32)
         parts = [
             module.reconstruct(z[part], self.mask, self.tensors, self.meta["architecture"]) for part in chunks(len(z))
         ]

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import nibabel as nib
 import numpy as np
 
-from neurovae.files import write_beside, write_json
+from neurovae.io.files import write_beside, write_json
 from neurovae.preprocess.names import SPACE
 
 UNITS = "arbitrary (voxel values as normalised)"

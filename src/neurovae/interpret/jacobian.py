@@ -20,8 +20,8 @@ from scipy.ndimage import binary_dilation
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.files import write_tsv
 from neurovae.interpret.images import in_file, read_maps, write_folder, write_maps
+from neurovae.io.files import write_tsv
 
 SETTINGS: dict[str, Any] = {"syn_metric": "CC", "syn_sampling": 2, "reg_iterations": (40, 20, 10), "flow_sigma": 3}
 BETWEEN = "the score's 5 and 95 % quantile (binary: its classes), confounds at their means; no test"

@@ -14,20 +14,20 @@ import torch
 from nibabel import Nifti1Image
 from nibabel.affines import apply_affine
 
-from neurovae.associate.design import design, join
-from neurovae.associate.exchange import site_strata
-from neurovae.associate.maxt import at_once
 from neurovae.associate.permute import Ready, prepare
-from neurovae.associate.rows import stopped
-from neurovae.associate.tables import tidy, write_both
 from neurovae.cli import Json, cli
+from neurovae.design.design import design, join
+from neurovae.design.rows import stopped
+from neurovae.design.tables import tidy, write_both
 from neurovae.interpret.atlas import read_atlas
 from neurovae.interpret.decoder import Decoder, read
 from neurovae.interpret.images import in_file, write_folder, write_maps
 from neurovae.interpret.scoremap import ScoreMap, decode_people, region_means, score_map
 from neurovae.interpret.shift import step
 from neurovae.interpret.voxelwise import Voxels, permute
-from neurovae.volumes import read_mask
+from neurovae.io.volumes import read_mask
+from neurovae.stats.exchangeability import site_strata
+from neurovae.stats.maxt import at_once
 
 INTERVAL = "over people, model fixed"
 ALPHA = 0.05

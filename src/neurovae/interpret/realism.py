@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from neurovae.volumes import chunks
+from neurovae.io.volumes import chunks
 
 
 class Nearest(NamedTuple):

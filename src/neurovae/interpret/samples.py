@@ -9,15 +9,15 @@ import pandas as pd
 import torch
 from scipy.spatial.distance import cdist
 
-from neurovae.associate.tables import tidy, write_both
 from neurovae.cli import cli
+from neurovae.design.tables import tidy, write_both
 from neurovae.errors import InputError
 from neurovae.interpret import realism
 from neurovae.interpret.counterfactual import known_scans
 from neurovae.interpret.decoder import Decoder, read
 from neurovae.interpret.images import write_folder, write_image
 from neurovae.interpret.traverse import AFTER, SAME, people, provenance
-from neurovae.volumes import SPLITS, chunks, evenly, masked, read_volumes
+from neurovae.io.volumes import SPLITS, chunks, evenly, masked, read_volumes
 
 STEPS = 7  # of a path, its two ends among them
 FURTHEST = 2000  # held-out people, evenly spaced, among whom the two ends are sought

@@ -13,7 +13,7 @@ import pandas as pd
 from neurovae.interpret import shift
 from neurovae.interpret.decoder import Decoder
 from neurovae.interpret.spread import Spread, spread
-from neurovae.volumes import chunks
+from neurovae.io.volumes import chunks
 
 RESAMPLES = 200  # of people, as in associate.direction
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.associate.tables import tidy, write_both
 from neurovae.cli import cli
+from neurovae.design.tables import tidy, write_both
 from neurovae.errors import InputError
 from neurovae.interpret.images import in_file, read_maps, write_folder, write_maps
-from neurovae.volumes import read_mask
+from neurovae.io.volumes import read_mask
 
 COLUMNS = {"score": "object", "model": "object", "fold": "Int64", "kind": "object", "seed": "Int64",
            "other_seed": "Int64", "seeds": "Int64", "voxels": "Int64", "r": "float64", "one_sign": "float64",

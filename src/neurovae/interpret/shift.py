@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurovae.associate.basis import residual
+from neurovae.stats.basis import residual
 
 QUANTILES = (0.05, 0.95)  # of the score, between which volumes are compared
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurovae.volumes import chunks
+from neurovae.io.volumes import chunks
 
 SHARE = 0.025  # of the draws below the interval, and above it
 

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from neurovae.associate.tables import tidy, write_both
 from neurovae.cli import cli
+from neurovae.design.tables import tidy, write_both
 from neurovae.errors import InputError
 from neurovae.interpret.atlas import read_atlas
 from neurovae.interpret.decoder import Decoder, read
 from neurovae.interpret.images import write_folder, write_image
 from neurovae.interpret.scoremap import region_means
-from neurovae.volumes import chunks
+from neurovae.io.volumes import chunks
 
 LEVELS = (0.025, 0.975)
 INTERVAL = "posterior interval, given this decoder"

@@ -12,9 +12,9 @@ from functools import partial
 import numpy as np
 from joblib import Parallel, delayed
 
-from neurovae.associate.exchange import plan, shuffle
-from neurovae.associate.maxt import TIE, Batch, batch
-from neurovae.associate.rao import Null
+from neurovae.stats.exchangeability import plan, shuffle
+from neurovae.stats.maxt import TIE, Batch, batch
+from neurovae.stats.rao import Null
 
 STATISTICS = 2**21  # draws x voxels in one block
 VALUES = 2**23  # people x voxels in one block

@@ -13,9 +13,9 @@ import pandas as pd
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from neurovae.associate.tables import tidy
 from neurovae.cli import Json, cli
-from neurovae.parquet import write_table
+from neurovae.design.tables import tidy
+from neurovae.io.parquet import write_table
 from neurovae.predict.features import BOTH, CONFOUNDS, LATENTS
 from neurovae.predict.linear import log_losses
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold
 
-from neurovae.associate.basis import expand
 from neurovae.predict import harmonise
+from neurovae.stats.basis import expand
 
 CONFOUNDS, LATENTS, BOTH, WITHOUT = FEATURES = (
     "confounds", "latents", "latents + confounds", "latents without confounds")  # fmt: skip

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.associate.design import design, latent_names, used_confounds
-from neurovae.associate.rows import provenance
+from neurovae.design.design import design, latent_names, used_confounds
+from neurovae.design.rows import provenance
 from neurovae.errors import InputError
 from neurovae.predict.features import BOTH, CONFOUNDS, FEATURES, LATENTS, Split, Used, feature_maker, split_rows
 

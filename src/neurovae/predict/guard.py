@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from neurovae.errors import InputError
+from neurovae.io.volumes import SPLITS
 from neurovae.train.weights import load_own, model_hash
-from neurovae.volumes import SPLITS
 
 SHOWN = 5  # people named per problem
 STAMPS = ("fold", "seed", "model_hash", "data_hash")  # one value per latents table

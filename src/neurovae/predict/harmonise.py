@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurovae.associate.basis import independent
 from neurovae.errors import InputError
+from neurovae.stats.basis import independent
 
 LEAST = 2  # training people of a site: fewer have no spread
 STEPS = 10_000

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from neurovae.io.progress import steps
 from neurovae.predict.features import Split
 from neurovae.predict.folds import Cases
 from neurovae.predict.learners import LEARNERS, Learned, learn
 from neurovae.predict.linear import log_losses
-from neurovae.progress import steps
 
 COLUMNS = {
     "score": "object", "type": "object", "model": "object", "seed": "Int64", "learner": "object", "features": "object",

@@ -6,17 +6,17 @@ from typing import Any
 
 import pandas as pd
 
-from neurovae.associate.design import join
-from neurovae.associate.rows import stopped
-from neurovae.associate.tables import STOPPING, joint_verdict, read_verdict, tidy, write_both
 from neurovae.cli import Json, cli
+from neurovae.design.design import join
+from neurovae.design.rows import stopped
+from neurovae.design.tables import STOPPING, joint_verdict, read_verdict, tidy, write_both
+from neurovae.io.progress import steps
 from neurovae.predict import guard
 from neurovae.predict import importance as importances
 from neurovae.predict.folds import Cases, complete_cases, outer_folds
 from neurovae.predict.learners import LEARNERS, learn
 from neurovae.predict.metrics import INTERVAL, metric_table, person_weights
 from neurovae.predict.permutation import permuted
-from neurovae.progress import steps
 
 KEYS = {"score": "object", "model": "object", "seed": "Int64", "learner": "object", "features": "object"}
 COLUMNS = KEYS | {

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from neurovae.cli import cli
-from neurovae.parquet import write_table
+from neurovae.io.parquet import write_table
 
 
 def run(*, folder: Path, models: list[str], seeds: list[int], out: Path) -> None:

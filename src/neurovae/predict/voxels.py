@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.associate.design import join, used_confounds
-from neurovae.associate.tables import tidy, write_both
 from neurovae.cli import Json, cli
+from neurovae.design.design import join, used_confounds
+from neurovae.design.tables import tidy, write_both
 from neurovae.errors import InputError
+from neurovae.io.progress import steps
+from neurovae.io.volumes import read_mask, read_volumes
 from neurovae.predict.features import BOTH, CONFOUNDS, LATENTS, WITHOUT, Features, Used, confound_columns, split_rows
 from neurovae.predict.folds import Cases, Folds, complete_cases
 from neurovae.predict.guard import several_folds
 from neurovae.predict.learners import LEARNERS
 from neurovae.predict.permutation import permuted
 from neurovae.predict.predict import COLUMNS, PREDICTIONS, cross_validate, summarise
-from neurovae.progress import steps
-from neurovae.volumes import read_mask, read_volumes
 
 NAME = "voxels"
 NAMES = {LATENTS: "voxels", BOTH: "voxels + confounds", WITHOUT: "voxels without confounds"}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from neurovae.errors import InputError
-from neurovae.files import sha256, write_json, write_tsv
+from neurovae.io.files import sha256, write_json, write_tsv
 
 Row = dict[str, Any]
 FEW = 3  # so many failures are needed before a bucket is judged as a whole

@@ -19,11 +19,11 @@ import pandas as pd
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.parquet import write_table
+from neurovae.io.parquet import write_table
+from neurovae.io.progress import steps
+from neurovae.io.volumes import chunks, masked, read_mask, read_volumes
 from neurovae.preprocess.bucket import read_list
 from neurovae.preprocess.scan import read_canonical
-from neurovae.progress import steps
-from neurovae.volumes import chunks, masked, read_mask, read_volumes
 
 SAME = 0.999  # correlation above which two scans are one
 NEAR = 0.95  # of the packed voxels, above which the sources are compared

@@ -13,7 +13,7 @@ from scipy.ndimage import binary_fill_holes
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.files import sha256, write_beside
+from neurovae.io.files import sha256, write_beside
 from neurovae.preprocess import bucket
 from neurovae.preprocess.names import MASK, derivative
 from neurovae.preprocess.scan import read_canonical

@@ -11,7 +11,7 @@ from nibabel.processing import resample_from_to
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.files import sha256, write_beside
+from neurovae.io.files import sha256, write_beside
 from neurovae.preprocess import bucket, grid
 from neurovae.preprocess.names import MASK, SPACE, in_space
 

@@ -9,8 +9,8 @@ import pandas as pd
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.files import sha256, write_beside
-from neurovae.parquet import write_table
+from neurovae.io.files import sha256, write_beside
+from neurovae.io.parquet import write_table
 from neurovae.preprocess import grid
 from neurovae.preprocess.names import in_space
 from neurovae.preprocess.qc import read_manifest

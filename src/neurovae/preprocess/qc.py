@@ -7,7 +7,7 @@ import pandas as pd
 
 from neurovae.cli import Json, cli
 from neurovae.errors import InputError
-from neurovae.parquet import write_table
+from neurovae.io.parquet import write_table
 from neurovae.preprocess.bucket import read_list
 
 ASIDE = ("source_sha256", "preproc_sha256")  # of the manifests, not of the quality table

@@ -12,7 +12,7 @@ import numpy as np
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.files import sha256, write_beside
+from neurovae.io.files import sha256, write_beside
 from neurovae.preprocess import affine, bucket, grid
 from neurovae.preprocess.names import MASK, SPACE, derivative, in_space
 from neurovae.preprocess.scan import read_canonical

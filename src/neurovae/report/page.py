@@ -8,10 +8,15 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from neurovae.cli import Json, cli
-from neurovae.files import write_beside
-from neurovae.report import methods, sections_maps, sections_models, sections_people, sections_summary, sections_tests
+from neurovae.io.files import write_beside
 from neurovae.report.blocks import Block, Run
-from neurovae.report.provenance import provenance
+from neurovae.report.sections import findings as sections_summary
+from neurovae.report.sections import maps as sections_maps
+from neurovae.report.sections import methods
+from neurovae.report.sections import models as sections_models
+from neurovae.report.sections import people as sections_people
+from neurovae.report.sections import tests as sections_tests
+from neurovae.report.sections.provenance import provenance
 
 ASSETS = Path(__file__).parent / "assets"
 CAPTIONS = Path(__file__).parents[3] / "workflow" / "report"

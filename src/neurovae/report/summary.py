@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from neurovae.cli import cli
-from neurovae.files import write_beside
+from neurovae.io.files import write_beside
 from neurovae.report.blocks import TEXTS, of_fit
-from neurovae.report.tested import LEVEL, analysed, below, brief, estimate, tested
+from neurovae.report.sections.tested import LEVEL, analysed, below, brief, estimate, tested
 
 METRICS = {"r2": "R2", "auc": "AUC"}
 FEW = 8  # models whose verdicts are shown with their numbers; of more, those that are healthy share a line

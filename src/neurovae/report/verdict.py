@@ -5,8 +5,8 @@ from pathlib import Path
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.files import write_beside
-from neurovae.train.verdicts import STOPPING
+from neurovae.io.files import write_beside
+from neurovae.train.health.verdicts import STOPPING
 
 
 def run(*, train: Path, models: list[str], fits: list[str], out: Path) -> None:

@@ -9,9 +9,10 @@ import pandas as pd
 import torch
 
 from neurovae.cli import Json, cli
-from neurovae.parquet import write_table
-from neurovae.train import checkpoint, processes, weights
-from neurovae.volumes import SPLITS, data_hash, digests, read_mask, read_volumes, splits
+from neurovae.io.parquet import write_table
+from neurovae.io.volumes import SPLITS, data_hash, digests, read_mask, read_volumes, splits
+from neurovae.train import weights
+from neurovae.train.engine import checkpoint, processes
 
 THREADS = 2  # fixed: on a CPU another number of threads would give other bits
 HISTORY = {
@@ -71,7 +72,7 @@ def run(
     brain = read_mask(mask)
     split = splits(table, folds, fold)
     taken = {**options, **(json.loads(Path(chosen).read_text(encoding="utf-8")) if chosen else {})}
-    module = importlib.import_module(f"neurovae.train.{kind}")
+    module = importlib.import_module(f"neurovae.train.models.{kind}")
     people = {name: sorted(set(table.loc[split == name, "person"])) for name in SPLITS}
     meta = {"kind": kind, "fold": fold, "seed": seed, "data_hash": data_hash(table), "people": people}
     meta |= {"searched": bool(chosen), "scans": digests(table)}

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from neurovae.errors import InputError
-from neurovae.files import write_beside
+from neurovae.io.files import write_beside
 
 Tensors = dict[str, np.ndarray]
 
@@ -55,7 +55,7 @@ def load_own(path: Path) -> tuple[Tensors, dict[str, Any]]:
     if "exported_from" in meta:
         raise InputError(
             f"{path}: an exported model, which does not name the people it was trained with, so that nothing keeps "
-            "them apart from new ones; give the weights in results/<cohort>/train, or use neurovae.estimator"
+            "them apart from new ones; give the weights in results/<cohort>/train, or use neurovae.estimator.model"
         )
     return tensors, meta
 

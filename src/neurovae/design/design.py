@@ -1,0 +1,210 @@
+"""Who enters a test and with what: the joined table, a score's values, and its confounds as columns."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neurovae.design.cases import complete, crowded, modal_rest, silent
+from neurovae.errors import InputError
+from neurovae.stats.basis import expand, independent
+
+RESIDUAL_DF = 10  # fewer than this many people beyond the confound columns: not tested
+RARER_CLASS = 5  # a binary score needs this many people in its rarer class
+ORDER = ["person", "session", "acquisition", "run"]
+
+
+@dataclass(frozen=True)
+class Design:
+    """One score's complete cases: `rows` of the table, y, x = intercept and confounds; `status`: is it usable."""
+
+    rows: np.ndarray  # (n,) positions in the table
+    y: np.ndarray  # (n,)
+    x: np.ndarray  # (n, 1 + confound columns)
+    text: str
+    status: str
+    reason: str
+
+
+def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.DataFrame:
+    """Usable scans, sorted by person, session, acquisition, run: cohort columns, mu_*, `latents_*` and `qc_*`.
+
+    Every scan with latents must have one row in each table, and not more; scans that qc excludes are left out.
+    """
+    problems = [
+        f"{name}: scan {scan} has several rows; keep one"
+        for name, table in (("cohort table", cohort), ("latents", latents), ("qc table", qc))
+        for scan in sorted(set(table.loc[table["scan"].duplicated(), "scan"]))
+    ]
+    problems += [
+        f"latents: scan {scan} has no row in the {name}; rerun the stages from one cohort"
+        for name, table in (("cohort table", cohort), ("qc table", qc))
+        for scan in sorted(set(latents["scan"]) - set(table["scan"]))
+    ]
+    if problems:
+        raise InputError(problems)
+    mu = latent_names(latents)
+    provenance = latents[["scan", "person", "model", "fold", "seed", "split"]].add_prefix("latents_")
+    left = pd.concat([provenance.rename(columns={"latents_scan": "scan"}), latents[mu]], axis=1)
+    table = left.merge(cohort, on="scan", validate="one_to_one")
+    table = table.merge(qc.add_prefix("qc_").rename(columns={"qc_scan": "scan"}), on="scan", validate="one_to_one")
+    problems = [
+        f"latents: scan {row.scan} belongs to {row.latents_person}, in the cohort table to {row.person}"
+        for row in table[table["person"] != table["latents_person"]].itertuples()
+    ]
+    problems += [f"latents: {name} is not finite everywhere" for name in mu if not np.isfinite(table[name]).all()]
+    if problems:
+        raise InputError(problems)
+    table = table[~table["qc_excluded"].astype(bool)]
+    return table.sort_values([*ORDER, "scan"], key=_natural).reset_index(drop=True)
+
+
+def first_scans(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per person: the first usable scan."""
+    return table.drop_duplicates("person", keep="first").reset_index(drop=True)
+
+
+def latent_names(table: pd.DataFrame) -> list[str]:
+    """The latent columns, mu_000 and on."""
+    return sorted(name for name in table.columns if str(name).startswith("mu_"))
+
+
+def score_values(table: pd.DataFrame, score: dict[str, Any]) -> np.ndarray:
+    """The score as floats, missing as NaN: binary as 0/1, bounded as a share of its range, ordinal as its numbers."""
+    name, kind = score["name"], score["type"]
+    if name not in table:
+        raise InputError(f"cohort table: no column '{name}', which associate tests as a score")
+    if kind == "binary" and table[name].dtype == object:
+        return np.where(table[name].isna(), np.nan, (table[name] == score.get("positive")).astype(float))
+    try:
+        values = pd.to_numeric(table[name]).to_numpy(float)
+    except ValueError as error:
+        raise InputError(f"cohort table: score '{name}' is not numeric ({error})") from error
+    known = values[np.isfinite(values)]
+    low, high = score["bounds"] if kind == "bounded" else (0.0, 1.0)
+    wrong = {
+        "binary": np.full(len(known), len(set(known)) > 2),
+        "count": (known < 0) | (known != np.round(known)),
+        "bounded": (known < low) | (known > high),
+        "gamma": known <= 0,
+    }.get(kind, np.zeros(len(known), bool))
+    if wrong.any():
+        found = ", ".join(f"{value:g}" for value in sorted(set(known[wrong]))[:3])
+        raise InputError(f"cohort table: score '{name}' is declared {kind}, found {found}; mend the values or the type")
+    if kind == "binary" and len(set(known)) == 2:
+        values = np.where(np.isnan(values), np.nan, (values == known.max()).astype(float))
+    return (values - low) / (high - low) if kind == "bounded" else values
+
+
+def used_confounds(
+    table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, Any]], with_split: bool
+) -> tuple[list[tuple[str, str, pd.Series]], list[str]]:
+    """(name, type, values) of each confound that enters for this score, and notes on what does not.
+
+    Site joins when there are several, `split` when some people were in the training weights and some were not.
+    """
+    used, notes = [], []
+    for confound in confounds:
+        column = confound["name"] if confound.get("from", "table") == "table" else _qc_column(confound)
+        if column not in table:
+            raise InputError(
+                f"{'qc' if column.startswith('qc_') else 'cohort'} table: no confound '{confound['name']}'"
+            )
+        if _same_source(score, confound):
+            notes.append(f"{confound['name']} left out (it is the score)")
+        else:
+            used.append((confound["name"], confound["type"], table[column]))
+    site = table["site"].replace("n/a", None)
+    used = [(name, kind, site if name == "site" else column) for name, kind, column in used]
+    if site.nunique() > 1 and "site" not in [name for name, *_ in used]:
+        used.append(("site", "categorical", site))
+    weights = (table["latents_split"] == "weights").map({True: "weights", False: "others"})
+    if with_split and weights.nunique() > 1:
+        used.append(("split", "categorical", weights))
+    return used, notes
+
+
+def design(
+    table: pd.DataFrame,
+    score: dict[str, Any],
+    confounds: list[dict[str, Any]],
+    with_split: bool = True,
+    per_person: bool = True,
+    drop_silent: bool = True,
+) -> Design:
+    """Complete cases of one score with intercept and confounds, of each person the first complete scan if asked for.
+
+    People alone in a category level are left out, and levels that hold no information (see `cases.silent`); the latter
+    looks at the score, and must not be asked for where people are predicted.
+    """
+    values = score_values(table, score)
+    used, notes = used_confounds(table, score, confounds, with_split)
+    rows, left = complete(table, values, used, per_person)
+    notes += left
+    x, text = _confound_matrix(used, rows)
+    while len(rows) > x.shape[1]:
+        gone, why = silent(score["type"], values[rows], used if drop_silent else [], rows)
+        if not gone.any() and (gone := _leverage(x) > 1 - 1e-8).any():
+            why = [f"{gone.sum()} people left out (alone in a level)"]
+        if not gone.any():
+            break
+        notes, rows = notes + why, rows[~gone]
+        x, text = _confound_matrix(used, rows)
+    y = values[rows]
+    status, reason = _usable(y, x, score["type"])
+    return Design(rows, y, x, "; ".join(["none" if not text else text, *notes]), status, reason)
+
+
+def _confound_matrix(used: list[tuple[str, str, pd.Series]], rows: np.ndarray) -> tuple[np.ndarray, str]:
+    names, blocks = ["intercept"], [np.ones((len(rows), 1))]
+    texts: list[str] = []
+    if not len(rows):
+        return blocks[0], ""
+    for name, kind, column in used:
+        values = column.iloc[rows]
+        block_names, block, text = expand(name, kind, values, values)
+        names, blocks, texts = names + block_names, [*blocks, block], [*texts, text]
+    x = np.hstack(blocks)
+    kept = independent(x)
+    dropped = [name for name, keep in zip(names, kept, strict=True) if not keep]
+    if dropped:
+        texts.append(f"dropped as constant or collinear: {', '.join(dropped)}")
+    return x[:, kept], ", ".join(texts)
+
+
+def _usable(y: np.ndarray, x: np.ndarray, kind: str) -> tuple[str, str]:
+    if len(y) and np.ptp(y) == 0:
+        return "constant score", f"every one of {len(y)} people has the same value"
+    if len(y) - x.shape[1] - 1 < RESIDUAL_DF:
+        return "too few people", f"{len(y)} people for {x.shape[1] - 1} confound columns"
+    if kind in ("count", "bounded", "ordinal") and (rest := modal_rest(y)) < RARER_CLASS:
+        return "too few people", f"{rest} people beside the commonest value"
+    if kind == "binary" and (rarer := int(min(y.sum(), len(y) - y.sum()))) < RARER_CLASS:
+        return "too few people", f"{rarer} people in the rarer class"
+    residual = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+    if residual @ residual < 1e-10 * np.sum((y - y.mean()) ** 2):
+        return "constant score", "the confounds determine it"
+    return "ok", crowded(kind, y)
+
+
+def _leverage(x: np.ndarray) -> np.ndarray:
+    return np.sum(np.linalg.qr(x)[0] ** 2, axis=1)
+
+
+def _same_source(score: dict[str, Any], confound: dict[str, Any]) -> bool:
+    if confound.get("from", "table") != "table":
+        return False
+    return score["name"] == confound["name"] or _source(score) == _source(confound)
+
+
+def _source(entry: dict[str, Any]) -> str:
+    return str(entry.get("column") or entry["name"])
+
+
+def _qc_column(confound: dict[str, Any]) -> str:
+    return f"qc_{_source(confound)}"
+
+
+def _natural(column: pd.Series) -> pd.Series:
+    return column.fillna("").astype(str).str.replace(r"\d+", lambda match: match.group().zfill(9), regex=True)

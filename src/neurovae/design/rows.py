@@ -1,0 +1,71 @@
+"""What the rows of the GLM and spline tables share: first and last columns, description, statuses in words."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neurovae.design.design import Design
+from neurovae.stats import families
+from neurovae.stats.basis import residual
+from neurovae.stats.links import chosen
+
+BEFORE = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64", "latent": "object",
+          "family": "object", "link": "object", "n": "Int64", "n_confound_columns": "Int64",
+          "confounds": "object"}  # fmt: skip
+AFTER = {"family_size": "Int64", "split_policy": "object", "status": "object", "reason": "object", "verdict": "object"}
+REASONS = {
+    "separation": "the latent or the confounds tell some values apart without error: no finite estimate",
+    "not converged": "the fit did not converge",
+    "link out of range": "under this link the best fit lies on the border of the mean's range",
+}
+
+
+def described(table: pd.DataFrame, score: dict[str, Any], latent: str, cases: Design) -> dict[str, Any]:
+    """What every row says about itself, tested or not."""
+    splits = table["latents_split"].iloc[cases.rows]
+    inside = (splits == "weights").sum()
+    policy = (
+        f"transductive: {inside} of {len(splits)} people trained the model" if inside else "people unseen in training"
+    )
+    return {
+        "score": score["name"],
+        "type": score["type"],
+        "latent": latent,
+        "n": len(cases.y),
+        "n_confound_columns": cases.x.shape[1] - 1,
+        "confounds": cases.text,
+        "split_policy": policy,
+    } | provenance(table)
+
+
+def provenance(table: pd.DataFrame) -> dict[str, Any]:
+    """Model, fold and seed of a joined table."""
+    return {name: table[f"latents_{name}"].iloc[0] for name in ("model", "fold", "seed")}
+
+
+def stopped(table: pd.DataFrame, verdict: str, reason: str) -> dict[str, Any]:
+    """The one row of a model that nobody tests."""
+    return provenance(table) | {"status": "not tested", "reason": reason, "verdict": verdict}
+
+
+def standard(values: np.ndarray) -> np.ndarray:
+    """Centred and divided by the standard deviation over people."""
+    return (values - values.mean()) / values.std(ddof=1)
+
+
+def outcome(score: dict[str, Any], cases: Design) -> np.ndarray:
+    """The score as it is fitted: in standard deviations for least squares under the identity, else as it is."""
+    link = chosen(score["type"], score.get("link"))
+    return standard(cases.y) if (score["type"], link, cases.status) == ("continuous", "identity", "ok") else cases.y
+
+
+def varies(z: np.ndarray, x: np.ndarray) -> bool:
+    """Whether anything of the latent is left beside the columns of x."""
+    spread = z.std()
+    return bool(spread > 1e-12) and bool(np.std(residual(z, x)) > 1e-6 * spread)
+
+
+def worst(*fits: families.Fit) -> str:
+    """The first status that is not ok, else ok."""
+    return next((fit.status for fit in fits if fit.status != "ok"), "ok")

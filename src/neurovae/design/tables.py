@@ -1,0 +1,72 @@
+"""What the associate tables share: column types, q values, the verdict of the model, Parquet with TSV beside it."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import false_discovery_control
+
+from neurovae.errors import InputError
+from neurovae.io.parquet import write_table
+from neurovae.train.health.verdicts import STOPPING as STOPPING
+
+
+def tidy(rows: Iterable[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
+    """Table with exactly these columns (name -> dtype) in this order; what a row lacks is missing."""
+    rows = list(rows)
+    unknown = {name for row in rows for name in row} - set(columns)
+    if unknown:
+        raise KeyError(f"columns without a type: {sorted(unknown)}")
+    return pd.DataFrame(
+        {name: pd.Series([row.get(name) for row in rows], dtype=dtype) for name, dtype in columns.items()}
+    )
+
+
+def write_both(path: Path, table: pd.DataFrame) -> None:
+    """Write the table as Parquet and, under the same name, as TSV."""
+    write_table(Path(path), table)
+    write_table(Path(path).with_suffix(".tsv"), table)
+
+
+def bh(p: np.ndarray, tested: np.ndarray) -> tuple[np.ndarray, int]:
+    """Benjamini-Hochberg q values over the tested rows (missing elsewhere) and the number of tests."""
+    q = np.full(len(p), np.nan)
+    if tested.any():
+        q[tested] = false_discovery_control(p[tested], method="bh")
+    return q, int(tested.sum())
+
+
+def read_verdict(path: Path) -> tuple[str, str]:
+    """Verdict with its marks ("healthy; hyperparameters transductive"), and reason, of one model's health file.
+
+    A verdict in STOPPING comes alone, its marks with the reason; overruled, it is marked and stops nothing.
+
+    Raises:
+        InputError: the file holds no verdict.
+    """
+    try:
+        health = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: damaged, no JSON ({error}); rerun with --forcerun health") from None
+    if "verdict" not in health:
+        found = ", ".join(sorted(health)) or "nothing"
+        raise InputError(f"{path}: no key 'verdict', found {found}; rerun with --forcerun health")
+    verdict, reason, marks = str(health["verdict"]), str(health.get("reason") or ""), health.get("marks", [])
+    if verdict in STOPPING and not health.get("overruled", False):
+        return verdict, "; ".join([reason, *marks])
+    return "; ".join([verdict, *marks]), reason
+
+
+def joint_verdict(verdicts: dict[str, tuple[str, str]]) -> tuple[str, str]:
+    """Verdict of several models, by fold and seed, used together: one that stops stops all, and its reason names it.
+
+    Otherwise the distinct ones, then the marks.
+    """
+    for name, (verdict, reason) in verdicts.items():
+        if verdict in STOPPING:
+            return verdict, f"{name}: {reason}" if len(verdicts) > 1 else reason
+    parts = [text.split("; ") for text, _ in verdicts.values()]
+    return "; ".join(dict.fromkeys([part[0] for part in parts] + [mark for part in parts for mark in part[1:]])), ""

@@ -1,0 +1,1 @@
+from neurovae.estimator.model import LatentModel as LatentModel

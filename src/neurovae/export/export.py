@@ -1,0 +1,143 @@
+"""A trained model as one folder that may be given away: weights, mask, what a new scan must go through, a model card.
+
+The card follows Hugging Face's form (YAML first, then Markdown). Ids of people and scans are in the weights' own
+description; they are replaced by counts, so that an exported model cannot be used where folds have to be guarded.
+"""
+
+import json
+import os
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+
+from neurovae.cli import cli
+from neurovae.errors import InputError
+from neurovae.export.model_card import card
+from neurovae.io.files import sha256, write_json
+from neurovae.io.volumes import SPLITS, read_mask
+from neurovae.plan import fingerprint
+from neurovae.train import weights
+
+STEPS = ("extract", "register", "normalise", "pack")
+KEPT = {
+    "Method": "methods",
+    "BiasField": "bias_field",
+    "Transform": "transform",
+    "TemplateVoxelMm": "template_voxel_mm",
+    "Normalisation": "Normalisation",
+    "SpatialReference": "SpatialReference",
+    "SkullStripped": "SkullStripped",
+}  # of the sidecars; the last three as a brain's own sidecar has them
+
+
+def run(
+    *,
+    model: Path,
+    out: Path,
+    mask: Path | None = None,
+    health: Path | None = None,
+    derivatives: Path | None = None,
+    licence: str = "unknown",
+    force: bool = False,
+) -> None:
+    """Write a folder with weights.safetensors, mask.nii.gz, preprocessing.json, health.json and README.md.
+
+    Args:
+        model: weights.safetensors in results/<cohort>/train/<model>/<fit>.
+        out: folder to write; must not be there yet.
+        mask: the fixed mask; by default results/<cohort>/preprocess/mask.nii.gz.
+        health: health.json of the model; by default beside it.
+        derivatives: the preprocessed brains, with their sidecars; by default results/<cohort>/preprocess/derivatives.
+        licence: of the weights, as Hugging Face spells it ("cc-by-4.0"); yours to decide, within that of the scans.
+        force: replace a folder that an earlier export has written.
+
+    Raises:
+        InputError: a file is missing, the folder is there, or its mask is not that of the weights.
+    """
+    stage = model.resolve().parents[3] / "preprocess" if len(model.resolve().parents) > 3 else model.parent
+    mask, health = mask or stage / "mask.nii.gz", health or model.with_name("health.json")
+    derivatives = derivatives or stage / "derivatives"
+    missing = [f"{path}: not there; give its place" for path in (model, mask, health, derivatives) if not path.exists()]
+    if out.exists() and not (force and (out / "weights.safetensors").is_file()):
+        missing.append(f"{out}: is there already; give another folder, or --force true for an earlier export")
+    if missing:
+        raise InputError(missing)
+    tensors, meta = weights.load(model)
+    if "mask" in tensors and (tensors["mask"] != read_mask(mask)).any():
+        raise InputError(f"{mask}: not the mask that {model} was trained with; give that one")
+    verdict = json.loads(health.read_text(encoding="utf-8"))
+    described = stripped(tensors, meta)
+    way = preprocessing(derivatives, mask, meta)
+    hidden = out.with_name(f".{os.getpid()}.{out.name}")
+    hidden.mkdir(parents=True)
+    try:
+        weights.save(hidden / "weights.safetensors", tensors, described)
+        shutil.copyfile(mask, hidden / "mask.nii.gz")
+        write_json(hidden / "health.json", verdict)
+        write_json(hidden / "preprocessing.json", way)
+        text = card(
+            model.parts[-3] if len(model.parts) > 2 else meta["kind"], described, verdict, way, licence, scans(tensors)
+        )
+        (hidden / "README.md").write_text(text, encoding="utf-8")
+        shutil.copymode(hidden / "README.md", hidden / "weights.safetensors")
+        if out.exists():
+            shutil.rmtree(out)
+        os.replace(hidden, out)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+    print(f"{out}: a {meta['kind']} of {meta['architecture']['latent']} latents, {verdict['verdict']}", flush=True)
+    if held := scans(tensors):
+        print(f"warning: the weights of a {meta['kind']} hold the voxels of {held} training scans; share them as scans")
+
+
+def stripped(tensors: weights.Tensors, meta: dict[str, Any]) -> dict[str, Any]:
+    """The description without ids: people as counts per split, scans left out; the hash of the weights as they were."""
+    people = {name: len(meta["people"][name]) for name in SPLITS}
+    kept = {key: value for key, value in meta.items() if key not in ("people", "scans")}
+    return {**kept, "people": people, "exported_from": weights.model_hash(tensors, meta)}
+
+
+def scans(tensors: weights.Tensors) -> int:
+    """Training scans whose voxels the weights hold (isomap, lle, mds need them to place a new scan), else 0."""
+    return len(tensors["voxels"]) if "voxels" in tensors else 0
+
+
+def preprocessing(derivatives: Path, mask: Path, meta: dict[str, Any]) -> dict[str, Any]:
+    """What the training scans went through, from their sidecars, and the fingerprints of code and data.
+
+    Raises:
+        InputError: no sidecars.
+    """
+    found: dict[str, set[str]] = {}
+    for path in sorted(derivatives.rglob("*.json")):
+        sidecar = json.loads(path.read_text(encoding="utf-8"))
+        for key in KEPT.keys() & sidecar.keys():
+            found.setdefault(key, set()).add(json.dumps(sidecar[key]))
+    if "Normalisation" not in found:
+        raise InputError(
+            f"{derivatives}: no sidecar says how intensities were normalised; give the folder of derivatives"
+        )
+    said = {KEPT[key]: _one(values) for key, values in found.items()}
+    image = nib.Nifti1Image.from_filename(mask)
+    return said | {
+        "shape": list(image.shape),
+        "affine": image.affine.tolist(),
+        "voxel_mm": float(image.header.get_zooms()[0]),
+        "mask_sha256": sha256(mask),
+        "data_hash": meta.get("data_hash"),
+        "neurovae": version("neurovae"),
+        "code_at_export": {name: fingerprint.code(f"neurovae.preprocess.{name}") for name in STEPS},
+    }
+
+
+def _one(values: set[str]) -> Any:
+    """The value that all sidecars have, or all of several."""
+    found = [json.loads(value) for value in sorted(values)]
+    return found[0] if len(found) == 1 else found
+
+
+if __name__ == "__main__":
+    cli(run)

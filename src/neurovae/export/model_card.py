@@ -1,0 +1,122 @@
+"""The model card of an exported model: Hugging Face's YAML, then what it is, how good, for what, and how to use it."""
+
+from typing import Any
+
+import yaml
+
+NAMES = {
+    "vae": "A variational autoencoder",
+    "autoencoder": "An autoencoder",
+    "pca": "Principal components",
+    "mds": "Metric multidimensional scaling",
+    "isomap": "Isomap",
+    "lle": "Locally linear embedding",
+}
+MEASURES = {
+    "share_weights": "share of variance reconstructed, training people",
+    "share_report": "share of variance reconstructed, held-out people",
+    "share_linear_report": "the same of its linear part alone, held-out people",
+    "ssim_report": "structural similarity, held-out people",
+    "active_units": "active latents",
+    "elbo": "evidence lower bound, nats a scan, held-out people",
+}
+HIDDEN = ("affine", "code_at_export", "mask_sha256", "data_hash", "neurovae")  # of preprocessing.json
+TEXT = """---
+{front}---
+
+# {name}: {latent} latents of brain anatomy
+
+{what}, fitted by neurovae {version} without any clinical score. It turns a preprocessed brain into {latent} numbers
+(posterior means), and such numbers into a brain.
+
+**Verdict: {verdict}.** {reason}
+{warning}
+## Training data
+
+{weights} people fitted on, {stop} who ended the training, {report} held out and only reported on (fold {fold},
+seed {seed}). The ids of people and scans were taken out of the weights' description and replaced by these counts; it
+holds no name and no score.
+
+## How good it is
+
+| measure | value |
+|---|---|
+{measures}
+
+`health.json` has all of them with their definitions' names. Numbers of training people say nothing of new ones.
+
+## Intended use, and its limits
+
+For research on groups: associations, maps and predictions with cross-validation. Not a medical device, and no basis
+for a statement about one person. A scan of another scanner, age, disease or preprocessing than the training's may
+have latents that look fine and mean something else: look at its reconstruction first. Held-out numbers above hold for
+people like those of the training. Folds cannot be guarded with this file, since it does not say who was trained on.
+
+## What a scan must go through
+
+{steps}
+
+`preprocessing.json` has this, with the grid's affine and the fingerprints of the code at the time of the export. Run
+the workflow's `preprocess` with the same version and values; its `desc-preproc` images are what the model takes.
+
+## Use
+
+```python
+import pandas as pd
+from neurovae.estimator.model import LatentModel
+
+model = LatentModel.load("this-folder")
+latents = model.transform(pd.DataFrame({{"path": ["sub-01_..._desc-preproc_T1w.nii.gz"]}}))
+volumes = model.inverse_transform(latents)  # (scans, x, y, z) on the grid of mask.nii.gz
+```
+
+## Licence
+
+Of the weights: {licence}. The code is under the MIT licence. The scans' own terms of use hold for what is made of them.
+"""
+HELD = """
+> **These weights contain brain scans.** {kind} places a new scan by its distances to the training scans, so that
+> weights.safetensors holds the voxels of {count} of them (mirror images included). Share it only as you might share
+> the scans themselves.
+"""
+
+
+def card(name: str, meta: dict[str, Any], health: dict[str, Any], way: dict[str, Any], licence: str, held: int) -> str:
+    """README.md of an exported model.
+
+    Args:
+        name: of the model.
+        meta: description of the weights, people as counts.
+        health: health.json.
+        way: preprocessing.json.
+        licence: of the weights.
+        held: training scans whose voxels are in the weights.
+    """
+    front = {
+        "license": licence,
+        "library_name": "neurovae",
+        "tags": ["neuroimaging", "structural-mri", "representation-learning", meta["kind"]],
+    }
+    rows = [f"| {text} | {health[key]:.4g} |" for key, text in MEASURES.items() if health.get(key) is not None]
+    return TEXT.format(
+        front=yaml.safe_dump(front, sort_keys=False),
+        name=name,
+        latent=meta["architecture"]["latent"],
+        what=NAMES[meta["kind"]],
+        version=way["neurovae"],
+        verdict=health["verdict"],
+        reason="; ".join([health["reason"], *health.get("marks", [])]) + ".",
+        warning=HELD.format(kind=NAMES[meta["kind"]], count=held) if held else "",
+        fold=meta["fold"],
+        seed=meta["seed"],
+        **meta["people"],
+        measures="\n".join(rows),
+        steps="\n".join(
+            f"- {key.replace('_', ' ')}: {_text(value)}" for key, value in way.items() if key not in HIDDEN
+        ),
+        licence=licence,
+    )
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

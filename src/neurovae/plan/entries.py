@@ -1,0 +1,177 @@
+"""The entries of train.models: which there are, what of them decides a job, and what is impossible or doubtful."""
+
+import sys
+from typing import Any
+
+from neurovae.plan import beta_schedule, fingerprint
+from neurovae.plan.graph import flags, refuse
+
+Entries = dict[str, dict[str, Any]]
+PERIODS = ("vae", "autoencoder")  # kinds that are trained in epochs
+PAIRWISE = ("mds", "isomap", "lle")  # kinds whose cost grows with the square of the training scans
+MOST = 5000  # training scans of these (train.manifold.MOST, which would bring scikit-learn into the launcher)
+SAID = ("name", "kind", "transductive")  # keys of an entry that its module is not given
+
+
+def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
+    """The model entries by name; each brings the mandatory baseline, a PCA of the same size and augmentation.
+
+    Raises:
+        InputError: names twice, folds that are neither one nor all, mirror images where a score is about one side.
+    """
+    entries = {entry["name"]: entry for entry in train["models"]}
+    problems = []
+    if len(entries) < len(train["models"]):
+        problems.append(f"train.models: names are not unique: {[entry['name'] for entry in train['models']]}")
+    if len(train["folds"]) not in (1, cohort["folds"]["n"]) or max(train["folds"]) >= cohort["folds"]["n"]:
+        problems.append(
+            f"train.folds: found {train['folds']}; give one fold, or all of {list(range(cohort['folds']['n']))}"
+        )
+    sided = [score["name"] for score in cohort["scores"] if score["lateralised"]]
+    mirrored = [name for name, entry in entries.items() if entry["flip"]] if sided else []
+    problems += [
+        f"train.models {name!r}: flip is true, but {sided} depend on the side; set flip: false" for name in mirrored
+    ]
+    taken = [entry["name"] for entry in train["models"] if entry["name"].startswith("pca-")]
+    problems += [f"train.models {name!r}: names that begin with pca- are kept for the baselines" for name in taken]
+    if "voxels" in entries:
+        problems.append("train.models 'voxels': this name is kept for the voxel-wise baseline; give another")
+    refuse(problems)
+    for entry in [entry for entry in entries.values() if entry["kind"] != "pca"]:
+        for latent in _sizes(entry, train["search"]):
+            _add_baseline(entries, {**entry, "latent": latent})
+    return entries
+
+
+def baselines(entries: Entries, search: dict[str, Any]) -> dict[str, list[str]]:
+    """The baseline PCAs of each model that is none itself; several where a search chooses the number of latents."""
+    sizes = {name: _sizes(entry, search) for name, entry in entries.items() if entry["kind"] != "pca"}
+    return {
+        name: [
+            pca
+            for pca, other in entries.items()
+            if other["kind"] == "pca"
+            and other["latent"] in sizes[name]
+            and (other["flip"], other["blur"]) == (entries[name]["flip"], entries[name].get("blur", 0))
+        ]
+        for name in sizes
+    }
+
+
+def _sizes(entry: dict[str, Any], search: dict[str, Any]) -> list[int]:
+    """Numbers of latents that an entry may come to have: where a search chooses, all of its choices."""
+    choices = search["space"].get("latent") if entry["name"] == search["model"] else None
+    return sorted({entry["latent"], *choices}) if isinstance(choices, list) else [entry["latent"]]
+
+
+def _add_baseline(entries: Entries, entry: dict[str, Any]) -> None:
+    """The PCA of an entry's size and augmentation; entries that agree in these share it."""
+    same = {key: entry.get(key, 0) for key in ("latent", "flip", "blur")}
+    name = f"pca-{entry['latent']}" + ("" if entry["flip"] else "-unmirrored") + ("" if same["blur"] else "-sharp")
+    if any(entries[name][key] != value for key, value in same.items() if name in entries):
+        name += f"-{same['blur']:g}mm"
+    entries.setdefault(name, {"name": name, "kind": "pca", **same, "transductive": False})
+    entries[name]["transductive"] |= entry["transductive"]
+
+
+def model_flags(entries: Entries) -> dict[str, str]:
+    """Flags per model; its name is no flag."""
+    return {
+        name: flags({"kind": entry["kind"], "options": {k: v for k, v in entry.items() if k not in SAID}})
+        for name, entry in entries.items()
+    }
+
+
+def judged(entries: Entries, train: dict[str, Any]) -> dict[str, str]:
+    """Flags per model of its verdict: is a collapse overruled, were its values chosen on people who are reported on.
+
+    With one fold, a search chooses on people who are predicted later in other folds; with all folds it does not.
+    """
+    alone = train["search"]["model"] if len(train["folds"]) == 1 else None
+    return {
+        name: flags({"overruled": name in train["overrule"], "transductive": entry["transductive"] or name == alone})
+        for name, entry in entries.items()
+    }
+
+
+def model_codes(entries: Entries, rule: str) -> dict[str, str]:
+    """Fingerprint per model: of the rule's module and of the module of the model's kind, which it imports by name."""
+    shared = fingerprint.code(f"neurovae.{rule}")
+    return {
+        name: f"{shared}-{fingerprint.code('neurovae.train.models.' + entry['kind'])}"
+        for name, entry in entries.items()
+    }
+
+
+def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[str]:
+    """Problems of sizes and names that would otherwise show only after hours; none where nobody was found."""
+    if not people:
+        return []
+    folds = config["cohort"]["folds"]
+    training = int(people * (1 - 1 / folds["n"]) * (1 - folds["stop"]))
+    problems = [
+        f"train.models {entry['name']!r}: latent is {entry['latent']}, but only about {training} people are left to "
+        "train on; lower latent"
+        for entry in entries.values()
+        if entry["latent"] >= training and entry.get("linear") != "none"
+    ]
+    for name, entry in entries.items():
+        seen = training * (2 if entry["flip"] else 1)
+        if entry["kind"] in PERIODS and entry["accumulate"] > entry["batch"]:
+            found = f"accumulate is {entry['accumulate']}, batch only {entry['batch']}"
+            problems.append(f"train.models {name!r}: {found}; lower accumulate")
+        if "neighbours" in entry and entry["neighbours"] >= seen:
+            found = f"neighbours is {entry['neighbours']}, but there are only about {seen} training scans"
+            problems.append(f"train.models {name!r}: {found}, mirror images included; lower neighbours")
+        if entry["kind"] in PAIRWISE and seen > MOST:
+            found = f"{entry['kind']} compares every pair of about {seen} training scans, mirror images included"
+            problems.append(f"train.models {name!r}: {found}; {MOST} are the most: set flip: false, or use kind: pca")
+    unknown = sorted(set(config["train"]["overrule"]) - set(entries))
+    return problems + [f"train.overrule: no model {name!r}; there are {', '.join(entries)}" for name in unknown]
+
+
+def idle(entry: dict[str, Any], keys: dict[str, Any]) -> list[str]:
+    """Keys of an entry that were given a value of their own, but change nothing beside its other values.
+
+    Args:
+        entry: of train.models.
+        keys: the schema of an entry's keys, by key.
+    """
+    kl = entry.get("divergence", "none") != "none" and entry.get("beta", 0) > 0
+    used = {
+        "beta": entry.get("divergence", "none") != "none",
+        "warmup": kl,
+        "cycles": kl and entry.get("warmup", 0) > 0,
+        "free_bits": kl,
+        "mmd_weight": entry.get("divergence") == "mmd",
+        "dssim_weight": entry.get("reconstruction") != "gaussian",
+        "sigma": entry.get("reconstruction") != "dssim",
+        "blur": entry.get("linear") != "none",
+    }
+    return [key for key, does in used.items() if key in entry and not does and entry[key] != keys[key]["default"]]
+
+
+def warn(entries: Entries, keys: dict[str, Any]) -> None:
+    """Say what is possible but hardly meant: idle keys, a warm-up that outlasts the training, too few neighbours."""
+    for name, entry in entries.items():
+        for key in idle(entry, keys):
+            print(f"warning: train.models {name!r}: {key} changes nothing beside its other values", file=sys.stderr)
+        length = entry.get("warmup", 0)
+        if entry["kind"] == "lle" and entry["latent"] >= entry["neighbours"]:
+            print(
+                f"warning: train.models {name!r}: latent is {entry['latent']}, neighbours {entry['neighbours']}: "
+                "latents beyond the number of neighbours follow no neighbourhood; raise neighbours",
+                file=sys.stderr,
+            )
+        if length and beta_schedule.reached(entry["epochs"], length, entry["cycles"]) < 1:
+            print(
+                f"warning: train.models {name!r}: warmup is {length} epochs, epochs {entry['epochs']}, cycles "
+                f"{entry['cycles']}: training ends before beta has reached its value; lower warmup",
+                file=sys.stderr,
+            )
+
+
+def launch(processes: int) -> str:
+    """How python starts a training: itself, or torchrun with a process per GPU."""
+    alone = "python -m"
+    return alone if processes == 1 else f"{alone} torch.distributed.run --standalone --nproc-per-node {processes} -m"

@@ -1,0 +1,197 @@
+"""Which scans there are, known when the Snakefile is read: from a BIDS folder, a plain table or a simulated cohort."""
+
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from neurovae.errors import InputError
+from neurovae.io.tables import Keyed, Row, lookup
+from neurovae.plan import bids, plain_table
+
+
+class Scan(NamedTuple):
+    """One scan; `session`, `acquisition` and `run` are labels without prefix, empty where there is none."""
+
+    scan: str
+    person: str
+    session: str
+    acquisition: str
+    run: str
+    path: str
+    site: str
+    stratum: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of table rows that speak of this scan, the most specific first."""
+        return (self.scan, f"{self.person}_ses-{self.session}", self.person)
+
+
+class Index(NamedTuple):
+    """Scans, what is left out as (scan, person, reason), the tables and their paths, and every problem met."""
+
+    scans: list[Scan]
+    excluded: list[tuple[str | None, str, str]]
+    tables: list[Keyed]
+    files: list[str]
+    problems: list[str]
+
+
+def read(cohort: dict[str, Any]) -> list[Scan]:
+    """List the scans of the `cohort` section, sorted by key; raises InputError with every problem of ids and files."""
+    found = look(cohort)
+    if found.problems:
+        raise InputError(found.problems)
+    return found.scans
+
+
+def inputs(cohort: dict[str, Any]) -> list[str]:
+    """The paths of the tables that the cohort rule reads."""
+    return look(cohort).files
+
+
+def look(cohort: dict[str, Any]) -> Index:
+    """Read folder and tables once; nothing is raised, problems are listed."""
+    sources = [name for name in ("bids", "table", "simulate") if cohort.get(name)]
+    if len(sources) != 1:
+        found = " and ".join(sources) or "none"
+        return Index([], [], [], [], [f"cohort: found {found} of bids, table, simulate; give exactly one"])
+    if sources == ["simulate"]:
+        return _simulated(cohort)
+    return _bids(cohort) if sources == ["bids"] else _plain(cohort)
+
+
+def data_root(cohort: dict[str, Any]) -> dict[str, str]:
+    """Where the section's data come from, as one key of bids, table and simulate."""
+    given = [key for key in ("bids", "table", "simulate") if cohort.get(key)]
+    return {key: "" if key == "simulate" else os.path.normpath(cohort[key]) for key in given}
+
+
+def written(cohort: dict[str, Any]) -> dict[str, Any]:
+    """The same section after the simulated cohort has been written: a BIDS folder like any other."""
+    if not cohort.get("simulate"):
+        return cohort
+    return {**cohort, "simulate": None, "suffix": "T1w", "bids": f"results/{cohort['name']}/cohort/bids"}
+
+
+def people(scans: Iterable[Scan]) -> list[tuple[str, str, str]]:
+    """(person, site, stratum) once per person; someone seen at two sites is of site `A+B`."""
+    sites: dict[str, set[str]] = {}
+    strata: dict[str, set[str]] = {}
+    for scan in scans:
+        sites.setdefault(scan.person, set()).add(scan.site)
+        strata.setdefault(scan.person, set()).add(scan.stratum)
+    return [(person, "+".join(sorted(sites[person])), "+".join(sorted(strata[person]))) for person in sorted(sites)]
+
+
+def digest(scans: Iterable[Scan]) -> str:
+    """A short hash of everything that decides on folds: persons, sites, strata."""
+    return hashlib.sha256(json.dumps(people(scans)).encode()).hexdigest()[:16]
+
+
+def listing(found: Index) -> str:
+    """A short hash of which scans are in and which are left out, and why: what the cohort's table lists."""
+    rows = [[scan.scan for scan in found.scans], found.excluded]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+
+
+def buckets(scans: Iterable[Scan], n: int) -> dict[str, list[Scan]]:
+    """Scans by sha256(person) mod `n`, so that a new person moves nobody; raises InputError above 400 in one bucket."""
+    filled: dict[str, list[Scan]] = {}
+    for scan in sorted(scans):
+        filled.setdefault(f"{int(hashlib.sha256(scan.person.encode()).hexdigest(), 16) % n:04d}", []).append(scan)
+    name, most = max(filled.items(), key=lambda item: len(item[1]), default=("", []))
+    if len(most) > 400:
+        wanted = math.ceil(sum(map(len, filled.values())) / 50)
+        raise InputError(
+            f"preprocess.buckets is {n}: bucket {name} would hold {len(most)} scans, at most 400 are allowed;"
+            f" set preprocess.buckets to {wanted}"
+        )
+    return dict(sorted(filled.items()))
+
+
+def used(cohort: dict[str, Any]) -> list[tuple[str, str]]:
+    """(what for, column) of every table column that the section names."""
+    named = [(f"score '{score['name']}'", score.get("column") or score["name"]) for score in cohort.get("scores") or []]
+    named += [
+        (f"confound '{confound['name']}'", confound.get("column") or confound["name"])
+        for confound in cohort.get("confounds") or []
+        if confound.get("from", "table") == "table"
+    ]
+    stratify = (cohort.get("folds") or {}).get("stratify")
+    return named + [(key, name) for key, name in (("cohort.site", cohort.get("site")), ("stratify", stratify)) if name]
+
+
+def _simulated(cohort: dict[str, Any]) -> Index:
+    folder = f"results/{cohort['name']}/cohort/bids"
+    scans = []
+    for number in range(1, int(cohort["simulate"]["people"]) + 1):
+        person, site = f"sub-{number:03d}", ("B", "A")[number % 2] if cohort.get("site") else "n/a"
+        scans.append(Scan(person, person, "", "", "", f"{folder}/{person}/anat/{person}_T1w.nii.gz", site, "n/a"))
+    stratify = (cohort.get("folds") or {}).get("stratify")
+    refused = f"stratify: '{stratify}' is not known before the cohort is simulated; set folds.stratify to null"
+    return Index(sorted(scans), [], [], [f"{folder}/participants.tsv"], [refused] if stratify else [])
+
+
+def _bids(cohort: dict[str, Any]) -> Index:
+    root, suffix = os.path.normpath(cohort["bids"]), cohort.get("suffix") or "T1w"
+    if not os.path.isdir(root):
+        return Index([], [], [], [], [f"cohort.bids: folder '{cohort['bids']}' not found; correct the path"])
+    paths, sessions, problems = bids.walk(root, suffix)
+    scans = [_named(key, path) for key, path in sorted(paths.items())]
+    columns = {column for _, column in used(cohort)}
+    tables, files, more = bids.tables(root, sessions, cohort.get("rename") or {}, columns)
+    rows: dict[str, Row] = {}
+    for key, row in tables[0].rows.items():
+        rows.setdefault(key.split("_")[0], row)
+    kept, excluded = _matched(scans, rows, suffix)
+    if scans and rows and not kept:
+        more.append(
+            f"participants.tsv: none of the {len(scans)} scans has a row; scans are of {scans[0].person} ...,"
+            f" rows of {next(iter(rows))} ...; write ids alike"
+        )
+    return Index(_placed(kept, tables, cohort), excluded, tables, files, problems + more)
+
+
+def _named(key: str, path: str) -> Scan:
+    person, *entities = key.split("_")
+    part = dict(entity.split("-", 1) for entity in entities)
+    labels = (part.get("ses", ""), part.get("acq", ""), part.get("run", ""))
+    return Scan(key, person, *labels, path, "n/a", "n/a")
+
+
+def _placed(scans: list[Scan], tables: list[Keyed], cohort: dict[str, Any]) -> list[Scan]:
+    """Fill in site and stratum from their columns."""
+    columns = {"site": cohort.get("site"), "stratum": (cohort.get("folds") or {}).get("stratify")}
+
+    def value(scan: Scan, column: str | None) -> str:
+        found = lookup(tables, column, scan.keys) if column else []
+        return found[0][0] if found else "n/a"
+
+    return [scan._replace(**{field: value(scan, column) for field, column in columns.items()}) for scan in scans]
+
+
+def _matched(
+    scans: list[Scan], rows: dict[str, Row], suffix: str
+) -> tuple[list[Scan], list[tuple[str | None, str, str]]]:
+    """Scans whose person has a row, and those left out on either side, with look-alike ids (`sub-1`, `sub-01`)."""
+    alike = {re.sub(r"(?<!\d)0+(?=\d)", "", person.lower()): person for person in rows}
+    excluded: list[tuple[str | None, str, str]] = []
+    for scan in scans:
+        if scan.person not in rows:
+            twin = alike.get(re.sub(r"(?<!\d)0+(?=\d)", "", scan.person.lower()))
+            hint = f"; row {rows[twin].number} is of {twin}: write ids alike" if twin else ""
+            excluded.append((scan.scan, scan.person, f"no row in participants.tsv{hint}"))
+    seen = {scan.person for scan in scans}
+    excluded += [(None, person, f"{row.where}: no {suffix} scan") for person, row in rows.items() if person not in seen]
+    return [scan for scan in scans if scan.person in rows], excluded
+
+
+def _plain(cohort: dict[str, Any]) -> Index:
+    paths, excluded, table, problems = plain_table.read(cohort["table"], cohort.get("rename") or {})
+    scans = [_named(key, path) for key, path in sorted(paths.items())]
+    return Index(_placed(scans, [table], cohort), excluded, [table], [cohort["table"]], problems)

@@ -1,0 +1,72 @@
+"""A plain table with a row and a `path` per scan, for data that is no BIDS folder; standard library only."""
+
+import os
+from collections.abc import Mapping
+
+from neurovae.io import tables
+from neurovae.io.tables import LABEL, Keyed, Row, bad_id, first, identifier, no_column
+
+
+def read(
+    path: str, rename: Mapping[str, str]
+) -> tuple[dict[str, str], list[tuple[str | None, str, str]], Keyed, list[str]]:
+    """Give scan key -> path, the rows left out as (scan, person, reason), the table by scan key, and its problems."""
+    file, folder = os.path.basename(path), os.path.dirname(path)
+    table, problems = tables.read(path, file=file, rename=rename)
+    missing = [name for name in ("path", "participant_id") if table.columns and name not in table.columns]
+    problems += [f"{file}, row 1: {no_column(name, table.columns)}, or map it in cohort.rename" for name in missing]
+    rows: dict[str, Row] = {}
+    paths: dict[str, str] = {}
+    owner: dict[str, str] = {}
+    excluded: list[tuple[str | None, str, str]] = []
+    bad: list[str] = []
+    for row in table.rows if not missing else []:
+        key, fault = _key(row)
+        fault = fault or _fault(row, _place(row, folder), owner)
+        if not fault and key in rows:
+            fault = f"{row.where}: {key} was already given in row {rows[key].number}; keep one of the two"
+        if fault:
+            bad.append(fault)
+        elif row.cells["path"] is None:
+            excluded.append((key, key.split("_")[0], f"{row.where}: no path"))
+        else:
+            paths[key] = _place(row, folder)
+            owner[paths[key]] = key
+        rows.setdefault(key, row)
+    if table.rows and not paths and not problems and not bad:
+        bad.append(f"{file}: no row has a path; give a .nii or .nii.gz file per scan")
+    return paths, excluded, Keyed(file, table.header, table.columns, rows), problems + first(bad)
+
+
+def _key(row: Row) -> tuple[str, str]:
+    """The scan's key and, where an id is no label, the problem."""
+    key = identifier(row.cells["participant_id"], "sub")
+    if key is None:
+        return "", bad_id(row, "participant_id", "sub")
+    session = row.cells.get("session") or row.cells.get("session_id")
+    given = (("ses", session), ("acq", row.cells.get("acquisition")), ("run", row.cells.get("run")))
+    for entity, text in given:
+        label = (text or "").removeprefix(f"{entity}-")
+        if label and not LABEL.fullmatch(label):
+            return "", f"{row.where}: {entity} is {label!r}; give letters and digits, nothing else"
+        key += f"_{entity}-{label}" if label else ""
+    return key, ""
+
+
+def _place(row: Row, folder: str) -> str:
+    return os.path.normpath(os.path.join(folder, row.cells["path"] or ""))
+
+
+def _fault(row: Row, place: str, owner: Mapping[str, str]) -> str:
+    path = row.cells["path"]
+    if path is None:
+        return ""
+    if not path.endswith((".nii", ".nii.gz")):
+        return f"{row.where}: path is {path!r}; give a .nii or .nii.gz file"
+    if any(ord(letter) < 32 for letter in place):
+        return f"{row.where}: path is {path!r}; it may hold no tab, line break or other control character: rename it"
+    if not os.path.exists(place):
+        return f"{row.where}: path is {path!r}, there is no such file; correct it, or n/a leaves the scan out"
+    if place in owner:
+        return f"{row.where}: path {path!r} is already that of {owner[place]}; give each scan its own file"
+    return ""

@@ -1,0 +1,138 @@
+"""What a search of hyperparameters may try, checked before the first job; standard library only."""
+
+from typing import Any
+
+from neurovae.plan import beta_schedule
+
+WHOLE = ("batch", "epochs", "latent", "warmup", "width")  # keys whose values are whole numbers
+NEEDS = {  # key -> (another key of the entry, its values under which the key changes anything)
+    "beta": ("divergence", ("kl", "mmd")),
+    "warmup": ("divergence", ("kl", "mmd")),
+    "free_bits": ("divergence", ("kl", "mmd")),
+    "mmd_weight": ("divergence", ("mmd",)),
+    "sigma": ("reconstruction", ("gaussian", "both")),
+}
+
+
+def problems(config: dict[str, Any], schema: dict[str, Any], people: int) -> list[str]:
+    """Problems of `train.search`; none where no model is named.
+
+    Args:
+        config: the configuration, validated.
+        schema: of the configuration.
+        people: in the cohort.
+    """
+    train, folds = config["train"], config["cohort"]["folds"]
+    search = train["search"]
+    if search["model"] is None:
+        return []
+    own = keys(schema)
+    training = int(people * (1 - 1 / folds["n"]) * (1 - folds["stop"]))  # about so many are left to train on
+    entries = {entry["name"]: entry for entry in train["models"]}
+    if search["model"] not in entries:
+        known = ", ".join(entries)
+        return [f"train.search.model: no model {search['model']!r}; train.models has {known}; correct the name"]
+    entry = entries[search["model"]]
+    if entry["kind"] != "vae":
+        other = f"train.search.model: {entry['name']!r} is of kind {entry['kind']}"
+        return [f"{other}; name a model of kind vae, or set train.search.model: null"]
+    space = search["space"]
+    found = [line for key in sorted(space) for line in _of_key(key, space[key], entry, own[key])]
+    return found or [*_of_size(search, entry, training), *_of_warmup(space, entry), *_of_objective(search, entry)]
+
+
+def keys(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of the keys of an entry of train.models, by key."""
+    found: dict[str, Any] = schema["properties"]["train"]["properties"]["models"]["items"]["properties"]
+    return found
+
+
+def lowest(value: Any) -> Any:
+    """The smallest value that an entry of the space may take."""
+    return min(value) if isinstance(value, list) else value["low"]
+
+
+def highest(value: Any) -> Any:
+    """The largest value that an entry of the space may take."""
+    return max(value) if isinstance(value, list) else value["high"]
+
+
+def within(value: Any, allowed: Any) -> bool:
+    """Is a value of the model one that the space may take?"""
+    if isinstance(allowed, list):
+        return value in allowed
+    return isinstance(value, int | float) and bool(allowed["low"] <= value <= allowed["high"])
+
+
+def _of_key(key: str, allowed: Any, entry: dict[str, Any], schema: dict[str, Any]) -> list[str]:
+    place = f"train.search.space.{key}"
+    if entry["kind"] not in schema.get("kinds", [entry["kind"]]):
+        return [f"{place}: a {entry['kind']} has no {key}; leave it out"]
+    if key in NEEDS and entry[NEEDS[key][0]] not in NEEDS[key][1]:
+        other = NEEDS[key][0]
+        return [f"{place}: without effect where {other} is {entry[other]} ({entry['name']!r}); leave it out"]
+    if isinstance(allowed, list):
+        twice = [f"{place}: a choice is given twice: {allowed}"] if len(set(allowed)) < len(allowed) else []
+        return [*twice, *(line for value in allowed for line in _of_value(place, value, schema))]
+    low, high = allowed["low"], allowed["high"]
+    if low >= high:
+        return [f"{place}: low is {low}, high is {high}; low must be below high"]
+    if allowed.get("log") and low <= 0:
+        return [f"{place}: low is {low}; on a log scale it must be above 0"]
+    return [line for value in (low, high) for line in _of_value(place, value, schema)]
+
+
+def _of_value(place: str, value: float, schema: dict[str, Any]) -> list[str]:
+    """A searched value has to be one that the model's entry could hold."""
+    if place.rpartition(".")[2] in WHOLE and not isinstance(value, int):
+        return [f"{place}: {value} is no whole number"]
+    bounds = {
+        "minimum": ("at least", value >= schema.get("minimum", value)),
+        "exclusiveMinimum": ("above", value > schema.get("exclusiveMinimum", value - 1)),
+        "maximum": ("at most", value <= schema.get("maximum", value)),
+        "exclusiveMaximum": ("below", value < schema.get("exclusiveMaximum", value + 1)),
+    }
+    return [f"{place}: {value} is not {words} {schema[name]}" for name, (words, holds) in bounds.items() if not holds]
+
+
+def _of_size(search: dict[str, Any], entry: dict[str, Any], training: int) -> list[str]:
+    latent = search["space"].get("latent", [entry["latent"]])
+    batch = lowest(search["space"].get("batch", [entry["batch"]]))
+    found = []
+    if batch < entry["accumulate"]:
+        small = f"train.search.space.batch: {batch} is less than the entry's accumulate, {entry['accumulate']}"
+        found.append(f"{small}; raise the smallest batch, or lower accumulate")
+    if search["min_active"] > lowest(latent):
+        few = (
+            f"train.search.min_active: {search['min_active']} active units cannot be had from {lowest(latent)} latents"
+        )
+        found.append(f"{few}, which the search may try; lower min_active, or raise the smallest latent")
+    if entry["linear"] == "pca" and highest(latent) >= training:
+        many = f"train.search.space.latent: {highest(latent)}, but only about {training} people are left to train on"
+        found.append(f"{many}; lower it")
+    return found
+
+
+def _of_warmup(space: dict[str, Any], entry: dict[str, Any]) -> list[str]:
+    """A trial whose beta never has its full value would be neither pruned nor stopped."""
+    length, epochs = (space.get(key, [entry[key]]) for key in ("warmup", "epochs"))
+    if beta_schedule.reached(lowest(epochs), highest(length), entry["cycles"]) == 1:
+        return []
+    found = f"train.search.space: a warmup of {highest(length)} epochs in a training of {lowest(epochs)} (cycles "
+    return [f"{found}{entry['cycles']}): beta would never reach its value; lower warmup, or raise epochs"]
+
+
+def _of_objective(search: dict[str, Any], entry: dict[str, Any]) -> list[str]:
+    """The evidence lower bound needs a likelihood, and a posterior whose variance the loss has bound."""
+    if search["objective"] != "elbo":
+        return []
+    place, use = "train.search.objective: elbo", "use objective: share"
+    found = []
+    if entry["reconstruction"] != "gaussian":
+        found.append(f"{place} needs reconstruction: gaussian, found {entry['reconstruction']} (no likelihood); {use}")
+    if entry["divergence"] != "kl":
+        unbound = "the posterior variance is not calibrated"
+        found.append(f"{place} needs divergence: kl, found {entry['divergence']} ({unbound}); {use}")
+    elif lowest(search["space"].get("beta", [entry["beta"]])) <= 0:
+        found.append(f"{place} needs beta above 0 (at 0 the loss has no KL); raise it, or {use}")
+    return found

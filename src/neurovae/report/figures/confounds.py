@@ -1,0 +1,90 @@
+"""What nuisances explain of each latent and score: a heat map, flagged cells marked."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+
+from neurovae.cli import cli
+from neurovae.report.figures.drawing import ORANGE, save
+
+HIGHEST = 0.5  # share at which the colour ends
+REGIONS = 12  # regional volumes shown, those that latents code most
+
+
+def run(*, audit: Path, name: str, out: Path) -> None:
+    """Draw the confound audit of one model.
+
+    Args:
+        audit: confounds.parquet of the model.
+        name: the model, for the title.
+        out: PNG to write.
+    """
+    table = pd.read_parquet(audit)
+    if table["kind"].isna().all():
+        figure, axis = plt.subplots(figsize=(7, 1.2))
+        axis.set_axis_off()
+        axis.text(0, 0.5, f"{name}: {table['verdict'].iloc[0]}, not audited\n{table['reason'].iloc[0]}", va="center")
+        save(figure, out)
+        return
+    kinds = [kind for kind in ("latent", "score") if (table["kind"] == kind).any()]
+    parts = [table[table["kind"] == kind].assign(of=table[kind]) for kind in kinds]
+    columns = _columns(table)
+    heights = [part["of"].nunique() for part in parts]
+    figure, axes = plt.subplots(
+        len(parts),
+        1,
+        figsize=(2.2 + 0.5 * len(columns), 2.2 + 0.16 * sum(heights)),
+        gridspec_kw={"height_ratios": heights},
+        constrained_layout=True,
+        squeeze=False,
+        sharex=True,
+    )
+    for axis, part, kind in zip(axes[:, 0], parts, kinds, strict=True):
+        image = _heat(axis, part, columns, kind)
+    figure.colorbar(image, ax=axes, label="adjusted share of variance", extend="max", shrink=0.6, aspect=30)
+    figure.suptitle(
+        f"{name} ({table['verdict'].iloc[0]}): what nuisances explain\n"
+        "orange frame: flagged, beyond the declared confounds; *: declared; grey: not tested",
+        fontsize=10,
+    )
+    save(figure, out)
+
+
+def _columns(table: pd.DataFrame) -> pd.DataFrame:
+    """Nuisances that were tested, in the audit's order, then the regions that latents code most."""
+    tested = table[table["status"] == "ok"]
+    columns = tested[tested["nuisance_kind"] != "region"].drop_duplicates("nuisance")
+    regions = tested[tested["nuisance_kind"] == "region"].groupby("nuisance")["r2_adjusted"].max().nlargest(REGIONS)
+    told = pd.DataFrame({"nuisance": regions.index, "nuisance_kind": "region", "declared": False})
+    return pd.concat([columns[["nuisance", "nuisance_kind", "declared"]], told], ignore_index=True)
+
+
+def _heat(axis: Axes, part: pd.DataFrame, columns: pd.DataFrame, kind: str) -> AxesImage:
+    names, wanted = list(dict.fromkeys(part["of"])), list(columns["nuisance"])
+    wide = part.pivot(index="of", columns="nuisance", values="r2_adjusted").reindex(index=names, columns=wanted)
+    flagged = part[part["flagged"].astype("boolean").fillna(False)]
+    axis.set_facecolor("0.85")
+    image = axis.imshow(wide.to_numpy(float), vmin=0, vmax=HIGHEST, cmap="Blues", aspect="auto", interpolation="none")
+    for cell in flagged.itertuples():
+        corner = (wanted.index(cell.nuisance) - 0.5, names.index(cell.of) - 0.5)
+        axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=ORANGE, linewidth=1.6))
+    labels = [f"{c.nuisance}{' *' if c.declared else ''}" for c in columns.itertuples()]
+    axis.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    axis.set_yticks(
+        range(len(names)), [name.removeprefix("mu_") for name in names], fontsize=6 if len(names) > 20 else 8
+    )
+    axis.set_ylabel(f"{kind}s")
+    regions = int((columns["nuisance_kind"] == "region").sum())
+    if regions:
+        axis.axvline(len(labels) - regions - 0.5, color="black", linewidth=1)
+    if regions and kind == "latent":
+        axis.set_title("regional volumes", loc="right", fontsize=8)
+    return image
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -1,0 +1,126 @@
+"""How many dimensions people fill: of the volumes and of each model's latents, and |z|^2 beside the prior's shell."""
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+
+from neurovae.cli import cli
+from neurovae.report.figures.drawing import BLUE, COLOURS, GREEN, GREY, NAMES, ORANGE, save
+
+ESTIMATES = {"TwoNN": (BLUE, "o", -0.13), "MLE": (ORANGE, "s", 0.13)}
+SUGGESTED = "latents suggested"
+
+
+def run(*, table: Path, out: Path) -> None:
+    """Draw the dimensions of one cohort.
+
+    Args:
+        table: dimension.tsv of the audits.
+        out: PNG to write.
+    """
+    rows = pd.read_csv(table, sep="\t", na_values=["n/a"])
+    whole, latents = rows[rows["what"] == "volumes"], rows[rows["what"] == "latents"]
+    models = [*dict.fromkeys(latents["model"])]
+    height = 1.6 + 0.33 * (len(models) + 1)
+    figure, axes = plt.subplots(1, 2, figsize=(11.5, height), width_ratios=[1.15, 1])
+    figure.subplots_adjust(top=1 - 0.85 / height, bottom=0.4 / height, wspace=0.25)  # inches; legends hang below
+    _dimensions(axes[0], whole, latents, models)
+    _lengths(axes[1], latents, models)
+    said = whole[whole["measure"] == SUGGESTED]
+    reason = "" if said.empty else f"{said['value'].iloc[0]:.0f} latents suggested: {said['reason'].iloc[0]}"
+    figure.suptitle(
+        "\n".join([f"How many dimensions {_people(whole)} fill", *textwrap.wrap(reason, 150)]),
+        fontsize=9,
+        y=1,
+        va="top",
+    )
+    save(figure, out)
+
+
+def _people(whole: pd.DataFrame) -> str:
+    return "people" if whole["n"].isna().all() else f"{whole['n'].max():.0f} people"
+
+
+def _dimensions(axis: Axes, whole: pd.DataFrame, latents: pd.DataFrame, models: list[Any]) -> None:
+    """Both estimates with their 95 % intervals: first line the volumes, then each model's latents."""
+    groups = [whole, *(latents[latents["model"] == model] for model in models)]
+    for name, (colour, marker, shift) in ESTIMATES.items():
+        for k, group in enumerate(groups):
+            for row in group[group["measure"] == name].itertuples():
+                if row.status != "ok":
+                    axis.text(0.5, k + shift, f"{name}: {row.status}", fontsize=7, va="center")
+                    continue
+                axis.plot([row.low, row.high], [k + shift] * 2, color=colour, linewidth=1.4)
+                axis.plot(row.value, k + shift, marker, color=colour, markersize=5)
+                axis.plot(row.half, k + shift, marker, color=colour, markersize=4, fillstyle="none")
+    value = whole.set_index("measure")["value"]
+    for measure, style in (("components above smooth noise", ":"), (SUGGESTED, "-")):
+        if measure in value:
+            axis.axvline(value[measure], color=GREEN if style == "-" else GREY, linestyle=style, linewidth=1.2)
+    for k, model in enumerate(models, start=1):
+        size = latents.loc[(latents["model"] == model) & (latents["measure"] == "mean |z|^2"), "expected"]
+        if size.notna().any():
+            axis.plot(size.iloc[0], k, "|", color="black", markersize=11)
+    axis.set_yticks(range(len(groups)), ["volumes", *models])
+    axis.set(ylim=(len(groups) - 0.5, -0.5), xlabel="dimensions")
+    axis.set_xlim(left=0)
+    handles = [
+        *(plt.Line2D([], [], color=colour, marker=marker, label=f"{name}, 95 % interval")
+          for name, (colour, marker, _) in ESTIMATES.items()),
+        plt.Line2D([], [], color=GREY, marker="o", linestyle="none", fillstyle="none", label="of half the people"),
+        plt.Line2D([], [], color="black", marker="|", linestyle="none", markersize=9, label="latents of the model"),
+        plt.Line2D([], [], color=GREEN, label=SUGGESTED),
+        plt.Line2D([], [], color=GREY, linestyle=":", label="components above smooth noise"),
+    ]  # fmt: skip
+    _below(axis, handles, 3)
+    axis.set_title("intrinsic dimension", fontsize=9, loc="left")
+
+
+def _lengths(axis: Axes, latents: pd.DataFrame, models: list[Any]) -> None:
+    """Mean |z|^2 over people, over that of the prior, with the spread over people beside the prior's shell."""
+    known = latents[(latents["status"] == "ok") & latents["measure"].isin(["mean |z|^2", "spread of |z|^2"])]
+    drawn = [model for model in models if model in set(known["model"])]
+    for k, model in enumerate(drawn):
+        of_model = known[known["model"] == model]
+        size = of_model.loc[of_model["measure"] == "mean |z|^2", "expected"].iloc[0]
+        shell = np.sqrt(2 / size)
+        axis.fill_between([1 - shell, 1 + shell], k - 0.36, k + 0.36, color=GREY, alpha=0.25, linewidth=0)
+        for split, shift in (("weights", -0.14), ("report", 0.14)):
+            value = of_model[of_model["split"] == split].set_index("measure")
+            if value.empty:
+                continue
+            mean, spread = (value.loc[name, "value"] / size for name in ("mean |z|^2", "spread of |z|^2"))
+            axis.plot([mean - spread, mean + spread], [k + shift] * 2, color=COLOURS[split], linewidth=1.2)
+            bounds = value.loc["mean |z|^2", ["low", "high"]].to_numpy(float) / size
+            axis.plot(bounds, [k + shift] * 2, color=COLOURS[split], linewidth=4, solid_capstyle="butt")
+    axis.axvline(1, color="black", linewidth=0.8)
+    free = set(known.loc[known["reason"].notna(), "model"])
+    axis.set_yticks(range(len(drawn)), [f"{model}*" if model in free else str(model) for model in drawn])
+    axis.set(ylim=(max(len(drawn), 1) - 0.5, -0.5), xlabel="|z|² over that of the prior, d")
+    axis.set_xlim(left=0)
+    notes = [f"* {text}" for text in dict.fromkeys(known["reason"].dropna())]
+    if others := len(models) - len(drawn):
+        notes.append(f"left out: {others} without a posterior variance")
+    handles = [
+        *(plt.Line2D([], [], color=COLOURS[split], linewidth=4, label=f"{NAMES[split]}: mean, 95 % interval (thin: SD)")
+          for split in ("weights", "report")),
+        Patch(color=GREY, alpha=0.25, label="the prior's shell: d ± one SD"),
+        *(plt.Line2D([], [], linestyle="none", label=note) for note in notes),
+    ]  # fmt: skip
+    _below(axis, handles, 1)
+    axis.set_title("length of latents, |μ|² + Σσ²", fontsize=9, loc="left")
+
+
+def _below(axis: Axes, handles: list[Any], columns: int) -> None:
+    """A legend under the axis and its label."""
+    axis.legend(handles=handles, fontsize=7, ncols=columns, loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=5)
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -1,0 +1,80 @@
+"""Inputs over reconstructions over the mean brain: the tutorial's figure 2, where a collapse would show."""
+
+import importlib
+import json
+import textwrap
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from neurovae.cli import cli
+from neurovae.io.volumes import SPLITS, chunks, read_mask, read_volumes
+from neurovae.report.figures.drawing import save, slices
+from neurovae.train import weights
+
+PEOPLE = 5
+WIDTH = 170  # letters of a line of the title
+
+
+def run(*, volumes: Path, rows: Path, mask: Path, model: Path, health: Path, name: str, out: Path) -> None:
+    """Draw held-out people: input, reconstruction, mean of the training people, and what the reconstruction leaves.
+
+    Args:
+        volumes: packed volumes.
+        rows: table of their rows.
+        mask: the fixed mask.
+        model: weights.
+        health: health.json of the model.
+        name: the model, for the title.
+        out: PNG to write.
+    """
+    array, table = read_volumes(volumes, rows)
+    brain = read_mask(mask)
+    tensors, meta = weights.load(model)
+    held = table.index[table["person"].isin(meta["people"][SPLITS[2]])][:PEOPLE]
+    training = np.flatnonzero(table["person"].isin(meta["people"][SPLITS[0]]))
+    mean = sum(array[training[part]].sum(axis=0, dtype=np.float64) for part in chunks(len(training))) / len(training)
+    module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
+    x = array[held].astype(np.float32)
+    mu, _ = module.embed(x, brain, tensors, meta["architecture"])
+    x_hat = np.zeros_like(x)
+    x_hat[:, brain] = module.reconstruct(mu, brain, tensors, meta["architecture"])
+    judged = json.loads(health.read_text())
+    lines = {
+        "input": x,
+        "reconstruction": x_hat,
+        "training mean": np.broadcast_to(mean, x.shape),
+        "left over": x - x_hat,
+    }
+    figure = _draw(lines, list(table.loc[held, "scan"]), brain)
+    verdict = "; ".join([judged["verdict"], *judged.get("marks", [])])
+    figure.suptitle(textwrap.fill(f"{name}, held-out people. {verdict}: {judged['reason']}", WIDTH), fontsize=10)
+    save(figure, out)
+
+
+def _draw(lines: dict[str, np.ndarray], titles: list[str], brain: np.ndarray) -> plt.Figure:
+    shown = lines["input"][:, brain]
+    low, high = np.percentile(shown, [1, 99.5])
+    spread = float(np.percentile(np.abs(lines["left over"][:, brain]), 99))
+    figure, axes = plt.subplots(
+        len(lines), len(titles), figsize=(2.9 * len(titles), 1.3 * len(lines)), squeeze=False, constrained_layout=True
+    )
+    for row, (label, images) in enumerate(lines.items()):
+        limits = (
+            dict(cmap="RdBu_r", vmin=-spread, vmax=spread)
+            if label == "left over"
+            else dict(cmap="gray", vmin=low, vmax=high)
+        )
+        for column, image in enumerate(images):
+            outside = 0.0 if label == "left over" else float(low)
+            axes[row, column].imshow(slices(np.where(brain, image, outside), outside), **limits)
+            axes[row, column].set(xticks=[], yticks=[], frame_on=False)
+            if row == 0:
+                axes[row, column].set_title(titles[column], fontsize=8)
+        axes[row, 0].set_ylabel(label, fontsize=8)
+    return figure
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -1,0 +1,109 @@
+"""Does a fitted model hold: its link, its dispersion, its parallel lines; and errors that do not rest on its variance.
+
+link            Pregibon (1980): the square of the linear predictor added, by the family's nested test.
+                With 10 confound columns and 60 and 118 people it rejects 3.3-6.3 and 3.7-7.3 % of right links.
+over-dispersion Dean & Lawless (1989): the score test of alpha = 0 in V = mu + alpha mu^2, one-sided, with hat values.
+                Under a Poisson, in the same cohorts, it rejects 2.8 and 5.3 %; the likelihood ratio with its half
+                chi-square .3 and 1.5 %, since alpha does not know how many columns were fitted.
+parallel lines  Peterson & Harrell (1990): the latent's slope free at every threshold, likelihood ratio; the confounds'
+                stay common, since all of them free have no finite estimate in cohorts of this size. 4.8 and 4.3 %.
+spread          Breusch & Pagan (1979), studentised (Koenker 1981): does the spread of a continuous score around its
+                confounds change with them? Where the latent's does too, permutation p are too small (118 people, both
+                spreads growing as exp(.3 age): max-T 14 % at 5 %), and the HC2 p is the one to trust (3 %).
+robust          the sandwich as a one-step jackknife, sum of influence influence'. For a generalised linear model, at
+                its expected information, that is HC3: inverse X' diag(score^2 / (1 - h)^2) X inverse. Computed here,
+                since statsmodels' `cov_type` returns HC0. True zeros lie outside its interval in 2.5-5.7 % of those
+                cohorts (600 draws each).
+"""
+
+import numpy as np
+from scipy.stats import norm, t
+from statsmodels.stats.diagnostic import het_breuschpagan
+
+from neurovae.design.rows import standard, varies
+from neurovae.stats import families, ordinal
+from neurovae.stats.basis import residual
+from neurovae.stats.fits import Fit, quiet
+from neurovae.stats.likelihoods import pearson
+from neurovae.stats.links import family, positive_only
+from neurovae.stats.scoring import scoring, working
+
+
+def checked(kind: str, y: np.ndarray, x: np.ndarray, full: Fit, unit: float = 1.0) -> dict[str, float]:
+    """All columns of this page for a fit of y on x; missing where the family has no such thing.
+
+    unit: of y in the score's own units, in which the likelihood of a continuous score is meant.
+    """
+    se, low, high = robust(kind, y, x, full)
+    found = {"p_link": link_p(kind, y, x, full), "aic": aic(kind, full) + 2 * len(y) * np.log(unit)}
+    found |= {"se_robust": se, "robust_low": low, "robust_high": high}
+    if kind in ("bounded", "gamma"):
+        found["dispersion"] = full.dispersion
+    if kind == "count":
+        dispersion, p = overdispersion(y, x, full.link)
+        found |= {"dispersion": dispersion, "p_overdispersion": p, "alpha": full.alpha}
+    if kind == "ordinal":
+        codes = np.unique(y, return_inverse=True)[1]
+        with quiet():
+            found["p_parallel"] = ordinal.parallel_p(codes, x[:, 1:], full.link, full.coef, full.loglike)
+    return found
+
+
+def spread_p(kind: str, y: np.ndarray, x: np.ndarray) -> float:
+    """The p of a spread that changes with the columns of x; missing for other scores, and without such columns."""
+    if kind != "continuous" or x.shape[1] < 2:
+        return np.nan
+    return float(het_breuschpagan(residual(y, x), x)[1])
+
+
+def link_p(kind: str, y: np.ndarray, x: np.ndarray, full: Fit) -> float:
+    """The p of the squared linear predictor; missing where it adds no column or the wider model has no estimate."""
+    square = predictor(kind, x, full) ** 2
+    if not varies(square, x):
+        return np.nan
+    wider = families.fit(kind, y, np.column_stack([x, standard(square)]), full.link)
+    return families.nested_p(full, wider, 1, len(y)) if wider.status == "ok" else np.nan
+
+
+def predictor(kind: str, x: np.ndarray, full: Fit) -> np.ndarray:
+    """Linear predictor of each row of x (without thresholds), (n,)."""
+    inner = x[:, 1:] if kind == "ordinal" else x
+    return inner @ full.coef[: inner.shape[1]]
+
+
+def aic(kind: str, full: Fit) -> float:
+    """Akaike's criterion; missing for the quasi-likelihood. Alpha, 1 / shape and the residual variance count."""
+    return 2 * (len(full.coef) + (kind == "continuous")) - 2 * full.loglike
+
+
+def overdispersion(y: np.ndarray, x: np.ndarray, link: str) -> tuple[float, float]:
+    """Pearson dispersion of the Poisson regression, and the p that the counts spread no more than it says."""
+    made = family("count", link)
+    with quiet():
+        poisson = scoring(y, x, made, positive_only("count", link))
+        if poisson.status != "ok":
+            return np.nan, np.nan
+        _, weight, mu = working(y, x @ poisson.coef, made)
+    hat = weight * np.einsum("ij,jk,ik->i", x, poisson.cov, x)
+    score = np.sum((y - mu) ** 2 - y + hat * mu) / np.sqrt(2 * np.sum(mu**2))
+    return pearson("count", link, y, mu, x.shape[1]), float(norm.sf(score))
+
+
+def robust(kind: str, y: np.ndarray, x: np.ndarray, full: Fit) -> tuple[float, float, float]:
+    """Jackknife error of the last column of x and its 95 % interval by t with n - parameters degrees of freedom."""
+    last = x.shape[1] - (2 if kind == "ordinal" else 1)
+    with quiet():
+        change = influence(kind, y, x, full)[:, last]
+    se = float(np.sqrt(np.sum(change**2)))
+    half = float(t.ppf(0.975, len(y) - len(full.coef))) * se
+    return se, full.effect - half, full.effect + half
+
+
+def influence(kind: str, y: np.ndarray, x: np.ndarray, full: Fit) -> np.ndarray:
+    """One-step change of the estimates on leaving each person out, alpha and 1 / shape held: (n, estimates)."""
+    if kind == "ordinal":
+        return ordinal.influence(np.unique(y, return_inverse=True)[1], x[:, 1:], full.coef, full.link)
+    s, weight, _ = working(y, predictor(kind, x, full), family(kind, full.link, full.alpha))
+    inverse = np.linalg.inv(x.T @ (weight[:, None] * x))
+    hat = weight * np.einsum("ij,jk,ik->i", x, inverse, x)
+    return (s / (1 - hat))[:, None] * (x @ inverse)

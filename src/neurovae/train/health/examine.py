@@ -1,0 +1,200 @@
+"""What stored weights do with every scan, measured; most functions of `measures`, `judge` and `evidence` meet here."""
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from neurovae.io.progress import steps
+from neurovae.io.volumes import SPLITS, chunks, evenly, keep, masked
+from neurovae.train import weights
+from neurovae.train.health import evidence, judge, measures
+from neurovae.train.losses.ssim import ssim
+
+FITTED = 1000  # training scans of which the data range and the one principal component are found
+Measures = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """Weights with the module that knows how to use them, and the mask."""
+
+    module: ModuleType
+    tensors: weights.Tensors
+    meta: dict[str, Any]
+    mask: np.ndarray
+
+    @property
+    def linear(self) -> bool:
+        """Is there a linear part beside a network?"""
+        return bool(np.any(self.tensors.get("outward", 0)))
+
+    def encode(self, volumes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Latents and log-variances, each (scans, latents), of volumes (scans, x, y, z)."""
+        mu, logvar = self.module.embed(volumes, self.mask, self.tensors, self.meta["architecture"])
+        return mu, logvar
+
+    def decode(self, mu: np.ndarray) -> np.ndarray:
+        """Masked voxels (scans, voxels) of latents (scans, latents)."""
+        x_hat: np.ndarray = self.module.reconstruct(mu, self.mask, self.tensors, self.meta["architecture"])
+        return x_hat
+
+    def linear_only(self) -> "Model":
+        """The model with its networks' last layers at zero."""
+        tensors = self.module.linear_only(self.tensors)
+        return Model(module=self.module, tensors=tensors, meta=self.meta, mask=self.mask)
+
+
+def lost(reason: str) -> tuple[Measures, pd.DataFrame]:
+    """What is left to say of a model whose numbers are not finite."""
+    found = {"verdict": "diverged", "reason": reason, "finite": False, "active_units": None}
+    return found, pd.DataFrame(columns=["latent"])
+
+
+def measure(
+    model: Model, array: np.ndarray, person: np.ndarray, split: np.ndarray, seed: int, *, kept: int | None, moved: bool
+) -> tuple[Measures, pd.DataFrame]:
+    """Measures with verdict and reason, and a row per latent; scans are read a few at a time.
+
+    Args:
+        model: finite weights.
+        array: packed volumes (scans, x, y, z).
+        person, split: of each scan (scans,).
+        seed: of the draws.
+        kept: epoch of the weights; None for a model without epochs.
+        moved: did the loss change while it was trained?
+    """
+
+    def seen(rows: np.ndarray) -> np.ndarray:
+        return masked(array[rows], model.mask)
+
+    training = np.flatnonzero(split == "weights")
+    mean = measures.mean_image(seen, training)
+    scans = _scans(model, array, mean, split == "report", measures.limits(seen, training[:FITTED]))
+    if not all(np.isfinite(scans[name]).all() for name in ("mu", "error")):
+        return lost("latents or reconstructions are not finite")
+    share = {
+        name: measures.variance_share(scans["error"][split == name], scans["total"][split == name]) for name in SPLITS
+    }
+    mu, variance = scans["mu"], scans["mu"][training].var(axis=0)
+    kl = bool(model.meta["architecture"]["kl"])
+    active = measures.active_units(mu[training]) if kl else None
+    component = measures.first_component(seen, training[:FITTED], mean, seed)
+    identified = {
+        name: _identified(model, seen, mean, component, _first(person, split == name), mu)
+        for name in ("weights", "report")
+    }
+    verdict, reason = judge.judge(
+        share=share, identified=identified, variance=variance, active=active, linear=model.linear,
+        kept=kept, moved=moved,
+    )  # fmt: skip
+    found: Measures = {"verdict": verdict, "reason": reason, "finite": True, "active_units": active}
+    found |= {f"share_{name}": value for name, value in share.items()}
+    found |= {f"identified_{name}": value._asdict() for name, value in identified.items()}
+    found["ssim_report"] = float(scans["ssim"][split == "report"].mean())
+    found |= _linear(scans, person, split, seed) if model.linear else {}
+    found |= _evidence(model, seen, scans, split, seed) if kl else {}
+    return found, _dimensions(scans, split, kl)
+
+
+def _scans(
+    model: Model, array: np.ndarray, mean: np.ndarray, held: np.ndarray, limits: tuple[float, float]
+) -> dict[str, np.ndarray]:
+    """Latents (scans, latents) and errors (scans,) of every scan; SSIM where held out, NaN elsewhere."""
+    only = model.linear_only() if model.linear else None
+    found: dict[str, np.ndarray] = {}
+    for part in steps(chunks(len(array)), "scans", len(array)):
+        x = masked(array[part], model.mask)
+        mu, logvar = model.encode(array[part])
+        x_hat = model.decode(mu)
+        values = {"mu": mu.astype(np.float64), "logvar": logvar.astype(np.float64), "error": _squared(x, x_hat)}
+        values["total"] = _squared(x, mean)
+        values["linear"] = _squared(x, only.decode(only.encode(array[part])[0])) if only else np.full(len(x), np.nan)
+        values["ssim"] = np.full(len(x), np.nan)
+        if held[part].any():
+            values["ssim"][held[part]] = _similarity(x[held[part]], x_hat[held[part]], model.mask, limits)
+        keep(found, values, part, len(array))
+    return found
+
+
+def _squared(x: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.square(x - other).sum(axis=1, dtype=np.float64)
+
+
+def _similarity(x: np.ndarray, x_hat: np.ndarray, mask: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """SSIM (scans,) of masked voxels laid back on the grid."""
+    images = torch.zeros(2, len(x), 1, *mask.shape)
+    images[:, :, 0, torch.from_numpy(mask)] = torch.from_numpy(np.stack([x, x_hat]).astype(np.float32))
+    low, high = limits
+    return ssim(images[0], images[1], torch.from_numpy(mask), data_range=high - low, low=low).double().numpy()
+
+
+def _first(person: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Row of the first scan of each person chosen, at most `measures.MOST` of them, evenly spaced."""
+    rows = np.flatnonzero(chosen)
+    rows = rows[np.sort(np.unique(person[rows], return_index=True)[1])]
+    return rows[evenly(len(rows), measures.MOST)]
+
+
+def _identified(
+    model: Model, seen: measures.Read, mean: np.ndarray, component: np.ndarray, rows: np.ndarray, mu: np.ndarray
+) -> measures.Identified:
+    def decoded(own: np.ndarray) -> np.ndarray:
+        return np.concatenate([model.decode(mu[own[part]].astype(np.float32)) for part in chunks(len(own))])
+
+    def alone(own: np.ndarray) -> np.ndarray:
+        middle = mean.astype(np.float32)
+        return middle + np.outer((seen(own) - middle) @ component, component)
+
+    rates = [measures.identification(read, seen, mean, rows) for read in (decoded, alone)]
+    return measures.Identified(rates[0], len(rows), measures.chance(len(rows)), rates[1])
+
+
+def _linear(scans: dict[str, np.ndarray], person: np.ndarray, split: np.ndarray, seed: int) -> Measures:
+    """Shares of the linear part alone, and what the network adds on held-out people."""
+    error, linear, total = (scans[name] for name in ("error", "linear", "total"))
+    held = split == "report"
+    value, low, high = measures.gain(error[held], linear[held], total[held], person[held], seed)
+    shares = {
+        f"share_linear_{name}": measures.variance_share(linear[split == name], total[split == name]) for name in SPLITS
+    }
+    return {**shares, "gain_report": value, "gain_report_low": low, "gain_report_high": high}
+
+
+def _evidence(
+    model: Model, seen: measures.Read, scans: dict[str, np.ndarray], split: np.ndarray, seed: int
+) -> Measures:
+    """Rate, bounds and information; without a Gaussian likelihood there is no bound."""
+    held = np.flatnonzero(split == "report")
+    mu, logvar = scans["mu"], scans["logvar"]
+    found: Measures = {"rate": evidence.rate(mu[held], logvar[held])}
+    for name in ("weights", "report"):
+        rows = np.flatnonzero(split == name)
+        rows = rows[evenly(len(rows), measures.MOST)]
+        told = evidence.information(mu[rows], logvar[rows], seed)
+        found |= {f"information_{name}": told["information"], f"information_{name}_most": told["most"]}
+    found["information_bias"] = (
+        "about the people given it is unbiased; about the population it is too small, and never above log N"
+    )
+    if model.meta.get("options", {}).get("reconstruction") != "dssim":
+        sigma = float(np.exp(model.tensors["log_sigma"]))
+        found |= evidence.bounded(seen, model.decode, held, mu[held], logvar[held], sigma, seed)
+        found["sigma_found"] = sigma
+    return found
+
+
+def _dimensions(scans: dict[str, np.ndarray], split: np.ndarray, kl: bool) -> pd.DataFrame:
+    """A row per latent: variance over people, mean KL (missing without a posterior), and whether it is active."""
+    mu, logvar = scans["mu"], scans["logvar"]
+    nats = (mu**2 + np.exp(logvar) - 1 - logvar) / 2
+    columns = {"latent": [f"mu_{k:03d}" for k in range(mu.shape[1])]}
+    table = pd.DataFrame(columns)
+    for name in SPLITS:
+        table[f"variance_{name}"] = mu[split == name].var(axis=0)
+        table[f"kl_{name}"] = nats[split == name].mean(axis=0)
+    table["logvar"] = logvar[split == "weights"].mean(axis=0)
+    active = table["variance_weights"] > measures.ACTIVE
+    return table.assign(active=(active if kl else pd.Series([None] * len(table))).astype("boolean"))

@@ -1,0 +1,135 @@
+"""Does a model know people, or only the average brain? Measures and verdict of weights as they are stored."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from neurovae.cli import cli
+from neurovae.errors import InputError
+from neurovae.io.files import write_json
+from neurovae.io.parquet import write_table
+from neurovae.io.volumes import SPLITS, data_hash, read_mask, read_volumes
+from neurovae.train import weights
+from neurovae.train.health import judge
+from neurovae.train.health.examine import Measures, Model, lost, measure
+from neurovae.train.health.verdicts import LOST, OVERRULED, STOPPING, TRANSDUCTIVE
+
+STATED = ("latent", "reconstruction", "divergence", "beta", "sigma", "linear", "epochs", "batch",
+          "flip", "blur", "mix", "noise", "jitter")  # fmt: skip
+
+
+def run(
+    *,
+    volumes: Path,
+    rows: Path,
+    mask: Path,
+    model: Path,
+    history: Path,
+    out: Path,
+    dimensions: Path,
+    seed: int,
+    overruled: bool = False,
+    transductive: bool = False,
+) -> None:
+    """Write `health.json` (verdict, reason, advice, measures) and `dimensions.parquet`, a row per latent.
+
+    Args:
+        volumes: packed volumes.
+        rows: table of their rows.
+        mask: the fixed mask.
+        model: weights of the model.
+        history: history.parquet of the training; without rows for a model that has no epochs.
+        out: JSON to write.
+        dimensions: Parquet to write.
+        seed: of the draws of the bounds and of the bootstrap.
+        overruled: test the latents even of a collapsed or untrained model, and mark every later table.
+        transductive: the model's values were chosen while looking at people who are reported on: likewise a mark.
+
+    Raises:
+        InputError: the weights were fitted on other packed data.
+    """
+    torch.set_num_threads(1)
+    array, table = read_volumes(volumes, rows)
+    tensors, meta = weights.load_own(model)
+    if meta["data_hash"] != data_hash(table):
+        raise InputError(
+            f"{model.name}: fitted on other volumes than {rows.name} describes; rerun with --forcerun train"
+        )
+    module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
+    fitted = Model(module=module, tensors=tensors, meta=meta, mask=read_mask(mask))
+    found, latents = examine(fitted, array, table["person"].to_numpy(), pd.read_parquet(history), seed)
+    write_json(out, {**found, **marked(found["verdict"], found["finite"], overruled, transductive)})
+    write_table(dimensions, latents)
+    print(
+        f"{found['verdict']}: {found['reason']}", *([f"advice: {found['advice']}"] if found["advice"] else []), sep="\n"
+    )
+
+
+def marked(verdict: str, finite: bool, overruled: bool, transductive: bool) -> Measures:
+    """May the latents be tested (never where they are not finite), and what has every later table to say?"""
+    overruled = overruled and finite and verdict in STOPPING
+    marks = {OVERRULED: overruled, TRANSDUCTIVE: transductive}
+    return {"overruled": overruled, "marks": [mark for mark, applies in marks.items() if applies]}
+
+
+def examine(
+    model: Model, array: np.ndarray, person: np.ndarray, history: pd.DataFrame, seed: int
+) -> tuple[Measures, pd.DataFrame]:
+    """The measures of a model, verdict included, and its table of latents.
+
+    Args:
+        model: weights as they are stored.
+        array: packed volumes (scans, x, y, z).
+        person: person of each scan (scans,).
+        history: a row per epoch and split, or none.
+        seed: of the draws.
+    """
+    known = {name: split for split in SPLITS for name in model.meta["people"][split]}
+    split = np.array([known.get(name, "") for name in person])
+    options = model.meta.get("options", {})
+    kept, last = epochs(history)
+    stated = {"kind": model.meta["kind"], "kept_epoch": kept, "last_epoch": last, **_stated(options)}
+    stated |= {f"people_{name}": len(model.meta["people"][name]) for name in SPLITS}
+    stated["logvar_calibrated"] = model.meta["architecture"]["kl"]
+    searched = "searched on this fold's training and stopping people"
+    stated["hyperparameters"] = searched if model.meta.get("searched") else "as given"
+    if not all(np.isfinite(tensor).all() for tensor in model.tensors.values()):
+        found, latents = lost("weights are not finite")
+    else:
+        found, latents = measure(model, array, person, split, seed, kept=kept, moved=moved(history))
+    if last is not None and not np.isfinite(_last_loss(history)):
+        found |= {"verdict": "diverged", "reason": f"{LOST} in epoch {last} ({found['reason']})"}
+    found["advice"] = judge.advice(found["verdict"], options, kept, last)
+    return {**stated, **found}, latents
+
+
+def epochs(history: pd.DataFrame) -> tuple[int | None, int | None]:
+    """The epoch with the smallest loss on the stopping people (0: before the first step), and the last; or None."""
+    stop = history[history["split"] == "stop"]
+    if stop.empty:
+        return None, None
+    return int(stop["epoch"].to_numpy()[stop["loss"].argmin()]), int(stop["epoch"].max())
+
+
+def _last_loss(history: pd.DataFrame) -> float:
+    """Of the stopping people; not finite where training diverged."""
+    return float(history.loc[history["split"] == "stop", "loss"].iloc[-1])
+
+
+def moved(history: pd.DataFrame) -> bool:
+    """Did the training people's loss change from that before the first step?"""
+    loss = history.loc[history["split"] == "weights", "loss"].to_numpy(float)
+    return bool(len(loss) and np.abs(loss - loss[0]).max() > judge.MOVED * abs(loss[0]))
+
+
+def _stated(options: dict[str, Any]) -> Measures:
+    """What pictures and methods name of the entry, as the search left it."""
+    return {name: options.get(name) for name in STATED}
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -1,0 +1,144 @@
+"""The verdict on a model from its measures, the reason in words, and what to change.
+
+The thresholds were fixed before the models that prove them (tests/proof/collapse.py) were trained.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from neurovae.train.health.measures import Identified
+from neurovae.train.health.verdicts import STOPPING
+
+COLLAPSED = 0.05  # training share below this: the output does not depend on the input
+DIVERGED = -1.0  # training share below this: reconstructions are further off than any average brain could be
+MOVED = 1e-3  # largest change of the training loss, as a share of it, below which nothing was learned
+GAP = 0.3  # training minus held-out share above this: overfit
+PARTIAL = 0.5  # share of the latents that are active below this: partial
+
+
+def judge(
+    *,
+    share: dict[str, float],
+    identified: dict[str, Identified],
+    variance: np.ndarray,
+    active: int | None,
+    linear: bool,
+    kept: int | None,
+    moved: bool = True,
+) -> tuple[str, str]:
+    """Verdict and reason; the first that applies of diverged, untrained, collapsed, overfit, partial, healthy.
+
+    Args:
+        share: variance share by split.
+        identified: on people of "weights" and "report".
+        variance: of each latent over the training people (latents,).
+        active: number of active units; None where the loss has no KL.
+        linear: does the model have a part that is fitted in closed form, so that it is trained before its first step?
+        kept: epoch of the weights; None for a model without epochs.
+        moved: did the training loss change by more than `MOVED`? If not, or without an epoch, nothing was learned.
+    """
+    if not np.isfinite([*share.values(), *variance]).all():
+        return "diverged", "weights, latents or reconstructions are not finite"
+    found = _measured(share, identified, active, len(variance))
+    tests = {
+        "diverged": _diverged(share),
+        "untrained": _untrained(share, linear, kept, moved),
+        "collapsed": _collapsed(share, identified["weights"], active, len(variance), kept),
+        "overfit": _overfit(share),
+        "partial": _partial(share, identified["report"], active, len(variance)),
+    }
+    for verdict, reasons in tests.items():
+        if reasons:
+            return verdict, f"{', '.join(reasons)} ({found})"
+    return "healthy", found
+
+
+def _measured(share: dict[str, float], identified: dict[str, Identified], active: int | None, latents: int) -> str:
+    training, held = identified["weights"], identified["report"]
+    units = "" if active is None else f"; {active} of {latents} units active"
+    return (
+        f"share of variance: training {_text(share['weights'])}, held-out {_text(share['report'])}; identified: "
+        f"training {training.rate * training.people:.0f} of {training.people} people, held-out "
+        f"{held.rate * held.people:.0f} of {held.people} (chance {held.chance * held.people:.0f}){units}"
+    )
+
+
+def _text(share: float) -> str:
+    return f"{round(share, 3) + 0.0:.3f}"  # never -0.000
+
+
+def _diverged(share: dict[str, float]) -> list[str]:
+    return [f"training share below {DIVERGED:g}"] if share["weights"] < DIVERGED else []
+
+
+def _untrained(share: dict[str, float], linear: bool, kept: int | None, moved: bool) -> list[str]:
+    nothing = kept is not None and not linear and not moved and share["weights"] < COLLAPSED
+    return ["the loss hardly changed while it was trained"] if nothing else []
+
+
+def _collapsed(
+    share: dict[str, float], training: Identified, active: int | None, latents: int, kept: int | None
+) -> list[str]:
+    """One latent cannot tell people apart: correlations do not see its size; it is judged by the share alone."""
+    found = [
+        *([f"training share below {COLLAPSED:g}"] if share["weights"] < COLLAPSED else []),
+        *(["training people are identified by chance only"] if latents > 1 and training.by_chance else []),
+        *(["no active unit"] if active == 0 else []),
+    ]
+    return found + (["no epoch was better than the weights before training"] if found and kept == 0 else [])
+
+
+def _overfit(share: dict[str, float]) -> list[str]:
+    return [
+        *(["held-out share not above 0"] if share["report"] <= 0 else []),
+        *([f"training minus held-out share above {GAP:g}"] if share["weights"] - share["report"] > GAP else []),
+    ]
+
+
+def _partial(share: dict[str, float], held: Identified, active: int | None, latents: int) -> list[str]:
+    few = active is not None and active < PARTIAL * latents
+    return [
+        *([f"held-out share below {COLLAPSED:g}"] if share["report"] < COLLAPSED else []),
+        *(["fewer than half of the units are active"] if few else []),
+        *(["held-out people are identified by chance only"] if latents > 1 and held.by_chance else []),
+    ]
+
+
+def advice(verdict: str, options: dict[str, Any], kept: int | None, last: int | None) -> str:
+    """What to change in the model's entry, with its present values; empty for a healthy model.
+
+    Args:
+        verdict: of `judge`.
+        options: the entry of train.models.
+        kept: epoch of the weights; None for a model without epochs.
+        last: the last epoch that was trained.
+    """
+    change = {
+        "collapsed": ["lower beta", "raise warmup", "raise free_bits", "lower mmd_weight", "raise learning_rate"],
+        "untrained": ["raise learning_rate", "raise patience", "lower beta", "lower mmd_weight"],
+        "diverged": ["lower learning_rate", "lower clip"],
+        "overfit": ["lower latent", "raise mix", "raise jitter", "raise dropout", "raise beta"],
+        "partial": ["lower beta", "raise free_bits", "lower latent"],
+    }.get(verdict, [])
+    known = {name: value for name, value in options.items() if value is not None}
+    said = [f"{what} (now {known[what.split()[1]]:g})" for what in change if _possible(what, known)]
+    if kept is not None and kept == last and verdict in ("collapsed", "untrained", "partial"):
+        said.insert(0, f"raise epochs (the last, {last}, was the best)")
+    if known.get("linear") == "none" and verdict in ("collapsed", "untrained", "overfit"):
+        said.append("set linear: pca")
+    if verdict == "overfit":
+        said += ["set flip: true"] if known.get("flip") is False else []
+        said.append("give more people")
+    if verdict in STOPPING and not said:
+        said.append("look at the volumes and the mask: the people may differ by noise alone")
+    return "; ".join(said)
+
+
+def _possible(what: str, options: dict[str, Any]) -> bool:
+    """Does the entry have the key, in use, and can it still be lowered?"""
+    direction, key = what.split()
+    kl = options.get("divergence", "none") != "none" and options.get("beta", 0) > 0
+    used = {"mmd_weight": options.get("divergence") == "mmd", "beta": kl, "warmup": kl, "free_bits": kl}
+    present = key in options and used.get(key, True)
+    return present and not (direction == "lower" and options[key] <= (1 if key == "latent" else 0))

@@ -1,0 +1,122 @@
+"""The VAE: fitted by gradient around a fixed linear part; latents are posterior means."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from neurovae.io.volumes import masked
+from neurovae.train.engine import devices, processes
+from neurovae.train.engine.data import gather, mean, some
+from neurovae.train.engine.hyperparameters import Recipe
+from neurovae.train.engine.loop import Row, Watch, train
+from neurovae.train.models.network import VAE
+from neurovae.train.models.pca import principal
+from neurovae.train.weights import Tensors
+
+EPOCHS = True  # trained by gradient: takes a folder of checkpoints, and has a history
+BOXES = ("inward", "outward")  # stored as masked voxels
+
+
+def fit(
+    volumes: np.ndarray,
+    split: np.ndarray,
+    mask: np.ndarray,
+    *,
+    seed: int,
+    device: str,
+    state: Path | None = None,
+    watch: Watch = lambda rows: None,
+    **options: Any,
+) -> tuple[Tensors, dict[str, Any], list[Row]]:
+    """Train on the people in "weights", stop on those in "stop"; return the best weights, architecture and history.
+
+    Args:
+        volumes: packed volumes (scans, x, y, z).
+        split: split of each scan; nobody needs to be in "report".
+        mask: the fixed mask (x, y, z).
+        state: folder of checkpoints, from which a training that was killed goes on.
+        watch: called with the history rows of each epoch; may raise to end the training.
+        options: the fields of `Recipe`, an entry of train.models.
+
+    Raises:
+        InputError: the loss is not finite before the first step, the device asked for is not there, or its memory is
+            too small.
+    """
+    recipe = Recipe(**options)
+    rank, world, on = processes.start(devices.choose(device))
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a fifth of the time on a CPU
+    torch.manual_seed(seed)
+    described: dict[str, Any] = {"shape": list(volumes.shape[1:]), "latent": recipe.latent, "width": recipe.width}
+    model = VAE(**described, dropout=recipe.dropout)
+    _start(model, volumes, np.flatnonzero(split == "weights"), mask, recipe)
+    model.to(on)
+    if on.type == "cuda":
+        for network_ in (model.encoder, model.decoder):  # the linear part has four axes, which this format refuses
+            network_.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    if recipe.compile:
+        model.encoder.compile()
+        model.decoder.compile()
+    data = gather(volumes, split, mask, on, rank, world)
+    share = -(-recipe.batch // world)
+    with devices.memory(on, -(-share // recipe.accumulate), share):
+        best, history = train(model, data, recipe, seed=seed, folder=state, watch=watch)
+    model.load_state_dict(best, strict=False)
+    tensors = {name: value.cpu().contiguous().numpy() for name, value in model.state_dict().items()}
+    tensors |= {name: tensors[name][:, mask] for name in BOXES}
+    return tensors, {**described, "kl": recipe.kl, "sampled": recipe.sampled}, history
+
+
+def _start(model: VAE, volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, recipe: Recipe) -> None:
+    """Mean, mask, linear part and sigma, before the first step."""
+    model.mask.copy_(torch.from_numpy(mask))
+    model.mean.copy_(mean(volumes, rows, recipe.flip) * model.mask)
+    sigma = 1.0 if recipe.sigma == "learned" else float(recipe.sigma)
+    if recipe.linear == "pca":
+        found = principal(volumes, some(rows), mask, latent=recipe.latent, flip=recipe.flip, blur=recipe.blur)
+        sigma = found.left**0.5 if recipe.sigma == "learned" else sigma
+        model.start_at(torch.from_numpy(found.components), torch.from_numpy(found.variances), sigma)
+    elif recipe.sigma == "learned":
+        sigma = float(np.sqrt(np.square(masked(volumes[some(rows)], mask) - model.mean.numpy()[mask]).mean()))
+    with torch.no_grad():
+        model.log_sigma.fill_(np.log(sigma))
+
+
+def embed(
+    volumes: np.ndarray, mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior mean and log-variance, each (scans, latents); an autoencoder's log-variance is NaN."""
+    model = network(mask, tensors, architecture)
+    with torch.no_grad():
+        mu, logvar = model.encode(torch.from_numpy(volumes.astype(np.float32))[:, None])
+    return mu.numpy(), logvar.numpy() if architecture["sampled"] else np.full(logvar.shape, np.nan, np.float32)
+
+
+def reconstruct(mu: np.ndarray, mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> np.ndarray:
+    """Masked voxels (scans, voxels) decoded from latents (scans, latents)."""
+    model = network(mask, tensors, architecture)
+    with torch.no_grad():
+        return model.decode(torch.from_numpy(mu))[:, 0].numpy()[:, mask]
+
+
+def linear_only(tensors: Tensors) -> Tensors:
+    """The same weights with the networks' last layers at zero: what the linear part does alone."""
+    last = {name.rsplit(".", 1)[0] for name in tensors if name.startswith(("encoder.", "decoder."))}
+    ends = {max((name for name in last if name.startswith(part)), key=_number) for part in ("encoder.", "decoder.")}
+    return {name: np.zeros_like(value) if name.rsplit(".", 1)[0] in ends else value for name, value in tensors.items()}
+
+
+def _number(name: str) -> int:
+    return int(name.split(".")[1])
+
+
+def network(mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> VAE:
+    """The network with its weights, on the CPU, without dropout."""
+    model = VAE(**{key: architecture[key] for key in ("shape", "latent", "width")}, dropout=0.0)
+    whole = {}
+    for name in BOXES:
+        whole[name] = np.zeros((architecture["latent"], *mask.shape), np.float32)
+        whole[name][:, mask] = tensors[name]
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in {**tensors, **whole}.items()})
+    return model.eval()

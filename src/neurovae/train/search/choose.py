@@ -1,0 +1,124 @@
+"""The choice among the trials of a search: by the objective alone, of those that meet the constraint."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+from neurovae.cli import Json, cli
+from neurovae.errors import InputError
+from neurovae.io.files import write_beside, write_json, write_tsv
+
+SAID = {"share": "share of variance reconstructed", "elbo": "evidence lower bound"}
+FIRST = ("trial", "order", "state", "feasible", "chosen", "objective")
+MEASURED = (
+    "reached", "share_weights", "share_stop", "elbo_stop", "rate_stop", "active", "identified_weights",
+    "identified_stop", "chance_weights", "chance_stop", "kept_epoch", "last_epoch", "reason",
+)  # fmt: skip
+Row = dict[str, Any]
+
+
+def run(
+    *,
+    folder: Path,
+    trials: int,
+    objective: Literal["share", "elbo"],
+    min_active: int,
+    searched: list[str],
+    entry: Json,
+    name: str,
+    fold: int,
+    out: Path,
+    table: Path,
+    written: Path,
+) -> None:
+    """Choose, and write the choice in three forms.
+
+    Args:
+        folder: of the trials' JSON.
+        trials: how many of them.
+        objective: what was made large, for the texts.
+        min_active: active units that were asked for, for the texts.
+        searched: keys that were searched.
+        entry: the model in train.models; its name and transductive are not read.
+        name: of the model.
+        fold: of the search.
+        out: JSON to write: the searched keys with their values.
+        table: TSV to write, a row per trial.
+        written: YAML to write, a list with one entry of train.models.
+
+    Raises:
+        InputError: no trial meets the constraint.
+    """
+    found = [json.loads((folder / f"trial-{i}.json").read_text(encoding="utf-8")) for i in range(trials)]
+    best = choice(found)
+    rows = [{**row, **row["values"], "chosen": row is best} for row in found]
+    write_tsv(table, rows, [*FIRST, *searched, *MEASURED])
+    if best is None:
+        print(table.read_text(encoding="utf-8"), end="")  # a failed job's files are removed, its log is not
+        raise InputError(refusal(found, name, fold, min_active))
+    chosen = {key: best["values"][key] for key in searched}
+    write_json(out, chosen)
+    of = f"trial {best['trial']} of {trials}, {SAID[objective]} of the stop people {best['objective']:.4g}"
+    with write_beside(written) as temporary:
+        text = as_entry({**entry, **chosen, "name": name}, f"{of}; fold {fold} of {name}")
+        temporary.write_text(text, encoding="utf-8")
+    print(f"{of}: {json.dumps(chosen, sort_keys=True)}")
+
+
+def choice(found: list[Row]) -> Row | None:
+    """The feasible trial with the largest objective; of several, the one that was begun first. None: there is none."""
+    feasible = [row for row in found if row["feasible"]]
+    return max(feasible, key=lambda row: (row["objective"], -row["order"]), default=None)
+
+
+def refusal(found: list[Row], name: str, fold: int, min_active: int) -> list[str]:
+    """What to say where no trial may be chosen."""
+    counted = Counter(row["verdict"] or row["state"] for row in found)
+    said = ", ".join(f"{count} {what}" for what, count in sorted(counted.items()))
+    lines = [
+        f"train.search: none of the {len(found)} trials of {name!r} on fold {fold} may be chosen: a model has to be "
+        f"healthy or partial with at least {min_active} active units (found: {said})"
+    ]
+    measured = [row for row in found if row["objective"] is not None]
+    if measured:
+        nearest = max(measured, key=lambda row: row["objective"])
+        lines.append(
+            f"the largest objective had trial {nearest['trial']}: {json.dumps(nearest['values'])}: {nearest['reason']}"
+        )
+    advice = {"collapsed": "smaller beta", "overfit": "fewer latents, more dropout", "failed": "smaller learning_rate"}
+    hints = [f"{what} ({why})" for why, what in advice.items() if counted[why]] or ["smaller beta"]
+    return [
+        *lines,
+        f"let train.search.space reach {', '.join(hints)}; or lower train.search.min_active, or give more trials; "
+        "without a search (train.search.model: null) the entry's own values are used",
+    ]
+
+
+def as_entry(entry: Row, of: str) -> str:
+    """YAML of an entry of train.models, with what is to be known where it is pasted."""
+    lines = [
+        f"# Chosen by train.search: {of}.",
+        "# To use it without a search, put it in place of the entry in train.models and set train.search.model: null.",
+        "# transductive is true because other folds report on people with whom these values were chosen; for this fold",
+        "# alone false is right.",
+    ]
+    values = {**entry, "transductive": True}
+    first = [key for key in ("name", "kind") if key in values]
+    keys = [*first, *sorted(values.keys() - set(first))]
+    marks = ["- ", *["  "] * (len(keys) - 1)]
+    return (
+        "\n".join([*lines, *(f"{mark}{key}: {_value(values[key])}" for mark, key in zip(marks, keys, strict=True))])
+        + "\n"
+    )
+
+
+def _value(value: Any) -> str:
+    """JSON is YAML, but for 1e-05, which YAML takes for a text."""
+    text = json.dumps(value, ensure_ascii=False)
+    power = isinstance(value, float) and "e" in text and "." not in text
+    return text.replace("e", ".0e") if power else text
+
+
+if __name__ == "__main__":
+    cli(run)

@@ -1,0 +1,168 @@
+"""neurovae under the benchmark's clock: the one place that knows how the training is taken apart."""
+
+import contextlib
+import dataclasses
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from benchmark_tools import Settings, now
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from neurovae.train.engine import loop
+from neurovae.train.engine.data import Data, gather
+from neurovae.train.engine.hyperparameters import Recipe
+from neurovae.train.models import vae
+from neurovae.train.models.network import VAE
+
+SCHEMA = Path(__file__).parents[2] / "workflow" / "schemas" / "train.schema.yaml"
+
+
+class Enough(Exception):
+    """Ends a training whose question is answered."""
+
+
+@contextlib.contextmanager
+def as_in_a_run() -> Iterator[None]:
+    """Deterministic algorithms, as in `neurovae.train.fit`, and no output; MONAI's loop is spared the former."""
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def defaults() -> dict[str, Any]:
+    """The schema's defaults for a VAE, read once: the file may change while a benchmark runs."""
+    entry = yaml.safe_load(SCHEMA.read_text())["properties"]["models"]["items"]["properties"]
+    fields = {field.name for field in dataclasses.fields(Recipe)}
+    return {name: key["default"] for name, key in entry.items() if name in fields and "default" in key}
+
+
+def options(settings: Settings, **changed: Any) -> dict[str, Any]:
+    """The options of this run, with what a comparison changes."""
+    return {**settings.options, **changed}
+
+
+def parted(settings: Settings) -> np.ndarray:
+    """Split of each volume: training people first, then held-out ones, on whom no step is taken."""
+    return np.array(["weights"] * settings.people + ["stop"] * settings.held_out)
+
+
+@dataclasses.dataclass
+class Trainer:
+    """A network with its data and optimiser, as `vae.fit` has them before its first epoch."""
+
+    model: VAE
+    data: Data
+    recipe: Recipe
+    optimiser: torch.optim.Optimizer
+    initial: dict[str, Tensor]
+    epoch: int = 0
+
+    def reset(self) -> None:
+        """Back to the state before the first epoch, without compiling again."""
+        self.model.load_state_dict(self.initial)
+        self.optimiser, self.epoch = loop._optimiser(self.model, self.recipe), 0
+
+    def one_pass(self, rows: np.ndarray | None = None, *, volumes: np.ndarray | None = None) -> None:
+        """One epoch's steps without its evaluation, on other rows or on volumes streamed from disk where given."""
+        self.epoch += 1
+        data = self.data if rows is None else dataclasses.replace(self.data, index={**self.data.index, "weights": rows})
+        data = data if volumes is None else dataclasses.replace(data, volumes=volumes, held=None)
+        queue = torch.zeros(0, self.recipe.latent, device=data.device)
+        with as_in_a_run():
+            loop._pass(self.model, data, self.recipe, self.optimiser, queue, (0, self.epoch), self.recipe.beta, 1.0)
+
+
+def trainer(
+    settings: Settings,
+    volumes: np.ndarray,
+    mask: np.ndarray,
+    *,
+    change: Callable[[VAE], None] = lambda model: None,
+    **changed: Any,
+) -> Trainer:
+    """The default network, or one that `change` gives another encoder and decoder, ready for the first epoch."""
+    recipe, split = Recipe(**options(settings, **changed)), parted(settings)[: len(volumes)]
+    torch.manual_seed(0)
+    grid = volumes.shape[1:]
+    model = VAE(shape=(grid[0], grid[1], grid[2]), latent=recipe.latent, width=recipe.width, dropout=recipe.dropout)
+    vae._start(model, volumes, np.flatnonzero(split == "weights"), mask, recipe)
+    change(model)
+    model.to(settings.device)
+    for part in (model.encoder, model.decoder):
+        if settings.gpu:
+            part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        if recipe.compile:
+            part.compile()
+    data = gather(volumes, split, mask, settings.device, 0, 1)
+    initial = {name: value.clone() for name, value in model.state_dict().items()}
+    return Trainer(model, data, recipe, loop._optimiser(model, recipe), initial)
+
+
+def flops(trained: Trainer) -> float:
+    """Operations per volume of forward and backward (torch.utils.flop_counter: matrix products, convolutions)."""
+    batch = trained.recipe.batch
+    with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
+        trained.one_pass(trained.data.index["weights"][:batch])
+    return counter.get_total_flops() / batch
+
+
+def parameters(model: nn.Module) -> int:
+    """Weights that are trained."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def learning(trained: Trainer, budget: float) -> list[tuple[float, float]]:
+    """(seconds, held-out share) after each epoch of the real loop, its own evaluations included."""
+    found: list[tuple[float, float]] = []
+    start = now(trained.data.device)
+
+    def watch(rows: list[dict[str, Any]]) -> None:
+        found.append((now(trained.data.device) - start, held_out_share(rows)))
+        if found[-1][0] > budget:
+            raise Enough
+
+    recipe = dataclasses.replace(trained.recipe, epochs=10_000, patience=10_000)
+    with as_in_a_run(), contextlib.suppress(Enough):
+        loop.train(trained.model, trained.data, recipe, seed=0, folder=None, watch=watch)
+    return found
+
+
+def held_out_share(rows: list[dict[str, Any]]) -> float:
+    """Share of the held-out people's variance about the training mean that is reconstructed."""
+    return next(float(row["share"]) for row in rows if row["split"] == "stop")
+
+
+def until(
+    settings: Settings, volumes: np.ndarray, mask: np.ndarray, share: float, seed: int, **changed: Any
+) -> tuple[float, int]:
+    """Seconds from calling `vae.fit` to the end of the epoch that reaches a held-out share, and that epoch.
+
+    Infinite where four times the budget does not suffice.
+    """
+    start, epochs = now(settings.device), 0
+
+    def watch(rows: list[dict[str, Any]]) -> None:
+        nonlocal epochs
+        epochs += 1
+        if held_out_share(rows) >= share or now(settings.device) - start > 4 * settings.budget:
+            raise Enough if held_out_share(rows) >= share else TimeoutError
+
+    chosen = options(settings, epochs=10_000, patience=10_000, **changed)
+    with as_in_a_run():
+        try:
+            vae.fit(volumes, parted(settings), mask, seed=seed, device=str(settings.device), watch=watch, **chosen)
+        except Enough:
+            return now(settings.device) - start, epochs
+        except TimeoutError:
+            pass
+    return float("inf"), epochs

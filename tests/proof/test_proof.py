@@ -1,0 +1,147 @@
+"""The proof in short: the same functions and the same exact-binomial bars on a few cohorts; and can a check fail at all?"""
+
+import numpy as np
+import pandas as pd
+import proof_alarms
+import proof_checks
+import proof_cohort as made
+import proof_confounding
+import proof_copies
+import proof_fdr
+import proof_lines as lines
+import proof_mixed
+import proof_null
+import proof_permute
+import proof_pictures as pictures
+import proof_power
+import proof_predict
+import proof_vae
+import pytest
+from proof_lines import Check
+from scipy.stats import binom
+
+from neurovae.design.rows import standard
+
+
+def missed(checks: list[Check]) -> list[str]:
+    return [str(check) for check in checks if check.passed is False]
+
+
+# The harness
+
+
+def test_the_interval_is_the_exact_binomial_one() -> None:
+    low, high = lines.interval(1000)
+    assert binom.cdf(round(low * 1000) - 1, 1000, 0.05) <= 5e-4 < binom.cdf(round(low * 1000), 1000, 0.05)
+    assert binom.sf(round(high * 1000), 1000, 0.05) <= 5e-4 < binom.sf(round(high * 1000) - 1, 1000, 0.05)
+    assert lines.rate("", 50, 1000).passed and not lines.rate("", 90, 1000).passed
+    assert not lines.rate("", 10, 1000).passed and lines.rate("", 10, 1000, sides=1).passed
+    assert lines.rate("", 0, 0).passed is False
+
+
+def test_a_liberal_test_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = proof_null.p_values
+    monkeypatch.setattr(proof_null, "p_values", lambda *given: {k: p / 3 for k, p in honest(*given).items()})
+    monkeypatch.setattr(made, "SCORES", {"Gaussian": made.SCORES["Gaussian"]})
+    found = proof_null.table(None, {"linear": 200, "iterative": 1}, (60,))
+    assert len(missed(proof_null.checks(found))) >= 3
+
+
+def test_cohorts_have_the_second_moments_of_ixi_and_the_same_bits_twice() -> None:
+    table, z = made.people(20000, np.random.default_rng(0))
+    a, woman = (table["age"] - 47.5) / 17.5, table["sex"] == "F"
+    known = np.column_stack([a, (woman - woman.mean()) / woman.std(), (table["scale"] - 1.15) / 0.05])
+    slopes = np.linalg.lstsq(np.column_stack([np.ones(len(a)), known]), z, rcond=None)[0][1:]
+    assert np.abs(slopes - [made.ON_AGE, made.ON_SEX, made.ON_SCALE]).max() < 0.04
+    assert np.abs(z.std(axis=0) - 1).max() < 0.12
+    again = made.people(20000, np.random.default_rng(0))[1]
+    assert np.array_equal(z, again)
+
+
+# The checks, short
+
+
+def test_false_positives_of_regressions(tmp_path) -> None:
+    found = proof_null.table(None, {"linear": 150, "iterative": 25}, (120,))
+    pictures.rejections(found, tmp_path / "found.png", "short")
+    assert not missed(proof_null.checks(found))
+    refused = (found["test"] == "joint") & found["family"].isin(["gamma", "binary", "ordinal"])
+    refused |= (found["test"] == "joint") & found["family"].str.contains("Poisson|binomial")
+    assert (found.loc[refused, "tested"] == 0).all() and refused.sum() == 5
+    assert (found.loc[~refused, "tested"] >= 0.9 * found.loc[~refused, "cohorts"]).all()
+
+
+def test_false_positives_of_permutations(tmp_path) -> None:
+    found, p = proof_permute.table(None, 10, (60,))
+    pictures.uniform(p, tmp_path / "p.png")
+    assert not missed(proof_permute.checks(found, p))
+
+
+def test_false_positives_of_repeated_sessions() -> None:
+    assert not missed(proof_mixed.checks(proof_mixed.table(None, 15, (60,))))
+
+
+def test_false_discoveries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof_fdr, "EFFECTS", {"Gaussian": (0.5,)})
+    assert not missed(proof_fdr.checks(proof_fdr.table(None, 60, 10)))
+
+
+def test_prediction_of_noise() -> None:
+    found = proof_predict.table(None, {"32 columns of noise": 6}, (60,))
+    assert (found["status"] == "ok").all()
+    numeric = found[found["score"] == "numeric"]["value_linear"]
+    assert proof_predict.R2[0] <= numeric.mean() <= proof_predict.R2[1] + 3 * numeric.std() / np.sqrt(len(numeric))
+    assert not missed([c for c in proof_predict.checks(found) if c.text.startswith("whole-CV")])
+
+
+def test_power_rises_and_the_oracle_is_not_beaten_by_luck(tmp_path) -> None:
+    found = pd.DataFrame([
+        {"shape": shape, "n": 120, "effect": effect, "cohorts": 30} | proof_power.power(shape, 120, effect, 0, 30)
+        for shape in ("linear", "binary") for effect in (0.0, proof_power.SHAPES[shape][3][-1])
+    ])  # fmt: skip
+    none, strong = found[found["effect"] == 0], found[found["effect"] > 0]
+    assert (none["ours"] <= 3).all() and (strong["oracle"] >= 20).all()
+    assert (strong["ours"] >= 0.6 * strong["oracle"]).all()
+    bends = pd.DataFrame(
+        [{"shape": "U-shaped", "n": 120, "effect": 0.4, "cohorts": 30} | proof_power.bend("U-shaped", 120, 0.4, 0, 30)]
+    )
+    assert bends["ours"].iloc[0] >= 24
+    pictures.powers(found, bends, tmp_path / "power.png")
+
+
+def test_power_through_a_model(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof_vae, "EFFECTS", (0.0, 0.5))
+    found = proof_vae.table(None, 40, ("pca",))
+    pictures.through(found, tmp_path / "through.png")
+    assert found["recovery"].iloc[0] > 0.9
+    assert not missed(proof_vae.checks(found))
+
+
+def test_confounds_alone() -> None:
+    assert not missed(proof_confounding.checks(proof_confounding.table(None, 15, (120,))))
+
+
+def test_every_planted_leak_is_refused() -> None:
+    assert not missed(proof_alarms.checks())
+
+
+def test_every_planted_copy_is_found() -> None:
+    assert not missed(proof_copies.checks())
+
+
+def test_known_numbers() -> None:
+    found = [*proof_checks.design_check(), *proof_checks.dispersion(10), *proof_checks.flipped()]
+    assert not missed([*found, *proof_checks.selection(5), *proof_checks.noise(None, 60)])
+
+
+def test_ixi_is_named_where_it_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    monkeypatch.setattr(proof_checks, "IXI", tmp_path / "none")
+    (skipped,) = proof_checks.ventricles()
+    assert skipped.passed is None and "make ixi" in skipped.bar
+
+
+def test_an_effect_is_found_by_every_regression_test() -> None:
+    rng = np.random.default_rng(1)
+    table, z = made.people(300, rng)
+    y = made.score("Gaussian", made.predictor(table) + 1.0 * standard(z[:, 3]) + 0.5 * standard(z[:, 3]) ** 2, rng)
+    assert max(proof_null.p_values("continuous", y, made.columns(table), z, 3).values()) < 1e-4

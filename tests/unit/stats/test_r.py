@@ -1,0 +1,188 @@
+"""Our numbers against those of R, MASS and mgcv, frozen in tests/r/reference.json; R is not needed to run this.
+
+To remake them (Debian: apt-get install --no-install-recommends r-base-core r-cran-mass r-cran-mgcv):
+    python tests/r/simulate.py      writes tests/r/data.tsv, by numpy with a seed
+    Rscript tests/r/reference.R     writes tests/r/reference.json, 12 digits, with the versions
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import chi2
+
+from neurovae.associate.spline import polynomials
+from neurovae.stats import families
+from neurovae.stats.basis import natural_spline, spline_knots
+from neurovae.stats.penalised import penalised
+
+pytestmark = pytest.mark.filterwarnings("error")
+HERE = Path(__file__).parent / "r"
+DATA = pd.read_csv(HERE / "data.tsv", sep="\t", float_precision="round_trip")
+R: dict[str, Any] = json.loads((HERE / "reference.json").read_text(encoding="utf-8"))
+CONFOUNDS = np.column_stack([np.ones(len(DATA)), DATA["age"], DATA["group"]])
+Z = DATA["z"].to_numpy()
+LINE = np.column_stack([CONFOUNDS, Z])
+SPLINE = np.column_stack([CONFOUNDS, natural_spline(Z, spline_knots(Z))])
+N = len(DATA)
+
+
+def y(score: str) -> np.ndarray:
+    return DATA[score].to_numpy(float)
+
+
+def pair(kind: str, score: str, full: np.ndarray, null: np.ndarray, link: str | None = None):
+    return families.fit(kind, y(score), null, link), families.fit(kind, y(score), full, link)
+
+
+def close(ours: Any, theirs: Any, rtol: float = 1e-5) -> bool:
+    return np.allclose(ours, theirs, rtol=rtol, atol=0)
+
+
+# --- regressions ---
+
+
+def test_least_squares_and_its_robust_errors():
+    null, full = pair("continuous", "gauss", LINE, CONFOUNDS)
+    r = R["lm"]
+    assert close(full.coef, r["coef"]) and close(full.deviance, r["deviance"])
+    assert close(full.se, r["hc2_z"]) and close(full.df, r["bm_df"]) and close(np.sqrt(np.diag(full.cov)), r["hc3"])
+    assert close(families.nested_p(null, full, 1, N), r["p"], 1e-4)  # at 1e-16: 1e-5 of t is more of p
+    assert close(families.partial_r2("continuous", y("gauss"), CONFOUNDS, LINE, null, full), r["partial_r2"])
+    f = (null.deviance - full.deviance) / (full.deviance / (N - 4))
+    assert close(f, r["F"])
+
+
+@pytest.mark.parametrize(("name", "link"), [("binomial", None), ("probit", "probit"), ("cloglog", "cloglog")])
+def test_binary(name: str, link: str | None):
+    null, full = pair("binary", "binary", LINE, CONFOUNDS, link)
+    r = R[name]
+    assert close(full.coef, r["coef"]) and close(np.sqrt(np.diag(full.cov)), r["se"]) and close(full.se, r["se"][-1])
+    assert close(full.loglike, r["loglik"]) and close(full.deviance, r["deviance"])
+    assert close(null.deviance, r["null_deviance"]) and close(null.deviance - full.deviance, r["LR"])
+    assert close(families.nested_p(null, full, 1, N), r["p_LR"])
+    partial = families.partial_r2("binary", y("binary"), CONFOUNDS, LINE, null, full)
+    assert close(partial, 1 - r["deviance"] / r["null_deviance"])
+
+
+def test_poisson():
+    null, full = pair("count", "few", LINE, CONFOUNDS)
+    r = R["poisson"]
+    assert full.alpha == null.alpha == 0 and close(full.coef[:4], r["coef"]) and close(full.se, r["se"][-1])
+    assert close(np.sqrt(np.diag(full.cov))[:4], r["se"]) and close(full.loglike, r["loglik"])
+    assert close(families.nested_p(null, full, 1, N), r["p_LR"])
+    partial = families.partial_r2("count", y("few"), CONFOUNDS, LINE, null, full)
+    assert close(partial, 1 - r["deviance"] / r["null_deviance"])
+
+
+def test_negative_binomial():
+    null, full = pair("count", "count", LINE, CONFOUNDS)
+    r = R["negative_binomial"]
+    assert close(1 / full.alpha, r["theta"]) and close(full.coef[:4], r["coef"]) and close(full.loglike, r["loglik"])
+    assert close(2 * (full.loglike - null.loglike), r["LR"]) and close(families.nested_p(null, full, 1, N), r["p"])
+
+
+def test_gamma():
+    null, full = pair("gamma", "gamma", LINE, CONFOUNDS)
+    r, shaped = R["gamma"], R["gamma_shape"]
+    assert close(full.coef[:4], r["coef"]) and close(full.deviance, r["deviance"])
+    assert close(null.deviance, r["null_deviance"]) and close(full.dispersion, r["dispersion"])
+    assert close(full.loglike, shaped["loglik"]) and close(2 * (full.loglike - null.loglike), shaped["LR"])
+    assert close(families.nested_p(null, full, 1, N), shaped["p"])
+    assert close(full.se, r["se"][-1] / np.sqrt(shaped["shape"] * r["dispersion"]))  # R's error takes Pearson's
+
+
+def test_fractional_logit_is_quasibinomial():
+    null, full = pair("bounded", "share", LINE, CONFOUNDS)
+    r = R["quasibinomial"]
+    assert close(full.coef, r["coef"]) and close(np.sqrt(np.diag(full.cov)), r["se"])
+    assert close(full.deviance, r["deviance"]) and close(full.dispersion, r["dispersion"])
+    assert close(families.nested_p(null, full, 1, N), r["p_F"])
+
+
+@pytest.mark.parametrize(("name", "link"), [("polr", None), ("polr_probit", "probit")])
+def test_proportional_odds(name: str, link: str | None):
+    null, full = pair("ordinal", "level", LINE, CONFOUNDS, link)
+    r = R[name]
+    assert close(full.coef, r["coef"] + r["thresholds"]) and close(full.loglike, r["loglik"])
+    assert close(np.sqrt(np.diag(full.cov)), r["se"])
+    assert close(2 * (full.loglike - null.loglike), r["LR"]) and close(families.nested_p(null, full, 1, N), r["p"])
+
+
+# --- spline and polynomials: mgcv's unpenalised gam has other columns, the same curve and the same test ---
+
+
+def test_spline_of_least_squares():
+    line, full = pair("continuous", "gauss", SPLINE, LINE)
+    r = R["spline_gauss"]
+    assert close(SPLINE @ full.coef, r["fitted"]) and close(full.deviance, r["deviance"])
+    assert close((line.deviance - full.deviance) / 2 / (full.deviance / (N - 6)), r["F"])
+    assert close(families.nested_p(line, full, 2, N), r["p"])
+
+
+@pytest.mark.parametrize(("kind", "score"), [("binary", "binary"), ("count", "few"), ("bounded", "share")])
+def test_spline_of_other_types(kind: str, score: str):
+    line, full = pair(kind, score, SPLINE, LINE)
+    r = R[f"spline_{score}"]
+    eta = SPLINE @ full.coef[:6]
+    assert close(np.exp(eta) if kind == "count" else 1 / (1 + np.exp(-eta)), r["fitted"])
+    assert close(families.nested_p(line, full, 2, N), r["p_F" if kind == "bounded" else "p_LR"])
+    assert kind == "count" or close([line.deviance, full.deviance], [r["line_deviance"], r["deviance"]])
+    partial = families.partial_r2(kind, y(score), LINE, SPLINE, line, full)
+    assert close(partial, 1 - r["deviance"] / r["line_deviance"])
+
+
+def test_polynomials():
+    line = families.fit("binary", y("binary"), LINE)
+    unit = (Z - Z.mean()) / Z.std(ddof=1)
+    found = polynomials("binary", y("binary"), CONFOUNDS, unit, line)
+    assert close(found["p_quadratic"], R["quadratic_binary"]["p_LR"])
+    drop = R["quadratic_binary"]["deviance"] - R["cubic_binary"]["deviance"]
+    assert close(found["p_cubic"], chi2.sf(drop * (N - CONFOUNDS.shape[1] - 3) / N, 1))
+
+
+# --- the penalised curve against mgcv's cr basis with ten knots ---
+#
+# GCV (UBRE) of every type and REML of the canonical links: 1e-5. Two REML weights are looser, for known reasons, and
+# the curve at mgcv's weight still equals to 1e-5: under a link that is not canonical (gamma and negative binomial with
+# the log) mgcv takes the determinant of the observed information, we that of the expected, which is never negative;
+# and for gamma we profile the dispersion of the extended quasi-likelihood, mgcv that of the gamma likelihood.
+CURVES = [("continuous", "gauss"), ("binary", "binary"), ("count", "few"), ("bounded", "share"), ("gamma", "gamma"),
+          ("count", "count")]  # fmt: skip
+LOOSE = {"reml_gamma": (0.1, 0.02), "reml_count": (0.01, 1e-3)}  # of the weight; of edf, curve and error
+
+
+def smooth(kind: str, score: str, by: str, weight: float | None = None):
+    """Our curve at R's grid and mean confounds: fit, linear predictor, its error."""
+    r = R[f"{by.lower()}_{score}"]
+    like = families.fit(kind, y(score), SPLINE)
+    like = replace(like, alpha=1 / r["theta"]) if "theta" in r else like
+    found = penalised(kind, y(score), CONFOUNDS, Z, like, SPLINE @ like.coef[:6], by=by, weight=weight)
+    grid = np.array(R["grid"])
+    mean = np.repeat(CONFOUNDS.mean(axis=0)[None, :], len(grid), axis=0)
+    at = np.column_stack([mean, natural_spline(grid, found.knots)])
+    return found, at @ found.coef, np.sqrt(np.einsum("ij,jk,ik->i", at, found.cov, at))
+
+
+@pytest.mark.parametrize("by", ["GCV", "REML"])
+@pytest.mark.parametrize(("kind", "score"), CURVES, ids=lambda value: value)
+def test_penalised_curve_equals_mgcv(kind: str, score: str, by: str):
+    r = R[f"{by.lower()}_{score}"]
+    of_weight, rest = LOOSE.get(f"{by.lower()}_{score}", (1e-4, 1e-5))  # the criterion is flat at its least value
+    found, eta, se = smooth(kind, score, by)
+    assert close(found.weight, r["weight"], of_weight) and close(found.edf, r["edf"], rest)
+    assert np.abs(eta - r["eta"]).max() < rest * np.ptp(r["eta"]) and close(se, r["se"], rest)
+    assert close(found.deviance, r["deviance"], rest) and close(found.dispersion, r["dispersion"], rest)
+
+
+@pytest.mark.parametrize("by", ["GCV", "REML"])
+@pytest.mark.parametrize(("kind", "score"), CURVES, ids=lambda value: value)
+def test_penalised_curve_at_mgcvs_weight(kind: str, score: str, by: str):
+    r = R[f"{by.lower()}_{score}"]
+    found, eta, se = smooth(kind, score, by, weight=r["weight"])
+    assert found.edf == pytest.approx(r["edf"], rel=1e-6) and np.abs(eta - r["eta"]).max() < 2e-6
+    assert close(se, r["se"], 1e-6) and close(found.deviance, r["deviance"], 1e-6)

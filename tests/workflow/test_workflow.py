@@ -1,0 +1,316 @@
+"""The workflow's own promises: environments name what rules import, fingerprints, flags, schemas, dry runs."""
+
+import ast
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from workflow_rules import ROOT, check_directive, check_environment, check_plain, pins, rules, third_party
+
+from neurovae.errors import InputError
+from neurovae.plan import config as configuration
+from neurovae.plan import entries, fingerprint, graph, search_space
+
+
+@pytest.mark.parametrize(("rule", "module", "env"), rules())
+def test_each_environment_names_what_its_rule_imports(rule: str, module: str, env: str) -> None:
+    check_environment(rule, module, env)
+
+
+@pytest.mark.parametrize("env", sorted({env for _, _, env in rules()}))
+def test_no_environment_names_what_no_rule_needs(env: str) -> None:
+    needed = set().union(*(third_party(module) for _, module, other in rules() if other == env))
+    assert pins(env) - needed <= {"numpy", "scipy", "pandas"}  # pinned everywhere: others bring newer ones
+
+
+def test_the_lock_has_every_package_that_is_needed_at_the_version_that_is_tested() -> None:
+    lines = [line for line in (ROOT / "envs" / "lock.txt").read_text().splitlines() if not line.startswith("#")]
+    locked = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+    needed, waiting = set(), [("neurovae", frozenset({"dev"}))]
+    while waiting:
+        name, extras = waiting.pop()
+        for text in metadata.requires(name) or []:
+            found = Requirement(text)
+            asked = found.marker is None or any(found.marker.evaluate({"extra": extra}) for extra in {"", *extras})
+            one = (canonicalize_name(found.name), frozenset(found.extras))
+            card = re.match("nvidia-|cuda-|triton", found.name)  # of torch's build for GPUs, which pins them itself
+            if asked and one not in needed and not card:
+                needed.add(one)
+                waiting.append(one)
+    installed = {name: metadata.version(name).split("+")[0] for name, _ in needed}
+    assert len(installed) > 80 and installed == {name: locked.get(name) for name in installed}
+
+
+def test_environments_and_pyproject_pin_one_version() -> None:
+    wanted = {}
+    for line in re.findall(r'^    "([\w.-]+==[\w.]+)",$', (ROOT / "pyproject.toml").read_text(), flags=re.M):
+        wanted.update([line.split("==")])
+    for path in (ROOT / "envs").glob("*.yaml"):
+        listed = yaml.safe_load(path.read_text())["dependencies"][-1]["pip"]
+        assert {
+            line for line in listed if wanted.get(line.split("==")[0], line.split("==")[1]) != line.split("==")[1]
+        } == set()
+
+
+@pytest.mark.parametrize("directive", ["log", "benchmark", "resources", "conda", "params"])
+def test_every_rule_has(directive: str) -> None:
+    check_directive(directive)
+
+
+def test_rules_hold_no_functions_and_no_lambdas() -> None:
+    check_plain()
+
+
+def module_tree(folder: Path, inner: str = "x = 1\n") -> Path:
+    package = folder / "pkg"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "a.py").write_text("from .b import f\n\ndef g():\n    import pkg.c\n    return f(pkg.c.x)\n")
+    (package / "b.py").write_text("import numpy\n\ndef f(x):\n    return x  # as it is\n")
+    (package / "c.py").write_text(inner)
+    (package / "d.py").write_text("y = 1\n")
+    return folder
+
+
+def test_a_fingerprint_follows_code_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fingerprint, "SOURCE", module_tree(tmp_path))
+    first = fingerprint.code("pkg.a")
+    for name, text in [("d", "y = 2\n"), ("c", "# a comment\n\nx = 1   # one\n\n")]:
+        (tmp_path / "pkg" / f"{name}.py").write_text(text)
+        assert fingerprint.code("pkg.a") == first, name
+    (tmp_path / "pkg" / "c.py").write_text("x = '# 2'\n")  # imported inside a function; the hash is no comment
+    fingerprint.imports.cache_clear()
+    assert fingerprint.code("pkg.a") != first
+    assert fingerprint.imports("pkg.a", tmp_path) == (frozenset({"pkg.b", "pkg.c"}), frozenset())
+    assert fingerprint.imports("pkg.b", tmp_path) == (frozenset(), frozenset({"numpy"}))
+
+
+def test_package_markers_are_empty() -> None:
+    filled = [path.parent.name for path in (ROOT / "src").rglob("__init__.py") if path.read_text().strip()]
+    assert filled == ["estimator"]  # which no rule imports
+
+
+def test_flags_are_alphabetical_and_quoted() -> None:
+    section = {"b": "two words; rm -rf /", "a": [{"name": "x'y", "bounds": [0, 1.5]}], "c": None, "d": True}
+    assert graph.flags(section) == (
+        """--a '[{"bounds": [0, 1.5], "name": "x'"'"'y"}]' --b 'two words; rm -rf /' --d true"""
+    )
+    assert graph.flags({"x": 1, "y": 2}) == graph.flags({"y": 2, "x": 1}) != graph.flags({"x": 2, "y": 1})
+
+
+def complete(text: str) -> dict:
+    return configuration.validate({"cohort": {"name": "x"}, **yaml.safe_load(text)}, configuration.load_schema())
+
+
+def test_numbers_are_one_value_however_they_are_written() -> None:
+    assert len({str(complete(f"preprocess: {{voxel_mm: {value}}}")) for value in ("4", "4.0", "4.0e0", "'4'")}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train: {epoch: 3}", "train: unknown key 'epoch'"),
+        (
+            "train: {models: [{name: a, kind: vae, epoch: 3}]}",
+            "train.models.0: unknown key 'epoch' .did you mean 'epochs'",
+        ),
+        ("trian: {}", "unknown key 'trian' .did you mean 'train'"),
+        ("preprocess: {voxel_mm: 3}", "preprocess.voxel_mm: 3 is not one of"),
+        ("preprocess: {max_failed: 2}", "preprocess.max_failed: 2 is greater than"),
+        ("train: {models: [{name: 'a/b', kind: vae}]}", "train.models.0.name: 'a/b' does not match"),
+        (
+            "train: {models: [{name: a, kind: vae, epochs: many}]}",
+            "train.models.0.epochs: 'many' is not of type 'integer'",
+        ),
+        ("cohort: {name: x, scores: [{name: age, type: numeric}]}", "cohort.scores.0.type: 'numeric' is not one of"),
+        ("train: [1]", "train: .* is not of type 'object'"),
+        ("train: {models: [{name: a, kind: pca, beta: 2}]}", "train.models.0: a pca has no 'beta' .it belongs to vae"),
+        ("train: {models: [{name: a, kind: vae, sigma: free}]}", "train.models.0.sigma: 'free' does not match"),
+        ("train: {models: [{name: a, kind: vae, sigma: 0}]}", "train.models.0.sigma: 0 is less than or equal"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_by_name(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        complete(text)
+
+
+def test_all_problems_of_a_configuration_are_named_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        complete("{train: {epoch: 3}, preprocess: {voxel_mm: 3, buckets: 0}}")
+    assert len(caught.value.problems) == 3
+
+
+def test_config_yaml_shows_the_schemas_defaults() -> None:
+    shown = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    assert complete(yaml.safe_dump(shown)) == complete("{}")
+    described = (ROOT / "config" / "README.md").read_text()
+    assert [key for key in keys(configuration.load_schema()) if f"`{key}`" not in described] == []
+
+
+def keys(schema: dict, place: str = "") -> list[str]:
+    """Dotted names of all keys of a schema."""
+    found = []
+    for name, child in schema.get("properties", {}).items():
+        inner = child.get("items", child)
+        found += [f"{place}{name}", *keys(inner, f"{place}{name}.")]
+    return found
+
+
+def test_every_vae_brings_a_pca_of_its_size() -> None:
+    whole = complete("train: {models: [{name: a, kind: vae, latent: 8}, {name: b, kind: vae, latent: 8, flip: false}]}")
+    train, cohort = whole["train"], whole["cohort"]
+    assert list(entries.models(train, cohort)) == ["a", "b", "pca-8", "pca-8-unmirrored"]
+    others = [{**train["models"][0], "name": name, "blur": blur} for name, blur in (("c", 0), ("d", 2))]
+    others.append({"name": "e", "kind": "lle", "latent": 8, "flip": True, "neighbours": 5, "transductive": True})
+    found = entries.models({**train, "models": [*train["models"], *others]}, cohort)
+    assert list(found)[5:] == ["pca-8", "pca-8-unmirrored", "pca-8-sharp", "pca-8-2mm"]
+    assert [found[name]["transductive"] for name in list(found)[5:]] == [False, False, True, False]
+    with pytest.raises(InputError, match="not unique"):
+        entries.models({**train, "models": [train["models"][0]] * 2}, cohort)
+    with pytest.raises(InputError, match="one fold, or all"):
+        entries.models({**train, "folds": [0, 1]}, cohort)
+    sided = {**cohort, "scores": [{"name": "updrs_left", "lateralised": True}]}
+    with pytest.raises(InputError, match="'a': flip is true, but .'updrs_left'. depend on the side"):
+        entries.models(train, sided)
+
+
+def test_docstrings_and_modules_parse() -> None:
+    for path in (ROOT / "src").rglob("*.py"):
+        if path.name != "__init__.py":
+            assert ast.get_docstring(ast.parse(path.read_text())), path
+
+
+@pytest.mark.parametrize("name", ["demo", "ixi", "ds000011"])
+def test_the_shipped_configurations_list_their_jobs(name: str) -> None:
+    if name != "demo" and not (ROOT.parent / "shared" / "data" / name).is_dir():
+        pytest.skip(f"../shared/data/{name} is not there; lay it beside the checkout and run `make test`")
+    command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "--configfile", f"config/{name}.yaml", "--directory"]
+    done = subprocess.run([*command, "."], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_report_waits_for_every_result(tmp_path: Path) -> None:
+    config = ["--configfile", str(ROOT / "config" / "demo.yaml"), "--config"]
+    config += ["train={folds: [0, 1, 2, 3, 4], seeds: [0, 1]}"]
+
+    def made(*target: str) -> set[str]:
+        command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "-n", "--forceall", *config]
+        done = subprocess.run([*command, "--", *target], cwd=tmp_path, capture_output=True, text=True, check=True)
+        lines = re.findall(r"^    output: (.*)$", done.stdout + done.stderr, flags=re.M)
+        return {path for line in lines for path in line.split(", ")}
+
+    before = made("results/demo/report/report.html")
+    assert len(before) > 300
+    assert made() - before == {"results/demo/report/verdict.txt"}  # made from the report, and not listed in it
+
+
+def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text("preprocess: {voxel_mm: 4}\ntrain: {}\npreprocess: {buckets: 2}\n")
+    with pytest.raises(InputError, match="my.yaml.*, line 1: preprocess is given twice"):
+        configuration.refuse_repeats([str(tmp_path / "my.yaml")])
+    configuration.refuse_repeats([str(path) for path in (ROOT / "config").glob("*.yaml")])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "cohort: {name: x, confounds: [{name: size, type: continuous, from: preprocess}]}",
+            "'size' is no column of the",
+        ),
+        ("preprocess: {qc: {limits: {dice: [0, 1]}}}", "limits: no column 'dice'"),
+        ("preprocess: {qc: {override: gone.tsv}}", "override: file 'gone.tsv' not found"),
+        ("preprocess: {normalise: {method: reference}}", "reference: give brain, or"),
+        ("preprocess: {normalise: {method: reference, reference: gone.nii}}", "file 'gone.nii' not found"),
+        ("train: {models: [{name: a, kind: pca, latent: 70}]}", "'a': latent is 70, but only about 70 people"),
+        ("train: {models: [{name: a, kind: vae, latent: 70}]}", "'a': latent is 70, but only about 70 people"),
+        ("train: {models: [{name: a, kind: vae, batch: 4, accumulate: 5}]}", "'a': accumulate is 5, batch only 4"),
+        (
+            "train: {models: [{name: a, kind: lle, neighbours: 140}]}",
+            "'a': neighbours is 140, but there are only about 140",
+        ),
+        ("train: {overrule: [b]}", "train.overrule: no model 'b'; there are vae, pca-16"),
+    ],
+)
+def test_what_would_fail_after_hours_is_refused_before_the_first_job(text: str, message: str) -> None:
+    def problems(config: dict) -> list[str]:
+        named = entries.models(config["train"], config["cohort"])
+        return graph.known(config) + entries.impossible(config, named, 100)
+
+    assert any(re.search(message, problem) for problem in problems(complete(text)))
+    assert problems(complete("{}")) == []
+
+
+def test_what_is_hardly_meant_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    from neurovae.train.models import manifold
+
+    listed = "{name: a, kind: vae, warmup: 200}, {name: b, kind: lle, neighbours: 16}, {name: c, kind: mds}"
+    whole = complete(f"train: {{models: [{listed}]}}")
+    found = entries.models(whole["train"], whole["cohort"])
+    entries.warn(found, search_space.keys(configuration.load_schema()))
+    lines = capsys.readouterr().err.splitlines()
+    assert (
+        len(lines) == 2 and "'a': warmup is 200 epochs" in lines[0] and "'b': latent is 16, neighbours 16" in lines[1]
+    )
+    many = entries.impossible(whole, found, 10_000)
+    assert len(many) == 2 and "'c': mds compares every pair of about 14000" in many[1]
+    assert entries.MOST == manifold.MOST
+
+
+@pytest.mark.parametrize(
+    ("entry", "idle"),
+    [
+        (
+            "divergence: none, beta: 5, warmup: 10, cycles: 1, free_bits: 2, mmd_weight: 7",
+            ["beta", "warmup", "cycles", "free_bits", "mmd_weight"],
+        ),
+        ("divergence: mmd, beta: 0, warmup: 3", ["warmup"]),
+        ("mmd_weight: 7, dssim_weight: 9, cycles: 2", ["cycles", "mmd_weight", "dssim_weight"]),
+        ("linear: none, blur: 9", ["blur"]),
+        ("reconstruction: dssim, sigma: 2, dssim_weight: 9", ["sigma"]),
+        ("divergence: mmd, beta: 2, warmup: 3, cycles: 1, free_bits: 1, mmd_weight: 2, sigma: learned", []),
+    ],
+)
+def test_a_key_that_changes_nothing_is_named(entry: str, idle: list[str]) -> None:
+    whole = complete(f"train: {{models: [{{name: a, kind: vae, {entry}}}]}}")
+    keys = search_space.keys(configuration.load_schema())
+    assert entries.idle(whole["train"]["models"][0], keys) == idle
+
+
+def test_a_search_brings_a_pca_of_each_size_and_says_what_it_saw() -> None:
+    whole = complete("train: {models: [{name: a, kind: vae}], search: {model: a, space: {latent: [4, 8]}}}")
+    found = entries.models(whole["train"], whole["cohort"])
+    assert list(found) == ["a", "pca-4", "pca-8", "pca-16"]
+    assert "--transductive true" in entries.judged(found, whole["train"])["a"]
+    every = {**whole["train"], "folds": [0, 1, 2, 3, 4]}
+    assert "--transductive false" in entries.judged(found, every)["a"]
+
+
+def test_the_columns_that_can_be_named_are_those_that_are_measured() -> None:
+    import numpy as np
+
+    from neurovae.preprocess import affine, columns, normalise
+
+    brain = np.ones((4, 4, 4), dtype=bool)
+    noise = np.random.default_rng(0).random((4, 4, 4))
+    measured = {*affine.columns(np.eye(4)), *normalise.quality(noise, brain, brain, noise, brain), "mask_ml", "clipped"}
+    assert measured == set(columns.QUALITY)
+
+
+def test_a_collapsed_model_ends_the_run_with_a_failure_that_names_it(tmp_path: Path) -> None:
+    from neurovae.io.files import write_json
+    from neurovae.report import verdict
+
+    for model, found in (("a", "healthy"), ("b", "collapsed")):
+        write_json(tmp_path / model / "fold-0_seed-0" / "health.json", {"verdict": found, "reason": "why"})
+    verdict.run(train=tmp_path, models=["a"], fits=["fold-0_seed-0"], out=tmp_path / "v.txt")
+    assert (tmp_path / "v.txt").read_text() == "a fold-0_seed-0: healthy: why\n"
+    with pytest.raises(InputError, match="b fold-0_seed-0: collapsed: why"):
+        verdict.run(train=tmp_path, models=["a", "b"], fits=["fold-0_seed-0"], out=tmp_path / "w.txt")
+    assert not (tmp_path / "w.txt").exists()
