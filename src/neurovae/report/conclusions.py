@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from neurovae.report.results import LEVEL, Row, of_fit, tested
-from neurovae.report.text import interval, p_value, signed
+from neurovae.report.text import interval, p_value, signed, unsigned
 
 ASSOCIATED, SINGLE, QUADRATIC, NONE, UNTESTED = "associated", "single latent", "quadratic", "none", "not tested"
 HEADLINES = {
@@ -22,18 +22,20 @@ HEADLINES = {
 }
 RATIOS = {("count", "log"): "rate ratio", ("gamma", "log"): "ratio of means", ("binary", "logit"): "odds ratio",
           ("ordinal", "logit"): "odds ratio of a higher level", ("bounded", "logit"): "odds ratio"}  # fmt: skip
+LARGE = 0.5  # correlation from which an effect is large (Cohen 1988)
 EVERY = "all scores"  # a model that was not tested has one row for all of them
 
 
 def conclusions(tests: pd.DataFrame, omnibus: pd.DataFrame | None, fit: str, primary: str) -> list[Row]:
-    """One dict per score of the primary model: status, headline, evidence, the row of the latent shown, caveats."""
+    """One dict per score of the primary model, associated ones first: headline, evidence, row, caveats."""
     found = []
     for score, rows in of_fit(tests[tests["model"] == primary], fit).groupby("score", sort=False, dropna=False):
         name = score if isinstance(score, str) else EVERY
         known = tested(rows)
         whole = _omnibus(omnibus, fit, primary, score)
         found.append({"score": name} | (_untested(rows) if known.empty else _conclusion(known, whole)))
-    return found
+    order = list(HEADLINES)
+    return sorted(found, key=lambda one: order.index(one["status"]))
 
 
 def _untested(rows: pd.DataFrame) -> Row:
@@ -71,9 +73,9 @@ def _omnibus(omnibus: pd.DataFrame | None, fit: str, primary: str, score: Any) -
 def evidence(status: str, known: pd.DataFrame, best: Row, bent: Row, whole: Row) -> str:
     """The numbers behind a headline, in sentences."""
     if status == NONE:
-        first = f"Smallest p over the latents: {best['latent']}, {maxt(best)}."
+        first = f"Smallest p: {best['latent']}, {maxt(best)}."
     else:
-        first = f"Strongest latent: {best['latent']}, {estimate(best)}, {maxt(best)} ({significant(known)})."
+        first = f"{best['latent']}: {estimate(best)}, {maxt(best)} ({significant(known)})."
     said = [first, together(whole)]
     if bent["p_quadratic_maxt"] < LEVEL:
         said.append(f"Quadratic effect of {bent['latent']}: max-T p {p_value(bent['p_quadratic_maxt'])}.")
@@ -86,8 +88,8 @@ def together(whole: Row) -> str:
         return ""
     if whole["status"] != "ok":
         return f"All latents together: {whole['status']}."
-    r2 = f"cross-validated partial R² {signed(whole['partial_r2_cv'])}"
-    return f"All latents together: p {p_value(whole['p'])}, q {p_value(whole['q'])}, {r2}."
+    r2 = f"cross-validated partial R² = {signed(whole['partial_r2_cv'])}"
+    return f"All latents together: p {p_value(whole['p'])}, q {p_value(whole['q'])}; {r2}."
 
 
 def maxt(row: Row) -> str:
@@ -111,8 +113,7 @@ def estimate(row: Row, positive: Any = None) -> str:
     of = "" if positive is None else f" of {positive}"
     values = [row[name] for name in ("effect", "ci_low", "ci_high")]
     if (ratio := RATIOS.get((row["type"], row["link"]))) is not None:
-        value, low, high = np.exp(values)
-        return f"{ratio}{of} {value:.2f} [{low:.2f}, {high:.2f}] per SD"
+        return f"{ratio}{of} {unsigned(*np.exp(values))} per SD"
     unit = "SD" if (row["type"], row["link"]) == ("continuous", "identity") else f"({row['link']} scale)"
     return f"{interval(*values)} {unit} per SD"
 
@@ -152,12 +153,26 @@ def overview(found: list[Row], primary: str) -> str:
 
 
 def detectable(power: pd.DataFrame | None, score: str) -> str:
-    """The smallest effect that could have been detected with a score's participants, for all latents tested."""
-    if power is None or power.empty:
+    """The smallest effect that could have been detected with a score's participants, over all latents."""
+    row = _power(power, score)
+    if not row:
         return ""
-    rows = power[(power["score"] == score) & (power["status"] == "ok")]
-    if rows.empty:
+    return (f"with {row['n']:.0f} participants, only partial correlations of {row['partial_r']:.2f} or more could be "
+            f"detected with {100 * row['power']:.0f} % power")  # fmt: skip
+
+
+def preliminary(power: pd.DataFrame | None, score: str | None = None) -> str:
+    """A warning where one score, or every score, has participants enough for large effects only (Cohen 1988)."""
+    scores = [score] if score else [] if power is None else list(dict.fromkeys(power["score"].dropna()))
+    rows = [row for row in (_power(power, name) for name in scores) if row]
+    if not rows or any(row["partial_r"] < LARGE for row in rows):
         return ""
-    row = rows.loc[rows["tests"].idxmax()]
-    return (f"With {row['n']:.0f} participants, only a partial correlation of {row['partial_r']:.2f} or more could be "
-            f"detected with {100 * row['power']:.0f} % power over {row['tests']:.0f} latents.")  # fmt: skip
+    return f"Preliminary, since {max(row['n'] for row in rows):.0f} participants suffice for large effects only."
+
+
+def _power(power: pd.DataFrame | None, score: str) -> Row:
+    """The design check of a score over all latents; empty where there is none."""
+    rows = (
+        pd.DataFrame() if power is None or power.empty else power[(power["score"] == score) & (power["status"] == "ok")]
+    )
+    return {} if rows.empty else rows.loc[rows["tests"].idxmax()].to_dict()

@@ -26,12 +26,18 @@ def p_value(value: Any) -> str:
 
 def signed(value: Any) -> str:
     """A number with its sign and two decimals, a missing one as n/a."""
-    return "n/a" if value is None or pd.isna(value) else f"{value:+.2f}"
+    return "n/a" if value is None or pd.isna(value) else f"{round(value, 2) + 0.0:+.2f}"
 
 
 def interval(value: Any, low: Any, high: Any) -> str:
     """ "+0.52 [+0.40, +0.65]"."""
     return "n/a" if value is None or pd.isna(value) else f"{signed(value)} [{signed(low)}, {signed(high)}]"
+
+
+def unsigned(value: float, low: float, high: float) -> str:
+    """ "0.52 [0.40, 0.65]"."""
+    value, low, high = (round(one, 2) + 0.0 for one in (value, low, high))  # never -0.00
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def plain(words: Any, longest: int = 24) -> str:

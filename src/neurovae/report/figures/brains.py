@@ -69,13 +69,13 @@ def outline(axis: Axes, inside: np.ndarray, place: Place | None = None, colour: 
 
 
 def located(axis: Axes, shape: Place, place: Place, affine: np.ndarray, size: float = 6) -> None:
-    """Left and right of the axial and coronal slice, and the coordinate of each plane in mm."""
+    """Left and right of the axial and coronal slice, and below each plane its coordinate in mm."""
     wide, deep = shape[0], shape[1]
     mm = apply_affine(affine, place)
-    style = {"color": "white", "fontsize": size, "transform": axis.get_xaxis_transform()}
+    style = {"fontsize": size, "va": "top", "transform": axis.get_xaxis_transform()}
     for start in (0, wide):
-        axis.text(start + 0.5, 0.97, "L", va="top", ha="left", **style)
-        axis.text(start + wide - 1.5, 0.97, "R", va="top", ha="right", **style)
+        axis.text(start + 1, 0.98, "L", color="white", ha="left", **style)
+        axis.text(start + wide - 2, 0.98, "R", color="white", ha="right", **style)
     planes = ((wide / 2, "z", mm[2]), (1.5 * wide, "y", mm[1]), (2 * wide + deep / 2, "x", mm[0]))
     for middle, name, value in planes:
-        axis.text(middle, 0.02, f"{name} = {value:.0f}", va="bottom", ha="center", **style)
+        axis.text(middle, -0.02, f"{name} = {value:.0f} mm", ha="center", **style)

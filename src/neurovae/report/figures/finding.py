@@ -19,9 +19,8 @@ HIGHEST = 99.5  # percentile of |value| over the mask at which the colours end
 
 def association(points: pd.DataFrame, score: dict[str, Any], lines: pd.DataFrame, latent: str) -> Figure:
     """A score against one latent with the tested spline; points: as `scores.participants` gives them."""
-    figure, axis = plt.subplots(figsize=(3.9, 2.5), layout="constrained")
+    figure, axis = plt.subplots(figsize=(3.9, 2.2), layout="constrained")
     scores.panel(axis, points, latent, scores.curve(lines, score["name"], latent), scores.label(score))
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=7, columnspacing=1)
     return figure
 
 
@@ -38,12 +37,11 @@ def score_map(maps: Path, mask: Path, score: str, row: dict[Any, Any]) -> Figure
     found = read_map(maps, score)
     place = brains.voxel(affine, [row[f"peak_{axis}"] for axis in "xyz"])
     limit = float(np.percentile(np.abs(found["map"][brain]), HIGHEST)) or 1.0
-    figure, axis = plt.subplots(figsize=(3.9, 1.75), layout="constrained")
+    figure, axis = plt.subplots(figsize=(3.9, 1.7), layout="constrained")
     image = brains.overlay(axis, found["mean"], found["map"], brain, place, limit)
     brains.outline(axis, (found["p"] < LEVEL) & brain, place)
     brains.located(axis, brain.shape, place, affine)
-    bar = figure.colorbar(image, ax=axis, orientation="horizontal", shrink=0.6, aspect=35, pad=0.02, extend="both")
-    bar.set_label("change of decoded intensity", fontsize=7)
+    bar = figure.colorbar(image, ax=axis, orientation="horizontal", shrink=0.6, aspect=35, pad=0.07, extend="both")
     bar.ax.tick_params(labelsize=6)
     return figure
 

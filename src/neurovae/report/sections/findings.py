@@ -14,7 +14,6 @@ from neurovae.report.figures.scores import participants
 from neurovae.report.results import (
     ASSOCIATIONS,
     EXCLUDED,
-    LEVEL,
     OMNIBUS,
     POWER,
     PREDICTIONS,
@@ -31,11 +30,16 @@ from neurovae.report.results import (
     verdict,
     why,
 )
-from neurovae.report.text import count, p_value, shown
+from neurovae.report.text import count, p_value, shown, unsigned
 
 REGIONS = 4  # regions with the largest change of volume
 FEATURES = {"latents + confounds": "latents and confounds", "latents": "latents alone", "confounds": "confounds alone",
             "voxels + confounds": "voxels and confounds", "voxels": "voxels alone"}  # fmt: skip
+LEGEND = (
+    "Brackets: 95 % confidence intervals. Points: participants (orange: test set). Line: 3-df spline at mean confounds "
+    "with its pointwise 95 % band. Maps: change of the decoded intensity with the score; outlines: voxels with max-T "
+    "p < .05. Volume changes are not tested."
+)
 METRICS = {"r2": "R²", "auc": "AUC"}
 
 
@@ -49,8 +53,10 @@ def findings(run: Run) -> list[Block]:
     if tests is None:
         return [*blocks, missing(ASSOCIATIONS, "the associations have not been tested")]
     cards = judged.conclusions(tests, read(run, OMNIBUS), run.fit, run.primary)
-    blocks.insert(0, {"kind": "lead", "text": judged.overview(cards, run.primary)})
+    few = judged.preliminary(read(run, POWER))
+    blocks.insert(0, {"kind": "lead", "text": f"{few} {judged.overview(cards, run.primary)}".strip()})
     blocks += [{"kind": "caveats", "title": "Caveats for all scores", "items": general(run, cards)}]
+    blocks += [{"kind": "legend", "text": LEGEND}] if any(card["status"] != UNTESTED for card in cards) else []
     return [*blocks, {"kind": "findings", "cards": [_card(run, one) for one in cards]}]
 
 
@@ -74,18 +80,19 @@ def general(run: Run, cards: list[Row]) -> list[str]:
     if run.config.get("cohort", {}).get("simulate"):
         said += ["The participants are simulated: nothing here is a result about real brains."]
     power = read(run, POWER)
-    small = [] if power is None else sorted({reason for reason in power["reason"].dropna() if reason})
-    said += [f"{small[0][0].upper()}{small[0][1:]}."] if small else []
+    small = [] if power is None else power.loc[power["reason"].fillna("") != "", "n"].dropna()
+    if len(small):
+        n = f"{small.min():.0f}" if small.min() == small.max() else f"{small.min():.0f} to {small.max():.0f}"
+        said += [f"With {n} participants, estimates vary from sample to sample, and those that are significant tend to "
+                 "be too large."]  # fmt: skip
     tested = [one["row"] for one in cards if one["status"] != UNTESTED]
     if any(str(row.get("replicated")) == "one seed" for row in tested):
-        said += ["One seed was trained: whether another training would find the same latents is unknown."]
+        said += ["One random seed was trained, so replication with other seeds is unknown."]
     if any(str(row.get("split_policy")).startswith("transductive") for row in tested):
-        said += ["The model was trained without scores, but on scans of participants who are tested here "
-                 "(transductive)."]  # fmt: skip
+        said += ["The model saw the scans, not the scores, of participants who are tested here (transductive)."]
     scores = [one for one in cards if one["score"] != judged.EVERY]
     if len(scores) > 1:
-        said += [f"{len(scores)} scores were tested: omnibus q is corrected over scores, max-T p over the latents of "
-                 "one score."]  # fmt: skip
+        said += [f"q is corrected over the {len(scores)} scores, max-T p over the latents of one score."]
     return said
 
 
@@ -96,8 +103,11 @@ def _card(run: Run, one: Row) -> Block:
     card = {"score": str(score), "about": f"{kind}{n}" if isinstance(kind, str) else "", "status": status,
             "headline": one["headline"], "evidence": one["evidence"], "caveats": one["caveats"],
             "figures": [], "map": "", "prediction": [], "predicted": ""}  # fmt: skip
-    if status == NONE:
-        card["evidence"] += f" {judged.detectable(read(run, POWER), score)}"
+    least = judged.detectable(read(run, POWER), score)
+    if status == NONE and least:
+        card["evidence"] += f" {least.capitalize()}."
+    if status in (ASSOCIATED, SINGLE) and judged.preliminary(read(run, POWER), score):
+        card["caveats"] = [f"{least}, so this one is probably overestimated", *card["caveats"]]
     if status == UNTESTED:
         return card
     card["figures"] += _association(run, score, row)
@@ -129,12 +139,12 @@ def _map(run: Run, score: str) -> tuple[list[Block], str]:
         return [], "No map: " + (rows[0]["reason"] if rows else "interpret has not been run for this model.")
     row = rows[0]
     if not row["voxels_below_05"]:
-        return [], f"Map: no voxel passed max-T (smallest p {p_value(row['smallest_p'])})."
+        return [], f"No voxel of the map passed max-T (smallest p {p_value(row['smallest_p'])})."
     image = thumbnails.drawn(finding.score_map(run.cohort / folder / "maps", run.cohort / "preprocess/mask.nii.gz",
                                                score, row), 150)  # fmt: skip
-    said = f"Map: decoded intensity, {row['unit']}; outlined: {row['voxels_below_05']} of {row['voxels']} voxels with "
-    said += f"max-T p < {LEVEL:g}. {volumes(read(run, f'{folder}/jacobian.tsv'), score)}"
-    return [{"src": image, "alt": f"map of {score}"}], said.strip()
+    said = f"{row['voxels_below_05']:,} of {row['voxels']:,} voxels pass max-T ({row['unit']})."
+    said = f"{said} {volumes(read(run, f'{folder}/jacobian.tsv'), score)}".strip()
+    return [{"src": image, "alt": f"map of {score}"}], said
 
 
 def volumes(table: pd.DataFrame | None, score: str) -> str:
@@ -147,8 +157,8 @@ def volumes(table: pd.DataFrame | None, score: str) -> str:
         return ""
     parts = [f"{_side(row['hemisphere'])}{row['region']} {row['percent']:+.0f} %" for row in top.to_dict("records")]
     binary = (rows["type"] == "binary").all()
-    ends = "between the classes" if binary else "from the 5th to the 95th percentile of the score"
-    return f"Largest volume changes {ends} (not tested): {', '.join(parts)}."
+    ends = "between the classes" if binary else "5th to 95th percentile of the score"
+    return f"Largest volume changes, {ends}: {', '.join(parts)}."
 
 
 def _side(hemisphere: Any) -> str:
@@ -167,9 +177,9 @@ def prediction(run: Run, score: str) -> tuple[str, list[tuple[str, str]]]:
         lost = table[((table["score"] == score) | table["score"].isna()) & (table["status"] != "ok")]
         return "Not predicted: " + (lost["reason"].iloc[0] if len(lost) else "no row in the table of predictions."), []
     by = kept.set_index("features")
-    rows = [(words, "{:.2f} [{:.2f}, {:.2f}]".format(*by.loc[name, ["value", "ci_low", "ci_high"]]))
+    rows = [(words, unsigned(*by.loc[name, ["value", "ci_low", "ci_high"]]))
             for name, words in FEATURES.items() if name in by.index]  # fmt: skip
     p = mine.loc[mine["model"] == run.primary, "p_permutation"].min()  # it stands in the row of its statistic
-    more = "" if pd.isna(p) else f"; latents beyond confounds: permutation p {p_value(p)}"
+    rows += [] if pd.isna(p) else [("gain over confounds (permutation)", f"p {p_value(p)}")]
     up = positive(run, score)
-    return f"{METRICS[kept['metric'].iloc[0]]}{'' if up is None else f' of {shown(up)}'} [95 % CI]{more}", rows
+    return f"{METRICS[kept['metric'].iloc[0]]}{'' if up is None else f' of {shown(up)}'} [95 % CI]", rows
