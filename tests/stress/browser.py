@@ -23,6 +23,7 @@ from neurovae.report.page import build
 
 FLAGS = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking"]
 WIDE, PHONE, PAPER = 1280, 375, 718  # pixels; the last is A4 less its margins
+FIRST = {WIDE: 4000, PHONE: 12000}  # pixels: a closed report is at most this tall
 PIECE = 3000  # pixels of a page's height per screenshot
 OURS = ("data:", "blob:", "about:")  # addresses that reach nothing outside the file
 
@@ -65,6 +66,7 @@ def laid_out(page: Page, screens: Path, name: str) -> None:
     shoot(page, screens, f"{name}_{WIDE}")
     page.set_viewport_size({"width": PHONE, "height": 900})
     shoot(page, screens, f"{name}_{PHONE}")
+    first_screen(page, PHONE)
     width = page.evaluate("asked.width()")
     check(f"width of the document at {PHONE} px", width, f"<= {PHONE}", width <= PHONE, 1)
     page.evaluate("asked.open()")
@@ -76,12 +78,34 @@ def laid_out(page: Page, screens: Path, name: str) -> None:
     shoot(page, screens, f"{name}_print")
 
 
+def first_screen(page: Page, width: int) -> None:
+    """The findings come first, all other sections are closed, and the table of contents opens and marks them."""
+    height, closed, sections = page.evaluate("asked.closed()")
+    check(f"height of the closed report at {width} px", height, f"<= {FIRST[width]}", height <= FIRST[width], 1)
+    check("sections that are closed", closed, "all but the findings", closed == sections - 1, sections)
+    top = page.evaluate("document.querySelector('.lead, .note').getBoundingClientRect().bottom")
+    check(f"bottom of the overall conclusion at {width} px", top, "<= 900", top <= 900, 1)
+
+
+def contents(page: Page) -> None:
+    """A link of the table of contents opens its section, scrolls to it, is marked, and stays in view."""
+    page.click("nav a[href='#methods']")
+    page.wait_for_selector("nav a[aria-current]:has-text('Methods')")
+    place = page.evaluate("asked.place('methods')")
+    check("top of a section that was opened by its link", place, "0 to 200", 0 <= place <= 200, 1)
+    check("table of contents after scrolling", page.is_visible("nav a"), "in view", page.evaluate("asked.inView()"), 1)
+    page.evaluate("scrollTo(0, 0)")
+
+
 def report(browser: Browser, path: Path, screens: Path) -> None:
     """All checks of one report."""
     name = f"{path.resolve().parent.parent.name}_{path.stem}"
     print(f"\n{path} ({path.stat().st_size / 1e6:.1f} MB)", flush=True)
     page, said = opened(browser, path, WIDE)
     page.wait_for_load_state("load")
+    first_screen(page, WIDE)
+    contents(page)
+    page.evaluate("asked.show('maps')")
     viewed(page, screens, name)
     page.evaluate("asked.open()")
     images, silent, broken = page.evaluate("asked.images()")
@@ -113,6 +137,7 @@ def hostile(browser: Browser, place: Path) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         path.write_text(build(run), encoding="utf-8")
     page, said = opened(browser, path, WIDE)
+    page.evaluate("asked.show('maps')")
     page.locator("#viewer").scroll_into_view_if_needed()
     page.wait_for_selector("#viewer[data-drawn]", timeout=120_000)
     page.evaluate("asked.open()")
@@ -124,10 +149,11 @@ def hostile(browser: Browser, place: Path) -> None:
     check("times that the name is shown as text", seen.count(HOSTILE), "> 24", seen.count(HOSTILE) > 24, 24)
     none("errors, dialogs and requests", sum(said.values(), []), 1)
     page, said = opened(browser, path, WIDE, "HTMLCanvasElement.prototype.getContext = () => null;")
+    page.evaluate("asked.show('maps')")
     page.locator("#viewer").scroll_into_view_if_needed()
     page.wait_for_selector("#viewer.without")
-    told = page.is_visible("#viewer .missing")
-    check("note where WebGL2 is missing", told, "seen", told, 1)
+    shown = page.is_visible("#viewer .missing")
+    check("note where WebGL2 is missing", shown, "visible", shown, 1)
     none("errors where WebGL2 is missing", said["errors"], 1)
 
 

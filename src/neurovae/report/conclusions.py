@@ -26,14 +26,17 @@ LARGE = 0.5  # correlation from which an effect is large (Cohen 1988)
 EVERY = "all scores"  # a model that was not tested has one row for all of them
 
 
-def conclusions(tests: pd.DataFrame, omnibus: pd.DataFrame | None, fit: str, primary: str) -> list[Row]:
+def conclusions(
+    tests: pd.DataFrame, omnibus: pd.DataFrame | None, power: pd.DataFrame | None, fit: str, primary: str
+) -> list[Row]:
     """One dict per score of the primary model, associated ones first: headline, evidence, row, caveats."""
     found = []
     for score, rows in of_fit(tests[tests["model"] == primary], fit).groupby("score", sort=False, dropna=False):
         name = score if isinstance(score, str) else EVERY
         known = tested(rows)
         whole = _omnibus(omnibus, fit, primary, score)
-        found.append({"score": name} | (_untested(rows) if known.empty else _conclusion(known, whole)))
+        one = _untested(rows) if known.empty else _conclusion(known, whole)
+        found.append({"score": name} | _with_power(one, power, name))
     order = list(HEADLINES)
     return sorted(found, key=lambda one: order.index(one["status"]))
 
@@ -52,6 +55,16 @@ def _conclusion(known: pd.DataFrame, whole: Row) -> Row:
     return {"status": status, "headline": HEADLINES[status], "evidence": evidence(status, known, best, bent, whole),
             "caveats": caveats(row, status not in (NONE, QUADRATIC)), "type": best["type"], "row": row,
             "significant": significant(known), "omnibus": whole}  # fmt: skip
+
+
+def _with_power(one: Row, power: pd.DataFrame | None, score: str) -> Row:
+    """A conclusion with what its participants could show: beside a negative result, and where only large effects."""
+    least = detectable(power, score)
+    if one["status"] == NONE and least:
+        return one | {"evidence": f"{one['evidence']} {least.capitalize()}."}
+    if one["status"] in (ASSOCIATED, SINGLE) and preliminary(power, score):
+        return one | {"caveats": [f"{least}, so this one is probably overestimated", *one["caveats"]]}
+    return one
 
 
 def _status(best: Row, bent: Row, whole: Row) -> str:
@@ -114,8 +127,9 @@ def estimate(row: Row, positive: Any = None) -> str:
     values = [row[name] for name in ("effect", "ci_low", "ci_high")]
     if (ratio := RATIOS.get((row["type"], row["link"]))) is not None:
         return f"{ratio}{of} {unsigned(*np.exp(values))} per SD"
-    unit = "SD" if (row["type"], row["link"]) == ("continuous", "identity") else f"({row['link']} scale)"
-    return f"{interval(*values)} {unit} per SD"
+    if (row["type"], row["link"]) == ("continuous", "identity"):
+        return f"standardised beta {interval(*values)}"
+    return f"effect {interval(*values)} ({row['link']} scale) per SD"
 
 
 def caveats(row: Row, associated: bool = True) -> list[str]:

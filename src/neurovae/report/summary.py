@@ -55,7 +55,7 @@ def run(
     """
     checks, detectable = pd.read_parquet(qc), read_tsv(power)
     people = analysed(pd.read_parquet(cohort), checks)
-    found = judged.conclusions(read_tsv(associations), read_tsv(omnibus), fit, primary)
+    found = judged.conclusions(read_tsv(associations), read_tsv(omnibus), detectable, fit, primary)
     verdicts = {model: json.loads((health / model / fit / "health.json").read_text("utf-8")) for model in models}
     table = maps / primary / fit / "maps.parquet"
     mapped = pd.read_parquet(table) if table.is_file() else None

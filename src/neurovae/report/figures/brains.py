@@ -1,7 +1,7 @@
 """Brain slices: three planes through a point side by side, a coloured overlay, and where the planes lie.
 
 The left hemisphere is on the left (neurological convention); up is superior, or anterior in the axial slice. Arrays on
-the mask's grid are drawn as they are: a figure has up to 60 panels, and nilearn's plotting takes 0.5 s for each.
+the mask's grid are drawn as they are: figures have up to 60 panels, and nilearn.plotting needs 2 s for a single one.
 """
 
 import numpy as np

@@ -52,7 +52,8 @@ def run(*, table: Path, maps: Path, mask: Path, name: str, most: int = 3, out: P
                 _title(step, row), fontsize=7, pad=2, loc="center", color=ORANGE if row["beyond"] else "black"
             )
         image = overlay(line[-1], scan, change, brain, place, limit)
-        line[-1].set_title(f"{_step(own[-1])} minus {_step(own[0])}", fontsize=7, pad=2, loc="center")
+        binary = part["type"].iloc[0] == "binary"
+        line[-1].set_title(f"{_step(own[-1], binary)} minus {_step(own[0], binary)}", fontsize=7, pad=2, loc="center")
         label = f"{row['score']}\n{row['scan']}\n{_value(row)}"
         line[0].set_ylabel(label, fontsize=7, rotation=0, ha="right", va="center")
     bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 3 / len(parts)), aspect=25, pad=0.01)
@@ -66,14 +67,14 @@ def run(*, table: Path, maps: Path, mask: Path, name: str, most: int = 3, out: P
     save(figure, out)
 
 
-def _step(step: float) -> str:
-    return f"{step:+g} SD" if step else "own scan"
+def _step(step: float, binary: bool) -> str:
+    return "own scan" if not step else "other class" if binary else f"{step:+g} SD"
 
 
 def _title(step: float, row: dict[Any, Any]) -> str:
     """The step, the score that it leads to, and the limit that it exceeds."""
     target = f": {row['target']:.3g}" if step and pd.notna(row["target"]) else ""
-    return f"{_step(step)}{target}" + (f" ({row['beyond']})" if row["beyond"] else "")
+    return f"{_step(step, row['type'] == 'binary')}{target}" + (f" ({row['beyond']})" if row["beyond"] else "")
 
 
 def _value(row: dict[Any, Any]) -> str:

@@ -65,8 +65,8 @@ def _panel(axis: Axes, test: dict[Any, Any], rows: pd.DataFrame) -> None:
     axis.set_title(
         f"{test['score']}: n = {test['n']}, omnibus p {p_value(test['p'])}, q {p_value(test['q'])}\n"
         f"cross-validated partial R² = {test['partial_r2_cv']:.2f}, r = {first['r']:.2f} (p {p_value(first['p_r'])}); "
-        f"cosine of bootstrap samples {first['stability']:.2f}, of halves {first['halves']:.2f}",
-        fontsize=8,
+        f"cosine: bootstrap {first['stability']:.2f}, halves {first['halves']:.2f}",
+        fontsize=7.5,
     )
 
 

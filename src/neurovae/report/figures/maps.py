@@ -87,7 +87,7 @@ def run(
             located(axis, brain.shape, place, affine)
         axes[0].set_title(title(row, alike), fontsize=8)
         if row["score"] == tested["score"].iloc[0]:
-            axes[2].set_title("mean decoded intensity of the region (brackets: change of volume)", fontsize=8)
+            axes[2].set_title("mean of the map (brackets: change of volume)", fontsize=8)
         _bars(
             axes[2],
             parts[parts["score"] == row["score"]],
@@ -96,8 +96,8 @@ def run(
             row["smallest_p"] < LEVEL,
         )
     labels = (
-        f"decoded intensity per step of the score; outlines: max-T p < {LEVEL:g}",
-        "local change of volume (%), high against low end of the score (not tested)",
+        f"decoded intensity per step of the score\noutlines: max-T p < {LEVEL:g}",
+        "local change of volume (%), high against\nlow end of the score (not tested)",
     )
     for column, (image, label) in enumerate(zip(shown, labels, strict=True)):
         cax = figure.add_subplot(grid[-1, column])

@@ -18,7 +18,7 @@ from neurovae.report.blocks import (
     text,
 )
 from neurovae.report.figures import effects, thumbnails
-from neurovae.report.results import ASSOCIATIONS, OMNIBUS, Row, Run, of_fit, positive, read, tested
+from neurovae.report.results import ASSOCIATIONS, OMNIBUS, POWER, Row, Run, of_fit, positive, read, tested
 from neurovae.report.text import p_value, shown
 
 TESTS = {"score": "score", "model": "model", "seed": "seed", "latent": "latent", "effect": "effect per SD",
@@ -43,7 +43,7 @@ def associations(run: Run) -> list[Block]:
     if tests is None:
         return [missing(ASSOCIATIONS, "the associations have not been tested")]
     blocks: list[Block] = []
-    for one in judged.conclusions(tests, read(run, OMNIBUS), run.fit, run.primary):
+    for one in judged.conclusions(tests, read(run, OMNIBUS), read(run, POWER), run.fit, run.primary):
         blocks += _score(run, one, of_fit(tests[tests["model"] == run.primary], run.fit))
     names = {"scores": "scores against their strongest latents", "directions": "activation patterns over the latents"}
     for model in run.ordered():

@@ -8,7 +8,7 @@ import pandas as pd
 from neurovae.design.design import join
 from neurovae.report import conclusions as judged
 from neurovae.report.blocks import Block, missing, note, text
-from neurovae.report.conclusions import ASSOCIATED, NONE, SINGLE, UNTESTED
+from neurovae.report.conclusions import ASSOCIATED, SINGLE, UNTESTED
 from neurovae.report.figures import finding, thumbnails
 from neurovae.report.figures.scores import participants
 from neurovae.report.results import (
@@ -52,7 +52,7 @@ def findings(run: Run) -> list[Block]:
         blocks += [note(f"Primary model: {why(run, run.primary)}")]
     if tests is None:
         return [*blocks, missing(ASSOCIATIONS, "the associations have not been tested")]
-    cards = judged.conclusions(tests, read(run, OMNIBUS), run.fit, run.primary)
+    cards = judged.conclusions(tests, read(run, OMNIBUS), read(run, POWER), run.fit, run.primary)
     few = judged.preliminary(read(run, POWER))
     blocks.insert(0, {"kind": "lead", "text": f"{few} {judged.overview(cards, run.primary)}".strip()})
     blocks += [{"kind": "caveats", "title": "Caveats for all scores", "items": general(run, cards)}]
@@ -103,11 +103,6 @@ def _card(run: Run, one: Row) -> Block:
     card = {"score": str(score), "about": f"{kind}{n}" if isinstance(kind, str) else "", "status": status,
             "headline": one["headline"], "evidence": one["evidence"], "caveats": one["caveats"],
             "figures": [], "map": "", "prediction": [], "predicted": ""}  # fmt: skip
-    least = judged.detectable(read(run, POWER), score)
-    if status == NONE and least:
-        card["evidence"] += f" {least.capitalize()}."
-    if status in (ASSOCIATED, SINGLE) and judged.preliminary(read(run, POWER), score):
-        card["caveats"] = [f"{least}, so this one is probably overestimated", *card["caveats"]]
     if status == UNTESTED:
         return card
     card["figures"] += _association(run, score, row)
