@@ -13,9 +13,8 @@ from neurovae.associate.glm import glm
 from neurovae.associate.summary import with_maxt
 from neurovae.design.tables import tidy
 from neurovae.report import conclusions as judged
-from neurovae.report import summary
+from neurovae.report import results, summary
 from neurovae.report.figures import effects
-from neurovae.report.results import tested
 from neurovae.report.sections import findings, latents, methods_tests
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -115,7 +114,7 @@ def test_a_latent_that_separates_the_classes_is_the_strongest(tmp_path: Path):
     tests = associations(joined(["A"] * PEOPLE))
     assert tests.loc[0, ["status", "maxt_status"]].tolist() == ["separation", "ok"] and tests.loc[0, "p_maxt"] == 0.005
     shuffled = tests.sample(frac=1, random_state=0)
-    assert list(tested(shuffled)["latent"])[:2] == ["mu_000", "mu_001"]  # equal max-T p
+    assert list(results.tested(shuffled)["latent"])[:2] == ["mu_000", "mu_001"]  # equal max-T p
     small = int((tests["p_maxt"] < 0.05).sum())
     one = judged.conclusions(tests, None, None, FIT, "vae")[0]
     assert one["row"]["latent"] == "mu_000" and one["significant"] == f"{small} of 6 latents below 0.05" and small >= 2

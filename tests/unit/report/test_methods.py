@@ -15,9 +15,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 @pytest.mark.parametrize(("kind", "link", "freedman"), [("continuous", "identity", True), ("continuous", "log", False),
                                                         ("binary", "logit", False)])  # fmt: skip
-def test_freedman_and_lane_are_cited_where_the_score_was_permuted(
-    tmp_path: Path, kind: str, link: str, freedman: bool
-):
+def test_freedman_and_lane_are_cited_where_the_score_was_permuted(tmp_path: Path, kind: str, link: str, freedman: bool):
     tests = associations(joined(["A"] * PEOPLE)).query("status == 'ok'")
     run = run_of(tmp_path, associate__associations=tests.assign(type=kind, link=link, family="Gaussian (HC2)"))
     said = methods_tests.inference(run)

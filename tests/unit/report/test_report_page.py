@@ -77,7 +77,9 @@ def test_numbers_are_those_of_the_tables(plain: tuple[Run, Page, str]):
             assert value in cells and float(cells[value]) == pytest.approx(value, rel=0.005)
     words = " ".join(found.words)
     assert "-0.51 [-0.81, -0.21]" in words and "0.012" in words and "0.612" in words
-    assert "23 participants with 23 scans analysed, of 24 with 24 before quality control; 2 sites (A: 12, B: 11)." in words
+    assert (
+        "23 participants with 23 scans analysed, of 24 with 24 before quality control; 2 sites (A: 12, B: 11)." in words
+    )
     assert "23 of 24 scans passed" in words
 
 
