@@ -45,19 +45,19 @@ def test_the_network_is_described_as_it_was_trained(tmp_path: Path):
              "linear": "pca", "flip": True, "blur": 4.0, "mixup": 0.5, "noise": 0.2, "jitter": 0.0,
              "reconstruction": "gaussian", "divergence": "kl", "beta": 1, "people_training": 9, "people_validation": 2,
              "people_test": 1, "variance_explained_test": 0.51,
-             "identification_accuracy_test": {"rate": 0.5, "people": 2}}  # fmt: skip
+             "identification_accuracy_test": {"rate": 0.5, "people": 2, "chance": 1.0}}  # fmt: skip
     path = tmp_path / f"train/vae/{FIT}/health.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(found))
     said = methods_data.latent_models(run)
-    for part in ("16 latent variables", "KL divergence weighted by beta = 1", "in batches of 4 for at most 400 epochs",
-                 "parameters of epoch 203", "left-right mirroring, averaging 50% of the scans", "Gaussian of 4 mm",
+    for part in ("16 latent variables", "the KL divergence weighted by beta = 1", "in batches of 4 for at most 400 epochs",
+                 "the parameters of epoch 203 were kept", "left-right mirroring, replacing 50% of the scans", "(SD 4 mm)",
                  "comprised 9, 2 and 1 participants", "explained 51 % of the variance and identified 1 of 2"):  # fmt: skip
         assert part in said, part
     assert "150" not in said and "jitter" not in said and "Optuna" not in said
     path.write_text(json.dumps(found | {"linear": "none", "flip": False}))
     said = methods_data.latent_models(run)
-    assert "Gaussian of" not in said and "mirroring" not in said and "principal components" not in said
+    assert "Gaussian kernel" not in said and "mirroring" not in said and "principal components" not in said
 
 
 def test_repeated_sessions_are_described_where_they_were_tested(tmp_path: Path):

@@ -43,7 +43,7 @@ def test_participants_whom_quality_control_excludes_are_not_counted(tmp_path: Pa
     run = cohort_of(tmp_path)
     said = methods_data.participants(run)
     assert "30 participants with 30 scans (T1w) from 2 sites were analysed." in said
-    assert "Quality control excluded 10 scans of 40 participants with 40 scans." in said
+    assert "10 of 40 scans failed quality control and were excluded." in said
     assert "The site of 3 scans was unknown." in said
     blocks = participants.participants(run)
     assert "30 participants with 30 scans analysed, of 40 with 40 before quality control; 2 sites" in blocks[0]["text"]

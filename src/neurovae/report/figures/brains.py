@@ -4,6 +4,8 @@ The left hemisphere is on the left (neurological convention); up is superior, or
 the mask's grid are drawn as they are: figures have up to 60 panels, and nilearn.plotting needs 2 s for a single one.
 """
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -42,9 +44,15 @@ def voxel(affine: np.ndarray, mm: list[float]) -> Place:
     return tuple(int(k) for k in np.rint(apply_affine(np.linalg.inv(affine), mm)))
 
 
-def grey(axis: Axes, volume: np.ndarray, brain: np.ndarray, place: Place | None = None, limits: object = None) -> None:
+def grey(
+    axis: Axes,
+    volume: np.ndarray,
+    brain: np.ndarray,
+    place: Place | None = None,
+    limits: tuple[float, float] | None = None,
+) -> None:
     """A volume in grey; limits: its darkest and brightest value (default: percentiles inside the brain)."""
-    low, high = np.percentile(volume[brain], [1, 99.5]) if limits is None else limits  # type: ignore[misc]
+    low, high = np.percentile(volume[brain], [1, 99.5]) if limits is None else limits
     image = slices(np.where(brain, volume, low), place, float(low))
     axis.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     axis.set(xticks=[], yticks=[], frame_on=False)
@@ -72,7 +80,7 @@ def located(axis: Axes, shape: Place, place: Place, affine: np.ndarray, size: fl
     """Left and right of the axial and coronal slice, and below each plane its coordinate in mm."""
     wide, deep = shape[0], shape[1]
     mm = apply_affine(affine, place)
-    style = {"fontsize": size, "va": "top", "transform": axis.get_xaxis_transform()}
+    style: dict[str, Any] = {"fontsize": size, "va": "top", "transform": axis.get_xaxis_transform()}
     for start in (0, wide):
         axis.text(start + 1, 0.98, "L", color="white", ha="left", **style)
         axis.text(start + wide - 2, 0.98, "R", color="white", ha="right", **style)

@@ -80,7 +80,7 @@ def general(run: Run, cards: list[Row]) -> list[str]:
     if run.config.get("cohort", {}).get("simulate"):
         said += ["The participants are simulated: nothing here is a result about real brains."]
     power = read(run, POWER)
-    small = [] if power is None else power.loc[power["reason"].fillna("") != "", "n"].dropna()
+    small = pd.Series(dtype=float) if power is None else power.loc[power["reason"].fillna("") != "", "n"].dropna()
     if len(small):
         n = f"{small.min():.0f}" if small.min() == small.max() else f"{small.min():.0f} to {small.max():.0f}"
         said += [f"With {n} participants, estimates vary from sample to sample, and those that are significant tend to "
@@ -175,6 +175,6 @@ def prediction(run: Run, score: str) -> tuple[str, list[tuple[str, str]]]:
     rows = [(words, unsigned(*by.loc[name, ["value", "ci_low", "ci_high"]]))
             for name, words in FEATURES.items() if name in by.index]  # fmt: skip
     p = mine.loc[mine["model"] == run.primary, "p_permutation"].min()  # it stands in the row of its statistic
-    rows += [] if pd.isna(p) else [("gain over confounds (permutation)", f"p {p_value(p)}")]
+    rows += [] if pd.isna(p) else [("gain over confounds, permutation", f"p {p_value(p)}")]
     up = positive(run, score)
     return f"{METRICS[kept['metric'].iloc[0]]}{'' if up is None else f' of {shown(up)}'} [95 % CI]", rows

@@ -3,7 +3,6 @@
 from typing import Any
 
 from neurovae.report.results import COHORT, EXCLUDED, QUALITY, Run, analysed, health, read
-from neurovae.report.sections.quality import MEASURES
 from neurovae.report.text import count, limit, listed, shown
 
 EXTRACT = {"deepbet": "Brains were extracted with deepbet [deepbet].",
@@ -15,10 +14,15 @@ NORMALISE = {"zscore": "Intensities were z-scored within the brain.",
              "reference": "Intensities were divided by the mean of a reference region.",
              "none": "Intensities were not normalised."}  # fmt: skip
 TRANSFORM = {"affine": "affine transforms [ants]", "syn": "affine and nonlinear (SyN) transforms [ants, syn]"}
+THRESHOLDS = {"clipped": "a fraction of clipped voxels of {}",
+              "mask_dice": "a Dice coefficient with the template's mask of {}",
+              "mask_ml": "a brain volume (ml) of {}", "snr": "a signal-to-noise ratio of {}",
+              "template_r": "a correlation with the template of {}"}  # fmt: skip
 KINDS = {"vae": "a variational autoencoder [vae]", "autoencoder": "an autoencoder",
          "pca": "a principal component analysis", "mds": "metric multidimensional scaling (SMACOF)",
          "isomap": "Isomap [isomap]", "lle": "locally linear embedding [lle]"}  # fmt: skip
-AUGMENTED = {"flip": "left-right mirroring", "mixup": "averaging {:.0%} of the scans with another scan [mixup]",
+AUGMENTED = {"flip": "left-right mirroring",
+             "mixup": "replacing {:.0%} of the scans by weighted averages with another scan [mixup]",
              "noise": "Gaussian noise (SD {:g}) on the input",
              "jitter": "random affine jitter (SD {:g} degrees, mm and %)"}  # fmt: skip
 
@@ -40,8 +44,8 @@ def participants(run: Run) -> str:
                  "counterpart were excluded."]  # fmt: skip
     if checks is not None:
         out = int(checks["excluded"].astype(bool).sum())
-        before = f"of {table['person'].nunique()} participants with {len(table)} scans"
-        said += [f"Quality control excluded {count(out, 'scan')} {before}."]
+        said += [f"{out} of {len(checks)} scans failed quality control and were excluded." if out else
+                 "No scan failed quality control."]  # fmt: skip
     return " ".join(said)
 
 
@@ -62,8 +66,8 @@ def preprocessing(run: Run) -> str:
         said += [f"Images were in MNI space and were resampled to {size}."]
     said += [NORMALISE[settings["normalise"]["method"]]]
     thresholds = {name: pair for name, pair in settings["qc"]["thresholds"].items() if pair != [None, None]}
-    required = listed([f"{MEASURES.get(name, name)} {limit(pair)}" for name, pair in thresholds.items()])
-    return " ".join([*said, f"Scans were required to have {required}." if required else ""]).strip()
+    required = [THRESHOLDS.get(name, f"{name} of {{}}").format(limit(pair)) for name, pair in thresholds.items()]
+    return " ".join([*said, f"Scans were excluded unless they had {listed(required)}."] if required else said)
 
 
 def latent_models(run: Run) -> str:
@@ -75,13 +79,16 @@ def latent_models(run: Run) -> str:
     one, train = next(iter(known.values())), run.config.get("train", {})  # all models share the sets
     folds, seeds, search = train.get("folds") or [0], train.get("seeds") or [0], train.get("search", {})
     sizes = [one[f"people_{name}"] for name in ("training", "validation", "test")]
-    parts = "; ".join(_model(model, one) for model, one in known.items())
     said = [
-        f"Latent variable models. The voxels inside a fixed brain mask were modelled without scores or diagnoses: "
-        f"{parts}.",
+        "Latent variable models. The voxels inside a fixed brain mask were modelled without scores or diagnoses.",
+        *(_model(model, one) for model, one in known.items()),
         f"Training, validation and test sets comprised {sizes[0]}, {sizes[1]} and {sizes[2]} participants.",
-        f"{count(len(folds), 'fold').capitalize()} and {count(len(seeds), 'random seed')} were trained; fold "
-        f"{run.fold.split('-')[1]} and seed {run.seed.split('-')[1]} are reported.",
+        f"Results are reported for fold {run.fold.split('-')[1]} and seed {run.seed.split('-')[1]}"
+        + (
+            f", of {count(len(folds), 'fold')} and {count(len(seeds), 'seed')} trained."
+            if max(len(folds), len(seeds)) > 1
+            else "."
+        ),
         f"Hyperparameters of {search['model']} were chosen by {search['trials']} trials with Optuna [optuna] on "
         "training and validation participants."
         if search.get("model")
@@ -97,7 +104,7 @@ def latent_models(run: Run) -> str:
 def primary(run: Run) -> str:
     """The primary model; that it was named beforehand is only said where the configuration names it."""
     named = (run.config.get("associate") or {}).get("primary")
-    how = "was specified beforehand" if named else "is the first one in the configuration"
+    how = "was specified beforehand" if named else "was the first one in the configuration"
     return f"The primary model, {run.primary}, {how}."
 
 
@@ -105,36 +112,35 @@ def _evaluated(model: str, one: dict[str, Any]) -> str:
     explained, known = one.get("variance_explained_test"), one.get("identification_accuracy_test") or {}
     if explained is None or not known:
         return f"{model} was {one['verdict']}"
-    right = round(known["rate"] * known["people"])
+    right, bound = (round(known[name] * known["people"]) for name in ("rate", "chance"))
     return (f"{model} explained {100 * explained:.0f} % of the variance and identified {right} of {known['people']} "
-            f"participants (verdict: {one['verdict']})")  # fmt: skip
+            f"participants (99 % bound of chance: {bound}; verdict: {one['verdict']})")  # fmt: skip
 
 
 def _model(model: str, one: dict[str, Any]) -> str:
-    said = f"{KINDS.get(one['kind'], one['kind'])} with {one['n_latent']} latent variables ({model})"
-    parts = _network(one) if one["kind"] in ("vae", "autoencoder") else []
+    said = [f"Model {model} was {KINDS.get(one['kind'], one['kind'])} with {one['n_latent']} latent variables."]
+    said += _network(one) if one["kind"] in ("vae", "autoencoder") else []
     used = [words.format(one[name]) for name, words in AUGMENTED.items() if one.get(name)]
-    parts += [f"augmented by {listed(used)}"] if used else []
+    said += [f"Training scans were augmented by {listed(used)}."] if used else []
     if one.get("blur") and (one["kind"] == "pca" or one.get("linear") == "pca"):
-        parts += [f"principal components computed from the scans and copies smoothed with a Gaussian of "
-                  f"{one['blur']:g} mm (SD)"]  # fmt: skip
-    return ", ".join([said, *parts])
+        said += [f"Principal components were computed from the scans and copies smoothed with a Gaussian kernel "
+                 f"(SD {one['blur']:g} mm)."]  # fmt: skip
+    return " ".join(said)
 
 
 def _network(one: dict[str, Any]) -> list[str]:
     """Loss, architecture and optimisation of a model that is trained by gradient."""
     loss = str(one.get("reconstruction"))
-    parts = ["structural dissimilarity (1 - SSIM) [ssim] as reconstruction loss" if loss == "dssim" else
-             f"{loss.replace('gaussian', 'Gaussian')} reconstruction likelihood"]  # fmt: skip
-    divergence = {"kl": f"KL divergence weighted by beta = {shown(one.get('beta'))}",
-                  "mmd": "maximum mean discrepancy to the prior [infovae]"}  # fmt: skip
-    parts += [divergence[one["divergence"]]] if one.get("divergence") in divergence else []
-    linear = "3-D convolutional encoder and decoder"
-    if one.get("linear") == "pca":
-        linear += " added to the probabilistic principal components [ppca] of the training participants"
-    parts += [linear]
+    terms = ["structural dissimilarity (1 - SSIM) [ssim]" if loss == "dssim" else
+             f"a {loss.replace('gaussian', 'Gaussian')} reconstruction likelihood"]  # fmt: skip
+    divergence = {"kl": f"the KL divergence weighted by beta = {shown(one.get('beta'))}",
+                  "mmd": "the maximum mean discrepancy to the prior [infovae]"}  # fmt: skip
+    terms += [divergence[one["divergence"]]] if one.get("divergence") in divergence else []
+    said = [f"Its loss comprised {listed(terms)}." if len(terms) > 1 else f"Its loss was {terms[0]}."]
+    added = ", added to the probabilistic principal components of the training participants [ppca]"
+    said += [f"Encoder and decoder were 3-D convolutional networks{added if one.get('linear') == 'pca' else ''}."]
     if one.get("epochs"):
-        parts += [f"optimised with AdamW [adamw] in batches of {one['batch']} for at most {one['epochs']} epochs with "
-                  "early stopping on the validation set"]  # fmt: skip
-    parts += [f"parameters of epoch {one['kept_epoch']}"] if one.get("kept_epoch") is not None else []
-    return parts
+        kept = f"; the parameters of epoch {one['kept_epoch']} were kept" if one.get("kept_epoch") is not None else ""
+        said += [f"Parameters were optimised with AdamW [adamw] in batches of {one['batch']} for at most "
+                 f"{one['epochs']} epochs, with early stopping on the validation set{kept}."]  # fmt: skip
+    return said

@@ -48,7 +48,7 @@ def inference(run: Run) -> str:
         "for confounds, on one scan per participant (the first with complete data).",
         f"We used {'; '.join(_regressions(ok))}." if len(ok) else "",
         f"Without a finite estimate, tested by permutation only: {none}." if none else "",
-        f"Confounds: {'; '.join(_confounds(used))}.",
+        *_confounds(used),
         _maxt(used),
         "False discovery rates (q) over the latents of one score were controlled by the Benjamini-Hochberg procedure "
         "[bh].",
@@ -72,12 +72,15 @@ def _regressions(rows: pd.DataFrame) -> list[str]:
 
 
 def _confounds(used: pd.DataFrame) -> list[str]:
-    """Confounds with the scores that they belong to, and how many participants each score lost."""
+    """Confounds with the scores that they belong to, and how many participants were excluded for each score."""
     by: dict[str, list[str]] = {}
+    lost: list[str] = []
     for row in used.drop_duplicates("score").to_dict("records"):
         text, _, left = str(row["confounds"]).partition("; left out: ")
-        by.setdefault(text, []).append(row["score"] + (f" (excluded: {left})" if left else ""))
-    return [f"{text} for {listed(scores)}" for text, scores in by.items()]
+        by.setdefault(text.replace("split (2 levels)", "membership in the training set"), []).append(row["score"])
+        lost += [f"{row['score']}: {left}"] if left else []
+    said = [text if len(by) == 1 else f"{text} (for {listed(scores)})" for text, scores in by.items()]
+    return [f"Confounds were {'; '.join(said)}.", f"Excluded from these tests: {'; '.join(lost)}." if lost else ""]
 
 
 def _people(text: object) -> str:
@@ -90,11 +93,11 @@ def _maxt(used: pd.DataFrame) -> str:
     said = []
     if len(done):
         gaussian = (done["type"] == "continuous") & (done["link"] == "identity")
-        moved = [(gaussian, "residuals of the score (continuous scores, identity link) [freedman]"),
-                 (~gaussian, "residuals of the latent")]  # fmt: skip
+        moved = [(gaussian, "residuals of the score [freedman]" + " for continuous scores" * bool((~gaussian).any())),
+                 (~gaussian, "residuals of the latent" + " for all others" * bool(gaussian.any()))]  # fmt: skip
         rules = listed([_people(rule) for rule in sorted(done["exchangeability"].unique())])
         said += [f"P values were corrected over the latents of one score by max-T [maxt] with "
-                 f"{done['permutations'].max():,.0f} permutations of {rules} [blocks], applied to "
+                 f"{done['permutations'].max():,.0f} permutations of {rules} [blocks], which moved "
                  f"{listed([words for rows, words in moved if rows.any()])}."]  # fmt: skip
     if len(refused):
         whys = [f"{row['score']} ({row['maxt_status']}: {row['maxt_reason']})" for row in refused.to_dict("records")]
@@ -137,9 +140,9 @@ def prediction(run: Run) -> str:
     binary = "binary" in used["type"]
     said = [
         f"Prediction. Scores were predicted by nested cross-validation over participants "
-        f"({good['folds'].max():.0f} outer and {settings.get('inner')} inner folds) from "
-        f"{listed([words for name, words in FEATURES.items() if name in used['features']])}, using "
-        f"{listed([words for name, words in LEARNERS.items() if name in used['learner']])}.",
+        f"({good['folds'].max():.0f} outer and {settings.get('inner')} inner folds) with "
+        f"{listed([words for name, words in LEARNERS.items() if name in used['learner']])}. Feature sets were "
+        f"{'; '.join(words for name, words in FEATURES.items() if name in used['features'])}.",
         "The latent variable models had been trained, without scores, on scans of participants in the outer test "
         "folds (transductive)." if any("transductive" in policy for policy in own) else
         "Each outer fold used a latent variable model trained without its test participants.",
@@ -206,5 +209,8 @@ def software(run: Run) -> str:
     """Versions, as installed where the report was made."""
     cites = {"torch": " [torch]", "numpy": " [numpy]", "scipy": " [scipy]", "scikit-learn": " [sklearn]",
              "statsmodels": " [statsmodels]", "antspyx": " [ants]", "snakemake": " [snakemake]"}  # fmt: skip
-    names = [f"{name} {version}{cites.get(name, '')}" for name, version in versions() if version != "not installed"]
-    return f"Software. {', '.join(names)}. The analysis follows Vázquez-García et al. [tutorial]."
+    method = run.config.get("preprocess", {}).get("extract", {}).get("method")
+    unused = set() if method == "deepbet" else {"deepbet"}
+    used = [pair for pair in versions() if pair[1] != "not installed" and pair[0] not in unused]
+    names = [f"{name} {version}{cites.get(name, '')}" for name, version in used]
+    return f"Software. Analyses were run with {listed(names)}. The approach follows a published tutorial [tutorial]."
