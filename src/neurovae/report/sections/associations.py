@@ -67,7 +67,7 @@ def _score(run: Run, one: Row, rows: pd.DataFrame) -> list[Block]:
     known = tested(rows[rows["score"] == one["score"]])
     best, blocks = known.iloc[0].to_dict(), [heading(f"{one['score']} ({one['type']})")]
     up = positive(run, one["score"])
-    blocks += [text(f"{one['headline']}. {one['evidence']}" + (f" Effects are on {up}." if up is not None else ""))]
+    blocks += [text(f"{one['headline']}. {one['evidence']}" + (f" Class 1 is {up}." if up is not None else ""))]
     blocks += [note("; ".join(one["caveats"]))] if one["caveats"] else []
     return [*blocks, figure(thumbnails.drawn(effects.effects(known)), _caption(known, best), ASSOCIATIONS,
                             f"{one['score']}: effect of each latent")]  # fmt: skip
@@ -78,4 +78,4 @@ def _caption(known: pd.DataFrame, best: dict[Any, Any]) -> str:
     return (f"Effect of each latent with 95 % CI (family {families}, {links} link; n = {best['n']:.0f}). Filled: "
             "max-T p < .05; cross: no estimate; orange: an undeclared nuisance explains part of the latent. "
             f"Nonlinearity of {best['latent']}: p {p_value(best['p_nonlinear'])}. Confounds: {best['confounds']}. "
-            f"{best['split_policy']}. {shown(best['maxt_family'])}.")  # fmt: skip
+            f"Sets: {best['split_policy']}. Correction: {shown(best['maxt_family'])}.")  # fmt: skip

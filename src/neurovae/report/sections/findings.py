@@ -137,7 +137,7 @@ def _map(run: Run, score: str) -> tuple[list[Block], str]:
         return [], f"No voxel of the map passed max-T (smallest p {p_value(row['smallest_p'])})."
     image = thumbnails.drawn(finding.score_map(run.cohort / folder / "maps", run.cohort / "preprocess/mask.nii.gz",
                                                score, row), 150)  # fmt: skip
-    said = f"{row['voxels_below_05']:,} of {row['voxels']:,} voxels pass max-T ({row['unit']})."
+    said = f"Map ({row['unit']}): {row['voxels_below_05']:,} of {row['voxels']:,} voxels pass max-T."
     said = f"{said} {volumes(read(run, f'{folder}/jacobian.tsv'), score)}".strip()
     return [{"src": image, "alt": f"map of {score}"}], said
 
