@@ -169,7 +169,7 @@ def test_predictions_stand_beside_confounds_and_voxels_for_the_seed_shown(tmp_pa
         ("latents alone", "0.70 [0.60, 0.80]"),
         ("confounds alone", "0.60 [0.50, 0.70]"),
         ("voxels alone", "0.75 [0.65, 0.85]"),
-        ("gain over confounds (permutation)", "p = 0.004"),
+        ("gain over confounds, permutation", "p = 0.004"),
     ]
     said = summary.prediction(PREDICTED[PREDICTED["seed"] != 1], "dx", "vae")
     assert said == ("AUC 0.80 [0.70, 0.90] from latents + confounds (permutation p = 0.004), confounds alone 0.60, "

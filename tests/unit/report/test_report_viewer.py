@@ -9,11 +9,17 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import pytest
 from nibabel.affines import apply_affine
 from tiny import MASK
 from viewer_results import FIT, HOSTILE, results
 
 from neurovae.report.viewer import section as viewer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return results(tmp_path_factory.mktemp("viewer") / "results", ["vae", "pca"])
 
 
 class Page(HTMLParser):
