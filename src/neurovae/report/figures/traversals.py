@@ -77,7 +77,7 @@ def strongest(rows: pd.DataFrame, tests: list[pd.DataFrame]) -> list[dict[str, A
 
 def _read(maps: Path, latent: str) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Volumes and changes (x, y, z, quantiles) of one latent, and their description."""
-    stem = maps / f"latent-{latent.removeprefix('mu_')}"
+    stem = maps / latent
     images = [np.asarray(nib.Nifti1Image.from_filename(f"{stem}{end}.nii.gz").dataobj) for end in ("", "_change")]
     return images[0], images[1], json.loads(Path(f"{stem}.json").read_text(encoding="utf-8"))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from neurovae.design.design import latent_names
+from neurovae.io import latent_table
 from neurovae.io.volumes import read_volumes
 from neurovae.report.blocks import Block, by_model, figure, heading, missing, text
 from neurovae.report.figures import latents as drawn
@@ -29,7 +29,7 @@ def latents(run: Run) -> list[Block]:
 
 
 def _model(run: Run, model: str, points: pd.DataFrame, people: pd.DataFrame, path: str) -> list[Block]:
-    names, columns = latent_names(points), declared(run, people)
+    names, columns = latent_table.columns(points), declared(run, people)
     beside = people[list(dict.fromkeys(["scan", "site", *columns]))]  # site may be among the confounds
     joined = points.merge(beside, on="scan", how="left", validate="one_to_one")
     scores = [entry["name"] for entry in run.config["cohort"]["scores"] if entry["name"] in columns][:4]

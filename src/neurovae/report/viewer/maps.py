@@ -54,7 +54,7 @@ def listed(cohort: Path, model: str, fit: str, primary: bool) -> tuple[list[Map]
 def centre(cohort: Path, model: str, fit: str) -> np.ndarray | None:
     """The volume (x, y, z) that the cohort's centre decodes to: any latent's traversal minus its change."""
     folder = cohort / "interpret" / model / fit / "traversals"
-    for change in sorted(folder.glob("latent-*_change.nii.gz")):
+    for change in sorted(folder.glob("*_change.nii.gz")):
         whole = change.with_name(change.name.replace("_change", ""))
         if whole.is_file():
             return frames(whole)[0] - frames(change)[0]
@@ -105,8 +105,8 @@ def _jacobians(folder: Path, model: str) -> Iterator[Map]:
 
 def _latents(folder: Path, tests: Path, model: str, primary: bool) -> Iterator[Map]:
     """Traversals, ranked by the smallest max-T p over the scores."""
-    files = sorted(folder.glob("traversals/latent-*_change.nii.gz"))
-    paths = {f"mu_{path.name.removeprefix('latent-').removesuffix('_change.nii.gz')}": path for path in files}
+    files = sorted(folder.glob("traversals/*_change.nii.gz"))
+    paths = {path.name.removesuffix("_change.nii.gz"): path for path in files}
     best = _smallest(tests, "latent", "p_maxt")
     for rank, name in enumerate(sorted(paths, key=lambda name: best.get(name, (2.0, {}))[0])):
         p, row = best.get(name, (2.0, {}))
