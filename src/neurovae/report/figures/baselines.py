@@ -42,7 +42,7 @@ def run(*, predictions: Path, baselines: list[str], out: Path) -> None:
         found = of_score(table, score)
         for axis, learner in zip(row, LEARNERS, strict=True):
             _panel(axis, found, learner, {*baselines, "voxels"})
-        row[0].set_title(f"{score or 'no score'}: {LEARNERS['linear']}")
+        row[0].set_title(f"{score or 'no score'}: {LEARNERS['linear']}", loc="left")
         row[1].set_yticklabels([])
     marks = [
         Line2D([], [], marker=m, color=edge, markerfacecolor=face, linestyle="", markersize=5, label=text)
@@ -87,7 +87,7 @@ def _panel(axis: Axes, found: pd.DataFrame, learner: str, baselines: set[str]) -
     labels = found.drop_duplicates("label").sort_values("line")
     axis.set_yticks(labels["line"], labels["label"], fontsize=8)
     axis.set_ylim(-0.7, len(labels) - 0.3)
-    axis.set_title(LEARNERS[learner])
+    axis.set_title(LEARNERS[learner], loc="left")
     mine = found[found["learner"] == learner]
     metric = next(iter(mine["metric"].dropna()), "r2")
     name, chance = METRICS[metric]

@@ -46,7 +46,7 @@ def _column(axis: Axes, column: pd.Series, parts: list[pd.Series]) -> None:
     else:
         axis.hist(parts, bins=_edges(values), stacked=True, color=PALETTE[: len(parts)])
     missing = int(column.isna().sum())
-    axis.set_title(plain(column.name) + (f" ({missing} missing)" if missing else ""), fontsize=9)
+    axis.set_title(plain(column.name) + (f" ({missing} missing)" if missing else ""), fontsize=9, loc="left")
 
 
 def _edges(values: pd.Series) -> int | list[float]:

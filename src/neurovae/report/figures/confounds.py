@@ -25,7 +25,7 @@ def run(*, audit: Path, name: str, out: Path) -> None:
     """
     table = pd.read_parquet(audit)
     if table["kind"].isna().all():
-        sentence(f"{name}: {table['verdict'].iloc[0]}, not analysed\n{table['reason'].iloc[0]}", out)
+        save(sentence(f"{name}: {table['verdict'].iloc[0]}, not analysed\n{table['reason'].iloc[0]}"), out)
         return
     kinds = [kind for kind in ("latent", "score") if (table["kind"] == kind).any()]
     parts = [table[table["kind"] == kind].assign(of=table[kind]) for kind in kinds]

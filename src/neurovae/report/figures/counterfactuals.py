@@ -28,7 +28,7 @@ def run(*, table: Path, maps: Path, mask: Path, name: str, most: int = 3, out: P
     """
     rows = pd.read_parquet(table)
     if (rows["status"] != "ok").all():
-        sentence(f"{name}: {rows['status'].iloc[0]}, no counterfactuals\n{rows['reason'].iloc[0]}", out)
+        save(sentence(f"{name}: {rows['status'].iloc[0]}, no counterfactuals\n{rows['reason'].iloc[0]}"), out)
         return
     brain = read_mask(mask)
     rows = rows[rows["status"] == "ok"]
@@ -48,12 +48,10 @@ def run(*, table: Path, maps: Path, mask: Path, name: str, most: int = 3, out: P
         for k, step in enumerate(own):
             axis, row = line[steps.index(step)], part.loc[step].to_dict()
             grey(axis, volumes[..., k], brain, place, (low, high))
-            axis.set_title(
-                _title(step, row), fontsize=7, pad=2, loc="center", color=ORANGE if row["beyond"] else "black"
-            )
+            axis.set_title(_title(step, row), fontsize=7, pad=2, color=ORANGE if row["beyond"] else "black")
         image = overlay(line[-1], scan, change, brain, place, limit)
         binary = part["type"].iloc[0] == "binary"
-        line[-1].set_title(f"{_step(own[-1], binary)} minus {_step(own[0], binary)}", fontsize=7, pad=2, loc="center")
+        line[-1].set_title(f"{_step(own[-1], binary)} minus {_step(own[0], binary)}", fontsize=7, pad=2)
         label = f"{row['score']}\n{row['scan']}\n{_value(row)}"
         line[0].set_ylabel(label, fontsize=7, rotation=0, ha="right", va="center")
     bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 3 / len(parts)), aspect=25, pad=0.01)

@@ -79,7 +79,7 @@ def _dimensions(axis: Axes, whole: pd.DataFrame, latents: pd.DataFrame, models: 
         plt.Line2D([], [], color=GREY, linestyle=":", label="components above smooth noise"),
     ]  # fmt: skip
     _below(axis, handles, 3)
-    axis.set_title("intrinsic dimension", fontsize=9)
+    axis.set_title("intrinsic dimension", fontsize=9, loc="left")
 
 
 def _lengths(axis: Axes, latents: pd.DataFrame, models: list[Any]) -> None:
@@ -114,7 +114,7 @@ def _lengths(axis: Axes, latents: pd.DataFrame, models: list[Any]) -> None:
         *(plt.Line2D([], [], linestyle="none", label=note) for note in notes),
     ]  # fmt: skip
     _below(axis, handles, 1)
-    axis.set_title("squared length of the latents, |μ|² + Σσ²", fontsize=9)
+    axis.set_title("squared length of the latents, |μ|² + Σσ²", fontsize=9, loc="left")
 
 
 def _below(axis: Axes, handles: list[Any], columns: int) -> None:

@@ -67,6 +67,7 @@ def _panel(axis: Axes, test: dict[Any, Any], rows: pd.DataFrame) -> None:
         f"cross-validated partial R² = {test['partial_r2_cv']:.2f}, r = {first['r']:.2f} (p {p_value(first['p_r'])}); "
         f"cosine: bootstrap {first['stability']:.2f}, halves {first['halves']:.2f}",
         fontsize=7.5,
+        loc="left",
     )
 
 

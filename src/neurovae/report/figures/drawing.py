@@ -18,7 +18,6 @@ plt.rcParams.update(
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.titlesize": 10,
-        "axes.titlelocation": "left",
         "figure.dpi": 110,
         "savefig.dpi": 160,
         "legend.frameon": False,
@@ -33,9 +32,9 @@ def save(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
-def sentence(text: str, out: Path) -> None:
+def sentence(text: str) -> Figure:
     """A figure that only says why there is none."""
     figure, axis = plt.subplots(figsize=(7, 1.2))
     axis.set_axis_off()
     axis.text(0, 0.5, text, va="center", fontsize=8, wrap=True)
-    save(figure, out)
+    return figure

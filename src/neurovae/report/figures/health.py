@@ -69,10 +69,10 @@ def _latents(axis: Axes, table: pd.DataFrame, found: dict[str, Any]) -> None:
     if kl:
         axis.set(ylabel="KL from the prior (nats per scan)", ylim=(0, max(float(values.max()), 0.01) * 1.12))
         units = f"{found['active_units']} of {len(table)} latents active"
-        axis.set_title(f"{units} (×: not active); total KL {values.sum():.1f} nats", fontsize=9)
+        axis.set_title(f"{units} (×: not active); total KL {values.sum():.1f} nats", fontsize=9, loc="left")
     else:
         axis.set(ylabel="SD over training participants")
-        axis.set_title("SD of each latent (no KL divergence)", fontsize=9)
+        axis.set_title("SD of each latent (no KL divergence)", fontsize=9, loc="left")
 
 
 def _shares(axis: Axes, found: dict[str, Any]) -> None:
@@ -93,7 +93,7 @@ def _shares(axis: Axes, found: dict[str, Any]) -> None:
     axis.set_xticks(range(len(names)), names)
     interval = f"{found.get('gain_test_low', 0):+.3f} to {found.get('gain_test_high', 0):+.3f}"
     note = f"hatched: linear part alone\ngain, test set: {interval} (95 % CI)" if both else "variance explained"
-    axis.set_title(note, fontsize=9)
+    axis.set_title(note, fontsize=9, loc="left")
 
 
 def _bar(axis: Axes, at: float, value: float, colour: str, hatch: str | None) -> None:
@@ -121,7 +121,7 @@ def _identification(axis: Axes, found: dict[str, Any]) -> None:
     axis.set(ylim=(0, 1.35), ylabel="accuracy", yticks=[0, 0.25, 0.5, 0.75, 1])
     axis.set_xticks(range(len(shown)), [f"{name}\nn = {rates['people']}" for name, rates in shown.items()])
     axis.legend(fontsize=7, loc="upper left", handlelength=2)
-    axis.set_title("identification accuracy", fontsize=9)
+    axis.set_title("identification accuracy", fontsize=9, loc="left")
 
 
 def _say(axis: Axes, text: str) -> None:

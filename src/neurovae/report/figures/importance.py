@@ -90,7 +90,7 @@ def _panel(axis: Axes, part: pd.DataFrame, most: int) -> None:
     axis.tick_params(labelsize=7)
     axis.set_xlabel(f"% increase in {first['loss']}", fontsize=7)
     fold = "" if pd.isna(first["fold"]) else f", fold {first['fold']}"
-    axis.set_title(f"{first['score']}{fold}: n = {first['n']}", fontsize=8)
+    axis.set_title(f"{first['score']}{fold}: n = {first['n']}", fontsize=8, loc="left")
 
 
 if __name__ == "__main__":

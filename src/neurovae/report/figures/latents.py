@@ -50,7 +50,7 @@ def _pair(axis: Axes, points: pd.DataFrame, a: str, b: str, name: str, last: boo
     values = pooled(points[name])
     known = values.notna().to_numpy()
     axis.set(xlabel=a, ylabel=b)
-    axis.set_title(f"by {plain(name)}", fontsize=9)
+    axis.set_title(f"by {plain(name)}", fontsize=9, loc="left")
     axis.scatter(points[a][~known], points[b][~known], s=10, facecolors="none", edgecolors=GREY, linewidths=0.5)
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > 2:
         found = axis.scatter(points[a][known], points[b][known], c=values[known].astype(float), s=14, cmap="viridis")

@@ -77,7 +77,7 @@ def _panel(axis: Axes, table: pd.DataFrame, column: str) -> None:
     if column in ("variance_explained", "mmd"):
         axis.axhline(0, color=GREY, linewidth=0.8, linestyle=":")
     axis.set(xlabel="epoch")
-    axis.set_title(PANELS[column] + (_beta(axis, table) if column == "kl" else ""), fontsize=9)
+    axis.set_title(PANELS[column] + (_beta(axis, table) if column == "kl" else ""), fontsize=9, loc="left")
     axis.ticklabel_format(axis="y", useOffset=False, scilimits=(-3, 6))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     if column == "active":

@@ -59,7 +59,7 @@ def run(
     if tested.empty:
         text = [f"{row.score}: {row.status}, {row.reason}" for row in rows.itertuples() if not pd.isna(row.score)]
         text = text or [f"{rows['status'].iloc[0]}, {rows['reason'].iloc[0]}"]
-        sentence("\n".join([f"{name}: {rows['verdict'].iloc[0]}, no score maps", *text]), out)
+        save(sentence("\n".join([f"{name}: {rows['verdict'].iloc[0]}, no score maps", *text])), out)
         return
     brain, affine = read_mask(mask), nib.Nifti1Image.from_filename(mask).affine
     images = {score: _read(maps, jacobian, score) for score in tested["score"]}
@@ -85,9 +85,9 @@ def run(
         outline(axes[0], (found["p"] < LEVEL) & brain, place)
         for axis in axes[:2]:
             located(axis, brain.shape, place, affine)
-        axes[0].set_title(title(row, alike), fontsize=8)
+        axes[0].set_title(title(row, alike), fontsize=8, loc="left")
         if row["score"] == tested["score"].iloc[0]:
-            axes[2].set_title("mean of the map (brackets: change of volume)", fontsize=8)
+            axes[2].set_title("mean of the map (brackets: change of volume)", fontsize=8, loc="left")
         _bars(
             axes[2],
             parts[parts["score"] == row["score"]],
@@ -125,7 +125,7 @@ def title(row: dict[Any, Any], alike: list[pd.DataFrame]) -> str:
             text += f"\n{whole['seeds'].iloc[0]} seeds: correlation of the maps {pairs.min():.2f} to {pairs.max():.2f}"
             text += f" ({whole['reason'].iloc[0]})" if whole["reason"].iloc[0] else ""
         elif len(same) and same["status"].iloc[0] != "one seed":
-            text += f"\nseeds: {same['status'].iloc[0]}"
+            text += f"\nover seeds: {same['status'].iloc[0]}"
     return text
 
 

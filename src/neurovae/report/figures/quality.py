@@ -41,7 +41,7 @@ def run(*, qc: Path, derivatives: Path, suffix: str, voxel_mm: float, most: int,
         grey(axis, image, mask >= 0.5, limits=(0, float(np.percentile(image[mask >= 0.5], 99.5))))
         outline(axis, mask >= 0.5, colour=ORANGE)
         note = f"{row['scan']}: r = {row['template_r']:.2f}, Dice = {row['mask_dice']:.2f}"
-        axis.set_title(note + (" (EXCLUDED)" if row["excluded"] else ""), fontsize=7)
+        axis.set_title(note + (" (EXCLUDED)" if row["excluded"] else ""), fontsize=7, loc="left")
     passed = int((~table["excluded"]).sum())
     title = f"{passed} of {len(table)} scans passed; the {len(shown)} least correlated with the template"
     figure.suptitle(title, fontsize=10)

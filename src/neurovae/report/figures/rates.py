@@ -52,7 +52,7 @@ def _distortion(axis: Axes, models: dict[str, Health]) -> None:
     sigmas = {f"{health['sigma']:g}" if health["sigma"] != "learned" else "learned" for health in models.values()}
     curve = any(len(same) > 1 for same in alike.values())
     joined = "; models that differ in beta only are joined" if curve else ""
-    axis.set_title(f"sigma = {', '.join(sorted(sigmas))}{joined}", fontsize=9)
+    axis.set_title(f"sigma = {', '.join(sorted(sigmas))}{joined}", fontsize=9, loc="left")
 
 
 def _shares(axis: Axes, with_kl: dict[str, Health], without: dict[str, Health]) -> None:

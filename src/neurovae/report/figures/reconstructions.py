@@ -73,7 +73,7 @@ def _draw(lines: dict[str, np.ndarray], titles: list[str], brain: np.ndarray) ->
             axes[row, column].imshow(slices(np.where(brain, image, outside), outside=outside), **limits)
             axes[row, column].set(xticks=[], yticks=[], frame_on=False)
             if row == 0:
-                axes[row, column].set_title(titles[column], fontsize=8, loc="center")
+                axes[row, column].set_title(titles[column], fontsize=8)
         axes[row, 0].set_ylabel(label, fontsize=8)
     return figure
 

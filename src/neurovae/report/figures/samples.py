@@ -49,7 +49,7 @@ def run(
     """
     found = pd.read_parquet(table)
     if (found["status"] != "ok").all():
-        sentence(f"{name}: {found['verdict'].iloc[0]}, no samples\n{found['reason'].iloc[0]}", out)
+        save(sentence(f"{name}: {found['verdict'].iloc[0]}, no samples\n{found['reason'].iloc[0]}"), out)
         return
     decoder = read(model, latents, mask, health)
     array, packed = read_volumes(volumes, rows)
@@ -100,7 +100,7 @@ def _images(axes: np.ndarray, lines: list[tuple[str, np.ndarray, list[str]]], br
         line[0].set_ylabel(label, fontsize=8, rotation=0, ha="right", va="center")
         for axis, volume, title in zip(line, volumes, titles, strict=False):
             grey(axis, volume, brain, limits=(low, high))
-            axis.set_title(title, fontsize=7, pad=2, loc="center")
+            axis.set_title(title, fontsize=7, pad=2)
 
 
 def _distances(axis: Axes, found: pd.DataFrame, what: str, title: str) -> None:
@@ -118,7 +118,7 @@ def _distances(axis: Axes, found: pd.DataFrame, what: str, title: str) -> None:
         axis.text(below, -0.6, " left of this line: duplicates", fontsize=7, color=GREY, va="center")
     axis.set_yticks(range(len(kinds)), [NAMES[kind] for kind in kinds])
     axis.set(ylim=(len(kinds) - 0.4, -0.8), xlabel="distance (root mean square over the mask)")
-    axis.set_title(title, fontsize=9)
+    axis.set_title(title, fontsize=9, loc="left")
 
 
 if __name__ == "__main__":

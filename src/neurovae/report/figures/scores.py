@@ -82,7 +82,7 @@ def _row(
     for axis, test in zip(axes, top.to_dict("records"), strict=False):
         line = curve(lines, score["name"], test["latent"])
         panel(axis, of_score, test["latent"], line, label(score))
-        axis.set_title(_title(test, line), fontsize=8, loc="center")
+        axis.set_title(_title(test, line), fontsize=8)
 
 
 def participants(points: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, Any]]) -> pd.DataFrame:

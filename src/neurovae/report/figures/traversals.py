@@ -32,7 +32,7 @@ def run(*, table: Path, maps: Path, mask: Path, tests: list[Path], name: str, mo
     """
     rows = pd.read_parquet(table)
     if (rows["status"] != "ok").all():
-        sentence(f"{name}: {rows['verdict'].iloc[0]}, no traversals\n{rows['reason'].iloc[0]}", out)
+        save(sentence(f"{name}: {rows['verdict'].iloc[0]}, no traversals\n{rows['reason'].iloc[0]}"), out)
         return
     chosen = strongest(rows, [pd.read_parquet(path) for path in tests])[:most]
     brain, affine = read_mask(mask), nib.Nifti1Image.from_filename(mask).affine
@@ -46,7 +46,7 @@ def run(*, table: Path, maps: Path, mask: Path, tests: list[Path], name: str, mo
         for frame, axis in enumerate(line):
             image = overlay(axis, volumes[..., frame], change[..., frame], brain, place, limit)
             quantile = f"{100 * quantiles[frame]:g}th percentile"
-            axis.set_title(f"{quantile}: {fields['Values'][frame]:+.2f}", fontsize=8, pad=2, loc="center")
+            axis.set_title(f"{quantile}: {fields['Values'][frame]:+.2f}", fontsize=8, pad=2)
         at = ", ".join(f"{mm:+.0f}" for mm in apply_affine(affine, place))
         line[0].set_ylabel(f"{row['latent']}\n{row['text']}\n{at} mm", fontsize=7, rotation=0, ha="right", va="center")
     bar = figure.colorbar(image, ax=axes, shrink=0.7, aspect=25, pad=0.01)
