@@ -4,13 +4,14 @@ import hashlib
 import json
 import math
 import os
-import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from neurovae.errors import InputError
-from neurovae.io.tables import Keyed, Row, lookup
-from neurovae.plan import bids, plain_table
+from neurovae.io import missing
+from neurovae.io.levels import level
+from neurovae.io.tables import Keyed, Row, lookup, loose
+from neurovae.plan import bids, matches, plain_table, sessions
 
 
 class Scan(NamedTuple):
@@ -27,18 +28,23 @@ class Scan(NamedTuple):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of table rows that speak of this scan, the most specific first."""
+        """The keys of table rows that hold for this scan, the most specific first."""
         return (self.scan, f"{self.person}_ses-{self.session}", self.person)
 
 
 class Index(NamedTuple):
-    """Scans, what is left out as (scan, person, reason), the tables and their paths, and every problem met."""
+    """Scans, what is left out as (scan, person, reason), the tables and their paths, and every problem.
+
+    notes: what a dry run should warn of. order: place of each scan's session within the person, see `sessions`.
+    """
 
     scans: list[Scan]
     excluded: list[tuple[str | None, str, str]]
     tables: list[Keyed]
     files: list[str]
     problems: list[str]
+    notes: list[str] = []
+    order: sessions.Order = {}
 
 
 def read(cohort: dict[str, Any]) -> list[Scan]:
@@ -55,7 +61,7 @@ def inputs(cohort: dict[str, Any]) -> list[str]:
 
 
 def look(cohort: dict[str, Any]) -> Index:
-    """Read folder and tables once; nothing is raised, problems are listed."""
+    """Read the folder and the tables once; nothing is raised, problems are listed."""
     sources = [name for name in ("bids", "table", "simulate") if cohort.get(name)]
     if len(sources) != 1:
         found = " and ".join(sources) or "none"
@@ -95,7 +101,7 @@ def digest(scans: Iterable[Scan]) -> str:
 
 def listing(found: Index) -> str:
     """A short hash of which scans are in and which are left out, and why: what the cohort's table lists."""
-    rows = [[scan.scan for scan in found.scans], found.excluded]
+    rows = [[scan.scan for scan in found.scans], found.excluded, found.order]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
@@ -141,20 +147,37 @@ def _bids(cohort: dict[str, Any]) -> Index:
     root, suffix = os.path.normpath(cohort["bids"]), cohort.get("suffix") or "T1w"
     if not os.path.isdir(root):
         return Index([], [], [], [], [f"cohort.bids: folder '{cohort['bids']}' not found; correct the path"])
-    paths, sessions, problems = bids.walk(root, suffix)
-    scans = [_named(key, path) for key, path in sorted(paths.items())]
-    columns = {column for _, column in used(cohort)}
-    tables, files, more = bids.tables(root, sessions, cohort.get("rename") or {}, columns)
+    found = bids.walk(root, suffix)
+    scans = [_named(key, path) for key, path in sorted(found.scans.items())]
+    columns, codes = {column for _, column in used(cohort)}, missing.codes(cohort)
+    tables, files, problems = bids.tables(root, found.sessions, cohort.get("rename") or {}, columns, codes)
     rows: dict[str, Row] = {}
     for key, row in tables[0].rows.items():
         rows.setdefault(key.split("_")[0], row)
     kept, excluded = _matched(scans, rows, suffix)
+    if scans and not rows and not problems:
+        problems.append("participants.tsv: no row below the header; give a row per person")
     if scans and rows and not kept:
-        more.append(
+        problems.append(
             f"participants.tsv: none of the {len(scans)} scans has a row; scans are of {scans[0].person} ...,"
-            f" rows of {next(iter(rows))} ...; write ids alike"
+            f" rows of {next(iter(rows))} ...; use the same participant IDs in both"
         )
-    return Index(_placed(kept, tables, cohort), excluded, tables, files, problems + more)
+    times, read_files, unread = sessions.scan_times(found.times, kept, root, codes)
+    first = Index(kept, found.excluded + excluded, tables, files + read_files, found.problems + problems + unread)
+    return _finished(first, cohort, times, {"sessions.tsv", "sub-*/sub-*_sessions.tsv"})
+
+
+def _finished(
+    found: Index, cohort: dict[str, Any], times: dict[str, str], ordered: set[str]
+) -> Index:
+    """Fill in sites and strata, the order of sessions, and what the tables' ids leave unclear."""
+    scans = _placed(found.scans, found.tables, cohort)
+    placed = sessions.sequence(scans, found.tables, times, cohort, ordered)
+    unmatched, lost = matches.unmatched(found.tables, scans, {column for _, column in used(cohort)})
+    notes = [note for table in found.tables for note in table.notes] + matches.twins(found.tables[:1], scans)
+    notes += matches.left_out(found.excluded) + lost + placed.notes
+    problems = found.problems + placed.problems + ([] if found.problems else unmatched)
+    return found._replace(scans=scans, problems=problems, notes=notes, order=placed.order)
 
 
 def _named(key: str, path: str) -> Scan:
@@ -170,7 +193,7 @@ def _placed(scans: list[Scan], tables: list[Keyed], cohort: dict[str, Any]) -> l
 
     def value(scan: Scan, column: str | None) -> str:
         found = lookup(tables, column, scan.keys) if column else []
-        return found[0][0] if found else "n/a"
+        return level(found[0][0]) if found else "n/a"
 
     return [scan._replace(**{field: value(scan, column) for field, column in columns.items()}) for scan in scans]
 
@@ -179,19 +202,24 @@ def _matched(
     scans: list[Scan], rows: dict[str, Row], suffix: str
 ) -> tuple[list[Scan], list[tuple[str | None, str, str]]]:
     """Scans whose person has a row, and those left out on either side, with look-alike ids (`sub-1`, `sub-01`)."""
-    alike = {re.sub(r"(?<!\d)0+(?=\d)", "", person.lower()): person for person in rows}
+    of_rows, of_scans = {loose(person): person for person in rows}, {loose(scan.person): scan.person for scan in scans}
     excluded: list[tuple[str | None, str, str]] = []
     for scan in scans:
         if scan.person not in rows:
-            twin = alike.get(re.sub(r"(?<!\d)0+(?=\d)", "", scan.person.lower()))
-            hint = f"; row {rows[twin].number} is of {twin}: write ids alike" if twin else ""
+            twin = of_rows.get(loose(scan.person))
+            hint = f"; row {rows[twin].number} is of {twin}: use the same participant ID in both" if twin else ""
             excluded.append((scan.scan, scan.person, f"no row in participants.tsv{hint}"))
     seen = {scan.person for scan in scans}
-    excluded += [(None, person, f"{row.where}: no {suffix} scan") for person, row in rows.items() if person not in seen]
+    for person, row in rows.items():
+        if person not in seen:
+            twin = of_scans.get(loose(person))
+            hint = f"; there is one of {twin}: use the same participant ID in both" if twin else ""
+            excluded.append((None, person, f"{row.where}: no {suffix} scan{hint}"))
     return [scan for scan in scans if scan.person in rows], excluded
 
 
 def _plain(cohort: dict[str, Any]) -> Index:
-    paths, excluded, table, problems = plain_table.read(cohort["table"], cohort.get("rename") or {})
+    codes, path = missing.codes(cohort), cohort["table"]
+    paths, excluded, table, problems = plain_table.read(path, cohort.get("rename") or {}, codes)
     scans = [_named(key, path) for key, path in sorted(paths.items())]
-    return Index(_placed(scans, [table], cohort), excluded, [table], [cohort["table"]], problems)
+    return _finished(Index(scans, excluded, [table], [path], problems), cohort, {}, {table.file})
