@@ -19,6 +19,7 @@ from neurovae.cli import Json, cli
 from neurovae.design.design import RESIDUAL_DF, design, first_scans, join, latent_names, score_values
 from neurovae.design.rows import provenance, stopped
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
+from neurovae.io import missing
 from neurovae.stats.basis import independent
 
 ALPHA = 0.05
@@ -40,6 +41,7 @@ def run(
     scores: Json,
     confounds: Json,
     volumes: Path | None,
+    codes: Json,
     flag: float,
     out: Path,
     flags: Path,
@@ -54,6 +56,7 @@ def run(
         scores: the scores of the configuration.
         confounds: the declared confounds of the configuration.
         volumes: table of regional volumes by scan or participant_id; null or empty: none.
+        codes: `missing` and `not_missing` of the cohort section.
         flag: adjusted share beyond the declared confounds from which on an undeclared nuisance is flagged.
         out: table of latent or score x nuisance.
         flags: table of latents and scores, a row each.
@@ -63,7 +66,7 @@ def run(
     if verdict in STOPPING:
         rows = named = [stopped(table, verdict, reason)]
     else:
-        table, regions = read_regions(volumes, table)
+        table, regions = read_regions(volumes, table, missing.codes(codes))
         rows = [row | {"verdict": verdict} for row in audit(table, scores, confounds, regions, flag)]
         named = summary(rows)
     write_both(out, tidy(rows, COLUMNS))
