@@ -116,9 +116,7 @@ def _empty(confound: dict[str, Any], found: Index, seen: Seen) -> list[str]:
     if not files or not found.scans or seen[column]:
         return []
     hint = read_as_missing(found.tables, column)
-    return [
-        f"{files}: confound {confound['name']} has no value for any of the {len(found.scans)} scans; drop it{hint}"
-    ]
+    return [f"{files}: confound {confound['name']} has no value for any of the {len(found.scans)} scans; drop it{hint}"]
 
 
 def _wanted(value: str, item: dict[str, Any]) -> str | None:

@@ -20,11 +20,11 @@ def suspects(values: Sequence[float]) -> dict[float, str]:
     coded = {value for value in set(values) if _code(value)}
     rest = [value for value in values if value not in coded]
     found = {}
-    if len(rest) >= (1 - TAIL) * len(values) or len(rest) >= max(FEWEST, len(values) // 2):
+    if len(rest) >= max(FEWEST, len(values) // 2):
         low, high = min(rest), max(rest)
         for value in coded:
             gap = max(low - value, value - high)
-            if gap > 0 and ((value < 0 <= low) or gap > (high - low) / 2):
+            if high > low and gap > 0 and ((value < 0 <= low) or gap > (high - low) / 2):
                 found[value] = "a usual code for missing"
     return dict.fromkeys(_far([value for value in values if value not in found]), "far from all other values") | found
 

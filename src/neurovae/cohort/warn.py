@@ -106,7 +106,9 @@ def _score(score: dict[str, Any], cohort: dict[str, Any], found: Index) -> list[
             f"{columns + 2 + RESIDUAL_DF} are needed: it will not be tested"
         )
     if n < CROSS_VALIDATED:
-        lines.append(f"score '{name}': {n} people have it, at least {CROSS_VALIDATED} are needed: it will not be predicted")
+        lines.append(
+            f"score '{name}': {n} people have it, at least {CROSS_VALIDATED} are needed: it will not be predicted"
+        )
     if score["type"] in ("binary", "count", "bounded", "ordinal") and rest < RARER:
         what = "in the rarer class" if binary else "beside the commonest value"
         lines.append(f"score '{name}': {rest} people {what}, at least {RARER} are needed: it will not be tested")
@@ -155,7 +157,9 @@ def _folds(score: dict[str, Any], entries: dict[str, str], cohort: dict[str, Any
         return []
     classes = sorted(set(entries.values()))
     there = {(fold[person], value) for person, value in entries.items()}
-    empty = [f"fold {k} has nobody with '{c}'" for k in sorted(set(fold.values())) for c in classes if (k, c) not in there]
+    empty = [
+        f"fold {k} has nobody with '{c}'" for k in sorted(set(fold.values())) for c in classes if (k, c) not in there
+    ]
     advice = "set folds.n lower, or stratify" if empty else ""
     return [f"score '{score['name']}': {', '.join(empty)}; AUC cannot be computed there: {advice}"] if empty else []
 

@@ -212,4 +212,9 @@ def _qc_column(confound: dict[str, Any]) -> str:
 
 
 def _natural(column: pd.Series) -> pd.Series:
-    return column.astype(object).where(column.notna(), "").astype(str).str.replace(r"\d+", lambda match: match.group().zfill(9), regex=True)
+    return (
+        column.astype(object)
+        .where(column.notna(), "")
+        .astype(str)
+        .str.replace(r"\d+", lambda match: match.group().zfill(9), regex=True)
+    )

@@ -111,7 +111,7 @@ def validate(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _retyped(value: Any, place: list[str]) -> list[str]:
-    """Keys that are no text, since YAML reads a bare no, on, 1 or 2020-01-01 as something else; numbers that are none."""
+    """Keys that are not text (YAML reads a bare no, 1 or 2020-01-01 as something else) and infinite numbers."""
     if isinstance(value, float) and not math.isfinite(value):
         return [f"{'.'.join(place)}: {value} is not a finite number; give a number"]
     if isinstance(value, list):

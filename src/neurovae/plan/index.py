@@ -167,9 +167,7 @@ def _bids(cohort: dict[str, Any]) -> Index:
     return _finished(first, cohort, times, {"sessions.tsv", "sub-*/sub-*_sessions.tsv"})
 
 
-def _finished(
-    found: Index, cohort: dict[str, Any], times: dict[str, str], ordered: set[str]
-) -> Index:
+def _finished(found: Index, cohort: dict[str, Any], times: dict[str, str], ordered: set[str]) -> Index:
     """Fill in sites and strata, the order of sessions, and what the tables' ids leave unclear."""
     scans = _placed(found.scans, found.tables, cohort)
     placed = sessions.sequence(scans, found.tables, times, cohort, ordered)

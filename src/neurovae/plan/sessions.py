@@ -14,8 +14,19 @@ from neurovae.io.tables import Keyed, lookup, loose, read, some
 from neurovae.plan import dates
 
 COLUMNS = (
-    "acq_time", "acq_date", "acquisition_date", "acquisition_time", "scan_date", "scandate", "session_date",
-    "session_time", "visit_date", "study_date", "examdate", "exam_date", "date",
+    "acq_time",
+    "acq_date",
+    "acquisition_date",
+    "acquisition_time",
+    "scan_date",
+    "scandate",
+    "session_date",
+    "session_time",
+    "visit_date",
+    "study_date",
+    "examdate",
+    "exam_date",
+    "date",
 )  # fmt: skip - of a session's date, in this order, in any case
 TIME, UNITS = re.compile(r"[T ](\d\d):(\d\d)(?::(\d\d(?:\.\d+)?))?"), (24, 24 * 60, 24 * 3600)
 Order = dict[str, int | None]
@@ -124,12 +135,14 @@ def _texts(scans: list[Any], tables: list[Keyed], times: Mapping[str, str], coho
 def _earliest(texts: list[str], form: str | None) -> tuple[bool, float] | None:
     """The first of some moments as (calendar, days), the time of day included; None where one cannot be read."""
     found = [(dates.parse(text, form), TIME.search(text)) for text in texts]
-    moments = [
-        (day.calendar, day.value + (sum(float(part or 0) / unit for part, unit in zip(time.groups(), UNITS)) if time else 0))
-        for day, time in found
-        if day is not None
-    ]
+    moments = [(day.calendar, day.value + _of_day(time)) for day, time in found if day is not None]
     return min(moments) if moments and len(moments) == len(texts) else None
+
+
+def _of_day(time: re.Match[str] | None) -> float:
+    """Hours, minutes and seconds as a part of the day."""
+    parts = time.groups() if time else ()
+    return sum(float(part or 0) / unit for part, unit in zip(parts, UNITS, strict=False))
 
 
 def _listed(labels: Mapping[str, list[Any]], tables: list[Keyed]) -> list[str] | None:
@@ -149,10 +162,8 @@ def _natural(label: str) -> str:
 
 
 def _doubt(why: str, counts: Counter[tuple[str, ...]]) -> str:
-    shown = "; ".join(
-        f"{count} {'person' if count == 1 else 'people'}: ses-{' before ses-'.join(label or '(none)' for label in labels)}"
-        for labels, count in counts.most_common(3)
-    )
+    orders = [(" before ses-".join(label or "(none)" for label in labels), n) for labels, n in counts.most_common(3)]
+    shown = "; ".join(f"{count} {'person' if count == 1 else 'people'}: ses-{order}" for order, count in orders)
     firsts = Counter(labels[0] for labels, count in counts.items() for _ in range(count))
     taken = " or ".join(f"ses-{label or '(none)'}" for label, _ in firsts.most_common(3))
     return (
@@ -182,4 +193,3 @@ def scan_times(
             if key in keys and when is not None:
                 times[key] = when
     return times, read_files, problems
-

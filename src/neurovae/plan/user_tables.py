@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from neurovae.io.missing import BUILTIN, MISSING, Codes, codes
-from neurovae.io.tables import Keyed, Row, Table, first, keyed, loose, no_column, number, read, some
+from neurovae.io.tables import COMMA, Keyed, Row, Table, first, keyed, loose, no_column, number, read, some
 from neurovae.plan.index import Index
 
 NOT_REGIONS = ("participant_id", "session_id", "session", "scan", "acquisition", "run")
@@ -108,7 +108,8 @@ def _regions(table: Table) -> tuple[list[str], list[str], list[str]]:
     for name in [name for name in table.columns if name not in NOT_REGIONS]:
         cells = [(row, text) for row in table.rows if (text := row.cells[name]) is not None]
         wrong = [(row, text) for row, text in cells if number(text) is None]
-        if not cells or 2 * len(wrong) > len(cells):
+        words = [text for _, text in wrong if not COMMA.fullmatch(text)]
+        if not cells or 2 * len(words) > len(cells):
             notes.append(f"{table.file}: column '{name}' is left out: {'text' if cells else 'no value'}, not volumes")
             continue
         regions.append(name)
@@ -129,7 +130,9 @@ def _matched(table: Keyed, scans: Sequence[Sequence[str]], found: dict[str, Row 
     ]
     if near or any(row is not None for row in found.values()):
         return first(near)
-    return [f"{table.file}: no row is of a scan: rows are of {some(table.rows)}, scans are {some(found)}; use the same IDs"]
+    return [
+        f"{table.file}: no row is of a scan: rows are of {some(table.rows)}, scans are {some(found)}; use the same IDs"
+    ]
 
 
 def atlas_names(path: str | Path) -> tuple[list[dict[str, str | None]], list[str]]:

@@ -41,7 +41,10 @@ def test_codes_of_the_configuration(tmp_path):
     """A list is for all columns but ids; a map by column; one spelling per number."""
     text = "participant_id\tage\tmmse\n-9\t-9.0\t999\n02\t999\tND\n"
     every = read(tmp_path, text, {"missing": [-9, "nd"]})[0].rows
-    assert [row.cells["age"] for row in every] == [None, "999"] and [row.cells["mmse"] for row in every] == ["999", None]
+    assert [row.cells["age"] for row in every] == [None, "999"] and [row.cells["mmse"] for row in every] == [
+        "999",
+        None,
+    ]
     assert every[0].cells["participant_id"] == "-9"
     one = read(tmp_path, text, {"missing": {"age": [999.0], "*": [-9]}})[0].rows
     assert [row.cells["age"] for row in one] == [None, None] and [row.cells["mmse"] for row in one] == ["999", "ND"]
@@ -77,7 +80,7 @@ def test_one_form_of_a_label(tmp_path):
     """NFC and NFD, zero-width and no-break blanks print alike and are one label; a path stays as it is."""
     forms = ["Jos\u00e9", "Jose\u0301", "\ufeffJos\u00e9", "Jos\u00e9\u200b", " Jos\u00e9\xa0", "Jo\u00ads\u00e9"]
     assert {clean(form) for form in forms} == {"Jos\u00e9"} and clean("Site\xa0A") == "Site A"
-    table = read(tmp_path, f"Gro\u0308\u00dfe\tpath\n1\tJose\u0301.nii\n")[0]
+    table = read(tmp_path, "Gro\u0308\u00dfe\tpath\n1\tJose\u0301.nii\n")[0]
     assert table.columns == ["Gr\u00f6\u00dfe", "path"] and table.rows[0].cells["path"] == "Jose\u0301.nii"
 
 
@@ -118,7 +121,7 @@ def test_files_that_are_no_tables(tmp_path, data, where, what, remedy):
 def test_quotes_swallow_no_row(tmp_path):
     """A lone quote is part of its text wherever each line is complete by itself; a quoted line break is kept."""
     for mark in ",;\t":
-        text = 'scan{0}keep{0}reason\na{0}no{0}"blurred\nb{0}no{0}5" coil\nc{0}no{0}"moved"\n'.format(mark)
+        text = f'scan{mark}keep{mark}reason\na{mark}no{mark}"blurred\nb{mark}no{mark}5" coil\nc{mark}no{mark}"moved"\n'
         table, problems = read(tmp_path, text)
         assert not problems and [row.cells["scan"] for row in table.rows] == list("abc")
         assert table.rows[2].cells["reason"] == "moved"
