@@ -102,8 +102,8 @@ def _score(score: dict[str, Any], cohort: dict[str, Any], found: Index) -> list[
     lines = []
     if n - columns - 2 < RESIDUAL_DF:
         lines.append(
-            f"score '{name}': {n} people have it and all confounds; with {columns} confound columns at least "
-            f"{columns + 2 + RESIDUAL_DF} are needed: it will not be tested"
+            f"score '{name}': {n} people have it and all confounds; with {columns} confound columns (`split` among "
+            f"them) at least {columns + 2 + RESIDUAL_DF} are needed: it will not be tested"
         )
     if n < CROSS_VALIDATED:
         lines.append(
@@ -132,8 +132,8 @@ def _complete(score: dict[str, Any], cohort: dict[str, Any], found: Index) -> tu
 
 
 def _columns(score: dict[str, Any], cohort: dict[str, Any], found: Index) -> int:
-    """Columns that the confounds of this score take in a regression."""
-    total = 0
+    """Columns that the confounds of this score take in a regression; `split` is the first."""
+    total = 1
     for item in cohort.get("confounds") or []:
         if item.get("from", "table") == "preprocess":
             total += SPLINE

@@ -88,13 +88,13 @@ def read_user(path: Path) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     labels = np.rint(data).astype(np.int32)
     if data.ndim != 3 or not np.array_equal(labels, data) or labels.min() < 0:
         raise InputError(f"{path}: not a 3-D image of whole numbers from 0; give labels, not probabilities")
-    index = pd.to_numeric(table["index"])
-    nameless = sorted(set(np.unique(labels)) - {0, *index.astype(int)})
+    index = pd.Index([int(float(text)) for text in table.pop("index")], name="index")
+    nameless = sorted(set(np.unique(labels)) - {0, *index})
     if nameless:
         found = ", ".join(map(str, nameless[:5]))
         raise InputError(f"{beside}: {len(nameless)} labels without a name ({found}); give each a row")
     same = {"made": "as given", "source": path.name, "licence": "the atlas's own"}
-    names = table.assign(**same).set_index(index.astype(int)).query("index > 0")
+    names = table.assign(**same).set_index(index).query("index > 0")
     names["hemisphere"] = names["hemisphere"] if "hemisphere" in names else "as named"
     return labels, image.affine, names[["name", "hemisphere", "made", "source", "licence"]]
 

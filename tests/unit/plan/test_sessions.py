@@ -53,7 +53,10 @@ def test_words_without_dates_are_named(tmp_path):
     found, notes = firsts(visits(tmp_path, ["pre", "post"]))
     assert found == {"post"}
     note = only(notes)
-    assert "in alphabetical order" in note and "3 people: ses-post before ses-pre" in note
+    assert (
+        "sessions are ordered alphabetically, which need not be the order in time" in note
+        and "3 people: ses-post before ses-pre" in note
+    )
     assert "cross-sectional tests use ses-post" in note and "cohort.session" in note and "acq_time" in note
 
 
@@ -61,6 +64,13 @@ def test_words_without_dates_are_named(tmp_path):
 def test_numbers_are_in_order_without_a_word(tmp_path, labels):
     """ses-2 comes before ses-10."""
     assert firsts(visits(tmp_path, labels)) == ({labels[0]}, [])
+
+
+def test_first_sessions_that_differ_are_counted(tmp_path):
+    """Who missed the first visit is tested at the second: said in the dry run, and in the row."""
+    cohort = visits(tmp_path, ["1", "2"])
+    (tmp_path / "sub-03/ses-1/anat/sub-03_ses-1_T1w.nii.gz").unlink()
+    assert "the first session of each person: ses-1 of 2, ses-2 of 1 people" in only(index.look(cohort).notes)
 
 
 def test_the_order_of_the_sessions_table(tmp_path):
@@ -83,6 +93,7 @@ def test_the_order_of_the_sessions_table(tmp_path):
         ("acq_time", "2011-03-01T10:00:00", "2011-09-01T10:00:00"),
         ("acq_time", "2011-03-01T08:10:00", "2011-03-01T16:20:00"),
         ("acq_time", "1877-12-30T08:10:00.123Z", "1878-01-02"),
+        ("acq_time", "18901014T080000", "18901014T123300"),
         ("Session_Date", "02/2011", "01/2012"),
         ("scan_date", "0", "182.5"),
     ],
