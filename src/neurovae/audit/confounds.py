@@ -41,10 +41,10 @@ def run(
     scores: Json,
     confounds: Json,
     volumes: Path | None,
-    codes: Json,
     flag: float,
     out: Path,
     flags: Path,
+    codes: Json | None = None,
 ) -> None:
     """Write what nuisances explain of each latent and score, and which of these are flagged (.parquet, .tsv).
 
@@ -56,17 +56,17 @@ def run(
         scores: the scores of the configuration.
         confounds: the declared confounds of the configuration.
         volumes: table of regional volumes by scan or participant_id; null or empty: none.
-        codes: `missing` and `not_missing` of the cohort section.
         flag: adjusted share beyond the declared confounds from which on an undeclared nuisance is flagged.
         out: table of latent or score x nuisance.
         flags: table of latents and scores, a row each.
+        codes: `missing` and `not_missing` of the cohort section, for the table of volumes.
     """
     verdict, reason = read_verdict(health)
     table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
     if verdict in STOPPING:
         rows = named = [stopped(table, verdict, reason)]
     else:
-        table, regions = read_regions(volumes, table, missing.codes(codes))
+        table, regions = read_regions(volumes, table, missing.codes(codes or {}))
         rows = [row | {"verdict": verdict} for row in audit(table, scores, confounds, regions, flag)]
         named = summary(rows)
     write_both(out, tidy(rows, COLUMNS))

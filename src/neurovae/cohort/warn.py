@@ -160,8 +160,11 @@ def _folds(score: dict[str, Any], entries: dict[str, str], cohort: dict[str, Any
     empty = [
         f"fold {k} has nobody with '{c}'" for k in sorted(set(fold.values())) for c in classes if (k, c) not in there
     ]
-    advice = "set folds.n lower, or stratify" if empty else ""
-    return [f"score '{score['name']}': {', '.join(empty)}; AUC cannot be computed there: {advice}"] if empty else []
+    return (
+        [f"score '{score['name']}': {', '.join(empty)}; AUC cannot be computed there; set folds.n lower"]
+        if empty
+        else []
+    )
 
 
 def _crowded(score: dict[str, Any], counts: Counter[str], n: int) -> list[str]:

@@ -76,7 +76,7 @@ def _differ(scans: Sequence[Any], order: Order) -> list[str]:
     used = Counter({scan.person: scan.session for scan in scans if order[scan.scan] == 1}.values())
     if not 1 < len(used) <= FEW:
         return []
-    shown = ", ".join(f"ses-{label or '(none)'} of {count}" for label, count in used.most_common())
+    shown = ", ".join(f"{_shown(label)} of {count}" for label, count in used.most_common())
     return [f"cross-sectional tests use the first session of each person: {shown} people (cohort.session names one)"]
 
 
@@ -173,11 +173,15 @@ def _natural(label: str) -> str:
     return re.sub(r"\d+", lambda found: found.group().zfill(9), label.lower())
 
 
+def _shown(label: str) -> str:
+    return f"ses-{label}" if label else "scans without a session"
+
+
 def _doubt(why: str, counts: Counter[tuple[str, ...]]) -> str:
-    orders = [(" before ses-".join(label or "(none)" for label in labels), n) for labels, n in counts.most_common(3)]
-    shown = "; ".join(f"{count} {'person' if count == 1 else 'people'}: ses-{order}" for order, count in orders)
+    orders = [(" before ".join(map(_shown, labels)), n) for labels, n in counts.most_common(3)]
+    shown = "; ".join(f"{count} {'person' if count == 1 else 'people'}: {order}" for order, count in orders)
     firsts = Counter(labels[0] for labels, count in counts.items() for _ in range(count))
-    taken = " or ".join(f"ses-{label or '(none)'}" for label, _ in firsts.most_common(3))
+    taken = " or ".join(_shown(label) for label, _ in firsts.most_common(3))
     return (
         f"sessions are ordered {why} ({shown}): cross-sectional tests use {taken}, the first that is usable; name the "
         "session in cohort.session, or give acq_time in the sessions or scans tables"

@@ -160,13 +160,19 @@ def test_too_few_people(tmp_path):
     """Below 13 no test (`split` is a confound), below 20 no prediction, fewer than 5 of a class neither; confounds cost people."""
     score = {"name": "y", "type": "continuous"}
     few = said(cohort_of(tmp_path / "a", {"y": range(11)}, [score]))
-    assert "11 people have it and all confounds; with 1 confound columns (`split` among them) at least 13 are needed" in few[0]
+    assert (
+        "11 people have it and all confounds; with 1 confound columns (`split` among them) at least 13 are needed"
+        in few[0]
+    )
     assert "at least 20 are needed: it will not be predicted" in few[1]
     assert len(said(cohort_of(tmp_path / "b", {"y": range(13)}, [score]))) == 1
     assert said(cohort_of(tmp_path / "c", {"y": range(20)}, [score])) == []
     cohort = cohort_of(tmp_path / "d", {"y": range(20), "age": [*range(20, 34), *["n/a"] * 6]}, [score])
     cohort["confounds"] = [{"name": "age", "type": "continuous"}]
-    assert "14 people have it and all confounds; with 4 confound columns (`split` among them) at least 16" in said(cohort)[0]
+    assert (
+        "14 people have it and all confounds; with 4 confound columns (`split` among them) at least 16"
+        in said(cohort)[0]
+    )
     binary = {"name": "x", "type": "binary"}
     rare = said(cohort_of(tmp_path / "e", {"x": [1] * 4 + [0] * 26}, [binary]))
     assert only(rare).startswith("score 'x': 4 people in the rarer class, at least 5 are needed")
