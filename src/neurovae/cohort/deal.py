@@ -14,8 +14,8 @@ def assign(
     """Give each (person, site, stratum) a fold and its part in every fold's model; rows sorted by person.
 
     Fold sizes differ by at most one, overall and within each site and stratum; by "site", whole sites are dealt, and
-    as many folds as sites leave one site out each. In split_k, fold k reports, a share `stop` of the others (one person
-    at least) stops training, the rest sets the weights.
+    as many folds as sites leave one site out each. In split_k, fold k is the test set, a share `stop` of the
+    others (one person at least) the validation set, the rest the training set.
     """
     everyone = sorted(set(people))
     fold = fold_of(everyone, n=n, seed=seed, by=by)
@@ -23,7 +23,7 @@ def assign(
     rows: list[dict[str, Any]] = []
     for person, site, _ in everyone:
         splits = {
-            f"split_{k}": "report" if fold[person] == k else "stop" if person in stops[k] else "weights"
+            f"split_{k}": "test" if fold[person] == k else "validation" if person in stops[k] else "training"
             for k in range(n)
         }
         rows.append({"person": person, "site": site, "fold": fold[person], **splits})
@@ -37,7 +37,7 @@ def fold_of(people: Iterable[tuple[str, str, str]], *, n: int, seed: int, by: st
         InputError: fewer people than folds, or fewer sites where whole sites are dealt.
     """
     everyone = sorted(set(people))
-    least = 4 if n == 2 else n  # every model needs one person at least for each of its three parts
+    least = 4 if n == 2 else n  # training, validation and test sets need one person each
     if n < 2 or len({person for person, _, _ in everyone}) < least:
         raise InputError(f"cohort: {len(everyone)} people for {n} folds; give {least} or more people, or other folds.n")
     dealt = sorted(everyone, key=lambda who: (who[1], who[2], _order(f"{seed}:{who[0]}")))
@@ -66,7 +66,7 @@ def _sites(sizes: Counter[str], n: int) -> dict[str, int]:
 
 
 def _stops(others: list[str], k: int, seed: int, stop: float) -> set[str]:
-    """The people, of those that fold k does not report, who stop its training: one at least, never all."""
+    """The validation people among those who are not tested in fold k: one at least, never all."""
     count = min(max(1, round(stop * len(others))), len(others) - 1)
     return set(sorted(others, key=lambda person: _order(f"{seed}:stop:{k}:{person}"))[:count])
 

@@ -1,4 +1,4 @@
-"""Deal people to folds, and each fold's people to weights, stop and report, from person id, site and stratum only."""
+"""Assign people to folds, and to each fold's training, validation and test sets, by id, site and stratum only."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def run(*, cohort: Json, out: Path) -> None:
         out: folds.tsv.
     """
     folds = cohort["folds"]
-    rows = assign(people(read(cohort)), n=folds["n"], seed=folds["seed"], stop=folds["stop"], by=folds["by"])
+    rows = assign(people(read(cohort)), n=folds["n"], seed=folds["seed"], stop=folds["validation"], by=folds["by"])
     write_tsv(out, rows, ["person", "site", "fold", *(f"split_{fold}" for fold in range(folds["n"]))])
 
 
