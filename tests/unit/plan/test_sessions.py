@@ -10,7 +10,7 @@ from bids_tree import only, plant
 from neurovae.cohort.check import check
 from neurovae.cohort.table import build
 from neurovae.cohort.warn import warnings
-from neurovae.design.cases import complete
+from neurovae.design.complete_cases import complete
 from neurovae.design.design import first_scans, in_order
 from neurovae.design.rows import sessions
 from neurovae.plan import index
