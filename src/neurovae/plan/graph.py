@@ -139,8 +139,15 @@ def reference(section: dict[str, Any]) -> list[str]:
 
 
 def fold_section(cohort: dict[str, Any]) -> dict[str, Any]:
-    """The part of the cohort section that decides on folds: nothing that speaks of scores."""
+    """The part of the cohort section that decides on folds: nothing about scores.
+
+    Codes for missing values belong to it only where people, sites or strata are others without them.
+    """
     kept = {key: cohort[key] for key in ("name", "bids", "table", "simulate", "suffix", "site", "folds")}
+    codes = {key: cohort[key] for key in ("missing", "not_missing") if cohort.get(key)}
+    plain = index.look({**cohort, **dict.fromkeys(codes, [])}) if codes else None
+    if plain and index.digest(plain.scans) != index.digest(index.look(cohort).scans):
+        kept |= codes
     said = {*KEY_COLUMNS, cohort["site"], cohort["folds"]["stratify"]}
     return {**kept, "rename": {old: new for old, new in cohort["rename"].items() if new in said}}
 
