@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from neurovae.design.design import first_scans, in_order
 from neurovae.report.blocks import Block, figure, missing, note, table, text
 from neurovae.report.figures import columns, thumbnails
 from neurovae.report.results import (
@@ -31,7 +32,7 @@ def participants(run: Run) -> list[Block]:
     if whole is None:
         return [missing(COHORT, "the stage cohort has not written it")]
     people, named = analysed(whole, read(run, QUALITY)), declared(run, whole)
-    first = people.drop_duplicates("person")
+    first = first_scans(in_order(people))
     sites, unknown = first["site"].value_counts(), int(first["site"].isna().sum())
     blocks = [text(_counts(whole, people, sites, unknown))]
     if run.config.get("cohort", {}).get("simulate"):
