@@ -167,8 +167,8 @@ def _score(score: dict[str, Any], found: Index, seen: Seen) -> list[str]:
     hint = read_as_missing(found.tables, column)
     if not levels:
         problems.append(
-            f"{files}: {name} has no value for any of the {len(found.scans)} scans; check IDs and sessions of the table, or "
-            f"drop it from cohort.scores{hint}"
+            f"{files}: {name} has no value for any of the {len(found.scans)} scans; check its IDs and "
+            f"sessions, or drop it from cohort.scores{hint}"
         )
     elif len(levels) == 1:
         problems.append(f"{files}: {name} is constant, {shown} for everyone; drop it from cohort.scores{hint}")
