@@ -34,6 +34,7 @@ from neurovae.io import volumes
 from neurovae.io.files import write_json, write_tsv
 from neurovae.io.parquet import write_table
 from neurovae.plan import config, frozen, graph, index
+from neurovae.plan.bids import walk
 from neurovae.predict import predict
 from neurovae.preprocess import batch, extract, qc
 from neurovae.preprocess.scan import read_canonical
@@ -322,8 +323,8 @@ def test_ids_are_labels_or_are_refused_by_name(label: str, tmp_path: Path):
             scan = tmp_path / "c" / folder / "anat" / f"{folder.replace('/', '_')}_T1w.nii.gz"
             scan.parent.mkdir(parents=True)
             scan.touch()
-        paths, _, problems = __import__("neurovae.plan.bids", fromlist=["walk"]).walk(str(tmp_path / "c"), "T1w")
-        assert not paths and sum("rename the folder" in line for line in problems) == 2
+        walked = walk(str(tmp_path / "c"), "T1w")
+        assert not walked.scans and sum("rename the folder" in line for line in walked.problems) == 2
     (tmp_path / "t.csv").write_text(
         f'participant_id,session,path\n"sub-{label}",,x.nii\nsub-01,"{label or "?"}",x.nii\n'
     )
