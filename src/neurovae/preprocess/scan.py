@@ -111,8 +111,8 @@ def _check_overflow(image: SpatialImage, name: str) -> None:
     stored = np.asarray(image.dataobj)
     if stored.min() < -(2**14) and stored.max() > 2**14:
         raise InputError(
-            f"{name}: voxels from {stored.min()} to {stored.max()}: the brightest have overflowed to negative values; convert "
-            "it again (dcm2niix -l y keeps 16 bits without sign)"
+            f"{name}: voxels from {stored.min()} to {stored.max()}: the brightest have overflowed to negative values; "
+            "convert it again (dcm2niix -l y)"
         )
 
 
