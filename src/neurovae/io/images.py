@@ -14,9 +14,8 @@ from nibabel.spatialimages import SpatialImage
 
 from neurovae.errors import InputError
 
-nib.Nifti1Header.quaternion_threshold = (
-    -1e-5
-)  # quaternions rounded by other programs (.4 degrees), which nibabel refuses
+# rounded quaternions of other programs: .4 degrees, where nibabel takes .08
+nib.Nifti1Header.quaternion_threshold = np.float32(-1e-5)
 
 GZIP = b"\x1f\x8b"
 COMPRESSED = (".gz", ".mgz")  # endings of compressed images, in lower case
