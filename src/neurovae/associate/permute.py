@@ -26,7 +26,7 @@ P = ["p_parametric", "p_permutation", "p_maxt", "p_minp", "p_bonferroni"]
 COLUMNS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64",
            "latent": "object", "test": "object", "n": "Int64", "n_confound_columns": "Int64", "confounds": "object",
            "statistic": "float64"} | dict.fromkeys(P, "float64") | {
-           "family": "object", "m": "Int64", "permutations": "Int64", "exchange": "object"} | dict.fromkeys(
+           "family": "object", "m": "Int64", "permutations": "Int64", "exchangeability": "object"} | dict.fromkeys(
            NAMES, "float64") | {"m_quadratic": "Int64", "quadratic_status": "object", "quadratic_reason": "object",
            "split_policy": "object", "status": "object", "reason": "object", "verdict": "object"}  # fmt: skip
 Row = dict[str, Any]
@@ -111,7 +111,7 @@ def prepare(table: pd.DataFrame, score: Row, cases: Design) -> tuple[Ready | Non
         status, reason = fit.status, REASONS.get(fit.status, "")
     rows = []
     for name in latent_names(table):
-        row = described(table, score, name, cases) | {"exchange": rule(site), "status": status, "reason": reason}
+        row = described(table, score, name, cases) | {"exchangeability": rule(site), "status": status, "reason": reason}
         if null is not None and varies(table[name].to_numpy(float)[cases.rows], cases.x):
             latents.append(name)
         elif null is not None:

@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from neurovae.io.files import plain_tempdir
-from neurovae.preprocess import affine, bucket, grid, orientation, register
+from neurovae.preprocess import affine, batch, grid, orientation, register
 
 TURNS = {
     "upside down": Rotation.from_euler("x", 180, degrees=True).as_matrix(),
@@ -43,7 +43,7 @@ def brain(linear: np.ndarray, *, contrast: str = "T1w") -> register.Scan:
 def registered(scan: register.Scan, folder: Path, transform: register.Transform = "affine") -> tuple[np.ndarray, float]:
     plain_tempdir()
     ants.config.set_ants_deterministic(True, seed_value=1)
-    transforms, lead = register._register(scan, transform, 4, folder, bucket.Clock())
+    transforms, lead = register._register(scan, transform, 4, folder, batch.Clock())
     return affine.read_itk(Path(transforms[-1])) if transforms else np.eye(4), lead
 
 
