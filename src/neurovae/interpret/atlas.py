@@ -16,6 +16,7 @@ from neurovae.design.tables import tidy
 from neurovae.errors import InputError
 from neurovae.interpret.images import read_maps, write_maps
 from neurovae.interpret.regions import builtin
+from neurovae.io.images import read_image
 from neurovae.io.parquet import write_table
 from neurovae.io.volumes import read_mask
 
@@ -37,7 +38,7 @@ def run(*, mask: Path, image: Path, table: Path, atlas: str = "builtin") -> None
         InputError: the user's atlas has no table, labels without a name, or does not lie where the brain is.
     """
     inside = read_mask(mask)
-    affine = nib.Nifti1Image.from_filename(mask).affine
+    affine = read_image(mask).affine
     if atlas == "builtin":
         labels, from_affine, rows = builtin()
         names = pd.DataFrame(rows, index=np.arange(1, len(rows) + 1))
@@ -80,7 +81,7 @@ def read_user(path: Path) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     for file in (path, beside):
         if not file.exists():
             raise InputError(f"interpret.atlas: {file} does not exist; an atlas is an image with a table beside it")
-    image, table = nib.Nifti1Image.from_filename(path), pd.read_csv(beside, sep="\t", dtype={"name": str})
+    image, table = read_image(path), pd.read_csv(beside, sep="\t", dtype={"name": str})
     if missing := sorted({"index", "name"} - set(table.columns)):
         found = ", ".join(table.columns)
         raise InputError(f"{beside}: no column {', '.join(missing)}, found {found}; name the columns index and name")

@@ -7,6 +7,7 @@ import gzip
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -36,7 +37,7 @@ OTHERS = [  # (offset, bytes there, what the file is, what to do)
 ]
 
 
-def read_image(path: str | Path) -> SpatialImage:
+def read_image(path: str | Path) -> Any:
     """Read a NIfTI or MGH image from one file, every byte of it.
 
     Raises:

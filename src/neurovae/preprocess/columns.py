@@ -2,5 +2,5 @@
 
 AFFINE = tuple(f"{part}_{axis}" for part in ("rotation", "translation", "scale") for axis in "xyz")
 AFFINE = (*AFFINE, "head_size", "shear_xy", "shear_xz", "shear_yz")
-REGISTER = ("negative", "bias_removed", "outside_fov", "orientation_lead")
-QUALITY = ("mask_ml", "clipped", *REGISTER, "mask_dice", "template_r", "snr", *AFFINE)
+OTHERS = ("mask_ml", "clipped", "negative", "bias_removed", "outside_fov", "orientation_lead")
+QUALITY = (*OTHERS, "mask_dice", "template_r", "snr", *AFFINE)

@@ -12,6 +12,7 @@ from nibabel.processing import resample_from_to
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import sha256, write_beside
+from neurovae.io.images import read_image
 from neurovae.preprocess import batch, grid
 from neurovae.preprocess.names import MASK, SPACE, in_space
 
@@ -85,9 +86,9 @@ def _step(
     voxel_mm: float,
     suffix: str,
 ) -> batch.Work:
-    image = nib.Nifti1Image.from_filename(brain(row))
+    image = read_image(brain(row))
     data = image.get_fdata(dtype=np.float32)
-    own = nib.Nifti1Image.from_filename(_mask(brain(row))).get_fdata(dtype=np.float32) >= 0.5
+    own = read_image(_mask(brain(row))).get_fdata(dtype=np.float32) >= 0.5
     fixed = grid.brain_mask(voxel_mm)
     with clock("normalise"):
         out = np.where(fixed, normalise(data, own & fixed, method, region=region, white=grid.white_matter(voxel_mm)), 0)
@@ -156,7 +157,7 @@ def reference_region(reference: str | None, voxel_mm: float) -> np.ndarray:
     """The reference region on the grid (bool): the whole brain, or a mask in MNI space from a file."""
     if reference in (None, "brain"):
         return grid.brain_mask(voxel_mm)
-    image = nib.squeeze_image(nib.load(str(reference)))
+    image = nib.squeeze_image(read_image(str(reference)))
     mask = nib.Nifti1Image((image.get_fdata() > 0).astype(np.float32), image.affine)
     region = resample_from_to(mask, grid.box(voxel_mm), order=1).get_fdata() >= 0.5
     if not region.any():

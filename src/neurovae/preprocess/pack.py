@@ -10,6 +10,7 @@ import pandas as pd
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import sha256, write_beside
+from neurovae.io.images import read_image
 from neurovae.io.parquet import write_table
 from neurovae.preprocess import grid
 from neurovae.preprocess.names import in_space
@@ -83,7 +84,7 @@ def write_volumes(images: list[Path], voxel_mm: float, volumes: Path) -> None:
     ):  # not a memory map, whose pages would accumulate
         np.lib.format.write_array_header_1_0(file, header)
         for number, path in enumerate(images):
-            image = nib.Nifti1Image.from_filename(path)
+            image = read_image(path)
             if image.shape != shape or not np.allclose(image.affine, affine, atol=1e-4):
                 raise InputError(f"{path.name}: shape {image.shape} or affine is not the grid's {shape}")
             file.write(half(image.get_fdata(dtype=np.float32), path.name).tobytes())

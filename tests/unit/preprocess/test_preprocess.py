@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from neurovae.errors import InputError
 from neurovae.io.files import write_tsv
-from neurovae.preprocess import affine, batch, extract, grid, normalise, pack, qc, register
+from neurovae.preprocess import affine, batch, columns, extract, grid, normalise, pack, qc, register
 from neurovae.preprocess.names import derivative, in_space
 from neurovae.preprocess.scan import read_canonical
 
@@ -69,6 +69,8 @@ def test_a_left_blob_stays_left_in_all_48_orientations_and_obliquely(tmp_path: P
     manifest = chain(tmp_path, images)
     assert len(images) == 49
     assert (manifest["status"] == "ok").all(), manifest["cause"].tolist()
+    assert set(columns.QUALITY) <= set(manifest.columns)
+    assert (manifest["orientation_lead"] > 0.3).all() and (manifest[["outside_fov", "negative"]] == 0).all(axis=None)
     reference = preproc(tmp_path, "sub-00").get_fdata()
     mask = grid.brain_mask(4)
     for scan in images:
