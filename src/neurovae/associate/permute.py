@@ -14,9 +14,10 @@ import pandas as pd
 from scipy.stats import norm, t
 
 from neurovae.cli import Json, cli
-from neurovae.design.design import Design, design, join, latent_names
+from neurovae.design.design import Design, design, join
 from neurovae.design.rows import REASONS, described, standard, stopped, varies
 from neurovae.design.tables import STOPPING, read_verdict, tidy, write_both
+from neurovae.io import latent_table
 from neurovae.stats.exchangeability import rule, site_strata, too_few
 from neurovae.stats.maxt import at_once, batch, exceed, maxt, minp, statistics
 from neurovae.stats.quadratic import NAMES, bent
@@ -110,7 +111,7 @@ def prepare(table: pd.DataFrame, score: Row, cases: Design) -> tuple[Ready | Non
         fit, null = fit_null(score["type"], y, cases.x, score.get("link"))
         status, reason = fit.status, REASONS.get(fit.status, "")
     rows = []
-    for name in latent_names(table):
+    for name in latent_table.columns(table):
         row = described(table, score, name, cases) | {"exchangeability": rule(site), "status": status, "reason": reason}
         if null is not None and varies(table[name].to_numpy(float)[cases.rows], cases.x):
             latents.append(name)

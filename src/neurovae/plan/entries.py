@@ -67,7 +67,7 @@ def _sizes(entry: dict[str, Any], search: dict[str, Any]) -> list[int]:
 def _add_baseline(entries: Entries, entry: dict[str, Any]) -> None:
     """The PCA of an entry's size and augmentation; entries that agree in these share it."""
     same = {key: entry.get(key, 0) for key in ("n_latent", "flip", "blur")}
-    name = f"pca-{entry['latent']}" + ("" if entry["flip"] else "-unmirrored") + ("" if same["blur"] else "-sharp")
+    name = f"pca-{entry['n_latent']}" + ("" if entry["flip"] else "-unmirrored") + ("" if same["blur"] else "-sharp")
     if any(entries[name][key] != value for key, value in same.items() if name in entries):
         name += f"-{same['blur']:g}mm"
     entries.setdefault(name, {"name": name, "kind": "pca", **same, "transductive": False})
@@ -112,8 +112,8 @@ def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[st
     folds = config["cohort"]["folds"]
     training = int(people * (1 - 1 / folds["n"]) * (1 - folds["validation"]))
     problems = [
-        f"train.models {entry['name']!r}: n_latent is {entry['latent']}, but only about {training} people are left to "
-        "train on; lower n_latent"
+        f"train.models {entry['name']!r}: n_latent is {entry['n_latent']}, but only about {training} people are left "
+        "to train on; lower n_latent"
         for entry in entries.values()
         if entry["n_latent"] >= training and entry.get("linear") != "none"
     ]
@@ -161,7 +161,7 @@ def warn(entries: Entries, keys: dict[str, Any]) -> None:
         length = entry.get("warmup", 0)
         if entry["kind"] == "lle" and entry["n_latent"] >= entry["neighbours"]:
             print(
-                f"warning: train.models {name!r}: n_latent is {entry['latent']}, neighbours {entry['neighbours']}: "
+                f"warning: train.models {name!r}: n_latent is {entry['n_latent']}, neighbours {entry['neighbours']}: "
                 "latents beyond the number of neighbours follow no neighbourhood; raise neighbours",
                 file=sys.stderr,
             )
