@@ -329,7 +329,7 @@ def test_one_file_under_two_people_is_refused() -> None:
     table = pd.DataFrame(
         {"scan": ["sub-1", "sub-2", "sub-3_ses-1", "sub-3_ses-2"], "source_sha256": ["a", "a", "b", "b"]}
     )
-    with pytest.raises(InputError, match="sub-1, sub-2: the same file"):
+    with pytest.raises(InputError, match="sub-1, sub-2: identical files"):
         qc.refuse_copies(table)
     qc.refuse_copies(table.iloc[1:])
 
