@@ -174,12 +174,12 @@ def test_limits_exclude_and_a_person_overrules(tmp_path: Path) -> None:
     judged = qc.judge(table, {"mask_dice": [0.8, None]})
     assert judged["reason"].tolist() == ["", "mask_dice 0.5 below 0.8", "failed: cut short"]
     (tmp_path / "o.tsv").write_text("scan\tkeep\treason\nsub-1\tno\tghost\nsub-2\tyes\tlooked at it\n")
-    assert qc.keep_collapsed(judged, tmp_path / "o.tsv")["excluded"].tolist() == [True, False, True]
+    assert qc.apply_override(judged, tmp_path / "o.tsv")["excluded"].tolist() == [True, False, True]
     (tmp_path / "o.tsv").write_text("scan\tkeep\treason\nsub-9\tno\tx\nsub-2\tperhaps\tx\nsub-3\tyes\tx\n")
     with pytest.raises(
         InputError, match=r"row 2: no scan 'sub-9'(.|\n)*row 3: keep is 'perhaps'(.|\n)*sub-3 has failed"
     ):
-        qc.keep_collapsed(judged, tmp_path / "o.tsv")
+        qc.apply_override(judged, tmp_path / "o.tsv")
     with pytest.raises(InputError, match="no such quality column"):
         qc.judge(table, {"dice": [0.8, None]})
 
@@ -209,7 +209,7 @@ def test_every_packed_row_decodes_to_its_key(tmp_path: Path) -> None:
     assert tables[0].equals(tables[1])
     assert "sub-11" not in set(tables[0]["scan"])
     in_space(tmp_path, "sub-03", 4, "desc-preproc_T1w.nii.gz").unlink()
-    with pytest.raises(InputError, match="sub-03.*missing on disk"):
+    with pytest.raises(InputError, match="sub-03.*not on disk"):
         pack.run(
             manifests=tmp_path / "0", batches=["0000", "0001"], qc=tmp_path / "qc.parquet", derivatives=tmp_path,
             suffix="T1w", voxel_mm=4, volumes=tmp_path / "w.npy", rows=tmp_path / "w.parquet", mask=tmp_path / "m.nii.gz",
@@ -283,10 +283,10 @@ def test_a_broken_scan_leaves_its_neighbours_work(tmp_path: Path) -> None:
     extract.run(**arguments, max_failed=1.0)
     found = qc.read_manifest(tmp_path / "e.tsv").set_index("scan")
     assert found.index[found["status"] == "ok"].tolist() == ["sub-1", "sub-3"]
-    assert found.loc["sub-gone", "cause"].endswith("the file is missing; was it moved while the chain ran?")
+    assert found.loc["sub-gone", "cause"].endswith("the file is missing; was it moved while the pipeline ran?")
     mask = derivative(tmp_path, "sub-1", "desc-brain_mask.nii.gz")
     before = mask.stat().st_mtime_ns
-    with pytest.raises(InputError, match="11 of 13 scans of this bucket failed"):
+    with pytest.raises(InputError, match="11 of 13 scans of this batch failed"):
         extract.run(**arguments, max_failed=0.2)
     assert mask.stat().st_mtime_ns == before
 
