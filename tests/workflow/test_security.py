@@ -219,7 +219,7 @@ def everything(folder: Path, named: Callable[[str], str], predicted: bool = True
     confounds.run(**files, **declared, out=out["confounds"], flags=out["flags"], volumes=None, flag=0.05)
     sites.run(**files, confounds=declared["confounds"], out=out["sites"])
     power.run(cohort=files["cohort"], **declared, out=out["power"], latents=2, power=0.8)
-    lists = {"latents": [files["latents"]], "health": [files["health"]], "training": [folder / "none"]}
+    lists = {"latents": [files["latents"]], "health": [files["health"]], "weights": [folder / "none"]}
     if predicted:
         predict.run(
             **{**files, **lists}, **{**declared, "scores": declared["scores"][:1]}, permutations=1, seed=0, inner=2, bootstraps=5, out=out["predict"],
@@ -235,7 +235,7 @@ ROLES = ["years", "group", "memory", "ill", "site0", "site1", "level0", "level1"
 
 
 def test_names_of_columns_and_levels_change_no_number(tmp_path: Path, mark: Path, monkeypatch):
-    monkeypatch.setattr(predict.guard, "refuse", lambda *given: None)  # there are no weights here
+    monkeypatch.setattr(predict.leakage, "refuse", lambda *given: None)  # there are no weights here
     plain = everything(tmp_path / "plain", lambda role: role)
     assert set(plain) == set(OUT)
     for turn in (0, 8):
