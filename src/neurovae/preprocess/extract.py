@@ -15,6 +15,7 @@ from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import sha256, write_beside
 from neurovae.preprocess import bucket
+from neurovae.preprocess.image_quality import image_quality
 from neurovae.preprocess.names import MASK, derivative
 from neurovae.preprocess.scan import read_canonical
 
@@ -81,6 +82,7 @@ def _step(row: bucket.Row, clock: bucket.Clock, *, derivatives: Path, method: Me
         "source_sha256": sha256(Path(row["source"])),
         "mask_ml": round(float(mask.sum() * abs(np.linalg.det(scan.affine[:3, :3])) / 1000), 3),
         "clipped": round(float(np.mean(data[mask] >= data.max())), 6),
+        **image_quality(data, mask, nib.affines.voxel_sizes(scan.affine)),
     }
     return bucket.Work([target], columns, {"SkullStripped": True, "Method": _describe(method), "Type": "Brain"})
 
