@@ -54,7 +54,7 @@ TYPES = {"motor": {"type": "continuous"}, "falls": {"type": "count"}, "mmse": {"
 CONFOUNDS: list[dict[str, Any]] = [
     {"name": "age", "type": "continuous"},
     {"name": "sex", "type": "categorical"},
-    {"name": "scale", "type": "continuous", "from": "preprocess"},
+    {"name": "head_size", "type": "continuous", "from": "preprocess"},
 ]
 
 
@@ -135,7 +135,7 @@ def cohort(people: list[dict[str, Any]], amounts: list[dict[str, float]], seed: 
     x = np.stack([voxels for _, voxels in results])
     u, s, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
     z = pd.DataFrame((u * s)[:, :LATENTS], columns=[f"mu_{k:03d}" for k in range(LATENTS)])
-    latents = table[["scan", "person"]].assign(model="pca", fold=0, seed=seed, split="report")
+    latents = table[["scan", "person"]].assign(model="pca", fold=0, seed=seed, split="test")
     qc = pd.DataFrame([columns for columns, _ in results]).assign(scan=person, excluded=False)
     truth = pd.DataFrame([p["known"] | {f"planted_{name}": v for name, v in a.items()} for p, a in zip(people, amounts, strict=True)])
     return first_scans(join(table, pd.concat([latents, z], axis=1), qc)), pd.concat([qc, truth.add_prefix("true_")], axis=1)

@@ -1,6 +1,6 @@
 """The columns of the quality table that limits and confounds can name (known before the first job)."""
 
 AFFINE = tuple(f"{part}_{axis}" for part in ("rotation", "translation", "scale") for axis in "xyz")
-AFFINE = (*AFFINE, "scale", "shear_xy", "shear_xz", "shear_yz")
+AFFINE = (*AFFINE, "head_size", "shear_xy", "shear_xz", "shear_yz")
 EXTRACT = ("mask_ml", "clipped", "noise", "sharpness")
 QUALITY = (*EXTRACT, "mask_dice", "template_r", "snr", "misalignment_mm", *AFFINE)
