@@ -34,7 +34,7 @@ NUMBERS = ["r2", "r2_adjusted", "p", "q", "r2_beyond", "p_beyond", "q_beyond"]
 COLUMNS = KEYS | {"nuisance": "object", "nuisance_kind": "object", "columns": "object", "declared": "boolean"} | {
     "n": "Int64", "df": "Int64", "df_beyond": "Int64"} | dict.fromkeys(NUMBERS, "float64") | {
     "flagged": "boolean", "family_size": "Int64"} | AFTER  # fmt: skip
-FLAGS = KEYS | {"nuisance": "object", "r2": "float64", "flagged": "boolean", "text": "object"} | AFTER
+CAVEATS = KEYS | {"nuisance": "object", "r2": "float64", "flagged": "boolean", "text": "object"} | AFTER
 
 
 def run(
@@ -48,7 +48,7 @@ def run(
     volumes: Path | None,
     min_variance_explained: float,
     out: Path,
-    flags: Path,
+    caveats: Path,
 ) -> None:
     """Write what nuisances explain of each latent and score, and which of these are caveats (.parquet, .tsv).
 
@@ -60,23 +60,23 @@ def run(
         scores: the scores of the configuration.
         confounds: the declared confounds of the configuration.
         volumes: table of regional volumes by scan or participant_id; null or empty: none.
-        min_variance_explained: adjusted R2 beyond the declared confounds that an undeclared nuisance needs to be a caveat.
+        min_variance_explained: adjusted R2 beyond the declared confounds from which on a nuisance is a caveat.
         out: table of latent or score x nuisance.
-        flags: table with a row per latent, per score, and per association of a score with a latent.
+        caveats: table with a row per latent, per score, and per association of a score with a latent.
     """
     verdict, reason = read_verdict(health)
     table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
     if verdict in STOPPING:
         rows = [stopped(table, verdict, reason)]
-        named = [row | {"kind": kind} for kind in ("latent", "association") for row in rows]
+        named = [rows[0] | {"kind": "association"}]
     else:
         table, regions = read_regions(volumes, table)
         rows = [row | {"verdict": verdict} for row in audit(table, scores, confounds, regions, min_variance_explained)]
         named = summary(rows)
     write_both(out, tidy(rows, COLUMNS))
-    write_both(flags, tidy(named, FLAGS))
-    caveats = [row["text"] for row in named if row["kind"] == "score" and row.get("flagged")]
-    print(*caveats or ["no score is associated with an undeclared nuisance"], sep="\n", flush=True)
+    write_both(caveats, tidy(named, CAVEATS))
+    texts = [row["text"] for row in named if row["kind"] == "score" and row.get("flagged")]
+    print(*texts or ["no score is associated with an undeclared nuisance"], sep="\n", flush=True)
 
 
 def audit(
@@ -171,13 +171,13 @@ def _judged(rows: list[dict[str, Any]], min_variance_explained: float) -> list[d
 
 
 def _undeclared(row: dict[str, Any]) -> bool:
-    """Whether an undeclared nuisance is associated beyond the declared confounds; of a latent, a region or score is not one."""
+    """Is it an undeclared nuisance with q < .05? Regions are none, and another score is none for a latent."""
     nuisance = row["nuisance_kind"] == "nuisance" or row["kind"] == "score"
     return bool(nuisance and not row["declared"] and row["q_beyond"] < ALPHA)  # a missing q is not below
 
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row per latent, per score and per association: its caveat in words, or else which nuisance explains the most."""
+    """A row per latent, score and association: its caveat in words, or else the nuisance that explains the most."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         if row["nuisance_kind"] == "nuisance" or row["kind"] == "score":

@@ -9,7 +9,16 @@ from neurovae.plan.index import Index, look, people, used
 
 RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split"}
 RESERVED |= {"model", "seed", "error", "model_hash", "data_hash"}
-AUDITED = {"size", "rotation", "translation", "proportions", "shear", "noise", "sharpness", "registration"}  # nuisances.GROUPS
+AUDITED = {
+    "size",
+    "rotation",
+    "translation",
+    "proportions",
+    "shear",
+    "noise",
+    "sharpness",
+    "registration",
+}  # nuisances.GROUPS
 PREFIXES = ("mu_", "logvar_", "kl_", "split_", "qc_", "latents_", "table_")
 LONGEST = 120  # signs of a score's name as interpret.images.in_file has it
 Seen = dict[str, list[tuple[str, Row]]]  # column -> its values among the scans
@@ -94,7 +103,9 @@ def _names(cohort: dict[str, Any]) -> list[str]:
     for confound in cohort.get("confounds") or []:
         name, column = confound["name"], confound.get("column") or confound["name"]
         is_site = name == "site" and column == cohort.get("site")
-        measured = confound.get("from") == "preprocess" and name == column  # `noise` of the quality table is what it says
+        measured = (
+            confound.get("from") == "preprocess" and name == column
+        )  # `noise` of the quality table is what it says
         taken = RESERVED if measured else RESERVED | AUDITED
         if (name in taken and not is_site) or name.startswith(PREFIXES):
             problems.append(f"cohort.confounds: '{name}' is a name of neurovae's own columns; give another name")

@@ -106,7 +106,10 @@ def prediction(run: Run) -> str:
 
 def audits(run: Run) -> str:
     """What was looked at that could be mistaken for an effect."""
-    seeds, flag = run.config.get("train", {}).get("seeds", []), run.config.get("audit", {}).get("flag", 0.1)
+    seeds, flag = (
+        run.config.get("train", {}).get("seeds", []),
+        run.config.get("audit", {}).get("min_variance_explained", 0.1),
+    )
     said = [f"Audits. Latents of which an undeclared nuisance explains a share of more than {flag:g} are flagged."]
     said += [
         f"Agreement of {len(seeds)} seeds was measured by CKA [cka] on held-out people."
