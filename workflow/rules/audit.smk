@@ -44,11 +44,12 @@ rule confounds:
     params:
         flags=SCORES,
         checks=graph.flags({**config["audit"], "volumes": config["audit"]["volumes"] or ""}, leave=("power",)),
+        codes=CODES,
         code=CODE["audit.confounds"],
         env=ENV["associate"],
     shell:
         "python -m neurovae.audit.confounds --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
-        "--health {input.health} --out {output.table} --caveats {output.caveats} {params.flags} {params.checks} 2>&1 | tee {log}"
+        "--health {input.health} --out {output.table} --caveats {output.caveats} {params.flags} {params.checks} {params.codes} 2>&1 | tee {log}"
 
 
 rule sites:

@@ -24,7 +24,7 @@ from neurovae.cli import Json, cli
 from neurovae.design.design import RESIDUAL_DF, design, first_scans, join, score_values
 from neurovae.design.rows import provenance, stopped
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
-from neurovae.io import latent_table
+from neurovae.io import latent_table, missing
 from neurovae.stats.basis import independent
 
 ALPHA = 0.05
@@ -49,6 +49,7 @@ def run(
     min_variance_explained: float,
     out: Path,
     caveats: Path,
+    codes: Json | None = None,
 ) -> None:
     """Write what nuisances explain of each latent and score, and which of these are caveats (.parquet, .tsv).
 
@@ -63,6 +64,7 @@ def run(
         min_variance_explained: adjusted R2 beyond the declared confounds from which on a nuisance is a caveat.
         out: table of latent or score x nuisance.
         caveats: table with a row per latent, per score, and per association of a score with a latent.
+        codes: `missing` and `not_missing` of the cohort section, for the table of volumes.
     """
     verdict, reason = read_verdict(health)
     table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
@@ -70,7 +72,7 @@ def run(
         rows = [stopped(table, verdict, reason)]
         named = [rows[0] | {"kind": "association"}]
     else:
-        table, regions = read_regions(volumes, table)
+        table, regions = read_regions(volumes, table, missing.codes(codes or {}))
         rows = [row | {"verdict": verdict} for row in audit(table, scores, confounds, regions, min_variance_explained)]
         named = summary(rows)
     write_both(out, tidy(rows, COLUMNS))

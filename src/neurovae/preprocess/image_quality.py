@@ -41,9 +41,9 @@ def noise(data: np.ndarray, mask: np.ndarray, depth: np.ndarray, voxel_mm: np.nd
     """Standard deviation of the noise, and the intensity of bright flat tissue (white matter in T1w).
 
     The standard deviation is the median absolute deviation of the finest diagonal wavelet coefficients (Haar,
-    undecimated), divided by .6745 (Donoho and Johnstone 1994). Each coefficient is a difference along all three axes, so that boundaries and
-    gradients along one or two of them cancel. Flat tissue is brighter than the brain's median, deep inside the mask,
-    and has a small relative gradient. `depth`: distance in mm to the outside of the mask.
+    undecimated), divided by .6745 (Donoho and Johnstone 1994). Each coefficient is a difference along all three axes,
+    so that boundaries and gradients along one or two of them cancel. Flat tissue is brighter than the brain's median,
+    deep inside the mask, and has a small relative gradient. `depth`: distance in mm to the outside of the mask.
     """
     smooth = gaussian_filter(data, SMOOTHED_MM / FWHM / voxel_mm)
     bright = (depth > DEPTH_MM) & (smooth > max(float(np.median(data[mask])), 0.0))
