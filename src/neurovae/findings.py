@@ -29,6 +29,9 @@ def run(
 ) -> None:
     """Bring the tests of all models together; beside each test its nuisances and its replication in other seeds.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun findings
+
     Args:
         associate: results folder of the tests.
         audit: results folder of the sensitivity checks.
@@ -36,14 +39,16 @@ def run(
         fits: fold and seed of each model that was tested ("fold-0_seed-0").
         primary: the model that was named before the analysis; its rows say so.
         associations: TSV to write, a row per score, model, seed and latent, smallest p first.
-        omnibus, joint, mixed: TSVs to write.
+        omnibus: TSV to write of the tests of all latents together.
+        joint: TSV to write of the multivariable models.
+        mixed: TSV to write of the tests over sessions.
     """
     pairs = [(model, fit) for model in models for fit in fits]
     tables = {
         name: pd.concat([pd.read_parquet(associate / model / fit / f"{name}.parquet") for model, fit in pairs])
         for name in ("glm", "spline", "permute", "omnibus", "joint", "mixed")
     }
-    single = beside(tables["glm"], tables["spline"][KEYS + SPLINE], KEYS, "spline")
+    single = beside(tables["glm"], tables["spline"][KEYS + SPLINE], KEYS, "univariate")
     single = with_maxt(single, tables["permute"])
     flags = pd.concat([pd.read_parquet(audit / model / fit / "flags.parquet") for model, fit in pairs])
     seeds = pd.concat(
@@ -69,11 +74,13 @@ def run(
 def with_maxt(tests: pd.DataFrame, permuted: pd.DataFrame) -> pd.DataFrame:
     """Tests with the p of the permutations, and max-T's own statistic, status and reason (not those of the GLM)."""
     named = permuted.rename(columns={name: f"maxt_{name}" for name in SHARED})
-    return beside(tests, named[KEYS + PERMUTED], KEYS, "permute")
+    return beside(tests, named[KEYS + PERMUTED], KEYS, "univariate")
 
 
 def beside(tests: pd.DataFrame, more: pd.DataFrame, keys: list[str], name: str) -> pd.DataFrame:
     """Tests with the columns of another table; a test without its row there is refused, since it would look untested.
+
+    name: the rule that makes the other table.
 
     Raises:
         InputError: rows of `tests` that `more` does not have.

@@ -21,6 +21,9 @@ KEYS = ["scan", "person", "session", "acquisition", "run"]
 def run(*, volumes: Path, rows: Path, mask: Path, model: Path, name: str, out: Path, freeze: bool = False) -> None:
     """Write `latents.parquet`: keys, split, mu, logvar, KL per dimension, reconstruction error, hashes.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun latents
+
     Args:
         volumes: packed volumes.
         rows: table of their rows.

@@ -164,8 +164,7 @@ def test_the_package_neither_unpickles_nor_evaluates_nor_opens_a_connection():
         tree = ast.parse(text)
         for name, call in called(tree):
             given = {word.arg: ast.unparse(word.value) for word in call.keywords}
-            harmless = name == "model.eval" or (path.name == "examples.py" and name in ("eval", "exec"))  # of our rules
-            assert harmless or not runs.search(name), f"{path}: {name}"
+            assert name == "model.eval" or not runs.search(name), f"{path}: {name}"
             assert not (loads.match(name) and name.endswith((".load", ".loads"))), f"{path}: {name}"
             assert not {"allow_pickle", "shell"} & set(given), f"{path}: {name}"
             assert name != "yaml.load" or given["Loader"] == "_Strict", f"{path}: {name}"

@@ -50,6 +50,9 @@ def run(
 ) -> None:
     """Test all latents of one model together against every score, and write the table and the directions.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun omnibus
+
     Args:
         cohort: cohort.parquet.
         latents: latents.parquet of one model.

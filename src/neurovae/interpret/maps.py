@@ -70,6 +70,9 @@ def run(
     score test of a score that is not Gaussian); p: max-T over voxels; from, to: decoded at the score's 5 and 95 %
     quantile (binary: the classes), confounds at their means.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun maps
+
     Args:
         cohort: cohort.parquet.
         latents: latents.parquet of one model.

@@ -55,6 +55,9 @@ def run(
     reconstructions to scans. copy: nearer to a training person's reconstruction than that of any other real person,
     training or held out (copy_below).
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun samples
+
     Args:
         model: weights.safetensors.
         latents: latents.parquet.

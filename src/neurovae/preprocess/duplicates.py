@@ -44,6 +44,9 @@ def run(
 ) -> None:
     """Write the pairs of scans that are alike; raise InputError naming every pair that is one scan.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun duplicates
+
     Args:
         volumes: packed volumes.
         rows: table of their rows.

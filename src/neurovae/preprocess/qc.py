@@ -25,6 +25,9 @@ def run(
 ) -> None:
     """Write the quality table of all scans, as Parquet and TSV.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun qc
+
     Args:
         manifests: folder of the buckets' manifests.
         buckets: the buckets' names.

@@ -39,6 +39,9 @@ def run(
 ) -> None:
     """Write every brain of a bucket in MNI space.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun register
+
     Args:
         extracted: the bucket's manifest of masks.
         list: the bucket's scans, a key and a path per line.

@@ -37,6 +37,9 @@ def run(
 ) -> None:
     """Write `health.json` (verdict, reason, advice, measures) and `dimensions.parquet`, a row per latent.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun health
+
     Args:
         volumes: packed volumes.
         rows: table of their rows.
