@@ -11,7 +11,7 @@ def jobs(rules: str, of: str) -> set[str]:
 MODELS = "vae other pca-3 pca-4"
 
 
-TESTS = "univariate joint omnibus mixed"  # inference
+TESTS = "univariate multivariable omnibus mixed"  # inference
 
 
 AUDITS = "confounds sites stability"
@@ -23,7 +23,7 @@ SEEN = "vae pca-3"  # models that are decoded
 MAPPED = "maps jacobian seeds counterfactual"
 
 
-LAST = {"summary", "report", "verdict"}
+LAST = {"summary", "test", "verdict"}
 
 
 ASSOCIATED = {"findings"} | LAST

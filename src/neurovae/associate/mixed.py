@@ -29,7 +29,7 @@ from neurovae.stats.maxt import batch, exceed, maxt, statistics
 NUMBERS = ["effect", "ci_low", "ci_high", "df", "p", "q", "p_permutation", "var_person", "var_site", "var_residual"]
 COLUMNS = BEFORE | {"term": "object", "n_scans": "Int64", "random": "object"} | dict.fromkeys(
     [*NUMBERS, "icc"], "float64"
-) | {"q_of": "object", "permutations": "Int64", "exchange": "object"} | AFTER  # fmt: skip
+) | {"q_of": "object", "permutations": "Int64", "exchangeability": "object"} | AFTER  # fmt: skip
 WHOLE = ("too few sites", "not available", "one scan per person")  # said once per score, not per latent
 
 
@@ -108,7 +108,7 @@ def mixed(
         q, m = bh(permuted if wald else model, done)
         for k, (first, row) in enumerate(zip(base, tests.numbers, strict=True)):
             moved = {"p_permutation": permuted[k], "permutations": permutations} if np.isfinite(permuted[k]) else {}
-            rows.append({**first, "term": term, "exchange": text, "q": q[k], "family_size": m} | row | moved)
+            rows.append({**first, "term": term, "exchangeability": text, "q": q[k], "family_size": m} | row | moved)
             rows[-1]["q_of"] = ("p_permutation" if wald else "p") if done[k] else None
     if random_site and not gaussian and table["site"].nunique() > 1:
         return [row | {"random": f"{row.get('random', 'none')}; site is a covariate"} for row in rows]

@@ -48,7 +48,7 @@ def run(
     """Test the latents of one model jointly against every score, one row per person; write the table (.parquet, .tsv).
 
     Example:
-        snakemake --cores 2 --configfile config/demo.yaml --forcerun joint
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun multivariable
 
     Args:
         cohort: cohort.parquet.

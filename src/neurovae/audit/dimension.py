@@ -103,7 +103,7 @@ def model(latents: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
     found = [row | {"split": "all"} for row in intrinsic(mu, seed)]
     variance = np.exp(latents[[name.replace("mu_", "logvar_") for name in names]].to_numpy(float))
     calibrated = bool(latents["logvar_calibrated"].iloc[0])
-    for split in ("weights", "report"):
+    for split in ("training", "test"):
         inside = (latents["split"] == split).to_numpy()
         found += [
             row | {"split": split, "n": int(inside.sum())} for row in norms(mu[inside], variance[inside], calibrated)
