@@ -67,7 +67,7 @@ def _sizes(entry: dict[str, Any], search: dict[str, Any]) -> list[int]:
 def _add_baseline(entries: Entries, entry: dict[str, Any]) -> None:
     """The PCA of an entry's size and augmentation; entries that agree in these share it."""
     same = {key: entry.get(key, 0) for key in ("n_latent", "flip", "blur")}
-    name = f"pca-{entry['latent']}" + ("" if entry["flip"] else "-unmirrored") + ("" if same["blur"] else "-sharp")
+    name = f"pca-{entry['n_latent']}" + ("" if entry["flip"] else "-unmirrored") + ("" if same["blur"] else "-sharp")
     if any(entries[name][key] != value for key, value in same.items() if name in entries):
         name += f"-{same['blur']:g}mm"
     entries.setdefault(name, {"name": name, "kind": "pca", **same, "transductive": False})
