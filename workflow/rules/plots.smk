@@ -29,7 +29,7 @@ rule plot_train:
         weights=expand("results/{{cohort}}/train/{model}/{fit}/weights.safetensors", model=MODELS, fit=FIT),
         history=expand("results/{{cohort}}/train/{model}/{fit}/history.parquet", model=TRAINED, fit=FIT),
         health=expand("results/{{cohort}}/train/{model}/{fit}/health.json", model=MODELS, fit=FIT),
-        dimensions=expand("results/{{cohort}}/train/{model}/{fit}/dimensions.parquet", model=MODELS, fit=FIT),
+        index=expand("results/{{cohort}}/latents/{model}/{fit}/latent_index.parquet", model=MODELS, fit=FIT),
         trials=expand("results/{{cohort}}/train/{model}/fold-{fold}_search/trials.tsv", model=SOUGHT, fold=FOLDS),
     output:
         report(

@@ -13,8 +13,9 @@ import pandas as pd
 from scipy.stats import norm, t
 
 from neurovae.associate.fitted import CONSTANT, Fitted
-from neurovae.design.design import Design, latent_names
+from neurovae.design.design import Design
 from neurovae.design.rows import REASONS, described, varies
+from neurovae.io import latent_table
 from neurovae.stats.exchangeability import rule, site_strata, too_few
 from neurovae.stats.maxt import at_once, batch, exceed, maxt, minp, statistics
 from neurovae.stats.quadratic import NAMES, bent
@@ -68,7 +69,7 @@ def prepare(table: pd.DataFrame, known: Fitted) -> tuple[Ready | None, list[Row]
         status, reason = known.null.status, REASONS.get(known.null.status, "")
         test = null(score["type"], known.y, cases.x, known.null) if status == "ok" else None
     rows = []
-    for name in latent_names(table):
+    for name in latent_table.columns(table):
         row = described(table, score, name, cases) | {"exchangeability": rule(site), "status": status, "reason": reason}
         if test is not None and varies(table[name].to_numpy(float)[cases.rows], cases.x):
             latents.append(name)

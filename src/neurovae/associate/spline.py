@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from neurovae.associate.fitted import CONSTANT, Fitted, Line, Row
-from neurovae.design.design import latent_names
 from neurovae.design.rows import AFTER, BEFORE, REASONS, described, worst
 from neurovae.design.tables import bh
+from neurovae.io import latent_table
 from neurovae.stats import families
 from neurovae.stats.basis import natural_spline, polynomial, spline_knots
 from neurovae.stats.curve import band
@@ -33,7 +33,7 @@ def spline(table: pd.DataFrame, known: Fitted, lines: dict[str, Line]) -> tuple[
     """Rows of one score, one per latent, and the points of their curves."""
     score, cases, null = known.score, known.cases, known.null
     rows, points = [], []
-    for name in latent_names(table):
+    for name in latent_table.columns(table):
         row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
         curve: list[Row] = []
         if null is not None and name in lines:
