@@ -102,7 +102,8 @@ class Display(logging.Handler):
     def passes(self, record: logging.LogRecord) -> bool:
         """Is a record to be printed by Snakemake as well? If so, the lines make room for it."""
         event = str(getattr(record, "event", None) or "")
-        if event in HIDDEN or (self.state.total and not event and record.levelno < logging.WARNING):
+        idle = self.state.total and not event and record.levelno < logging.WARNING
+        if event in HIDDEN or idle or "CalledProcessError" in record.getMessage():  # the log says why it failed
             return False
         self.acquire()
         self._erase()
@@ -183,23 +184,27 @@ def drawn(state: State, now: float, width: int) -> list[str]:
             words.append(f"done in {clock(state.ended[stage] - state.begun[stage])}")
         elif jobs:
             left = time_left(state, rules, jobs, now)
-            words += [f"{clock(left)} left" if left is not None else clock(now - state.begun[stage])]
+            words += [f"about {clock(left)} left" if left is not None else clock(now - state.begun[stage])]
             words += [f"{job.name}: {last_line(job.log)}".rstrip(": ") for job in jobs]
         lines.append("  ".join(words)[: width - 1])
     return lines
 
 
 def time_left(state: State, rules: list[str], jobs: list[Job], now: float) -> float | None:
-    """Seconds that a stage still takes with as many jobs at a time as now; None while a rule has finished no job."""
-    seconds = 0.0
+    """Seconds that a stage still takes with as many jobs at a time as now; None before its first job has finished.
+
+    A job takes the mean of the finished jobs of its rule, or of the stage where its rule has none.
+    """
+    finished = [seconds for rule in rules for seconds in state.done.get(rule, [])]
+    if not finished:
+        return None
+    left = 0.0
     for rule in rules:
-        waiting = state.total[rule] - len(state.done.get(rule, []))
-        if waiting and not state.done.get(rule):
-            return None
-        if waiting:
-            mean = sum(state.done[rule]) / len(state.done[rule])
-            seconds += waiting * mean - sum(min(now - job.start, mean) for job in jobs if job.rule == rule)
-    return seconds / max(len(jobs), 1)
+        own = state.done.get(rule) or finished
+        mean = sum(own) / len(own)
+        left += (state.total[rule] - len(state.done.get(rule, []))) * mean
+        left -= sum(min(now - job.start, mean) for job in jobs if job.rule == rule)
+    return left / max(len(jobs), 1)
 
 
 def clock(seconds: float) -> str:
