@@ -19,7 +19,7 @@ from project import CONFIG, ROOT, Project, copy_code, write_bids
 from slurm_run import Runner, Training, table
 
 KILLED = {1: "TIMEOUT", 2: "CANCELLED", 3: "REQUEUED"}  # seed: how its training ends at first
-CHAIN = ["results/tiny/associate/associations.tsv"]
+CHAIN = ["results/tiny/findings/associations.tsv"]
 WEIGHTS = [f"results/tiny/train/vae/fold-0_seed-{seed}/weights.safetensors" for seed in KILLED]
 PAIR = [f"results/tiny/train/pair/fold-0_seed-{seed}/weights.safetensors" for seed in (4, 5)]
 TWO_NODES = (
@@ -85,7 +85,7 @@ def prepared(folder: Path) -> Project:
 
 
 def chain(run: Runner, targets: list[str]) -> None:
-    """All stages with the profile; buckets as an array; the first attempt of pack has too little memory."""
+    """All stages with the profile; batches as an array; the first attempt of pack has too little memory."""
     start = time.monotonic()
     memory = f"pack:mem_mb={SHORT} if attempt == 1 else 2000"
     more = ["--slurm-array-jobs", "extract", *run.resources(memory), "--", *targets]
@@ -96,7 +96,7 @@ def chain(run: Runner, targets: list[str]) -> None:
     said(ended >= 20, "jobs completed:", f"{ended} in {time.monotonic() - start:.0f} s", "20 or more", len(listed))
     tasks = [job["id"] for job in run.jobs("extract")]
     one = len(tasks) == BATCHES and len({task.split("_")[0] for task in tasks}) == 1
-    said(one, "buckets as one array:", ", ".join(tasks), f"{BATCHES} tasks of one job", len(tasks))
+    said(one, "batches as one array:", ", ".join(tasks), f"{BATCHES} tasks of one job", len(tasks))
     packs = run.jobs("pack")
     found = ", ".join(f"{job['memory']} {job['state']}, {job['limit']}" for job in packs)
     states = [job["state"] for job in packs]

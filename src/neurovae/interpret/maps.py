@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from nibabel import Nifti1Image
 from nibabel.affines import apply_affine
 
+from neurovae.associate.fitted import fitted
 from neurovae.associate.permute import Ready, prepare
 from neurovae.cli import Json, cli
-from neurovae.design.design import design, join
+from neurovae.design.design import join
 from neurovae.design.rows import stopped
 from neurovae.design.tables import tidy, write_both
 from neurovae.interpret.atlas import read_atlas
@@ -25,6 +25,7 @@ from neurovae.interpret.images import in_file, write_folder, write_maps
 from neurovae.interpret.scoremap import ScoreMap, decode_people, region_means, score_map
 from neurovae.interpret.shift import step
 from neurovae.interpret.voxelwise import Voxels, permute
+from neurovae.io.images import read_image
 from neurovae.io.volumes import read_mask
 from neurovae.stats.exchangeability import site_strata
 from neurovae.stats.maxt import at_once
@@ -70,6 +71,9 @@ def run(
     score test of a score that is not Gaussian); p: max-T over voxels; from, to: decoded at the score's 5 and 95 %
     quantile (binary: the classes), confounds at their means.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun maps
+
     Args:
         cohort: cohort.parquet.
         latents: latents.parquet of one model.
@@ -94,7 +98,7 @@ def run(
     labels, parts = read_atlas(atlas, mask)
     rows, places = [], []
     with write_folder(out_folder) as folder, tempfile.TemporaryFile(dir=folder) as file:
-        prepared = [prepare(table, score, design(table, score, confounds)) for score in scores if not decoder.stopped]
+        prepared = [prepare(table, fitted(table, score, confounds)) for score in scores if not decoder.stopped]
         people = np.unique([int(row) for ready, _ in prepared if ready is not None for row in ready.cases.rows])
         volumes = decode_people(decoder, table[decoder.names].to_numpy(float)[people.astype(int)], file)
         for ready, described in prepared:
@@ -157,7 +161,7 @@ def numbers(ready: Ready, tested: Voxels, found: ScoreMap, permutations: int) ->
 def peak(tested: Voxels, mask: Path, labels: np.ndarray, parts: pd.DataFrame) -> Row:
     """Smallest p and where the statistic is largest: MNI mm and region."""
     k = int(np.abs(tested.statistic).argmax())
-    place = apply_affine(Nifti1Image.from_filename(mask).affine, np.argwhere(read_mask(mask))[k])
+    place = apply_affine(read_image(mask).affine, np.argwhere(read_mask(mask))[k])
     named = parts.set_index("index").reindex([labels[k]]).iloc[0]
     region = "none" if pd.isna(named["name"]) else full_name(named["name"], named["hemisphere"])
     numbers = {"smallest_p": float(tested.p.min()), "peak_statistic": float(tested.statistic[k])}

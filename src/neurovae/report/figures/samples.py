@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import nibabel as nib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from neurovae.cli import cli
 from neurovae.interpret.decoder import read
+from neurovae.io.images import read_image
 from neurovae.io.volumes import read_volumes
 from neurovae.report.figures.brains import grey
 from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save, sentence
@@ -20,7 +19,7 @@ NAMES = {"held-out scan": "test scans", "held-out reconstruction": "test reconst
          "sample": "samples from the prior", "path": "steps of the path"}  # fmt: skip
 
 
-def run(
+def draw(
     *,
     model: Path,
     latents: Path,
@@ -89,7 +88,7 @@ def _times(value: float) -> str:
 
 def _frames(path: Path) -> np.ndarray:
     """Volumes (frames, x, y, z)."""
-    return np.moveaxis(np.asarray(nib.Nifti1Image.from_filename(path).dataobj), -1, 0)
+    return np.moveaxis(np.asarray(read_image(path).dataobj), -1, 0)
 
 
 def _images(axes: np.ndarray, lines: list[tuple[str, np.ndarray, list[str]]], brain: np.ndarray) -> None:
@@ -119,7 +118,3 @@ def _distances(axis: Axes, found: pd.DataFrame, what: str, title: str) -> None:
     axis.set_yticks(range(len(kinds)), [NAMES[kind] for kind in kinds])
     axis.set(ylim=(len(kinds) - 0.4, -0.8), xlabel="distance (root mean square over the mask)")
     axis.set_title(title, fontsize=9, loc="left")
-
-
-if __name__ == "__main__":
-    cli(run)
