@@ -101,7 +101,9 @@ def clock(ground: Ground) -> Seen:
     table.write_text(table.read_text())
     os.utime(table, (old.st_atime, old.st_mtime))
     ground.whole(project)
-    return Seen("times alone rerun nothing; a table edited under a time of 1970 is seen (cohort and univariate rerun)", 0.0)
+    return Seen(
+        "times alone rerun nothing; a table edited under a time of 1970 is seen (cohort and univariate rerun)", 0.0
+    )
 
 
 def no_gpu(ground: Ground) -> Seen:
