@@ -10,7 +10,7 @@ from neurovae.plan.index import Index, look, people, used
 RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split"}
 RESERVED |= {"model", "seed", "error", "model_hash", "data_hash"}
 AUDITED = {"size", "rotation", "translation", "proportions", "shear", "noise", "registration"}  # nuisances.GROUPS
-PREFIXES = ("mu_", "logvar_", "kl_", "split_", "qc_", "latents_", "table_")
+PREFIXES = ("mu_", "logvar_", "kl_", "split_", "qc_", "latents_", "table_", "days_")
 LONGEST = 120  # signs of a score's name as interpret.images.in_file has it
 Seen = dict[str, list[tuple[str, Row]]]  # column -> its values among the scans
 TYPES = ("continuous", "gamma", "count", "binary", "ordinal", "bounded")
@@ -41,7 +41,7 @@ def warnings(cohort: dict[str, Any], found: Index) -> list[str]:
     columns = [column for what, column in used(cohort) if what.startswith("confound")]
     texts = {column: {plain(value) for value, _ in values(found, column)} for column in columns}
     constant = [f"confound column '{column}' has one value" for column in columns if len(texts[column]) == 1]
-    return alone + constant
+    return [*alone, *constant, *found.warnings]
 
 
 def values(found: Index, column: str) -> list[tuple[str, Row]]:

@@ -1,4 +1,4 @@
-"""Which scans there are, known when the Snakefile is read: from a BIDS folder, a plain table or a simulated cohort."""
+"""Which scans there are, known when the Snakefile is read: a BIDS folder, preprocessed files, a plain table, the demo."""
 
 import hashlib
 import json
@@ -9,12 +9,18 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from neurovae.errors import InputError
-from neurovae.io.tables import Keyed, Row, lookup
-from neurovae.plan import bids, plain_table
+from neurovae.io.tables import Keyed, Row, keyed, lookup
+from neurovae.io.tables import read as read_table
+from neurovae.plan import bids, derivatives, plain_table, totals, visits
+
+SOURCES = ("bids", "files", "table", "simulate")
 
 
 class Scan(NamedTuple):
-    """One scan; `session`, `acquisition` and `run` are labels without prefix, empty where there is none."""
+    """One scan; `session`, `acquisition` and `run` are labels without prefix, empty where there is none.
+
+    `volume` is its volume in a 4-D file (from 0) and `mask` the file of its brain mask, empty where there is none.
+    """
 
     scan: str
     person: str
@@ -24,6 +30,8 @@ class Scan(NamedTuple):
     path: str
     site: str
     stratum: str
+    volume: str = ""
+    mask: str = ""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -32,13 +40,18 @@ class Scan(NamedTuple):
 
 
 class Index(NamedTuple):
-    """Scans, what is left out as (scan, person, reason), the tables and their paths, and every problem met."""
+    """Scans, what is left out as (scan, person, reason), the tables and their paths, and every problem met.
+
+    `matches` are the rows of visit tables that scans were given, `warnings` what is allowed but should be known.
+    """
 
     scans: list[Scan]
     excluded: list[tuple[str | None, str, str]]
     tables: list[Keyed]
     files: list[str]
     problems: list[str]
+    matches: tuple[visits.Match, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def read(cohort: dict[str, Any]) -> list[Scan]:
@@ -56,18 +69,20 @@ def inputs(cohort: dict[str, Any]) -> list[str]:
 
 def look(cohort: dict[str, Any]) -> Index:
     """Read folder and tables once; nothing is raised, problems are listed."""
-    sources = [name for name in ("bids", "table", "simulate") if cohort.get(name)]
+    sources = [name for name in SOURCES if cohort.get(name)]
     if len(sources) != 1:
         found = " and ".join(sources) or "none"
-        return Index([], [], [], [], [f"cohort: found {found} of bids, table, simulate; give exactly one"])
-    if sources == ["simulate"]:
-        return _simulated(cohort)
-    return _bids(cohort) if sources == ["bids"] else _plain(cohort)
+        return Index([], [], [], [], [f"cohort: found {found} of {', '.join(SOURCES)}; give exactly one"])
+    stray = [key for key in ("participants", "masks", "volumes", "space") if cohort.get(key) and sources != ["files"]]
+    reader = {"bids": _bids, "files": _files, "table": _plain, "simulate": _simulated}[sources[0]]
+    found = reader(cohort)
+    faults = [f"cohort.{key}: belongs to cohort.files; leave it out with cohort.{sources[0]}" for key in stray]
+    return _joined(cohort, found._replace(problems=[*faults, *found.problems]))
 
 
 def data_root(cohort: dict[str, Any]) -> dict[str, str]:
-    """Where the section's data come from, as one key of bids, table and simulate."""
-    given = [key for key in ("bids", "table", "simulate") if cohort.get(key)]
+    """Where the section's data come from, as one of the sources."""
+    given = [key for key in SOURCES if cohort.get(key)]
     return {key: "" if key == "simulate" else os.path.normpath(cohort[key]) for key in given}
 
 
@@ -137,6 +152,29 @@ def _simulated(cohort: dict[str, Any]) -> Index:
     return Index(sorted(scans), [], [], [f"{folder}/participants.tsv"], [refused] if stratify else [])
 
 
+def _joined(cohort: dict[str, Any], found: Index) -> Index:
+    """Add the visit tables with a row per scan, and the totals of items."""
+    base = {column for table in found.tables for column in table.columns}
+    joined = visits.join(cohort, found.scans, found.tables)
+    tables = [*found.tables, *joined.tables]
+    keys = {key for scan in found.scans for key in scan.keys}
+    items = [*(cohort.get("scores") or []), *(cohort.get("confounds") or [])]
+    tables, faults, notes = totals.add(items, tables, keys)
+    visiting = {column for table in joined.tables for column in table.columns} - base
+    late = [(what, name) for what, name in used(cohort) if what in ("cohort.site", "stratify") and name in visiting]
+    faults += [
+        f"{what}: '{name}' is a column of a visit table; folds are made from the participants table alone: put it there"
+        for what, name in late
+    ]
+    return found._replace(
+        tables=tables,
+        files=[*found.files, *visits.files(cohort)],
+        problems=found.problems + joined.problems + faults,
+        matches=tuple(joined.matches),
+        warnings=(*found.warnings, *joined.warnings, *notes),
+    )
+
+
 def _bids(cohort: dict[str, Any]) -> Index:
     root, suffix = os.path.normpath(cohort["bids"]), cohort.get("suffix") or "T1w"
     if not os.path.isdir(root):
@@ -145,16 +183,45 @@ def _bids(cohort: dict[str, Any]) -> Index:
     scans = [_named(key, path) for key, path in sorted(paths.items())]
     columns = {column for _, column in used(cohort)}
     tables, files, more = bids.tables(root, sessions, cohort.get("rename") or {}, columns)
+    return _with_rows(cohort, scans, tables, files, problems + more)
+
+
+def _files(cohort: dict[str, Any]) -> Index:
+    """Files of another tool, and the participants table or BIDS folder that goes with them."""
+    sources, problems = derivatives.find(cohort)
+    scans = [
+        _named(key, source.path)._replace(volume=source.volume, mask=source.mask)
+        for key, source in sorted(sources.items())
+    ]
+    place, rename = cohort.get("participants"), cohort.get("rename") or {}
+    if place and os.path.isdir(place):
+        root = os.path.normpath(place)
+        columns = {column for _, column in used(cohort)}
+        tables, files, more = bids.tables(root, bids.walk(root, "T1w")[1], rename, columns)
+        return _with_rows(cohort, scans, tables, files, problems + more)
+    if place:
+        table, unread = read_table(place, file=os.path.basename(place), rename=rename)
+        rows, unkeyed = keyed(table)
+        return _with_rows(cohort, scans, [rows], [place], problems + unread + unkeyed)
+    needed = [f"{what}: no table to find column '{name}' in; give cohort.participants" for what, name in used(cohort)]
+    return Index(scans, [], [], [], problems + (needed if not cohort.get("visits") else []))
+
+
+def _with_rows(
+    cohort: dict[str, Any], scans: list[Scan], tables: list[Keyed], files: list[str], problems: list[str]
+) -> Index:
+    """The scans whose person has a row in the first of the tables, with site and stratum."""
     rows: dict[str, Row] = {}
     for key, row in tables[0].rows.items():
         rows.setdefault(key.split("_")[0], row)
-    kept, excluded = _matched(scans, rows, suffix)
+    kept, excluded = _matched(scans, rows, tables[0].file, cohort.get("suffix") or "T1w")
     if scans and rows and not kept:
-        more.append(
-            f"participants.tsv: none of the {len(scans)} scans has a row; scans are of {scans[0].person} ...,"
-            f" rows of {next(iter(rows))} ...; write ids alike"
-        )
-    return Index(_placed(kept, tables, cohort), excluded, tables, files, problems + more)
+        problems = [
+            *problems,
+            f"{tables[0].file}: none of the {len(scans)} scans has a row; scans are of {scans[0].person} ...,"
+            f" rows of {next(iter(rows))} ...; use the same participant IDs in both",
+        ]
+    return Index(_placed(kept, tables, cohort), excluded, tables, files, problems)
 
 
 def _named(key: str, path: str) -> Scan:
@@ -176,7 +243,7 @@ def _placed(scans: list[Scan], tables: list[Keyed], cohort: dict[str, Any]) -> l
 
 
 def _matched(
-    scans: list[Scan], rows: dict[str, Row], suffix: str
+    scans: list[Scan], rows: dict[str, Row], file: str, suffix: str
 ) -> tuple[list[Scan], list[tuple[str | None, str, str]]]:
     """Scans whose person has a row, and those left out on either side, with look-alike ids (`sub-1`, `sub-01`)."""
     alike = {re.sub(r"(?<!\d)0+(?=\d)", "", person.lower()): person for person in rows}
@@ -184,8 +251,8 @@ def _matched(
     for scan in scans:
         if scan.person not in rows:
             twin = alike.get(re.sub(r"(?<!\d)0+(?=\d)", "", scan.person.lower()))
-            hint = f"; row {rows[twin].number} is of {twin}: write ids alike" if twin else ""
-            excluded.append((scan.scan, scan.person, f"no row in participants.tsv{hint}"))
+            hint = f"; row {rows[twin].number} is of {twin}: use the same participant IDs in both" if twin else ""
+            excluded.append((scan.scan, scan.person, f"no row in {file}{hint}"))
     seen = {scan.person for scan in scans}
     excluded += [(None, person, f"{row.where}: no {suffix} scan") for person, row in rows.items() if person not in seen]
     return [scan for scan in scans if scan.person in rows], excluded
