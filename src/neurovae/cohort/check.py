@@ -146,7 +146,7 @@ def _empty(confound: dict[str, Any], found: Index, seen: Seen) -> list[str]:
     """A confound that nobody has a value of leaves nobody to test."""
     column = confound.get("column") or confound["name"]
     files = ", ".join(table.file for table in found.tables if column in table.columns)
-    if not files or not found.scans or seen[column]:
+    if not files or not found.scans or seen[column] or found.problems:
         return []
     return [f"{files}: confound {confound['name']} has no value for any of the {len(found.scans)} scans; drop it"]
 
@@ -177,10 +177,10 @@ def _score(score: dict[str, Any], found: Index, seen: Seen) -> list[str]:
     files = ", ".join(table.file for table in found.tables if column in table.columns)
     levels = sorted({plain(text) for text in texts})
     shown = ", ".join(repr(level) for level in levels[:6]) + (" ..." if len(levels) > 6 else "")
-    if not levels:
-        problems.append(
+    if not levels:  # where something else is wrong, that may be the cause
+        problems += [] if found.problems else [
             f"{files}: {name} has no value for any of the {len(found.scans)} scans; drop it from cohort.scores"
-        )
+        ]
     elif len(levels) == 1:
         problems.append(f"{files}: {name} is constant, {shown} for everyone; drop it from cohort.scores")
     elif score["type"] == "binary" and len(levels) > 2:
