@@ -39,7 +39,7 @@ except InputError as error:
     raise WorkflowError(f"\n{error}") from None
 
 COHORT = config["cohort"]["name"]
-PATHS = {name: [scan.path for scan in members] for name, members in BUCKETS.items()}
+PATHS = graph.images(BUCKETS)
 MODELS = list(ENTRIES)
 TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] in entries.PERIODS]  # those that have epochs
 FIT = f"fold-{FOLDS[0]}_seed-{SEEDS[0]}"  # the one that the report draws

@@ -17,6 +17,7 @@ from neurovae.errors import InputError
 from neurovae.plan import fingerprint, index
 from neurovae.preprocess.columns import QUALITY
 
+FOLD_KEYS = ("name", "bids", "files", "volumes", "participants", "table", "simulate", "suffix", "site", "folds")
 KEY_COLUMNS = ("participant_id", "session_id", "session", "acquisition", "run", "path")
 HOW = {"train": ("device", "processes"), "preprocess": ("max_failed",)}  # how it is computed, not what
 ROOT = Path(__file__).parents[3]
@@ -68,9 +69,9 @@ def environments() -> dict[str, str]:
 
 
 def lists(filled: dict[str, list[index.Scan]]) -> dict[str, str]:
-    """Key, path, key, path ... of each bucket's scans, quoted once: Snakemake forms a command thrice."""
+    """Key, path, volume, mask of each scan of a bucket in turn, quoted once: Snakemake forms a command thrice."""
     return {
-        name: shlex.join(text for scan in members for text in (scan.scan, scan.path))
+        name: shlex.join(text for scan in members for text in (scan.scan, scan.path, scan.volume, scan.mask))
         for name, members in filled.items()
     }
 
@@ -87,7 +88,20 @@ def of(wildcard: str, values: dict[str, Any]) -> Callable[[Any], Any]:
 def sources(filled: dict[str, list[index.Scan]], simulated: bool) -> dict[str, str]:
     """Digest per bucket of which scan is read from which file of which size: paths exchanged are seen."""
     return {
-        name: _digest([[scan.scan, scan.path, None if simulated else os.stat(scan.path).st_size] for scan in members])
+        name: _digest([[scan.scan, scan.path, None if simulated else os.stat(scan.path).st_size, *_more(scan)] for scan in members])
+        for name, members in filled.items()
+    }
+
+
+def _more(scan: index.Scan) -> list[Any]:
+    """Volume, mask and the mask's size, where there are any."""
+    return [scan.volume, *([scan.mask, os.stat(scan.mask).st_size] if scan.mask else [])] if scan.volume or scan.mask else []
+
+
+def images(filled: dict[str, list[index.Scan]]) -> dict[str, list[str]]:
+    """The files of each bucket's scans and masks, each once."""
+    return {
+        name: list(dict.fromkeys(path for scan in members for path in (scan.path, scan.mask) if path))
         for name, members in filled.items()
     }
 
@@ -140,7 +154,7 @@ def reference(section: dict[str, Any]) -> list[str]:
 
 def fold_section(cohort: dict[str, Any]) -> dict[str, Any]:
     """The part of the cohort section that decides on folds: nothing that speaks of scores."""
-    kept = {key: cohort[key] for key in ("name", "bids", "table", "simulate", "suffix", "site", "folds")}
+    kept = {key: cohort[key] for key in FOLD_KEYS}
     said = {*KEY_COLUMNS, cohort["site"], cohort["folds"]["stratify"]}
     return {**kept, "rename": {old: new for old, new in cohort["rename"].items() if new in said}}
 
@@ -178,6 +192,9 @@ def paths(config: dict[str, Any]) -> list[str]:
     given = {
         "cohort.bids": cohort["bids"],
         "cohort.table": cohort["table"],
+        "cohort.participants": cohort["participants"],
+        "cohort.volumes": cohort["volumes"],
+        **{f"cohort.visits.{turn}.file": entry["file"] for turn, entry in enumerate(cohort["visits"])},
         "preprocess.qc.override": preprocess["qc"]["override"],
         "preprocess.normalise.reference": preprocess["normalise"]["reference"],
         "interpret.atlas": config["interpret"]["atlas"],

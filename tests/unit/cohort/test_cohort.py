@@ -35,6 +35,7 @@ def built(cohort: dict, out: Path) -> pd.DataFrame:
         folds=out / "folds.tsv",
         out=out / "cohort.parquet",
         excluded=out / "excluded.tsv",
+        matched=out / "visits.tsv",
         source=out / "s",
     )
     return pd.read_parquet(out / "cohort.parquet")
@@ -139,7 +140,7 @@ def test_every_problem_at_once(tmp_path):
     assert len(check(cohort)) == 5
     with pytest.raises(InputError) as raised:
         table.run(
-            cohort=cohort, folds=tmp_path / "no", out=tmp_path / "no", excluded=tmp_path / "no", source=tmp_path / "no"
+            cohort=cohort, **dict.fromkeys(("folds", "out", "excluded", "matched", "source"), tmp_path / "no")
         )
     assert len(raised.value.problems) == 5
 
