@@ -41,7 +41,7 @@ def warnings(cohort: dict[str, Any], found: Index) -> list[str]:
     columns = [column for what, column in used(cohort) if what.startswith("confound")]
     texts = {column: {plain(value) for value, _ in values(found, column)} for column in columns}
     constant = [f"confound column '{column}' has one value" for column in columns if len(texts[column]) == 1]
-    return [*alone, *constant, *found.warnings]
+    return alone + constant
 
 
 def values(found: Index, column: str) -> list[tuple[str, Row]]:

@@ -52,7 +52,7 @@ def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, matched: Path, 
     write_table(out, build(cohort, found, dealt))
     rows = ({"scan": scan, "person": person, "reason": reason} for scan, person, reason in found.excluded)
     write_tsv(excluded, rows, ["scan", "person", "reason"])
-    write_tsv(matched, (match._asdict() for match in found.matches), list(visits.Match._fields))
+    write_tsv(matched, (match._asdict() for match in found.visit_rows), list(visits.Match._fields))
     write_json(source, root)
     count = len({scan.person for scan in found.scans})
     print(f"{len(found.scans)} scans of {count} people, {len(found.excluded)} left out", flush=True)
@@ -91,7 +91,7 @@ def build(cohort: dict[str, Any], found: Index, folds: dict[str, int]) -> pd.Dat
 
 def delays(found: Index, items: Iterable[dict[str, Any]]) -> dict[str, pd.Series]:
     """Days from the scan to the visit that a score is from, as `days_<score>`, where a visit table gives dates."""
-    known = visits.days(found.matches)
+    known = visits.days(found.visit_rows)
     columns: dict[str, pd.Series] = {}
     for item in items:
         rows = [lookup(found.tables, item.get("column") or item["name"], scan.keys) for scan in found.scans]

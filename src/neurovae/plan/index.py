@@ -4,14 +4,15 @@ import hashlib
 import json
 import math
 import os
-import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from neurovae.errors import InputError
-from neurovae.io.tables import Keyed, Row, keyed, lookup
+from neurovae.io import missing
+from neurovae.io.levels import level
+from neurovae.io.tables import Keyed, Row, keyed, lookup, loose
 from neurovae.io.tables import read as read_table
-from neurovae.plan import bids, derivatives, plain_table, totals, visits
+from neurovae.plan import bids, derivatives, matches, plain_table, sessions, totals, visits
 
 SOURCES = ("bids", "files", "table", "simulate")
 
@@ -35,14 +36,15 @@ class Scan(NamedTuple):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of table rows that speak of this scan, the most specific first."""
+        """The keys of table rows that hold for this scan, the most specific first."""
         return (self.scan, f"{self.person}_ses-{self.session}", self.person)
 
 
 class Index(NamedTuple):
-    """Scans, what is left out as (scan, person, reason), the tables and their paths, and every problem met.
+    """Scans, what is left out as (scan, person, reason), the tables and their paths, and every problem.
 
-    `matches` are the rows of visit tables that scans were given, `warnings` what is allowed but should be known.
+    notes: what a dry run should warn of. order: place of each scan's session within the person, see `sessions`.
+    times: acq_time by scan from the scans tables. visit_rows: the row of each visit table that each scan was given.
     """
 
     scans: list[Scan]
@@ -50,8 +52,10 @@ class Index(NamedTuple):
     tables: list[Keyed]
     files: list[str]
     problems: list[str]
-    matches: tuple[visits.Match, ...] = ()
-    warnings: tuple[str, ...] = ()
+    notes: list[str] = []
+    order: sessions.Order = {}
+    times: dict[str, str] = {}
+    visit_rows: list[visits.Match] = []
 
 
 def read(cohort: dict[str, Any]) -> list[Scan]:
@@ -68,14 +72,14 @@ def inputs(cohort: dict[str, Any]) -> list[str]:
 
 
 def look(cohort: dict[str, Any]) -> Index:
-    """Read folder and tables once; nothing is raised, problems are listed."""
+    """Read the folder and the tables once; nothing is raised, problems are listed."""
     sources = [name for name in SOURCES if cohort.get(name)]
     if len(sources) != 1:
-        found = " and ".join(sources) or "none"
-        return Index([], [], [], [], [f"cohort: found {found} of {', '.join(SOURCES)}; give exactly one"])
-    stray = [key for key in ("participants", "masks", "volumes", "space") if cohort.get(key) and sources != ["files"]]
+        given = " and ".join(sources) or "none"
+        return Index([], [], [], [], [f"cohort: found {given} of {', '.join(SOURCES)}; give exactly one"])
     reader = {"bids": _bids, "files": _files, "table": _plain, "simulate": _simulated}[sources[0]]
     found = reader(cohort)
+    stray = [key for key in ("participants", "masks", "volumes", "space") if cohort.get(key) and sources != ["files"]]
     faults = [f"cohort.{key}: belongs to cohort.files; leave it out with cohort.{sources[0]}" for key in stray]
     return _joined(cohort, found._replace(problems=[*faults, *found.problems]))
 
@@ -110,7 +114,7 @@ def digest(scans: Iterable[Scan]) -> str:
 
 def listing(found: Index) -> str:
     """A short hash of which scans are in and which are left out, and why: what the cohort's table lists."""
-    rows = [[scan.scan for scan in found.scans], found.excluded]
+    rows = [[scan.scan for scan in found.scans], found.excluded, found.order]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
@@ -155,23 +159,22 @@ def _simulated(cohort: dict[str, Any]) -> Index:
 def _joined(cohort: dict[str, Any], found: Index) -> Index:
     """Add the visit tables with a row per scan, and the totals of items."""
     base = {column for table in found.tables for column in table.columns}
-    joined = visits.join(cohort, found.scans, found.tables)
-    tables = [*found.tables, *joined.tables]
+    joined = visits.join(cohort, found.scans, found.tables, found.times)
     keys = {key for scan in found.scans for key in scan.keys}
     items = [*(cohort.get("scores") or []), *(cohort.get("confounds") or [])]
-    tables, faults, notes = totals.add(items, tables, keys)
+    tables, faults, notes = totals.add(items, [*found.tables, *joined.tables], keys)
     visiting = {column for table in joined.tables for column in table.columns} - base
-    late = [(what, name) for what, name in used(cohort) if what in ("cohort.site", "stratify") and name in visiting]
     faults += [
         f"{what}: '{name}' is a column of a visit table; folds are made from the participants table alone: put it there"
-        for what, name in late
+        for what, name in used(cohort)
+        if what in ("cohort.site", "stratify") and name in visiting
     ]
     return found._replace(
         tables=tables,
         files=[*found.files, *visits.files(cohort)],
         problems=found.problems + joined.problems + faults,
-        matches=tuple(joined.matches),
-        warnings=(*found.warnings, *joined.warnings, *notes),
+        notes=found.notes + joined.warnings + notes,
+        visit_rows=joined.matches,
     )
 
 
@@ -179,11 +182,9 @@ def _bids(cohort: dict[str, Any]) -> Index:
     root, suffix = os.path.normpath(cohort["bids"]), cohort.get("suffix") or "T1w"
     if not os.path.isdir(root):
         return Index([], [], [], [], [f"cohort.bids: folder '{cohort['bids']}' not found; correct the path"])
-    paths, sessions, problems = bids.walk(root, suffix)
-    scans = [_named(key, path) for key, path in sorted(paths.items())]
-    columns = {column for _, column in used(cohort)}
-    tables, files, more = bids.tables(root, sessions, cohort.get("rename") or {}, columns)
-    return _with_rows(cohort, scans, tables, files, problems + more)
+    found = bids.walk(root, suffix)
+    scans = [_named(key, path) for key, path in sorted(found.scans.items())]
+    return _with_folder(cohort, root, found, Index(scans, found.excluded, [], [], found.problems))
 
 
 def _files(cohort: dict[str, Any]) -> Index:
@@ -193,35 +194,59 @@ def _files(cohort: dict[str, Any]) -> Index:
         _named(key, source.path)._replace(volume=source.volume, mask=source.mask)
         for key, source in sorted(sources.items())
     ]
-    place, rename = cohort.get("participants"), cohort.get("rename") or {}
-    if place and os.path.isdir(place):
+    first, place = Index(scans, [], [], [], problems), cohort.get("participants")
+    if not place:
+        needed = [f"{what}: column '{name}' has no table; give cohort.participants" for what, name in used(cohort)]
+        return first._replace(problems=problems + (needed if not cohort.get("visits") else []))
+    if os.path.isdir(place):
         root = os.path.normpath(place)
-        columns = {column for _, column in used(cohort)}
-        tables, files, more = bids.tables(root, bids.walk(root, "T1w")[1], rename, columns)
-        return _with_rows(cohort, scans, tables, files, problems + more)
-    if place:
-        table, unread = read_table(place, file=os.path.basename(place), rename=rename)
-        rows, unkeyed = keyed(table)
-        return _with_rows(cohort, scans, [rows], [place], problems + unread + unkeyed)
-    needed = [f"{what}: no table to find column '{name}' in; give cohort.participants" for what, name in used(cohort)]
-    return Index(scans, [], [], [], problems + (needed if not cohort.get("visits") else []))
+        return _with_folder(cohort, root, bids.walk(root, "T1w"), first)
+    table, unread = read_table(
+        place, file=os.path.basename(place), rename=cohort.get("rename") or {}, codes=missing.codes(cohort)
+    )
+    rows, unkeyed = keyed(table)
+    return _with_rows(cohort, first._replace(tables=[rows], files=[place], problems=problems + unread + unkeyed), {})
 
 
-def _with_rows(
-    cohort: dict[str, Any], scans: list[Scan], tables: list[Keyed], files: list[str], problems: list[str]
-) -> Index:
-    """The scans whose person has a row in the first of the tables, with site and stratum."""
+def _with_folder(cohort: dict[str, Any], root: str, found: bids.Walk, first: Index) -> Index:
+    """The scans with the tables of a BIDS folder; dates of all scans are read where visit tables need them."""
+    columns, codes = {column for _, column in used(cohort)}, missing.codes(cohort)
+    tables, files, problems = bids.tables(root, found.sessions, cohort.get("rename") or {}, columns, codes)
+    dated = any(entry.get("date") for entry in cohort.get("visits") or [])
+    times, read_files, unread = sessions.scan_times(found.times, first.scans, root, codes, everyone=dated)
+    problems = first.problems + problems + unread
+    return _with_rows(cohort, first._replace(tables=tables, files=files + read_files, problems=problems), times)
+
+
+def _with_rows(cohort: dict[str, Any], first: Index, times: dict[str, str]) -> Index:
+    """Keep the scans whose person has a row in the first of the tables."""
+    table, scans, problems = first.tables[0], first.scans, list(first.problems)
     rows: dict[str, Row] = {}
-    for key, row in tables[0].rows.items():
+    for key, row in table.rows.items():
         rows.setdefault(key.split("_")[0], row)
-    kept, excluded = _matched(scans, rows, tables[0].file, cohort.get("suffix") or "T1w")
+    kept, excluded = _matched(scans, rows, table.file, cohort.get("suffix") or "T1w")
+    if scans and not rows and not problems:
+        problems.append(f"{table.file}: no row below the header; give a row per person")
     if scans and rows and not kept:
-        problems = [
-            *problems,
-            f"{tables[0].file}: none of the {len(scans)} scans has a row; scans are of {scans[0].person} ...,"
-            f" rows of {next(iter(rows))} ...; use the same participant IDs in both",
-        ]
-    return Index(_placed(kept, tables, cohort), excluded, tables, files, problems)
+        problems.append(
+            f"{table.file}: none of the {len(scans)} scans has a row; scans are of {scans[0].person} ...,"
+            f" rows of {next(iter(rows))} ...; use the same participant IDs in both"
+        )
+    first = first._replace(scans=kept, excluded=first.excluded + excluded, problems=problems)
+    return _finished(first, cohort, times, {"sessions.tsv", "sub-*/sub-*_sessions.tsv"})
+
+
+def _finished(
+    found: Index, cohort: dict[str, Any], times: dict[str, str], ordered: set[str]
+) -> Index:
+    """Fill in sites and strata, the order of sessions, and what the tables' ids leave unclear."""
+    scans = _placed(found.scans, found.tables, cohort)
+    placed = sessions.sequence(scans, found.tables, times, cohort, ordered)
+    unmatched, lost = matches.unmatched(found.tables, scans, {column for _, column in used(cohort)})
+    notes = [note for table in found.tables for note in table.notes] + matches.twins(found.tables[:1], scans)
+    notes += matches.left_out(found.excluded) + lost + placed.notes
+    problems = found.problems + placed.problems + ([] if found.problems else unmatched)
+    return found._replace(scans=scans, problems=problems, notes=notes, order=placed.order, times=times)
 
 
 def _named(key: str, path: str) -> Scan:
@@ -237,7 +262,7 @@ def _placed(scans: list[Scan], tables: list[Keyed], cohort: dict[str, Any]) -> l
 
     def value(scan: Scan, column: str | None) -> str:
         found = lookup(tables, column, scan.keys) if column else []
-        return found[0][0] if found else "n/a"
+        return level(found[0][0]) if found else "n/a"
 
     return [scan._replace(**{field: value(scan, column) for field, column in columns.items()}) for scan in scans]
 
@@ -246,19 +271,24 @@ def _matched(
     scans: list[Scan], rows: dict[str, Row], file: str, suffix: str
 ) -> tuple[list[Scan], list[tuple[str | None, str, str]]]:
     """Scans whose person has a row, and those left out on either side, with look-alike ids (`sub-1`, `sub-01`)."""
-    alike = {re.sub(r"(?<!\d)0+(?=\d)", "", person.lower()): person for person in rows}
+    of_rows, of_scans = {loose(person): person for person in rows}, {loose(scan.person): scan.person for scan in scans}
     excluded: list[tuple[str | None, str, str]] = []
     for scan in scans:
         if scan.person not in rows:
-            twin = alike.get(re.sub(r"(?<!\d)0+(?=\d)", "", scan.person.lower()))
-            hint = f"; row {rows[twin].number} is of {twin}: use the same participant IDs in both" if twin else ""
+            twin = of_rows.get(loose(scan.person))
+            hint = f"; row {rows[twin].number} is of {twin}: use the same participant ID in both" if twin else ""
             excluded.append((scan.scan, scan.person, f"no row in {file}{hint}"))
     seen = {scan.person for scan in scans}
-    excluded += [(None, person, f"{row.where}: no {suffix} scan") for person, row in rows.items() if person not in seen]
+    for person, row in rows.items():
+        if person not in seen:
+            twin = of_scans.get(loose(person))
+            hint = f"; there is one of {twin}: use the same participant ID in both" if twin else ""
+            excluded.append((None, person, f"{row.where}: no {suffix} scan{hint}"))
     return [scan for scan in scans if scan.person in rows], excluded
 
 
 def _plain(cohort: dict[str, Any]) -> Index:
-    paths, excluded, table, problems = plain_table.read(cohort["table"], cohort.get("rename") or {})
+    codes, path = missing.codes(cohort), cohort["table"]
+    paths, excluded, table, problems = plain_table.read(path, cohort.get("rename") or {}, codes)
     scans = [_named(key, path) for key, path in sorted(paths.items())]
-    return Index(_placed(scans, [table], cohort), excluded, [table], [cohort["table"]], problems)
+    return _finished(Index(scans, excluded, [table], [path], problems), cohort, {}, {table.file})

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from neurovae.io.missing import Codes, codes
 from neurovae.io.tables import Keyed, Row, first, lookup, no_column, number, read, short
-from neurovae.plan import dates
+from neurovae.plan import dates, sessions
 
 YES, NO = {"on", "yes", "true"}, {"off", "no", "false"}  # words that YAML reads as true and false
 Tables = Sequence[Keyed]
@@ -54,8 +55,15 @@ class Seen(NamedTuple):
     day: dates.Day | None
 
 
-def join(cohort: Mapping[str, Any], scans: Iterable[Any], tables: Tables) -> Joined:
-    """Find each scan's row in every table of `cohort.visits`; the cohort's own tables give ids and dates of scans."""
+def join(cohort: Mapping[str, Any], scans: Iterable[Any], tables: Tables, times: Mapping[str, str]) -> Joined:
+    """Find each scan's row in every table of `cohort.visits`.
+
+    Args:
+        cohort: the section.
+        scans: of the index.
+        tables: the cohort's own, which give the dates of scans and further ids of people.
+        times: acq_time by scan, from the scans tables.
+    """
     joined = Joined([], [], [], [])
     entries, scans = cohort.get("visits") or [], list(scans)
     names = [os.path.basename(entry["file"]) for entry in entries]
@@ -63,8 +71,8 @@ def join(cohort: Mapping[str, Any], scans: Iterable[Any], tables: Tables) -> Joi
         again = names[:turn].count(names[turn])
         label = f"{names[turn]} (visits {turn + 1})" if again else names[turn]
         known = [*tables, *joined.tables]
-        seen, problems = _scans(cohort, entry, scans, known, label)
-        one = _joined(entry, label, seen, cohort.get("rename") or {})
+        seen, problems = _scans(cohort, entry, scans, known, times, label)
+        one = _joined(entry, label, seen, cohort.get("rename") or {}, codes(cohort))
         for all_of, new in zip(joined, (one.tables, one.matches, problems + one.problems, one.warnings), strict=True):
             all_of.extend(new)  # type: ignore[arg-type]
     return joined
@@ -81,39 +89,47 @@ def days(matches: Iterable[Match]) -> dict[tuple[str, str], float]:
 
 
 def _scans(
-    cohort: Mapping[str, Any], entry: Mapping[str, Any], scans: list[Any], tables: Tables, label: str
+    cohort: Mapping[str, Any],
+    entry: Mapping[str, Any],
+    scans: list[Any],
+    tables: Tables,
+    times: Mapping[str, str],
+    label: str,
 ) -> tuple[list[Seen], list[str]]:
     """Each scan with the id that the visit table knows its person by, and its date."""
-    same, when = entry.get("same_as"), cohort.get("scan_date") or "acq_time"
+    same, when = entry.get("same_as"), cohort.get("scan_date")
     columns = {column for table in tables for column in table.columns}
     problems = []
     if same and same not in columns:
         problems.append(f"cohort.visits, {label}: same_as: {no_column(same, columns)}")
-    if cohort.get("scan_date") and when not in columns:
+    if when and when not in columns:
         problems.append(f"cohort.scan_date: {no_column(when, columns)}")
     seen: list[Seen] = []
     for scan in scans:
         cells = lookup(tables, same, scan.keys) if same else [(scan.person, None)]
-        day = lookup(tables, when, scan.keys) if when in columns and entry.get("date") else []
-        read_day = dates.parse(day[0][0], cohort.get("scan_date_format")) if day else None
-        if day and read_day is None:
-            problems.append(dates.unreadable(day[0][1].where, when, day[0][0]))
-        seen.append(Seen(scan.scan, _id(cells[0][0]) if cells else "", scan.session, read_day))
+        texts = sessions.written([scan], list(tables), times, cohort) if entry.get("date") else []
+        day = dates.parse(texts[0], cohort.get("scan_date_format")) if texts else None
+        if texts and day is None:
+            problems.append(dates.unreadable(scan.scan, when or "the date of the scan", texts[0]))
+        seen.append(Seen(scan.scan, _id(cells[0][0]) if cells else "", scan.session, day))
     if entry.get("date") and entry.get("max_days") is not None and scans and not any(one.day for one in seen):
         problems.append(
-            f"cohort.visits, {label}: max_days needs the dates of the scans, and no scan has one in column '{when}' "
-            "of the cohort's tables; name the column in cohort.scan_date"
+            f"cohort.visits, {label}: max_days needs the dates of the scans, and no scan has one; give acq_time in the "
+            "sessions or scans tables, or name the column of the cohort's tables in cohort.scan_date"
         )
     return seen, first(list(dict.fromkeys(problems)))
 
 
-def _joined(entry: Mapping[str, Any], label: str, seen: list[Seen], rename: Mapping[str, str]) -> Joined:
+def _joined(
+    entry: Mapping[str, Any], label: str, seen: list[Seen], rename: Mapping[str, str], known: Codes
+) -> Joined:
     """One visit table with a row per scan."""
-    table, problems = read(entry["file"], file=label, rename={})
+    own = codes({"missing": entry.get("missing") or []})
+    table, problems = read(entry["file"], file=label, rename={}, codes=known._replace(missing=_both(known, own)))
     problems += _settings(entry, label, table.columns)
     if problems or not table.columns:
         return Joined([Keyed(label, table.header, _exposed(entry, table.columns, rename), {})], [], problems, [])
-    rows = [_cleaned(row, entry.get("missing") or []) for row in table.rows]
+    rows = table.rows
     for column, wanted in (entry.get("where") or {}).items():
         kept = [row for row in rows if _allowed(row.cells[column], wanted)]
         if rows and not kept:
@@ -140,7 +156,7 @@ def _joined(entry: Mapping[str, Any], label: str, seen: list[Seen], rename: Mapp
         scan: Row(label, row.number, dict(zip(columns, (row.cells[name] for name in table.columns), strict=True)))
         for scan, row in found.items()
     }
-    keyed = Keyed(label, table.header, columns, kept_rows)
+    keyed = Keyed(label, table.header, columns, kept_rows, notes=table.notes)
     return Joined([keyed], matches, first(list(dict.fromkeys(problems))), _warnings(entry, label, matches))
 
 
@@ -163,10 +179,10 @@ def _exposed(entry: Mapping[str, Any], columns: list[str], rename: Mapping[str, 
     return [prefix + rename.get(f"{file}:{name}", rename.get(name, name)) for name in columns]
 
 
-def _cleaned(row: Row, codes: Sequence[Any]) -> Row:
-    """The row with the table's own codes for missing values left out."""
-    gone = {_plain(str(code)) for code in codes}
-    return row._replace(cells={k: None if v is not None and _plain(v) in gone else v for k, v in row.cells.items()})
+def _both(first_of: Codes, other: Codes) -> dict[str, frozenset[str]]:
+    """The codes for missing values of both."""
+    columns = [*first_of.missing, *other.missing]
+    return {name: first_of.missing.get(name, frozenset()) | other.missing.get(name, frozenset()) for name in columns}
 
 
 def _plain(text: str) -> str:
@@ -240,10 +256,10 @@ def _match(
 
     by, chosen, reason = "visit", [], "" if visits else "no row of this person"
     if visits and entry.get("visit"):
-        codes = _codes(entry, scan.session)
-        same = [visit for visit in visits if visit.code in codes] if scan.session else []
+        wanted = _codes(entry, scan.session)
+        same = [visit for visit in visits if visit.code in wanted] if scan.session else []
         chosen = [visit for visit in same if not far(visit)]
-        reason = f"no row of visit {' or '.join(codes)}" if scan.session else "the scan has no session label"
+        reason = f"no row of visit {' or '.join(wanted)}" if scan.session else "the scan has no session label"
         reason = _too_far(scan, same, limit, before) if same else reason
     if visits and not chosen and limit is not None:
         by, near = "date", [visit for visit in visits if dates.between(scan.day, visit.day) is not None]
@@ -306,12 +322,12 @@ def _nobody(
             f"{shown!r} ...; use the same IDs, or name in same_as the column of the participants table that holds these"
         ]
     if entry.get("visit"):
-        codes = {visit.code for visits in people.values() for visit in visits if visit.code}
-        alike = {_like(code): code for code in sorted(codes)}
+        there = {visit.code for visits in people.values() for visit in visits if visit.code}
+        alike = {_like(code): code for code in sorted(there)}
         problems = []
         for session in sorted({one.session for one in seen if one.session}):
             twin = alike.get(_like(session))
-            if twin and not set(_codes(entry, session)) & codes:
+            if twin and not set(_codes(entry, session)) & there:
                 problems.append(
                     f"{label}: session {session!r} has no row, but visit {twin!r} looks like it; write "
                     f"sessions: {{{session}: {twin}}} if they are the same"

@@ -52,7 +52,7 @@ def test_scan_without_row_and_row_without_scan_are_left_out(tmp_path):
     found = index.look(plant(tmp_path, ["sub-01", "sub-02"], table=table))
     assert [scan.scan for scan in found.scans] == ["sub-02"] and not found.problems
     assert found.excluded == [
-        ("sub-01", "sub-01", "no row in participants.tsv; row 2 is of sub-1: use the same participant IDs in both"),
+        ("sub-01", "sub-01", "no row in participants.tsv; row 2 is of sub-1: use the same participant ID in both"),
         (None, "sub-1", "participants.tsv, row 2: no T1w scan"),
         (None, "sub-9", "participants.tsv, row 4: no T1w scan"),
     ]
@@ -62,7 +62,7 @@ def test_no_id_matches(tmp_path):
     """Ids that match nowhere are a problem, shown from both sides."""
     message = only(check(plant(tmp_path, ["sub-01"], table="participant_id\tage\nsub-1\t20\n")))
     assert "participants.tsv" in message and "none of the 1 scans" in message
-    assert "sub-01" in message and "rows of sub-1 " in message and "use the same participant IDs in both" in message
+    assert "sub-01" in message and "rows of sub-1 " in message and "use the same participant ID" in message
 
 
 @pytest.mark.parametrize("name", ["sub-01;rm", "sub-..", "sub-$(id)", "sub-", "sub-a b", "sub-a_b"])

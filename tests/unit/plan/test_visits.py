@@ -6,7 +6,7 @@ from bids_tree import only
 from studies import NP3, adni, bids_sessions, quoted, updrs3
 
 from neurovae.cohort import folds, table
-from neurovae.cohort.check import check, warnings
+from neurovae.cohort.check import check
 from neurovae.plan import config, dates, index, totals, visits
 
 MOTOR = {"name": "motor", "column": "NP3TOT", "type": "bounded", "bounds": [0, 132]}
@@ -84,7 +84,7 @@ def test_totals_and_missing_items(ppmi):
     assert values(cohort_of(bids, [entry], [item]), "motor")["sub-3003_ses-BL"] is None
     found = values(cohort_of(bids, [entry], [{**item, "max_missing": 0.1}]), "motor")
     assert found["sub-3001_ses-BL"] == "33" and found["sub-3003_ses-BL"] == "0" and found["sub-3003_ses-V04"] == "99"
-    told = warnings(cohort := cohort_of(bids, [entry], [{**item, "max_missing": 0.1}]), index.look(cohort))
+    told = index.look(cohort_of(bids, [entry], [{**item, "max_missing": 0.1}])).notes
     assert any("1 totals are prorated and 0 are missing" in line and "up to 3 of 33" in line for line in told), told
     undeclared = {**entry, "missing": []}
     assert "NP3GAIT is '101'; give a number from 0 to 4, or list it under missing" in only(check(cohort_of(bids, [undeclared], [item])))
@@ -140,7 +140,7 @@ def test_adni_by_mapped_visits(alzheimer):
     cohort = cohort_of(bids, [entry], SCORES)
     assert list(values(cohort, "MMSCORE").values()) == ["29", "28", "27", "20", None, None]
     assert list(values(cohort, "TOTAL13").values()) == ["8.0", None, "9.0", "15.0", "7.5", None]
-    told = warnings(cohort, index.look(cohort))
+    told = index.look(cohort).notes
     assert any("1 of 6 scans have no row" in line and "no row of visit m12: 1" in line for line in told)
     assert any("1 of 5 scans are more than 180 days from the row that they are given (-20 to +212 days)" in line for line in told)
 
@@ -155,7 +155,7 @@ def test_nearest_in_time(alzheimer, direction, expected):
     entry = {**entry, "max_days": 30, "direction": direction}
     cohort = cohort_of(bids, [entry], SCORES)
     assert list(values(cohort, "MMSCORE").values()) == expected
-    matches = {match.scan.split("002S")[1]: match for match in index.look(cohort).matches}
+    matches = {match.scan.split("002S")[1]: match for match in index.look(cohort).visit_rows}
     assert matches["0413_ses-M000"].days == (10 if direction == "both" else -20) and matches["0559_ses-M012"].days == -10
     assert "+212 days" in matches["0413_ses-M012"].reason or "+212" not in matches["0413_ses-M012"].reason
     assert matches["0413_ses-M012"].row is None and matches["0413_ses-M012"].reason.startswith("the nearest row is")
@@ -165,7 +165,7 @@ def test_same_visit_first_then_nearest(alzheimer):
     """With both, the row of the visit is taken where it lies within max_days, otherwise the nearest that does."""
     bids, entry = alzheimer
     entry = {**entry, "visit": "VISCODE2", "sessions": {"M000": "bl", "M012": "m12"}, "max_days": 30}
-    found = {match.scan.split("002S")[1]: (match.visit, match.by, match.days) for match in index.look(cohort_of(bids, [entry], SCORES)).matches}
+    found = {match.scan.split("002S")[1]: (match.visit, match.by, match.days) for match in index.look(cohort_of(bids, [entry], SCORES)).visit_rows}
     assert found["0413_ses-M000"] == ("bl", "visit", -20) and found["0559_ses-M012"] == ("uns1", "date", -10)
     assert found["0413_ses-M012"] == (None, "", None)
 
@@ -209,7 +209,7 @@ def test_scans_without_dates(alzheimer, tmp_path):
     for file in bids.glob("sub-*/*_sessions.tsv"):
         file.write_text(file.read_text().replace("acq_time", "scanned"))
     problem = check(cohort_of(bids, [{**entry, "max_days": 30}], SCORES))[0]
-    assert "no scan has one in column 'acq_time'" in problem and "cohort.scan_date" in problem
+    assert "no scan has one; give acq_time" in problem and "cohort.scan_date" in problem
     cohort = cohort_of(bids, [{**entry, "max_days": 30}], SCORES, scan_date="scanned")
     assert list(values(cohort, "MMSCORE").values())[:2] == ["29", "28"]
 
@@ -225,7 +225,7 @@ def test_days_since_entry(tmp_path):
     cohort = cohort_of(bids, [entry, once], [{"name": "mmse", "column": "MMSE", "type": "continuous"}], scan_date="days")
     assert list(values(cohort, "MMSE").values()) == ["21", "23", "22", "24", "23", "25"]
     assert list(values(cohort, "EDUC").values()) == ["11", "11", "12", "12", "13", "13"]
-    assert [match.days for match in index.look(cohort).matches[:2]] == [-129, -140]
+    assert [match.days for match in index.look(cohort).visit_rows[:2]] == [-129, -140]
 
 
 def test_the_cohorts_table(alzheimer, tmp_path):
