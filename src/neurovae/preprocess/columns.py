@@ -2,4 +2,5 @@
 
 AFFINE = tuple(f"{part}_{axis}" for part in ("rotation", "translation", "scale") for axis in "xyz")
 AFFINE = (*AFFINE, "scale", "shear_xy", "shear_xz", "shear_yz")
-QUALITY = ("mask_ml", "clipped", "mask_dice", "template_r", "snr", *AFFINE)
+REGISTER = ("negative", "bias_removed", "outside_fov", "orientation_lead")
+QUALITY = ("mask_ml", "clipped", *REGISTER, "mask_dice", "template_r", "snr", *AFFINE)

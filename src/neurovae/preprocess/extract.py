@@ -13,10 +13,10 @@ from scipy.ndimage import binary_fill_holes
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.io.files import sha256, write_beside
+from neurovae.io.files import plain_tempdir, sha256, write_beside
 from neurovae.preprocess import bucket
 from neurovae.preprocess.names import MASK, derivative
-from neurovae.preprocess.scan import read_canonical
+from neurovae.preprocess.scan import as_stored, canonical, read_scan
 
 Method = Literal["deepbet", "template", "none"]
 TOPS_MM = (115.0, 125.0, 135.0, 145.0)  # depths of the head that a template mask is sought in
@@ -69,14 +69,15 @@ def _source(row: bucket.Row) -> str:
 
 
 def _step(row: bucket.Row, clock: bucket.Clock, *, derivatives: Path, method: Method, nonfinite: str) -> bucket.Work:
-    scan = read_canonical(row["source"], nonfinite=nonfinite)
+    stored = read_scan(row["source"], nonfinite=nonfinite)
+    scan = canonical(stored)
     mask = {"deepbet": _deepbet, "template": _template, "none": _nonzero}[method](scan, clock)
     data = scan.get_fdata(dtype=np.float32)
     if not mask.any():
         raise InputError(f"{Path(row['source']).name}: {method} found no brain; look at the scan")
     target = derivative(derivatives, row["scan"], MASK)
     with write_beside(target) as temporary:
-        nib.save(nib.Nifti1Image(mask.astype(np.uint8), scan.affine), temporary)
+        nib.save(as_stored(mask, stored), temporary)
     columns = {
         "source_sha256": sha256(Path(row["source"])),
         "mask_ml": round(float(mask.sum() * abs(np.linalg.det(scan.affine[:3, :3])) / 1000), 3),
@@ -116,6 +117,7 @@ def _template(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
 
     from neurovae.preprocess.grid import brain_mask, template
 
+    plain_tempdir()
     ants.config.set_ants_deterministic(True, seed_value=1)
     brain = brain_mask(2.0)
     fixed = ants.from_nibabel_nifti(template(2.0))
