@@ -5,6 +5,7 @@
 of other names. A field that stands twice has the same text in both places.
 """
 
+import difflib
 import os
 import re
 from collections.abc import Iterator
@@ -30,12 +31,10 @@ def find(pattern: str) -> dict[str, dict[str, str]]:
 
 
 def neighbours(pattern: str, limit: int = 3) -> list[str]:
-    """A few files that lie where the pattern looks, for the message that none fits."""
+    """A few files that lie where the pattern looks, the most similar name first, for the message that none fits."""
     folder, _, name = pattern.rpartition("/")
-    ending = re.sub(r"^.*?(\.[A-Za-z.*?]+)$", r"\1", name)
-    near = [path for path in _walk(*_start(f"{folder}/*" if folder else "*")) if not os.path.isdir(path)]
-    alike = [path for path in sorted(near) if re.search(f"{_loose(ending)}$", path)]
-    return (alike or sorted(near))[:limit]
+    near = {os.path.basename(path) for path in _walk(*_start(f"{folder}/*" if folder else "*")) if os.path.isfile(path)}
+    return difflib.get_close_matches(FIELD.sub("sub-01", name), sorted(near), n=limit, cutoff=0.0)
 
 
 def _expression(pattern: str) -> str:

@@ -3,4 +3,4 @@
 AFFINE = tuple(f"{part}_{axis}" for part in ("rotation", "translation", "scale") for axis in "xyz")
 AFFINE = (*AFFINE, "scale", "shear_xy", "shear_xz", "shear_yz")
 REGISTER = ("negative", "bias_removed", "outside_fov", "orientation_lead")
-QUALITY = ("mask_ml", "clipped", *REGISTER, "mask_dice", "template_r", "snr", *AFFINE)
+QUALITY = ("mask_ml", "clipped", *REGISTER, "mask_dice", "template_r", "snr", "offset", "offset_x", "offset_y", "offset_z", *AFFINE)

@@ -13,12 +13,12 @@ from scipy.ndimage import binary_fill_holes
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.io.files import plain_tempdir, sha256, write_beside
-from neurovae.preprocess import bucket
+from neurovae.io.files import plain_tempdir, write_beside
+from neurovae.preprocess import bucket, source
 from neurovae.preprocess.names import MASK, derivative
 from neurovae.preprocess.scan import as_stored, canonical, read_scan
 
-Method = Literal["deepbet", "template", "none"]
+Method = Literal["deepbet", "template", "mask", "none"]
 TOPS_MM = (115.0, 125.0, 135.0, 145.0)  # depths of the head that a template mask is sought in
 
 
@@ -41,7 +41,8 @@ def run(
         manifest: table to write, a row per scan.
         seconds: table to write of the seconds spent per scan and library call.
         stamp: digest of code and environment.
-        method: deepbet, template (its mask propagated by an affine), none (the image is already skull-stripped).
+        method: deepbet, template (its mask propagated by an affine), mask (the one in the list, of another tool), none
+            (the image is already skull-stripped).
         nonfinite: what to do with NaN and Inf voxels.
         max_failed: share of failed scans that ends the job.
     """
@@ -49,7 +50,7 @@ def run(
     arguments = {"method": method, "nonfinite": nonfinite}
 
     def key(row: bucket.Row) -> str:
-        return bucket.digest("extract", stamp, arguments, _source(row))
+        return bucket.digest("extract", stamp, arguments, _source(row), row["volume"], row["mask"] and _digest(row["mask"]))
 
     bucket.run(
         bucket.read_list(list),
@@ -63,15 +64,20 @@ def run(
 
 
 def _source(row: bucket.Row) -> str:
-    if not Path(row["source"]).is_file():
-        raise InputError(f"{Path(row['source']).name}: the file is missing; was it moved while the chain ran?")
-    return sha256(Path(row["source"]))
+    return _digest(row["source"])
+
+
+def _digest(path: str) -> str:
+    if not Path(path).is_file():
+        raise InputError(f"{Path(path).name}: the file is missing; was it moved while the chain ran?")
+    return source.digest(Path(path))
 
 
 def _step(row: bucket.Row, clock: bucket.Clock, *, derivatives: Path, method: Method, nonfinite: str) -> bucket.Work:
-    stored = read_scan(row["source"], nonfinite=nonfinite)
+    stored = read_scan(row["source"], nonfinite=nonfinite, volume=row["volume"])
     scan = canonical(stored)
-    mask = {"deepbet": _deepbet, "template": _template, "none": _nonzero}[method](scan, clock)
+    given = partial(_given, row["mask"])
+    mask = {"deepbet": _deepbet, "template": _template, "mask": given, "none": _nonzero}[method](scan, clock)
     data = scan.get_fdata(dtype=np.float32)
     if not mask.any():
         raise InputError(f"{Path(row['source']).name}: {method} found no brain; look at the scan")
@@ -79,7 +85,8 @@ def _step(row: bucket.Row, clock: bucket.Clock, *, derivatives: Path, method: Me
     with write_beside(target) as temporary:
         nib.save(as_stored(mask, stored), temporary)
     columns = {
-        "source_sha256": sha256(Path(row["source"])),
+        "source_sha256": source.digest(Path(row["source"])),
+        **({"source_volume": int(row["volume"])} if row["volume"] else {}),
         "mask_ml": round(float(mask.sum() * abs(np.linalg.det(scan.affine[:3, :3])) / 1000), 3),
         "clipped": round(float(np.mean(data[mask] >= data.max())), 6),
     }
@@ -151,6 +158,13 @@ def _top(scan: nib.Nifti1Image, depth: float) -> nib.Nifti1Image:
     return nib.Nifti1Image(data, scan.affine, scan.header)
 
 
+def _given(path: str, scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
+    """The mask of another tool, on the scan's own voxels."""
+    if not path:
+        raise InputError("no mask is given; name the masks in cohort.masks, or choose another extract.method")
+    return source.given_mask(Path(path), scan)
+
+
 def _nonzero(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
     """The voxels of a stripped image that differ from its corners' value by over 1/1000 of its range, holes filled."""
     data = scan.get_fdata(dtype=np.float32)
@@ -160,6 +174,8 @@ def _nonzero(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
 
 
 def _describe(method: Method) -> str:
+    if method == "mask":
+        return "mask of the tool that preprocessed the scan"
     package = {"deepbet": "deepbet", "template": "antspyx", "none": None}[method]
     return f"{package} {version(package)}" if package else "already skull-stripped: voxels unlike the background"
 

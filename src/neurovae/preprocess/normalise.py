@@ -12,7 +12,7 @@ from nibabel.processing import resample_from_to
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import sha256, write_beside
-from neurovae.preprocess import bucket, grid
+from neurovae.preprocess import bucket, grid, placement
 from neurovae.preprocess.names import MASK, SPACE, in_space
 
 Method = Literal["zscore", "percentile", "white-matter", "reference", "none"]
@@ -95,7 +95,7 @@ def _step(
     with write_beside(target) as temporary:
         nib.save(nib.Nifti1Image(out.astype(np.float32), image.affine), temporary)
     measured = quality(data, own, fixed, grid.template(voxel_mm).get_fdata(), grid.white_matter(voxel_mm))
-    columns = {**measured, "preproc_sha256": sha256(target)}
+    columns = {**measured, **placement.offset(data, voxel_mm), "preproc_sha256": sha256(target)}
     return bucket.Work([target], columns, {"SkullStripped": True, "Normalisation": method, "SpatialReference": SPACE})
 
 

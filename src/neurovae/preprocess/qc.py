@@ -9,8 +9,9 @@ from neurovae.cli import Json, cli
 from neurovae.errors import InputError
 from neurovae.io.parquet import write_table
 from neurovae.preprocess.bucket import read_list
+from neurovae.preprocess.placement import doubts
 
-ASIDE = ("source_sha256", "preproc_sha256")  # of the manifests, not of the quality table
+ASIDE = ("source_sha256", "source_volume", "preproc_sha256")  # of the manifests, not of the quality table
 
 
 def run(
@@ -41,6 +42,8 @@ def run(
     table = judge(table.sort_values("scan", ignore_index=True), limits)
     if override is not None:
         table = overrule(table, override)
+    for doubt in doubts(table):
+        print(f"warning: {doubt}")
     _announce(table, max_failed)
     kept = table.drop(columns=[name for name in ASIDE if name in table])
     write_table(out, kept)
@@ -68,7 +71,8 @@ def refuse_copies(table: pd.DataFrame) -> None:
     if "source_sha256" not in table:
         return
     problems = []
-    for _, rows in table.dropna(subset=["source_sha256"]).groupby("source_sha256", sort=False):
+    volumes = table["source_volume"] if "source_volume" in table else pd.Series(0, index=table.index)
+    for _, rows in table.dropna(subset=["source_sha256"]).groupby(["source_sha256", volumes.fillna(-1)], sort=False):
         people = sorted({scan.split("_")[0] for scan in rows["scan"]})
         if len(people) > 1:
             problems.append(f"{', '.join(people)}: the same file, byte for byte; remove the copies, or correct the ids")
