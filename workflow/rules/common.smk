@@ -9,7 +9,7 @@ from neurovae import attempts
 from neurovae.cohort import check
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
-from neurovae.plan import entries, frozen, graph, index, search_flags, search_space
+from neurovae.plan import derivatives, entries, frozen, graph, index, search_flags, search_space
 
 try:
     configuration.refuse_repeats(workflow.configfiles)
@@ -20,8 +20,10 @@ try:
     FOUND = index.look(config["cohort"])
     PEOPLE = len(index.people(FOUND.scans))
     ENTRIES = entries.models(config["train"], config["cohort"])
+    faults, notes = derivatives.checked(config, [scan.path for scan in FOUND.scans])
     graph.refuse(
         check.check(config["cohort"], FOUND)
+        + faults
         + graph.known(config)
         + entries.impossible(config, ENTRIES, PEOPLE)
         + graph.interpretable(config["interpret"], list(ENTRIES))

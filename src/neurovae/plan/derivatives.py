@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from neurovae.io.tables import first
 from neurovae.plan import nifti, pattern
+from neurovae.preprocess.names import SPACE as FIXED
 
 ENDINGS = (".nii", ".nii.gz", ".mgz")
 ENTITY = {"session": "ses", "acquisition": "acq", "run": "run"}
@@ -56,11 +57,33 @@ def space(cohort: Mapping[str, Any], paths: list[str]) -> tuple[str | None, list
     return given or next(iter(named), None), wrong
 
 
-def placed(cohort: Mapping[str, Any], paths: list[str], transform: str, mask_space: str) -> tuple[list[str], list[str]]:
+def checked(config: Mapping[str, Any], paths: list[str]) -> tuple[list[str], list[str]]:
+    """Problems and warnings of files that another tool made, from the sections cohort and preprocess together."""
+    if not config["cohort"].get("files"):
+        return [], []
+    problems, notes = placed(config["cohort"], paths, config["preprocess"]["register"]["transform"])
+    return consistent(config) + problems, notes
+
+
+def consistent(config: Mapping[str, Any]) -> list[str]:
+    """What the sections cohort and preprocess say differently about the same images."""
+    cohort, method = config["cohort"], config["preprocess"]["extract"]["method"]
+    problems = []
+    if cohort.get("masks") and method != "mask":
+        problems.append(f"cohort.masks are given, but preprocess.extract.method is {method}; set it to mask")
+    if method == "mask" and not cohort.get("masks"):
+        problems.append("preprocess.extract.method is mask, but there are none; name them in cohort.masks")
+    ending = re.search(r"_([A-Za-z0-9]+)\.(nii|nii\.gz)$", cohort.get("files") or "")
+    if ending and "{bids}" in cohort["files"] and ending[1] != cohort["suffix"]:
+        problems.append(f"cohort.files end in _{ending[1]}, cohort.suffix is {cohort['suffix']}; set suffix: {ending[1]}")
+    return problems
+
+
+def placed(cohort: Mapping[str, Any], paths: list[str], transform: str) -> tuple[list[str], list[str]]:
     """Problems and warnings of images that are not registered again: are they in the space of the fixed mask?"""
-    name, problems = space(cohort, paths)
-    if transform != "none" or problems or not paths:
-        return problems, []
+    name, contradictions = space(cohort, paths)
+    if transform != "none" or contradictions or not paths:
+        return [], []
     if name is None:
         return [], [
             "preprocess.register.transform is none, and the template that the images were registered to is not known; "
@@ -70,7 +93,7 @@ def placed(cohort: Mapping[str, Any], paths: list[str], transform: str, mask_spa
         return [f"{paths[0]}: is in the native space {name}; choose files in MNI space, or set register.transform: affine"], []
     if not name.startswith(SAME):
         return [], [
-            f"images are in the space of {name}, the fixed mask is that of {mask_space}; the two templates differ by "
+            f"images are in the space of {name}, the fixed mask is that of {FIXED}; the two templates differ by "
             "millimetres at the edge of the brain: see mask_dice and shift in preprocess/qc.tsv"
         ]
     return [], []

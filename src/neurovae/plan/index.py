@@ -194,6 +194,7 @@ def _files(cohort: dict[str, Any]) -> Index:
         _named(key, source.path)._replace(volume=source.volume, mask=source.mask)
         for key, source in sorted(sources.items())
     ]
+    problems += derivatives.space(cohort, [scan.path for scan in scans])[1]
     first, place = Index(scans, [], [], [], problems), cohort.get("participants")
     if not place:
         needed = [f"{what}: column '{name}' has no table; give cohort.participants" for what, name in used(cohort)]

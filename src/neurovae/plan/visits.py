@@ -73,6 +73,7 @@ def join(cohort: Mapping[str, Any], scans: Iterable[Any], tables: Tables, times:
         known = [*tables, *joined.tables]
         seen, problems = _scans(cohort, entry, scans, known, times, label)
         one = _joined(entry, label, seen, cohort.get("rename") or {}, codes(cohort))
+        one.warnings.extend(_long(one.matches, cohort.get("caveat_days")))
         for all_of, new in zip(joined, (one.tables, one.matches, problems + one.problems, one.warnings), strict=True):
             all_of.extend(new)  # type: ignore[arg-type]
     return joined
@@ -363,20 +364,19 @@ def _warnings(entry: Mapping[str, Any], label: str, matches: list[Match]) -> lis
             f"{label}: {len(without)} of {len(matches)} scans have no row, such as {without[0]} ({_reasons(matches)}); "
             "their values are missing"
         )
-    if entry.get("caveat_days") is not None and (long := _long(entry, matches)):
-        warnings.append(long)
     unknown = sum(match.row is not None and match.days is None for match in matches)
     if entry.get("date") and unknown:
         warnings.append(f"{label}: days between scan and visit are not known for {unknown} of {len(matches)} scans")
     return warnings
 
 
-def _long(entry: Mapping[str, Any], matches: list[Match]) -> str:
+def _long(matches: list[Match], limit: float | None) -> list[str]:
+    """Scans whose row lies long before or after them."""
     delays = [match.days for match in matches if match.days is not None]
-    late = [delay for delay in delays if abs(delay) > entry["caveat_days"]]
+    late = [delay for delay in delays if limit is not None and abs(delay) > limit]
     if not late:
-        return ""
-    return (
-        f"{matches[0].table}: {len(late)} of {len(delays)} scans are more than {entry['caveat_days']:g} days from the "
-        f"row that they are given ({min(delays):+g} to {max(delays):+g} days)"
-    )
+        return []
+    return [
+        f"{matches[0].table}: {len(late)} of {len(delays)} scans are more than {limit:g} days from the row that they are "
+        f"given ({min(delays):+g} to {max(delays):+g} days)"
+    ]

@@ -69,7 +69,7 @@ def test_documented_examples(laid_out, tmp_path):
     assert (None, "sub-99", f"participants.tsv, row 6: no {settings['cohort']['suffix']} scan") in found.excluded
     paths = [scan.path for scan in found.scans]
     transform = settings["preprocess"]["register"]["transform"]
-    problems, notes = derivatives.placed(settings["cohort"], paths, transform, "MNI152NLin2009aSym")
+    problems, notes = derivatives.placed(settings["cohort"], paths, transform)
     assert problems == [] and len(notes) == (name == "vbm")
     table = chain(settings, found.scans, tmp_path / "out")
     assert (table["status"] == "ok").all(), table["cause"].tolist()
@@ -131,7 +131,7 @@ def test_a_list_that_does_not_fit_its_file(tmp_path, monkeypatch, change, what):
         ({"files": "mri/mwp1{person}.nii"}, "{person} is '01_T1w'; IDs are letters and digits"),
         ({"files": "mri/mwp1{bids}_T1w.nii", "masks": "mri/{person}.nii"}, "its fields are not those of cohort.files"),
         ({"files": "report/cat_{person}_T1w.xml"}, "no image that can be read"),
-        ({"files": "mri/mwp3{person}_T1w.nii"}, "no file found as mri/mwp3{person}_T1w.nii; there are mwp1sub-0"),
+        ({"files": "mri/mwp3{person}_T1w.nii"}, "no file found as mri/mwp3{person}_T1w.nii; there are mwp2sub-0"),
         ({"masks": "mri/wp0{bids}_T1w.nii"}, "cohort.masks: no file found"),
         ({"space": "MNI152NLin6Asym", "files": "mri/mwp1{bids}_T1w.nii", "volumes": "x"}, "then cohort.files is the path of one 4-D file"),
     ],
@@ -182,7 +182,7 @@ def test_a_cohort_beside_the_template_and_a_scan_beside_its_cohort():
         return pd.DataFrame(noise + shift, columns=["offset_x", "offset_y", "offset_z"]).assign(scan=names, status="ok")
 
     assert placement.doubts(table((0, 0, 0.4))) == []
-    assert "median offset is x +0.0, y -2.0, z +0.4 mm" in only(placement.doubts(table((0, -2, 0.4))))
+    assert "median offset is x +0.0, y -2.0, z +0.5 mm" in only(placement.doubts(table((0, -2, 0.4))))
     odd = table((0, 0, 0))
     odd.loc[7, "offset_x"] += 2
     assert only(placement.doubts(odd)).startswith("sub-07: its offset from the template is x +")
@@ -206,14 +206,35 @@ def test_offsets_between_voxels(contrast):
         ("sub-01_space-MNI152NLin6Asym_T1w.nii", None, "", "differ by millimetres"),
         ("sub-01_space-T1w_desc-x_T1w.nii", None, "native space", ""),
         ("mwp1sub-01.nii", None, "", "is not known; name it in cohort.space"),
-        ("sub-01_space-MNI152NLin6Asym_T1w.nii", "MNI152NLin2009cAsym", "cohort.space is MNI152NLin2009cAsym", ""),
     ],
 )  # fmt: skip
 def test_the_template_is_named_and_compared(name, given, problems, notes):
     """By the entity of the name or by the configuration; native space is refused, another template named."""
-    found = derivatives.placed({"space": given}, [f"d/{name}"], "none", "MNI152NLin2009aSym")
+    found = derivatives.placed({"space": given}, [f"d/{name}"], "none")
     assert problems in " ".join(found[0]) and notes in " ".join(found[1])
     assert bool(found[0]) == bool(problems) and bool(found[1]) == bool(notes)
+
+
+@pytest.mark.parametrize(
+    "more, what",
+    [
+        ({"cohort": {"masks": None}}, "method is mask, but there are none"),
+        ({"preprocess": {"extract": {"method": "deepbet"}}}, "method is deepbet; set it to mask"),
+        ({"cohort": {"suffix": "probseg"}}, "cohort.files end in _T1w, cohort.suffix is probseg"),
+    ],
+)
+def test_sections_that_contradict_each_other(more, what):
+    """Masks without the method that uses them, and a suffix that is not that of the files."""
+    settings = example("fmriprep")
+    settings = {key: {**part, **more.get(key, {})} for key, part in settings.items()}
+    assert what in only(derivatives.consistent(settings)) and derivatives.consistent(example("fmriprep")) == []
+
+
+def test_a_space_that_contradicts_the_names(tmp_path):
+    """The name of a file and cohort.space say two things: refused with both."""
+    root = trees.fmriprep(tmp_path / "f", PEOPLE[:1])
+    path = f"{root}/sub-*/anat/{{bids}}_{trees.MNI}_desc-preproc_T1w.nii.gz"
+    assert "is in space MNI152NLin2009cAsym, cohort.space is MNI152NLin6Asym" in only(index.look({"files": path, "space": "MNI152NLin6Asym"}).problems)
 
 
 def test_patterns(tmp_path):

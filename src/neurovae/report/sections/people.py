@@ -7,16 +7,18 @@ import numpy as np
 import pandas as pd
 
 from neurovae.preprocess.names import MASK, in_space
+from neurovae.preprocess.placement import doubts
 from neurovae.report.blocks import Block, Run, absent, note, read, shown, table, text
 from neurovae.report.figures import charts, thumbnails
 from neurovae.report.sections.tested import COHORT, QUALITY, analysed, levels, positive
+from neurovae.report.sections.visits import visits
 
 MOST_EXCLUDED = 60  # excluded scans that are drawn beside the worst ones
 NUMBERS = {"template_r": "correlation with the template", "mask_dice": "Dice of the masks", "mask_ml": "mask, ml",
            "snr": "SNR", "clipped": "share clipped"}  # fmt: skip
 POSE = {"rotation_x": "rotation x, °", "rotation_y": "rotation y, °", "rotation_z": "rotation z, °",
         "translation_x": "shift x, mm", "translation_y": "shift y, mm", "translation_z": "shift z, mm",
-        "scale": "scale"}  # fmt: skip
+        "scale": "scale", "offset": "offset from the template, mm"}  # fmt: skip
 POWER = {"score": "score", "n": "n", "confound_columns": "confound columns", "tests": "tests", "level": "level",
          "power": "power", "partial_r": "smallest partial r", "odds_ratio": "odds ratio per SD",
          "cases": "cases"}  # fmt: skip
@@ -53,7 +55,7 @@ def cohort(run: Run) -> list[Block]:
         coded = first.assign(**{name: levels(first[name], positive(run, name)) for name in named})
         image = thumbnails.drawn(charts.columns(coded, named))
         blocks += [thumbnails.figure(image, "Scores and confounds over people.", source, "histograms of the columns")]
-    return [*blocks, *_power(run), *_excluded(run)]
+    return [*blocks, *visits(run), *_power(run), *_excluded(run)]
 
 
 def declared(run: Run, people: pd.DataFrame) -> list[str]:
@@ -145,6 +147,7 @@ def quality(run: Run) -> list[Block]:
     caption = "Every scan, the excluded first, then by correlation with the template"
     return [
         text(f"{len(checks) - out} of {len(checks)} scans pass, {out} are excluded. Limits: {said or 'none'}."),
+        *(note(line) for line in doubts(checks)),
         *_cards(run, checks),
         table(checks, heads, "preprocess/qc.tsv", caption),
     ]
