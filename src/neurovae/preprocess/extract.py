@@ -14,7 +14,7 @@ from scipy.ndimage import binary_fill_holes
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import plain_tempdir, write_beside
-from neurovae.preprocess import bucket, source
+from neurovae.preprocess import batch, source
 from neurovae.preprocess.names import MASK, derivative
 from neurovae.preprocess.scan import as_stored, canonical, read_scan
 
@@ -33,7 +33,7 @@ def run(
     nonfinite: Literal["fail", "zero"],
     max_failed: float,
 ) -> None:
-    """Write a brain mask for every scan of a bucket.
+    """Write a brain mask for every scan of a batch.
 
     Args:
         list: a scan key and a path per line.
@@ -49,11 +49,11 @@ def run(
     torch.set_num_threads(1)
     arguments = {"method": method, "nonfinite": nonfinite}
 
-    def key(row: bucket.Row) -> str:
-        return bucket.digest("extract", stamp, arguments, _source(row), row["volume"], row["mask"] and _digest(row["mask"]))
+    def key(row: batch.Row) -> str:
+        return batch.digest("extract", stamp, arguments, _source(row), row["volume"], row["mask"] and _digest(row["mask"]))
 
-    bucket.run(
-        bucket.read_list(list),
+    batch.run(
+        batch.read_list(list),
         partial(_step, derivatives=derivatives, method=method, nonfinite=nonfinite),
         sidecar=lambda row: derivative(derivatives, row["scan"], MASK.replace(".nii.gz", ".json")),
         key=key,
@@ -63,7 +63,7 @@ def run(
     )
 
 
-def _source(row: bucket.Row) -> str:
+def _source(row: batch.Row) -> str:
     return _digest(row["source"])
 
 
@@ -73,7 +73,7 @@ def _digest(path: str) -> str:
     return source.digest(Path(path))
 
 
-def _step(row: bucket.Row, clock: bucket.Clock, *, derivatives: Path, method: Method, nonfinite: str) -> bucket.Work:
+def _step(row: batch.Row, clock: batch.Clock, *, derivatives: Path, method: Method, nonfinite: str) -> batch.Work:
     stored = read_scan(row["source"], nonfinite=nonfinite, volume=row["volume"])
     scan = canonical(stored)
     given = partial(_given, row["mask"])
@@ -90,7 +90,7 @@ def _step(row: bucket.Row, clock: bucket.Clock, *, derivatives: Path, method: Me
         "mask_ml": round(float(mask.sum() * abs(np.linalg.det(scan.affine[:3, :3])) / 1000), 3),
         "clipped": round(float(np.mean(data[mask] >= data.max())), 6),
     }
-    return bucket.Work([target], columns, {"SkullStripped": True, "Method": _describe(method), "Type": "Brain"})
+    return batch.Work([target], columns, {"SkullStripped": True, "Method": _describe(method), "Type": "Brain"})
 
 
 @lru_cache
@@ -102,7 +102,7 @@ def _network() -> Any:
         return BrainExtraction(no_gpu=True)
 
 
-def _deepbet(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
+def _deepbet(scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
     """Fisch 2024, deepbet: threshold .5, largest component, holes filled."""
     network = _network()
     with clock("deepbet"):
@@ -110,7 +110,7 @@ def _deepbet(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
     return np.asarray(mask.dataobj) > 0
 
 
-def _template(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
+def _template(scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
     """The template's mask, brought to the scan by the affine that correlates best out of several starts.
 
     A registration starts from the centres of mass, which a neck pulls away from the brain: so it is tried with the top
@@ -158,14 +158,14 @@ def _top(scan: nib.Nifti1Image, depth: float) -> nib.Nifti1Image:
     return nib.Nifti1Image(data, scan.affine, scan.header)
 
 
-def _given(path: str, scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
+def _given(path: str, scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
     """The mask of another tool, on the scan's own voxels."""
     if not path:
         raise InputError("no mask is given; name the masks in cohort.masks, or choose another extract.method")
     return source.given_mask(Path(path), scan)
 
 
-def _nonzero(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
+def _nonzero(scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
     """The voxels of a stripped image that differ from its corners' value by over 1/1000 of its range, holes filled."""
     data = scan.get_fdata(dtype=np.float32)
     background = np.median(data[np.ix_((0, -1), (0, -1), (0, -1))])

@@ -14,7 +14,7 @@ from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import plain_tempdir, sha256, write_beside
 from neurovae.io.images import read_image
-from neurovae.preprocess import affine, bias, bucket, coverage, grid, orientation, source
+from neurovae.preprocess import affine, bias, batch, coverage, grid, orientation, source
 from neurovae.preprocess.names import MASK, SPACE, derivative, in_space
 from neurovae.preprocess.scan import read_canonical
 
@@ -59,7 +59,7 @@ def run(
     ants.config.set_ants_deterministic(True, seed_value=1)
     arguments = [suffix, transform, bias_field, template_mm, voxel_mm, nonfinite]
 
-    def step(row: bucket.Row, clock: bucket.Clock) -> bucket.Work:
+    def step(row: batch.Row, clock: batch.Clock) -> batch.Work:
         scan, columns = _read(row, derivatives, nonfinite, bias_field, clock)
         name = partial(in_space, derivatives, row["scan"], voxel_mm)
         with tempfile.TemporaryDirectory() as folder:
@@ -77,13 +77,13 @@ def run(
         written = [*images, *([matrix] if transforms else [])]
         outside = coverage.outside_share(seen, grid.brain_mask(voxel_mm))
         columns |= {"outside_fov": round(outside, 5), "orientation_lead": round(lead, 4)}
-        return bucket.Work(written, affine.columns(found) | columns, _describe(transform, bias_field, template_mm))
+        return batch.Work(written, affine.columns(found) | columns, _describe(transform, bias_field, template_mm))
 
-    bucket.run(
-        bucket.read_manifest(extracted, list),
+    batch.run(
+        batch.read_manifest(extracted, list),
         step,
         sidecar=lambda row: in_space(derivatives, row["scan"], voxel_mm, f"desc-brain_{suffix}.json"),
-        key=lambda row: bucket.digest(
+        key=lambda row: batch.digest(
             "register", stamp, arguments, row["source_sha256"], row["volume"], sha256(derivative(derivatives, row["scan"], MASK))
         ),
         manifest=manifest,
@@ -103,8 +103,8 @@ class Scan(NamedTuple):
 
 
 def _read(
-    row: bucket.Row, derivatives: Path, nonfinite: str, bias_field: str, clock: bucket.Clock
-) -> tuple[Scan, bucket.Row]:
+    row: batch.Row, derivatives: Path, nonfinite: str, bias_field: str, clock: batch.Clock
+) -> tuple[Scan, batch.Row]:
     """The scan with its bias field corrected, and the columns measured on it."""
     path = Path(row["source"])
     if source.digest(path) != row["source_sha256"]:
@@ -118,7 +118,7 @@ def _read(
     stored = nib.as_closest_canonical(read_image(derivative(derivatives, row["scan"], MASK)))
     brain = np.asarray(stored.dataobj) > 0
     mask, seen = (scan.new_image_like(part.astype(np.float32)) for part in (brain, coverage.recorded(data, brain)))
-    columns: bucket.Row = {"negative": round(bias.negative_share(data, brain), 6), "bias_removed": None}
+    columns: batch.Row = {"negative": round(bias.negative_share(data, brain), 6), "bias_removed": None}
     if bias_field == "n4":
         with clock("n4"):
             scan, spread = bias.correct(scan, mask, path.name)
@@ -127,7 +127,7 @@ def _read(
 
 
 def _register(
-    scan: Scan, transform: Transform, template_mm: float, folder: Path, clock: bucket.Clock
+    scan: Scan, transform: Transform, template_mm: float, folder: Path, clock: batch.Clock
 ) -> tuple[list[str], float]:
     """Transforms that take points of the template to points of the scan, in the order that ANTs applies them; the lead.
 
@@ -211,7 +211,7 @@ def _keep_affine(transforms: list[str], shear: np.ndarray, target: Path) -> np.n
     return affine.read_itk(target)
 
 
-def _describe(transform: str, bias_field: str, template_mm: float) -> bucket.Row:
+def _describe(transform: str, bias_field: str, template_mm: float) -> batch.Row:
     parameters = {"Transform": transform, "BiasField": bias_field, "TemplateVoxelMm": template_mm}
     return parameters | {"SkullStripped": True, "Method": f"antspyx {version('antspyx')}", "SpatialReference": SPACE}
 

@@ -73,7 +73,7 @@ def test_documented_examples(laid_out, tmp_path):
     assert problems == [] and len(notes) == (name == "vbm")
     table = chain(settings, found.scans, tmp_path / "out")
     assert (table["status"] == "ok").all(), table["cause"].tolist()
-    limits = settings["preprocess"]["qc"]["thresholds" if "thresholds" in settings["preprocess"]["qc"] else "limits"]
+    limits = settings["preprocess"]["qc"]["thresholds"]
     judged = qc.judge(table, {key: pair for key, pair in limits.items() if key in table})
     assert not judged["excluded"].any(), judged["reason"].tolist()
     assert table["offset"].max() < 1.0, table[["offset_x", "offset_y", "offset_z"]]

@@ -1,7 +1,11 @@
 """Clinical tables with a row per visit: which row a scan is given, and what is refused."""
 
+import re
+from pathlib import Path
+
 import pandas as pd
 import pytest
+import yaml
 from bids_tree import only
 from studies import NP3, adni, bids_sessions, quoted, updrs3
 
@@ -240,6 +244,21 @@ def test_the_cohorts_table(alzheimer, tmp_path):
     assert pd.isna(people["adas"].iloc[1]) and pd.isna(people["days_adas"].iloc[1])
     given = pd.read_csv(tmp_path / "visits.tsv", sep="\t", na_values="n/a")
     assert given["row"].iloc[:3].tolist() == [2, 3, 5] and given["by"].iloc[0] == "date" and len(given) == 6
+
+
+@pytest.mark.parametrize("name, fixture, expected", [
+    ("ppmi", "ppmi", ["33", "99", "66", "99", "0", "99"]), ("adni", "alzheimer", ["29", None, "27", None, None, "25"]),
+])  # fmt: skip
+def test_documented_examples(name, fixture, expected, request, monkeypatch):
+    """The configurations of docs/inputs.md, read from the folder that holds the tables."""
+    bids, _ = request.getfixturevalue(fixture)
+    monkeypatch.chdir(bids.parent)
+    text = (Path(__file__).parents[3] / "docs" / "inputs.md").read_text(encoding="utf-8")
+    parts = [yaml.safe_load(part)["cohort"] for part in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    given = next(part for part in parts if part["name"] == name)
+    cohort = config.validate({"cohort": {**given, "folds": {"n": 3}}, "audit": {}}, config.load_schema())["cohort"]
+    assert check(cohort) == []
+    assert list(values(cohort, {"ppmi": "motor", "adni": "MMSCORE"}[name]).values()) == expected
 
 
 def test_folds_do_not_read_visits(alzheimer):
