@@ -90,7 +90,9 @@ def read(path: str, *, file: str, rename: Mapping[str, str], codes: Codes = BUIL
         elif any(map(clean, cells)):
             texts.append((number, _named(columns, cells)))
     notes = _decimal_commas(file, texts) if separator == ";" else []
-    rows = [Row(file, number, {name: _value(name, cell, codes) for name, cell in cells.items()}) for number, cells in texts]
+    rows = [
+        Row(file, number, {name: _value(name, cell, codes) for name, cell in cells.items()}) for number, cells in texts
+    ]
     named = [name for name in columns if name]
     words = {name: _words(name, texts, rows) for name in dict.fromkeys(named) if name not in IDS}
     found = {name: counts for name, counts in words.items() if counts}

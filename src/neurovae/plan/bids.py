@@ -70,9 +70,7 @@ def _add(
         found.problems.append(f"{place!r}: not a raw scan but a derivative; choose such files with cohort.files")
     elif not ENTITIES.fullmatch(key) or not f"{key}_".startswith(f"{prefix}_"):
         form = f"{prefix}[_acq-<label>][_run-<label>]_{suffix}"
-        found.problems.append(
-            f"{place!r}: not named {form}, labels of letters, digits and plus signs; rename the file"
-        )
+        found.problems.append(f"{place!r}: not named {form}, labels of letters, digits and plus signs; rename the file")
     elif part and part[1] != "mag":
         reason = f"{place}: part-{part[1]} is not a magnitude image; only part-mag is read"
         found.excluded.append((key, person, reason))
@@ -93,9 +91,7 @@ def _files(root: str, problems: list[str]) -> Iterator[tuple[str, os.DirEntry[st
         if not subject.name.startswith("sub-") or not subject.is_dir():
             continue
         if identifier(subject.name, "sub") is None:
-            problems.append(
-                f"{subject.name!r}: a person's folder is sub- and letters or digits; rename the folder"
-            )
+            problems.append(f"{subject.name!r}: a person's folder is sub- and letters or digits; rename the folder")
             continue
         for entry in entries(subject.path):
             if not entry.is_dir():

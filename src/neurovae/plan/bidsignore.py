@@ -12,7 +12,9 @@ def reader(root: str) -> tuple[Callable[[str], bool], list[str]]:
     if problems and "not found" in problems[0]:
         problems = []
     lines = [line.rstrip() for line in text.split("\n")]
-    rules = [(not line.startswith("!"), _regex(line.lstrip("!"))) for line in lines if line and not line.startswith("#")]
+    rules = [
+        (not line.startswith("!"), _regex(line.lstrip("!"))) for line in lines if line and not line.startswith("#")
+    ]
 
     def ignored(path: str) -> bool:
         parts = path.split("/")

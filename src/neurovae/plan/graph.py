@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from neurovae.errors import InputError
-from neurovae.plan import fingerprint, index
+from neurovae.plan import fingerprint, index, user_tables
 from neurovae.preprocess.columns import QUALITY
 
 FOLD_KEYS = ("name", "bids", "files", "volumes", "participants", "table", "simulate", "suffix", "site", "folds")
@@ -115,7 +115,7 @@ def assets() -> str:
 
 def results_only(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration as the report shows it, without what changes no result, such as the device."""
-    kept = deepcopy(config)
+    kept = deepcopy({key: value for key, value in config.items() if not key.startswith("x-")})
     for section, keys in HOW.items():
         for key in keys:
             del kept[section][key]
@@ -170,15 +170,10 @@ def known(config: dict[str, Any]) -> list[str]:
     unknown = sorted(set(preprocess["qc"]["thresholds"]) - set(QUALITY))
     problems += [f"preprocess.qc.thresholds: no column {name!r}; there are {', '.join(QUALITY)}" for name in unknown]
     names = [entry["name"] for entry in config["train"]["models"]]
-    primary, volumes = config["associate"]["primary"], config["audit"]["volumes"]
+    primary = config["associate"]["primary"]
     if primary is not None and primary not in names:
         problems.append(f"associate.primary: no model {primary!r} in train.models; there are {', '.join(names)}")
-    if volumes and not Path(volumes).is_file():
-        problems.append(f"audit.volumes: file {volumes!r} not found; correct the path")
-    override = preprocess["qc"]["override"]
     method, reference = preprocess["normalise"]["method"], preprocess["normalise"]["reference"]
-    if override and not Path(override).is_file():
-        problems.append(f"preprocess.qc.override: file {override!r} not found; correct the path")
     if method == "reference" and not reference:
         problems.append("preprocess.normalise.reference: give brain, or a NIfTI mask in MNI space")
     if method == "reference" and reference not in (None, "brain") and not Path(reference).is_file():
@@ -235,9 +230,7 @@ def atlas(section: dict[str, Any]) -> list[str]:
     """Image and table of a user's atlas; none where it is the built-in one."""
     if section["atlas"] == "builtin":
         return []
-    image = Path(section["atlas"])
-    stem = image.name.removesuffix(".gz").removesuffix(".nii")
-    return [str(image), str(image.with_name(f"{stem}.tsv"))]
+    return [section["atlas"], str(user_tables.names_beside(Path(section["atlas"])))]
 
 
 def refuse(problems: list[str]) -> None:
@@ -253,7 +246,7 @@ def same_source(cohort: dict[str, Any]) -> None:
     try:
         known = json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else found
     except ValueError:
-        raise InputError(f"{memory}: damaged, no JSON; delete it, and make sure that {found} is its data") from None
+        raise InputError(f"{memory}: damaged, not JSON; make sure that {found} is its data, then delete it") from None
     if known != found:
         raise InputError(
             f"cohort.name {cohort['name']!r} already holds the results of {json.dumps(known)}, found "

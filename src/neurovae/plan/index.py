@@ -237,9 +237,7 @@ def _with_rows(cohort: dict[str, Any], first: Index, times: dict[str, str]) -> I
     return _finished(first, cohort, times, {"sessions.tsv", "sub-*/sub-*_sessions.tsv"})
 
 
-def _finished(
-    found: Index, cohort: dict[str, Any], times: dict[str, str], ordered: set[str]
-) -> Index:
+def _finished(found: Index, cohort: dict[str, Any], times: dict[str, str], ordered: set[str]) -> Index:
     """Fill in sites and strata, the order of sessions, and what the tables' ids leave unclear."""
     scans = _placed(found.scans, found.tables, cohort)
     placed = sessions.sequence(scans, found.tables, times, cohort, ordered)

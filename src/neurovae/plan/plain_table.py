@@ -36,7 +36,12 @@ def read(
         rows.setdefault(key, row)
     if table.rows and not paths and not problems and not bad:
         bad.append(f"{file}: no row has a path; give a .nii or .nii.gz file per scan")
-    return paths, excluded, Keyed(file, table.header, table.columns, rows, table.words, table.notes), problems + first(bad)
+    return (
+        paths,
+        excluded,
+        Keyed(file, table.header, table.columns, rows, table.words, table.notes),
+        problems + first(bad),
+    )
 
 
 def _key(row: Row) -> tuple[str, str]:
@@ -65,7 +70,9 @@ def _fault(row: Row, place: str, owner: Mapping[str, str]) -> str:
     if not path.lower().endswith((".nii", ".nii.gz")):
         return f"{row.where}: path is {path!r}; give a .nii or .nii.gz file"
     if any(ord(letter) < 32 for letter in place):
-        return f"{row.where}: path is {path!r}; control characters such as tabs or line breaks are not allowed; rename it"
+        return (
+            f"{row.where}: path is {path!r}; control characters such as tabs or line breaks are not allowed; rename it"
+        )
     if not os.path.exists(place):
         return f"{row.where}: path is {path!r}, there is no such file; correct it, or n/a leaves the scan out"
     if place in owner:

@@ -14,10 +14,23 @@ from neurovae.io.tables import Keyed, lookup, loose, read, some
 from neurovae.plan import dates
 
 COLUMNS = (
-    "acq_time", "acq_date", "acquisition_date", "acquisition_time", "scan_date", "scandate", "session_date",
-    "session_time", "visit_date", "study_date", "examdate", "exam_date", "date",
+    "acq_time",
+    "acq_date",
+    "acquisition_date",
+    "acquisition_time",
+    "scan_date",
+    "scandate",
+    "session_date",
+    "session_time",
+    "visit_date",
+    "study_date",
+    "examdate",
+    "exam_date",
+    "date",
 )  # fmt: skip - of a session's date, in this order, in any case
 TIME, UNITS = re.compile(r"[T ](\d\d):(\d\d)(?::(\d\d(?:\.\d+)?))?"), (24, 24 * 60, 24 * 3600)
+BASIC = re.compile(r"^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)")  # 18901014T123300, which some converters write
+FEW = 5  # first sessions that differ between people are named up to this number
 Order = dict[str, int | None]
 
 
@@ -55,7 +68,16 @@ def sequence(
         order |= {scan.scan: place for place, label in enumerate(ranked, 1) for scan in labels[label]}
         if doubt:
             doubts[doubt][tuple(ranked)] += 1
-    return Sequenced(order, [_doubt(why, counts) for why, counts in doubts.items()], [])
+    return Sequenced(order, [_doubt(why, counts) for why, counts in doubts.items()] + _differ(scans, order), [])
+
+
+def _differ(scans: Sequence[Any], order: Order) -> list[str]:
+    """That people's first sessions are not the same one, where sessions are the same few for everybody."""
+    used = Counter({scan.person: scan.session for scan in scans if order[scan.scan] == 1}.values())
+    if not 1 < len(used) <= FEW:
+        return []
+    shown = ", ".join(f"{_shown(label)} of {count}" for label, count in used.most_common())
+    return [f"cross-sectional tests use the first session of each person: {shown} people (cohort.session names one)"]
 
 
 def _named(wanted: str, people: Mapping[str, Mapping[str, list[Any]]]) -> Sequenced:
@@ -95,20 +117,20 @@ def _ranked(
     known = {day for day in when.values() if day is not None}
     if len(known) == len(labels) and len({calendar for calendar, _ in known}) == 1:
         return sorted(natural, key=lambda label: when[label] or (True, 0.0)), ""
-    why = "only some of the sessions have a date, so dates are not used: " if known else ""
-    why = "two sessions have the same date: " if None not in when.values() else why
-    why = f"dates such as '{unread}' cannot be read (write YYYY-MM-DD): " if unread else why
+    why = "; only some of the sessions have a date, so dates are not used" if known else ""
+    why = "; two sessions have the same date" if None not in when.values() else why
+    why = f"; dates such as '{unread}' cannot be read (write YYYY-MM-DD)" if unread else why
     listed = _listed(labels, [table for table in tables if table.file in sessions])
     numbered = len({re.sub(r"\d+$", "", label.lower()) for label in labels}) == 1
+    if listed is None and numbered:
+        return natural, f"by the numbers in their labels{why}" if why else ""
     if listed is None:
-        rule = "by the numbers in the labels" if numbered else "in alphabetical order, which need not be that of time"
-        return natural, f"{why}{rule}" if why or not numbered else ""
-    rule = "in the order of the sessions table"
+        return natural, f"alphabetically, which need not be the order in time{why}"
     if numbered and listed != natural:
-        return listed, f"{why}{rule}, although the numbers in the labels differ"
+        return listed, f"as in the sessions table, although the numbers in the labels differ{why}"
     if not numbered and listed == natural:
-        return listed, f"{why}{rule}, which is alphabetical"
-    return listed, f"{why}{rule}" if why else ""
+        return listed, f"as in the sessions table, which is alphabetical{why}"
+    return listed, f"as in the sessions table{why}" if why else ""
 
 
 def written(scans: list[Any], tables: list[Keyed], times: Mapping[str, str], cohort: Mapping[str, Any]) -> list[str]:
@@ -123,13 +145,16 @@ def written(scans: list[Any], tables: list[Keyed], times: Mapping[str, str], coh
 
 def _earliest(texts: list[str], form: str | None) -> tuple[bool, float] | None:
     """The first of some moments as (calendar, days), the time of day included; None where one cannot be read."""
+    texts = [BASIC.sub(r"\1-\2-\3T\4:\5:\6", text) for text in texts]
     found = [(dates.parse(text, form), TIME.search(text)) for text in texts]
-    moments = [
-        (day.calendar, day.value + (sum(float(part or 0) / unit for part, unit in zip(time.groups(), UNITS)) if time else 0))
-        for day, time in found
-        if day is not None
-    ]
+    moments = [(day.calendar, day.value + _of_day(time)) for day, time in found if day is not None]
     return min(moments) if moments and len(moments) == len(texts) else None
+
+
+def _of_day(time: re.Match[str] | None) -> float:
+    """Hours, minutes and seconds as a part of the day."""
+    parts = time.groups() if time else ()
+    return sum(float(part or 0) / unit for part, unit in zip(parts, UNITS, strict=False))
 
 
 def _listed(labels: Mapping[str, list[Any]], tables: list[Keyed]) -> list[str] | None:
@@ -148,15 +173,17 @@ def _natural(label: str) -> str:
     return re.sub(r"\d+", lambda found: found.group().zfill(9), label.lower())
 
 
+def _shown(label: str) -> str:
+    return f"ses-{label}" if label else "scans without a session"
+
+
 def _doubt(why: str, counts: Counter[tuple[str, ...]]) -> str:
-    shown = "; ".join(
-        f"{count} {'person' if count == 1 else 'people'}: ses-{' before ses-'.join(label or '(none)' for label in labels)}"
-        for labels, count in counts.most_common(3)
-    )
+    orders = [(" before ".join(map(_shown, labels)), n) for labels, n in counts.most_common(3)]
+    shown = "; ".join(f"{count} {'person' if count == 1 else 'people'}: {order}" for order, count in orders)
     firsts = Counter(labels[0] for labels, count in counts.items() for _ in range(count))
-    taken = " or ".join(f"ses-{label or '(none)'}" for label, _ in firsts.most_common(3))
+    taken = " or ".join(_shown(label) for label, _ in firsts.most_common(3))
     return (
-        f"sessions were put {why} ({shown}): cross-sectional tests use {taken}, the first that is usable; name the "
+        f"sessions are ordered {why} ({shown}): cross-sectional tests use {taken}, the first that is usable; name the "
         "session in cohort.session, or give acq_time in the sessions or scans tables"
     )
 
@@ -182,4 +209,3 @@ def scan_times(
             if key in keys and when is not None:
                 times[key] = when
     return times, read_files, problems
-

@@ -53,7 +53,11 @@ def test_scan_without_row_and_row_without_scan_are_left_out(tmp_path):
     assert [scan.scan for scan in found.scans] == ["sub-02"] and not found.problems
     assert found.excluded == [
         ("sub-01", "sub-01", "no row in participants.tsv; row 2 is of sub-1: use the same participant ID in both"),
-        (None, "sub-1", "participants.tsv, row 2: no T1w scan"),
+        (
+            None,
+            "sub-1",
+            "participants.tsv, row 2: no T1w scan; there is one of sub-01: use the same participant ID in both",
+        ),
         (None, "sub-9", "participants.tsv, row 4: no T1w scan"),
     ]
 
