@@ -7,12 +7,16 @@ import gzip
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 from nibabel.spatialimages import SpatialImage
 
 from neurovae.errors import InputError
+
+# rounded quaternions of other programs: .4 degrees, where nibabel takes .08
+nib.Nifti1Header.quaternion_threshold = np.float32(-1e-5)
 
 GZIP = b"\x1f\x8b"
 COMPRESSED = (".gz", ".mgz")  # endings of compressed images, in lower case
@@ -33,7 +37,7 @@ OTHERS = [  # (offset, bytes there, what the file is, what to do)
 ]
 
 
-def read_image(path: str | Path) -> SpatialImage:
+def read_image(path: str | Path) -> Any:
     """Read a NIfTI or MGH image from one file, every byte of it.
 
     Raises:
@@ -42,8 +46,7 @@ def read_image(path: str | Path) -> SpatialImage:
     path = Path(path)
     content = _unpacked(_bytes(path), path)
     kind = _kind(content, path)
-    if kind is not nib.MGHImage:
-        _check_header(content, path)
+    (_check_mgh if kind is nib.MGHImage else _check_nifti)(content, path)
     try:
         image = kind.from_bytes(content)
         _refuse_voxels(image.get_data_dtype(), path.name)
@@ -72,7 +75,7 @@ def _unpacked(content: bytes, path: Path) -> bytes:
     named = path.name.lower().endswith(COMPRESSED)
     if content.startswith(GZIP) and not named:
         raise InputError(
-            f"{path.name}: is compressed (gzip), but its name does not say so; rename it to {path.name}.gz, or unpack it"
+            f"{path.name}: is compressed (gzip), unlike its name; rename it to {path.name}.gz, or unpack it"
         )
     if named and not content.startswith(GZIP):
         if _is_image(content):
@@ -116,8 +119,8 @@ def _kind(content: bytes, path: Path) -> type[nib.Nifti1Image] | type[nib.MGHIma
                 f"{path.name}: is the header of a pair (.hdr and .img); convert the pair to one file (mri_convert)"
             )
         raise InputError(
-            f"{path.name}: an Analyze header, or a NIfTI header with a damaged magic ({magic!r}); Analyze does not tell left "
-            "from right; export it again as NIfTI"
+            f"{path.name}: an Analyze header, which does not tell left from right, or a NIfTI header with a damaged "
+            f"magic ({magic!r}); export it again as NIfTI"
         )
     if content[:4] == struct.pack(">i", 1) and path.name.lower().endswith((".mgz", ".mgh")):
         return nib.MGHImage
@@ -141,7 +144,15 @@ def _not_an_image(content: bytes, path: Path) -> str:
     return f"{path.name}: not a readable NIfTI image; check it with `nib-ls`, copy it again, or convert it (dcm2niix)"
 
 
-def _check_header(content: bytes, path: Path) -> None:
+def _check_mgh(content: bytes, path: Path) -> None:
+    """Refuse an image without orientation (goodRASFlag), for which nibabel makes one up."""
+    if content[28:30] != b"\0\1":
+        raise InputError(
+            f"{path.name}: its orientation is not set (goodRASFlag), so left and right are unknown; convert it again"
+        )
+
+
+def _check_nifti(content: bytes, path: Path) -> None:
     """Refuse what nibabel would read wrongly, or only name with a stack trace: where voxels start, and their scale."""
     kind = nib.Nifti1Header if _header_size(content) == 348 else nib.Nifti2Header
     size = kind.template_dtype.itemsize
@@ -149,35 +160,37 @@ def _check_header(content: bytes, path: Path) -> None:
     offset, smallest = float(header["vox_offset"]), size + 4
     if not np.isfinite(offset) or offset < smallest or offset != int(offset):
         raise InputError(
-            f"{path.name}: voxels would start at byte {offset:g} (vox_offset), but the header itself takes {smallest}; export it "
-            f"again, or set vox_offset to {smallest} where you know that they start there"
+            f"{path.name}: voxels would start at byte {offset:g} (vox_offset), but the header itself takes {smallest}; "
+            f"export it again, or set vox_offset to {smallest} where you know that they start there"
         )
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if np.isinf(slope) or (np.isfinite(slope) and slope != 0 and not np.isfinite(intercept)):
         raise InputError(
-            f"{path.name}: intensities are scaled by scl_slope {slope:g} and scl_inter {intercept:g}, which is no number; "
-            "export it again, or set scl_inter to 0 where you know that there is no offset"
+            f"{path.name}: scl_slope is {slope:g} and scl_inter {intercept:g}, so intensities have no value; export it "
+            "again, or set scl_inter to 0 where you know that there is no offset"
         )
 
 
 def _refuse_voxels(dtype: np.dtype, name: str) -> None:
     if dtype.fields:
         raise InputError(
-            f"{name}: a colour image ({''.join(dtype.fields)}): a picture of a scan, or a map of directions; give the scan's own "
-            "grey values (export it from the scanner again)"
+            f"{name}: a colour image ({''.join(dtype.fields)}), as a picture of a scan or a map of directions; give "
+            "the scan's own grey values (export it from the scanner again)"
         )
     if dtype.kind == "c":
         raise InputError(
-            f"{name}: voxels are complex numbers ({dtype}); give their magnitude (`mrcalc {name} -abs magnitude.nii.gz`, "
-            "or fslcomplex -realabs)"
+            f"{name}: voxels are complex numbers ({dtype}); give their magnitude "
+            f"(`mrcalc {name} -abs magnitude.nii.gz`, or fslcomplex -realabs)"
         )
 
 
 def _check_length(image: SpatialImage, length: int, name: str) -> None:
+    if min(image.shape, default=0) < 1:
+        raise InputError(f"{name}: the header is damaged, the image has shape {image.shape}; export it again")
     offset = getattr(image.dataobj, "offset", 0)
     needed = int(offset + np.prod(image.shape, dtype=np.int64) * image.get_data_dtype().itemsize)
     if length < needed:
         raise InputError(
-            f"{name}: the file is cut short: {length} bytes (uncompressed), {needed} are needed for {image.shape} voxels; "
+            f"{name}: the file is cut short: {length} bytes (uncompressed), but {image.shape} voxels need {needed}; "
             "copy it again from its source"
         )

@@ -40,8 +40,9 @@ def correct(scan: Any, mask: Any, name: str) -> tuple[Any, float]:
     spread = field_spread(data, corrected.numpy(), usable)
     if spread < FLAT and drift(data, usable) > UNEVEN:
         raise InputError(
-            f"{name}: N4 found no bias field (spread {spread:.1g}), although intensities drift by {drift(data, usable):.0%} "
-            "across the brain; look for outliers among the intensities, or set preprocess.register.bias_field: none"
+            f"{name}: N4 found no bias field (spread {spread:.1g}), although intensities drift across the brain "
+            f"({drift(data, usable):.0%}); look for outliers among the intensities, or set "
+            "preprocess.register.bias_field: none"
         )
     return corrected, spread
 
@@ -53,7 +54,7 @@ def field_spread(data: np.ndarray, corrected: np.ndarray, inside: np.ndarray) ->
 
 
 def drift(data: np.ndarray, inside: np.ndarray) -> float:
-    """Standard deviation of the plane that fits the logarithm of the intensities best: how they drift across the brain."""
+    """How intensities drift across the brain: standard deviation of the plane that fits their logarithm best."""
     places = np.argwhere(inside & (data > 0)).astype(np.float64)
     values = np.log(data[inside & (data > 0)].astype(np.float64))
     columns = np.column_stack([np.ones(len(places)), places - places.mean(axis=0)])

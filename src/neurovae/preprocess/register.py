@@ -1,4 +1,4 @@
-"""Correct the bias field, register the brain to the template, and resample it once to the grid."""
+"""Correct the bias field, register the brain to the template, and resample it once onto the grid."""
 
 import tempfile
 from functools import lru_cache, partial
@@ -38,11 +38,11 @@ def run(
     nonfinite: Literal["fail", "zero"],
     max_failed: float,
 ) -> None:
-    """Write every brain of a bucket in MNI space.
+    """Write every brain of a batch in MNI space.
 
     Args:
-        extracted: the bucket's manifest of masks.
-        list: the bucket's scans, a key and a path per line.
+        extracted: the batch's manifest of masks.
+        list: the batch's scans, a key and a path per line.
         derivatives: folder of the BIDS derivatives.
         manifest: table to write, a row per scan.
         seconds: table to write of the seconds spent per scan and library call.
@@ -50,10 +50,10 @@ def run(
         suffix: BIDS suffix of the images ("T1w").
         transform: affine; syn (affine, then SyN; also writes the Jacobian determinant); none (already in MNI space).
         bias_field: n4 (Tustison 2010, inside the mask) or none.
-        template_mm: voxel size of the template at which the registration is computed.
-        voxel_mm: voxel size of the grid that the brain is resampled to.
+        template_mm: voxel size of the template used for the registration.
+        voxel_mm: voxel size of the output grid.
         nonfinite: what to do with NaN and Inf voxels.
-        max_failed: share of failed scans that ends the job.
+        max_failed: share of failed scans above which the job fails.
     """
     plain_tempdir()
     ants.config.set_ants_deterministic(True, seed_value=1)
@@ -192,9 +192,9 @@ def _fixed(voxel_mm: float) -> Any:
 
 
 def _jacobian(transforms: list[str], voxel_mm: float) -> Any:
-    """Local volume of the scan over the template's at each voxel: warp and affine together (1.2 = 20 % larger)."""
+    """Local volume relative to the template, from warp and affine together: 1.2 is 20 % larger."""
     found = ants.create_jacobian_determinant_image(_fixed(voxel_mm), transforms[0], do_log=False)
-    warp = ants.resample_image_to_target(found, _fixed(voxel_mm))  # ANTs gives it on the warp's own grid
+    warp = ants.resample_image_to_target(found, _fixed(voxel_mm))  # ANTs returns it on the grid of the warp
     linear = affine.read_itk(Path(transforms[-1]))[:3, :3]
     return warp * float(np.linalg.det(linear))
 

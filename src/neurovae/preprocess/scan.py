@@ -42,6 +42,7 @@ def read_scan(path: str | Path, *, nonfinite: str = "fail", volume: str = "") ->
     _check_part(Path(path))
     image = open_volume(Path(path), volume)
     _check_geometry(image, name)
+    _check_overflow(image, name)
     data = image.get_fdata(dtype=np.float32, caching="unchanged")
     bad = int(np.count_nonzero(~np.isfinite(data)))
     if bad and nonfinite == "fail":
@@ -101,6 +102,21 @@ def _component(sidecar: Path) -> str:
     )
 
 
+def _check_overflow(image: SpatialImage, name: str) -> None:
+    """Refuse 16-bit values without sign that were stored as if they had one: all above 32,767 became negative."""
+    if image.get_data_dtype() != np.int16 or (
+        getattr(image.dataobj, "slope", 1),
+        getattr(image.dataobj, "inter", 0),
+    ) != (1, 0):
+        return
+    stored = np.asarray(image.dataobj)
+    if stored.min() < -(2**14) and stored.max() > 2**14:
+        raise InputError(
+            f"{name}: voxels from {stored.min()} to {stored.max()}: the brightest have overflowed to negative values; "
+            "convert it again (dcm2niix -l y)"
+        )
+
+
 def _check_geometry(image: SpatialImage, name: str) -> None:
     if image.ndim != 3:
         raise InputError(f"{name}: the image has shape {image.shape}, 3-D was expected; give one volume or their mean")
@@ -134,14 +150,10 @@ def shear_degrees(affine: np.ndarray) -> float:
 
 
 def _check_orientation(image: SpatialImage, name: str) -> None:
-    """Refuse an image whose header does not say which side is left, or says both."""
-    header: Any = image.header
-    if isinstance(image, nib.MGHImage):
-        if int(header["goodRASFlag"]) != 1:
-            raise InputError(
-                f"{name}: its orientation is not set (goodRASFlag), so left and right are unknown; convert it again"
-            )
+    """Refuse a NIfTI image whose header does not say which side is left, or says both."""
+    if not isinstance(image, nib.Nifti1Image):  # MGH has one affine
         return
+    header = image.header
     codes = int(header["sform_code"]), int(header["qform_code"])
     if codes == (0, 0):
         raise InputError(
@@ -157,8 +169,8 @@ def _check_orientation(image: SpatialImage, name: str) -> None:
     if _opposed(sform, qform):
         axes = ["".join(str(axis) for axis in aff2axcodes(affine)) for affine in (sform, qform)]
         raise InputError(
-            f"{name}: sform ({axes[0]}) and qform ({axes[1]}) disagree about left and right, so the image may be a mirror "
-            "image; find out which is right (a marker, the DICOM files) and copy it over the other "
+            f"{name}: sform ({axes[0]}) and qform ({axes[1]}) disagree about left and right, so the scan may be "
+            "mirrored; find out which of them is right (a marker, the DICOM files) and copy it over the other "
             "(fslorient -copysform2qform or -copyqform2sform)"
         )
 

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from neurovae.errors import InputError
 from neurovae.io.files import write_tsv
-from neurovae.preprocess import affine, batch, extract, grid, normalise, pack, qc, register
+from neurovae.preprocess import affine, batch, columns, extract, grid, normalise, pack, qc, register
 from neurovae.preprocess.names import derivative, in_space
 from neurovae.preprocess.scan import read_canonical
 
@@ -69,6 +69,8 @@ def test_a_left_blob_stays_left_in_all_48_orientations_and_obliquely(tmp_path: P
     manifest = chain(tmp_path, images)
     assert len(images) == 49
     assert (manifest["status"] == "ok").all(), manifest["cause"].tolist()
+    assert set(columns.QUALITY) <= set(manifest.columns)
+    assert (manifest["orientation_lead"] > 0.3).all() and (manifest[["outside_fov", "negative"]] == 0).all(axis=None)
     reference = preproc(tmp_path, "sub-00").get_fdata()
     mask = grid.brain_mask(4)
     for scan in images:
@@ -327,7 +329,7 @@ def test_one_file_under_two_people_is_refused() -> None:
     table = pd.DataFrame(
         {"scan": ["sub-1", "sub-2", "sub-3_ses-1", "sub-3_ses-2"], "source_sha256": ["a", "a", "b", "b"]}
     )
-    with pytest.raises(InputError, match="sub-1, sub-2: the same file"):
+    with pytest.raises(InputError, match="sub-1, sub-2: identical files"):
         qc.refuse_copies(table)
     qc.refuse_copies(table.iloc[1:])
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
 from neurovae.cli import cli
+from neurovae.io.images import read_image
 from neurovae.preprocess.names import in_space
 from neurovae.report.figures.drawing import ORANGE, save, slices
 
@@ -34,15 +34,8 @@ def run(*, qc: Path, derivatives: Path, suffix: str, voxel_mm: float, most: int,
     for axis in axes.ravel():
         axis.set_axis_off()
     for axis, row in zip(axes.ravel(), shown.to_dict("records"), strict=False):
-        image = nib.Nifti1Image.from_filename(
-            in_space(derivatives, row["scan"], voxel_mm, f"desc-brain_{suffix}.nii.gz")
-        ).get_fdata()
-        mask = (
-            nib.Nifti1Image.from_filename(
-                in_space(derivatives, row["scan"], voxel_mm, "desc-brain_mask.nii.gz")
-            ).get_fdata()
-            >= 0.5
-        )
+        image = read_image(in_space(derivatives, row["scan"], voxel_mm, f"desc-brain_{suffix}.nii.gz")).get_fdata()
+        mask = read_image(in_space(derivatives, row["scan"], voxel_mm, "desc-brain_mask.nii.gz")).get_fdata() >= 0.5
         top = float(np.percentile(image[mask], 99.5))
         axis.imshow(slices(image), cmap="gray", vmin=0, vmax=top)
         axis.contour(slices(mask.astype(float)), levels=[0.5], colors=[ORANGE], linewidths=0.6)

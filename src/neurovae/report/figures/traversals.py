@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import nibabel as nib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,6 +12,7 @@ from matplotlib.cm import ScalarMappable
 from nibabel.affines import apply_affine
 
 from neurovae.cli import cli
+from neurovae.io.images import read_image
 from neurovae.io.volumes import read_mask
 from neurovae.report.figures.drawing import save
 
@@ -40,7 +40,7 @@ def run(*, table: Path, maps: Path, mask: Path, tests: list[Path], name: str, mo
         nothing(f"{name}: {rows['verdict'].iloc[0]}, no traversals\n{rows['reason'].iloc[0]}", out)
         return
     chosen = strongest(rows, [pd.read_parquet(path) for path in tests])[:most]
-    brain, affine = read_mask(mask), nib.Nifti1Image.from_filename(mask).affine
+    brain, affine = read_mask(mask), read_image(mask).affine
     told = [_read(maps, row["latent"]) for row in chosen]
     limit = max(float(np.percentile(np.abs(change[brain]), 99.8)) for _, change, _ in told)
     quantiles = told[0][2]["Quantiles"]
@@ -125,7 +125,7 @@ def nothing(text: str, out: Path) -> None:
 def _read(maps: Path, latent: str) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Volumes and changes (x, y, z, quantiles) of one latent, and their description."""
     stem = maps / latent
-    images = [np.asarray(nib.Nifti1Image.from_filename(f"{stem}{end}.nii.gz").dataobj) for end in ("", "_change")]
+    images = [np.asarray(read_image(f"{stem}{end}.nii.gz").dataobj) for end in ("", "_change")]
     return images[0], images[1], json.loads(Path(f"{stem}.json").read_text(encoding="utf-8"))
 
 
