@@ -27,7 +27,9 @@ def grey(person: int) -> nib.Nifti1Image:
     """A grey-matter map, 0 to 1: what of the template lies between fluid and white matter, lowered at the blob."""
     t1, own = grid.template(MM).get_fdata(), brain(person).get_fdata() / 500
     level = np.exp(-np.square((t1 - 0.62) / 0.15) / 2) * grid.brain_mask(MM)
-    return nib.Nifti1Image((level * np.where(t1 > 0, t1 / np.maximum(own, 1e-6), 1)).astype(np.float32), brain(0).affine)
+    return nib.Nifti1Image(
+        (level * np.where(t1 > 0, t1 / np.maximum(own, 1e-6), 1)).astype(np.float32), brain(0).affine
+    )
 
 
 def mask(shift: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> nib.Nifti1Image:
@@ -53,7 +55,9 @@ def participants(folder: Path, people: list[str]) -> Path:
     return folder / "participants.tsv"
 
 
-def fmriprep(root: Path, people: list[str], *, session: str = "", shift: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Path:
+def fmriprep(
+    root: Path, people: list[str], *, session: str = "", shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+) -> Path:
     """An fMRIPrep 24 folder: native and MNI images, masks and tissue maps of each person, reports, transforms."""
     save_text(root / "dataset_description.json", '{"Name": "fMRIPrep", "DatasetType": "derivative"}')
     for turn, person in enumerate(people):
@@ -78,7 +82,12 @@ def cat12(root: Path, people: list[str]) -> Path:
     for turn, person in enumerate(people):
         for kind in ("mwp1", "mwp2", "wm", "p0"):
             save(grey(turn) if kind == "mwp1" else brain(turn), root / "mri" / f"{kind}{person}_T1w.nii")
-        for name in (f"report/cat_{person}_T1w.xml", f"report/catreport_{person}_T1w.pdf", f"label/catROI_{person}_T1w.xml", f"surf/lh.central.{person}_T1w.gii"):
+        for name in (
+            f"report/cat_{person}_T1w.xml",
+            f"report/catreport_{person}_T1w.pdf",
+            f"label/catROI_{person}_T1w.xml",
+            f"surf/lh.central.{person}_T1w.gii",
+        ):
             save_text(root / name, "")
         save(brain(turn), root / f"{person}_T1w.nii")
     return root
@@ -104,7 +113,10 @@ def freesurfer(root: Path, people: list[str]) -> Path:
         for name in ("norm", "brain", "T1", "orig"):
             filled = turned.get_fdata(dtype=np.float32) / 5
             filled = np.where(filled > 20, filled, 0) if name in ("norm", "brain") else filled + 20
-            save(nib.MGHImage(filled.astype(np.uint8 if name != "norm" else np.float32), turned.affine), root / person / "mri" / f"{name}.mgz")
+            save(
+                nib.MGHImage(filled.astype(np.uint8 if name != "norm" else np.float32), turned.affine),
+                root / person / "mri" / f"{name}.mgz",
+            )
         save_text(root / person / "scripts" / "recon-all.done", "")
         save_text(root / person / "surf" / "lh.white", "")
     return root

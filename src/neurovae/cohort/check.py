@@ -151,7 +151,9 @@ def _score(score: dict[str, Any], found: Index, seen: Seen) -> list[str]:
     shown = ", ".join(repr(level) for level in levels[:6]) + (" ..." if len(levels) > 6 else "")
     hint = read_as_missing(found.tables, column)
     if not levels:
-        empty = f"{files}: {name} has no value for any of the {len(found.scans)} scans; drop it from cohort.scores{hint}"
+        empty = (
+            f"{files}: {name} has no value for any of the {len(found.scans)} scans; drop it from cohort.scores{hint}"
+        )
         problems += [] if found.problems else [empty]  # another problem may be the cause
     elif len(levels) == 1:
         problems.append(f"{files}: {name} is constant, {shown} for everyone; drop it from cohort.scores{hint}")

@@ -51,7 +51,11 @@ def space(cohort: Mapping[str, Any], paths: list[str]) -> tuple[str | None, list
     """The template's name that the images are in, by `cohort.space` or the names of the files; and contradictions."""
     named = {found[1]: path for path in paths if (found := SPACE.search(os.path.basename(path)))}
     given = cohort.get("space")
-    wrong = [f"{path}: is in space {name}, cohort.space is {given}" for name, path in named.items() if given and name != given]
+    wrong = [
+        f"{path}: is in space {name}, cohort.space is {given}"
+        for name, path in named.items()
+        if given and name != given
+    ]
     if not given and len(named) > 1:
         wrong += [f"cohort.files: files are in several spaces ({', '.join(sorted(named))}); choose one in the pattern"]
     return given or next(iter(named), None), wrong
@@ -75,7 +79,9 @@ def consistent(config: Mapping[str, Any]) -> list[str]:
         problems.append("preprocess.extract.method is mask, but there are none; name them in cohort.masks")
     ending = re.search(r"_([A-Za-z0-9]+)\.(nii|nii\.gz)$", cohort.get("files") or "")
     if ending and "{bids}" in cohort["files"] and ending[1] != cohort["suffix"]:
-        problems.append(f"cohort.files end in _{ending[1]}, cohort.suffix is {cohort['suffix']}; set suffix: {ending[1]}")
+        problems.append(
+            f"cohort.files end in _{ending[1]}, cohort.suffix is {cohort['suffix']}; set suffix: {ending[1]}"
+        )
     return problems
 
 
@@ -90,7 +96,9 @@ def placed(cohort: Mapping[str, Any], paths: list[str], transform: str) -> tuple
             "name it in cohort.space (MNI152NLin2009cAsym, MNI152NLin6Asym, ...)"
         ]
     if name in NATIVE:
-        return [f"{paths[0]}: is in the native space {name}; choose files in MNI space, or set register.transform: affine"], []
+        return [
+            f"{paths[0]}: is in the native space {name}; choose files in MNI space, or set register.transform: affine"
+        ], []
     if not name.startswith(SAME):
         return [], [
             f"images are in the space of {name}, the fixed mask is that of {FIXED}; the two templates differ by "
@@ -107,7 +115,9 @@ def _settings(cohort: Mapping[str, Any]) -> list[str]:
         unknown = [name for name in pattern.fields(cohort.get(key) or "") if name not in pattern.FIELDS]
         problems += [f"cohort.{key}: {{{name}}} is no field; give {allowed}" for name in unknown]
         if ODD.search(pattern.FIELD.sub("", cohort.get(key) or "")):
-            problems.append(f"cohort.{key}: a brace, an angle bracket or a control character; rename the file or folder")
+            problems.append(
+                f"cohort.{key}: a brace, an angle bracket or a control character; rename the file or folder"
+            )
     if cohort.get("volumes"):
         if names or pattern.PIECE.search(cohort["files"]):
             problems.append("cohort.volumes: then cohort.files is the path of one 4-D file, without * and fields")
@@ -188,7 +198,9 @@ def _volumes(path: str, listed: str) -> tuple[dict[str, Source], list[str]]:
         if not found:
             problems.append(f"{name}, row {number}: {line!r} is no ID; give letters and digits, such as sub-01 or 01")
         elif key in keys:
-            problems.append(f"{name}, row {number}: {key} is also row {keys[key]}; a person has one volume, or sub-01_ses-1")
+            problems.append(
+                f"{name}, row {number}: {key} is also row {keys[key]}; a person has one volume, or sub-01_ses-1"
+            )
         keys.setdefault(key, number)
     if not problems and len(lines) != count:
         problems.append(

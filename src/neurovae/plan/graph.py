@@ -88,14 +88,23 @@ def of(wildcard: str, values: dict[str, Any]) -> Callable[[Any], Any]:
 def sources(filled: dict[str, list[index.Scan]], simulated: bool) -> dict[str, str]:
     """Digest per bucket of which scan is read from which file of which size: paths exchanged are seen."""
     return {
-        name: _digest([[scan.scan, scan.path, None if simulated else os.stat(scan.path).st_size, *_more(scan)] for scan in members])
+        name: _digest(
+            [
+                [scan.scan, scan.path, None if simulated else os.stat(scan.path).st_size, *_more(scan)]
+                for scan in members
+            ]
+        )
         for name, members in filled.items()
     }
 
 
 def _more(scan: index.Scan) -> list[Any]:
     """Volume, mask and the mask's size, where there are any."""
-    return [scan.volume, *([scan.mask, os.stat(scan.mask).st_size] if scan.mask else [])] if scan.volume or scan.mask else []
+    return (
+        [scan.volume, *([scan.mask, os.stat(scan.mask).st_size] if scan.mask else [])]
+        if scan.volume or scan.mask
+        else []
+    )
 
 
 def images(filled: dict[str, list[index.Scan]]) -> dict[str, list[str]]:

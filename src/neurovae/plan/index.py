@@ -1,4 +1,4 @@
-"""Which scans there are, known when the Snakefile is read: a BIDS folder, preprocessed files, a plain table, the demo."""
+"""Which scans there are, known when the Snakefile is read: from BIDS, preprocessed files, a plain table or the demo."""
 
 import hashlib
 import json

@@ -18,7 +18,9 @@ def add(
         tables: the cohort's tables.
         keys: the keys of the scans; only their rows are looked at.
     """
-    tables, problems, warnings = list(tables), [], []
+    tables = list(tables)
+    problems: list[str] = []
+    warnings: list[str] = []
     for item in items:
         if not item.get("sum_of"):
             continue
@@ -61,8 +63,8 @@ def _nowhere(item: Mapping[str, Any], tables: list[Keyed]) -> str:
     missing = [name for name in item["sum_of"] if name not in columns]
     where = f"{best.file}: " if best else ""
     return (
-        f"{where}sum_of of '{item['name']}': no table has all {len(item['sum_of'])} items; {len(missing)} missing here: "
-        f"{no_column(missing[0], columns)}"
+        f"{where}sum_of of '{item['name']}': no table has all {len(item['sum_of'])} items; {len(missing)} missing "
+        f"here: {no_column(missing[0], columns)}"
     )
 
 
@@ -122,6 +124,6 @@ def _suspects(item: Mapping[str, Any], table: Keyed, seen: list[tuple[float, Row
         return []
     value, row, column = odd[0]
     return [
-        f"{row.where}: {column} is {value:g}, the median of the items of '{item['name']}' is {usual:g} ({len(odd)} such "
-        "values); if it is a code, list it under missing, otherwise give item_bounds"
+        f"{row.where}: {column} is {value:g}, the median of the items of '{item['name']}' is {usual:g} ({len(odd)} "
+        "such values); if it is a code, list it under missing, otherwise give item_bounds"
     ]

@@ -18,7 +18,7 @@ Tables = Sequence[Keyed]
 
 
 class Match(NamedTuple):
-    """The row that a scan was given: how it was found, and the days from the scan to the visit; or why there is none."""
+    """The row that a scan was given: how it was found, days from the scan to the visit; or why there is none."""
 
     scan: str
     table: str
@@ -72,10 +72,12 @@ def join(cohort: Mapping[str, Any], scans: Iterable[Any], tables: Tables, times:
         label = f"{names[turn]} (visits {turn + 1})" if again else names[turn]
         known = [*tables, *joined.tables]
         seen, problems = _scans(cohort, entry, scans, known, times, label)
-        one = _joined(entry, label, seen, cohort.get("rename") or {}, codes(cohort))
+        one = _joined(entry, label, seen, cohort.get("rename") or {}, codes(dict(cohort)))
         one.warnings.extend(_long(one.matches, cohort.get("caveat_days")))
-        for all_of, new in zip(joined, (one.tables, one.matches, problems + one.problems, one.warnings), strict=True):
-            all_of.extend(new)  # type: ignore[arg-type]
+        joined.tables.extend(one.tables)
+        joined.matches.extend(one.matches)
+        joined.problems.extend(problems + one.problems)
+        joined.warnings.extend(one.warnings)
     return joined
 
 
@@ -121,9 +123,7 @@ def _scans(
     return seen, first(list(dict.fromkeys(problems)))
 
 
-def _joined(
-    entry: Mapping[str, Any], label: str, seen: list[Seen], rename: Mapping[str, str], known: Codes
-) -> Joined:
+def _joined(entry: Mapping[str, Any], label: str, seen: list[Seen], rename: Mapping[str, str], known: Codes) -> Joined:
     """One visit table with a row per scan."""
     own = codes({"missing": entry.get("missing") or []})
     table, problems = read(entry["file"], file=label, rename={}, codes=known._replace(missing=_both(known, own)))
@@ -166,7 +166,9 @@ def _settings(entry: Mapping[str, Any], label: str, columns: list[str]) -> list[
     named = {key: entry[key] for key in ("person", "visit", "date") if entry.get(key)}
     named |= {f"where of '{column}'": column for column in entry.get("where") or {}}
     place = f"cohort.visits, {label}"
-    problems = [f"{place}: {key}: {no_column(column, columns)}" for key, column in named.items() if column not in columns]
+    problems = [
+        f"{place}: {key}: {no_column(column, columns)}" for key, column in named.items() if column not in columns
+    ]
     if entry.get("max_days") is not None and not entry.get("date"):
         problems.append(f"{place}: max_days is given without date; name the column with the date of the visit")
     if entry.get("sessions") and not entry.get("visit"):
@@ -204,7 +206,7 @@ def _allowed(cell: str | None, wanted: Any) -> bool:
 
 
 def _id(text: str | None) -> str:
-    """An id by its letters and digits alone: `002_S_0295` and `sub-002S0295` are one, and so are `3001` and `3001.0`."""
+    """An id by its letters and digits alone: `002_S_0295` is `sub-002S0295`, and `3001` is `3001.0`."""
     return re.sub(r"[^A-Za-z0-9]", "", _spelled(text))
 
 
@@ -245,9 +247,7 @@ def _codes(entry: Mapping[str, Any], session: str) -> list[str]:
     return [str(code) for code in given] if isinstance(given, list) else [str(given)]
 
 
-def _match(
-    entry: Mapping[str, Any], label: str, scan: Seen, visits: list[Visit]
-) -> tuple[Match, Visit | None, str]:
+def _match(entry: Mapping[str, Any], label: str, scan: Seen, visits: list[Visit]) -> tuple[Match, Visit | None, str]:
     """The visit of one scan; a problem where several rows qualify and no rule decides."""
     limit, before = entry.get("max_days"), entry.get("direction") == "before"
 
@@ -377,6 +377,6 @@ def _long(matches: list[Match], limit: float | None) -> list[str]:
     if not late:
         return []
     return [
-        f"{matches[0].table}: {len(late)} of {len(delays)} scans are more than {limit:g} days from the row that they are "
-        f"given ({min(delays):+g} to {max(delays):+g} days)"
+        f"{matches[0].table}: {len(late)} of {len(delays)} scans are more than {limit:g} days from the row that they "
+        f"are given ({min(delays):+g} to {max(delays):+g} days)"
     ]

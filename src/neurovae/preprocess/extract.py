@@ -1,6 +1,7 @@
 """Brain extraction: a mask per scan, by deepbet, from the template, or from an image that is already skull-stripped."""
 
 import warnings
+from collections.abc import Callable
 from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -50,7 +51,9 @@ def run(
     arguments = {"method": method, "nonfinite": nonfinite}
 
     def key(row: batch.Row) -> str:
-        return batch.digest("extract", stamp, arguments, _source(row), row["volume"], row["mask"] and _digest(row["mask"]))
+        return batch.digest(
+            "extract", stamp, arguments, _source(row), row["volume"], row["mask"] and _digest(row["mask"])
+        )
 
     batch.run(
         batch.read_list(list),
@@ -76,8 +79,9 @@ def _digest(path: str) -> str:
 def _step(row: batch.Row, clock: batch.Clock, *, derivatives: Path, method: Method, nonfinite: str) -> batch.Work:
     stored = read_scan(row["source"], nonfinite=nonfinite, volume=row["volume"])
     scan = canonical(stored)
-    given = partial(_given, row["mask"])
-    mask = {"deepbet": _deepbet, "template": _template, "mask": given, "none": _nonzero}[method](scan, clock)
+    mask = {"deepbet": _deepbet, "template": _template, "mask": _given(row["mask"]), "none": _nonzero}[method](
+        scan, clock
+    )
     data = scan.get_fdata(dtype=np.float32)
     if not mask.any():
         raise InputError(f"{Path(row['source']).name}: {method} found no brain; inspect the scan")
@@ -158,11 +162,9 @@ def _top(scan: nib.Nifti1Image, depth: float) -> nib.Nifti1Image:
     return nib.Nifti1Image(data, scan.affine, scan.header)
 
 
-def _given(path: str, scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
+def _given(path: str) -> Callable[[nib.Nifti1Image, batch.Clock], np.ndarray]:
     """The mask of another tool, on the scan's own voxels."""
-    if not path:
-        raise InputError("no mask is given; name the masks in cohort.masks, or choose another extract.method")
-    return source.given_mask(Path(path), scan)
+    return lambda scan, clock: source.given_mask(Path(path), scan)
 
 
 def _nonzero(scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:

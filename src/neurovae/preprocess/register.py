@@ -14,7 +14,7 @@ from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import plain_tempdir, sha256, write_beside
 from neurovae.io.images import read_image
-from neurovae.preprocess import affine, bias, batch, coverage, grid, orientation, source
+from neurovae.preprocess import affine, batch, bias, coverage, grid, orientation, source
 from neurovae.preprocess.names import MASK, SPACE, derivative, in_space
 from neurovae.preprocess.scan import read_canonical
 
@@ -84,7 +84,12 @@ def run(
         step,
         sidecar=lambda row: in_space(derivatives, row["scan"], voxel_mm, f"desc-brain_{suffix}.json"),
         key=lambda row: batch.digest(
-            "register", stamp, arguments, row["source_sha256"], row["volume"], sha256(derivative(derivatives, row["scan"], MASK))
+            "register",
+            stamp,
+            arguments,
+            row["source_sha256"],
+            row["volume"],
+            sha256(derivative(derivatives, row["scan"], MASK)),
         ),
         manifest=manifest,
         max_failed=max_failed,

@@ -36,13 +36,15 @@ def given_mask(path: Path, scan: nib.Nifti1Image) -> np.ndarray:
     image = nib.as_closest_canonical(nib.squeeze_image(read_image(path)))
     if image.shape != scan.shape or not np.allclose(image.affine, scan.affine, atol=1e-2):
         raise InputError(
-            f"{path.name}: the mask has shape {image.shape} and begins at {_corner(image)} mm, its scan {scan.shape} and "
-            f"{_corner(scan)} mm; choose the mask of the same space and resolution in cohort.masks"
+            f"{path.name}: the mask has shape {image.shape} and begins at {_corner(image)} mm, its scan {scan.shape} "
+            f"and {_corner(scan)} mm; choose the mask of the same space and resolution in cohort.masks"
         )
     data = np.asarray(image.dataobj)
     if len(levels := np.unique(data)) != 2 or levels[0] != 0:
         shown = ", ".join(f"{value:g}" for value in levels[:4])
-        raise InputError(f"{path.name}: the values are {shown} ..., a mask has 0 and one other value; give a brain mask")
+        raise InputError(
+            f"{path.name}: the values are {shown} ..., a mask has 0 and one other value; give a brain mask"
+        )
     return np.asarray(data > 0)
 
 

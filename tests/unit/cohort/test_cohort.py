@@ -141,9 +141,7 @@ def test_every_problem_at_once(tmp_path):
     cohort = cohort_of(tmp_path, columns, scores, folds={"n": 9, "seed": 0, "validation": 0.1, "by": "person"})
     assert len(check(cohort)) == 5
     with pytest.raises(InputError) as raised:
-        table.run(
-            cohort=cohort, **dict.fromkeys(("folds", "out", "excluded", "matched", "source"), tmp_path / "no")
-        )
+        table.run(cohort=cohort, **dict.fromkeys(("folds", "out", "excluded", "matched", "source"), tmp_path / "no"))
     assert len(raised.value.problems) == 5
 
 

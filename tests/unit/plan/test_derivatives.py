@@ -55,7 +55,13 @@ def chain(settings: dict, scans: list, out: Path) -> pd.DataFrame:
         transform=made["register"]["transform"], template_mm=4, voxel_mm=4, nonfinite="fail", **common,
     )  # fmt: skip
     normalise.run(
-        registered=out / "r.tsv", manifest=out / "n.tsv", suffix=suffix, method=made["normalise"]["method"], reference=None, voxel_mm=4, **common
+        registered=out / "r.tsv",
+        manifest=out / "n.tsv",
+        suffix=suffix,
+        method=made["normalise"]["method"],
+        reference=None,
+        voxel_mm=4,
+        **common,
     )
     return qc.read_manifest(out / "n.tsv")
 
@@ -81,7 +87,12 @@ def test_documented_examples(laid_out, tmp_path):
     source = trees.grey if settings["cohort"]["suffix"] == "probseg" else trees.brain
     given = np.array([source(turn).get_fdata()[inside] for turn, _ in enumerate(PEOPLE)])
     suffix = settings["cohort"]["suffix"]
-    made = np.array([nib.load(in_space(tmp_path / "out", scan, 4, f"desc-preproc_{suffix}.nii.gz")).get_fdata()[inside] for scan in PEOPLE])
+    made = np.array(
+        [
+            nib.load(in_space(tmp_path / "out", scan, 4, f"desc-preproc_{suffix}.nii.gz")).get_fdata()[inside]
+            for scan in PEOPLE
+        ]
+    )
     r = np.corrcoef(made - made.mean(0), given - given.mean(0))[:4, 4:]
     assert r.argmax(axis=1).tolist() == [0, 1, 2, 3] and r.diagonal().min() > 0.9, r
 
@@ -95,7 +106,9 @@ def test_sessions_and_runs_of_fmriprep(tmp_path):
     sources, problems = derivatives.find({"files": f"{root}/sub-*/**/{{bids}}_*desc-preproc_T1w.nii.gz"})
     assert "sub-01_ses-1 is also" in only(problems) and "narrower" in problems[0]
     _, problems = derivatives.find({"files": path.replace("_res-2", "")})
-    assert "no file found as" in only(problems) and f"sub-01_ses-1_{trees.MNI}_desc-preproc_T1w.nii.gz" in problems[0], problems
+    assert (
+        "no file found as" in only(problems) and f"sub-01_ses-1_{trees.MNI}_desc-preproc_T1w.nii.gz" in problems[0]
+    ), problems
 
 
 def test_a_bids_source_refuses_derivatives(tmp_path):
@@ -158,7 +171,11 @@ def test_a_mask_is_missing_or_of_another_grid(tmp_path):
     nib.save(nib.Nifti1Image(np.asarray(shifted.dataobj), affine), lost)
     settings = {**example("fmriprep")}
     table = chain(settings, index.look({"name": "x", **cohort}).scans, tmp_path / "out")
-    assert table["status"].tolist() == ["ok", "failed"] and "the mask has shape" in table["cause"][1] and "-78" in table["cause"][1]
+    assert (
+        table["status"].tolist() == ["ok", "failed"]
+        and "the mask has shape" in table["cause"][1]
+        and "-78" in table["cause"][1]
+    )
 
 
 @pytest.mark.parametrize("axis, mm", [(0, 4.0), (1, -4.0), (2, 4.0)])
@@ -234,7 +251,9 @@ def test_a_space_that_contradicts_the_names(tmp_path):
     """The name of a file and cohort.space say two things: refused with both."""
     root = trees.fmriprep(tmp_path / "f", PEOPLE[:1])
     path = f"{root}/sub-*/anat/{{bids}}_{trees.MNI}_desc-preproc_T1w.nii.gz"
-    assert "is in space MNI152NLin2009cAsym, cohort.space is MNI152NLin6Asym" in only(index.look({"files": path, "space": "MNI152NLin6Asym"}).problems)
+    assert "is in space MNI152NLin2009cAsym, cohort.space is MNI152NLin6Asym" in only(
+        index.look({"files": path, "space": "MNI152NLin6Asym"}).problems
+    )
 
 
 def test_patterns(tmp_path):

@@ -33,9 +33,15 @@ def values(cohort, column) -> dict:
 @pytest.fixture
 def ppmi(tmp_path):
     """Three people of PPMI with scans at baseline and year 1; medication OFF and ON at V04, one item not rated."""
-    people = {f"sub-{n}": {"ses-BL": "2011-02-20T10:00:00", "ses-V04": "2012-02-25T10:00:00"} for n in (3001, 3002, 3003)}
+    people = {
+        f"sub-{n}": {"ses-BL": "2011-02-20T10:00:00", "ses-V04": "2012-02-25T10:00:00"} for n in (3001, 3002, 3003)
+    }
     bids = bids_sessions(tmp_path / "bids", people)
-    rows = [updrs3(3001, "BL", "02/2011", 1), updrs3(3002, "BL", "03/2011", 2), updrs3(3003, "BL", "02/2011", 0, NP3GAIT=101)]
+    rows = [
+        updrs3(3001, "BL", "02/2011", 1),
+        updrs3(3002, "BL", "03/2011", 2),
+        updrs3(3003, "BL", "02/2011", 0, NP3GAIT=101),
+    ]
     rows += [updrs3(n, "V04", "02/2012", 3, page="NUPDRS3", state="OFF") for n in (3001, 3002, 3003)]
     rows += [updrs3(n, "V04", "02/2012", n - 3000, page="NUPDRS3A", state="ON") for n in (3001, 3002, 3003)]
     rows += [updrs3(9999, "BL", "02/2011", 4)]
@@ -66,15 +72,22 @@ def test_two_states_of_one_table(ppmi):
     bids, entry = ppmi
     entries = [{**entry, "where": {"PDSTATE": state}, "prefix": f"{state}_"} for state in ("ON", "OFF")]
     cohort = cohort_of(bids, entries, [{**MOTOR, "name": name, "column": f"{name}_NP3TOT"} for name in ("ON", "OFF")])
-    assert check(cohort) == ["MDS-UPDRS_Part_III.csv (visits 2): OFF is constant, '99' for everyone; drop it from cohort.scores"]
-    assert values(cohort, "ON_NP3TOT")["sub-3002_ses-V04"] == "66" and values(cohort, "OFF_NP3TOT")["sub-3002_ses-V04"] == "99"
+    assert check(cohort) == [
+        "MDS-UPDRS_Part_III.csv (visits 2): OFF is constant, '99' for everyone; drop it from cohort.scores"
+    ]
+    assert (
+        values(cohort, "ON_NP3TOT")["sub-3002_ses-V04"] == "66"
+        and values(cohort, "OFF_NP3TOT")["sub-3002_ses-V04"] == "99"
+    )
 
 
 def test_duplicates_are_refused_or_resolved(ppmi):
     """Two rows of one visit: named with both rows; `keep` takes the first or last in the file, dates being equal."""
     bids, entry = ppmi
     problems = check(cohort_of(bids, [entry], [MOTOR]))
-    assert len(problems) == 3 and problems[0].startswith("MDS-UPDRS_Part_III.csv, row 8: sub-3001_ses-V04 has 2 rows of visit V04 (rows 5 and 8);")
+    assert len(problems) == 3 and problems[0].startswith(
+        "MDS-UPDRS_Part_III.csv, row 8: sub-3001_ses-V04 has 2 rows of visit V04 (rows 5 and 8);"
+    )
     assert "keep: first or keep: last" in problems[0]
     kept = {keep: values(cohort_of(bids, [{**entry, "keep": keep}], [MOTOR]), "NP3TOT") for keep in ("first", "last")}
     assert kept["first"]["sub-3001_ses-V04"] == "99" and kept["last"]["sub-3001_ses-V04"] == "33"
@@ -91,14 +104,24 @@ def test_totals_and_missing_items(ppmi):
     told = index.look(cohort_of(bids, [entry], [{**item, "max_missing": 0.1}])).notes
     assert any("1 totals are prorated and 0 are missing" in line and "up to 3 of 33" in line for line in told), told
     undeclared = {**entry, "missing": []}
-    assert "NP3GAIT is '101'; give a number from 0 to 4, or list it under missing" in only(check(cohort_of(bids, [undeclared], [item])))
+    assert "NP3GAIT is '101'; give a number from 0 to 4, or list it under missing" in only(
+        check(cohort_of(bids, [undeclared], [item]))
+    )
     unbound = {key: value for key, value in item.items() if key != "item_bounds"}
-    assert "NP3GAIT is 101, the median of the items of 'motor' is 3" in only(check(cohort_of(bids, [undeclared], [unbound])))
+    assert "NP3GAIT is 101, the median of the items of 'motor' is 3" in only(
+        check(cohort_of(bids, [undeclared], [unbound]))
+    )
 
 
 @pytest.mark.parametrize(
     "given, share, expected",
-    [([1, 2, None, 3], 0, None), ([1, 2, None, 3], 0.25, 8.0), ([1, None, None, 3], 0.25, None), ([None] * 4, 0.9, None), ([1, 2, 3, 4], 0, 10)],
+    [
+        ([1, 2, None, 3], 0, None),
+        ([1, 2, None, 3], 0.25, 8.0),
+        ([1, None, None, 3], 0.25, None),
+        ([None] * 4, 0.9, None),
+        ([1, 2, 3, 4], 0, 10),
+    ],
 )
 def test_prorated_total(given, share, expected):
     """(1 + 2 + 3) times 4/3 is 8; beyond the share there is no total."""
@@ -129,12 +152,29 @@ def alzheimer(tmp_path):
     table = "participant_id\trid\n" + "".join(f"sub-ADNI002S{n:04d}\t{n}\n" for n in (295, 413, 559))
     bids = bids_sessions(tmp_path / "bids", {f"sub-ADNI002S{n:04d}": days for n in (295, 413, 559)}, table)
     rows = [adni(295, "bl", "2005-12-30", 29, 8.0), adni(295, "m12", "2007-01-03", 28, -4)]
-    rows += [adni(413, "bl", "2005-12-12", 27, 9.0), adni(413, "m06", "2006-01-11", 26, 9.5), adni(413, "m12", "2007-08-01", 20, 15.0)]
-    rows += [adni(559, "bl", "2006-01-01", -1, 7.5), adni(559, "uns1", "2006-12-22", 25, 12.0), adni(559, "uns1", "2007-01-11", 24, 13.0)]
-    return bids, {"file": str(quoted(tmp_path / "MMSE.csv", rows)), "person": "RID", "same_as": "rid", "date": "EXAMDATE", "missing": [-4, -1]}
+    rows += [
+        adni(413, "bl", "2005-12-12", 27, 9.0),
+        adni(413, "m06", "2006-01-11", 26, 9.5),
+        adni(413, "m12", "2007-08-01", 20, 15.0),
+    ]
+    rows += [
+        adni(559, "bl", "2006-01-01", -1, 7.5),
+        adni(559, "uns1", "2006-12-22", 25, 12.0),
+        adni(559, "uns1", "2007-01-11", 24, 13.0),
+    ]
+    return bids, {
+        "file": str(quoted(tmp_path / "MMSE.csv", rows)),
+        "person": "RID",
+        "same_as": "rid",
+        "date": "EXAMDATE",
+        "missing": [-4, -1],
+    }
 
 
-SCORES = [{"name": "mmse", "column": "MMSCORE", "type": "bounded", "bounds": [0, 30]}, {"name": "adas", "column": "TOTAL13", "type": "continuous"}]
+SCORES = [
+    {"name": "mmse", "column": "MMSCORE", "type": "bounded", "bounds": [0, 30]},
+    {"name": "adas", "column": "TOTAL13", "type": "continuous"},
+]
 
 
 def test_adni_by_mapped_visits(alzheimer):
@@ -146,7 +186,10 @@ def test_adni_by_mapped_visits(alzheimer):
     assert list(values(cohort, "TOTAL13").values()) == ["8.0", None, "9.0", "15.0", "7.5", None]
     told = index.look(cohort).notes
     assert any("1 of 6 scans have no row" in line and "no row of visit m12: 1" in line for line in told)
-    assert any("1 of 5 scans are more than 180 days from the row that they are given (-20 to +212 days)" in line for line in told)
+    assert any(
+        "1 of 5 scans are more than 180 days from the row that they are given (-20 to +212 days)" in line
+        for line in told
+    )
 
 
 @pytest.mark.parametrize(
@@ -160,7 +203,9 @@ def test_nearest_in_time(alzheimer, direction, expected):
     cohort = cohort_of(bids, [entry], SCORES)
     assert list(values(cohort, "MMSCORE").values()) == expected
     matches = {match.scan.split("002S")[1]: match for match in index.look(cohort).visit_rows}
-    assert matches["0413_ses-M000"].days == (10 if direction == "both" else -20) and matches["0559_ses-M012"].days == -10
+    assert (
+        matches["0413_ses-M000"].days == (10 if direction == "both" else -20) and matches["0559_ses-M012"].days == -10
+    )
     assert "+212 days" in matches["0413_ses-M012"].reason or "+212" not in matches["0413_ses-M012"].reason
     assert matches["0413_ses-M012"].row is None and matches["0413_ses-M012"].reason.startswith("the nearest row is")
 
@@ -169,7 +214,10 @@ def test_same_visit_first_then_nearest(alzheimer):
     """With both, the row of the visit is taken where it lies within max_days, otherwise the nearest that does."""
     bids, entry = alzheimer
     entry = {**entry, "visit": "VISCODE2", "sessions": {"M000": "bl", "M012": "m12"}, "max_days": 30}
-    found = {match.scan.split("002S")[1]: (match.visit, match.by, match.days) for match in index.look(cohort_of(bids, [entry], SCORES)).visit_rows}
+    found = {
+        match.scan.split("002S")[1]: (match.visit, match.by, match.days)
+        for match in index.look(cohort_of(bids, [entry], SCORES)).visit_rows
+    }
     assert found["0413_ses-M000"] == ("bl", "visit", -20) and found["0559_ses-M012"] == ("uns1", "date", -10)
     assert found["0413_ses-M012"] == (None, "", None)
 
@@ -178,14 +226,22 @@ def test_sessions_that_nearly_match(alzheimer):
     """M012 and m12 are named as look-alikes; nobody's score is missing without a word."""
     bids, entry = alzheimer
     problem = only(check(cohort_of(bids, [{**entry, "visit": "VISCODE2"}], SCORES)))
-    assert problem == "MMSE.csv: session 'M012' has no row, but visit 'm12' looks like it; write sessions: {M012: m12} if they are the same"
+    assert (
+        problem
+        == "MMSE.csv: session 'M012' has no row, but visit 'm12' looks like it; write sessions: {M012: m12} if they are the same"
+    )
 
 
 def test_ids_that_match_nowhere(alzheimer):
     """RID held against participant_id: both sides are shown, and the remedy."""
     bids, entry = alzheimer
     problem = only(check(cohort_of(bids, [{**entry, "same_as": None, "max_days": 30}], SCORES)))
-    assert "no scan's person is in column 'RID'" in problem and "'ADNI002S0295'" in problem and "rows of '295'" in problem and "same_as" in problem
+    assert (
+        "no scan's person is in column 'RID'" in problem
+        and "'ADNI002S0295'" in problem
+        and "rows of '295'" in problem
+        and "same_as" in problem
+    )
 
 
 @pytest.mark.parametrize(
@@ -223,10 +279,24 @@ def test_days_since_entry(tmp_path):
     bids = bids_sessions(tmp_path / "bids", {f"sub-OAS3000{n}": {"ses-d0129": "", "ses-d2340": ""} for n in (1, 2, 3)})
     for file in bids.glob("sub-*/*_sessions.tsv"):
         file.write_text("session_id\tdays\nses-d0129\t129\nses-d2340\t2340\n")
-    rows = [{"OASISID": f"OAS3000{n}", "days_to_visit": f"{day:04d}", "MMSE": 20 + n + day // 1000} for n in (1, 2, 3) for day in (0, 339, 2200)]
-    entry = {"file": str(quoted(tmp_path / "UDSb4.csv", rows)), "person": "OASISID", "date": "days_to_visit", "max_days": 365}
-    once = {"file": str(quoted(tmp_path / "demo.csv", [{"OASISID": f"OAS3000{n}", "EDUC": 10 + n} for n in (1, 2, 3)])), "person": "OASISID"}
-    cohort = cohort_of(bids, [entry, once], [{"name": "mmse", "column": "MMSE", "type": "continuous"}], scan_date="days")
+    rows = [
+        {"OASISID": f"OAS3000{n}", "days_to_visit": f"{day:04d}", "MMSE": 20 + n + day // 1000}
+        for n in (1, 2, 3)
+        for day in (0, 339, 2200)
+    ]
+    entry = {
+        "file": str(quoted(tmp_path / "UDSb4.csv", rows)),
+        "person": "OASISID",
+        "date": "days_to_visit",
+        "max_days": 365,
+    }
+    once = {
+        "file": str(quoted(tmp_path / "demo.csv", [{"OASISID": f"OAS3000{n}", "EDUC": 10 + n} for n in (1, 2, 3)])),
+        "person": "OASISID",
+    }
+    cohort = cohort_of(
+        bids, [entry, once], [{"name": "mmse", "column": "MMSE", "type": "continuous"}], scan_date="days"
+    )
     assert list(values(cohort, "MMSE").values()) == ["21", "23", "22", "24", "23", "25"]
     assert list(values(cohort, "EDUC").values()) == ["11", "11", "12", "12", "13", "13"]
     assert [match.days for match in index.look(cohort).visit_rows[:2]] == [-129, -140]
@@ -265,7 +335,10 @@ def test_folds_do_not_read_visits(alzheimer):
     """A site that is only in a visit table is refused: folds come from the participants table alone."""
     bids, entry = alzheimer
     problem = only(check(cohort_of(bids, [{**entry, "max_days": 30}], SCORES, site="Phase")))
-    assert problem == "cohort.site: 'Phase' is a column of a visit table; folds are made from the participants table alone: put it there"
+    assert (
+        problem
+        == "cohort.site: 'Phase' is a column of a visit table; folds are made from the participants table alone: put it there"
+    )
 
 
 @pytest.mark.parametrize(

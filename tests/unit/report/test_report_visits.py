@@ -17,8 +17,16 @@ def run_of(folder: Path, **cohort) -> Run:
     pd.DataFrame({"scan": names, "person": names, "site": "A", **days}).to_parquet(folder / "cohort/cohort.parquet")
     checks = pd.DataFrame({"scan": names, "excluded": [False, False, False, True], "reason": ""})
     checks.to_csv(folder / "preprocess/qc.tsv", sep="\t", index=False)
-    given = {"scan": names, "table": "updrs.csv", "row": [2, 3, 4, 5], "visit": "BL", "by": ["visit", "visit", "date", "visit"]}
-    pd.DataFrame({**given, "days": days["days_motor"], "reason": ""}).to_csv(folder / "cohort/visits.tsv", sep="\t", index=False, na_rep="n/a")
+    given = {
+        "scan": names,
+        "table": "updrs.csv",
+        "row": [2, 3, 4, 5],
+        "visit": "BL",
+        "by": ["visit", "visit", "date", "visit"],
+    }
+    pd.DataFrame({**given, "days": days["days_motor"], "reason": ""}).to_csv(
+        folder / "cohort/visits.tsv", sep="\t", index=False, na_rep="n/a"
+    )
     return Run(folder, ["pca"], "fold-0_seed-0", "pca", [], folder, {"cohort": cohort})
 
 
@@ -37,6 +45,12 @@ def test_ranges_and_caveat(tmp_path):
 def test_no_limit_and_no_visits(tmp_path):
     """Without a limit there is no caveat, without visit tables no section."""
     run = run_of(tmp_path, caveat_days=None)
-    assert visits.caveat(run, "motor") == "" and [block["kind"] for block in visits.visits(run)] == ["heading", "table", "table"]
-    (tmp_path / "cohort/visits.tsv").write_text("\t".join(["scan", "table", "row", "visit", "by", "days", "reason"]) + "\n")
+    assert visits.caveat(run, "motor") == "" and [block["kind"] for block in visits.visits(run)] == [
+        "heading",
+        "table",
+        "table",
+    ]
+    (tmp_path / "cohort/visits.tsv").write_text(
+        "\t".join(["scan", "table", "row", "visit", "by", "days", "reason"]) + "\n"
+    )
     assert visits.visits(run) == []

@@ -1,4 +1,4 @@
-"""Days between scans and the visits that scores are from, in the report: their range, and a caveat where they are long."""
+"""Days between scans and the visits that scores are from: their range, and a caveat where they are long."""
 
 from typing import Any
 
