@@ -1,4 +1,4 @@
-"""What a latent could code instead of disease: groups of columns of the quality and cohort tables, and regions."""
+"""What a latent could encode instead of disease: columns of the quality and cohort tables, and regional volumes."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,17 +13,24 @@ from neurovae.io.missing import BUILTIN, Codes
 from neurovae.plan.user_tables import volumes
 from neurovae.stats.basis import expand, independent
 
-GROUPS = {  # of the quality table, with why each is no disease
+GROUPS = {  # of the quality table, with the reason why each is not disease
     "size": ("mask_ml", "head_size"),  # volume of the head and the affine's mean scale: registration undoes most of it
-    "rotation": ("rotation_x", "rotation_y", "rotation_z"),  # how the head lay; the affine interpolates it away, nearly
-    "translation": ("translation_x", "translation_y", "translation_z"),  # where it lay: coil profile, field of view
-    "proportions": ("scale_x", "scale_y", "scale_z"),  # long or broad heads, and gradients that are out of scale
-    "shear": ("shear_xy", "shear_xz", "shear_yz"),  # what the affine bends: an ill-fitting or distorted head
-    "noise": ("snr", "clipped"),  # intensity: coil, sequence, motion (no T1 scan has a better proxy of motion here)
-    "registration": ("mask_dice", "template_r"),  # how well the scan met the template
+    "rotation": (
+        "rotation_x",
+        "rotation_y",
+        "rotation_z",
+    ),  # pose of the head; the affine removes it, up to interpolation
+    "translation": ("translation_x", "translation_y", "translation_z"),  # position: coil profile, field of view
+    "proportions": ("scale_x", "scale_y", "scale_z"),  # long or broad heads, and miscalibrated gradients
+    "shear": ("shear_xy", "shear_xz", "shear_yz"),  # of the affine: a poor fit or a distorted head
+    "noise": (
+        "snr",
+        "clipped",
+    ),  # intensity: coil, sequence, motion (no better proxy of motion is available for T1 scans)
+    "registration": ("mask_dice", "template_r"),  # agreement of the scan with the template
 }
 KEYS = ("scan", "person", "session", "acquisition", "run", "fold", "session_order")
-ALWAYS = ("age", "sex", "site")  # asked of every cohort; without such a column the table says so
+ALWAYS = ("age", "sex", "site")  # checked in every cohort; the table says where such a column is missing
 LEVELS = 20  # a text column with more levels than this is not a category
 DISTINCT = 5  # a number with fewer distinct values than this is a category
 
@@ -32,7 +39,7 @@ class Nuisance(NamedTuple):
     """A named group of columns of the joined table; `declared`: the tests account for all of it."""
 
     name: str
-    kind: str  # nuisance, region, or score: a score that others may go with, and latents should
+    kind: str  # nuisance, region, or score (other scores may be associated with it, latents should be)
     columns: dict[str, str]  # column -> continuous or categorical
     declared: bool
     reason: str = ""  # why it cannot be used, if it cannot

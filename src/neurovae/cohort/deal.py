@@ -1,4 +1,4 @@
-"""The fold of each person, and the part each plays in every fold's model; standard library only, for parse time."""
+"""The fold of each person, and their set in every fold's model; standard library only, for parse time."""
 
 import hashlib
 from collections import Counter
@@ -11,10 +11,10 @@ from neurovae.errors import InputError
 def assign(
     people: Iterable[tuple[str, str, str]], *, n: int, seed: int, stop: float, by: str = "person"
 ) -> list[dict[str, Any]]:
-    """Give each (person, site, stratum) a fold and its part in every fold's model; rows sorted by person.
+    """Assign each (person, site, stratum) to a fold and to a set in every fold's model; rows sorted by person.
 
-    Fold sizes differ by at most one, overall and within each site and stratum; by "site", whole sites are dealt, and
-    as many folds as sites leave one site out each. In split_k, fold k is the test set, a share `stop` of the
+    Fold sizes differ by at most one, overall and within each site and stratum; by "site", whole sites are assigned,
+    and as many folds as sites leave one site out each. In split_k, fold k is the test set, a share `stop` of the
     others (one person at least) the validation set, the rest the training set.
     """
     everyone = sorted(set(people))
@@ -34,7 +34,7 @@ def fold_of(people: Iterable[tuple[str, str, str]], *, n: int, seed: int, by: st
     """The fold of each (person, site, stratum).
 
     Raises:
-        InputError: fewer people than folds, or fewer sites where whole sites are dealt.
+        InputError: fewer people than folds, or fewer sites than folds where whole sites are assigned.
     """
     everyone = sorted(set(people))
     least = 4 if n == 2 else n  # training, validation and test sets need one person each
@@ -56,7 +56,7 @@ def _sites(sizes: Counter[str], n: int) -> dict[str, int]:
         )
     if len({site for site in sizes if site not in ("", "n/a")}) < len(sizes):
         raise InputError(
-            "cohort: people without a site cannot be dealt by site; fill the column, or set folds.by: person"
+            "cohort: people without a site cannot be assigned by site; fill the column, or set folds.by: person"
         )
     filled, found = [0] * n, {}
     for site, count in sorted(sizes.items(), key=lambda pair: (-pair[1], pair[0])):

@@ -1,4 +1,4 @@
-"""Which scans there are, known when the Snakefile is read: from BIDS, preprocessed files, a plain table or the demo."""
+"""The scans of a cohort, listed when the Snakefile is read: from BIDS, preprocessed files, a plain table or a simulation."""
 
 import hashlib
 import json
@@ -85,20 +85,20 @@ def look(cohort: dict[str, Any]) -> Index:
 
 
 def data_root(cohort: dict[str, Any]) -> dict[str, str]:
-    """Where the section's data come from, as one of the sources."""
+    """The source of the section's data: one of SOURCES, with its path."""
     given = [key for key in SOURCES if cohort.get(key)]
     return {key: "" if key == "simulate" else os.path.normpath(cohort[key]) for key in given}
 
 
 def written(cohort: dict[str, Any]) -> dict[str, Any]:
-    """The same section after the simulated cohort has been written: a BIDS folder like any other."""
+    """The same section once the simulated cohort has been written as a BIDS folder."""
     if not cohort.get("simulate"):
         return cohort
     return {**cohort, "simulate": None, "suffix": "T1w", "bids": f"results/{cohort['name']}/cohort/bids"}
 
 
 def people(scans: Iterable[Scan]) -> list[tuple[str, str, str]]:
-    """(person, site, stratum) once per person; someone seen at two sites is of site `A+B`."""
+    """(person, site, stratum) once per person; a person scanned at two sites has the site `A+B`."""
     sites: dict[str, set[str]] = {}
     strata: dict[str, set[str]] = {}
     for scan in scans:
@@ -108,18 +108,18 @@ def people(scans: Iterable[Scan]) -> list[tuple[str, str, str]]:
 
 
 def digest(scans: Iterable[Scan]) -> str:
-    """A short hash of everything that decides on folds: persons, sites, strata."""
+    """A short hash of everything that determines the folds: people, sites, strata."""
     return hashlib.sha256(json.dumps(people(scans)).encode()).hexdigest()[:16]
 
 
 def listing(found: Index) -> str:
-    """A short hash of which scans are in and which are left out, and why: what the cohort's table lists."""
+    """A short hash of the scans, the scans left out and the order of sessions: what the cohort's table lists."""
     rows = [[scan.scan for scan in found.scans], found.excluded, found.order]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
 def batches(scans: Iterable[Scan], n: int) -> dict[str, list[Scan]]:
-    """Scans by sha256(person) mod `n`, so that a new person moves nobody; raises InputError above 400 in one bucket."""
+    """Scans by sha256(person) mod `n`, so that new people move nobody; InputError above 400 scans in one batch."""
     filled: dict[str, list[Scan]] = {}
     for scan in sorted(scans):
         filled.setdefault(f"{int(hashlib.sha256(scan.person.encode()).hexdigest(), 16) % n:04d}", []).append(scan)
@@ -127,14 +127,14 @@ def batches(scans: Iterable[Scan], n: int) -> dict[str, list[Scan]]:
     if len(most) > 400:
         wanted = math.ceil(sum(map(len, filled.values())) / 50)
         raise InputError(
-            f"preprocess.buckets is {n}: bucket {name} would hold {len(most)} scans, at most 400 are allowed;"
-            f" set preprocess.buckets to {wanted}"
+            f"preprocess.batches is {n}: batch {name} would hold {len(most)} scans, at most 400 are allowed;"
+            f" set preprocess.batches to {wanted}"
         )
     return dict(sorted(filled.items()))
 
 
 def used(cohort: dict[str, Any]) -> list[tuple[str, str]]:
-    """(what for, column) of every table column that the section names."""
+    """(purpose, column) of every table column that the section names."""
     named = [(f"score '{score['name']}'", score.get("column") or score["name"]) for score in cohort.get("scores") or []]
     named += [
         (f"confound '{confound['name']}'", confound.get("column") or confound["name"])
@@ -152,7 +152,7 @@ def _simulated(cohort: dict[str, Any]) -> Index:
         person, site = f"sub-{number:03d}", ("B", "A")[number % 2] if cohort.get("site") else "n/a"
         scans.append(Scan(person, person, "", "", "", f"{folder}/{person}/anat/{person}_T1w.nii.gz", site, "n/a"))
     stratify = (cohort.get("folds") or {}).get("stratify")
-    refused = f"stratify: '{stratify}' is not known before the cohort is simulated; set folds.stratify to null"
+    refused = f"stratify: '{stratify}' is not known before the cohort has been simulated; set folds.stratify to null"
     return Index(sorted(scans), [], [], [f"{folder}/participants.tsv"], [refused] if stratify else [])
 
 

@@ -11,7 +11,7 @@ from neurovae.io.tables import LABEL, Keyed, Row, bad_id, first, identifier, no_
 def read(
     path: str, rename: Mapping[str, str], codes: Codes = BUILTIN
 ) -> tuple[dict[str, str], list[tuple[str | None, str, str]], Keyed, list[str]]:
-    """Give scan key -> path, the rows left out as (scan, person, reason), the table by scan key, and its problems."""
+    """Scan key -> path, rows left out as (scan, person, reason), the table by scan key, and its problems."""
     file, folder = os.path.basename(path), os.path.dirname(path)
     table, problems = tables.read(path, file=file, rename=rename, codes=codes)
     missing = [name for name in ("path", "participant_id") if table.columns and name not in table.columns]

@@ -1,4 +1,4 @@
-"""Scans, ids, buckets and tables as they are known when the Snakefile is read."""
+"""Scans, ids, batches and tables as they are known when the Snakefile is read."""
 
 import json
 import subprocess
@@ -226,8 +226,8 @@ def test_numbers():
     assert not any(tables.number(text) for text in ("1_0", "inf", "1e999", "0x1", "1,5", "١", "nan", "1 2"))
 
 
-def test_buckets_keep_their_people_when_others_come():
-    """New people move nobody; too full a bucket says what to set."""
+def test_batches_keep_their_people_when_others_come():
+    """New people move nobody; too full a batch says what to set."""
 
     def scans(count: int) -> list[index.Scan]:
         return [index.Scan(f"{p}_run-{r}", p, "", "", r, "", "n/a", "n/a") for p in ids(count) for r in "12"]
@@ -237,7 +237,7 @@ def test_buckets_keep_their_people_when_others_come():
     assert all(held == sorted(held) for held in after.values()) and sum(map(len, after.values())) == 600
     assert all(len(name) == 4 and name.isdigit() and int(name) < 32 for name in after)
     assert len(index.batches(scans(2), 1000)) == 2
-    with pytest.raises(InputError, match=r"preprocess.buckets is 1: bucket 0000 would hold 600 .* set .* to 12"):
+    with pytest.raises(InputError, match=r"preprocess.batches is 1: batch 0000 would hold 600 .* set .* to 12"):
         index.batches(scans(300), 1)
 
 

@@ -10,10 +10,11 @@ from bids_tree import only, plant
 from neurovae.cohort.check import check
 from neurovae.cohort.table import build
 from neurovae.cohort.warn import warnings
-from neurovae.design.cases import complete
+from neurovae.design.complete_cases import complete
 from neurovae.design.design import first_scans, in_order
 from neurovae.design.rows import sessions
 from neurovae.plan import index
+from neurovae.plan.graph import fold_section
 
 PEOPLE = ["sub-01", "sub-02", "sub-03"]
 
@@ -262,3 +263,24 @@ def test_what_is_left_out_is_said_before_the_first_job(tmp_path):
     lines = warnings(cohort, index.look(cohort))
     assert any(line.startswith("1 scans are left out (sub-02): no row in participants.tsv") for line in lines)
     assert any(line.startswith("1 rows have no scan (sub-03): participants.tsv, row 3: no T1w scan") for line in lines)
+
+
+def test_folds_know_codes_for_missing_only_where_they_change_people_or_sites(tmp_path):
+    """A code of a score does not train anew; one of the site does, and the folds see the same sites as the cohort."""
+    cohort = {
+        **plant(tmp_path, PEOPLE, table="participant_id\tx\tage\nsub-01\tNA\t999\nsub-02\tDE\t3\nsub-03\tFR\t4\n")
+    }
+    given = {
+        "table": None,
+        "simulate": None,
+        "suffix": "T1w",
+        "site": "x",
+        "rename": {},
+        "missing": [],
+        "not_missing": [],
+    }
+    cohort = {**given, **cohort, "folds": {**cohort["folds"], "stratify": None}}
+    plain = fold_section(cohort)
+    assert fold_section({**cohort, "missing": {"age": [999]}}) == plain
+    kept = fold_section({**cohort, "not_missing": {"x": ["NA"]}})
+    assert kept["not_missing"] == {"x": ["NA"]} and {scan.site for scan in index.read(kept)} == {"NA", "DE", "FR"}
