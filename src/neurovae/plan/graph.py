@@ -69,7 +69,7 @@ def environments() -> dict[str, str]:
 
 
 def lists(filled: dict[str, list[index.Scan]]) -> dict[str, str]:
-    """Key, path, volume and mask of each batch's scans, quoted once, since Snakemake formats each command three times."""
+    """Key, path, volume and mask of each batch's scans, quoted once: Snakemake formats a command three times."""
     return {
         name: shlex.join(text for scan in members for text in (scan.scan, scan.path, scan.volume, scan.mask))
         for name, members in filled.items()
