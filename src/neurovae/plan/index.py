@@ -1,4 +1,4 @@
-"""The scans of a cohort, listed when the Snakefile is read: of a BIDS folder, other tools, a plain table or the demo."""
+"""The scans of a cohort, listed when the Snakefile is read: from BIDS, other tools, a plain table or the demo."""
 
 import hashlib
 import json
