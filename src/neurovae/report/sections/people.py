@@ -2,23 +2,22 @@
 
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from neurovae.io.images import read_image
+from neurovae.design.design import first_scans, in_order
 from neurovae.preprocess.names import MASK, in_space
-from neurovae.preprocess.placement import doubts
 from neurovae.report.blocks import Block, Run, absent, note, read, shown, table, text
 from neurovae.report.figures import charts, thumbnails
 from neurovae.report.sections.tested import COHORT, QUALITY, analysed, levels, positive
-from neurovae.report.sections.visits import visits
 
 MOST_EXCLUDED = 60  # excluded scans that are drawn beside the worst ones
 NUMBERS = {"template_r": "correlation with the template", "mask_dice": "Dice of the masks", "mask_ml": "mask, ml",
            "snr": "SNR", "clipped": "share clipped"}  # fmt: skip
 POSE = {"rotation_x": "rotation x, °", "rotation_y": "rotation y, °", "rotation_z": "rotation z, °",
         "translation_x": "shift x, mm", "translation_y": "shift y, mm", "translation_z": "shift z, mm",
-        "head_size": "head size", "offset": "offset from the template, mm"}  # fmt: skip
+        "head_size": "head_size"}  # fmt: skip
 POWER = {"score": "score", "n": "n", "confound_columns": "confound columns", "tests": "tests", "level": "level",
          "power": "power", "partial_r": "smallest partial r", "odds_ratio": "odds ratio per SD",
          "cases": "cases"}  # fmt: skip
@@ -32,7 +31,7 @@ def cohort(run: Run) -> list[Block]:
     if whole is None:
         return [absent(COHORT, "the stage cohort has not written it")]
     people, named = analysed(whole, read(run, QUALITY)), declared(run, whole)
-    first = people.drop_duplicates("person")
+    first = first_scans(in_order(people))
     sites, unknown = first["site"].value_counts(), int(first["site"].isna().sum())
     counts = [f"{name}: {n}" for name, n in sites.items()] + [f"not known: {unknown}"] * bool(unknown)
     said = f"{len(first)} people with {len(people)} scans analysed, of {whole['person'].nunique()} with {len(whole)} "
@@ -55,7 +54,7 @@ def cohort(run: Run) -> list[Block]:
         coded = first.assign(**{name: levels(first[name], positive(run, name)) for name in named})
         image = thumbnails.drawn(charts.columns(coded, named))
         blocks += [thumbnails.figure(image, "Scores and confounds over people.", source, "histograms of the columns")]
-    return [*blocks, *visits(run), *_power(run), *_excluded(run)]
+    return [*blocks, *_power(run), *_excluded(run)]
 
 
 def declared(run: Run, people: pd.DataFrame) -> list[str]:
@@ -147,7 +146,6 @@ def quality(run: Run) -> list[Block]:
     caption = "Every scan, the excluded first, then by correlation with the template"
     return [
         text(f"{len(checks) - out} of {len(checks)} scans pass, {out} are excluded. Limits: {said or 'none'}."),
-        *(note(line) for line in doubts(checks)),
         *_cards(run, checks),
         table(checks, heads, "preprocess/qc.tsv", caption),
     ]
@@ -179,8 +177,8 @@ def _card(run: Run, row: dict[Any, Any]) -> dict[str, Any]:
     brain, mask = (in_space(folder, str(row["scan"]), size, end) for end in (f"desc-brain_{suffix}.nii.gz", MASK))
     src = ""
     if brain.exists() and mask.exists():
-        inside = np.asarray(read_image(mask).dataobj) >= 0.5
-        src = thumbnails.scan(np.asarray(read_image(brain).dataobj, dtype=np.float32), inside)
+        inside = np.asarray(nib.Nifti1Image.from_filename(mask).dataobj) >= 0.5
+        src = thumbnails.scan(np.asarray(nib.Nifti1Image.from_filename(brain).dataobj, dtype=np.float32), inside)
     values = {name: None if pd.isna(row.get(name)) else float(row[name]) for name in NUMBERS if name in row}
     reasons = [str(row.get(key)) for key in ("reason", "cause") if row.get(key) and not pd.isna(row.get(key))]
     line = f"r {shown(values.get('template_r'))}, Dice {shown(values.get('mask_dice'))}"
