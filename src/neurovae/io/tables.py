@@ -72,7 +72,9 @@ def read(path: str, *, file: str, rename: Mapping[str, str], codes: Codes = BUIL
     lines, separator, unreadable = split(text, file)
     problems += unreadable
     if not lines:
-        return Table(file, [], [], []), problems or [f"{file}: the file is empty; give a header and a row per person"]
+        return Table(file, [], [], [], {}, []), problems or [
+            f"{file}: the file is empty; give a header and a row per person"
+        ]
     (_, head), *body = lines
     header = [clean(cell) for cell in head]
     columns = [rename.get(f"{short(file)}:{name}", rename.get(name, name)) for name in header]
