@@ -366,7 +366,8 @@ def test_command_lines(tmp_path):
         return subprocess.run(command, cwd=tmp_path, env=ENV, capture_output=True, text=True)
 
     assert call("folds", "--out", "folds.tsv").returncode == 0
-    flags = ("--folds", "folds.tsv", "--out", "cohort.parquet", "--excluded", "excluded.tsv", "--source", "s.json")
+    flags = ("--folds", "folds.tsv", "--out", "cohort.parquet", "--excluded", "excluded.tsv", "--matched", "visits.tsv")
+    flags = (*flags, "--source", "s.json")
     assert call("table", *flags).returncode == 0 and len(pd.read_parquet(tmp_path / "cohort.parquet")) == 4
     cohort["scores"][0]["name"] = "y"
     refused = call("table", *flags)
@@ -384,6 +385,7 @@ def test_folds_of_other_people_are_refused(tmp_path):
             folds=tmp_path / "folds.tsv",
             out=tmp_path / "x",
             excluded=tmp_path / "y",
+            matched=tmp_path / "v",
             source=tmp_path / "z",
         )
 
