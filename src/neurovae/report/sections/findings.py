@@ -103,7 +103,8 @@ def _card(run: Run, one: Row) -> Block:
     n = f", n = {row['n']:.0f}" if status != UNTESTED and pd.notna(row.get("n")) else ""
     card = {"score": str(score), "about": f"{kind}{n}" if isinstance(kind, str) else "", "status": status,
             "headline": one["headline"], "evidence": one["evidence"],
-            "caveats": [*one["caveats"], *caveats(run, score)], "figures": [], "map": "", "prediction": [], "predicted": ""}  # fmt: skip
+            "caveats": [*one["caveats"], *caveats(run, score)],
+            "figures": [], "map": "", "prediction": [], "predicted": ""}  # fmt: skip
     if status == UNTESTED:
         return card
     card["figures"] += _association(run, score, row)
