@@ -28,6 +28,9 @@ NUMBERS = ("age", "education")  # the others are categories, also where they are
 def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, matched: Path, source: Path) -> None:
     """Check the cohort's tables and write cohort.parquet, excluded.tsv and visits.tsv.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun cohort
+
     Args:
         cohort: the config section.
         folds: folds.tsv.
