@@ -14,7 +14,7 @@ from neurovae.errors import InputError
 from neurovae.io.files import sha256, write_beside
 from neurovae.io.images import read_image
 from neurovae.preprocess import batch, grid
-from neurovae.preprocess.names import MASK, SPACE, in_space
+from neurovae.preprocess.names import MASK, in_space, on_grid
 
 Method = Literal["zscore", "percentile", "white-matter", "reference", "none"]
 
@@ -97,7 +97,7 @@ def _step(
         nib.save(nib.Nifti1Image(out.astype(np.float32), image.affine), temporary)
     measured = quality(data, own, fixed, grid.template(voxel_mm).get_fdata(), grid.white_matter(voxel_mm))
     columns = {**measured, "preproc_sha256": sha256(target)}
-    return batch.Work([target], columns, {"SkullStripped": True, "Normalisation": method, "SpatialReference": SPACE})
+    return batch.Work([target], columns, {"SkullStripped": True, "Normalisation": method, **on_grid(voxel_mm)})
 
 
 def normalise(
