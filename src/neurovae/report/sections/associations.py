@@ -54,8 +54,8 @@ def associations(run: Run) -> list[Block]:
     blocks += [heading("All tests"), table(listed, TESTS, ASSOCIATIONS, title, mark="caveats")]
     for path, heads, title in (
         (OMNIBUS, WHOLE, "All latents together against each score (omnibus)"),
-        ("associate/multivariable.tsv", SEVERAL, "Several latents in one model, and products of two latents"),
-        ("associate/mixed.tsv", REPEATED, "Repeated sessions"),
+        ("findings/multivariable.tsv", SEVERAL, "Several latents in one model, and products of two latents"),
+        ("findings/mixed.tsv", REPEATED, "Repeated sessions"),
     ):
         blocks += [file_table(run, path, heads, title)]
     return blocks
@@ -76,6 +76,6 @@ def _score(run: Run, one: Row, rows: pd.DataFrame) -> list[Block]:
 def _caption(known: pd.DataFrame, best: dict[Any, Any]) -> str:
     families, links = (", ".join(sorted(known[name].dropna().unique())) or "n/a" for name in ("family", "link"))
     return (f"Effect of each latent with 95 % CI (family {families}, {links} link; n = {best['n']:.0f}). Filled: "
-            "max-T p < .05; cross: no estimate; orange: an undeclared nuisance explains part of the latent. "
+            "max-T p < .05; cross: no estimate; orange: an undeclared nuisance explains both. "
             f"Nonlinearity of {best['latent']}: p {p_value(best['p_nonlinear'])}. Confounds: {best['confounds']}. "
             f"Sets: {best['split_policy']}. Correction: {shown(best['maxt_family'])}.")  # fmt: skip
