@@ -46,8 +46,12 @@ class LatentModel(TransformerMixin, BaseEstimator):
         device: auto (cuda, then cpu), cpu or cuda.
         random_state: seed of the split, of initial weights, batches and samples.
 
-    Attributes: model_ (weights, description), mask_, n_features_in_ (voxels or features), split_ (weights or stop, of
-    each row fitted on), verdict_ (of a model that was read with its health.json, else "").
+    Attributes:
+        model_: weights and their description.
+        mask_: the voxels that count.
+        n_features_in_: number of voxels or features.
+        split_: training or validation, for each row that was fitted on.
+        verdict_: of a model that was read with its health.json, else "".
     """
 
     def __init__(
