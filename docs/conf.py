@@ -1,4 +1,4 @@
-"""The documentation site: Sphinx with MyST. `make docs` builds it into docs/build/html; nothing is taken from the web."""
+"""The documentation site: Sphinx with MyST, built by `make docs` into docs/build/html; nothing comes from the web."""
 
 import sys
 from pathlib import Path

@@ -1,6 +1,7 @@
 """Sphinx extension: pages of the reference are filled from schemas, rules, tables and source; gaps are warnings.
 
-A page says where with `<!-- generated: configuration train -->`, `outputs` or `commands`. `make docs` makes warnings errors.
+A page says where with `<!-- generated: configuration train -->`, `outputs` or `commands`; `make docs` makes warnings
+errors.
 """
 
 import re
