@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "src" / "neurovae"
+STAGES = ("cohort", "preprocess", "train", "latents", "associate", "predict", "audit", "interpret", "report")
 BY_HAND = {"provenance.trace": "provenance", "provenance.verify": "verify", "export.export": "export"}
 SECTION = re.compile(r"^(Args|Raises|Returns|Examples?):$", re.MULTILINE)
 ENTRY = re.compile(r"^    (\w[\w, ]*): (.*(?:\n {5,}.*)*)", re.MULTILINE)
@@ -27,7 +28,8 @@ def page() -> str:
     """Every command by stage, as MyST."""
     parts: list[str] = []
     stage = ""
-    for name, run in functions().items():
+    order = {stage: k for k, stage in enumerate(STAGES)}
+    for name, run in sorted(functions().items(), key=lambda item: order.get(item[0].split(".")[0], len(order))):
         first = name.split(".")[0]
         if first != stage:
             stage = first

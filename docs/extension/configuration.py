@@ -4,7 +4,15 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-TYPES = {"integer": "whole number", "string": "text", "boolean": "true or false", "array": "list", "object": "map"}
+TYPES = {
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "list",
+    "object": "map",
+    "null": "`null`",
+}
 
 
 class Key(NamedTuple):
@@ -33,9 +41,14 @@ def entry(key: Key) -> str:
     if key.required:
         lines.append(":default: none, required")
     elif "default" in key.spec and not nested(key.spec):
-        lines.append(f":default: `{json.dumps(key.spec['default'])}`")
+        lines.append(f":default: `{shown(key.spec['default'])}`")
     kinds = f" Model kinds: {', '.join(key.spec['kinds'])}." if "kinds" in key.spec else ""
     return "\n".join([*lines, "", sentence(key.spec.get("description", "")) + kinds, "::::", ""])
+
+
+def shown(value: Any) -> str:
+    """A default as it is written in YAML."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def nested(spec: dict[str, Any]) -> bool:
@@ -57,9 +70,10 @@ def allowed(spec: dict[str, Any]) -> str:
     if "enum" in spec:
         return ", ".join("`null`" if value is None else f"`{value}`" for value in spec["enum"])
     types = [spec["type"]] if isinstance(spec.get("type"), str) else list(spec.get("type", ["object"]))
-    named = " or ".join("`null`" if name == "null" else TYPES.get(name, name) for name in types)
-    if spec.get("items", {}).get("type") in TYPES or spec.get("items", {}).get("type") == "number":
-        named += f" of {TYPES.get(spec['items']['type'], 'number')}s".replace("whole numbers", "whole numbers")
+    named = " or ".join(TYPES[name] for name in types)
+    within = spec.get("items", {}).get("type")
+    if within in ("integer", "number"):
+        named += f" of {TYPES[within]}s"
     return ", ".join([named, *limits(spec)])
 
 
@@ -67,7 +81,7 @@ def limits(spec: dict[str, Any]) -> list[str]:
     """The bounds of a number or of a list's length."""
     words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
     found = [f"{word} {spec[name]}" for name, word in words.items() if name in spec]
-    if "minItems" in spec and spec.get("minItems") == spec.get("maxItems"):
+    if spec.get("minItems") and spec.get("minItems") == spec.get("maxItems"):
         return [*found, f"exactly {spec['minItems']} entries"]
     return [*found, *([f"at least {spec['minItems']} entry"] if spec.get("minItems") == 1 else [])]
 

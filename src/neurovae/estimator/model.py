@@ -39,7 +39,7 @@ class LatentModel(TransformerMixin, BaseEstimator):
     Args:
         kind: vae, autoencoder, pca, mds, isomap or lle.
         latent: number of latents.
-        options: other keys of an entry in train.models (config/README.md, which has their defaults). `flip` and `blur`
+        options: other keys of an entry in train.models (workflow/schemas/train.schema.yaml has their defaults). `flip` and `blur`
             are off unless given where nothing says that an array is a brain in MNI space (a NIfTI mask, a table).
         mask: the voxels that count: bool array (x, y, z), or a NIfTI file; by default all, of a table the template's.
         stop: share of people, drawn at random, who are not fitted on; they end the training of vae and autoencoder.

@@ -141,7 +141,7 @@ def _explain(error: ValidationError) -> list[str]:
         known = sorted(schema["properties"])
         unknown = sorted({*dict(error.instance)} - {*known})  # type: ignore[arg-type]
         return [f"{place}: unknown key {key!r}{_closest(key, known)}; known are {', '.join(known)}" for key in unknown]
-    return [f"{place}: {error.message}; {schema.get('description', 'see config/README.md')}"]
+    return [f"{place}: {error.message}; {schema.get('description', 'see docs/reference/configuration.md')}"]
 
 
 def _closest(key: str, known: list[str]) -> str:
