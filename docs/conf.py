@@ -40,6 +40,7 @@ html_show_sourcelink = False
 html_copy_source = False
 html_show_search_summary = False  # summaries are fetched page by page, which a browser refuses under file://
 html_math_renderer = "mathml"
+html_sidebars = {name: [] for name in ("index", "glossary", "references")}
 html_theme_options = {
     "navbar_end": ["theme-switcher"],
     "secondary_sidebar_items": ["page-toc"],
