@@ -23,7 +23,7 @@ SEEN = "vae pca-3"  # models that are decoded
 MAPPED = "maps jacobian seeds counterfactual maps_picture counterfactuals_picture traversals_picture"
 
 
-LAST = {"summary", "report", "verdict"}
+LAST = {"summary", "test", "verdict"}
 
 
 ASSOCIATED = {"associate"} | LAST

@@ -148,9 +148,9 @@ for name in ("kl", "jeffreys"):
     torch.use_deterministic_algorithms(True)
     tensors, architecture, rows = fits[name] = vae.fit(volumes, split, tiny.MASK, seed=0, device="cpu", **{**options, "divergence": name})
 tensors, architecture, rows = fits["jeffreys"]
-first = next(row for row in rows if row["split"] == "stop")
+first = next(row for row in rows if row["split"] == "validation")
 start = {**options, "divergence": "jeffreys", "epochs": 0}
-mu, logvar = map(torch.from_numpy, vae.embed(volumes[split == "stop"], tiny.MASK, *vae.fit(volumes, split, tiny.MASK, seed=0, device="cpu", **start)[:2]))
+mu, logvar = map(torch.from_numpy, vae.embed(volumes[split == "validation"], tiny.MASK, *vae.fit(volumes, split, tiny.MASK, seed=0, device="cpu", **start)[:2]))
 wanted = first["nll"] + 50.0 * float(divergence.jeffreys(mu, logvar).sum(dim=1).mean())
 assert abs(first["loss"] - wanted) < 1e-3 * abs(wanted), (first["loss"], wanted)
 trained = [fits[name][2][-1]["kl"] for name in ("kl", "jeffreys")]

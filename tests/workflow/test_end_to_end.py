@@ -127,7 +127,7 @@ def test_no_output_holds_the_place_of_a_cohort_given_by_its_full_path(prepared: 
     project = elsewhere(prepared)
     for number in range(13, PEOPLE + 2):
         shutil.rmtree(project.bids / f"sub-{number:02d}")
-    project.write(changed(lambda it: (it["cohort"].update(bids=str(project.bids)), it["preprocess"].update(buckets=1))))
+    project.write(changed(lambda it: (it["cohort"].update(bids=str(project.bids)), it["preprocess"].update(batches=1))))
     project.run("--until", "cohort", "extract")
     found = [
         line for line in places_and_times(project) if not line.startswith("source.json")
@@ -222,7 +222,7 @@ def test_a_cohort_of_broken_scans_is_refused_with_their_causes(prepared: Project
     project = elsewhere(prepared)
     for scan in project.bids.glob("sub-*/anat/*.nii*"):
         scan.write_text("no image")
-    values(lambda it: it["preprocess"].update(buckets=1))(project)
+    values(lambda it: it["preprocess"].update(batches=1))(project)
     done = project.snakemake("--cores", "1", "--until", "qc")
     assert done.returncode != 0
     assert "25 of 25 scans" in done.stdout

@@ -19,7 +19,7 @@ Change = Callable[[Project], None]
 
 
 VAES = "vae other"
-BUCKETS = "0000 0001 0002 0003"
+BATCHES = "0000 0001 0002 0003"
 DRAWN = "health_picture reconstructions scores directions calibration confounds_picture stability_picture importance_picture"
 EACH = f"train health latents {TESTS} predict {AUDITS} {DRAWN}"  # jobs of every model
 JUDGED = f"health {TESTS} predict {AUDITS} {DRAWN}"  # what a verdict is carried into
@@ -90,7 +90,7 @@ def spelling(project: Project) -> None:
     """Keys in reverse order, `4.0` for `4`."""
     changed = _reversed(CONFIG)
     changed["preprocess"]["voxel_mm"] = 4.0
-    changed["train"]["models"][1]["width"] = 4.0
+    changed["train"]["models"][1]["base_channels"] = 4.0
     project.write(changed)
 
 
@@ -144,11 +144,11 @@ ROWS = {
         jobs(f"{EACH} losses {DECODED}", "vae") | SUMMARISED | WHOLE,
     ),
     "two values of one model swapped": (
-        model(width=2, epochs=4),
+        model(base_channels=2, epochs=4),
         jobs(f"{EACH} losses {DECODED}", "vae") | SUMMARISED | WHOLE,
     ),
     "the size of one model": (
-        model(latent=5),  # its baseline comes with it
+        model(n_latent=5),  # its baseline comes with it
         jobs(f"{EACH} {DECODED}", "vae pca-5") | {"losses vae", "power"} | SUMMARISED | WHOLE,
     ),
     "models in another order": (  # the first is the primary one, which is decoded
@@ -185,7 +185,7 @@ ROWS = {
     "one age": (older, {"cohort"} | TESTED),
     "normalisation": (
         config(lambda it: it["preprocess"].update(normalise={"method": "percentile"})),
-        jobs("normalise", BUCKETS) | PACKED,
+        jobs("normalise", BATCHES) | PACKED,
     ),
     "a new person": (
         come,
@@ -202,7 +202,7 @@ ROWS = {
         jobs("extract register normalise", "0002") | {"folds", "cohort", "power"} | PACKED,
     ),
     "a scan replaced": (replace, jobs("extract register normalise", "0003") | PACKED),
-    "a pin of register": (pin("register", "antspyx"), jobs("register normalise", BUCKETS) | PACKED),
+    "a pin of register": (pin("register", "antspyx"), jobs("register normalise", BATCHES) | PACKED),
     "a pin of train": (pin("train", "torch"), FITTED),
     "a pin of associate": (
         pin("associate", "statsmodels"),
@@ -244,8 +244,8 @@ ROWS = {
         config(lambda it: it.update(report={"latents": 2})),
         jobs("scores", MODELS) | {"report", "verdict"},
     ),
-    "a collapse overruled": (
-        config(lambda it: it["train"].update(overrule=["vae"])),
+    "a collapsed model kept by request": (
+        config(lambda it: it["train"].update(keep_collapsed=["vae"])),
         jobs(f"{JUDGED} {DECODED}", "vae") | SUMMARISED | {"rates"},
     ),
     "values chosen while looking": (
@@ -286,7 +286,7 @@ def test_options_rerun_exactly(arguments: list[str], expected: set[str], finishe
 
 def test_until_train_leaves_out_what_it_does_not_need(prepared: Project) -> None:
     expected = (
-        jobs("extract register normalise", BUCKETS) | {"qc", "pack", "duplicates", "folds"} | jobs("train", MODELS)
+        jobs("extract register normalise", BATCHES) | {"qc", "pack", "duplicates", "folds"} | jobs("train", MODELS)
     )
     assert prepared.plan("--until", "train") == expected
 
@@ -365,12 +365,12 @@ def test_two_cohorts_share_no_file(finished: Project, elsewhere: Copy) -> None:
     assert len(names) > 100
     assert {name for name in names if not name.startswith("results/second/")} == set()
     assert "results/tiny" not in done.stdout
-    assert project.plan() == jobs("extract register normalise", BUCKETS) | {"folds", "cohort", "power"} | PACKED
+    assert project.plan() == jobs("extract register normalise", BATCHES) | {"folds", "cohort", "power"} | PACKED
 
 
 def test_a_users_configuration_shows_nothing_of_the_demo(prepared: Project, elsewhere: Copy) -> None:
     project = elsewhere(prepared)
-    mine = {**CONFIG, "train": {"models": [{"name": "mine", "kind": "vae", "latent": 3}]}}
+    mine = {**CONFIG, "train": {"models": [{"name": "mine", "kind": "vae", "n_latent": 3}]}}
     project.write(mine)
     assert {job for job in project.plan() if job.startswith("train")} == {"train mine", "train pca-3"}
     text = project.snakemake("-n", "-p").stdout
@@ -380,6 +380,6 @@ def test_a_users_configuration_shows_nothing_of_the_demo(prepared: Project, else
 def test_without_a_configuration_the_demo_is_listed(prepared: Project) -> None:
     tables = {"simulate", "folds", "cohort", "qc", "pack", "duplicates", "quality", "power", "voxels", "atlas"}
     tables |= WHOLE | SUMMARISED
-    buckets = jobs("extract register normalise", "0000 0001 0002 0003 0004 0005")
+    batches = jobs("extract register normalise", "0000 0001 0002 0003 0004 0005")
     models = jobs(f"{EACH} {DECODED}", "vae pca-16") | {"losses vae"}
-    assert prepared.plan(config=None) == tables | buckets | models
+    assert prepared.plan(config=None) == tables | batches | models

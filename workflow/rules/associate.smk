@@ -54,19 +54,19 @@ rule spline:
         "--health {input.health} --out {output.table} --curves {output.curves} {params.flags} 2>&1 | tee {log}"
 
 
-rule joint:
+rule multivariable:
     input:
         cohort="results/{cohort}/cohort/cohort.parquet",
         qc="results/{cohort}/preprocess/qc.parquet",
         latents="results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latents.parquet",
         health="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/health.json",
     output:
-        table="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/joint.parquet",
-        tsv="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/joint.tsv",
+        table="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/multivariable.parquet",
+        tsv="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/multivariable.tsv",
     log:
-        "results/{cohort}/logs/associate/joint-{model}-fold-{fold}_seed-{seed}.log",
+        "results/{cohort}/logs/associate/multivariable-{model}-fold-{fold}_seed-{seed}.log",
     benchmark:
-        "results/{cohort}/benchmarks/associate/joint-{model}-fold-{fold}_seed-{seed}.tsv"
+        "results/{cohort}/benchmarks/associate/multivariable-{model}-fold-{fold}_seed-{seed}.tsv"
     conda:
         "../../envs/associate.yaml"
     resources:
@@ -74,12 +74,12 @@ rule joint:
         runtime=60,
     params:
         flags=SCORES,
-        joint=graph.flags({"interactions": config["associate"]["interactions"]}),
+        multivariable=graph.flags({"interactions": config["associate"]["interactions"]}),
         code=CODE["associate.multivariable"],
         env=ENV["associate"],
     shell:
         "python -m neurovae.associate.multivariable --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
-        "--health {input.health} --out {output.table} {params.flags} {params.joint} 2>&1 | tee {log}"
+        "--health {input.health} --out {output.table} {params.flags} {params.multivariable} 2>&1 | tee {log}"
 
 
 rule permute:
@@ -181,7 +181,7 @@ rule associate:
             "results/{{cohort}}/associate/{model}/{fit}/{table}.parquet",
             model=MODELS,
             fit=INFERRED,
-            table=["glm", "spline", "joint", "permute", "omnibus", "mixed"],
+            table=["glm", "spline", "multivariable", "permute", "omnibus", "mixed"],
         ),
         flags=expand("results/{{cohort}}/audit/{model}/{fit}/flags.parquet", model=MODELS, fit=INFERRED),
         stability=expand(
@@ -196,7 +196,7 @@ rule associate:
         omnibus=report(
             "results/{cohort}/associate/omnibus.tsv", caption="../report/omnibus.rst", category="Associations"
         ),
-        joint="results/{cohort}/associate/joint.tsv",
+        multivariable="results/{cohort}/associate/multivariable.tsv",
         mixed="results/{cohort}/associate/mixed.tsv",
     log:
         "results/{cohort}/logs/associate/summary.log",
@@ -213,4 +213,4 @@ rule associate:
         env=ENV["associate"],
     shell:
         "python -m neurovae.associate.summary --folder results/{wildcards.cohort}/associate --audit results/{wildcards.cohort}/audit "
-        "--out {output.associations} --omnibus {output.omnibus} --joint {output.joint} --mixed {output.mixed} {params.flags} 2>&1 | tee {log}"
+        "--out {output.associations} --omnibus {output.omnibus} --multivariable {output.multivariable} --mixed {output.mixed} {params.flags} 2>&1 | tee {log}"

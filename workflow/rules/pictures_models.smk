@@ -87,7 +87,7 @@ rule reconstructions:
 rule health_picture:
     input:
         health="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/health.json",
-        dimensions="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/dimensions.parquet",
+        index="results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latent_index.parquet",
     output:
         report(
             "results/{cohort}/report/{model}_fold-{fold}_seed-{seed}_health.png",
@@ -108,7 +108,7 @@ rule health_picture:
         code=CODE["report.figures.health"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.figures.health --health {input.health} --dimensions {input.dimensions} --name {wildcards.model} "
+        "python -m neurovae.report.figures.health --health {input.health} --index {input.index} --name {wildcards.model} "
         "--out {output} 2>&1 | tee {log}"
 
 

@@ -40,7 +40,7 @@ rule report:
         "results/{cohort}/report/baselines.png",
         "results/{cohort}/report/dimension.png",
         "results/{cohort}/preprocess/volumes.npy",
-        "results/{cohort}/associate/joint.tsv",
+        "results/{cohort}/associate/multivariable.tsv",
         "results/{cohort}/associate/mixed.tsv",
         "results/{cohort}/predict/comparisons.tsv",
         expand("results/{{cohort}}/report/{model}_fold-{fold}_search.png", model=SOUGHT, fold=FOLDS),

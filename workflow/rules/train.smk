@@ -124,7 +124,6 @@ rule health:
         history="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/history.parquet",
     output:
         health="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/health.json",
-        dimensions="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/dimensions.parquet",
     log:
         "results/{cohort}/logs/train/health-{model}-fold-{fold}_seed-{seed}.log",
     benchmark:
@@ -140,5 +139,5 @@ rule health:
         env=ENV["train"],
     shell:
         "python -m neurovae.train.health.health --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --model {input.weights} "
-        "--history {input.history} --out {output.health} --dimensions {output.dimensions} --seed {wildcards.seed} "
+        "--history {input.history} --out {output.health} --seed {wildcards.seed} "
         "{params.flags} 2>&1 | tee {log}"

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from neurovae.cli import Json, cli
-from neurovae.design.design import Design, design, join, latent_names
+from neurovae.design.design import Design, design, join
 from neurovae.design.rows import AFTER, BEFORE, REASONS, described, outcome, standard, stopped, varies, worst
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
+from neurovae.io import latent_table
 from neurovae.io.progress import steps
 from neurovae.stats import families
 from neurovae.stats.diagnostics import checked, spread_p
@@ -46,7 +47,7 @@ def glm(table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, An
     Raises:
         InputError: the score's type has no such link.
     """
-    names = latent_names(table)
+    names = latent_table.columns(table)
     cases = design(table, score, confounds)
     y = outcome(score, cases)
     null = families.fit(score["type"], y, cases.x, score.get("link")) if cases.status == "ok" else None

@@ -18,10 +18,11 @@ from neurovae.associate.repeated import Repeated, repeated
 from neurovae.associate.sessions import constant, linear
 from neurovae.associate.terms import Row, Tests
 from neurovae.cli import Json, cli
-from neurovae.design.design import Design, join, latent_names
+from neurovae.design.design import Design, join
 from neurovae.design.rows import AFTER, BEFORE, described, provenance, standard, stopped
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.errors import InputError
+from neurovae.io import latent_table
 from neurovae.io.progress import steps
 from neurovae.stats.exchangeability import too_few
 from neurovae.stats.maxt import batch, exceed, maxt, statistics
@@ -29,7 +30,7 @@ from neurovae.stats.maxt import batch, exceed, maxt, statistics
 NUMBERS = ["effect", "ci_low", "ci_high", "df", "p", "q", "p_permutation", "var_person", "var_site", "var_residual"]
 COLUMNS = BEFORE | {"term": "object", "n_scans": "Int64", "random": "object"} | dict.fromkeys(
     [*NUMBERS, "icc"], "float64"
-) | {"q_of": "object", "permutations": "Int64", "exchange": "object"} | AFTER  # fmt: skip
+) | {"q_of": "object", "permutations": "Int64", "exchangeability": "object"} | AFTER  # fmt: skip
 WHOLE = ("too few sites", "not available", "one scan per person")  # said once per score, not per latent
 
 
@@ -82,7 +83,7 @@ def mixed(
     """Rows of one score, one per latent and term; q over the latents of a term that could be tested."""
     gaussian = score["type"] == "continuous" and score.get("link") in (None, "identity")
     data = repeated(table, score, confounds, random_site and gaussian)
-    names = latent_names(table)
+    names = latent_table.columns(table)
     base = [_described(table, score, name, data) for name in names]
     if data.status != "ok":
         said = {"status": data.status, "reason": data.reason}
@@ -105,7 +106,7 @@ def mixed(
         q, m = bh(permuted if wald else model, done)
         for k, (first, row) in enumerate(zip(base, tests.numbers, strict=True)):
             moved = {"p_permutation": permuted[k], "permutations": permutations} if np.isfinite(permuted[k]) else {}
-            rows.append({**first, "term": term, "exchange": text, "q": q[k], "family_size": m} | row | moved)
+            rows.append({**first, "term": term, "exchangeability": text, "q": q[k], "family_size": m} | row | moved)
             rows[-1]["q_of"] = ("p_permutation" if wald else "p") if done[k] else None
     if random_site and not gaussian and table["site"].nunique() > 1:
         return [row | {"random": f"{row.get('random', 'none')}; site is a covariate"} for row in rows]

@@ -14,9 +14,10 @@ import pandas as pd
 from scipy.stats import norm, t
 
 from neurovae.cli import Json, cli
-from neurovae.design.design import Design, design, join, latent_names
+from neurovae.design.design import Design, design, join
 from neurovae.design.rows import REASONS, described, standard, stopped, varies
 from neurovae.design.tables import STOPPING, read_verdict, tidy, write_both
+from neurovae.io import latent_table
 from neurovae.stats.exchangeability import rule, site_strata, too_few
 from neurovae.stats.maxt import at_once, batch, exceed, maxt, minp, statistics
 from neurovae.stats.quadratic import NAMES, bent
@@ -26,7 +27,7 @@ P = ["p_parametric", "p_permutation", "p_maxt", "p_minp", "p_bonferroni"]
 COLUMNS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64",
            "latent": "object", "test": "object", "n": "Int64", "n_confound_columns": "Int64", "confounds": "object",
            "statistic": "float64"} | dict.fromkeys(P, "float64") | {
-           "family": "object", "m": "Int64", "permutations": "Int64", "exchange": "object"} | dict.fromkeys(
+           "family": "object", "m": "Int64", "permutations": "Int64", "exchangeability": "object"} | dict.fromkeys(
            NAMES, "float64") | {"m_quadratic": "Int64", "quadratic_status": "object", "quadratic_reason": "object",
            "split_policy": "object", "status": "object", "reason": "object", "verdict": "object"}  # fmt: skip
 Row = dict[str, Any]
@@ -110,8 +111,8 @@ def prepare(table: pd.DataFrame, score: Row, cases: Design) -> tuple[Ready | Non
         fit, null = fit_null(score["type"], y, cases.x, score.get("link"))
         status, reason = fit.status, REASONS.get(fit.status, "")
     rows = []
-    for name in latent_names(table):
-        row = described(table, score, name, cases) | {"exchange": rule(site), "status": status, "reason": reason}
+    for name in latent_table.columns(table):
+        row = described(table, score, name, cases) | {"exchangeability": rule(site), "status": status, "reason": reason}
         if null is not None and varies(table[name].to_numpy(float)[cases.rows], cases.x):
             latents.append(name)
         elif null is not None:

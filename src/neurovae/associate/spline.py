@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from neurovae.cli import Json, cli
-from neurovae.design.design import Design, design, join, latent_names
+from neurovae.design.design import Design, design, join
 from neurovae.design.rows import AFTER, BEFORE, REASONS, described, standard, stopped, varies, worst
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
+from neurovae.io import latent_table
 from neurovae.io.progress import steps
 from neurovae.stats import families
 from neurovae.stats.basis import natural_spline, polynomial, spline_knots
@@ -64,7 +65,7 @@ def spline(
     kind = score["type"]
     null = families.fit(kind, cases.y, cases.x, score.get("link")) if cases.status == "ok" else None
     rows, points = [], []
-    for name in steps(latent_names(table), f"{score['name']}: latents"):
+    for name in steps(latent_table.columns(table), f"{score['name']}: latents"):
         row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
         if null is not None:
             z = table[name].to_numpy(float)[cases.rows]

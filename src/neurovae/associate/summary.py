@@ -11,7 +11,8 @@ from neurovae.io.parquet import write_table
 KEYS = ["score", "model", "fold", "seed", "latent"]
 SPLINE = ["p_nonlinear", "q_nonlinear", "p_overall", "q_overall", "p_quadratic", "q_quadratic", "p_cubic"]
 PERMUTED = ["p_permutation", "p_maxt", "p_minp", "p_quadratic_permutation", "p_quadratic_maxt", "quadratic_status",
-            "maxt_family", "maxt_statistic", "maxt_status", "maxt_reason", "m", "permutations", "exchange"]  # fmt: skip
+            "maxt_family", "maxt_statistic", "maxt_status", "maxt_reason", "m", "permutations",
+            "exchangeability"]  # fmt: skip
 SHARED = ["family", "statistic", "status", "reason"]  # what the GLM's table may call by the same names
 
 
@@ -24,7 +25,7 @@ def run(
     primary: str,
     out: Path,
     omnibus: Path,
-    joint: Path,
+    multivariable: Path,
     mixed: Path,
 ) -> None:
     """Write the four tables of all models: tests of single latents (smallest p first), omnibus, joint, mixed.
@@ -41,7 +42,7 @@ def run(
     pairs = [(model, fit) for model in models for fit in fits]
     tables = {
         name: pd.concat([pd.read_parquet(folder / model / fit / f"{name}.parquet") for model, fit in pairs])
-        for name in ("glm", "spline", "permute", "omnibus", "joint", "mixed")
+        for name in ("glm", "spline", "permute", "omnibus", "multivariable", "mixed")
     }
     single = beside(tables["glm"], tables["spline"][KEYS + SPLINE], KEYS, "spline")
     single = with_maxt(single, tables["permute"])
@@ -53,12 +54,12 @@ def run(
         ]
     )
     single = with_audits(single, flags, seeds)
-    for name in ("omnibus", "joint", "mixed"):
+    for name in ("omnibus", "multivariable", "mixed"):
         tables[name] = with_score_audit(tables[name], flags)
     for path, table in (
         (out, single),
         (omnibus, tables["omnibus"]),
-        (joint, tables["joint"]),
+        (multivariable, tables["multivariable"]),
         (mixed, tables["mixed"]),
     ):
         table.insert(2, "primary", table["model"] == primary)

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.design.cases import complete, crowded, modal_rest, silent
+from neurovae.design.complete_cases import complete, crowded, modal_rest, silent
 from neurovae.errors import InputError
+from neurovae.io.latent_table import columns
 from neurovae.stats.basis import expand, independent
 
 RESIDUAL_DF = 10  # fewer than this many people beyond the confound columns: not tested
@@ -44,7 +45,7 @@ def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.Da
     ]
     if problems:
         raise InputError(problems)
-    mu = latent_names(latents)
+    mu = columns(latents)
     provenance = latents[["scan", "person", "model", "fold", "seed", "split"]].add_prefix("latents_")
     left = pd.concat([provenance.rename(columns={"latents_scan": "scan"}), latents[mu]], axis=1)
     table = left.merge(cohort, on="scan", validate="one_to_one")
@@ -63,11 +64,6 @@ def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.Da
 def first_scans(table: pd.DataFrame) -> pd.DataFrame:
     """One row per person: the first usable scan."""
     return table.drop_duplicates("person", keep="first").reset_index(drop=True)
-
-
-def latent_names(table: pd.DataFrame) -> list[str]:
-    """The latent columns, mu_000 and on."""
-    return sorted(name for name in table.columns if str(name).startswith("mu_"))
 
 
 def score_values(table: pd.DataFrame, score: dict[str, Any]) -> np.ndarray:
@@ -119,7 +115,7 @@ def used_confounds(
     used = [(name, kind, site if name == "site" else column) for name, kind, column in used]
     if site.nunique() > 1 and "site" not in [name for name, *_ in used]:
         used.append(("site", "categorical", site))
-    weights = (table["latents_split"] == "weights").map({True: "weights", False: "others"})
+    weights = (table["latents_split"] == "training").map({True: "training", False: "others"})
     if with_split and weights.nunique() > 1:
         used.append(("split", "categorical", weights))
     return used, notes

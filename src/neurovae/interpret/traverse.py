@@ -17,6 +17,7 @@ from neurovae.interpret.atlas import read_atlas
 from neurovae.interpret.decoder import Decoder, read
 from neurovae.interpret.images import write_folder, write_image
 from neurovae.interpret.scoremap import region_means
+from neurovae.io import latent_table
 from neurovae.io.volumes import chunks
 
 LEVELS = (0.025, 0.975)
@@ -25,7 +26,7 @@ SAME = {"model": "object", "fold": "Int64", "seed": "Int64"}
 AFTER = {"status": "object", "reason": "object", "verdict": "object"}
 COLUMNS = SAME | {
     "latent": "object", "order": "Int64", "quantiles": "object", "values": "object", "rms_latent": "float64",
-    "share": "float64", "index": "Int64", "region": "object", "hemisphere": "object", "change": "float64",
+    "fraction_of_change": "float64", "index": "Int64", "region": "object", "hemisphere": "object", "change": "float64",
     "rms": "float64", "rank": "Int64", "posterior_low": "float64", "posterior_high": "float64", "interval": "object",
 } | AFTER  # fmt: skip
 
@@ -43,7 +44,7 @@ def run(
     maps: Path,
     out: Path,
 ) -> None:
-    """Write per latent `latent-000.nii.gz` and `latent-000_change.nii.gz`, `posterior.nii.gz`, and latent x region.
+    """Write `<latent>.nii.gz` and `<latent>_change.nii.gz` of each latent, `posterior.nii.gz`, and latent x region.
 
     A frame per quantile; `_change` is minus what the centre decodes to. The posterior (only where the loss holds the
     log-variance) has two frames, the 2.5 and 97.5 % voxel by voxel of volumes decoded from N(centre, median posterior
@@ -107,7 +108,7 @@ def traversals(
         z = np.tile(centre, (len(quantiles), 1))
         z[:, k] = values[:, k]
         volumes = decoder.decode(z)  # (quantiles, voxels)
-        stem, what = f"latent-{k:03d}", f"{name} at the cohort's quantiles, other latents at the cohort's centre"
+        stem, what = name, f"{name} at the cohort's quantiles, other latents at the cohort's centre"
         told = {"Latent": name, "Quantiles": list(quantiles), "Values": values[:, k].tolist(), "Frame": "a quantile"}
         write_image(folder / f"{stem}.nii.gz", volumes, mask, f"Decoded: {what}", **told)
         write_image(folder / f"{stem}_change.nii.gz", volumes - still, mask, f"Minus the centre: {what}", **told)
@@ -130,7 +131,7 @@ def summarise(
     place = pd.Series(-size).rank(method="first").astype(int)
     rows, means = [], region_means(labels, regions)
     for k, (name, texts, change) in enumerate(found):
-        of_latent = {"latent": name, "order": place[k], "rms_latent": size[k], "share": share[k]} | texts
+        of_latent = {"latent": name, "order": place[k], "rms_latent": size[k], "fraction_of_change": share[k]} | texts
         mean, square = means(np.stack([change, change**2]))
         rms = np.sqrt(square)
         ranks = pd.Series(-rms).rank(method="first")
@@ -149,7 +150,7 @@ def posterior(
         return {int(index): none for index in regions["index"]}
     table = people(decoder.latents)
     centre = table[decoder.names].to_numpy(np.float64).mean(axis=0)
-    logvar = table[[name.replace("mu", "logvar") for name in decoder.names]].median().to_numpy()
+    logvar = table[latent_table.logvar(decoder.names)].median().to_numpy()
     z = centre + np.exp(logvar / 2) * np.random.default_rng(seed).normal(size=(draws, len(centre)))
     volumes, still = np.empty((draws, len(labels)), np.float32), decoder.decode(centre[None])[0]
     for part in chunks(draws):

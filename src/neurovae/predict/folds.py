@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.design.design import design, latent_names, used_confounds
+from neurovae.design.design import design, used_confounds
 from neurovae.design.rows import provenance
 from neurovae.errors import InputError
+from neurovae.io import latent_table
 from neurovae.predict.features import BOTH, CONFOUNDS, FEATURES, LATENTS, Split, Used, feature_maker, split_rows
 
 PEOPLE = 20  # fewer people than this are not cross-validated
@@ -60,9 +61,9 @@ def outer_folds(tables: list[pd.DataFrame]) -> Folds:
         return Folds(dict.fromkeys(folds, tables[0]), "transductive")
     by_fold = dict(zip(of_model, tables, strict=True))
     problems = [
-        f"latents of fold {k}: {row.person} is tested there but has split '{row.latents_split}', not 'report'"
+        f"latents of fold {k}: {row.person} is tested there but has split '{row.latents_split}', not 'test'"
         for k in folds
-        for row in by_fold[k][(by_fold[k]["fold"] == k) & (by_fold[k]["latents_split"] != "report")].itertuples()
+        for row in by_fold[k][(by_fold[k]["fold"] == k) & (by_fold[k]["latents_split"] != "test")].itertuples()
     ]
     if problems:
         raise InputError(problems)
@@ -101,7 +102,7 @@ def complete_cases(
     base |= {"confounds": found.text, "harmonised": harmonise, "status": found.status, "reason": found.reason}
     if folds.policy == "per fold":
         base["fold"] = None  # one model per fold
-    cases = Cases(table, y, found.x, score["type"] == "binary", base, latent_names(table), {})
+    cases = Cases(table, y, found.x, score["type"] == "binary", base, latent_table.columns(table), {})
     if base["status"] == "ok":
         base |= _enough(cases, inner)
     if base["status"] == "ok" and harmonise == "combat":

@@ -21,7 +21,7 @@ from neurovae.io.progress import steps
 from neurovae.io.volumes import read_mask, read_volumes
 from neurovae.predict.features import BOTH, CONFOUNDS, LATENTS, WITHOUT, Features, Used, confound_columns, split_rows
 from neurovae.predict.folds import Cases, Folds, complete_cases
-from neurovae.predict.guard import several_folds
+from neurovae.predict.leakage import several_folds
 from neurovae.predict.learners import LEARNERS
 from neurovae.predict.permutation import permuted
 from neurovae.predict.predict import COLUMNS, PREDICTIONS, cross_validate, summarise
@@ -70,7 +70,7 @@ def run(
         predictions: of every scan, Parquet with TSV beside it.
     """
     array, scans = read_volumes(volumes, rows)
-    keys = scans[["scan", "person"]].assign(model=NAME, fold=pd.NA, seed=pd.NA, split="report")
+    keys = scans[["scan", "person"]].assign(model=NAME, fold=pd.NA, seed=pd.NA, split="test")
     table = join(pd.read_parquet(cohort), keys, pd.read_parquet(qc))
     if problems := several_folds(table):
         raise InputError(problems)

@@ -179,7 +179,7 @@ def project(folder: Path, monkeypatch, verdict: str = "healthy", n: int = 80) ->
     cohort.loc[3, "planted"] = np.nan
     cohort.to_parquet(folder / "cohort.parquet")
     table.assign(excluded=False).to_parquet(folder / "qc.parquet")
-    latents = table.assign(model="vae", fold=0, seed=0, split="report", model_hash="x")
+    latents = table.assign(model="vae", fold=0, seed=0, split="test", model_hash="x")
     latents = pd.concat([latents, pd.DataFrame(z, columns=[f"mu_{k:03d}" for k in range(3)])], axis=1)
     mask = np.ones(SHAPE, bool)
     mask[0] = False
@@ -237,7 +237,7 @@ def test_the_rule_finds_what_was_planted_where_it_was_planted(tmp_path, monkeypa
     regions = pd.read_parquet(files["regions"]).query("score == 'planted'").set_index("region")
     np.testing.assert_allclose(regions.loc["first", "map"], named["map"][:half].mean(), rtol=1e-5)
     assert regions["rank"].to_dict() == {"first": 1, "second": 2}
-    assert regions.loc["first", "share_below_05"] == 1 and regions.loc["first", "low"] > 0.5
+    assert regions.loc["first", "fraction_below_05"] == 1 and regions.loc["first", "low"] > 0.5
     assert nib.load(tmp_path / "maps" / "planted_t.nii.gz").header["sform_code"] == 4
 
 

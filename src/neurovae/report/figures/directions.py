@@ -48,7 +48,7 @@ def run(*, omnibus: Path, directions: Path, name: str, out: Path) -> None:
 
 
 def _panel(axis: Axes, test: dict[Any, Any], rows: pd.DataFrame) -> None:
-    place = rows["latent"].str.removeprefix("mu_").astype(int).to_numpy()
+    place = np.arange(len(rows))  # rows come in the order of the latents
     pattern, low, high = (rows[column].to_numpy() for column in ("pattern", "pattern_low", "pattern_high"))
     sure = ((low > 0) | (high < 0)) & (test["p"] <= LEVEL)
     axis.axhline(0, color=GREY, linewidth=0.6)
@@ -66,7 +66,7 @@ def _panel(axis: Axes, test: dict[Any, Any], rows: pd.DataFrame) -> None:
     first = rows.iloc[0]
     axis.set_title(
         f"{test['score']}: omnibus p {test['p']:.2g}, q {test['q']:.2g}, n {test['n']}; cross-fitted"
-        f" partial R² {test['share']:.2f}, r {first['r']:.2f} (p {first['p_r']:.2g});"
+        f" partial R² {test['partial_r2_cv']:.2f}, r {first['r']:.2f} (p {first['p_r']:.2g});"
         f" cosine of bootstraps {first['stability']:.2f}, of halves {first['halves']:.2f}",
         fontsize=8,
         loc="left",

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from neurovae.associate.summary import with_maxt
 from neurovae.cli import Json, cli
 from neurovae.design.design import design, join, score_values
+from neurovae.io import latent_table
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
 from neurovae.report.sections.tested import brief, tested
 
@@ -95,7 +96,7 @@ def label(score: dict[str, Any]) -> str:
 def _panel(
     axis: Axes, points: pd.DataFrame, values: np.ndarray, curve: pd.DataFrame, test: dict[Any, Any], name: str
 ) -> None:
-    held = (points["latents_split"] == "report").to_numpy()
+    held = (points["latents_split"] == "test").to_numpy()
     few = len(np.unique(values)) < FEW  # such values would lie on each other
     drawn = values + np.random.default_rng(0).normal(0, 0.025 * np.ptp(values), len(values)) * few
     for mask, colour, text in ((~held, GREY, "seen by the model"), (held, ORANGE, "held out of the model")):
@@ -110,7 +111,7 @@ def _panel(
         label="pointwise 95 % band",
     )
     axis.plot(curve["latent_value"], curve["fitted"], color=BLUE, linewidth=1.6, label="fitted at mean confounds")
-    axis.set(xlabel=test["latent"].replace("mu_", "latent "), ylabel=name)
+    axis.set(xlabel=f"latent {latent_table.short(test['latent'])}", ylabel=name)
     what = "no curve" if curve.empty else f"{curve['drawn'].iloc[0]}; bend: p {curve['p_nonlinear'].iloc[0]:.2g}"
     line = f"line: p {test['p']:.2g}, partial R² {test['partial_r2']:.2f}" if test["status"] == "ok" else test["status"]
     axis.set_title(f"{line}, max-T p {brief(test['p_maxt'])}, n {test['n']}\n{what}", fontsize=8)

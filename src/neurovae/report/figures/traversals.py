@@ -41,7 +41,7 @@ def run(*, table: Path, maps: Path, mask: Path, tests: list[Path], name: str, mo
         return
     chosen = strongest(rows, [pd.read_parquet(path) for path in tests])[:most]
     brain, affine = read_mask(mask), nib.Nifti1Image.from_filename(mask).affine
-    told = [_read(maps, int(row["latent"].removeprefix("mu_"))) for row in chosen]
+    told = [_read(maps, row["latent"]) for row in chosen]
     limit = max(float(np.percentile(np.abs(change[brain]), 99.8)) for _, change, _ in told)
     quantiles = told[0][2]["Quantiles"]
     size = (2.75 * len(quantiles) + 0.4, 1.25 * len(chosen) + 0.6)
@@ -64,7 +64,7 @@ def run(*, table: Path, maps: Path, mask: Path, tests: list[Path], name: str, mo
 
 def strongest(rows: pd.DataFrame, tests: list[pd.DataFrame]) -> list[dict[str, Any]]:
     """Latents, strongest first, each with a text that says by what. rows: latent x region; tests: of their scores."""
-    latents = rows.drop_duplicates("latent").set_index("latent")[["order", "share"]]
+    latents = rows.drop_duplicates("latent").set_index("latent")[["order", "fraction_of_change"]]
     best = pd.DataFrame(columns=["latent", "score", "p_maxt"])
     if tests:
         found = pd.concat(tests, ignore_index=True)
@@ -75,7 +75,7 @@ def strongest(rows: pd.DataFrame, tests: list[pd.DataFrame]) -> list[dict[str, A
         listed.append({"latent": row["latent"], "text": f"{row['score']}: p {row['p_maxt']:.2g}"})
     for latent, row in latents.sort_values("order").iterrows():
         if latent not in {done["latent"] for done in listed}:
-            listed.append({"latent": latent, "text": f"{100 * row['share']:.0f} % of decoded change"})
+            listed.append({"latent": latent, "text": f"{100 * row['fraction_of_change']:.0f} % of decoded change"})
     return listed
 
 
@@ -122,9 +122,9 @@ def nothing(text: str, out: Path) -> None:
     save(figure, out)
 
 
-def _read(maps: Path, k: int) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+def _read(maps: Path, latent: str) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Volumes and changes (x, y, z, quantiles) of one latent, and their description."""
-    stem = maps / f"latent-{k:03d}"
+    stem = maps / latent
     images = [np.asarray(nib.Nifti1Image.from_filename(f"{stem}{end}.nii.gz").dataobj) for end in ("", "_change")]
     return images[0], images[1], json.loads(Path(f"{stem}.json").read_text(encoding="utf-8"))
 

@@ -11,15 +11,14 @@ import torch
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import write_json
-from neurovae.io.parquet import write_table
 from neurovae.io.volumes import SPLITS, data_hash, read_mask, read_volumes
 from neurovae.train import weights
 from neurovae.train.health import judge
 from neurovae.train.health.examine import Measures, Model, lost, measure
-from neurovae.train.health.verdicts import LOST, OVERRULED, STOPPING, TRANSDUCTIVE
+from neurovae.train.health.verdicts import KEPT_COLLAPSED, LOST, STOPPING, TRANSDUCTIVE
 
-STATED = ("latent", "reconstruction", "divergence", "beta", "sigma", "linear", "epochs", "batch",
-          "flip", "blur", "mix", "noise", "jitter")  # fmt: skip
+STATED = ("n_latent", "reconstruction", "divergence", "beta", "sigma", "linear", "epochs", "batch",
+          "flip", "blur", "mixup", "noise", "jitter")  # fmt: skip
 
 
 def run(
@@ -30,12 +29,11 @@ def run(
     model: Path,
     history: Path,
     out: Path,
-    dimensions: Path,
     seed: int,
-    overruled: bool = False,
+    kept_collapsed: bool = False,
     transductive: bool = False,
 ) -> None:
-    """Write `health.json` (verdict, reason, advice, measures) and `dimensions.parquet`, a row per latent.
+    """Write `health.json` (verdict, reason, advice and measures of one model).
 
     Args:
         volumes: packed volumes.
@@ -44,10 +42,9 @@ def run(
         model: weights of the model.
         history: history.parquet of the training; without rows for a model that has no epochs.
         out: JSON to write.
-        dimensions: Parquet to write.
         seed: of the draws of the bounds and of the bootstrap.
-        overruled: test the latents even of a collapsed or untrained model, and mark every later table.
-        transductive: the model's values were chosen while looking at people who are reported on: likewise a mark.
+        kept_collapsed: test the latents even of a collapsed or untrained model; every later table has the caveat.
+        transductive: the model's values were chosen while looking at people who are tested: likewise a caveat.
 
     Raises:
         InputError: the weights were fitted on other packed data.
@@ -61,25 +58,22 @@ def run(
         )
     module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
     fitted = Model(module=module, tensors=tensors, meta=meta, mask=read_mask(mask))
-    found, latents = examine(fitted, array, table["person"].to_numpy(), pd.read_parquet(history), seed)
-    write_json(out, {**found, **marked(found["verdict"], found["finite"], overruled, transductive)})
-    write_table(dimensions, latents)
+    found = examine(fitted, array, table["person"].to_numpy(), pd.read_parquet(history), seed)
+    write_json(out, {**found, **with_caveats(found["verdict"], found["finite"], kept_collapsed, transductive)})
     print(
         f"{found['verdict']}: {found['reason']}", *([f"advice: {found['advice']}"] if found["advice"] else []), sep="\n"
     )
 
 
-def marked(verdict: str, finite: bool, overruled: bool, transductive: bool) -> Measures:
+def with_caveats(verdict: str, finite: bool, kept_collapsed: bool, transductive: bool) -> Measures:
     """May the latents be tested (never where they are not finite), and what has every later table to say?"""
-    overruled = overruled and finite and verdict in STOPPING
-    marks = {OVERRULED: overruled, TRANSDUCTIVE: transductive}
-    return {"overruled": overruled, "marks": [mark for mark, applies in marks.items() if applies]}
+    kept_collapsed = kept_collapsed and finite and verdict in STOPPING
+    caveats = {KEPT_COLLAPSED: kept_collapsed, TRANSDUCTIVE: transductive}
+    return {"kept_collapsed": kept_collapsed, "caveats": [caveat for caveat, applies in caveats.items() if applies]}
 
 
-def examine(
-    model: Model, array: np.ndarray, person: np.ndarray, history: pd.DataFrame, seed: int
-) -> tuple[Measures, pd.DataFrame]:
-    """The measures of a model, verdict included, and its table of latents.
+def examine(model: Model, array: np.ndarray, person: np.ndarray, history: pd.DataFrame, seed: int) -> Measures:
+    """The measures of a model, verdict included.
 
     Args:
         model: weights as they are stored.
@@ -98,18 +92,18 @@ def examine(
     searched = "searched on this fold's training and stopping people"
     stated["hyperparameters"] = searched if model.meta.get("searched") else "as given"
     if not all(np.isfinite(tensor).all() for tensor in model.tensors.values()):
-        found, latents = lost("weights are not finite")
+        found = lost("weights are not finite")
     else:
-        found, latents = measure(model, array, person, split, seed, kept=kept, moved=moved(history))
+        found = measure(model, array, person, split, seed, kept=kept, moved=moved(history))
     if last is not None and not np.isfinite(_last_loss(history)):
         found |= {"verdict": "diverged", "reason": f"{LOST} in epoch {last} ({found['reason']})"}
     found["advice"] = judge.advice(found["verdict"], options, kept, last)
-    return {**stated, **found}, latents
+    return {**stated, **found}
 
 
 def epochs(history: pd.DataFrame) -> tuple[int | None, int | None]:
     """The epoch with the smallest loss on the stopping people (0: before the first step), and the last; or None."""
-    stop = history[history["split"] == "stop"]
+    stop = history[history["split"] == "validation"]
     if stop.empty:
         return None, None
     return int(stop["epoch"].to_numpy()[stop["loss"].argmin()]), int(stop["epoch"].max())
@@ -117,12 +111,12 @@ def epochs(history: pd.DataFrame) -> tuple[int | None, int | None]:
 
 def _last_loss(history: pd.DataFrame) -> float:
     """Of the stopping people; not finite where training diverged."""
-    return float(history.loc[history["split"] == "stop", "loss"].iloc[-1])
+    return float(history.loc[history["split"] == "validation", "loss"].iloc[-1])
 
 
 def moved(history: pd.DataFrame) -> bool:
     """Did the training people's loss change from that before the first step?"""
-    loss = history.loc[history["split"] == "weights", "loss"].to_numpy(float)
+    loss = history.loc[history["split"] == "training", "loss"].to_numpy(float)
     return bool(len(loss) and np.abs(loss - loss[0]).max() > judge.MOVED * abs(loss[0]))
 
 

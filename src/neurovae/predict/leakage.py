@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from neurovae.errors import InputError
+from neurovae.io import latent_table
 from neurovae.io.volumes import SPLITS
 from neurovae.train.weights import load_own, model_hash
 
@@ -21,7 +22,7 @@ STAMPS = ("fold", "seed", "model_hash", "data_hash")  # one value per latents ta
 def refuse(latents: list[Path], weights: list[Path], cohort: pd.DataFrame, freeze: bool = False) -> None:
     """Raise InputError with every reason why predictions from these latents would leak, or cannot be shown not to.
 
-    With a model per outer fold, nobody tested there may be in "weights" or "stop". One model for all folds
+    With a model per outer fold, nobody tested there may be in "training" or "validation". One model for all folds
     (transductive) may know them; its ids and its hash must agree all the same.
 
     Args:
@@ -66,7 +67,7 @@ def several_folds(table: pd.DataFrame) -> list[str]:
 
 def seen_by_model(place: str, tested: set[str], people: dict[str, list[str]]) -> list[str]:
     """Problems of one fold: people it tests whom its model was fitted on, or stopped on."""
-    words = {"weights": "trained on", "stop": "stopped on"}
+    words = {"training": "trained on", "validation": "stopped on"}
     return [
         f"{place}: the model was {word} {_people(both)}, whom this fold tests; train it without them"
         for split, word in words.items()
@@ -87,15 +88,15 @@ def _within(path: Path, meta: dict[str, Any]) -> list[str]:
 
 def _stamps(path: Path, table: pd.DataFrame, weights_path: Path, meta: dict[str, Any]) -> list[str]:
     """Are fold, seed and hashes of the table those of the weights?"""
-    latents = sum(str(name).startswith("mu_") for name in table)
+    names = latent_table.columns(table)
     found = []
-    if latents != meta["architecture"]["latent"]:
-        own = f"the model of {_name(weights_path)} has {meta['architecture']['latent']}"
+    if len(names) != meta["architecture"]["n_latent"]:
+        own = f"the model of {_name(weights_path)} has {meta['architecture']['n_latent']}"
         found.append(
-            f"{_name(path)}, fold {meta['fold']}: {latents} latents, {own}; chosen latents would leak the score: "
+            f"{_name(path)}, fold {meta['fold']}: {len(names)} latents, {own}; chosen latents would leak the score: "
             "rerun with --forcerun latents"
         )
-    constant = [name for name in table if str(name).startswith("mu_") and table[name].nunique() == 1]
+    constant = [name for name in names if table[name].nunique() == 1]
     if constant and len(table) > 1:
         named = ", ".join(map(str, constant[:5])) + (" ..." if len(constant) > 5 else "")
         found.append(
@@ -113,7 +114,7 @@ def _stamps(path: Path, table: pd.DataFrame, weights_path: Path, meta: dict[str,
 def _sides(path: Path, table: pd.DataFrame, weights_path: Path, meta: dict[str, Any], freeze: bool) -> list[str]:
     """Is `split` of every person the one that the weights file holds? A frozen model does not know new people."""
     own = {person: split for split in SPLITS for person in meta["people"][split]}
-    true = table["person"].map(own).fillna("report" if freeze else "unknown")
+    true = table["person"].map(own).fillna("test" if freeze else "unknown")
     wrong = table.assign(true=true)[table["split"] != true]
     found = []
     for (split, true), rows in wrong.assign(split=wrong["split"].astype(str)).groupby(["split", "true"]):
