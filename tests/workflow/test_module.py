@@ -41,8 +41,8 @@ def test_a_module_runs_to_the_end_from_another_folder(prepared: Project, tmp_pat
     config = copy.deepcopy(CONFIG)
     config["cohort"]["scores"] = config["cohort"]["scores"][:1]
     config["cohort"]["confounds"] = []
-    config["preprocess"]["buckets"] = 1
-    config["train"]["models"] = [{"name": "pca", "kind": "pca", "latent": 2, "flip": False}]
+    config["preprocess"]["batches"] = 1
+    config["train"]["models"] = [{"name": "pca", "kind": "pca", "n_latent": 2, "flip": False}]
     study.write(config, "study.yaml")
     (study.folder / "Snakefile").write_text(SNAKEFILE.format(path=str(prepared.folder / "Snakefile")))
     done = study.snakemake("--cores", "2", "strongest", "all", config=None)
