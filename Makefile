@@ -71,7 +71,7 @@ browser-test: $(VENV)/done  ## report and documentation in headless Chromium (De
 	@test -f docs/build/html/index.html || { echo "SKIPPED: no documentation yet; run: make docs"; exit 1; }
 	$(CHECK) tests/stress/browser_site.py docs/build/html
 
-ablation: $(VENV)/done  ## after ixi: what each switch of the recipe does, and age from latents and voxels (an hour)
+ablation: $(VENV)/done  ## after ixi: what each setting of the default model does, and age from latents and voxels (an hour)
 	$(CHECK) tests/proof/ablation.py
 
 proof: $(VENV)/done  ## collapse is caught; tests keep their level, find what is planted; alarms fire (at most 40 minutes)

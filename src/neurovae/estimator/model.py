@@ -40,7 +40,7 @@ class LatentModel(TransformerMixin, BaseEstimator):
     Args:
         kind: vae, autoencoder, pca, mds, isomap or lle.
         n_latent: number of latents.
-        options: other keys of an entry in train.models, with the defaults of its schema. `flip` and `blur` are off unless
+        options: other keys of an entry in train.models, with the same defaults. `flip` and `blur` are off unless
             given where nothing says that an array is a brain in MNI space (a NIfTI mask, a table).
         mask: the voxels that count: bool array (x, y, z), or a NIfTI file; by default all, of a table the template's.
         validation_fraction: fraction of people, drawn at random, who are not trained on; they decide when the training
