@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-WILDCARDS = {"cohort": "demo", "model": "vae", "bucket": "0000", "fold": "0", "seed": "0", "trial": "0"}
+WILDCARDS = {"cohort": "demo", "model": "vae", "batch": "0000", "fold": "0", "seed": "0", "trial": "0"}
 RULE = re.compile(r"^rule (\w+):\n((?:(?:    .*)?\n)+)", re.MULTILINE)
 PART = re.compile(r"^    (\w+):(.*\n(?:(?:        .*)?\n)*)", re.MULTILINE)
 RUN = re.compile(r"(?<![\w.])(neurovae(?:\.\w+)+)")

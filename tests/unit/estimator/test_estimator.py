@@ -148,7 +148,7 @@ def test_a_table_of_brains_is_read_as_pack_reads_it(tmp_path):
 @pytest.mark.parametrize(
     ("model", "values", "said"),
     [
-        (LatentModel("pca", n_latent=2, options={"base_channels": 3}), np.ones((9, 4)), "a pca has no 'width'"),
+        (LatentModel("pca", n_latent=2, options={"base_channels": 3}), np.ones((9, 4)), "a pca has no 'base_channels'"),
         (LatentModel("pca", n_latent=2, options={"flip": True}), np.ones((9, 4)), "not symmetric"),
         (
             LatentModel("vae", n_latent=2, validation_fraction=0.0),
