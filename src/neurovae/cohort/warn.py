@@ -7,7 +7,7 @@ from typing import Any
 
 from neurovae.cohort.columns import codes, plain, source, values
 from neurovae.cohort.deal import fold_of
-from neurovae.cohort.suspects import suspects
+from neurovae.cohort.suspects import USUAL, suspects
 from neurovae.cohort.words import read_as_missing, same_words
 from neurovae.errors import InputError
 from neurovae.io.levels import level
@@ -39,6 +39,7 @@ def warnings(cohort: dict[str, Any], found: Index) -> list[str]:
     for column in dict.fromkeys(_text_columns(cohort)):
         texts = [level(text) for text, _ in values(found, column)]
         lines += [f"column '{column}'{same}"] if (same := same_words(texts)) else []
+        lines += _suspects(column, {"type": "categorical"}, values(found, column))
     for column, item in {source(item): item for item in items if item["type"] not in ("binary", "categorical")}.items():
         lines += _suspects(column, item, values(found, column))
     constant = [c for c in map(source, _confounds(cohort)) if len({plain(text) for text, _ in values(found, c)}) == 1]
@@ -73,20 +74,25 @@ def _sites(cohort: dict[str, Any], found: Index) -> list[str]:
 
 
 def _suspects(column: str, item: dict[str, Any], seen: list[tuple[str, Row]]) -> list[str]:
-    """Values that are probably codes for missing, with their rows; nothing where a plausible range was declared."""
+    """Values that are probably codes for missing, with their rows; nothing where a plausible range was declared.
+
+    Of categories written as numbers (sex 1, 2, 9), only usual codes.
+    """
     parsed = [(parsed, row) for text, row in seen if (parsed := number(text)) is not None]
-    if item.get("plausible") or item["type"] == "bounded":
+    category = item["type"] == "categorical"
+    if item.get("plausible") or item["type"] == "bounded" or (category and len(parsed) < len(seen)):
         return []
     lines = []
     odd = suspects([value for value, _ in parsed])
+    odd = {value: reason for value, reason in odd.items() if not category or reason == USUAL}
     usual = [value for value, _ in parsed if value not in odd]
     for value, reason in sorted(odd.items()):
         rows = [row for other, row in parsed if other == value]
         listed = ", ".join(str(row.number) for row in rows[:8]) + (" ..." if len(rows) > 8 else "")
         lines.append(
             f"{rows[0].file}, row{'s' * (len(rows) > 1)} {listed}: {column} is {value:g}, {reason} ({min(usual):g} to "
-            f"{max(usual):g}); if it is a code, set cohort.missing: {{{column}: [{value:g}]}}, else declare plausible: "
-            "[lowest, highest]"
+            f"{max(usual):g}); if it is a code, set cohort.missing: {{{column}: [{value:g}]}}"
+            + ("" if category else ", else declare plausible: [lowest, highest]")
         )
     return lines
 

@@ -101,7 +101,7 @@ def read(path: str, *, file: str, rename: Mapping[str, str], codes: Codes = BUIL
 
 def short(file: str) -> str:
     """A table's name in `cohort.rename`: without folder, and `sessions.tsv` for all of sub-01/sub-01_sessions.tsv."""
-    name = file.rsplit("/", 1)[-1]
+    name = clean(file.rsplit("/", 1)[-1])
     return "sessions.tsv" if name.endswith("_sessions.tsv") else name
 
 
