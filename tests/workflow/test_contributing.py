@@ -75,7 +75,7 @@ def followed(folder: Path, heading: str, edits: Edits, name: str = "") -> Path:
 
 def python(folder: Path, code: str) -> str:
     """What Python prints in the copy."""
-    environment = {**os.environ, "PYTHONPATH": f"{folder / 'src'}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": f"{folder / 'src'}{os.pathsep}{ROOT / 'tests' / 'helpers'}", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -289,7 +289,7 @@ from typing import Any
 
 import pandas as pd
 
-from neurovae.design.design import latent_names
+from neurovae.io import latent_table
 from neurovae.design.tables import STOPPING, read_verdict, tidy, write_both
 from neurovae.cli import cli
 
@@ -311,7 +311,7 @@ def run(*, latents: Path, health: Path, out: Path) -> None:
 
 def spread(table: pd.DataFrame, verdict: str) -> list[dict[str, Any]]:
     """A row per latent."""
-    names = latent_names(table)
+    names = latent_table.columns(table)
     return [{"latent": name, "sd": table[name].std(), "status": "ok", "verdict": verdict} for name in names]
 
 

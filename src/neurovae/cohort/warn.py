@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from neurovae.cohort.columns import codes, plain, source, values
+from neurovae.cohort.columns import Seen, codes, plain, source, values
 from neurovae.cohort.deal import fold_of
 from neurovae.cohort.suspects import USUAL, suspects
 from neurovae.cohort.words import read_as_missing, same_words
@@ -33,19 +33,20 @@ def warnings(cohort: dict[str, Any], found: Index) -> list[str]:
     if not found.scans or not any(table.columns for table in found.tables):
         return found.notes
     items = [*(cohort.get("scores") or []), *_confounds(cohort)]
+    seen: Seen = {column: values(found, column) for column in dict.fromkeys(column for _, column in used(cohort))}
     lines = [*found.notes, *_sites(cohort, found)]
-    for column in dict.fromkeys(column for _, column in used(cohort)):
+    for column in seen:
         lines += [hint.removeprefix("; ")] if (hint := read_as_missing(found.tables, column)) else []
     for column in dict.fromkeys(_text_columns(cohort)):
-        texts = [level(text) for text, _ in values(found, column)]
+        texts = [level(text) for text, _ in seen[column]]
         lines += [f"column '{column}'{same}"] if (same := same_words(texts)) else []
-        lines += _suspects(column, {"type": "categorical"}, values(found, column))
+        lines += _suspects(column, {"type": "categorical"}, seen[column])
     for column, item in {source(item): item for item in items if item["type"] not in ("binary", "categorical")}.items():
-        lines += _suspects(column, item, values(found, column))
-    constant = [c for c in map(source, _confounds(cohort)) if len({plain(text) for text, _ in values(found, c)}) == 1]
+        lines += _suspects(column, item, seen[column])
+    constant = [c for c in map(source, _confounds(cohort)) if len({plain(text) for text, _ in seen[c]}) == 1]
     lines += [f"confound column '{column}' has one value" for column in dict.fromkeys(constant)]
     for score in cohort.get("scores") or []:
-        lines += _score(score, cohort, found)
+        lines += _score(score, cohort, found, seen)
     return lines
 
 
@@ -97,13 +98,13 @@ def _suspects(column: str, item: dict[str, Any], seen: list[tuple[str, Row]]) ->
     return lines
 
 
-def _score(score: dict[str, Any], cohort: dict[str, Any], found: Index) -> list[str]:
+def _score(score: dict[str, Any], cohort: dict[str, Any], found: Index, seen: Seen) -> list[str]:
     """Too few people for a test or a prediction, a fold without a class, most people at one value."""
     entries, everywhere = _complete(score, cohort, found)
     if not entries:
         return [f"score '{score['name']}': nobody has it and all confounds; nothing will be tested"] * bool(everywhere)
     name, n, counts = score["name"], len(entries), Counter(entries.values())
-    columns, binary = _columns(score, cohort, found), score["type"] == "binary"
+    columns, binary = _columns(score, cohort, found, seen), score["type"] == "binary"
     rest = n - max(counts.values())
     lines = []
     if n - columns - 2 < RESIDUAL_DF:
@@ -137,14 +138,14 @@ def _complete(score: dict[str, Any], cohort: dict[str, Any], found: Index) -> tu
     return entries, len(everywhere)
 
 
-def _columns(score: dict[str, Any], cohort: dict[str, Any], found: Index) -> int:
+def _columns(score: dict[str, Any], cohort: dict[str, Any], found: Index, seen: Seen) -> int:
     """Columns that the confounds of this score take in a regression; `split` is the first."""
     total = 1
     for item in cohort.get("confounds") or []:
         if item.get("from", "table") == "preprocess":
             total += SPLINE
         elif source(item) != source(score) and item["name"] != score["name"]:
-            distinct = len({level(text) for text, _ in values(found, source(item))})
+            distinct = len({level(text) for text, _ in seen[source(item)]})
             total += (SPLINE if distinct >= 5 else 1) if item["type"] == "continuous" else max(distinct - 1, 0)
     sites = {scan.site for scan in found.scans} - {"n/a"}
     named = any(item["name"] == "site" for item in cohort.get("confounds") or [])

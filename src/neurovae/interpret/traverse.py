@@ -51,8 +51,8 @@ def run(
     variance): an interval given this decoder, silent about other decoders and other people. Each has a JSON beside it.
 
     Table: rms_latent and fraction_of_change (of the sum of squares over latents), from the lowest to the highest
-    quantile over the mask, give `order`; change (mean) and rms of a region give `rank` within the latent; posterior_low and _high are of
-    the region's mean around the centre.
+    quantile over the mask, give `order`; change (mean) and rms of a region give `rank` within the latent;
+    posterior_low and _high are of the region's mean around the centre.
 
     Args:
         model: weights.safetensors.

@@ -221,3 +221,27 @@ def test_ceilings_and_one_common_value(tmp_path):
     assert "60% of 30 people have the value 0" in only(
         said(cohort_of(tmp_path / "c", {"falls": [0] * 18 + [*range(1, 13)]}, [count]))
     )
+
+
+@pytest.mark.parametrize(
+    "item, message",
+    [
+        ({"type": "count", "plausible": [9, 1]}, "plausible of x is [9, 1]; give the lower value first"),
+        ({"type": "bounded", "bounds": [30, 0]}, "bounds of x is [30, 0]; give the lower value first"),
+        ({"type": "binary", "plausible": [0, 1]}, "x is binary, where plausible is not used; leave it out"),
+    ],
+)
+def test_ranges_that_cannot_be_meant(tmp_path, item, message):
+    """Upside down, or on a type that has no range."""
+    problems = check(cohort_of(tmp_path, {"x": [0, 1] * 12}, [{"name": "x", **item}]))
+    assert f"cohort: {message}" in problems
+
+
+def test_tables_with_another_ending_are_named(tmp_path):
+    """participants.xlsx beside nothing, a questionnaire as .csv."""
+    cohort = cohort_of(tmp_path, {"x": range(24)})
+    (tmp_path / "phenotype").mkdir()
+    (tmp_path / "phenotype/moca.csv").touch()
+    assert "phenotype/moca.csv: not read, since tables of a BIDS folder end in .tsv" in said(cohort)
+    (tmp_path / "participants.tsv").rename(tmp_path / "Participants.xlsx")
+    assert "Participants.xlsx is there: save it as participants.tsv" in check(cohort)[0]

@@ -32,7 +32,7 @@ NOT = {  # pattern -> what to write
     r"\bown memory\b": "private (not file-backed) memory",
     r"\brecipes?\b": "hyperparameters",
     r"\b(rules|science|house|platform|contract)\.md\b": "cite the paper: the page is not shipped",
-    r"\bmarks?\b(?! (of|the|it|them|where|which|each|as|with)\b)": "caveats",
+    r"\bmarks\b(?! (of|the|it|them|where|which|each|as|with)\b)": "caveats",
 }
 ALLOWED = {"CONTRIBUTING.md": {r"\brecipes?\b"}}  # recipes are what it has
 STILL = """

@@ -58,7 +58,7 @@ def blocks(values: np.ndarray, factor: int) -> np.ndarray:
 
 
 def underlay(volume: np.ndarray | None, grid: Grid, number: int) -> tuple[np.ndarray, dict[str, Any], str]:
-    """The decoded centre on the files' grid, what the page must know of it, and its text; the mask if there is none."""
+    """The decoded centre on the files' grid (or the mask), what the page needs to know of it, and its text."""
     whole = grid.mask.astype(np.float32) if volume is None else volume
     small = grid.shrink(whole[None])[0]
     values = small[grid.inside]
@@ -91,7 +91,7 @@ def encode(one: Map, middle: np.ndarray, grid: Grid) -> tuple[dict[str, Any], st
         "limit": limit,
         "peak": [float(mm) for mm in peak],
         "adds": one.kind != "ratio",
-        "shown": one.label.split(",")[0] not in ("Path between people", "Samples of the prior"),
+        "shown": one.label.split(",")[0] not in ("Path between participants", "Samples from the prior"),
         "unit": one.unit,
     }
     return entry, nifti(np.moveaxis(steps, 0, 3), grid.affine, largest / 127)
