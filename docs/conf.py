@@ -6,6 +6,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "extension"), str(HERE.parent / "src")]
 
+import bibliography  # noqa: E402
+
 project = "neurovae"
 author = "The neurovae authors"
 extensions = [
@@ -24,7 +26,8 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = False
 
-bibtex_bibfiles = ["references.bib"]
+bibliography.write(HERE / "build" / "report.bib")
+bibtex_bibfiles = ["build/report.bib", "references.bib"]
 bibtex_reference_style = "author_year"
 bibtex_default_style = "unsrt"
 

@@ -13,6 +13,7 @@ import yaml
 ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "docs" / "extension"))
 
+import bibliography  # noqa: E402
 import commands  # noqa: E402
 import configuration  # noqa: E402
 import generated  # noqa: E402
@@ -144,14 +145,19 @@ def test_a_message_with_a_remedy_is_one_that_the_code_gives(message: str) -> Non
     assert any(text in source_texts() for text in plain[0] + plain[1] * valued), message
 
 
-def test_references_of_the_report_are_those_of_the_pages() -> None:
-    report = json.loads((ROOT / "src/neurovae/report/assets/references.json").read_text(encoding="utf-8"))
-    bib = (ROOT / "docs" / "references.bib").read_text(encoding="utf-8")
-    entries = dict(re.findall(r"^@\w+\{(\w+), (.*)$", bib, flags=re.M))
-    assert set(report) - set(entries) == set()
-    for key, (_, text) in report.items():
+def test_references_of_the_report_become_entries_of_the_bibliography() -> None:
+    report = json.loads(bibliography.SOURCE.read_text(encoding="utf-8"))
+    for key, (short, text) in report.items():
+        entry = bibliography.entry(key, text)
+        surname, year = re.split(r" et al| & |,", short)[0], short[-4:]
+        assert entry.startswith(f"@misc{{{key},") and f"{{{surname}}}, " in entry and f"year = {{{year}}}" in entry, (
+            entry
+        )
         doi = re.search(r"doi:(\S+?)\.?$", text)
-        assert doi is None or f"doi = {{{doi[1]}}}" in entries[key], key
+        assert doi is None or f"doi = {{{doi[1]}}}" in entry
+    assert bibliography.author("van de Geer SA") == "{van de Geer}, S. A."
+    with pytest.raises(ValueError, match="reference x is not"):
+        bibliography.entry("x", "Somebody, some day")
 
 
 def test_only_the_page_on_validation_says_when_something_was_seen() -> None:
