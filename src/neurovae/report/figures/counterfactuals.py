@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
 from neurovae.cli import cli
+from neurovae.io.images import read_image
 from neurovae.io.volumes import read_mask
 from neurovae.report.figures.brains import busiest, grey, overlay
 from neurovae.report.figures.drawing import ORANGE, save, sentence
@@ -82,7 +82,7 @@ def _value(row: dict[Any, Any]) -> str:
 def _read(path: Path) -> tuple[np.ndarray, list[float]]:
     """Volumes (x, y, z, steps) and their steps."""
     sidecar = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text(encoding="utf-8"))
-    return np.asarray(nib.Nifti1Image.from_filename(path).dataobj), sidecar["Steps"]
+    return np.asarray(read_image(path).dataobj), sidecar["Steps"]
 
 
 if __name__ == "__main__":

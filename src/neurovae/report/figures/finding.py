@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import nibabel as nib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from neurovae.interpret.images import in_file
+from neurovae.io.images import read_image
 from neurovae.io.volumes import read_mask
 from neurovae.report.figures import brains, scores
 from neurovae.report.results import LEVEL
@@ -33,7 +33,7 @@ def score_map(maps: Path, mask: Path, score: str, row: dict[Any, Any]) -> Figure
         score: name of the score.
         row: its row of maps.parquet.
     """
-    brain, affine = read_mask(mask), nib.Nifti1Image.from_filename(mask).affine
+    brain, affine = read_mask(mask), read_image(mask).affine
     found = read_map(maps, score)
     place = brains.voxel(affine, [row[f"peak_{axis}"] for axis in "xyz"])
     limit = float(np.percentile(np.abs(found["map"][brain]), HIGHEST)) or 1.0
@@ -49,5 +49,5 @@ def score_map(maps: Path, mask: Path, score: str, row: dict[Any, Any]) -> Figure
 def read_map(maps: Path, score: str) -> dict[str, np.ndarray]:
     """A score's map, its p per voxel, and the mean of the volumes decoded at its low and high end."""
     paths = {end: maps / f"{in_file(score)}_{end}.nii.gz" for end in ("map", "p", "from", "to")}
-    found = {end: np.asarray(nib.Nifti1Image.from_filename(path).dataobj, np.float32) for end, path in paths.items()}
+    found = {end: np.asarray(read_image(path).dataobj, np.float32) for end, path in paths.items()}
     return {"map": found["map"], "p": found["p"], "mean": (found["from"] + found["to"]) / 2}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import nibabel as nib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,6 +15,7 @@ from matplotlib.cm import ScalarMappable
 
 from neurovae.cli import cli
 from neurovae.interpret.images import in_file
+from neurovae.io.images import read_image
 from neurovae.io.volumes import read_mask
 from neurovae.report.figures.brains import located, outline, overlay, voxel
 from neurovae.report.figures.drawing import BLUE, GREY, save, sentence
@@ -61,7 +61,7 @@ def run(
         text = text or [f"{rows['status'].iloc[0]}, {rows['reason'].iloc[0]}"]
         save(sentence("\n".join([f"{name}: {rows['verdict'].iloc[0]}, no score maps", *text])), out)
         return
-    brain, affine = read_mask(mask), nib.Nifti1Image.from_filename(mask).affine
+    brain, affine = read_mask(mask), read_image(mask).affine
     images = {score: _read(maps, jacobian, score) for score in tested["score"]}
     limits = [
         float(np.median([np.percentile(np.abs(found[what][brain]), HIGHEST) for found in images.values()])) or 1.0
@@ -132,7 +132,7 @@ def title(row: dict[Any, Any], alike: list[pd.DataFrame]) -> str:
 def _read(maps: Path, jacobian: Path, score: str) -> dict[str, np.ndarray]:
     """Volumes (x, y, z) of one score: map, p, mean of its decoded ends, and the change of local volume in percent."""
     path = jacobian / f"{in_file(score)}_logjacobian.nii.gz"
-    change = np.asarray(nib.Nifti1Image.from_filename(path).dataobj, np.float32)
+    change = np.asarray(read_image(path).dataobj, np.float32)
     return read_map(maps, score) | {"percent": 100 * np.expm1(change)}
 
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
 from neurovae.cli import cli
+from neurovae.io.images import read_image
 from neurovae.preprocess.names import MASK, in_space
 from neurovae.report.figures.brains import grey, outline
 from neurovae.report.figures.drawing import ORANGE, save
@@ -37,7 +37,7 @@ def run(*, qc: Path, derivatives: Path, suffix: str, voxel_mm: float, most: int,
     for axis, row in zip(axes.ravel(), shown.to_dict("records"), strict=False):
         names = (f"desc-brain_{suffix}.nii.gz", MASK)
         paths = [in_space(derivatives, row["scan"], voxel_mm, end) for end in names]
-        image, mask = (np.asarray(nib.Nifti1Image.from_filename(path).dataobj, np.float32) for path in paths)
+        image, mask = (np.asarray(read_image(path).dataobj, np.float32) for path in paths)
         grey(axis, image, mask >= 0.5, limits=(0, float(np.percentile(image[mask >= 0.5], 99.5))))
         outline(axis, mask >= 0.5, colour=ORANGE)
         note = f"{row['scan']}: r = {row['template_r']:.2f}, Dice = {row['mask_dice']:.2f}"

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import nibabel as nib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from neurovae.cli import cli
 from neurovae.interpret.decoder import read
+from neurovae.io.images import read_image
 from neurovae.io.volumes import read_volumes
 from neurovae.report.figures.brains import grey
 from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save, sentence
@@ -89,7 +89,7 @@ def _times(value: float) -> str:
 
 def _frames(path: Path) -> np.ndarray:
     """Volumes (frames, x, y, z)."""
-    return np.moveaxis(np.asarray(nib.Nifti1Image.from_filename(path).dataobj), -1, 0)
+    return np.moveaxis(np.asarray(read_image(path).dataobj), -1, 0)
 
 
 def _images(axes: np.ndarray, lines: list[tuple[str, np.ndarray, list[str]]], brain: np.ndarray) -> None:

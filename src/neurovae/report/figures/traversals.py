@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import nibabel as nib
 import numpy as np
 import pandas as pd
 from nibabel.affines import apply_affine
 
 from neurovae.cli import cli
+from neurovae.io.images import read_image
 from neurovae.io.volumes import read_mask
 from neurovae.report.figures.brains import busiest, overlay
 from neurovae.report.figures.drawing import save, sentence
@@ -35,7 +35,7 @@ def run(*, table: Path, maps: Path, mask: Path, tests: list[Path], name: str, mo
         save(sentence(f"{name}: {rows['verdict'].iloc[0]}, no traversals\n{rows['reason'].iloc[0]}"), out)
         return
     chosen = strongest(rows, [pd.read_parquet(path) for path in tests])[:most]
-    brain, affine = read_mask(mask), nib.Nifti1Image.from_filename(mask).affine
+    brain, affine = read_mask(mask), read_image(mask).affine
     decoded = [_read(maps, row["latent"]) for row in chosen]
     limit = max(float(np.percentile(np.abs(change[brain]), 99.8)) for _, change, _ in decoded)
     quantiles = decoded[0][2]["Quantiles"]
@@ -78,7 +78,7 @@ def strongest(rows: pd.DataFrame, tests: list[pd.DataFrame]) -> list[dict[str, A
 def _read(maps: Path, latent: str) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Volumes and changes (x, y, z, quantiles) of one latent, and their description."""
     stem = maps / latent
-    images = [np.asarray(nib.Nifti1Image.from_filename(f"{stem}{end}.nii.gz").dataobj) for end in ("", "_change")]
+    images = [np.asarray(read_image(f"{stem}{end}.nii.gz").dataobj) for end in ("", "_change")]
     return images[0], images[1], json.loads(Path(f"{stem}.json").read_text(encoding="utf-8"))
 
 

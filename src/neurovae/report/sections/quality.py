@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
+from neurovae.io.images import read_image
 from neurovae.preprocess.names import MASK, in_space
 from neurovae.report.blocks import Block, missing, note, table, text
 from neurovae.report.figures import thumbnails
@@ -62,8 +62,8 @@ def _card(run: Run, row: Row) -> dict[str, Any]:
     brain, mask = (in_space(folder, str(row["scan"]), size, end) for end in (f"desc-brain_{suffix}.nii.gz", MASK))
     src = ""
     if brain.exists() and mask.exists():
-        inside = np.asarray(nib.Nifti1Image.from_filename(mask).dataobj) >= 0.5
-        src = thumbnails.scan(np.asarray(nib.Nifti1Image.from_filename(brain).dataobj, dtype=np.float32), inside)
+        inside = np.asarray(read_image(mask).dataobj) >= 0.5
+        src = thumbnails.scan(np.asarray(read_image(brain).dataobj, dtype=np.float32), inside)
     values = {name: None if pd.isna(row.get(name)) else float(row[name]) for name in MEASURES if name in row}
     reasons = [str(row.get(key)) for key in ("reason", "cause") if row.get(key) and not pd.isna(row.get(key))]
     line = f"r {shown(values.get('template_r'))}, Dice {shown(values.get('mask_dice'))}"

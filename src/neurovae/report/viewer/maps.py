@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
+
+from neurovae.io.images import read_image
 
 ALPHA = 0.05
 FIRST = {True: 6, False: 3}  # latents of the primary model, and of another, that come before all remaining maps
@@ -64,7 +65,7 @@ def centre(cohort: Path, model: str, fit: str) -> np.ndarray | None:
 
 def frames(path: Path) -> np.ndarray:
     """An image as (frames, x, y, z), single precision."""
-    data = np.asarray(nib.Nifti1Image.from_filename(path).dataobj, np.float32)
+    data = np.asarray(read_image(path).dataobj, np.float32)
     return np.moveaxis(data, 3, 0) if data.ndim == 4 else data[None]
 
 

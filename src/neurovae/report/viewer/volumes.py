@@ -11,6 +11,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from scipy.ndimage import uniform_filter
 
+from neurovae.io.images import read_image
 from neurovae.io.volumes import read_mask
 from neurovae.report.viewer.maps import Map, change
 
@@ -38,7 +39,7 @@ class Grid:
 
 def read_grid(path: Path) -> Grid:
     """Box, affine and averaging for the mask in a file."""
-    mask, affine = read_mask(path), np.asarray(nib.Nifti1Image.from_filename(path).affine, float)
+    mask, affine = read_mask(path), np.asarray(read_image(path).affine, float)
     factor = max(1, int(COARSE / np.linalg.norm(affine[:3, 0]) + 1e-3))
     first, last = np.argwhere(mask).min(axis=0), np.argwhere(mask).max(axis=0)
     box = tuple(slice(int(low), int(high) + 1) for low, high in zip(first, last, strict=True))
