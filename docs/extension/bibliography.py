@@ -6,7 +6,8 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "src" / "neurovae" / "report" / "assets" / "references.json"
 TEXT = re.compile(
-    r"^(?P<authors>.+?) \((?P<year>\d{4})\)\. (?P<title>.+?)[.?](?: (?P<where>(?!doi:).+?))?\.?(?: doi:(?P<doi>\S+?)\.?)?$"
+    r"^(?P<authors>.+?) \((?P<year>\d{4})\)\. (?P<title>.+?)[.?]"
+    r"(?: (?P<where>(?!doi:).+?))?\.?(?: doi:(?P<doi>\S+?)\.?)?$"
 )
 
 

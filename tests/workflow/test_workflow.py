@@ -143,7 +143,7 @@ def test_a_wrong_configuration_is_refused_by_name(text: str, message: str) -> No
 
 def test_all_problems_of_a_configuration_are_named_at_once() -> None:
     with pytest.raises(InputError) as caught:
-        complete("{train: {epoch: 3}, preprocess: {voxel_mm: 3, buckets: 0}}")
+        complete("{train: {epoch: 3}, preprocess: {voxel_mm: 3, batches: 0}}")
     assert len(caught.value.problems) == 3
 
 
@@ -226,7 +226,7 @@ def test_the_report_waits_for_every_result(tmp_path: Path) -> None:
 
 
 def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "my.yaml").write_text("preprocess: {voxel_mm: 4}\ntrain: {}\npreprocess: {buckets: 2}\n")
+    (tmp_path / "my.yaml").write_text("preprocess: {voxel_mm: 4}\ntrain: {}\npreprocess: {batches: 2}\n")
     with pytest.raises(InputError, match="my.yaml.*, line 1: preprocess is given twice"):
         configuration.refuse_repeats([str(tmp_path / "my.yaml")])
     configuration.refuse_repeats([str(path) for path in (ROOT / "config").glob("*.yaml")])
