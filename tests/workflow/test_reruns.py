@@ -223,7 +223,7 @@ ROWS = {
         | ASSOCIATED,
     ),
     "from when on a nuisance is flagged": (
-        config(lambda it: it.update(audit={"flag": 0.2})),
+        config(lambda it: it.update(audit={"min_variance_explained": 0.2})),
         jobs("confounds confounds_picture", MODELS) | ASSOCIATED,
     ),
     "a pin of report": (

@@ -310,11 +310,12 @@ def test_a_search_brings_a_pca_of_each_size_and_says_what_it_saw() -> None:
 def test_the_columns_that_can_be_named_are_those_that_are_measured() -> None:
     import numpy as np
 
-    from neurovae.preprocess import affine, columns, normalise
+    from neurovae.preprocess import affine, columns, image_quality, normalise
 
     brain = np.ones((4, 4, 4), dtype=bool)
     noise = np.random.default_rng(0).random((4, 4, 4))
-    measured = {*affine.columns(np.eye(4)), *normalise.quality(noise, brain, brain, noise, brain), *columns.OTHERS}
+    measured = {*affine.columns(np.eye(4)), *normalise.quality(noise, brain, brain, noise, brain, np.eye(4))}
+    measured |= {*image_quality.image_quality(noise, brain, np.ones(3)), *columns.OTHERS}
     assert measured == set(columns.QUALITY)
 
 
