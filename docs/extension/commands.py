@@ -6,7 +6,18 @@ import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "src" / "neurovae"
-STAGES = ("cohort", "preprocess", "train", "latents", "associate", "predict", "audit", "interpret", "report")
+STAGES = (
+    "cohort",
+    "preprocess",
+    "train",
+    "latents",
+    "associate",
+    "predict",
+    "audit",
+    "findings",
+    "interpret",
+    "report",
+)
 BY_HAND = {"provenance.trace": "provenance", "provenance.verify": "verify", "export.export": "export"}
 SECTION = re.compile(r"^(Args|Raises|Returns|Examples?):$", re.MULTILINE)
 ENTRY = re.compile(r"^    (\w[\w, ]*): (.*(?:\n {5,}.*)*)", re.MULTILINE)

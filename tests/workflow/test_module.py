@@ -24,7 +24,7 @@ use rule * from neurovae
 
 rule strongest:
     input:
-        "results/tiny/associate/associations.tsv",
+        "results/tiny/findings/associations.tsv",
     output:
         "strongest.tsv",
     shell:

@@ -32,6 +32,9 @@ OK = {"status": "ok", "reason": ""}
 def run(*, volumes: Path, rows: Path, mask: Path, latents: list[Path], out: Path, seed: int = 0) -> None:
     """Write dimension and concentration of the cohort's volumes and of every model's latents (.parquet, .tsv).
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun dimension
+
     Args:
         volumes: packed volumes.
         rows: table of their rows.

@@ -33,6 +33,9 @@ def run(
 ) -> None:
     """Write, and say, what effect could be found for each score with these people (.parquet, .tsv).
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun power
+
     Args:
         cohort: cohort.parquet.
         scores: the scores of the configuration.

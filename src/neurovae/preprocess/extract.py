@@ -36,6 +36,9 @@ def run(
 ) -> None:
     """Write a brain mask for every scan of a batch, on the scan's own voxels.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun extract
+
     Args:
         list: a scan key and a path per line.
         derivatives: folder of the BIDS derivatives.

@@ -35,6 +35,9 @@ def run(
 ) -> None:
     """Write every scan of a batch with normalised intensities, and its quality numbers.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun normalise
+
     Args:
         registered: the batch's manifest of registered brains.
         derivatives: folder of the BIDS derivatives.

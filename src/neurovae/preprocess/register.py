@@ -40,6 +40,9 @@ def run(
 ) -> None:
     """Write every brain of a batch in MNI space.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun register
+
     Args:
         extracted: the batch's manifest of masks.
         list: the batch's scans, a key and a path per line.

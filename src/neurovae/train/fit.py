@@ -50,6 +50,9 @@ def run(
 ) -> None:
     """Fit a model and write its weights and history.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun train
+
     Args:
         volumes: packed volumes.
         rows: table of their rows.

@@ -38,10 +38,6 @@ ALLOWED = {"CONTRIBUTING.md": {r"\brecipes?\b"}}  # recipes are what it has
 STILL = """
 src/neurovae/associate/omnibus.py
 src/neurovae/associate/permute.py
-src/neurovae/associate/spline.py
-src/neurovae/associate/summary.py
-src/neurovae/attempts.py
-src/neurovae/audit/confounds.py
 src/neurovae/audit/similarity.py
 src/neurovae/audit/sites.py
 src/neurovae/cohort/simulate.py
@@ -54,13 +50,7 @@ src/neurovae/plan/user_tables.py
 src/neurovae/predict/metrics.py
 src/neurovae/predict/permutation.py
 src/neurovae/predict/predict.py
-src/neurovae/preprocess/batch.py
 src/neurovae/preprocess/duplicates.py
-src/neurovae/preprocess/extract.py
-src/neurovae/preprocess/normalise.py
-src/neurovae/preprocess/pack.py
-src/neurovae/preprocess/qc.py
-src/neurovae/preprocess/register.py
 src/neurovae/provenance/images.py
 src/neurovae/provenance/trace.py
 src/neurovae/report/figures/search.py

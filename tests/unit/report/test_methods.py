@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("error")
                                                         ("binary", "logit", False)])  # fmt: skip
 def test_freedman_and_lane_are_cited_where_the_score_was_permuted(tmp_path: Path, kind: str, link: str, freedman: bool):
     tests = associations(joined(["A"] * PEOPLE)).query("status == 'ok'")
-    run = run_of(tmp_path, associate__associations=tests.assign(type=kind, link=link, family="Gaussian (HC2)"))
+    run = run_of(tmp_path, findings__associations=tests.assign(type=kind, link=link, family="Gaussian (HC2)"))
     said = methods_tests.inference(run)
     assert ("[freedman]" in said) == freedman and ("residuals of the latent" in said) != freedman
     assert (f" and a {link} link" in said) == (link == "log")  # only where it is not the default
@@ -64,6 +64,6 @@ def test_repeated_sessions_are_described_where_they_were_tested(tmp_path: Path):
     row = {"score": "dx", "model": "vae", "fold": 0, "seed": 0, "term": "within", "family": "binomial (GEE)", "n": 20,
            "n_scans": 55, "exchangeability": "sessions within a person", "status": "ok"}  # fmt: skip
     assert methods_tests.repeated(run_of(tmp_path)) == ""
-    said = methods_tests.repeated(run_of(tmp_path, associate__mixed=pd.DataFrame([row, row | {"latent": "mu_001"}])))
+    said = methods_tests.repeated(run_of(tmp_path, findings__mixed=pd.DataFrame([row, row | {"latent": "mu_001"}])))
     assert said.count("dx, within: binomial (GEE), 20 participants with 55 scans") == 1
-    assert methods_tests.repeated(run_of(tmp_path, associate__mixed=pd.DataFrame([row | {"status": "flat"}]))) == ""
+    assert methods_tests.repeated(run_of(tmp_path, findings__mixed=pd.DataFrame([row | {"status": "flat"}]))) == ""

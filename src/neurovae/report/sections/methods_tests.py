@@ -115,7 +115,7 @@ def _omnibus(whole: pd.DataFrame | None) -> str:
 
 def repeated(run: Run) -> str:
     """How repeated sessions were tested, where there were any."""
-    table = read(run, "associate/mixed.tsv")
+    table = read(run, "findings/mixed.tsv")
     if table is None:
         return ""
     used = of_fit(table[(table["model"] == run.primary) & (table["status"] == "ok")], run.fit)

@@ -1,4 +1,4 @@
-"""Bring the tests of all models together; beside each finding what may speak against it: nuisance, seeds, verdict."""
+"""Findings: the tests of all models in one table per kind of test, each test with its caveats."""
 
 from pathlib import Path
 
@@ -18,33 +18,38 @@ SHARED = ["family", "statistic", "status", "reason"]  # what the GLM's table may
 
 def run(
     *,
-    folder: Path,
+    associate: Path,
     audit: Path,
     models: list[str],
     fits: list[str],
     primary: str,
-    out: Path,
+    associations: Path,
     omnibus: Path,
     multivariable: Path,
     mixed: Path,
 ) -> None:
-    """Write the four tables of all models: tests of single latents (smallest p first), omnibus, joint, mixed.
+    """Bring the tests of all models together; beside each test its nuisances and its replication in other seeds.
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun findings
 
     Args:
-        folder: the stage's results folder.
-        audit: the audits' results folder.
+        associate: results folder of the tests.
+        audit: results folder of the sensitivity checks.
         models: names of the models.
         fits: fold and seed of each model that was tested ("fold-0_seed-0").
-        primary: the model that was named beforehand; its rows are marked.
-        out: TSV to write, a row per score, model, seed and latent.
-        omnibus, joint, mixed: TSVs to write.
+        primary: the model that was named before the analysis; its rows say so.
+        associations: TSV to write, a row per score, model, seed and latent, smallest p first.
+        omnibus: TSV to write of the tests of all latents together.
+        multivariable: TSV to write of the multivariable models.
+        mixed: TSV to write of the tests over sessions.
     """
     pairs = [(model, fit) for model in models for fit in fits]
     tables = {
-        name: pd.concat([pd.read_parquet(folder / model / fit / f"{name}.parquet") for model, fit in pairs])
+        name: pd.concat([pd.read_parquet(associate / model / fit / f"{name}.parquet") for model, fit in pairs])
         for name in ("glm", "spline", "permute", "omnibus", "multivariable", "mixed")
     }
-    single = beside(tables["glm"], tables["spline"][KEYS + SPLINE], KEYS, "spline")
+    single = beside(tables["glm"], tables["spline"][KEYS + SPLINE], KEYS, "univariate")
     single = with_maxt(single, tables["permute"])
     caveats = pd.concat([pd.read_parquet(audit / model / fit / "caveats.parquet") for model, fit in pairs])
     seeds = pd.concat(
@@ -57,7 +62,7 @@ def run(
     for name in ("omnibus", "multivariable", "mixed"):
         tables[name] = with_score_audit(tables[name], caveats)
     for path, table in (
-        (out, single),
+        (associations, single),
         (omnibus, tables["omnibus"]),
         (multivariable, tables["multivariable"]),
         (mixed, tables["mixed"]),
@@ -70,11 +75,13 @@ def run(
 def with_maxt(tests: pd.DataFrame, permuted: pd.DataFrame) -> pd.DataFrame:
     """Tests with the p of the permutations, and max-T's own statistic, status and reason (not those of the GLM)."""
     named = permuted.rename(columns={name: f"maxt_{name}" for name in SHARED})
-    return beside(tests, named[KEYS + PERMUTED], KEYS, "permute")
+    return beside(tests, named[KEYS + PERMUTED], KEYS, "univariate")
 
 
 def beside(tests: pd.DataFrame, more: pd.DataFrame, keys: list[str], name: str) -> pd.DataFrame:
     """Tests with the columns of another table; a test without its row there is refused, since it would look untested.
+
+    name: the rule that makes the other table.
 
     Raises:
         InputError: rows of `tests` that `more` does not have.
