@@ -38,15 +38,15 @@ ALLOWED = {"CONTRIBUTING.md": {r"\brecipes?\b"}}  # recipes are what it has
 STILL = """
 src/neurovae/associate/omnibus.py
 src/neurovae/associate/permute.py
-src/neurovae/audit/similarity.py
-src/neurovae/audit/sites.py
 src/neurovae/cohort/simulate.py
 src/neurovae/design/tables.py
-src/neurovae/export/model_card.py
 src/neurovae/interpret/counterfactual.py
 src/neurovae/interpret/maps.py
 src/neurovae/plan/entries.py
+src/neurovae/plan/graph.py
+src/neurovae/plan/index.py
 src/neurovae/plan/user_tables.py
+src/neurovae/plan/visits.py
 src/neurovae/predict/metrics.py
 src/neurovae/predict/permutation.py
 src/neurovae/predict/predict.py
