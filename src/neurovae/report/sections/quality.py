@@ -15,7 +15,8 @@ from neurovae.report.text import count, limit, shown
 
 MAX_EXCLUDED = 60  # excluded scans that are drawn, besides the worst ones
 MEASURES = {"template_r": "correlation with the template", "mask_dice": "Dice with the template's mask",
-            "mask_ml": "brain mask (ml)", "snr": "SNR", "clipped": "clipped voxels (fraction)"}  # fmt: skip
+            "misalignment_mm": "misalignment (mm)", "mask_ml": "brain mask (ml)", "noise": "noise",
+            "sharpness": "sharpness", "snr": "SNR", "clipped": "clipped voxels (fraction)"}  # fmt: skip
 POSE = {"rotation_x": "rotation x (°)", "rotation_y": "rotation y (°)", "rotation_z": "rotation z (°)",
         "translation_x": "translation x (mm)", "translation_y": "translation y (mm)",
         "translation_z": "translation z (mm)", "head_size": "head size (1: as the template)"}  # fmt: skip
