@@ -49,7 +49,7 @@ def glm(table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, An
     names = latent_names(table)
     cases = design(table, score, confounds)
     y = outcome(score, cases)
-    null = families.fit(score["type"], y, cases.x, score.get("link")) if cases.status == "ok" else None
+    null = families.fit(score["type"], y, cases.x, score.get("link"), cases.family) if cases.status == "ok" else None
     between = _confounds_r2(score, y, cases, null)
     rows = []
     for name in steps(names, f"{score['name']}: latents"):
@@ -73,7 +73,7 @@ def _tested(
     if not varies(z, x):
         return {"status": "constant latent", "reason": "it does not vary between people beyond the confounds"}
     x_full = np.column_stack([x, standard(z)])
-    full = families.fit(kind, y, x_full, score.get("link"))
+    full = families.fit(kind, y, x_full, score.get("link"), cases.family)
     status = worst(null, full)
     if status != "ok":
         return {"status": status, "reason": REASONS[status]}
@@ -86,7 +86,7 @@ def _tested(
         "ci_high": high,
         "p": families.nested_p(null, full, 1, len(y)),
         "partial_r2": families.partial_r2(kind, y, x, x_full, null, full),
-    } | checked(kind, y, x_full, full, _unit(y, cases))
+    } | checked(kind, y, x_full, full, _unit(y, cases), cases.family)
 
 
 def _unit(y: np.ndarray, cases: Design) -> float:

@@ -23,10 +23,23 @@ from neurovae.design.rows import AFTER, BEFORE, described, provenance, standard,
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.errors import InputError
 from neurovae.io.progress import steps
+from neurovae.stats.basis import moves
 from neurovae.stats.exchangeability import too_few
 from neurovae.stats.maxt import batch, exceed, maxt, statistics
 
-NUMBERS = ["effect", "ci_low", "ci_high", "df", "p", "q", "p_permutation", "var_person", "var_site", "var_residual"]
+NUMBERS = [
+    "effect",
+    "ci_low",
+    "ci_high",
+    "df",
+    "p",
+    "q",
+    "p_permutation",
+    "var_person",
+    "var_site",
+    "var_family",
+    "var_residual",
+]
 COLUMNS = BEFORE | {"term": "object", "n_scans": "Int64", "random": "object"} | dict.fromkeys(
     [*NUMBERS, "icc"], "float64"
 ) | {"q_of": "object", "permutations": "Int64", "exchange": "object"} | AFTER  # fmt: skip
@@ -88,7 +101,7 @@ def mixed(
         said = {"status": data.status, "reason": data.reason}
         return [base[0] | {"latent": None} | said] if data.status in WHOLE else [row | said for row in base]
     y, z = data.cases.y, table[names].to_numpy(float)[data.cases.rows]
-    spread = np.where(z.std(axis=0, ddof=1) > 1e-12, z.std(axis=0, ddof=1), 1.0)
+    spread = np.where(moves(z), z.std(axis=0, ddof=1), 1.0)
     z = (z - z.mean(axis=0)) / spread
     if not data.varying:
         y = y / y[data.first].std(ddof=1) if gaussian else y
@@ -116,7 +129,7 @@ def permutation(tests: Tests, permutations: int, seed: int) -> np.ndarray:
     """p of each latent by exchange within the strata, missing where there is none to be had. (latents,)."""
     p = np.full(tests.z.shape[1], np.nan)
     use = np.array([row["status"] == "ok" for row in tests.numbers])
-    if tests.null is None or not use.any() or too_few(tests.strata):
+    if tests.null is None or not use.any() or too_few(tests.strata, tests.null.residual):
         return p
     data = batch(tests.z[:, use], tests.x, [tests.null])
     seen = statistics(data, np.arange(len(tests.z))[None, :])[0]
@@ -129,8 +142,9 @@ def _exchange(term: str, tests: Tests, data: Repeated) -> str:
         rule = "scans within each person"
     else:
         where = " and the same site" if len(set(data.site)) > 1 else ""
-        rule = f"whole people among those with equally many scans{where}"
-    few = too_few(tests.strata)
+        who = "whole people among those" if data.family is None else "whole families among those of equal size"
+        rule = f"{who} with equally many scans{where}"
+    few = too_few(tests.strata, None if tests.null is None else tests.null.residual)
     return f"{rule}: none ({few})" if few else rule
 
 

@@ -17,7 +17,7 @@ from neurovae.cli import Json, cli
 from neurovae.design.design import Design, design, join, latent_names
 from neurovae.design.rows import REASONS, described, standard, stopped, varies
 from neurovae.design.tables import STOPPING, read_verdict, tidy, write_both
-from neurovae.stats.exchangeability import rule, site_strata, too_few
+from neurovae.stats.exchangeability import family_strata, rule, site_strata, too_few
 from neurovae.stats.maxt import at_once, batch, exceed, maxt, minp, statistics
 from neurovae.stats.quadratic import NAMES, bent
 from neurovae.stats.rao import Null, fit_null
@@ -103,21 +103,30 @@ def prepare(table: pd.DataFrame, score: Row, cases: Design) -> tuple[Ready | Non
     """What is needed to test one score, and its rows without numbers yet; nothing if it cannot be tested."""
     site = table["site"].to_numpy()[cases.rows].astype(str)
     status, reason, null, latents = cases.status, cases.reason, None, []
-    if status == "ok" and (few := too_few(site_strata(site))):
-        status, reason = "too few permutations", few
     if status == "ok":
         y = standard(cases.y) if score["type"] == "continuous" and score.get("link") in (None, "identity") else cases.y
         fit, null = fit_null(score["type"], y, cases.x, score.get("link"))
         status, reason = fit.status, REASONS.get(fit.status, "")
+    if null is not None and (few := too_few(strata(table, cases), null.residual)):
+        status, reason, null = "too few permutations", few, None
     rows = []
     for name in latent_names(table):
-        row = described(table, score, name, cases) | {"exchange": rule(site), "status": status, "reason": reason}
+        row = described(table, score, name, cases) | {
+            "exchange": rule(site, cases.family),
+            "status": status,
+            "reason": reason,
+        }
         if null is not None and varies(table[name].to_numpy(float)[cases.rows], cases.x):
             latents.append(name)
         elif null is not None:
             row |= {"status": "constant latent", "reason": "it does not vary between people beyond the confounds"}
         rows.append(row)
     return (Ready(score, cases, null, latents) if null is not None and latents else None), rows
+
+
+def strata(table: pd.DataFrame, cases: Design) -> np.ndarray:
+    """Who may change places among the people of a score, as `exchangeability` has it."""
+    return family_strata(site_strata(table["site"].to_numpy()[cases.rows]), cases.family)
 
 
 def _tested(
@@ -132,8 +141,8 @@ def _tested(
         batch(table[group[0].latents].to_numpy(float)[people], group[0].cases.x, [ready.null for ready in group])
         for group in groups.values()
     ]
-    strata = site_strata(table["site"].to_numpy()[people])
-    found = exceed(batches, strata, permutations, seed, threads)
+    places = strata(table, family[0].cases)
+    found = exceed(batches, places, permutations, seed, threads)
     identity = np.arange(len(people))[None, :]
     seen = [row for data in batches for row in statistics(data, identity)[0]]  # (latents,) of each score
     tests = [maxt(statistics(data, identity)[0], one) for data, one in zip(batches, found, strict=True)]
@@ -142,7 +151,7 @@ def _tested(
     text = f"{', '.join(ready.score['name'] for ready in family)} (all scores of the same {len(people)} people)"
     size = at_once(*batches[0].latents.shape)  # the squares get the draws of the lines
     curves = [
-        row for group in groups.values() for row in _bends(table, group, strata, size, permutations, seed, threads)
+        row for group in groups.values() for row in _bends(table, group, places, size, permutations, seed, threads)
     ]
     return {
         (ready.score["name"], name): {

@@ -62,7 +62,7 @@ def spline(
     """Rows of one score, one per latent, and the points of their curves."""
     cases = design(table, score, confounds)
     kind = score["type"]
-    null = families.fit(kind, cases.y, cases.x, score.get("link")) if cases.status == "ok" else None
+    null = families.fit(kind, cases.y, cases.x, score.get("link"), cases.family) if cases.status == "ok" else None
     rows, points = [], []
     for name in steps(latent_names(table), f"{score['name']}: latents"):
         row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
@@ -85,7 +85,7 @@ def spline(
 def _tested(
     score: dict[str, Any], cases: Design, z: np.ndarray, null: families.Fit
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    kind, link = score["type"], score.get("link")
+    kind, link, related = score["type"], score.get("link"), cases.family
     if not varies(z, cases.x):
         return {"status": "constant latent", "reason": "it does not vary between people beyond the confounds"}, []
     unit = standard(z)
@@ -93,7 +93,7 @@ def _tested(
     if knots is None:
         return {"status": "too few people", "reason": "the latent has too few distinct values for a spline"}, []
     x_line, x_full = np.column_stack([cases.x, unit]), np.column_stack([cases.x, natural_spline(unit, knots)])
-    line, full = families.fit(kind, cases.y, x_line, link), families.fit(kind, cases.y, x_full, link)
+    line, full = (families.fit(kind, cases.y, columns, link, related) for columns in (x_line, x_full))
     status = worst(null, line, full)
     if status != "ok":
         return {"status": status, "reason": REASONS[status]}, []
@@ -107,18 +107,26 @@ def _tested(
         "partial_r2_nonlinear": families.partial_r2(kind, cases.y, x_line, x_full, line, full),
         "partial_r2": families.partial_r2(kind, cases.y, cases.x, x_full, null, full),
     }
-    return tested | polynomials(kind, cases.y, cases.x, unit, line, link), curve_points(score, cases, z, knots, full)
+    return tested | polynomials(kind, cases.y, cases.x, unit, line, link, related), curve_points(
+        score, cases, z, knots, full
+    )
 
 
 def polynomials(
-    kind: str, y: np.ndarray, x: np.ndarray, unit: np.ndarray, line: families.Fit, link: str | None = None
+    kind: str,
+    y: np.ndarray,
+    x: np.ndarray,
+    unit: np.ndarray,
+    line: families.Fit,
+    link: str | None = None,
+    related: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """p of the quadratic term over the line, and of the cubic term over the quadratic: 1 df each."""
     power = polynomial(unit, 3)
     found: dict[str, Any] = {}
     lower = line
     for degree, name in ((2, "quadratic"), (3, "cubic")):
-        curved = families.fit(kind, y, np.column_stack([x, power[:, :degree]]), link)
+        curved = families.fit(kind, y, np.column_stack([x, power[:, :degree]]), link, related)
         if curved.status != "ok":
             return found | {"polynomial_status": f"{name}: {curved.status}"}
         found[f"p_{name}"] = families.nested_p(lower, curved, 1, len(y))

@@ -1,7 +1,9 @@
-"""Who enters a test: complete cases, one scan per person where asked for, without people who cannot tell anything."""
+"""Who enters a test: complete cases, one scan per person where asked for, without people who carry no information."""
 
 import numpy as np
 import pandas as pd
+
+from neurovae.stats.basis import expand, residual
 
 Used = list[tuple[str, str, pd.Series]]  # (name, continuous or categorical, values) of each confound
 
@@ -45,6 +47,20 @@ def silent(kind: str, y: np.ndarray, used: Used, rows: np.ndarray) -> tuple[np.n
                 gone |= inside
                 notes.append(f"{inside.sum()} people left out (all of {name} {level} have one value)")
     return gone, notes
+
+
+def determining(y: np.ndarray, used: Used, rows: np.ndarray) -> list[str]:
+    """The confounds each of which alone determines the score y (n,) of `rows`; where none does, all of them."""
+    blocks = [(name, expand(name, kind, column.iloc[rows], column.iloc[rows])[1]) for name, kind, column in used]
+    alone = [name for name, block in blocks if explained(y, np.column_stack([np.ones(len(y)), block]))]
+    return alone or [name for name, _ in blocks]
+
+
+def explained(y: np.ndarray, x: np.ndarray) -> bool:
+    """Whether the columns of x leave nothing of y but rounding. y: (n,), x: (n, columns) with the intercept."""
+    y = y - y.mean()
+    left = residual(y, x)
+    return bool(left @ left < 1e-10 * (y @ y))
 
 
 def crowded(kind: str, y: np.ndarray) -> str:

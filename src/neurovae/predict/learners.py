@@ -8,7 +8,7 @@ from scipy.special import expit
 from sklearn.svm import SVC, SVR
 
 from neurovae.predict.features import Split
-from neurovae.predict.linear import decompose, fitted, solve
+from neurovae.predict.linear import decompose, fitted, smallest, solve
 
 # gamma is a multiple of 1 / columns; epsilon and the penalties are for a standardised y
 SVR_GRID = [
@@ -29,7 +29,8 @@ def learn(learner: str, split: Split, y: np.ndarray, binary: bool) -> Learned:
         intercept, coef, _ = fitted(split, y[:, None], binary)
         return lambda x: _linear(intercept[0] + x @ coef[:, 0], binary)
     if not binary:
-        point = _best([_squared_error(split, y, point) for point in SVR_GRID], SVR_GRID)
+        errors = np.array([[_squared_error(split, y, point)] for point in SVR_GRID])
+        point = SVR_GRID[int(smallest(errors)[0])]
         return _plain(_svr(point, split.x_train, y[split.train]))
     decisions = [[_svc(point, part.x_train, y[part.train])(part.x_test) for part in split.inner] for point in SVC_GRID]
     truth = [y[part.test] for part in split.inner]
@@ -73,10 +74,6 @@ def _linear(line: np.ndarray, binary: bool) -> tuple[np.ndarray, np.ndarray | No
 
 def _plain(machine: Callable[[np.ndarray], np.ndarray]) -> Learned:
     return lambda x: (machine(x), None)
-
-
-def _best(errors: list[float], grid: list[dict[str, float]]) -> dict[str, float]:
-    return grid[int(np.argmin(np.round(errors, 10)))]
 
 
 def _squared_error(split: Split, y: np.ndarray, point: dict[str, float]) -> float:

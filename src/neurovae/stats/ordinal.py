@@ -44,13 +44,13 @@ def parallel_p(codes: np.ndarray, x: np.ndarray, link: str, coef: np.ndarray, lo
     return float(chi2.sf(max(ratio, 0.0), levels - 2)) if done else np.nan
 
 
-def influence(codes: np.ndarray, x: np.ndarray, coef: np.ndarray, link: str) -> np.ndarray:
-    """One-step change of the estimates on leaving a person out, (I - I_i)^-1 score_i: (n, parameters)."""
+def contributions(codes: np.ndarray, x: np.ndarray, coef: np.ndarray, link: str) -> tuple[np.ndarray, np.ndarray]:
+    """Score (n, parameters) and observed information (n, parameters, parameters) of each person."""
     upper, lower = threshold_rows(codes, x)
     each, bend_above, bend_below = _derivatives(coef, upper, lower, codes, link)
     own = each[:, :, None] * each[:, None, :] - bend_above[:, None, None] * upper[:, :, None] * upper[:, None, :]
     own += bend_below[:, None, None] * lower[:, :, None] * lower[:, None, :]
-    return np.linalg.solve(own.sum(axis=0) - own, each[:, :, None])[:, :, 0]
+    return each, own
 
 
 def threshold_rows(codes: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
