@@ -27,7 +27,7 @@ EXAMPLES = """The whole chain (README.md), one stage of it, and one command of a
   snakemake --cores 2 --configfile config/demo.yaml --forcerun train
   python -m neurovae train.fit --help
   python -m neurovae report.summary --help
-  python -m neurovae provenance results/demo/associate/associations.tsv
+  python -m neurovae provenance results/demo/findings/associations.tsv
   python -m neurovae verify results/demo
   python -m neurovae export --model results/demo/train/vae/fold-0_seed-0/weights.safetensors --out exported/demo-vae
 """

@@ -23,8 +23,8 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from scipy.stats import spearmanr
+from univariate_rows import glm_rows, spline_rows
 
-from neurovae.associate import glm, spline
 from neurovae.audit.components import shell
 from neurovae.io.files import write_beside
 from neurovae.io.volumes import masked
@@ -242,9 +242,9 @@ def told(score: str, learner: str) -> tuple[float, np.ndarray]:
 
 def regressions() -> tuple[list[Row], Figure]:
     """What a GLM, a spline, a linear filter and an RBF-SVR say of the same latents."""
-    effects = glm.glm(table(), {"name": "line", "type": "continuous"}, [])
-    bends, curves = spline.spline(table(), {"name": "u", "type": "continuous"}, [])
-    lines = glm.glm(table(), {"name": "u", "type": "continuous"}, [])
+    effects = glm_rows(table(), {"name": "line", "type": "continuous"}, [])
+    bends, curves = spline_rows(table(), {"name": "u", "type": "continuous"}, [])
+    lines = glm_rows(table(), {"name": "u", "type": "continuous"}, [])
     split, y = parted("line")
     weights = linear.fitted(split, y[:, None], False)[1][:, 0]
     shown, rows = {"filter": weights / np.abs(weights).max(), "pattern": pattern(split.x_train, weights)}, []

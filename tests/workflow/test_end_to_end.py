@@ -19,7 +19,7 @@ GOOD = {f"sub-{number:02d}" for number in range(1, PEOPLE + 1)}
 
 
 def test_the_planted_effect_is_found_and_the_shuffled_one_is_not(finished: Project) -> None:
-    table = pd.read_csv(finished.results / "associate" / "associations.tsv", sep="\t")
+    table = pd.read_csv(finished.results / "findings" / "associations.tsv", sep="\t")
     assert set(table["model"]) == MODELS
     assert set(table["status"]) == {"ok"}
     assert len(table) == 2 * (3 + 4 + 3 + 4) and table.groupby("model")["primary"].all().to_dict() == {
@@ -27,9 +27,9 @@ def test_the_planted_effect_is_found_and_the_shuffled_one_is_not(finished: Proje
     }
     smallest = table.groupby(["score", "model"])[["p", "q", "p_maxt"]].min()
     assert (smallest.loc["severity", "p_maxt"] < 0.05).all(), smallest
-    whole = pd.read_csv(finished.results / "associate" / "omnibus.tsv", sep="\t").set_index("score")
+    whole = pd.read_csv(finished.results / "findings" / "omnibus.tsv", sep="\t").set_index("score")
     assert (whole.loc["severity", "p"] < 0.01).all() and (whole.loc["shuffled", "p"] > 0.001).all(), whole
-    mixed = pd.read_csv(finished.results / "associate" / "mixed.tsv", sep="\t")
+    mixed = pd.read_csv(finished.results / "findings" / "mixed.tsv", sep="\t")
     assert set(mixed["status"]) == {"one scan per person"} and len(mixed) == len(MODELS)
     assert (smallest.loc["severity", "q"] < 0.05).all(), smallest
     assert (smallest.loc["shuffled", "p"] > 0.001).all(), smallest

@@ -24,7 +24,7 @@ from project import CONFIG, ROOT, Project, copy_code
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 
-from neurovae.associate import glm, mixed, multivariable, omnibus, permute, spline
+from neurovae.associate import mixed, multivariable, omnibus, univariate
 from neurovae.audit import confounds, nuisances, power, sites
 from neurovae.cohort import check
 from neurovae.errors import InputError
@@ -209,10 +209,9 @@ def everything(folder: Path, named: Callable[[str], str], predicted: bool = True
         "confounds": [{"name": named("years"), "type": "continuous"}, {"name": named("group"), "type": "categorical"}],
     }
     out, draws = {name: folder / f"{name}_out.parquet" for name in OUT}, {"permutations": 19, "seed": 0}
-    glm.run(**files, **declared, out=out["glm"])
-    spline.run(**files, **declared, out=out["spline"], curves=out["curves"])
+    tables = {name: out[name] for name in ("glm", "spline", "curves", "permute")}
+    univariate.run(**files, **declared, **draws, **tables)
     multivariable.run(**files, **declared, out=out["joint"], interactions=2)
-    permute.run(**files, **declared, out=out["permute"], **draws)
     omnibus.run(**files, **declared, out=out["omnibus"], directions=out["directions"], **draws)
     mixed.run(**files, **declared, out=out["mixed"], site="covariate", **draws)
     confounds.run(**files, **declared, out=out["confounds"], flags=out["flags"], volumes=None, flag=0.05)

@@ -23,6 +23,29 @@ rule simulate:
         "--truth results/{wildcards.cohort}/cohort/truth --jobs {threads} {params.flags} 2>&1 | tee {log}"
 
 
+if not config["cohort"]["freeze"]:  # otherwise the folds of the frozen models are used
+
+    rule folds:
+        output:
+            "results/{cohort}/cohort/folds.tsv",
+        log:
+            "results/{cohort}/logs/cohort/folds.log",
+        benchmark:
+            "results/{cohort}/benchmarks/cohort/folds.tsv"
+        conda:
+            "../../envs/cohort.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            flags=graph.flags({"cohort": graph.fold_section(config["cohort"])}),
+            people=index.digest(FOUND.scans),
+            code=CODE["cohort.folds"],
+            env=ENV["cohort"],
+        shell:
+            "python -m neurovae.cohort.folds --out {output} {params.flags} 2>&1 | tee {log}"
+
+
 rule cohort:
     input:
         tables=FOUND.files,

@@ -5,7 +5,6 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, f"{workflow.basedir}/src")
 
-from neurovae import attempts
 from neurovae.cohort import check
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
@@ -63,16 +62,15 @@ SEARCHED = {name: name in SOUGHT for name in ENTRIES}
 TRIALS = range(config["train"]["search"]["trials"])
 TRIAL_FLAGS = search_flags.trial_flags(config["train"])
 CHOOSE_FLAGS = search_flags.choose_flags(config["train"])
-SEARCH_FLAGS = search_flags.picture_flags(config["train"])
+SEARCHES = search_flags.drawn(config["train"])
 LAUNCH = entries.launch(config["train"]["processes"])
 STABILITY_CODE = entries.model_codes(ENTRIES, "audit.stability")
 LATENTS_CODE = entries.model_codes(ENTRIES, "latents")
-PICTURE_CODE = entries.model_codes(ENTRIES, "report.figures.reconstructions")
 DECODED_CODE = {
     name: entries.model_codes(ENTRIES, f"interpret.{name}")
     for name in ("traverse", "maps", "samples", "counterfactual")
 }
-SAMPLES_CODE = entries.model_codes(ENTRIES, "report.figures.samples")
+PLOT_CODE = {name: entries.all_codes(ENTRIES, f"report.plots.{name}") for name in ("train", "interpret")}
 SCORES = graph.flags({key: config["cohort"][key] for key in ("scores", "confounds")})
 REFERENCE = graph.reference(config["preprocess"]["normalise"])
 PREPROCESS = graph.preprocess(config["preprocess"], config["cohort"]["suffix"])

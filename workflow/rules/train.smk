@@ -1,27 +1,6 @@
-# Volumes -> folds, weights and history: one job per model, fold and seed; then a verdict. Where a model is searched, its
-# trials and the choice among them come first, per fold. No file read here contains a score. With cohort.freeze none of
-# these rules exists: what they made is taken as it lies there.
-rule folds:
-    output:
-        "results/{cohort}/cohort/folds.tsv",
-    log:
-        "results/{cohort}/logs/cohort/folds.log",
-    benchmark:
-        "results/{cohort}/benchmarks/cohort/folds.tsv"
-    conda:
-        "../../envs/cohort.yaml"
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        flags=graph.flags({"cohort": graph.fold_section(config["cohort"])}),
-        people=index.digest(FOUND.scans),
-        code=CODE["cohort.folds"],
-        env=ENV["cohort"],
-    shell:
-        "python -m neurovae.cohort.folds --out {output} {params.flags} 2>&1 | tee {log}"
-
-
+# Volumes and folds -> weights and history: one job per model, fold and seed; then a verdict. Where a model is searched,
+# its trials and the choice among them come first, per fold. No file read here contains a score. With cohort.freeze none
+# of these rules exists: the files in results/<cohort>/train are used as they are.
 rule trial:
     input:
         volumes="results/{cohort}/preprocess/volumes.npy",

@@ -14,9 +14,10 @@ import torch
 from nibabel import Nifti1Image
 from nibabel.affines import apply_affine
 
+from neurovae.associate.fitted import fitted
 from neurovae.associate.permute import Ready, prepare, strata
 from neurovae.cli import Json, cli
-from neurovae.design.design import design, join
+from neurovae.design.design import join
 from neurovae.design.rows import stopped
 from neurovae.design.tables import tidy, write_both
 from neurovae.interpret.atlas import read_atlas
@@ -92,7 +93,7 @@ def run(
     labels, parts = read_atlas(atlas, mask)
     rows, places = [], []
     with write_folder(out_folder) as folder, tempfile.TemporaryFile(dir=folder) as file:
-        prepared = [prepare(table, score, design(table, score, confounds)) for score in scores if not decoder.stopped]
+        prepared = [prepare(table, fitted(table, score, confounds)) for score in scores if not decoder.stopped]
         people = np.unique([int(row) for ready, _ in prepared if ready is not None for row in ready.cases.rows])
         volumes = decode_people(decoder, table[decoder.names].to_numpy(float)[people.astype(int)], file)
         for ready, described in prepared:

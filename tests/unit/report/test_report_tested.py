@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from univariate_rows import glm_rows, permute_rows
 
 from neurovae.associate import permute as permutation
-from neurovae.associate.glm import glm
-from neurovae.associate.summary import with_maxt
 from neurovae.design.tables import tidy
+from neurovae.findings import with_maxt
 from neurovae.report import summary as screen
 from neurovae.report.blocks import Run
 from neurovae.report.figures import charts, scores
@@ -46,9 +46,9 @@ def joined(sites: list[str]) -> pd.DataFrame:
 
 def associations(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of associations.tsv of one score."""
-    moved = tidy(permutation.permute(table, [DX], [AGE], 199, 0), permutation.COLUMNS)
+    moved = tidy(permute_rows(table, [DX], [AGE], 199, 0), permutation.COLUMNS)
     bends = {"p_nonlinear": 0.5, "flagged": False, "nuisance": "", "score_nuisance": np.nan, "replicated": "one seed"}
-    return with_maxt(pd.DataFrame(glm(table, DX, [AGE])), moved).assign(verdict="healthy", **bends)
+    return with_maxt(pd.DataFrame(glm_rows(table, DX, [AGE])), moved).assign(verdict="healthy", **bends)
 
 
 def run_of(folder: Path, **tables: pd.DataFrame) -> Run:
@@ -73,7 +73,7 @@ def test_a_latent_that_separates_the_classes_is_the_strongest(tmp_path: Path):
         "mu_000",
         "mu_001",
     ]  # equal max-T p
-    run = run_of(tmp_path, associate__associations=tests)
+    run = run_of(tmp_path, findings__associations=tests)
     row = sections_summary.findings(run, tests, None).iloc[0]
     small = int((tests["p_maxt"] < 0.05).sum())
     assert row["latent"] == "mu_000" and row["below"] == f"{small} of 6" and small >= 2
@@ -101,7 +101,7 @@ def test_max_t_that_was_not_run_is_said_with_its_reason(tmp_path: Path):
     lost = tests.assign(status="ok", reason="", **why, permutations=None, p_maxt=np.nan, maxt_statistic=np.nan)
     text = "max-T not run: too few permutations: 96 distinct permutations of 60 rows, 1000 are needed"
     assert shared.below(lost) == text
-    run = run_of(tmp_path, associate__associations=lost)
+    run = run_of(tmp_path, findings__associations=lost)
     assert sections_summary.findings(run, lost, None).iloc[0]["below"] == text
     lines = screen.inference(lost, OMNIBUS, "vae")
     assert "nan" not in lines[1] and lines[2].strip().startswith(f"{text}, n ") and "below" not in lines[2]
@@ -113,7 +113,7 @@ def test_max_t_that_was_not_run_is_said_with_its_reason(tmp_path: Path):
 def test_a_refused_permutation_gives_its_reason_beside_the_regression():
     table = joined(["A"] * PEOPLE).iloc[1:].assign(site=[f"s{k // 2}" for k in range(PEOPLE - 1)])
     tests = with_maxt(
-        pd.DataFrame(glm(table, DX, [AGE])), tidy(permutation.permute(table, [DX], [AGE], 19, 0), permutation.COLUMNS)
+        pd.DataFrame(glm_rows(table, DX, [AGE])), tidy(permute_rows(table, [DX], [AGE], 19, 0), permutation.COLUMNS)
     )
     assert tests["maxt_status"].notna().all() and (tests["maxt_reason"] != "").all() and tests["p_maxt"].isna().all()
 
@@ -122,7 +122,7 @@ def test_a_refused_permutation_gives_its_reason_beside_the_regression():
                                                         ("binary", "logit", False)])  # fmt: skip
 def test_freedman_and_lane_are_named_where_the_score_was_moved(tmp_path: Path, kind: str, link: str, freedman: bool):
     tests = associations(joined(["A"] * PEOPLE)).query("status == 'ok'")
-    run = run_of(tmp_path, associate__associations=tests.assign(type=kind, link=link, family="Gaussian (HC2)"))
+    run = run_of(tmp_path, findings__associations=tests.assign(type=kind, link=link, family="Gaussian (HC2)"))
     said = methods_tests.inference(run)
     assert ("[freedman]" in said) == freedman and ("residuals of the latent" in said) != freedman
 
@@ -203,10 +203,10 @@ def test_the_picture_shows_one_scan_of_each_person_tested(tmp_path: Path, monkey
     table = pd.concat([table.assign(session="1"), later.iloc[1:]], ignore_index=True)
     table.loc[5, "excluded"] = True  # the first scan of a person: the second takes its place
     kept = table[~table["excluded"]].sort_values("scan").reset_index(drop=True)
-    rows = pd.DataFrame(glm(kept, DX, [AGE])).assign(verdict="healthy")
+    rows = pd.DataFrame(glm_rows(kept, DX, [AGE])).assign(verdict="healthy")
     rows.to_parquet(tmp_path / "glm.parquet")
-    tidy(permutation.permute(kept, [DX], [AGE], 199, 0), permutation.COLUMNS).to_parquet(tmp_path / "permute.parquet")
-    curve = dict.fromkeys(["latent_value", "fitted", "low", "high"], 0.0) | {"score": "age", "latent": "", "curve": ""}
+    tidy(permute_rows(kept, [DX], [AGE], 199, 0), permutation.COLUMNS).to_parquet(tmp_path / "permute.parquet")
+    curve = dict.fromkeys(["latent_value", "fitted", "low", "high"], 0.0) | {"score": "age", "latent": ""}
     pd.DataFrame([curve]).to_parquet(tmp_path / "curves.parquet")
     split = [
         name for name in table if not name.startswith(("mu_", "latents_")) and name not in ("model", "seed", "split")
@@ -218,7 +218,7 @@ def test_the_picture_shows_one_scan_of_each_person_tested(tmp_path: Path, monkey
     made: list[Figure] = []
     monkeypatch.setattr(scores, "save", lambda figure, out: made.append(figure))
     names = ("cohort", "latents", "qc", "glm", "permute", "curves")
-    scores.run(**{name: tmp_path / f"{name}.parquet" for name in names}, scores=[DX], confounds=[AGE], most=2, name="vae",
+    scores.draw(**{name: tmp_path / f"{name}.parquet" for name in names}, scores=[DX], confounds=[AGE], most=2, name="vae",
                out=tmp_path / "x.png")  # fmt: skip
     axis = made[0].axes[0]
     dots = sum(
@@ -268,6 +268,6 @@ def test_repeated_sessions_are_described_where_they_were_tested(tmp_path: Path):
     row = {"score": "dx", "model": "vae", "fold": 0, "seed": 0, "term": "within", "family": "binomial (GEE)", "n": 20, "n_scans": 55,
            "exchange": "sessions within a person", "status": "ok"}  # fmt: skip
     assert methods_tests.repeated(run_of(tmp_path)) == ""
-    said = methods_tests.repeated(run_of(tmp_path, associate__mixed=pd.DataFrame([row, row | {"latent": "mu_001"}])))
+    said = methods_tests.repeated(run_of(tmp_path, findings__mixed=pd.DataFrame([row, row | {"latent": "mu_001"}])))
     assert said.count("dx, within: binomial (GEE), n = 20 people with 55 scans") == 1
-    assert methods_tests.repeated(run_of(tmp_path, associate__mixed=pd.DataFrame([row | {"status": "flat"}]))) == ""
+    assert methods_tests.repeated(run_of(tmp_path, findings__mixed=pd.DataFrame([row | {"status": "flat"}]))) == ""

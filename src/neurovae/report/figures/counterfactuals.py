@@ -9,13 +9,12 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from neurovae.cli import cli
 from neurovae.io.volumes import read_mask
 from neurovae.report.figures.drawing import ORANGE, save
 from neurovae.report.figures.traversals import busiest, nothing, overlay, views
 
 
-def run(*, table: Path, maps: Path, mask: Path, name: str, most: int = 3, out: Path) -> None:
+def draw(*, table: Path, maps: Path, mask: Path, name: str, most: int = 3, out: Path) -> None:
     """Draw a row per score and person: the scan at each step of the score, and the difference from end to end.
 
     Args:
@@ -83,7 +82,3 @@ def _read(path: Path) -> tuple[np.ndarray, list[float]]:
     """Volumes (x, y, z, steps) and their steps."""
     told = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text(encoding="utf-8"))
     return np.asarray(nib.Nifti1Image.from_filename(path).dataobj), told["Steps"]
-
-
-if __name__ == "__main__":
-    cli(run)

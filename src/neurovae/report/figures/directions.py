@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from neurovae.cli import cli
 from neurovae.report.figures.drawing import BLUE, GREY, save
 
 LEVEL = 0.05  # omnibus p above it: drawn in grey, there is no direction to speak of
 NAMED = 5  # latents named in a panel
 
 
-def run(*, omnibus: Path, directions: Path, name: str, out: Path) -> None:
+def draw(*, omnibus: Path, directions: Path, name: str, out: Path) -> None:
     """Draw a panel per score.
 
     Args:
@@ -71,7 +70,3 @@ def _panel(axis: Axes, test: dict[Any, Any], rows: pd.DataFrame) -> None:
         fontsize=8,
         loc="left",
     )
-
-
-if __name__ == "__main__":
-    cli(run)

@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from nibabel.affines import apply_affine
 
-from neurovae.cli import cli
 from neurovae.interpret.images import in_file
 from neurovae.io.volumes import read_mask
 from neurovae.report.figures.drawing import BLUE, GREY, save
@@ -26,7 +25,7 @@ HIGHEST = 99.5  # percentile of |value| over the mask at which the colours end
 SIDES = {"left": "L ", "right": "R "}
 
 
-def run(
+def draw(
     *,
     maps: Path,
     table: Path,
@@ -175,7 +174,3 @@ def _bars(axis: Axes, parts: pd.DataFrame, grown: pd.DataFrame, most: int, any_v
     axis.set_yticks(at, names, fontsize=7)
     axis.set_ylim(len(top) - 0.4, -0.6)
     axis.tick_params(axis="x", labelsize=7)
-
-
-if __name__ == "__main__":
-    cli(run)

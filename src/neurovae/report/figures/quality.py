@@ -7,14 +7,13 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from neurovae.cli import cli
 from neurovae.preprocess.names import in_space
 from neurovae.report.figures.drawing import ORANGE, save, slices
 
 COLUMNS = 4
 
 
-def run(*, qc: Path, derivatives: Path, suffix: str, voxel_mm: float, most: int, out: Path) -> None:
+def draw(*, qc: Path, derivatives: Path, suffix: str, voxel_mm: float, most: int, out: Path) -> None:
     """Draw the scans with the lowest correlation to the template.
 
     Args:
@@ -51,7 +50,3 @@ def run(*, qc: Path, derivatives: Path, suffix: str, voxel_mm: float, most: int,
     passed = int((~table["excluded"]).sum())
     figure.suptitle(f"{passed} of {len(table)} scans pass; the {len(shown)} least like the template, brain outlined")
     save(figure, out)
-
-
-if __name__ == "__main__":
-    cli(run)

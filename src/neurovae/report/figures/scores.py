@@ -1,4 +1,4 @@
-"""Each score against its top latents: people, penalised curve and its band; the tutorial's figure 3."""
+"""Each score against its top latents: people, the tested spline and its band; the tutorial's figure 3."""
 
 from pathlib import Path
 from typing import Any
@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from neurovae.associate.summary import with_maxt
-from neurovae.cli import Json, cli
+from neurovae.cli import Json
 from neurovae.design.design import design, join, score_values
+from neurovae.findings import with_maxt
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
 from neurovae.report.sections.tested import brief, tested
 
 FEW = 6  # distinct values
 
 
-def run(
+def draw(
     *,
     cohort: Path,
     latents: Path,
@@ -62,7 +62,7 @@ def run(
             axes[row, 0].text(0, 0.5, text, fontsize=8, wrap=True, transform=axes[row, 0].transAxes)
         rows = design(points, score, confounds).rows  # one scan per person
         for axis, test in zip(axes[row], top.to_dict("records"), strict=False):
-            curve = chosen(lines[(lines["score"] == score["name"]) & (lines["latent"] == test["latent"])])
+            curve = lines[(lines["score"] == score["name"]) & (lines["latent"] == test["latent"])]
             _panel(axis, points.iloc[rows], shown(points, score)[rows], curve, test, label(score))
     verdict = "" if tests.empty else f" ({tests['verdict'].iloc[0]})"
     figure.suptitle(f"{name}{verdict}: scores against the latents with the smallest max-T p, {most} each", fontsize=10)
@@ -70,12 +70,6 @@ def run(
     if handles := next((found for found in legends if found), None):
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)
     save(figure, out)
-
-
-def chosen(curves: pd.DataFrame) -> pd.DataFrame:
-    """The curve to draw of one latent: the penalised one, the unpenalised spline where there is none."""
-    penalised = curves["curve"] == "penalised"
-    return curves[penalised] if penalised.any() else curves
 
 
 def shown(points: pd.DataFrame, score: dict[str, Any]) -> np.ndarray:
@@ -111,10 +105,8 @@ def _panel(
     )
     axis.plot(curve["latent_value"], curve["fitted"], color=BLUE, linewidth=1.6, label="fitted at mean confounds")
     axis.set(xlabel=test["latent"].replace("mu_", "latent "), ylabel=name)
-    what = "no curve" if curve.empty else f"{curve['drawn'].iloc[0]}; bend: p {curve['p_nonlinear'].iloc[0]:.2g}"
+    shape = (
+        "" if curve.empty else f"spline, {curve['df'].iloc[0]} df; nonlinearity: p {curve['p_nonlinear'].iloc[0]:.2g}"
+    )
     line = f"line: p {test['p']:.2g}, partial R² {test['partial_r2']:.2f}" if test["status"] == "ok" else test["status"]
-    axis.set_title(f"{line}, max-T p {brief(test['p_maxt'])}, n {test['n']}\n{what}", fontsize=8)
-
-
-if __name__ == "__main__":
-    cli(run)
+    axis.set_title(f"{line}, max-T p {brief(test['p_maxt'])}, n {test['n']}\n{shape or 'no curve'}", fontsize=8)

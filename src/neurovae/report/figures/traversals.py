@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from nibabel.affines import apply_affine
 
-from neurovae.cli import cli
 from neurovae.io.volumes import read_mask
 from neurovae.report.figures.drawing import save
 
@@ -21,7 +20,7 @@ SHOWN = 0.15  # of the largest change: what is smaller leaves the grey visible
 SOLID = 0.5  # share of the largest change from which the colour hides the grey
 
 
-def run(*, table: Path, maps: Path, mask: Path, tests: list[Path], name: str, most: int = 5, out: Path) -> None:
+def draw(*, table: Path, maps: Path, mask: Path, tests: list[Path], name: str, most: int = 5, out: Path) -> None:
     """Draw the latents with the smallest max-T p of any score (no tests: with the largest change), a row each.
 
     Columns are the quantiles; the slices are those in which the latent changes most.
@@ -127,7 +126,3 @@ def _read(maps: Path, k: int) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     stem = maps / f"latent-{k:03d}"
     images = [np.asarray(nib.Nifti1Image.from_filename(f"{stem}{end}.nii.gz").dataobj) for end in ("", "_change")]
     return images[0], images[1], json.loads(Path(f"{stem}.json").read_text(encoding="utf-8"))
-
-
-if __name__ == "__main__":
-    cli(run)

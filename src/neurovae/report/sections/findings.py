@@ -9,7 +9,7 @@ from neurovae.report.blocks import Block, Run, absent, details, interval, note, 
 from neurovae.report.sections.models import HEADS, health, verdicts, why
 from neurovae.report.sections.tested import QUALITY, below, estimate, positive, scans, tested
 
-ASSOCIATIONS = "associate/associations.tsv"
+ASSOCIATIONS = "findings/associations.tsv"
 FINDINGS = {"score": "score", "latent": "strongest latent", "effect": "effect per SD [95 % CI]", "q": "q",
             "p_maxt": "max-T p", "audits": "audits", "replicated": "other seeds", "omnibus": "omnibus p",
             "share": "share told", "below": "latents below .05", "bend": "U: smallest max-T p",
@@ -88,8 +88,8 @@ def summary(run: Run) -> list[Block]:
         blocks += [absent(ASSOCIATIONS, "the stage associate has not written it")]
     else:
         caption = f"Inference, {run.fit}, primary model {run.primary}: strongest latent, and what speaks against it"
-        frame = findings(run, tests, read(run, "associate/omnibus.tsv"))
-        blocks += [table(frame, FINDINGS, f"{ASSOCIATIONS}, associate/omnibus.tsv", caption, 30, "audits")]
+        frame = findings(run, tests, read(run, "findings/omnibus.tsv"))
+        blocks += [table(frame, FINDINGS, f"{ASSOCIATIONS}, findings/omnibus.tsv", caption, 30, "audits")]
     blocks += _told(run)
     path = run.cohort / "report" / "summary.txt"
     if path.exists():

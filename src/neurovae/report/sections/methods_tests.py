@@ -11,7 +11,7 @@ FREEDMAN = "the score (continuous scores, identity link) [freedman]"
 
 def inference(run: Run) -> str:
     """What was tested how: families, confounds and permutations as the rows say."""
-    tests, whole = read(run, "associate/associations.tsv"), read(run, "associate/omnibus.tsv")
+    tests, whole = read(run, "findings/associations.tsv"), read(run, "findings/omnibus.tsv")
     if tests is None:
         return ""
     used = tested(of_fit(tests[tests["model"] == run.primary], run.fit))
@@ -65,7 +65,7 @@ def _maxt(used: pd.DataFrame) -> str:
 
 def repeated(run: Run) -> str:
     """How repeated sessions were tested, where there were any."""
-    table = read(run, "associate/mixed.tsv")
+    table = read(run, "findings/mixed.tsv")
     if table is None:
         return ""
     used = of_fit(table[(table["model"] == run.primary) & (table["status"] == "ok")], run.fit)

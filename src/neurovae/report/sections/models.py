@@ -130,7 +130,7 @@ def _latents(run: Run, model: str, points: pd.DataFrame, people: pd.DataFrame, p
 
 def top(run: Run, model: str, names: list[str], points: pd.DataFrame, most: int = 3) -> list[str]:
     """Latents with the smallest max-T p over all scores; those of largest variance where nothing was tested."""
-    tests = read(run, "associate/associations.tsv")
+    tests = read(run, "findings/associations.tsv")
     if tests is not None:
         found = tested(of_fit(tests[tests["model"] == model], run.fit))
         if len(found):

@@ -48,7 +48,7 @@ def associations(run: Run) -> list[Block]:
     if tests is None:
         return [absent(ASSOCIATIONS, "the stage associate has not written it")]
     tests = tests.assign(audits=[audits(row) for row in tests.to_dict("records")])
-    whole = read(run, "associate/omnibus.tsv")
+    whole = read(run, "findings/omnibus.tsv")
     blocks: list[Block] = []
     mine = of_fit(tests[tests["model"] == run.primary], run.fit)
     for score, part in mine.groupby("score", sort=False, dropna=False):
@@ -75,7 +75,7 @@ def associations(run: Run) -> list[Block]:
         ("joint", JOINT, "Several latents at once, and products of two"),
         ("mixed", MIXED, "Repeated sessions"),
     ):
-        blocks += _all(run, f"associate/{name}.tsv", heads, caption)
+        blocks += _all(run, f"findings/{name}.tsv", heads, caption)
     return blocks
 
 

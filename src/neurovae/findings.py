@@ -1,4 +1,4 @@
-"""Bring the tests of all models together; beside each finding what may speak against it: nuisance, seeds, verdict."""
+"""Findings: the tests of all models in one table per kind of test, each test with its caveats."""
 
 from pathlib import Path
 
@@ -17,30 +17,30 @@ SHARED = ["family", "statistic", "status", "reason"]  # what the GLM's table may
 
 def run(
     *,
-    folder: Path,
+    associate: Path,
     audit: Path,
     models: list[str],
     fits: list[str],
     primary: str,
-    out: Path,
+    associations: Path,
     omnibus: Path,
     joint: Path,
     mixed: Path,
 ) -> None:
-    """Write the four tables of all models: tests of single latents (smallest p first), omnibus, joint, mixed.
+    """Bring the tests of all models together; beside each test its nuisances and its replication in other seeds.
 
     Args:
-        folder: the stage's results folder.
-        audit: the audits' results folder.
+        associate: results folder of the tests.
+        audit: results folder of the sensitivity checks.
         models: names of the models.
         fits: fold and seed of each model that was tested ("fold-0_seed-0").
-        primary: the model that was named beforehand; its rows are marked.
-        out: TSV to write, a row per score, model, seed and latent.
+        primary: the model that was named before the analysis; its rows say so.
+        associations: TSV to write, a row per score, model, seed and latent, smallest p first.
         omnibus, joint, mixed: TSVs to write.
     """
     pairs = [(model, fit) for model in models for fit in fits]
     tables = {
-        name: pd.concat([pd.read_parquet(folder / model / fit / f"{name}.parquet") for model, fit in pairs])
+        name: pd.concat([pd.read_parquet(associate / model / fit / f"{name}.parquet") for model, fit in pairs])
         for name in ("glm", "spline", "permute", "omnibus", "joint", "mixed")
     }
     single = beside(tables["glm"], tables["spline"][KEYS + SPLINE], KEYS, "spline")
@@ -56,7 +56,7 @@ def run(
     for name in ("omnibus", "joint", "mixed"):
         tables[name] = with_score_audit(tables[name], flags)
     for path, table in (
-        (out, single),
+        (associations, single),
         (omnibus, tables["omnibus"]),
         (joint, tables["joint"]),
         (mixed, tables["mixed"]),
