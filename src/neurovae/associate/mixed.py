@@ -43,6 +43,7 @@ NUMBERS = [
 COLUMNS = BEFORE | {"term": "object", "n_scans": "Int64", "random": "object"} | dict.fromkeys(
     [*NUMBERS, "icc"], "float64"
 ) | {"q_of": "object", "permutations": "Int64", "exchange": "object"} | AFTER  # fmt: skip
+GEE = "p of a GEE is approximate with few people: q rests on p_permutation"
 WHOLE = ("too few sites", "not available", "one scan per person")  # said once per score, not per latent
 
 
@@ -120,6 +121,8 @@ def mixed(
             moved = {"p_permutation": permuted[k], "permutations": permutations} if np.isfinite(permuted[k]) else {}
             rows.append({**first, "term": term, "exchange": text, "q": q[k], "family_size": m} | row | moved)
             rows[-1]["q_of"] = ("p_permutation" if wald else "p") if done[k] else None
+            if wald and done[k]:
+                rows[-1]["reason"] = "; ".join(filter(None, [rows[-1]["reason"], GEE]))
     if random_site and not gaussian and table["site"].nunique() > 1:
         return [row | {"random": f"{row.get('random', 'none')}; site is a covariate"} for row in rows]
     return rows

@@ -15,6 +15,7 @@ SVR_GRID = [
     dict(zip(("C", "gamma", "epsilon"), v, strict=True)) for v in itertools.product((0.1, 1, 10), (0.1, 1), (0.1, 0.5))
 ]
 SVC_GRID = [dict(zip(("C", "gamma"), v, strict=True)) for v in itertools.product((0.1, 1, 10), (0.1, 1))]
+TOLERANCE = 1e-6  # of libsvm, whose own 1e-3 lets rounding of y in another unit move a prediction by 1e-4
 LEARNERS = ("linear", "svm")
 Learned = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]  # columns -> prediction, probability of 1
 
@@ -83,7 +84,7 @@ def _squared_error(split: Split, y: np.ndarray, point: dict[str, float]) -> floa
 
 def _svr(point: dict[str, float], x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     centre, spread = y.mean(), y.std() or 1.0
-    model = SVR(C=point["C"], gamma=point["gamma"] / max(x.shape[1], 1), epsilon=point["epsilon"])
+    model = SVR(C=point["C"], gamma=point["gamma"] / max(x.shape[1], 1), epsilon=point["epsilon"], tol=TOLERANCE)
     if not x.shape[1]:
         return lambda x_test: np.full(len(x_test), centre)
     model.fit(x, (y - centre) / spread)
@@ -93,7 +94,9 @@ def _svr(point: dict[str, float], x: np.ndarray, y: np.ndarray) -> Callable[[np.
 def _svc(point: dict[str, float], x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     if not x.shape[1] or np.ptp(y) == 0:  # one class alone: nothing to tell apart
         return lambda x_test: np.zeros(len(x_test))
-    model = SVC(C=point["C"], gamma=point["gamma"] / x.shape[1], class_weight="balanced").fit(x, y.astype(int))
+    model = SVC(C=point["C"], gamma=point["gamma"] / x.shape[1], class_weight="balanced", tol=TOLERANCE).fit(
+        x, y.astype(int)
+    )
     own = model.decision_function(
         x
     )  # its origin and scale differ from machine to machine, and Platt's sigmoid pools them

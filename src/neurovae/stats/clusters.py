@@ -2,7 +2,8 @@
 
 One column: CR2 errors and the degrees of freedom of Bell & McCaffrey (2002; Pustejovsky & Tipton 2018), on the weighted
 least squares of the last step; of ordinal scores the jackknife over families. Several columns: the jackknife over
-families (CR3; for a GLM the covariance of Mancl & DeRouen 2001) and F with families - parameters degrees of freedom.
+families (CR3; for a GLM the covariance of Mancl & DeRouen 2001) and Hotelling's T2 with families - parameters degrees
+of freedom.
 Likelihood ratios and the F of a quasi-likelihood take relatives for independent people and are not used.
 """
 

@@ -76,7 +76,10 @@ def nested_p(null: Fit, full: Fit, extra: int, rows: int) -> float:
     if full.test in ("robust F", CLUSTERED):
         at = slice(full.last - extra + 1, full.last + 1)
         coef, cov = full.coef[at], full.cov[at, at]
-        return float(f.sf(coef @ np.linalg.solve(cov, coef) / extra, extra, full.df_several))
+        wald, df = coef @ np.linalg.solve(cov, coef) / extra, full.df_several
+        if full.test == CLUSTERED:  # Hotelling's T2: the covariance rests on few families
+            wald, df = wald * (df + 1) / (df + extra), df + 1
+        return float(f.sf(wald, extra, df))
     if full.test == "quasi F":
         return float(f.sf((null.deviance - full.deviance) / extra / full.dispersion, extra, full.df))
     ratio = 2 * (full.loglike - null.loglike) * (rows - full.counted) / rows
