@@ -11,7 +11,8 @@ from neurovae.io.parquet import write_table
 KEYS = ["score", "model", "fold", "seed", "latent"]
 SPLINE = ["p_nonlinear", "q_nonlinear", "p_overall", "q_overall", "p_quadratic", "q_quadratic", "p_cubic"]
 PERMUTED = ["p_permutation", "p_maxt", "p_minp", "p_quadratic_permutation", "p_quadratic_maxt", "quadratic_status",
-            "maxt_family", "maxt_statistic", "maxt_status", "maxt_reason", "m", "permutations", "exchange"]  # fmt: skip
+            "maxt_family", "maxt_statistic", "maxt_status", "maxt_reason", "m", "permutations",
+            "exchangeability"]  # fmt: skip
 SHARED = ["family", "statistic", "status", "reason"]  # what the GLM's table may call by the same names
 
 
@@ -24,10 +25,13 @@ def run(
     primary: str,
     associations: Path,
     omnibus: Path,
-    joint: Path,
+    multivariable: Path,
     mixed: Path,
 ) -> None:
     """Bring the tests of all models together; beside each test its nuisances and its replication in other seeds.
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun findings
 
     Args:
         associate: results folder of the tests.
@@ -36,14 +40,16 @@ def run(
         fits: fold and seed of each model that was tested ("fold-0_seed-0").
         primary: the model that was named before the analysis; its rows say so.
         associations: TSV to write, a row per score, model, seed and latent, smallest p first.
-        omnibus, joint, mixed: TSVs to write.
+        omnibus: TSV to write of the tests of all latents together.
+        multivariable: TSV to write of the multivariable models.
+        mixed: TSV to write of the tests over sessions.
     """
     pairs = [(model, fit) for model in models for fit in fits]
     tables = {
         name: pd.concat([pd.read_parquet(associate / model / fit / f"{name}.parquet") for model, fit in pairs])
-        for name in ("glm", "spline", "permute", "omnibus", "joint", "mixed")
+        for name in ("glm", "spline", "permute", "omnibus", "multivariable", "mixed")
     }
-    single = beside(tables["glm"], tables["spline"][KEYS + SPLINE], KEYS, "spline")
+    single = beside(tables["glm"], tables["spline"][KEYS + SPLINE], KEYS, "univariate")
     single = with_maxt(single, tables["permute"])
     flags = pd.concat([pd.read_parquet(audit / model / fit / "flags.parquet") for model, fit in pairs])
     seeds = pd.concat(
@@ -53,12 +59,12 @@ def run(
         ]
     )
     single = with_audits(single, flags, seeds)
-    for name in ("omnibus", "joint", "mixed"):
+    for name in ("omnibus", "multivariable", "mixed"):
         tables[name] = with_score_audit(tables[name], flags)
     for path, table in (
         (associations, single),
         (omnibus, tables["omnibus"]),
-        (joint, tables["joint"]),
+        (multivariable, tables["multivariable"]),
         (mixed, tables["mixed"]),
     ):
         table.insert(2, "primary", table["model"] == primary)
@@ -69,11 +75,13 @@ def run(
 def with_maxt(tests: pd.DataFrame, permuted: pd.DataFrame) -> pd.DataFrame:
     """Tests with the p of the permutations, and max-T's own statistic, status and reason (not those of the GLM)."""
     named = permuted.rename(columns={name: f"maxt_{name}" for name in SHARED})
-    return beside(tests, named[KEYS + PERMUTED], KEYS, "permute")
+    return beside(tests, named[KEYS + PERMUTED], KEYS, "univariate")
 
 
 def beside(tests: pd.DataFrame, more: pd.DataFrame, keys: list[str], name: str) -> pd.DataFrame:
     """Tests with the columns of another table; a test without its row there is refused, since it would look untested.
+
+    name: the rule that makes the other table.
 
     Raises:
         InputError: rows of `tests` that `more` does not have.

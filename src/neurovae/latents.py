@@ -21,6 +21,9 @@ KEYS = ["scan", "person", "session", "acquisition", "run"]
 def run(*, volumes: Path, rows: Path, mask: Path, model: Path, name: str, out: Path, freeze: bool = False) -> None:
     """Write `latents.parquet`: keys, split, mu, logvar, KL per dimension, reconstruction error, hashes.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun latents
+
     Args:
         volumes: packed volumes.
         rows: table of their rows.
@@ -47,7 +50,7 @@ def run(*, volumes: Path, rows: Path, mask: Path, model: Path, name: str, out: P
         raise InputError(f"{model.name}: the latents are not finite; look at health.json beside it")
     known = {person: split for split in SPLITS for person in meta["people"][split]}
     keys = table[KEYS].assign(
-        model=name, fold=meta["fold"], seed=meta["seed"], split=table["person"].map(known).fillna("report")
+        model=name, fold=meta["fold"], seed=meta["seed"], split=table["person"].map(known).fillna("test")
     )
     stamps = {"model_hash": weights.model_hash(tensors, meta), "data_hash": meta["data_hash"]}
     stamps["logvar_calibrated"] = meta["architecture"]["kl"]  # without a KL in the loss nothing holds the variance

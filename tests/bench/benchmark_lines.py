@@ -25,18 +25,18 @@ def arithmetic(settings: Settings, volumes: np.ndarray, mask: np.ndarray) -> lis
     long = torch.zeros(2**28 if settings.gpu else 2**24, device=settings.device)
     work = {"ours": made.one_pass, "product": lambda: a @ b, "copy": lambda: long.clone()}
     if monai:
-        other = monai.Loop(settings, volumes, mask, made.recipe.latent, made.recipe.batch)
+        other = monai.Loop(settings, volumes, mask, made.hyperparameters.n_latent, made.hyperparameters.batch)
         work["monai"] = other.one_pass
     times = interleaved(work, settings)
     each, peak = ours.flops(made), 2 * side**3 / statistics.median(times["product"]) / 1e12
     rate = settings.people / statistics.median(times["ours"])
     reached = [each * settings.people / 1e12 / second for second in times["ours"]]
     product = [2 * side**3 / 1e12 / second for second in times["product"]]
-    share, words = ratio(reached, product, 3)
-    n = f"{settings.people} volumes a pass, batch {made.recipe.batch}, {settings.repeats} repeats"
+    explained, words = ratio(reached, product, 3)
+    n = f"{settings.people} volumes a pass, batch {made.hyperparameters.batch}, {settings.repeats} repeats"
     rows = [
         Row(number="1", what=f"share of the {str(kind)[6:]} matrix rate ({digits(peak)} TFLOP/s), forward + backward + optimiser",
-            measured=words, goal=">= 0.6 on a GPU", n=n, **judged(settings, share >= 0.6)),
+            measured=words, goal=">= 0.6 on a GPU", n=n, **judged(settings, explained >= 0.6)),
         Row(number="1", what=f"the same in figures: {digits(each / 1e9)} GFLOP a volume (torch.utils.flop_counter)",
             measured=f"{digits(each * rate / 1e12)} TFLOP/s, {digits(rate)} volumes/s; copy "
             f"{digits(2 * long.nbytes / statistics.median(times['copy']) / 1e9)} GB/s", n=n),
@@ -49,12 +49,12 @@ def arithmetic(settings: Settings, volumes: np.ndarray, mask: np.ndarray) -> lis
 
 def same_error(settings: Settings, volumes: np.ndarray, mask: np.ndarray) -> list[Row]:
     """Line 2: time until the held-out error is the best that MONAI reaches in its budget, ours from start to finish."""
-    latent, batch = ours.options(settings)["latent"], ours.options(settings)["batch"]
+    n_latent, batch = ours.options(settings)["n_latent"], ours.options(settings)["batch"]
     found: list[tuple[float, ...]] = []
     for seed in range(min(settings.repeats, 3)):
-        curve = monai.Loop(settings, volumes, mask, latent, batch).learning(settings.budget, seed)
-        best = max(share for _, share in curve)
-        theirs = next(second for second, share in curve if share == best)
+        curve = monai.Loop(settings, volumes, mask, n_latent, batch).learning(settings.budget, seed)
+        best = max(explained for _, explained in curve)
+        theirs = next(second for second, explained in curve if explained == best)
         own, epochs = ours.until(settings, volumes, mask, best, seed)
         alone, more = ours.until(settings, volumes, mask, best, seed, linear="none")
         found.append((best, theirs, own, epochs, alone, more))
@@ -83,19 +83,19 @@ def structural(settings: Settings, volumes: np.ndarray, mask: np.ndarray) -> lis
     )
     times = interleaved({"mse": mse.one_pass, "dssim": unlike.one_pass}, settings)
     cost, words = ratio(times["dssim"], times["mse"])
-    n = f"{settings.people} volumes, batch {mse.recipe.batch}, {settings.repeats} repeats"
+    n = f"{settings.people} volumes, batch {mse.hyperparameters.batch}, {settings.repeats} repeats"
     rows = [Row(number="3", what="epoch with DSSIM / epoch with squared error", measured=words,
                 goal="<= 1.15 on a GPU", n=n, **judged(settings, cost <= 1.15))]  # fmt: skip
     return rows + (_beside_monai(settings, volumes, unlike) if monai else [])
 
 
 def _beside_monai(settings: Settings, volumes: np.ndarray, made: ours.Trainer) -> list[Row]:
-    batch, brain, data = made.recipe.batch, made.model.mask, made.data
+    batch, brain, data = made.hyperparameters.batch, made.model.mask, made.data
     scale = {"data_range": data.data_range, "low": data.low}
     x = torch.from_numpy(volumes[: 2 * batch]).to(settings.device).float()[:, None]
     x, x_hat = x[:batch], (0.7 * x[:batch] + 0.3 * x[batch:]).requires_grad_()
     loss = monai.dissimilarity(data.data_range)
-    first = data.index["weights"][:batch]
+    first = data.index["training"][:batch]
 
     def patched() -> None:
         with mock.patch("neurovae.train.engine.step.dssim", lambda a, b, *_, **__: loss(b, a).expand(len(a))):

@@ -137,7 +137,7 @@ def one_step(who: str, settings: Settings, batch: int) -> int | None:
         else:
             import benchmark_monai
 
-            benchmark_monai.Loop(wide, volumes, mask, ours.options(settings)["latent"], batch).one_pass()
+            benchmark_monai.Loop(wide, volumes, mask, ours.options(settings)["n_latent"], batch).one_pass()
     except (ModuleNotFoundError, torch.OutOfMemoryError):
         return None
     if settings.gpu:

@@ -15,10 +15,10 @@ CHANNELS, STRIDES = (32, 64, 128, 256), (2, 2, 2, 2)
 LEARNING_RATE = 1e-3
 
 
-def network(settings: Settings, latent: int) -> VarAutoEncoder:
+def network(settings: Settings, n_latent: int) -> VarAutoEncoder:
     """MONAI's network with its defaults; without the sigmoid, since intensities are z-scores."""
     torch.manual_seed(0)
-    made = VarAutoEncoder(3, (1, *settings.grid), 1, latent, CHANNELS, STRIDES, use_sigmoid=False)
+    made = VarAutoEncoder(3, (1, *settings.grid), 1, n_latent, CHANNELS, STRIDES, use_sigmoid=False)
     return made.to(settings.device)
 
 
@@ -35,10 +35,10 @@ def step(model: VarAutoEncoder, optimiser: torch.optim.Optimizer, x: Tensor, mas
 class Loop:
     """A plain loop over volumes that lie on the device in float32."""
 
-    def __init__(self, settings: Settings, volumes: np.ndarray, mask: np.ndarray, latent: int, batch: int) -> None:
+    def __init__(self, settings: Settings, volumes: np.ndarray, mask: np.ndarray, n_latent: int, batch: int) -> None:
         self.x = torch.from_numpy(volumes).to(settings.device).float()[:, None]
         self.mask, self.batch, self.people = torch.from_numpy(mask).to(settings.device), batch, settings.people
-        self.model = network(settings, latent)
+        self.model = network(settings, n_latent)
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=LEARNING_RATE)
 
     def one_pass(self, count: int | None = None) -> None:
@@ -65,8 +65,8 @@ class Loop:
         start, found = now(self.x.device), []
         while not found or found[-1][0] < budget:
             self.one_pass()
-            share = self.held_out_share()
-            found.append((now(self.x.device) - start, share))
+            explained = self.held_out_share()
+            found.append((now(self.x.device) - start, explained))
         return found
 
 

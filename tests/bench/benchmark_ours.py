@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from neurovae.train.engine import loop
 from neurovae.train.engine.data import Data, gather
-from neurovae.train.engine.hyperparameters import Recipe
+from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.models import vae
 from neurovae.train.models.network import VAE
 
@@ -42,7 +42,7 @@ def as_in_a_run() -> Iterator[None]:
 def defaults() -> dict[str, Any]:
     """The schema's defaults for a VAE, read once: the file may change while a benchmark runs."""
     entry = yaml.safe_load(SCHEMA.read_text())["properties"]["models"]["items"]["properties"]
-    fields = {field.name for field in dataclasses.fields(Recipe)}
+    fields = {field.name for field in dataclasses.fields(Hyperparameters)}
     return {name: key["default"] for name, key in entry.items() if name in fields and "default" in key}
 
 
@@ -53,7 +53,7 @@ def options(settings: Settings, **changed: Any) -> dict[str, Any]:
 
 def parted(settings: Settings) -> np.ndarray:
     """Split of each volume: training people first, then held-out ones, on whom no step is taken."""
-    return np.array(["weights"] * settings.people + ["stop"] * settings.held_out)
+    return np.array(["training"] * settings.people + ["validation"] * settings.held_out)
 
 
 @dataclasses.dataclass
@@ -62,7 +62,7 @@ class Trainer:
 
     model: VAE
     data: Data
-    recipe: Recipe
+    hp: Hyperparameters
     optimiser: torch.optim.Optimizer
     initial: dict[str, Tensor]
     epoch: int = 0
@@ -70,16 +70,27 @@ class Trainer:
     def reset(self) -> None:
         """Back to the state before the first epoch, without compiling again."""
         self.model.load_state_dict(self.initial)
-        self.optimiser, self.epoch = loop._optimiser(self.model, self.recipe), 0
+        self.optimiser, self.epoch = loop._optimiser(self.model, self.hyperparameters), 0
 
     def one_pass(self, rows: np.ndarray | None = None, *, volumes: np.ndarray | None = None) -> None:
         """One epoch's steps without its evaluation, on other rows or on volumes streamed from disk where given."""
         self.epoch += 1
-        data = self.data if rows is None else dataclasses.replace(self.data, index={**self.data.index, "weights": rows})
+        data = (
+            self.data if rows is None else dataclasses.replace(self.data, index={**self.data.index, "training": rows})
+        )
         data = data if volumes is None else dataclasses.replace(data, volumes=volumes, held=None)
-        queue = torch.zeros(0, self.recipe.latent, device=data.device)
+        queue = torch.zeros(0, self.hyperparameters.n_latent, device=data.device)
         with as_in_a_run():
-            loop._pass(self.model, data, self.recipe, self.optimiser, queue, (0, self.epoch), self.recipe.beta, 1.0)
+            loop._pass(
+                self.model,
+                data,
+                self.hyperparameters,
+                self.optimiser,
+                queue,
+                (0, self.epoch),
+                self.hyperparameters.beta,
+                1.0,
+            )
 
 
 def trainer(
@@ -91,28 +102,33 @@ def trainer(
     **changed: Any,
 ) -> Trainer:
     """The default network, or one that `change` gives another encoder and decoder, ready for the first epoch."""
-    recipe, split = Recipe(**options(settings, **changed)), parted(settings)[: len(volumes)]
+    hp, split = Hyperparameters(**options(settings, **changed)), parted(settings)[: len(volumes)]
     torch.manual_seed(0)
     grid = volumes.shape[1:]
-    model = VAE(shape=(grid[0], grid[1], grid[2]), latent=recipe.latent, width=recipe.width, dropout=recipe.dropout)
-    vae._start(model, volumes, np.flatnonzero(split == "weights"), mask, recipe)
+    model = VAE(
+        shape=(grid[0], grid[1], grid[2]),
+        n_latent=hp.n_latent,
+        base_channels=hp.base_channels,
+        dropout=hp.dropout,
+    )
+    vae._start(model, volumes, np.flatnonzero(split == "training"), mask, hp)
     change(model)
     model.to(settings.device)
     for part in (model.encoder, model.decoder):
         if settings.gpu:
             part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        if recipe.compile:
+        if hp.compile:
             part.compile()
     data = gather(volumes, split, mask, settings.device, 0, 1)
     initial = {name: value.clone() for name, value in model.state_dict().items()}
-    return Trainer(model, data, recipe, loop._optimiser(model, recipe), initial)
+    return Trainer(model, data, hp, loop._optimiser(model, hp), initial)
 
 
 def flops(trained: Trainer) -> float:
     """Operations per volume of forward and backward (torch.utils.flop_counter: matrix products, convolutions)."""
-    batch = trained.recipe.batch
+    batch = trained.hyperparameters.batch
     with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
-        trained.one_pass(trained.data.index["weights"][:batch])
+        trained.one_pass(trained.data.index["training"][:batch])
     return counter.get_total_flops() / batch
 
 
@@ -131,19 +147,19 @@ def learning(trained: Trainer, budget: float) -> list[tuple[float, float]]:
         if found[-1][0] > budget:
             raise Enough
 
-    recipe = dataclasses.replace(trained.recipe, epochs=10_000, patience=10_000)
+    hp = dataclasses.replace(trained.hyperparameters, epochs=10_000, patience=10_000)
     with as_in_a_run(), contextlib.suppress(Enough):
-        loop.train(trained.model, trained.data, recipe, seed=0, folder=None, watch=watch)
+        loop.train(trained.model, trained.data, hp, seed=0, folder=None, watch=watch)
     return found
 
 
 def held_out_share(rows: list[dict[str, Any]]) -> float:
     """Share of the held-out people's variance about the training mean that is reconstructed."""
-    return next(float(row["share"]) for row in rows if row["split"] == "stop")
+    return next(float(row["variance_explained"]) for row in rows if row["split"] == "validation")
 
 
 def until(
-    settings: Settings, volumes: np.ndarray, mask: np.ndarray, share: float, seed: int, **changed: Any
+    settings: Settings, volumes: np.ndarray, mask: np.ndarray, explained: float, seed: int, **changed: Any
 ) -> tuple[float, int]:
     """Seconds from calling `vae.fit` to the end of the epoch that reaches a held-out share, and that epoch.
 
@@ -154,8 +170,8 @@ def until(
     def watch(rows: list[dict[str, Any]]) -> None:
         nonlocal epochs
         epochs += 1
-        if held_out_share(rows) >= share or now(settings.device) - start > 4 * settings.budget:
-            raise Enough if held_out_share(rows) >= share else TimeoutError
+        if held_out_share(rows) >= explained or now(settings.device) - start > 4 * settings.budget:
+            raise Enough if held_out_share(rows) >= explained else TimeoutError
 
     chosen = options(settings, epochs=10_000, patience=10_000, **changed)
     with as_in_a_run():

@@ -56,28 +56,28 @@ class Residual(nn.Module):
 
 def as_blocks(model: VAE) -> None:
     """The same functions as the default's: a kernel of 8 at stride 4 is one of 2 on blocks of 4 x 4 x 4."""
-    width = model.encoder[0].out_channels
-    model.encoder = nn.Sequential(Pad(2), ToBlocks(), nn.Conv3d(64, width, 2), *model.encoder[1:])
+    base_channels = model.encoder[0].out_channels
+    model.encoder = nn.Sequential(Pad(2), ToBlocks(), nn.Conv3d(64, base_channels, 2), *model.encoder[1:])
 
 
 def transposed(model: VAE) -> None:
     """A last layer that is the first one's mirror image: a transposed convolution to one channel."""
-    width = model.encoder[0].out_channels
-    last = _silent(nn.ConvTranspose3d(width, 1, 8, 4, 2))
+    base_channels = model.encoder[0].out_channels
+    last = _silent(nn.ConvTranspose3d(base_channels, 1, 8, 4, 2))
     model.decoder = nn.Sequential(*model.decoder[:-2], last)
 
 
 def residual(model: VAE) -> None:
     """4 x 4 x 4 space to depth, a residual block at each of 128-256-256 channels, and the mirror image of it."""
-    shape, latent = model.mask.shape, len(model.inward)
+    shape, n_latent = model.mask.shape, len(model.inward)
     a, b, c = (side // 16 for side in shape)
     model.encoder = nn.Sequential(
         ToBlocks(), nn.Conv3d(64, 128, 1), Residual(128),
         nn.Conv3d(128, 256, 2, 2), Residual(256), nn.Conv3d(256, 256, 2, 2), Residual(256),
-        nn.GELU(), nn.Flatten(), model.encoder[-2], _silent(nn.Linear(256 * a * b * c, 2 * latent)),
+        nn.GELU(), nn.Flatten(), model.encoder[-2], _silent(nn.Linear(256 * a * b * c, 2 * n_latent)),
     )  # fmt: skip
     model.decoder = nn.Sequential(
-        nn.Linear(latent, 256 * a * b * c), nn.Unflatten(1, (256, a, b, c)), Residual(256),
+        nn.Linear(n_latent, 256 * a * b * c), nn.Unflatten(1, (256, a, b, c)), Residual(256),
         nn.ConvTranspose3d(256, 256, 2, 2), Residual(256), nn.ConvTranspose3d(256, 128, 2, 2), Residual(128),
         nn.GELU(), _silent(nn.Conv3d(128, 64, 1)), FromBlocks(),
     )  # fmt: skip
@@ -85,15 +85,15 @@ def residual(model: VAE) -> None:
 
 def plain(model: VAE) -> None:
     """Kernels of 4 at stride 2 from the full resolution on, 32-64-128-256 channels: one channel meets the first."""
-    shape, latent, channels = model.mask.shape, len(model.inward), (1, 32, 64, 128, 256)
+    shape, n_latent, channels = model.mask.shape, len(model.inward), (1, 32, 64, 128, 256)
     a, b, c = (side // 16 for side in shape)
     pairs = list(zip(channels, channels[1:], strict=False))
     down = [layer for i, o in pairs for layer in (nn.Conv3d(i, o, 4, 2, 1), nn.GELU())]
     up = [layer for i, o in pairs[:0:-1] for layer in (nn.GELU(), nn.ConvTranspose3d(o, i, 4, 2, 1))]
-    head = _silent(nn.Linear(256 * a * b * c, 2 * latent))
+    head = _silent(nn.Linear(256 * a * b * c, 2 * n_latent))
     model.encoder = nn.Sequential(*down, nn.Flatten(), model.encoder[-2], head)
     model.decoder = nn.Sequential(
-        nn.Linear(latent, 256 * a * b * c), nn.Unflatten(1, (256, a, b, c)),
+        nn.Linear(n_latent, 256 * a * b * c), nn.Unflatten(1, (256, a, b, c)),
         *up, nn.GELU(), _silent(nn.ConvTranspose3d(32, 1, 4, 2, 1)),
     )  # fmt: skip
 
@@ -126,7 +126,7 @@ def table(settings: Settings, volumes: np.ndarray, mask: np.ndarray) -> list[Row
         name: ours.trainer(settings, volumes, mask, change=change, linear=linear)
         for name, (change, linear) in STEMS.items()
     }
-    rows = made[DEFAULT].data.index["weights"][: 2 * ours.options(settings)["batch"]]
+    rows = made[DEFAULT].data.index["training"][: 2 * ours.options(settings)["batch"]]
     times = interleaved({name: lambda made=one: made.one_pass(rows) for name, one in made.items()}, settings)
     return [_row(settings, name, one, times[name], len(rows)) for name, one in made.items()]
 
@@ -146,7 +146,7 @@ def _row(settings: Settings, name: str, one: ours.Trainer, times: list[float], v
 
 def _shares(curve: list[tuple[float, float]], length: float) -> str:
     """Best held-out share after a quarter, half and all of the time, and the last per second."""
-    within = [[share for at, share in curve if at <= part * length] for part in (0.25, 0.5, 1)]
+    within = [[explained for at, explained in curve if at <= part * length] for part in (0.25, 0.5, 1)]
     if not within[-1]:
         return f"no epoch within {length:g} s: the first took {curve[0][0]:.1f} s, held-out share {curve[0][1]:.3f}"
     found = [f"{max(shares):.3f}" if shares else "no epoch" for shares in within]

@@ -20,7 +20,7 @@ def plant(root: Path, people: list[str], *, ending: str = "_T1w.nii.gz", table: 
         table = "participant_id\tage\n" + "".join(f"{person}\t{30 + turn}\n" for turn, person in enumerate(people))
     root.mkdir(exist_ok=True)
     (root / "participants.tsv").write_bytes(table.encode() if isinstance(table, str) else table)
-    return {"name": "x", "bids": str(root), "folds": {"n": 3, "seed": 0, "stop": 0.125, "by": "person"}}
+    return {"name": "x", "bids": str(root), "folds": {"n": 3, "seed": 0, "validation": 0.125, "by": "person"}}
 
 
 def ids(count: int) -> list[str]:

@@ -31,7 +31,7 @@ def cost(results: Path) -> None:
         )
     bare = spent.loc[[name for name in CALLS if name in spent.index], "sum"].sum()
     preprocess = results / "preprocess"
-    first = jobs[jobs["step"] == "extract"].set_index("bucket")["s"]
+    first = jobs[jobs["step"] == "extract"].set_index("batch")["s"]
     start = min((preprocess / "extract" / f"{name}.list").stat().st_mtime - s for name, s in first.items())
     end = max(path.stat().st_mtime for path in preprocess.glob("normalise/*.tsv"))
     print(
@@ -41,7 +41,7 @@ def cost(results: Path) -> None:
 
 
 def read_job(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, sep="\t").assign(step=path.stem.split("-")[0], bucket=path.stem.split("-")[1])
+    return pd.read_csv(path, sep="\t").assign(step=path.stem.split("-")[0], batch=path.stem.split("-")[1])
 
 
 def masks(results: Path, data: Path) -> None:
@@ -72,8 +72,10 @@ def registration(results: Path) -> None:
 def models(results: Path) -> None:
     """Each model beside the others: mean over folds and seeds of its health, verdicts counted, R2 of the scores."""
     found = [json.loads(path.read_text()) | {"model": path.parts[-3]} for path in results.glob("train/*/*/health.json")]
-    table = pd.DataFrame(found).rename(columns={"share_report": "held-out", "share_weights": "training"})
-    shown = ["training", "held-out", "ssim_report", "active_units"]
+    table = pd.DataFrame(found).rename(
+        columns={"variance_explained_test": "held-out", "variance_explained_training": "training"}
+    )
+    shown = ["training", "held-out", "ssim_test", "active_units"]
     rows = table.groupby("model")[shown].mean().round(3)
     rows["verdict"] = table.groupby("model")["verdict"].agg(
         lambda it: ", ".join(f"{n} {v}" for v, n in it.value_counts().items())

@@ -35,14 +35,14 @@ CONFIG: dict[str, Any] = {
     },
     "preprocess": {
         "voxel_mm": 4,
-        "buckets": 4,
+        "batches": 4,
         "extract": {"method": "none"},
         "register": {"transform": "none", "bias_field": "none"},
     },
     "train": {
         "models": [
-            {"name": "vae", "kind": "vae", "latent": 3, "width": 4, "epochs": 2},
-            {"name": "other", "kind": "vae", "latent": 4, "width": 4, "epochs": 1},
+            {"name": "vae", "kind": "vae", "n_latent": 3, "base_channels": 4, "epochs": 2},
+            {"name": "other", "kind": "vae", "n_latent": 4, "base_channels": 4, "epochs": 1},
         ]
     },
     "associate": {"permutations": 999},

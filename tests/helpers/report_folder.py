@@ -34,15 +34,15 @@ def folder(path: Path, score: str, people: list[str], sites: list[str], reason: 
     scans.to_parquet(cohort / "preprocess/volumes.parquet")
     mu = {f"mu_{k:03d}": rng.normal(size=len(people)) for k in range(3)}
     put(cohort / f"latents/vae/{FIT}/latents.parquet", scans.assign(split=tiny.roles(len(people)), **mu))
-    health = {"kind": "vae", "latent": 3, "verdict": "healthy", "reason": reason, "marks": [], "share_weights": 0.61234, "beta": 1,
-              "people_weights": 14, "people_stop": 5, "people_report": 5, "kept_epoch": 2, "divergence": "kl"}  # fmt: skip
+    health = {"kind": "vae", "n_latent": 3, "verdict": "healthy", "reason": reason, "caveats": [], "variance_explained_training": 0.61234, "beta": 1,
+              "people_training": 14, "people_validation": 5, "people_test": 5, "kept_epoch": 2, "divergence": "kl"}  # fmt: skip
     stopped = {**health, "verdict": "collapsed", "reason": "no active unit", "kind": "pca", "kept_epoch": None}
     for model, found in (("vae", health), ("pca-3", stopped)):
         file = cohort / f"train/{model}/{FIT}/health.json"
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(found))
     put(cohort / "findings/associations.tsv", associations(score, reason))
-    put(cohort / "findings/omnibus.tsv", pd.DataFrame([{"score": score, "model": "vae", "fold": 0, "seed": 0, "p": 0.0123, "share": 0.21,
+    put(cohort / "findings/omnibus.tsv", pd.DataFrame([{"score": score, "model": "vae", "fold": 0, "seed": 0, "p": 0.0123, "partial_r2_cv": 0.21,
                                                          "permutations": 500, **OK}]))  # fmt: skip
     config = {"cohort": {"scores": [{"name": score, "type": "continuous"}], "confounds": [{"name": "age", "type": "continuous"}]},
               "report": {"scans": 3}, "preprocess": SETTINGS}  # fmt: skip
@@ -50,13 +50,13 @@ def folder(path: Path, score: str, people: list[str], sites: list[str], reason: 
 
 
 SETTINGS = {"voxel_mm": 4, "extract": {"method": "none"}, "register": {"transform": "none", "bias_field": "n4"},
-            "normalise": {"method": "zscore"}, "qc": {"limits": {"snr": [2, None], "clipped": [None, None]}}}  # fmt: skip
+            "normalise": {"method": "zscore"}, "qc": {"thresholds": {"snr": [2, None], "clipped": [None, None]}}}  # fmt: skip
 
 
 def associations(score: str, reason: str) -> pd.DataFrame:
     same = {"score": score, "type": "continuous", "model": "vae", "fold": 0, "seed": 0, "link": "identity", "n": 24,
             "family": "Gaussian (HC2)", "confounds": "age; left out: 1 without the score", "maxt_family": "3 latents",
-            "split_policy": "transductive", "p_nonlinear": 0.4, "permutations": 500, "exchange": "people", "maxt_status": "ok", "maxt_reason": "", **OK}  # fmt: skip
+            "split_policy": "transductive", "p_nonlinear": 0.4, "permutations": 500, "exchangeability": "people", "maxt_status": "ok", "maxt_reason": "", **OK}  # fmt: skip
     numbers = [
         (-0.51237, 0.00123456, 0.0120, True, "0 of 2"),
         (0.2, 0.25, 0.6, False, "2 of 2"),

@@ -19,4 +19,4 @@ def spiral(people: int = 150) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     angle = np.pi * np.sqrt(1 + 15 * way)  # one to four half turns, about evenly dense
     plane = (angle * np.array([np.cos(angle), np.sin(angle)])).T
     volumes = np.tensordot(plane, FIELDS[:2], 1) + 0.2 * rng.normal(size=(people, *SHAPE))
-    return volumes.astype(np.float16), np.array(["weights", "weights", "report"] * (people // 3)), way
+    return volumes.astype(np.float16), np.array(["training", "training", "test"] * (people // 3)), way

@@ -18,7 +18,11 @@ MEMORY, ILL = {"name": "memory", "type": "continuous"}, {"name": "ill", "type": 
 AGE = {"name": "age", "type": "continuous"}
 
 
-CONFOUNDS = [AGE, {"name": "sex", "type": "categorical"}, {"name": "scale", "type": "continuous", "from": "preprocess"}]
+CONFOUNDS = [
+    AGE,
+    {"name": "sex", "type": "categorical"},
+    {"name": "head_size", "type": "continuous", "from": "preprocess"},
+]
 
 
 def cohort(people: int = PEOPLE, effect: float = 0.0, seed: int = 0, size: int = 6, sessions: int = 1):
@@ -33,10 +37,10 @@ def cohort(people: int = PEOPLE, effect: float = 0.0, seed: int = 0, size: int =
     table = pd.concat([table.assign(session=f"ses-{k}") for k in range(sessions)], ignore_index=True)
     table = table.assign(scan=table["person"] + "_" + table["session"], acquisition=None, run=None)
     z = np.tile(z, (sessions, 1)) + 0.1 * np.repeat(np.arange(sessions), people)[:, None]
-    latents = table[["scan", "person"]].assign(model="vae", fold=0, seed=1, split="report")
-    latents.loc[table["fold"] > 1, "split"] = "weights"
+    latents = table[["scan", "person"]].assign(model="vae", fold=0, seed=1, split="test")
+    latents.loc[table["fold"] > 1, "split"] = "training"
     latents = pd.concat([latents, pd.DataFrame(z, columns=[f"mu_{k:03d}" for k in range(size)])], axis=1)
-    qc = table[["scan"]].assign(excluded=False, scale=rng.normal(1, 0.05, len(table)))
+    qc = table[["scan"]].assign(excluded=False, head_size=rng.normal(1, 0.05, len(table)))
     return table, latents, qc
 
 
@@ -49,6 +53,6 @@ def by_fold(parts) -> list[pd.DataFrame]:
     table, latents, qc = parts
     found = []
     for k in range(5):
-        split = np.where(table["fold"] == k, "report", "weights")
+        split = np.where(table["fold"] == k, "test", "training")
         found.append(design.join(table, latents.assign(fold=k, split=split), qc))
     return found

@@ -31,7 +31,7 @@ def people(n: int = 80, size: int = 5, effect: float = 0.0, seed: int = 0, sites
     table = pd.DataFrame({"person": [f"sub-{k:03d}" for k in range(n)], "site": rng.choice(list(sites), n), "age": age})
     for kind in KINDS:
         table[kind] = draw(kind, effect * z[:, 0] + (age - 50) / 40, rng)
-    table = table.assign(latents_model="vae", latents_fold=0, latents_seed=0, latents_split="report")
+    table = table.assign(latents_model="vae", latents_fold=0, latents_seed=0, latents_split="test")
     return pd.concat([table, pd.DataFrame(z, columns=[f"mu_{k:03d}" for k in range(size)])], axis=1)
 
 

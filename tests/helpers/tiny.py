@@ -11,10 +11,10 @@ import pandas as pd
 SHAPE = (16, 24, 16)
 MASK = np.zeros(SHAPE, dtype=bool)
 MASK[2:14, 3:21, 2:14] = True
-ROLES = ["weights", "weights", "weights", "stop", "report"]
-LINEAR = dict(latent=3, flip=True, blur=0.0)
+ROLES = ["training", "training", "training", "validation", "test"]
+LINEAR = dict(n_latent=3, flip=True, blur=0.0)
 NETWORK = dict(
-    **LINEAR, linear="pca", width=4, dropout=0.1, reconstruction="gaussian", sigma=1.0, noise=0.1, jitter=0.0, mix=0.0,
+    **LINEAR, linear="pca", base_channels=4, dropout=0.1, reconstruction="gaussian", sigma=1.0, noise=0.1, jitter=0.0, mixup=0.0,
     learning_rate=1e-3, weight_decay=0.01, clip=1e4, batch=4, accumulate=1, epochs=3, patience=3,
 )  # fmt: skip
 SETTINGS: dict[str, Any] = dict(**NETWORK, divergence="kl", beta=1.0)

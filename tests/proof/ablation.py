@@ -32,13 +32,13 @@ ROWS: dict[str, dict[str, Any]] = {
     "default": {},
     "no mirror images": {"flip": False},
     "no blurred copies": {"blur": 0},
-    "no pair mixing": {"mix": 0},
+    "no pair mixing": {"mixup": 0},
     "affine jitter of .3": {"jitter": 0.3},
     "no dropout": {"dropout": 0},
     "no input noise": {"noise": 0},
     "learned sigma": {"sigma": "learned"},
     "network alone": PLAIN,
-    "network alone, no switch on": {**PLAIN, "flip": False, "mix": 0, "dropout": 0, "noise": 0},
+    "network alone, no switch on": {**PLAIN, "flip": False, "mixup": 0, "dropout": 0, "noise": 0},
 }
 
 
@@ -50,7 +50,7 @@ def packed() -> tuple[np.ndarray, pd.DataFrame, np.ndarray]:
 
 def defaults() -> dict[str, Any]:
     """The options of a VAE as the schema fills them in."""
-    train = {"train": {"models": [{"name": "x", "kind": "vae", "latent": LATENT}]}, "cohort": {"name": "x"}}
+    train = {"train": {"models": [{"name": "x", "kind": "vae", "n_latent": LATENT}]}, "cohort": {"name": "x"}}
     entry = validate(train, load_schema())["train"]["models"][0]
     return {key: value for key, value in entry.items() if key not in ("name", "kind", "transductive")}
 
@@ -72,10 +72,10 @@ def fit(row: str, shuffle: int, fold: int, seed: int) -> Path:
     volumes, _, mask = packed()
     split, options = parts(shuffle, fold), {**defaults(), **ROWS[row]}
     tensors, architecture, history = vae.fit(volumes, split, mask, seed=seed, device="cpu", **options)
-    same = {key: options[key] for key in ("latent", "flip", "blur")}
+    same = {key: options[key] for key in ("n_latent", "flip", "blur")}
     baseline, sizes, _ = pca.fit(volumes, split, mask, seed=seed, device="cpu", **same)
     x = masked(volumes, mask)
-    mean = x[split == "weights"].mean(axis=0)
+    mean = x[split == "training"].mean(axis=0)
     mu, _ = vae.embed(volumes, mask, tensors, architecture)
     linear = vae.linear_only(tensors)
     shown = {
@@ -85,7 +85,7 @@ def fit(row: str, shuffle: int, fold: int, seed: int) -> Path:
         "mean": np.broadcast_to(mean, x.shape),
     }
     errors = {name: np.square(x - x_hat).sum(axis=1, dtype=np.float64) for name, x_hat in shown.items()}
-    stop = [line for line in history if line["split"] == "stop"]
+    stop = [line for line in history if line["split"] == "validation"]
     kept = min(stop, key=lambda line: line["loss"])["epoch"]
     out.parent.mkdir(parents=True, exist_ok=True)
     with write_beside(out) as temporary, open(temporary, "wb") as file:
@@ -93,7 +93,7 @@ def fit(row: str, shuffle: int, fold: int, seed: int) -> Path:
     return out
 
 
-def share(found: list[Any], name: str, split: str = "report") -> float:
+def share(found: list[Any], name: str, split: str = "test") -> float:
     """1 - error over distance to the mean, summed over the people of all folds before dividing."""
     return 1 - _total(found, name, split) / _total(found, "mean", split)
 
@@ -105,9 +105,9 @@ def _total(found: list[Any], name: str, split: str) -> float:
 def gain(runs: list[list[Any]], against: str, draws: int = 2000) -> tuple[float, float, float]:
     """Share of the VAE minus another's, mean over seeds, with a 95 % interval over people drawn with replacement."""
     less = np.mean(
-        [np.concatenate([(f[against] - f["vae"])[f["split"] == "report"] for f in run]) for run in runs], axis=0
+        [np.concatenate([(f[against] - f["vae"])[f["split"] == "test"] for f in run]) for run in runs], axis=0
     )
-    total = np.concatenate([fold["mean"][fold["split"] == "report"] for fold in runs[0]])
+    total = np.concatenate([fold["mean"][fold["split"] == "test"] for fold in runs[0]])
     drawn = np.random.default_rng(0).multinomial(len(less), np.full(len(less), 1 / len(less)), size=draws)
     low, high = np.quantile(drawn @ less / (drawn @ total), [0.025, 0.975])
     return float(less.sum() / total.sum()), float(low), float(high)
@@ -123,7 +123,7 @@ def table(names: list[str]) -> Iterator[dict[str, Any]]:
             "share": round(float(np.mean(shares)), 4),
             "lowest": round(min(shares), 4),
             "highest": round(max(shares), 4),
-            "training": round(float(np.mean([share(run, "vae", "weights") for run in runs])), 3),
+            "training": round(float(np.mean([share(run, "vae", "training") for run in runs])), 3),
             "linear part": round(float(np.mean([share(run, "linear") for run in runs])), 4),
             "pca": round(share(runs[0], "pca"), 4),
             "over linear [95 %]": "{:+.4f} [{:+.4f}, {:+.4f}]".format(*gain(runs, "linear")),
@@ -160,7 +160,7 @@ def age() -> Iterator[str]:
         for fold in range(FOLDS):
             found = np.load(fit("default", shuffle, fold, 0))
             train, test = (
-                np.flatnonzero(known & chosen) for chosen in (found["split"] != "report", found["split"] == "report")
+                np.flatnonzero(known & chosen) for chosen in (found["split"] != "test", found["split"] == "test")
             )
             for name, features in (("voxels", masked(volumes, mask)), ("latents", found["mu"])):
                 centred = features - features[train].mean(axis=0)

@@ -73,11 +73,25 @@ def models(pool: ProcessPoolExecutor) -> pd.DataFrame:
 
 
 def _row(name: str, made: str, found: Row) -> Row:
-    rate = found.get("identified_weights", {}).get("rate", np.nan)
+    rate = found.get("identification_accuracy_training", {}).get("rate", np.nan)
     kept = {
-        key: found.get(key) for key in ("kind", "verdict", "share_weights", "share_report", "active_units", "reason")
+        key: found.get(key)
+        for key in (
+            "kind",
+            "verdict",
+            "variance_explained_training",
+            "variance_explained_test",
+            "active_units",
+            "reason",
+        )
     }
-    return {"model": name, "made": made, **kept, "identified_weights": rate, "stops": found["verdict"] in STOPPING}
+    return {
+        "model": name,
+        "made": made,
+        **kept,
+        "identification_accuracy_training": rate,
+        "stops": found["verdict"] in STOPPING,
+    }
 
 
 def proved(table: pd.DataFrame) -> list[bool]:
@@ -107,23 +121,23 @@ def swept(pool: ProcessPoolExecutor) -> list[bool]:
     """The border over beta, beside the largest beta at which a linear VAE keeps a latent (Lucas 2019)."""
     found = [measures for _, measures in pool.map(done, [("beta", beta, 0) for beta in BETAS])]
     table = pd.DataFrame([{"beta": beta, **_row("vae", "", one)} for beta, one in zip(BETAS, found, strict=True)])
-    table["identified_report"] = [one["identified_report"]["rate"] for one in found]
+    table["identification_accuracy_test"] = [one["identification_accuracy_test"]["rate"] for one in found]
     table["rate"] = [one["rate"] for one in found]
-    x = masked(collapse_models.people(seed=HELD_BACK)[collapse_models.SPLIT == "weights"], collapse_models.MASK)
+    x = masked(collapse_models.people(seed=HELD_BACK)[collapse_models.SPLIT == "training"], collapse_models.MASK)
     edge = float(np.linalg.svd(x - x.mean(axis=0), compute_uv=False)[0] ** 2 / (len(x) - 1))  # sigma is 1
     _write("beta", table)
     collapse_pictures.betas(table, edge, OUT / "beta.png")
-    stops, gone = table["stops"].to_numpy(), (table["share_weights"] < judge.COLLAPSED).to_numpy()
+    stops, gone = table["stops"].to_numpy(), (table["variance_explained_training"] < judge.COLLAPSED).to_numpy()
     low, high = stops[table["beta"] <= edge / 20], stops[table["beta"] >= 2 * edge]
     rises = bool((np.diff(stops * 1) >= 0).all())
-    verdict, share = (_border(table["beta"].to_numpy(), found) for found in (stops, gone))
+    verdict, explained = (_border(table["beta"].to_numpy(), found) for found in (stops, gone))
     return [
         line("beta below a twentieth of theory's border: stopped", f"{low.sum()}", "none", not low.any(), len(low)),
         line("beta above twice theory's border: caught", f"{high.sum()}", "all", bool(high.all()), len(high)),
         line("once stopped, stopped at every larger beta", str(rises), "True", rises, len(BETAS)),
         line("border of the verdict, beta", f"{verdict:.0f}", f"up to theory's {edge:.0f}", verdict <= edge, len(BETAS)),
-        line("border of a share of .05, beta", f"{share:.0f}", f"within 8 times of {edge:.0f}",
-             edge / 8 <= share <= 8 * edge, len(BETAS)),
+        line("border of a share of .05, beta", f"{explained:.0f}", f"within 8 times of {edge:.0f}",
+             edge / 8 <= explained <= 8 * edge, len(BETAS)),
     ]  # fmt: skip
 
 
@@ -138,7 +152,7 @@ def abandoned(pool: ProcessPoolExecutor) -> list[bool]:
     jobs = [("capacity", count, seed) for count in collapse_capacity.REACHES for seed in SEEDS]
     table = pd.DataFrame(pool.map(done, jobs))
     _write("capacity", table)
-    training = int((collapse_models.SPLIT == "weights").sum())
+    training = int((collapse_models.SPLIT == "training").sum())
     collapse_pictures.capacities(table, training, collapse_capacity.SIGMA, OUT / "capacity.png")
     mean = table.groupby("neighbours").mean()
     first, last = mean.iloc[0], mean.iloc[-1]
@@ -148,8 +162,8 @@ def abandoned(pool: ProcessPoolExecutor) -> list[bool]:
              last["rate"] <= 0.2 * first["rate"], len(table)),
         line("I(x; z), nats: z alone, then most powerful decoder", f"{first['information']:.2f}, {last['information']:.2f}",
              "half or less", last["information"] <= 0.5 * first["information"], len(table)),
-        line("held-out share: most powerful minus z alone", f"{last['share'] - first['share']:+.3f}", "at least -.02",
-             last["share"] >= first["share"] - 0.02, len(table)),
+        line("held-out share: most powerful minus z alone", f"{last['variance_explained'] - first['variance_explained']:+.3f}", "at least -.02",
+             last["variance_explained"] >= first["variance_explained"] - 0.02, len(table)),
         line("steps up to 13 neighbours at which the rate falls", f"{falls}", "3 of 3", falls == 3, len(table)),
     ]  # fmt: skip
 

@@ -39,7 +39,7 @@ class Context(nn.Module):
 
     def __init__(self, mean: Tensor, neighbours: int) -> None:
         super().__init__()
-        self.vae = VAE(shape=SHAPE, latent=LATENT, width=WIDTH, dropout=0.0)
+        self.vae = VAE(shape=SHAPE, n_latent=LATENT, base_channels=WIDTH, dropout=0.0)
         self.vae.mean.copy_(mean)
         self.vae.mask.copy_(torch.from_numpy(MASK))
         self.seen = earlier(neighbours)
@@ -61,9 +61,9 @@ def fitted(volumes: np.ndarray, neighbours: int, seed: int) -> tuple[Context, Te
     """Model trained at beta = 1, with the weights of the epoch that has the smallest loss on the stopping people."""
     torch.manual_seed(seed)
     x = torch.from_numpy(volumes.astype(np.float32))[:, None]
-    model = Context(x[SPLIT == "weights"].mean(dim=0)[0], neighbours)
+    model = Context(x[SPLIT == "training"].mean(dim=0)[0], neighbours)
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE)
-    rows, best = np.flatnonzero(SPLIT == "weights"), (np.inf, {})
+    rows, best = np.flatnonzero(SPLIT == "training"), (np.inf, {})
     for epoch in range(EPOCHS):
         for step, batch in enumerate(np.random.default_rng((seed, epoch)).permutation(rows).reshape(-1, BATCH)):
             optimiser.zero_grad()
@@ -73,7 +73,7 @@ def fitted(volumes: np.ndarray, neighbours: int, seed: int) -> tuple[Context, Te
             nn.utils.clip_grad_norm_(model.parameters(), 1e4)
             optimiser.step()
         with torch.no_grad():
-            stop = x[SPLIT == "stop"]
+            stop = x[SPLIT == "validation"]
             mu, logvar = model.vae.encode(stop)
             loss = float(_loss(model, stop, mu, logvar, mu).mean())
         if loss < best[0]:
@@ -92,8 +92,8 @@ def capacity(volumes: np.ndarray, neighbours: int, seed: int) -> dict[str, Any]:
     """What the latents of a model with so many neighbours hold of people, and how well it reconstructs, held out."""
     with torch.enable_grad():
         model, x = fitted(volumes, neighbours, seed)
-    everyone = {name: model.vae.encode(x[SPLIT == name]) for name in ("weights", "report")}
-    held, (mu, logvar) = x[SPLIT == "report"], everyone["report"]
+    everyone = {name: model.vae.encode(x[SPLIT == name]) for name in ("training", "test")}
+    held, (mu, logvar) = x[SPLIT == "test"], everyone["test"]
     nll = gaussian_nll(held, model.decode(mu, held), model.vae.mask, SIGMA)
     swapped = gaussian_nll(held, model.decode(mu.roll(1, 0), held), model.vae.mask, SIGMA)
     error = ((held - model.decode(mu, held)) * model.vae.mask).square().sum()
@@ -102,11 +102,11 @@ def capacity(volumes: np.ndarray, neighbours: int, seed: int) -> dict[str, Any]:
         "neighbours": neighbours,
         "seed": seed,
         "information": bounds.mutual_information(
-            *everyone["weights"], samples=evidence.SAMPLES, generator=rng.generator(seed)
+            *everyone["training"], samples=evidence.SAMPLES, generator=rng.generator(seed)
         ),
         "rate": evidence.rate(mu.numpy(), logvar.numpy()),
-        "active": measures.active_units(everyone["weights"][0].numpy()),
-        "share": float(1 - error / total),
+        "active": measures.active_units(everyone["training"][0].numpy()),
+        "variance_explained": float(1 - error / total),
         "nll": float(nll.mean()),
         "elbo": -float((nll + kl_per_dimension(mu, logvar).sum(dim=1)).mean()),
         "lost": float((swapped - nll).mean()),  # nats a scan, with another person's z

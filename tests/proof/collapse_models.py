@@ -18,14 +18,14 @@ SHAPE = (16, 24, 16)
 MASK = np.zeros(SHAPE, dtype=bool)
 MASK[2:14, 3:21, 2:14] = True
 LATENT, FACTORS = 6, 6
-SPLIT = np.array((["weights"] * 3 + ["stop", "report"]) * 12)  # of 60 people
+SPLIT = np.array((["training"] * 3 + ["validation", "test"]) * 12)  # of 60 people
 PERSON = np.array([f"sub-{i:02d}" for i in range(len(SPLIT))])
 SETTINGS = dict(
-    latent=LATENT, width=8, dropout=0.1, reconstruction="gaussian", sigma=1.0, noise=0.1, jitter=0.0, mix=0.0, flip=False,
+    n_latent=LATENT, base_channels=8, dropout=0.1, reconstruction="gaussian", sigma=1.0, noise=0.1, jitter=0.0, mixup=0.0, flip=False,
     blur=0.0, learning_rate=2e-3, weight_decay=0.01, clip=1e4, batch=6, accumulate=1, epochs=40, patience=40, linear="none",
 )  # fmt: skip
 VAE = {**SETTINGS, "divergence": "kl", "beta": 1.0}
-PCA = {"latent": LATENT, "flip": False, "blur": 0.0}
+PCA = {"n_latent": LATENT, "flip": False, "blur": 0.0}
 SHORT = {"epochs": 6, "patience": 6}
 LINEAR = {"linear": "pca", **SHORT}
 Trained = tuple[str, dict[str, Any], dict[str, np.ndarray], dict[str, Any], pd.DataFrame]
@@ -59,7 +59,7 @@ def judged(trained: Trained, volumes: np.ndarray, shuffled: bool = False) -> dic
             embed=lambda *given: tuple(np.roll(found, 1, axis=0) for found in embed(*given)),
             reconstruct=module.reconstruct,
         )
-    known = {name: sorted(PERSON[SPLIT == name]) for name in ("weights", "stop", "report")}
+    known = {name: sorted(PERSON[SPLIT == name]) for name in ("training", "validation", "test")}
     meta = {"kind": kind, "architecture": architecture, "options": options, "people": known}
     model = Model(module=module, tensors=tensors, meta=meta, mask=MASK)
     return examine(model, volumes, PERSON, history, 0)[0]
@@ -67,7 +67,7 @@ def judged(trained: Trained, volumes: np.ndarray, shuffled: bool = False) -> dic
 
 def healthy() -> dict[str, tuple[str, dict[str, Any]]]:
     """Ordinary settings on people who do differ: none may be stopped."""
-    neighbours = {"latent": LATENT, "flip": False, "neighbours": 10}
+    neighbours = {"n_latent": LATENT, "flip": False, "neighbours": 10}
     return {
         "vae, Gaussian": ("vae", VAE),
         "vae, Gaussian, half beta": ("vae", {**VAE, "beta": 0.5}),
@@ -82,9 +82,9 @@ def healthy() -> dict[str, tuple[str, dict[str, Any]]]:
         "autoencoder": ("autoencoder", SETTINGS),
         "autoencoder, linear": ("autoencoder", {**SETTINGS, **LINEAR}),
         "pca": ("pca", PCA),
-        "pca, three": ("pca", {**PCA, "latent": 3}),
+        "pca, three": ("pca", {**PCA, "n_latent": 3}),
         "pca, smoothed": ("pca", {**PCA, "blur": 20.0}),
-        "mds": ("mds", {"latent": LATENT, "flip": False}),
+        "mds": ("mds", {"n_latent": LATENT, "flip": False}),
         "isomap": ("isomap", neighbours),
         "lle": ("lle", neighbours),
     }

@@ -13,9 +13,9 @@ def betas(table: pd.DataFrame, edge: float, path: Path) -> None:
     """Measures and verdict over beta; `edge` is the linear theory's border."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), constrained_layout=True)
     for column, colour, style, label in (
-        ("share_weights", BLUE, "o-", "share, training"),
-        ("share_report", ORANGE, "s--", "share, held out"),
-        ("identified_weights", GREEN, "^:", "identified, training"),
+        ("variance_explained_training", BLUE, "o-", "share, training"),
+        ("variance_explained_test", ORANGE, "s--", "share, held out"),
+        ("identification_accuracy_training", GREEN, "^:", "identified, training"),
     ):
         axes[0].plot(table["beta"], table[column], style, color=colour, label=label, markersize=5)
     axes[0].axhline(0.05, color=GREY, linewidth=0.8, linestyle=":")
@@ -48,7 +48,7 @@ def capacities(table: pd.DataFrame, people: int, sigma: float, path: Path) -> No
     panels = (
         (axes[0], "information", BLUE, "o-", "I(x; z)"),
         (axes[0], "rate", ORANGE, "s--", "rate: KL from the prior"),
-        (axes[1], "share", BLUE, "o-", "held-out share of variance"),
+        (axes[1], "variance_explained", BLUE, "o-", "held-out share of variance"),
         (axes[2], "lost", BLUE, "o-", "lost with another person's z"),
     )
     for axis, column, colour, style, label in panels:

@@ -13,7 +13,7 @@ from proof_lines import Check
 from neurovae import latents as embedding
 from neurovae.errors import InputError
 from neurovae.io.files import write_json
-from neurovae.predict import guard, harmonise
+from neurovae.predict import harmonise, leakage
 from neurovae.predict.features import LATENTS
 from neurovae.predict.folds import Folds, complete_cases
 from neurovae.train import weights
@@ -30,9 +30,9 @@ def clean(folder: Path) -> Files:
     cohort = pd.DataFrame({"scan": tiny.PERSON, "person": tiny.PERSON, "fold": fold})
     tables, models = [], []
     for k in range(FOLDS):
-        split = np.where(fold == k, "report", np.where(np.arange(len(fold)) % 8 == 0, "stop", "weights"))
+        split = np.where(fold == k, "test", np.where(np.arange(len(fold)) % 8 == 0, "validation", "training"))
         tensors, architecture, _ = pca.fit(volumes, split, tiny.MASK, seed=0, device="cpu", **tiny.PCA)
-        people = {name: sorted(tiny.PERSON[split == name]) for name in ("weights", "stop", "report")}
+        people = {name: sorted(tiny.PERSON[split == name]) for name in ("training", "validation", "test")}
         meta = {"kind": "pca", "architecture": architecture, "options": tiny.PCA, "people": people}
         meta |= {"fold": k, "seed": 0, "data_hash": "0" * 16}
         models.append(folder / f"fold-{k}" / "weights.safetensors")
@@ -57,7 +57,7 @@ def _edit(path: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
 def _retrained(files: Files, split_of: str) -> Files:
     """An honest leak: the model of fold 0 did train, or stop, on a person tested there, and all files say so."""
     tensors, meta = weights.load(files[1][0])
-    person = meta["people"]["report"][0]
+    person = meta["people"]["test"][0]
     people = {name: sorted(set(known) - {person}) for name, known in meta["people"].items()}
     meta = {**meta, "people": {**people, split_of: sorted([*people[split_of], person])}}
     weights.save(files[1][0], tensors, meta)
@@ -69,16 +69,18 @@ def _retrained(files: Files, split_of: str) -> Files:
 def _forged_description(files: Files) -> Files:
     """The weights' list of people is edited afterwards so that a training person passes as held out."""
     tensors, meta = weights.load(files[1][0])
-    person = meta["people"]["weights"][0]
+    person = meta["people"]["training"][0]
     people = {name: sorted(set(known) - {person}) for name, known in meta["people"].items()}
-    weights.save(files[1][0], tensors, {**meta, "people": {**people, "report": [*people["report"], person]}})
+    weights.save(files[1][0], tensors, {**meta, "people": {**people, "test": [*people["test"], person]}})
     return files
 
 
 def _forged_sidecar(files: Files) -> Files:
     """A text beside the weights, and the latents' own column, claim that nobody was trained on."""
-    write_json(files[1][0].with_suffix(".json"), {"people": {"weights": [], "stop": [], "report": list(tiny.PERSON)}})
-    _edit(files[0][0], lambda t: t.assign(split="report"))
+    write_json(
+        files[1][0].with_suffix(".json"), {"people": {"training": [], "validation": [], "test": list(tiny.PERSON)}}
+    )
+    _edit(files[0][0], lambda t: t.assign(split="test"))
     return files
 
 
@@ -119,8 +121,8 @@ def _moved(files: Files) -> Files:
 
 LEAKS: dict[str, Callable[[Files], Files]] = {
     "a person on both sides of a split": _both_sides,
-    "test people in the weights": lambda files: _retrained(files, "weights"),
-    "test people stopped the training": lambda files: _retrained(files, "stop"),
+    "test people in the weights": lambda files: _retrained(files, "training"),
+    "test people stopped the training": lambda files: _retrained(files, "validation"),
     "forged sidecar and split column": _forged_sidecar,
     "people edited in the weights' description": _forged_description,
     "weights of two folds exchanged": _swapped,
@@ -136,7 +138,7 @@ def refused(plant: Callable[[Files], Files] | None) -> str:
     with tempfile.TemporaryDirectory() as folder:
         files = clean(Path(folder))
         try:
-            guard.refuse(*(plant(files) if plant else files))
+            leakage.refuse(*(plant(files) if plant else files))
         except InputError as error:
             return error.problems[0].replace(f"{Path(folder).name}/", "")
     return ""

@@ -30,7 +30,7 @@ LATENTS = len(ON_AGE)
 CONFOUNDS = [
     {"name": "age", "type": "continuous"},
     {"name": "sex", "type": "categorical"},
-    {"name": "scale", "type": "continuous", "from": "preprocess"},
+    {"name": "head_size", "type": "continuous", "from": "preprocess"},
 ]
 Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -48,7 +48,7 @@ def people(n: int, rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
     )
     fixed = np.column_stack([a, s, size]) @ np.array([ON_AGE, ON_SEX, ON_SCALE])
     left = np.sqrt(np.maximum(1 - np.square([ON_AGE, ON_SEX, ON_SCALE]).sum(axis=0), 0.3))
-    table = pd.DataFrame({"age": age, "sex": np.where(woman, "F", "M"), "scale": 1.15 + 0.05 * size})
+    table = pd.DataFrame({"age": age, "sex": np.where(woman, "F", "M"), "head_size": 1.15 + 0.05 * size})
     return table, fixed + left * rest
 
 
@@ -61,7 +61,7 @@ def columns(table: pd.DataFrame) -> np.ndarray:
 def predictor(table: pd.DataFrame) -> np.ndarray:
     """What the confounds add to the linear predictor of every score, standard deviation about .6."""
     a, s = (table["age"].to_numpy() - 47.5) / 17.5, (table["sex"] == "F").to_numpy() * 2.0 - 1
-    return 0.4 * a + 0.15 * a**2 + 0.2 * s + 0.3 * (table["scale"].to_numpy() - 1.15) / 0.05
+    return 0.4 * a + 0.15 * a**2 + 0.2 * s + 0.3 * (table["head_size"].to_numpy() - 1.15) / 0.05
 
 
 def _ordinal(eta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -104,6 +104,6 @@ def cohort_table(table: pd.DataFrame, z: np.ndarray, scores: dict[str, np.ndarra
     person = [f"sub-{k:04d}" for k in range(n)]
     keys = {"scan": person, "person": person, "session": None, "acquisition": None, "run": None, "site": "n/a"}
     made = pd.DataFrame({**keys, "fold": np.arange(n) % folds, "age": table["age"], "sex": table["sex"]})
-    made = made.assign(qc_scale=table["scale"].to_numpy(), qc_excluded=False, **scores)
-    made = made.assign(latents_model="synthetic", latents_fold=0, latents_seed=0, latents_split="report")
+    made = made.assign(qc_head_size=table["head_size"].to_numpy(), qc_excluded=False, **scores)
+    made = made.assign(latents_model="synthetic", latents_fold=0, latents_seed=0, latents_split="test")
     return pd.concat([made.assign(latents_person=person), pd.DataFrame(z, columns=names)], axis=1)

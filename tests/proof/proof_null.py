@@ -20,7 +20,7 @@ from neurovae.stats.basis import natural_spline, spline_knots
 
 SIZES = (60, 120, 500)
 COHORTS = {"linear": 5000, "iterative": 1000}
-TESTS = ("glm", "spline bend", "spline overall", "quadratic", "joint")
+TESTS = ("glm", "spline bend", "spline overall", "quadratic", "multivariable")
 CAVEATS = {("spline overall", "skewed"): "spline.tsv"}
 BLOCK = 100
 Counts = dict[str, list[int]]  # test -> [tested, rejected]
@@ -37,7 +37,7 @@ def p_values(kind: str, y: np.ndarray, x: np.ndarray, z: np.ndarray, latent: int
     """The p of each regression test of one latent, and of all latents together; NaN where a fit has none."""
     found = bend_overall(kind, y, x, z[:, latent])
     if refused(kind, len(y), x.shape[1] + z.shape[1]):
-        return found | {"joint": np.nan}
+        return found | {"multivariable": np.nan}
     y = standard(y) if kind == "continuous" else y
     null = families.fit(kind, y, x)
     full = families.fit(kind, y, np.column_stack([x, z])) if null.status == "ok" else null
@@ -49,7 +49,7 @@ def p_values(kind: str, y: np.ndarray, x: np.ndarray, z: np.ndarray, latent: int
             if several
             else families.nested_p(null, full, extra, len(y))
         )
-    return found | {"joint": p}
+    return found | {"multivariable": p}
 
 
 def bend_overall(kind: str, y: np.ndarray, x: np.ndarray, z: np.ndarray) -> dict[str, float]:
@@ -110,7 +110,7 @@ def bounded(found: pd.DataFrame, sides: int) -> pd.DataFrame:
     low, high = zip(*[lines.interval(int(m)) if m else (np.nan, np.nan) for m in found["tested"]], strict=True)
     share = found["rejected"] / found["tested"]
     found = found.assign(share=share, low=low if sides == 2 else 0.0, high=high, sides=sides)
-    inside = (found["share"] >= found["low"]) & (found["share"] <= found["high"])
+    inside = (found["partial_r2_cv"] >= found["low"]) & (found["partial_r2_cv"] <= found["high"])
     return found.assign(holds=inside | (found["tested"] == 0))
 
 

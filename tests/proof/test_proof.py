@@ -57,7 +57,7 @@ def test_a_liberal_test_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_cohorts_have_the_second_moments_of_ixi_and_the_same_bits_twice() -> None:
     table, z = made.people(20000, np.random.default_rng(0))
     a, woman = (table["age"] - 47.5) / 17.5, table["sex"] == "F"
-    known = np.column_stack([a, (woman - woman.mean()) / woman.std(), (table["scale"] - 1.15) / 0.05])
+    known = np.column_stack([a, (woman - woman.mean()) / woman.std(), (table["head_size"] - 1.15) / 0.05])
     slopes = np.linalg.lstsq(np.column_stack([np.ones(len(a)), known]), z, rcond=None)[0][1:]
     assert np.abs(slopes - [made.ON_AGE, made.ON_SEX, made.ON_SCALE]).max() < 0.04
     assert np.abs(z.std(axis=0) - 1).max() < 0.12
@@ -72,8 +72,8 @@ def test_false_positives_of_regressions(tmp_path) -> None:
     found = proof_null.table(None, {"linear": 150, "iterative": 25}, (120,))
     pictures.rejections(found, tmp_path / "found.png", "short")
     assert not missed(proof_null.checks(found))
-    refused = (found["test"] == "joint") & found["family"].isin(["gamma", "binary", "ordinal"])
-    refused |= (found["test"] == "joint") & found["family"].str.contains("Poisson|binomial")
+    refused = (found["test"] == "multivariable") & found["family"].isin(["gamma", "binary", "ordinal"])
+    refused |= (found["test"] == "multivariable") & found["family"].str.contains("Poisson|binomial")
     assert (found.loc[refused, "tested"] == 0).all() and refused.sum() == 5
     assert (found.loc[~refused, "tested"] >= 0.9 * found.loc[~refused, "cohorts"]).all()
 

@@ -23,7 +23,7 @@ MADE = {
     "stage": "ordinal",
     "ushape": "U",
 }  # how cohort/people.py makes each score of the severity
-POSE = ("rotation", "translation", "scale", "shear")
+POSE = ("rotation", "translation", "head_size", "shear")
 
 
 def out_of_fold_r2(x: np.ndarray, y: np.ndarray, fold: np.ndarray, *, scale: bool = True) -> float:

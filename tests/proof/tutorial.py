@@ -33,7 +33,7 @@ from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
 from neurovae.stats.direction import pattern
 from neurovae.train.engine import data, rng
 from neurovae.train.health.evidence import rate
-from neurovae.train.health.measures import variance_share
+from neurovae.train.health.measures import variance_explained
 from neurovae.train.losses import divergence
 from neurovae.train.losses.ssim import dssim
 from neurovae.train.models import isomap, lle, mds, pca, vae
@@ -53,14 +53,14 @@ PRIOR = 1000  # draws of the prior that codes are held against
 def spiral() -> tuple[list[Row], Figure]:
     """One latent of each method, on scans along a spiral: does it order people as the spiral does?"""
     volumes, split, way = shapes.spiral()
-    mask, held = shapes.MASK, split == "report"
+    mask, held = shapes.MASK, split == "test"
     plain: Row = {"seed": 0, "device": "cpu", "flip": False}
     methods: dict[str, tuple[Any, Row]] = {
-        "PCA": (pca, {"latent": 1, "blur": 0}),
-        "PCA, 2 latents": (pca, {"latent": 2, "blur": 0}),
-        "MDS": (mds, {"latent": 1}),
-        "Isomap": (isomap, {"latent": 1, "neighbours": 5}),
-        "LLE": (lle, {"latent": 1, "neighbours": 5}),
+        "PCA": (pca, {"n_latent": 1, "blur": 0}),
+        "PCA, 2 latents": (pca, {"n_latent": 2, "blur": 0}),
+        "MDS": (mds, {"n_latent": 1}),
+        "Isomap": (isomap, {"n_latent": 1, "neighbours": 5}),
+        "LLE": (lle, {"n_latent": 1, "neighbours": 5}),
     }
     rows, latents = [], {}
     for name, (module, options) in methods.items():
@@ -69,7 +69,7 @@ def spiral() -> tuple[list[Row], Figure]:
         x, x_hat = masked(volumes, mask)[held], module.reconstruct(mu[held], mask, tensors, architecture)
         errors = (np.square(x - other).sum(axis=1) for other in (x_hat, tensors["mean"]))
         order = max(abs(spearmanr(column, way[held]).statistic) for column in mu[held].T)
-        rows.append({"method": name, "share of variance": variance_share(*errors), "order along the spiral": order})
+        rows.append({"method": name, "share of variance": variance_explained(*errors), "order along the spiral": order})
     figure, axes = plt.subplots(1, 5, figsize=(10, 2.3), layout="constrained")
     axes[0].scatter(*latents["PCA, 2 latents"].T, c=way, cmap="cividis", s=8)
     axes[0].set(title="PCA, 2 latents", xlabel="latent 1", ylabel="latent 2", xticks=[], yticks=[], aspect="equal")
@@ -104,13 +104,16 @@ def posterior(name: str) -> tuple[np.ndarray, np.ndarray]:
 def collapse() -> tuple[list[Row], Figure]:
     """What happens to people, latents and the verdict as beta grows."""
     rows, images = [], {}
-    shown = np.flatnonzero(tiny.SPLIT == "report")[:2]
+    shown = np.flatnonzero(tiny.SPLIT == "test")[:2]
     for beta in BETAS:
         (_, _, tensors, architecture, _), found = trained(f"beta {beta}")
         mu, logvar = posterior(f"beta {beta}")
         images[f"beta {beta}\n{found['verdict']}"] = vae.reconstruct(mu[shown], tiny.MASK, tensors, architecture)
-        seen, known = tiny.SPLIT == "weights", found["identified_weights"]
-        shares = {"training share": found["share_weights"], "held-out share": found["share_report"]}
+        seen, known = tiny.SPLIT == "training", found["identification_accuracy_training"]
+        shares = {
+            "training share": found["variance_explained_training"],
+            "held-out share": found["variance_explained_test"],
+        }
         nats = {"beta": beta, "KL, nats a scan": rate(mu[seen], logvar[seen]), "active units": found["active_units"]}
         rows.append({**nats, **shares, "identified": known["rate"], "verdict": found["verdict"]})
     figure = plt.figure(figsize=(8.6, 4.6), layout="constrained")
@@ -158,7 +161,10 @@ def divergences() -> tuple[list[Row], Figure]:
     for name in (*drawn, "beta 100"):
         mu, logvar = posterior(name)
         length = float((np.square(mu) + np.exp(logvar)).sum(axis=1).mean())
-        kept = {"held-out share": trained(name)[1]["share_report"], "MMD of codes and prior": far(codes(name))}
+        kept = {
+            "held-out share": trained(name)[1]["variance_explained_test"],
+            "MMD of codes and prior": far(codes(name)),
+        }
         nats: Any = rate(mu, logvar) if name.startswith("beta") else "not in the loss"
         rows.append({"loss": name, **kept, "mean length²": length, "KL, nats a scan": nats})
     figure, axes = plt.subplots(1, 5, figsize=(10, 2.4), layout="constrained", width_ratios=[1.5, 1, 1, 1, 1])
@@ -210,7 +216,7 @@ def table(n: int = 240) -> pd.DataFrame:
     z[:, 1] -= signal * (signal @ z[:, 1]) / (signal @ signal)
     z[:, 0] = signal + z[:, 1]
     found = pd.DataFrame(z, columns=[f"mu_{k:03d}" for k in range(5)])
-    found = found.assign(site="A", latents_split="report", latents_model="made", latents_fold=0, latents_seed=0)
+    found = found.assign(site="A", latents_split="test", latents_model="made", latents_fold=0, latents_seed=0)
     return found.assign(line=signal + 0.5 * rng.normal(size=n), u=z[:, 2] ** 2 + 0.7 * rng.normal(size=n))
 
 
@@ -254,7 +260,7 @@ def regressions() -> tuple[list[Row], Figure]:
         of_line = {"GLM p, `line`": effects[k]["p"], "filter": shown["filter"][k], "pattern": shown["pattern"][k]}
         of_line["SVR loses, `line`"] = lost["line"][k]
         of_u = {"GLM p, `u`": lines[k]["p"], "spline p, `u`": bends[k]["p_nonlinear"], "SVR loses, `u`": lost["u"][k]}
-        rows.append({"latent": k, **of_line, **of_u})
+        rows.append({"n_latent": k, **of_line, **of_u})
     figure, axes = plt.subplots(1, 3, figsize=(9.6, 2.6), layout="constrained", width_ratios=[1.3, 1.3, 1])
     at = np.arange(5)
     bars = {
@@ -265,7 +271,7 @@ def regressions() -> tuple[list[Row], Figure]:
     for shift, (name, (values, colour)) in zip((-0.27, 0, 0.27), bars.items(), strict=True):
         axes[0].bar(at + shift, values, 0.25, color=colour, label=name)
     axes[0].axhline(0, color=GREY, linewidth=0.6)
-    axes[0].set(title="score line", xlabel="latent", xticks=at)
+    axes[0].set(title="score line", xlabel="n_latent", xticks=at)
     axes[0].legend(fontsize=7)
     axes[1].scatter(table()["mu_002"], table()["u"], s=6, color=GREY)
     drawn = pd.DataFrame(curves).query("latent == 'mu_002' and curve == 'spline'")
@@ -305,9 +311,9 @@ def slips() -> tuple[list[Row], Figure]:
     means, logvars = exact()
     inside, whole = np.square(means).sum(axis=1), (np.square(means) + np.exp(logvars)).sum(axis=1)
     x = torch.from_numpy(people()[:2].astype(np.float32))[:, None]
-    low, width = data.intensities(people(), tiny.MASK)
+    low, base_channels = data.intensities(people(), tiny.MASK)
     mask = torch.from_numpy(tiny.MASK)
-    unlike, same = (float(dssim(x[:1], y, mask, data_range=width, low=low)) for y in (x[1:], x[:1]))
+    unlike, same = (float(dssim(x[:1], y, mask, data_range=base_channels, low=low)) for y in (x[1:], x[:1]))
     alone = np.mean([far(cloud(k)) for k in range(len(people()))])
     checks = {
         "KL of N(1, .5²) from the prior, nats: without and with the sign; torch.distributions": (-kl, kl, held),
@@ -330,7 +336,7 @@ def exact(count: int = 400) -> tuple[np.ndarray, np.ndarray]:
     """Posterior of people (count, latents) whose scans a linear-Gaussian decoder has made: here it is exact."""
     rng, ratio = np.random.default_rng(6), np.array([4, 2, 1, 0.5, 0.25, 0.1], np.float32)  # signal over noise variance
     components = np.linalg.qr(rng.normal(size=(int(tiny.MASK.sum()), len(ratio))))[0].T.astype(np.float32)
-    model = VAE(shape=tiny.SHAPE, latent=len(ratio), width=1, dropout=0.0)
+    model = VAE(shape=tiny.SHAPE, n_latent=len(ratio), base_channels=1, dropout=0.0)
     model.mask.copy_(torch.from_numpy(tiny.MASK))
     model.start_at(torch.from_numpy(components), torch.from_numpy(ratio), sigma=1.0)
     x = np.zeros((count, 1, *tiny.SHAPE), np.float32)

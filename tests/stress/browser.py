@@ -38,9 +38,9 @@ def chromium() -> str:
     return str(shutil.which("chromium"))
 
 
-def opened(browser: Browser, path: Path, width: int, without: str = "") -> tuple[Page, dict[str, list[str]]]:
+def opened(browser: Browser, path: Path, base_channels: int, without: str = "") -> tuple[Page, dict[str, list[str]]]:
     """A fresh page of a file, and what it says: errors, dialogs, requests beyond the file. without: a script put first."""
-    page, home = browser.new_page(viewport={"width": width, "height": 900}), path.resolve().as_uri()
+    page, home = browser.new_page(viewport={"base_channels": base_channels, "height": 900}), path.resolve().as_uri()
     said: dict[str, list[str]] = {"errors": [], "dialogs": [], "requests": []}
     page.on("console", lambda message: said["errors"].append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: said["errors"].append(str(error)))
@@ -54,22 +54,24 @@ def opened(browser: Browser, path: Path, width: int, without: str = "") -> tuple
 
 def shoot(page: Page, screens: Path, name: str, most: int = 4) -> None:
     """Screenshots of the first pieces of a page; Chromium draws a long page as one picture only slowly, if at all."""
-    width, height = page.evaluate("[document.documentElement.clientWidth, document.documentElement.scrollHeight]")
+    base_channels, height = page.evaluate(
+        "[document.documentElement.clientWidth, document.documentElement.scrollHeight]"
+    )
     for k, top in enumerate(range(0, min(height, most * PIECE), PIECE)):
-        clip = {"x": 0, "y": top, "width": width, "height": min(PIECE, height - top)}
+        clip = {"x": 0, "y": top, "base_channels": base_channels, "height": min(PIECE, height - top)}
         page.screenshot(path=screens / f"{name}_{k}.png", full_page=True, clip=clip, timeout=120_000)
 
 
 def laid_out(page: Page, screens: Path, name: str) -> None:
     """Nothing is wider than a phone, nor cut off on paper; screenshots of both and of a wide window."""
     shoot(page, screens, f"{name}_{WIDE}")
-    page.set_viewport_size({"width": PHONE, "height": 900})
+    page.set_viewport_size({"base_channels": PHONE, "height": 900})
     shoot(page, screens, f"{name}_{PHONE}")
-    width = page.evaluate("asked.width()")
-    check(f"width of the document at {PHONE} px", width, f"<= {PHONE}", width <= PHONE, 1)
+    base_channels = page.evaluate("asked.width()")
+    check(f"width of the document at {PHONE} px", base_channels, f"<= {PHONE}", base_channels <= PHONE, 1)
     page.evaluate("asked.open()")
     none(f"elements wider than the window at {PHONE} px, all opened", page.evaluate("asked.wide()"), PHONE)
-    page.set_viewport_size({"width": PAPER, "height": 1000})
+    page.set_viewport_size({"base_channels": PAPER, "height": 1000})
     page.emulate_media(media="print")
     tables, clipped = page.evaluate("asked.clipped()")
     none("tables cut off in print", clipped, tables)

@@ -33,10 +33,10 @@ CONFIG: dict[str, Any] = {
         ],
         "confounds": [{"name": "age", "type": "continuous"}],
     },
-    "preprocess": {"voxel_mm": 4, "buckets": 2, "register": {"template_mm": 4}},
+    "preprocess": {"voxel_mm": 4, "batches": 2, "register": {"template_mm": 4}},
     "train": {
         "device": "cpu",
-        "models": [{"name": "vae", "kind": "vae", "latent": 4, "width": 4, "epochs": 4}],
+        "models": [{"name": "vae", "kind": "vae", "n_latent": 4, "base_channels": 4, "epochs": 4}],
         "search": {"model": "vae", "trials": 2, "space": {"beta": [0.5, 1]}},
     },
     "associate": {"permutations": 99},

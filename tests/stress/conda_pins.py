@@ -29,7 +29,12 @@ def pinned(made: dict[str, Path], launcher: Path) -> None:
         for name, pin in named.items()
     ]
     for row in [HEAD, *rows]:
-        print("   " + "".join(f"{cell:<{width}}" for cell, width in zip(row, (12, 33, 11, 13, 13, 11), strict=True)))
+        print(
+            "   "
+            + "".join(
+                f"{cell:<{base_channels}}" for cell, base_channels in zip(row, (12, 33, 11, 13, 13, 11), strict=True)
+            )
+        )
     wrong = [row for row in rows if without_local(row[3]) != row[2]]
     said(not wrong, "pins that are not what was installed:", wrong or 0, "0", len(rows))
     tested = [row for row in rows if row[0] != "snakemake"]  # the launcher is no environment of a rule

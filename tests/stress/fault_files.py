@@ -133,10 +133,10 @@ def replaced(ground: Ground) -> Seen:
         status, text = verify(project)
         line = next((line for line in text.splitlines() if scan.name in line and "--forcerun" in line), "")
         assert status != 0 and line, text
-        bucket = line.split("--forcerun ")[1].split()[0]
-        again(project, "--forcerun", bucket, target=bucket)
+        batch = line.split("--forcerun ")[1].split()[0]
+        again(project, "--forcerun", batch, target=batch)
         digest = hashlib.sha256(content).hexdigest()
-        assert digest in (project.folder / bucket).read_text()
+        assert digest in (project.folder / batch).read_text()
     seconds = again(project)
     ground.whole(project)
     return Seen(
@@ -152,12 +152,12 @@ def swapped(ground: Ground) -> Seen:
     scan.rename(right)
     scan.write_bytes(right.read_bytes()[:-2] + b"\1\0")
     hook(project, SWAP.format(scan=str(scan), right=str(right)))
-    bucket = "0000" if b"sub-01" in ground.results["preprocess/extract/0000.tsv"] else "0001"
-    again(project, target=target.format(bucket))
+    batch = "0000" if b"sub-01" in ground.results["preprocess/extract/0000.tsv"] else "0001"
+    again(project, target=target.format(batch))
     cause = "sub-01_T1w.nii: changed since its mask was made; rerun with --forcerun extract"
-    assert cause in log(project, f"preprocess/register-{bucket}.log")
+    assert cause in log(project, f"preprocess/register-{batch}.log")
     unhook(project)
-    seconds = again(project, "--forcerun", "extract", target=target.format(bucket))
+    seconds = again(project, "--forcerun", "extract", target=target.format(batch))
     ground.intact(project)
     return Seen(f"`{cause}`: it is left out of that run; then same bytes", seconds)
 

@@ -69,7 +69,7 @@ class Ground:
 def configuration() -> dict[str, Any]:
     """The tiny cohort in two buckets, one small VAE that trains for a few seconds, and its PCA."""
     config = copy.deepcopy(CONFIG)
-    config["preprocess"]["buckets"] = 2
+    config["preprocess"]["batches"] = 2
     model = {**config["train"]["models"][0], "epochs": EPOCHS, "patience": EPOCHS}
     config["train"] = {"device": "cpu", "models": [model]}
     return config

@@ -81,8 +81,8 @@ def few(ground: Ground, name: str) -> Project:
         shutil.rmtree(project.bids / f"sub-{number:02d}")
     config = configuration()
     config["cohort"]["folds"] = {"n": 2}
-    config["preprocess"] |= {"buckets": 1, "register": {"transform": "affine", "bias_field": "none", "template_mm": 4}}
-    config["train"]["models"][0]["latent"] = 1
+    config["preprocess"] |= {"batches": 1, "register": {"transform": "affine", "bias_field": "none", "template_mm": 4}}
+    config["train"]["models"][0]["n_latent"] = 1
     project.write(config)
     return project
 

@@ -18,20 +18,20 @@ COMMAND = re.compile(r"^Shell command: (.*python -m neurovae\.(\S+).*)$", flags=
 DEEP = "/".join(["..", *["a-long-name-of-a-folder-such-as-some-clusters-have"] * 7])
 
 
-def project(folder: Path, people: int, buckets: int, bids: str = "../bids") -> Project:
+def project(folder: Path, people: int, batches: int, bids: str = "../bids") -> Project:
     """The code, and people with an empty scan each."""
     made = Project(folder / "code")
     made.folder.mkdir(parents=True)
     copy_code(made.folder)
     plant(made.folder / bids, range(people))
-    made.write(config("many", bids, buckets))
+    made.write(config("many", bids, batches))
     return made
 
 
 def planned(folder: Path, people: int, seconds: float) -> Project:
     """CPU and memory of `snakemake -n`, the jobs it lists, the longest command."""
-    buckets = people // SCANS
-    made = project(folder, people, buckets)
+    batches = people // SCANS
+    made = project(folder, people, batches)
     cost, text = snakemake(made, "-n")
     said(cost.cpu <= seconds, f"snakemake -n, {people:,} scans:", f"{cost.cpu:.1f} s CPU", f"<= {seconds:g} s", people)
     said(cost.whole < 1000, f"snakemake -n, {people:,} scans:", f"{cost.whole:.0f} MB", "< 1000 MB", people)
@@ -39,9 +39,9 @@ def planned(folder: Path, people: int, seconds: float) -> Project:
     counts = {rule: sum(job.split()[0] == rule for job in jobs) for rule in RULES}
     table = re.search(r"^total +(\d+)$", text, flags=re.M)
     total = int(table[1]) - 1 if table else 0  # without `all`
-    every = set(counts.values()) == {buckets} and total == len(jobs)
+    every = set(counts.values()) == {batches} and total == len(jobs)
     found = f"{len(jobs)}; " + ", ".join(f"{rule} {count}" for rule, count in counts.items())
-    said(every, "jobs listed:", found, f"{total}; {buckets} of each", total)
+    said(every, "jobs listed:", found, f"{total}; {batches} of each", total)
     sizes = {rule: len(command.encode()) for command, rule in COMMAND.findall(snakemake(made, "-n", "-p")[1])}
     rule, size = max(sizes.items(), key=lambda pair: pair[1])
     said(size + PREFIX < MOST, f"longest command, {people:,} scans:", f"{size:,} bytes, {rule}", f"< {MOST:,}", total)
@@ -52,7 +52,7 @@ def long_command(folder: Path, people: int = 390) -> None:
     """One bucket whose paths are more than one argument may hold: Snakemake writes such a command to a script."""
     bids = f"{DEEP}/bids"
     made = project(folder, people, 1, bids)
-    made.write({**config("many", bids, 1), "preprocess": {"buckets": 1, "extract": {"method": "none"}}})
+    made.write({**config("many", bids, 1), "preprocess": {"batches": 1, "extract": {"method": "none"}}})
     data = np.zeros((16, 16, 16), np.int16)
     data[4:12, 4:12, 4:12] = 1000
     image = nib.Nifti1Image(data, np.diag([8.0, 8, 8, 1]))
@@ -82,17 +82,17 @@ def changed(made: Project, people: int, more: int = 20) -> None:
     said(not _listed(made), "jobs after a run:", len(_listed(made)), "0", people)
     scan = made.bids / person(7) / "anat" / f"{person(7)}_T1w.nii.gz"
     scan.write_bytes(b"another")
-    jobs, own = _listed(made), [bucket for bucket, command in before.items() if person(7) in _scans(command)]
-    wanted = {f"{rule} {bucket}" for rule in RULES for bucket in own}
+    jobs, own = _listed(made), [batch for batch, command in before.items() if person(7) in _scans(command)]
+    wanted = {f"{rule} {batch}" for rule in RULES for batch in own}
     said(jobs == wanted and len(own) == 1, "one scan changed:", ", ".join(sorted(jobs)), "its bucket alone", people)
     scan.write_bytes(b"")
     new = {person(number) for number in range(people, people + more)}
     plant(made.bids, range(people, people + more))
     after = _commands(made)
-    others = {bucket for bucket, command in after.items() if not new & _scans(command)}
-    same = sum(after[bucket] == before.get(bucket) for bucket in others)
+    others = {batch for batch, command in after.items() if not new & _scans(command)}
+    same = sum(after[batch] == before.get(batch) for batch in others)
     said(same == len(others), f"buckets without {more} new people:", f"{same} as before", f"{len(others)}", len(after))
-    moved = sum(not _scans(before[bucket]) <= _scans(after[bucket]) for bucket in before)
+    moved = sum(not _scans(before[batch]) <= _scans(after[batch]) for batch in before)
     said(not moved, "buckets that a scan has left:", moved, "0", len(before))
     jobs = {job.split()[1] for job in _listed(made)} - set(own)
     said(

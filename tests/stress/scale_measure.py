@@ -83,12 +83,12 @@ def plant(root: Path, numbers: Iterable[int]) -> None:
         file.writelines(rows)
 
 
-def config(name: str, bids: str, buckets: int) -> dict[str, Any]:
+def config(name: str, bids: str, batches: int) -> dict[str, Any]:
     """A cohort with the default model, one score and two confounds."""
     confounds = [{"name": "age", "type": "continuous"}, {"name": "sex", "type": "categorical"}]
     cohort: dict[str, Any] = {"name": name, "bids": bids, "site": "site", "confounds": confounds}
     cohort["scores"] = [{"name": "severity", "type": "continuous"}]
-    return {"cohort": cohort, "preprocess": {"buckets": buckets}}
+    return {"cohort": cohort, "preprocess": {"batches": batches}}
 
 
 def snakemake(project: Project, *arguments: str, python: Path | None = None) -> tuple[Cost, str]:

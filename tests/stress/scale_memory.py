@@ -14,10 +14,10 @@ FLAT = 1.2  # a command's memory at the larger number of volumes over that at th
 GIVEN = {"qc": 2000, "duplicates": 4000}  # what holds a row or a projection per scan: the rule's mem_mb
 SCANS = 100_000  # that it must suffice for
 MOST = 8000  # MB, where a command is stopped
-PCA = {"latent": 8, "flip": True, "blur": 0}  # without blurred copies, which take most of the time
+PCA = {"n_latent": 8, "flip": True, "blur": 0}  # without blurred copies, which take most of the time
 VAE = {
-    **PCA, "blur": 4, "linear": "pca", "width": 4, "dropout": 0.2, "reconstruction": "gaussian", "sigma": 1, "divergence": "kl",
-    "beta": 1, "noise": 0.2, "jitter": 0, "mix": 0.5, "learning_rate": 0.001, "weight_decay": 0.01, "clip": 10000,
+    **PCA, "blur": 4, "linear": "pca", "base_channels": 4, "dropout": 0.2, "reconstruction": "gaussian", "sigma": 1, "divergence": "kl",
+    "beta": 1, "noise": 0.2, "jitter": 0, "mixup": 0.5, "learning_rate": 0.001, "weight_decay": 0.01, "clip": 10000,
     "batch": 32, "accumulate": 1, "epochs": 1, "patience": 15,
 }  # fmt: skip
 
@@ -41,9 +41,9 @@ def memory(folder: Path, few: int, many: int) -> None:
 
 def _run(folder: Path, count: int) -> dict[str, Cost]:
     """What each command costs on so many volumes; the images are removed once they are packed."""
-    buckets = scale_volumes.prepare(folder, count)
+    batches = scale_volumes.prepare(folder, count)
     found = {}
-    for step, command in _commands(folder, buckets).items():
+    for step, command in _commands(folder, batches).items():
         out = folder / f"{step}.log"
         found[step] = measured([sys.executable, "-m", *command], out, most=MOST, env=surroundings(ROOT))
         assert found[step].status in (0, -9), f"{step}: {out.read_text()[-3000:]}"
@@ -54,11 +54,11 @@ def _run(folder: Path, count: int) -> dict[str, Cost]:
     return found
 
 
-def _commands(folder: Path, buckets: list[str]) -> dict[str, list[str]]:
+def _commands(folder: Path, batches: list[str]) -> dict[str, list[str]]:
     """The rules' commands, by step."""
     packed = {"volumes": "volumes.npy", "rows": "volumes.parquet", "mask": "mask.nii.gz"}
     read = [text for name, file in packed.items() for text in (f"--{name}", str(folder / file))]
-    manifests = ["--manifests", str(folder / "normalise"), "--buckets", json.dumps(buckets)]
+    manifests = ["--manifests", str(folder / "normalise"), "--buckets", json.dumps(batches)]
     grid = [
         "--derivatives",
         str(folder / "derivatives"),
@@ -67,8 +67,8 @@ def _commands(folder: Path, buckets: list[str]) -> dict[str, list[str]]:
         "--voxel_mm",
         f"{scale_volumes.VOXEL_MM:g}",
     ]
-    qc = ["neurovae.preprocess.qc", *manifests, "--limits", "{}", "--max_failed", "0.2", "--out"]
-    lists = ["--lists", str(folder / "extract"), "--buckets", json.dumps(buckets), "--nonfinite", "fail"]
+    qc = ["neurovae.preprocess.qc", *manifests, "--thresholds", "{}", "--max_failed", "0.2", "--out"]
+    lists = ["--lists", str(folder / "extract"), "--buckets", json.dumps(batches), "--nonfinite", "fail"]
     found = {
         "qc": [*qc, str(folder / "qc.parquet")],
         "pack": ["neurovae.preprocess.pack", *manifests, *grid, *read, "--qc", str(folder / "qc.parquet")],

@@ -26,7 +26,7 @@ TWO_NODES = (
     "srun --nodes=2 --ntasks=2 --ntasks-per-node=1 python -m torch.distributed.run --nnodes=2 --nproc-per-node=1 "
     "--rdzv-backend=c10d --rdzv-id=$SLURM_JOB_ID --rdzv-endpoint=127.0.0.1:{port} -m"
 )
-BUCKETS = 2
+BATCHES = 2
 SHORT = 150  # MB that pack is given at first, which is too little
 ENDINGS = (".parquet", ".tsv", ".json", ".safetensors", ".npy", ".nii.gz")
 
@@ -72,7 +72,7 @@ def prepared(folder: Path) -> Project:
     copy_code(project.folder)
     write_bids(project.bids)
     config = copy.deepcopy(CONFIG)
-    config["preprocess"]["buckets"] = BUCKETS
+    config["preprocess"]["batches"] = BATCHES
     model = {**config["train"]["models"][0], "epochs": 60, "patience": 60}
     config["associate"] = {"permutations": 199}
     config["predict"] = {"bootstraps": 100, "permutations": 19, "importance": 1}
@@ -95,8 +95,8 @@ def chain(run: Runner, targets: list[str]) -> None:
     ended = sum(job["state"] == "COMPLETED" for job in listed)
     said(ended >= 20, "jobs completed:", f"{ended} in {time.monotonic() - start:.0f} s", "20 or more", len(listed))
     tasks = [job["id"] for job in run.jobs("extract")]
-    one = len(tasks) == BUCKETS and len({task.split("_")[0] for task in tasks}) == 1
-    said(one, "buckets as one array:", ", ".join(tasks), f"{BUCKETS} tasks of one job", len(tasks))
+    one = len(tasks) == BATCHES and len({task.split("_")[0] for task in tasks}) == 1
+    said(one, "buckets as one array:", ", ".join(tasks), f"{BATCHES} tasks of one job", len(tasks))
     packs = run.jobs("pack")
     found = ", ".join(f"{job['memory']} {job['state']}, {job['limit']}" for job in packs)
     states = [job["state"] for job in packs]

@@ -81,7 +81,7 @@ def table(listed: list[dict[str, str]]) -> None:
     """List jobs and their states."""
     for job in listed:
         cells = zip(job.values(), (8, 11, 8, 12, 6, 40), strict=True)
-        print("   " + "  ".join(f"{value:<{width}}" for value, width in cells), flush=True)
+        print("   " + "  ".join(f"{value:<{base_channels}}" for value, base_channels in cells), flush=True)
 
 
 class Training:

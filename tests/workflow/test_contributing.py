@@ -75,11 +75,23 @@ def followed(folder: Path, heading: str, edits: Edits, name: str = "") -> Path:
 
 def python(folder: Path, code: str) -> str:
     """What Python prints in the copy."""
-    environment = {**os.environ, "PYTHONPATH": f"{folder / 'src'}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{folder / 'src'}{os.pathsep}{ROOT / 'tests' / 'helpers'}",
+        "OMP_NUM_THREADS": "1",
+    }
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
+
+
+def commands(folder: Path, target: str) -> list[str]:
+    """The commands that a dry run of the demo prints for a target."""
+    snakemake = [sys.executable, "-m", "snakemake", "-n", "-p", "--configfile", "config/demo.yaml", "--", target]
+    done = subprocess.run(snakemake, cwd=folder, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return re.findall(r"^Shell command: (.*)$", done.stdout + done.stderr, flags=re.M)
 
 
 def reruns(folder: Path, monkeypatch: pytest.MonkeyPatch, module: str) -> bool:
@@ -148,9 +160,9 @@ for name in ("kl", "jeffreys"):
     torch.use_deterministic_algorithms(True)
     tensors, architecture, rows = fits[name] = vae.fit(volumes, split, tiny.MASK, seed=0, device="cpu", **{**options, "divergence": name})
 tensors, architecture, rows = fits["jeffreys"]
-first = next(row for row in rows if row["split"] == "stop")
+first = next(row for row in rows if row["split"] == "validation")
 start = {**options, "divergence": "jeffreys", "epochs": 0}
-mu, logvar = map(torch.from_numpy, vae.embed(volumes[split == "stop"], tiny.MASK, *vae.fit(volumes, split, tiny.MASK, seed=0, device="cpu", **start)[:2]))
+mu, logvar = map(torch.from_numpy, vae.embed(volumes[split == "validation"], tiny.MASK, *vae.fit(volumes, split, tiny.MASK, seed=0, device="cpu", **start)[:2]))
 wanted = first["nll"] + 50.0 * float(divergence.jeffreys(mu, logvar).sum(dim=1).mean())
 assert abs(first["loss"] - wanted) < 1e-3 * abs(wanted), (first["loss"], wanted)
 trained = [fits[name][2][-1]["kl"] for name in ("kl", "jeffreys")]
@@ -249,13 +261,9 @@ from pathlib import Path
 import nibabel as nib, numpy as np
 from neurovae.plan import config
 from neurovae.plan import graph
-from neurovae import examples
 whole = config.validate({"cohort": {"name": "x"}}, config.load_schema())
 options = graph.preprocess(whole["preprocess"], "T1w")["smooth"]
 assert options == {"fwhm": 6, "voxel_mm": 2, "suffix": "T1w"}, options
-rule, line = examples.commands()["neurovae.preprocess.smooth"]
-assert rule == "smooth" and "--fwhm 6" in line and "preprocess/register/0000.tsv" in line, line
-assert "preprocess/smooth/0000.tsv" in examples.commands()["neurovae.preprocess.normalise"][1]
 from neurovae.preprocess import smooth
 from neurovae.preprocess.names import in_space
 brain = in_space(Path("d"), "sub-1", 2, "desc-brain_T1w.nii.gz")
@@ -279,6 +287,10 @@ assert go() == first and go(stamp="b") > first  # kept while nothing changed
 
 def test_a_preprocessing_step_is_added_by_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = followed(tmp_path, "To add a preprocessing step", preprocessing(), "smooth")
+    printed = commands(folder, "results/demo/preprocess/normalise/0000.tsv")
+    line = next(line for line in printed if "neurovae.preprocess.smooth" in line)
+    assert "--fwhm 6" in line and "preprocess/register/0000.tsv" in line
+    assert "preprocess/smooth/0000.tsv" in next(line for line in printed if "neurovae.preprocess.normalise" in line)
     python(folder, TRY_STEP)
     wired(folder, monkeypatch, "smooth")
 
@@ -356,10 +368,8 @@ TRY_ANALYSIS = """
 import json, shlex, sys
 from pathlib import Path
 import numpy as np, pandas as pd
-from neurovae import cli, examples
-rule, line = examples.commands()["neurovae.audit.spread"]  # the rule's shell line, filled in for the demo
-assert rule == "spread", rule
-words = shlex.split(line.replace("\\\\\\n", " "))
+from neurovae import cli
+words = shlex.split(LINE)
 given = dict(zip(words[3::2], words[4::2]))
 for option in ("--latents", "--health", "--out"):
     Path(given[option]).parent.mkdir(parents=True, exist_ok=True)
@@ -377,5 +387,7 @@ assert np.allclose(found["sd"], [2**0.5, 0])
 
 def test_an_analysis_is_added_by_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = followed(tmp_path, "To add an analysis", ANALYSIS, "spread")
-    python(folder, TRY_ANALYSIS)
+    target = PLACE.format(cohort="demo", model="vae", fold=0, seed=0)
+    line = next(line for line in commands(folder, target) if "neurovae.audit.spread" in line)
+    python(folder, TRY_ANALYSIS.replace("LINE", repr(line.split(" 2>&1")[0])))
     wired(folder, monkeypatch, "spread")

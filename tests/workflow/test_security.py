@@ -35,7 +35,7 @@ from neurovae.io.files import write_json, write_tsv
 from neurovae.io.parquet import write_table
 from neurovae.plan import config, frozen, graph, index
 from neurovae.predict import predict
-from neurovae.preprocess import bucket, extract, qc
+from neurovae.preprocess import batch, extract, qc
 from neurovae.preprocess.scan import read_canonical
 from neurovae.report import blocks, page, summary
 from neurovae.report.figures import drawing
@@ -164,8 +164,7 @@ def test_the_package_neither_unpickles_nor_evaluates_nor_opens_a_connection():
         tree = ast.parse(text)
         for name, call in called(tree):
             given = {word.arg: ast.unparse(word.value) for word in call.keywords}
-            harmless = name == "model.eval" or (path.name == "examples.py" and name in ("eval", "exec"))  # of our rules
-            assert harmless or not runs.search(name), f"{path}: {name}"
+            assert name == "model.eval" or not runs.search(name), f"{path}: {name}"
             assert not (loads.match(name) and name.endswith((".load", ".loads"))), f"{path}: {name}"
             assert not {"allow_pickle", "shell"} & set(given), f"{path}: {name}"
             assert name != "yaml.load" or given["Loader"] == "_Strict", f"{path}: {name}"
@@ -191,7 +190,7 @@ def parts(named: Callable[[str], str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.D
     table = pd.concat([table.assign(session=f"ses-{k}") for k in range(2)], ignore_index=True)
     table[named("memory")] += 0.1 * rng.normal(size=len(table))
     table = table.assign(scan=table["person"] + "_" + table["session"], acquisition=None, run=None)
-    latents = table[["scan", "person"]].assign(model="vae", fold=0, seed=1, split="report")
+    latents = table[["scan", "person"]].assign(model="vae", fold=0, seed=1, split="test")
     mu = np.tile(z, (2, 1)) + 0.1 * rng.normal(size=(len(table), 2))
     return table, latents.assign(mu_000=mu[:, 0], mu_001=mu[:, 1]), table[["scan"]].assign(excluded=False)
 
@@ -211,13 +210,13 @@ def everything(folder: Path, named: Callable[[str], str], predicted: bool = True
     out, draws = {name: folder / f"{name}_out.parquet" for name in OUT}, {"permutations": 19, "seed": 0}
     tables = {name: out[name] for name in ("glm", "spline", "curves", "permute")}
     univariate.run(**files, **declared, **draws, **tables)
-    multivariable.run(**files, **declared, out=out["joint"], interactions=2)
+    multivariable.run(**files, **declared, out=out["multivariable"], interactions=2)
     omnibus.run(**files, **declared, out=out["omnibus"], directions=out["directions"], **draws)
     mixed.run(**files, **declared, out=out["mixed"], site="covariate", **draws)
     confounds.run(**files, **declared, out=out["confounds"], flags=out["flags"], volumes=None, flag=0.05)
     sites.run(**files, confounds=declared["confounds"], out=out["sites"])
     power.run(cohort=files["cohort"], **declared, out=out["power"], latents=2, power=0.8)
-    lists = {"latents": [files["latents"]], "health": [files["health"]], "weights": [folder / "none"]}
+    lists = {"latents": [files["latents"]], "health": [files["health"]], "training": [folder / "none"]}
     if predicted:
         predict.run(
             **{**files, **lists}, **{**declared, "scores": declared["scores"][:1]}, permutations=1, seed=0, inner=2, bootstraps=5, out=out["predict"],
@@ -227,7 +226,7 @@ def everything(folder: Path, named: Callable[[str], str], predicted: bool = True
     return {name: pd.read_parquet(path) for name, path in out.items() if path.exists()}
 
 
-OUT = ["glm", "spline", "curves", "joint", "permute", "omnibus", "directions", "mixed", "confounds", "flags", "sites", "power",
+OUT = ["glm", "spline", "curves", "multivariable", "permute", "omnibus", "directions", "mixed", "confounds", "flags", "sites", "power",
        "predict", "predictions", "importance"]  # fmt: skip
 ROLES = ["years", "group", "memory", "ill", "site0", "site1", "level0", "level1"]
 
@@ -259,7 +258,7 @@ def test_names_reach_a_command_as_they_are_written(tmp_path: Path, mark: Path):
     settings["cohort"]["scores"] = [
         {"name": name, "column": f"s{k}", "type": "continuous"} for k, name in enumerate(NAMES)
     ]
-    settings["train"]["models"] = [{"name": "vae", "kind": "vae", "latent": 3, "width": 4, "epochs": 1}]
+    settings["train"]["models"] = [{"name": "vae", "kind": "vae", "n_latent": 3, "base_channels": 4, "epochs": 1}]
     project.write(settings)
     done = project.snakemake("-n", "-p", "--until", "extract", "cohort")
     assert done.returncode == 0, done.stdout[-3000:]
@@ -340,7 +339,7 @@ def test_a_path_that_would_break_a_list_is_refused(tmp_path: Path):
     assert [scan.scan for scan in found.scans] == ["sub-2"]
     assert sum("control character" in line for line in found.problems) == 2
     (tmp_path / "list").write_text(f"sub-2\t{found.scans[0].path}\nsub-3\tx\n")
-    assert [row["source"] for row in bucket.read_list(tmp_path / "list")] == [found.scans[0].path, "x"]
+    assert [row["source"] for row in batch.read_list(tmp_path / "list")] == [found.scans[0].path, "x"]
 
 
 def test_no_row_is_lost_after_a_cause_that_begins_with_a_quote(tmp_path: Path):
@@ -348,7 +347,7 @@ def test_no_row_is_lost_after_a_cause_that_begins_with_a_quote(tmp_path: Path):
     rows = [{"scan": f"sub-{k}", "status": "ok", "cause": cause, "snr": k} for k, cause in enumerate(causes)]
     write_tsv(tmp_path / "m.tsv", rows, ["scan", "status", "cause", "snr"])
     wanted = [re.sub(r"[\t\n\r]", " ", cause) for cause in causes]
-    assert [row["cause"] for row in bucket.read_manifest(tmp_path / "m.tsv")] == wanted
+    assert [row["cause"] for row in batch.read_manifest(tmp_path / "m.tsv")] == wanted
     found = qc.read_manifest(tmp_path / "m.tsv")
     assert list(found["cause"]) == wanted and list(found["snr"]) == [0, 1, 2, 3, 4]
 
@@ -445,13 +444,18 @@ def test_an_exported_model_holds_no_id_no_digest_of_a_scan_and_no_path(tmp_path:
     own = {"model": tmp_path / "w.safetensors", "mask": files["mask"], "health": tmp_path / "health.json"}
     tensors, architecture, _ = pca.fit(array, split, tiny.MASK, seed=0, device="cpu", **tiny.LINEAR)
     people = {name: ["sub-01", "sub-02"] for name in volumes.SPLITS}
-    meta = {"kind": "pca", "fold": 0, "seed": 0, "data_hash": "1", "people": people, "scans": {"sub-01": "feed"}}
+    meta = {"kind": "pca", "fold": 0, "seed": 0, "data_hash": "1", "people": people, "scans": {"sub-01": "loader"}}
     weights.save(own["model"], tensors, {**meta, "architecture": architecture, "searched": False, "options": {}})
-    own["health"].write_text(json.dumps({"verdict": "healthy", "reason": "<script>", "marks": []}))
+    own["health"].write_text(json.dumps({"verdict": "healthy", "reason": "<script>", "caveats": []}))
     side = tmp_path / "derivatives" / "sub-01_desc-preproc_T1w.json"
     write_json(
         side,
-        {"Normalisation": "zscore", "Images": {"sub-01.nii": "feed"}, "Key": "feed", "Columns": {"a": str(tmp_path)}},
+        {
+            "Normalisation": "zscore",
+            "Images": {"sub-01.nii": "loader"},
+            "Key": "loader",
+            "Columns": {"a": str(tmp_path)},
+        },
     )
     export.run(**own, derivatives=side.parent, out=tmp_path / "given")
     for path in (tmp_path / "given").iterdir():

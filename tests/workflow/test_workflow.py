@@ -11,7 +11,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from workflow_rules import ROOT, check_directive, check_environment, check_plain, pins, rules, third_party
+from workflow_rules import ROOT, bodies, check_directive, check_environment, check_plain, pins, rules, third_party
 
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
@@ -61,6 +61,17 @@ def test_environments_and_pyproject_pin_one_version() -> None:
 @pytest.mark.parametrize("directive", ["log", "benchmark", "resources", "conda", "params"])
 def test_every_rule_has(directive: str) -> None:
     check_directive(directive)
+
+
+def test_the_slurm_profile_gives_every_rule_its_memory_and_time_times_the_attempt() -> None:
+    asked = yaml.safe_load((ROOT / "workflow" / "profiles" / "slurm" / "config.yaml").read_text())["set-resources"]
+    given = {rule: {key: values[key] for key in ("mem_mb", "runtime")} for rule, values in asked.items()}
+    wanted = {}
+    for path in (ROOT / "workflow" / "rules").glob("*.smk"):
+        for rule, body in bodies(path):
+            found = dict(re.findall(r"^ +(mem_mb|runtime)=(\d+),", body, flags=re.M))
+            wanted[rule] = {key: f"{value} * attempt" for key, value in found.items()}
+    assert given == wanted
 
 
 def test_rules_hold_no_functions_and_no_lambdas() -> None:
@@ -163,11 +174,13 @@ def keys(schema: dict, place: str = "") -> list[str]:
 
 
 def test_every_vae_brings_a_pca_of_its_size() -> None:
-    whole = complete("train: {models: [{name: a, kind: vae, latent: 8}, {name: b, kind: vae, latent: 8, flip: false}]}")
+    whole = complete(
+        "train: {models: [{name: a, kind: vae, n_latent: 8}, {name: b, kind: vae, n_latent: 8, flip: false}]}"
+    )
     train, cohort = whole["train"], whole["cohort"]
     assert list(entries.models(train, cohort)) == ["a", "b", "pca-8", "pca-8-unmirrored"]
     others = [{**train["models"][0], "name": name, "blur": blur} for name, blur in (("c", 0), ("d", 2))]
-    others.append({"name": "e", "kind": "lle", "latent": 8, "flip": True, "neighbours": 5, "transductive": True})
+    others.append({"name": "e", "kind": "lle", "n_latent": 8, "flip": True, "neighbours": 5, "transductive": True})
     found = entries.models({**train, "models": [*train["models"], *others]}, cohort)
     assert list(found)[5:] == ["pca-8", "pca-8-unmirrored", "pca-8-sharp", "pca-8-2mm"]
     assert [found[name]["transductive"] for name in list(found)[5:]] == [False, False, True, False]
@@ -224,18 +237,18 @@ def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
             "cohort: {name: x, confounds: [{name: size, type: continuous, from: preprocess}]}",
             "'size' is no column of the",
         ),
-        ("preprocess: {qc: {limits: {dice: [0, 1]}}}", "limits: no column 'dice'"),
+        ("preprocess: {qc: {thresholds: {dice: [0, 1]}}}", "thresholds: no column 'dice'"),
         ("preprocess: {qc: {override: gone.tsv}}", "override: file 'gone.tsv' not found"),
         ("preprocess: {normalise: {method: reference}}", "reference: give brain, or"),
         ("preprocess: {normalise: {method: reference, reference: gone.nii}}", "file 'gone.nii' not found"),
-        ("train: {models: [{name: a, kind: pca, latent: 70}]}", "'a': latent is 70, but only about 70 people"),
-        ("train: {models: [{name: a, kind: vae, latent: 70}]}", "'a': latent is 70, but only about 70 people"),
+        ("train: {models: [{name: a, kind: pca, n_latent: 70}]}", "'a': n_latent is 70, but only about 70 people"),
+        ("train: {models: [{name: a, kind: vae, n_latent: 70}]}", "'a': n_latent is 70, but only about 70 people"),
         ("train: {models: [{name: a, kind: vae, batch: 4, accumulate: 5}]}", "'a': accumulate is 5, batch only 4"),
         (
             "train: {models: [{name: a, kind: lle, neighbours: 140}]}",
             "'a': neighbours is 140, but there are only about 140",
         ),
-        ("train: {overrule: [b]}", "train.overrule: no model 'b'; there are vae, pca-16"),
+        ("train: {keep_collapsed: [b]}", "train.keep_collapsed: no model 'b'; there are vae, pca-16"),
     ],
 )
 def test_what_would_fail_after_hours_is_refused_before_the_first_job(text: str, message: str) -> None:
@@ -256,7 +269,7 @@ def test_what_is_hardly_meant_is_warned_of(capsys: pytest.CaptureFixture[str]) -
     entries.warn(found, search_space.keys(configuration.load_schema()))
     lines = capsys.readouterr().err.splitlines()
     assert (
-        len(lines) == 2 and "'a': warmup is 200 epochs" in lines[0] and "'b': latent is 16, neighbours 16" in lines[1]
+        len(lines) == 2 and "'a': warmup is 200 epochs" in lines[0] and "'b': n_latent is 16, neighbours 16" in lines[1]
     )
     many = entries.impossible(whole, found, 10_000)
     assert len(many) == 2 and "'c': mds compares every pair of about 14000" in many[1]
@@ -284,7 +297,7 @@ def test_a_key_that_changes_nothing_is_named(entry: str, idle: list[str]) -> Non
 
 
 def test_a_search_brings_a_pca_of_each_size_and_says_what_it_saw() -> None:
-    whole = complete("train: {models: [{name: a, kind: vae}], search: {model: a, space: {latent: [4, 8]}}}")
+    whole = complete("train: {models: [{name: a, kind: vae}], search: {model: a, space: {n_latent: [4, 8]}}}")
     found = entries.models(whole["train"], whole["cohort"])
     assert list(found) == ["a", "pca-4", "pca-8", "pca-16"]
     assert "--transductive true" in entries.judged(found, whole["train"])["a"]

@@ -34,19 +34,19 @@ rule univariate:
         "--health {input.health} --glm {output.glm} --spline {output.spline} --curves {output.curves} --permute {output.permute} {params.flags} {params.permute} --threads {threads} 2>&1 | tee {log}"
 
 
-rule joint:
+rule multivariable:
     input:
         cohort="results/{cohort}/cohort/cohort.parquet",
         qc="results/{cohort}/preprocess/qc.parquet",
         latents="results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latents.parquet",
         health="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/health.json",
     output:
-        table="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/joint.parquet",
-        tsv="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/joint.tsv",
+        table="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/multivariable.parquet",
+        tsv="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/multivariable.tsv",
     log:
-        "results/{cohort}/logs/associate/joint-{model}-fold-{fold}_seed-{seed}.log",
+        "results/{cohort}/logs/associate/multivariable-{model}-fold-{fold}_seed-{seed}.log",
     benchmark:
-        "results/{cohort}/benchmarks/associate/joint-{model}-fold-{fold}_seed-{seed}.tsv"
+        "results/{cohort}/benchmarks/associate/multivariable-{model}-fold-{fold}_seed-{seed}.tsv"
     conda:
         "../../envs/associate.yaml"
     resources:
@@ -54,12 +54,12 @@ rule joint:
         runtime=60,
     params:
         flags=SCORES,
-        joint=graph.flags({"interactions": config["associate"]["interactions"]}),
+        multivariable=graph.flags({"interactions": config["associate"]["interactions"]}),
         code=CODE["associate.multivariable"],
         env=ENV["associate"],
     shell:
         "python -m neurovae.associate.multivariable --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
-        "--health {input.health} --out {output.table} {params.flags} {params.joint} 2>&1 | tee {log}"
+        "--health {input.health} --out {output.table} {params.flags} {params.multivariable} 2>&1 | tee {log}"
 
 
 rule omnibus:

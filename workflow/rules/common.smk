@@ -1,4 +1,4 @@
-# What every stage shares: the checked configuration, the scans by bucket, fingerprints, and the shell's surroundings.
+# What every stage shares: the checked configuration, the scans by batch, fingerprints, and the shell's surroundings.
 import sys
 
 from snakemake.exceptions import WorkflowError
@@ -30,15 +30,15 @@ try:
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
     FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
     graph.refuse(frozen.problems(config["cohort"], ENTRIES, FITS))
-    BUCKETS = index.buckets(FOUND.scans, config["preprocess"]["buckets"])
-    LISTS = graph.lists(BUCKETS)
-    SOURCES = graph.sources(BUCKETS, bool(config["cohort"]["simulate"]))
+    BATCHES = index.batches(FOUND.scans, config["preprocess"]["batches"])
+    LISTS = graph.lists(BATCHES)
+    SOURCES = graph.sources(BATCHES, bool(config["cohort"]["simulate"]))
     TABLES = graph.contents(FOUND.files, bool(config["cohort"]["simulate"]))
 except InputError as error:
     raise WorkflowError(f"\n{error}") from None
 
 COHORT = config["cohort"]["name"]
-PATHS = {name: [scan.path for scan in members] for name, members in BUCKETS.items()}
+PATHS = {name: [scan.path for scan in members] for name, members in BATCHES.items()}
 MODELS = list(ENTRIES)
 TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] in entries.PERIODS]  # those that have epochs
 FIT = f"fold-{FOLDS[0]}_seed-{SEEDS[0]}"  # the one that the report draws
@@ -48,7 +48,7 @@ BASELINES = entries.baselines(ENTRIES, config["train"]["search"])
 INTERPRETED = config["interpret"]["models"] or [PRIMARY, *BASELINES.get(PRIMARY, [])]
 ATLAS = graph.atlas(config["interpret"])
 PCAS = [name for name, entry in ENTRIES.items() if entry["kind"] == "pca"]
-LARGEST = max(entry["latent"] for entry in ENTRIES.values())
+LARGEST = max(entry["n_latent"] for entry in ENTRIES.values())
 VOLUMES = [config["audit"]["volumes"]] if config["audit"]["volumes"] else []
 CODE = graph.codes()
 ENV = graph.environments()
@@ -80,7 +80,7 @@ SIMULATED = [scan.person for scan in FOUND.scans] if config["cohort"]["simulate"
 wildcard_constraints:
     cohort=COHORT,
     model=r"[A-Za-z0-9._-]+",
-    bucket=r"\d{4}",
+    batch=r"\d{4}",
     fold=r"\d+",
     seed=r"\d+",
     trial=r"\d+",

@@ -5,7 +5,7 @@ rule findings:
             "results/{{cohort}}/associate/{model}/{fit}/{table}.parquet",
             model=MODELS,
             fit=INFERRED,
-            table=["glm", "spline", "joint", "permute", "omnibus", "mixed"],
+            table=["glm", "spline", "multivariable", "permute", "omnibus", "mixed"],
         ),
         flags=expand("results/{{cohort}}/audit/{model}/{fit}/flags.parquet", model=MODELS, fit=INFERRED),
         stability=expand(
@@ -20,7 +20,7 @@ rule findings:
         omnibus=report(
             "results/{cohort}/findings/omnibus.tsv", caption="../report/omnibus.rst", category="Associations"
         ),
-        joint="results/{cohort}/findings/joint.tsv",
+        multivariable="results/{cohort}/findings/multivariable.tsv",
         mixed="results/{cohort}/findings/mixed.tsv",
     log:
         "results/{cohort}/logs/findings/findings.log",
@@ -37,4 +37,4 @@ rule findings:
         env=ENV["associate"],
     shell:
         "python -m neurovae.findings --associate results/{wildcards.cohort}/associate --audit results/{wildcards.cohort}/audit "
-        "--associations {output.associations} --omnibus {output.omnibus} --joint {output.joint} --mixed {output.mixed} {params.flags} 2>&1 | tee {log}"
+        "--associations {output.associations} --omnibus {output.omnibus} --multivariable {output.multivariable} --mixed {output.mixed} {params.flags} 2>&1 | tee {log}"

@@ -112,7 +112,7 @@ rule samples:
         mem_mb=4000,
         runtime=120,
     params:
-        flags=graph.flags({key: config["interpret"][key] for key in ("samples", "path", "most", "seed")}),
+        flags=graph.flags({key: config["interpret"][key] for key in ("samples", "path", "max_people", "seed")}),
         code=lookup(dpath="{model}", within=DECODED_CODE["samples"]),
         env=ENV["interpret"],
     shell:

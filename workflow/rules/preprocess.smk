@@ -1,14 +1,14 @@
-# Scan -> brain mask -> MNI space -> normalised -> judged -> packed. Scans run in buckets; a bucket's output is its manifest.
+# Scan -> brain mask -> MNI space -> normalised -> judged -> packed. Scans run in batches; a batch's output is its manifest.
 rule extract:
     input:
-        graph.of("bucket", PATHS),
+        graph.of("batch", PATHS),
     output:
-        manifest="results/{cohort}/preprocess/extract/{bucket}.tsv",
-        list="results/{cohort}/preprocess/extract/{bucket}.list",
+        manifest="results/{cohort}/preprocess/extract/{batch}.tsv",
+        list="results/{cohort}/preprocess/extract/{batch}.list",
     log:
-        "results/{cohort}/logs/preprocess/extract-{bucket}.log",
+        "results/{cohort}/logs/preprocess/extract-{batch}.log",
     benchmark:
-        "results/{cohort}/benchmarks/preprocess/extract-{bucket}.tsv"
+        "results/{cohort}/benchmarks/preprocess/extract-{batch}.tsv"
     conda:
         "../../envs/extract.yaml"
     resources:
@@ -16,8 +16,8 @@ rule extract:
         runtime=120,
         max_failed=str(config["preprocess"]["max_failed"]),  # no param: it changes no result
     params:
-        scans=graph.of("bucket", LISTS),
-        sources=graph.of("bucket", SOURCES),
+        scans=graph.of("batch", LISTS),
+        sources=graph.of("batch", SOURCES),
         flags=graph.flags(PREPROCESS["extract"]),
         code=CODE["preprocess.extract"],
         env=ENV["extract"],
@@ -25,20 +25,20 @@ rule extract:
         "printf '%s\\t%s\\n' {params.scans} > {output.list} && "
         "python -m neurovae.preprocess.extract --list {output.list} --manifest {output.manifest} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
-        "--seconds results/{wildcards.cohort}/benchmarks/preprocess/extract-{wildcards.bucket}.calls.tsv "
+        "--seconds results/{wildcards.cohort}/benchmarks/preprocess/extract-{wildcards.batch}.calls.tsv "
         "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} 2>&1 | tee {log}"
 
 
 rule register:
     input:
-        manifest="results/{cohort}/preprocess/extract/{bucket}.tsv",
-        list="results/{cohort}/preprocess/extract/{bucket}.list",
+        manifest="results/{cohort}/preprocess/extract/{batch}.tsv",
+        list="results/{cohort}/preprocess/extract/{batch}.list",
     output:
-        "results/{cohort}/preprocess/register/{bucket}.tsv",
+        "results/{cohort}/preprocess/register/{batch}.tsv",
     log:
-        "results/{cohort}/logs/preprocess/register-{bucket}.log",
+        "results/{cohort}/logs/preprocess/register-{batch}.log",
     benchmark:
-        "results/{cohort}/benchmarks/preprocess/register-{bucket}.tsv"
+        "results/{cohort}/benchmarks/preprocess/register-{batch}.tsv"
     conda:
         "../../envs/register.yaml"
     resources:
@@ -52,20 +52,20 @@ rule register:
     shell:
         "python -m neurovae.preprocess.register --extracted {input.manifest} --list {input.list} --manifest {output} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
-        "--seconds results/{wildcards.cohort}/benchmarks/preprocess/register-{wildcards.bucket}.calls.tsv "
+        "--seconds results/{wildcards.cohort}/benchmarks/preprocess/register-{wildcards.batch}.calls.tsv "
         "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} 2>&1 | tee {log}"
 
 
 rule normalise:
     input:
-        manifest="results/{cohort}/preprocess/register/{bucket}.tsv",
+        manifest="results/{cohort}/preprocess/register/{batch}.tsv",
         reference=REFERENCE,
     output:
-        "results/{cohort}/preprocess/normalise/{bucket}.tsv",
+        "results/{cohort}/preprocess/normalise/{batch}.tsv",
     log:
-        "results/{cohort}/logs/preprocess/normalise-{bucket}.log",
+        "results/{cohort}/logs/preprocess/normalise-{batch}.log",
     benchmark:
-        "results/{cohort}/benchmarks/preprocess/normalise-{bucket}.tsv"
+        "results/{cohort}/benchmarks/preprocess/normalise-{batch}.tsv"
     conda:
         "../../envs/preprocess.yaml"
     resources:
@@ -79,14 +79,14 @@ rule normalise:
     shell:
         "python -m neurovae.preprocess.normalise --registered {input.manifest} --manifest {output} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
-        "--seconds results/{wildcards.cohort}/benchmarks/preprocess/normalise-{wildcards.bucket}.calls.tsv "
+        "--seconds results/{wildcards.cohort}/benchmarks/preprocess/normalise-{wildcards.batch}.calls.tsv "
         "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} 2>&1 | tee {log}"
 
 
 rule qc:
     input:
-        expand("results/{{cohort}}/preprocess/normalise/{bucket}.tsv", bucket=PATHS),
-        lists=expand("results/{{cohort}}/preprocess/extract/{bucket}.list", bucket=PATHS),
+        expand("results/{{cohort}}/preprocess/normalise/{batch}.tsv", batch=PATHS),
+        lists=expand("results/{{cohort}}/preprocess/extract/{batch}.list", batch=PATHS),
         override=PREPROCESS["qc"]["override"] or [],
     output:
         table="results/{cohort}/preprocess/qc.parquet",
@@ -106,7 +106,7 @@ rule qc:
         runtime=30,
         max_failed=str(config["preprocess"]["max_failed"]),  # no param: it changes no result
     params:
-        flags=graph.flags({"buckets": list(PATHS), **PREPROCESS["qc"]}),
+        flags=graph.flags({"batches": list(PATHS), **PREPROCESS["qc"]}),
         code=CODE["preprocess.qc"],
         env=ENV["preprocess"],
     shell:
@@ -117,7 +117,7 @@ rule qc:
 
 rule pack:
     input:
-        expand("results/{{cohort}}/preprocess/normalise/{bucket}.tsv", bucket=PATHS),
+        expand("results/{{cohort}}/preprocess/normalise/{batch}.tsv", batch=PATHS),
         qc="results/{cohort}/preprocess/qc.parquet",
     output:
         volumes="results/{cohort}/preprocess/volumes.npy",
@@ -133,7 +133,7 @@ rule pack:
         mem_mb=2000,
         runtime=120,
     params:
-        flags=graph.flags({"buckets": list(PATHS), **PREPROCESS["pack"]}),
+        flags=graph.flags({"batches": list(PATHS), **PREPROCESS["pack"]}),
         code=CODE["preprocess.pack"],
         env=ENV["preprocess"],
     shell:
@@ -144,7 +144,7 @@ rule pack:
 
 rule duplicates:
     input:
-        lists=expand("results/{{cohort}}/preprocess/extract/{bucket}.list", bucket=PATHS),
+        lists=expand("results/{{cohort}}/preprocess/extract/{batch}.list", batch=PATHS),
         volumes="results/{cohort}/preprocess/volumes.npy",
         rows="results/{cohort}/preprocess/volumes.parquet",
         mask="results/{cohort}/preprocess/mask.nii.gz",
@@ -160,7 +160,7 @@ rule duplicates:
         mem_mb=4000,
         runtime=120,
     params:
-        flags=graph.flags({"buckets": list(PATHS), "nonfinite": config["preprocess"]["nonfinite"]}),
+        flags=graph.flags({"batches": list(PATHS), "nonfinite": config["preprocess"]["nonfinite"]}),
         code=CODE["preprocess.duplicates"],
         env=ENV["preprocess"],
     shell:

@@ -42,7 +42,7 @@ rule report:
         rules.plot_audit.output,
         rules.plot_interpret.output,
         "results/{cohort}/preprocess/volumes.npy",
-        "results/{cohort}/findings/joint.tsv",
+        "results/{cohort}/findings/multivariable.tsv",
         "results/{cohort}/findings/mixed.tsv",
         "results/{cohort}/predict/comparisons.tsv",
         expand("results/{{cohort}}/audit/{model}/{fit}/sites.parquet", model=MODELS, fit=FIT),

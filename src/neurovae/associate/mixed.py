@@ -42,7 +42,7 @@ NUMBERS = [
 ]
 COLUMNS = BEFORE | {"term": "object", "n_scans": "Int64", "random": "object"} | dict.fromkeys(
     [*NUMBERS, "icc"], "float64"
-) | {"q_of": "object", "permutations": "Int64", "exchange": "object"} | AFTER  # fmt: skip
+) | {"q_of": "object", "permutations": "Int64", "exchangeability": "object"} | AFTER  # fmt: skip
 GEE = "p of a GEE is approximate with few people: q rests on p_permutation"
 WHOLE = ("too few sites", "not available", "one scan per person")  # said once per score, not per latent
 
@@ -61,6 +61,9 @@ def run(
     out: Path,
 ) -> None:
     """Test every latent of one model against every score over all usable scans and write the table (.parquet, .tsv).
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun mixed
 
     Args:
         cohort: cohort.parquet.
@@ -119,7 +122,7 @@ def mixed(
         q, m = bh(permuted if wald else model, done)
         for k, (first, row) in enumerate(zip(base, tests.numbers, strict=True)):
             moved = {"p_permutation": permuted[k], "permutations": permutations} if np.isfinite(permuted[k]) else {}
-            rows.append({**first, "term": term, "exchange": text, "q": q[k], "family_size": m} | row | moved)
+            rows.append({**first, "term": term, "exchangeability": text, "q": q[k], "family_size": m} | row | moved)
             rows[-1]["q_of"] = ("p_permutation" if wald else "p") if done[k] else None
             if wald and done[k]:
                 rows[-1]["reason"] = "; ".join(filter(None, [rows[-1]["reason"], GEE]))

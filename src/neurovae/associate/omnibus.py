@@ -28,8 +28,8 @@ from neurovae.stats.ridge import Fold, cross_fit, folds
 ELEMENTS = 2**20  # people x permutations in one block
 COLUMNS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64", "n": "Int64",
            "n_confound_columns": "Int64", "confounds": "object", "latents": "Int64", "statistic": "float64",
-           "ridge": "object", "p": "float64", "q": "float64", "family_size": "Int64", "share": "float64",
-           "permutations": "Int64", "exchange": "object", "split_policy": "object", "status": "object",
+           "ridge": "object", "p": "float64", "q": "float64", "family_size": "Int64", "partial_r2_cv": "float64",
+           "permutations": "Int64", "exchangeability": "object", "split_policy": "object", "status": "object",
            "reason": "object", "verdict": "object"}  # fmt: skip
 Row = dict[str, Any]
 
@@ -49,6 +49,9 @@ def run(
     threads: int = 1,
 ) -> None:
     """Test all latents of one model together against every score, and write the table and the directions.
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun omnibus
 
     Args:
         cohort: cohort.parquet.
@@ -139,7 +142,7 @@ def _tested(
         "statistic": float(seen[best]),
         "ridge": [*data.names, SINGLE][best],
         "p": p,
-        "share": share,
+        "partial_r2_cv": share,
         "permutations": permutations,
     }, found
 

@@ -24,7 +24,7 @@ P = ["p_parametric", "p_permutation", "p_maxt", "p_minp", "p_bonferroni"]
 COLUMNS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64",
            "latent": "object", "test": "object", "n": "Int64", "n_confound_columns": "Int64", "confounds": "object",
            "statistic": "float64"} | dict.fromkeys(P, "float64") | {
-           "family": "object", "m": "Int64", "permutations": "Int64", "exchange": "object"} | dict.fromkeys(
+           "family": "object", "m": "Int64", "permutations": "Int64", "exchangeability": "object"} | dict.fromkeys(
            NAMES, "float64") | {"m_quadratic": "Int64", "quadratic_status": "object", "quadratic_reason": "object",
            "split_policy": "object", "status": "object", "reason": "object", "verdict": "object"}  # fmt: skip
 Row = dict[str, Any]
@@ -70,7 +70,7 @@ def prepare(table: pd.DataFrame, known: Fitted) -> tuple[Ready | None, list[Row]
     rows = []
     for name in latent_names(table):
         row = described(table, score, name, cases) | {
-            "exchange": rule(site, cases.family),
+            "exchangeability": rule(site, cases.family),
             "status": status,
             "reason": reason,
         }

@@ -39,6 +39,9 @@ def run(
 ) -> None:
     """Test every latent of one model against every score, one scan per person, and write the three tables of tests.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun univariate
+
     Args:
         cohort: cohort.parquet.
         latents: latents.parquet of one model.

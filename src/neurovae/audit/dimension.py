@@ -31,6 +31,9 @@ OK = {"status": "ok", "reason": ""}
 def run(*, volumes: Path, rows: Path, mask: Path, latents: list[Path], out: Path, seed: int = 0) -> None:
     """Write dimension and concentration of the cohort's volumes and of every model's latents (.parquet, .tsv).
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun dimension
+
     Args:
         volumes: packed volumes.
         rows: table of their rows.
@@ -100,7 +103,7 @@ def model(latents: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
     found = [row | {"split": "all"} for row in intrinsic(mu, seed)]
     variance = np.exp(latents[[name.replace("mu_", "logvar_") for name in names]].to_numpy(float))
     calibrated = bool(latents["logvar_calibrated"].iloc[0])
-    for split in ("weights", "report"):
+    for split in ("training", "test"):
         inside = (latents["split"] == split).to_numpy()
         found += [
             row | {"split": split, "n": int(inside.sum())} for row in norms(mu[inside], variance[inside], calibrated)

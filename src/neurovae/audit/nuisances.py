@@ -11,7 +11,7 @@ from neurovae.errors import InputError
 from neurovae.stats.basis import expand, independent
 
 GROUPS = {  # of the quality table, with why each is no disease
-    "size": ("mask_ml", "scale"),  # volume of the head and the affine's mean scale: registration undoes most of it
+    "size": ("mask_ml", "head_size"),  # volume of the head and the affine's mean scale: registration undoes most of it
     "rotation": ("rotation_x", "rotation_y", "rotation_z"),  # how the head lay; the affine interpolates it away, nearly
     "translation": ("translation_x", "translation_y", "translation_z"),  # where it lay: coil profile, field of view
     "proportions": ("scale_x", "scale_y", "scale_z"),  # long or broad heads, and gradients that are out of scale

@@ -33,6 +33,9 @@ def run(
 ) -> None:
     """Write, and say, what effect could be found for each score with these people (.parquet, .tsv).
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun power
+
     Args:
         cohort: cohort.parquet.
         scores: the scores of the configuration.
@@ -58,7 +61,7 @@ def check(
     alpha: float,
 ) -> list[dict[str, Any]]:
     """Two rows of one score: a single test at alpha, and one of `latents` at alpha / latents."""
-    people = first_scans(table.sort_values([*ORDER, "scan"])).assign(latents_split="report")
+    people = first_scans(table.sort_values([*ORDER, "scan"])).assign(latents_split="test")
     later = [entry for entry in confounds if entry.get("from", "table") == "preprocess"]
     cases = design(people, score, [entry for entry in confounds if entry not in later], with_split=False)
     columns = cases.x.shape[1] - 1 + SPLINE * len(later)

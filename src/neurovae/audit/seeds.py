@@ -77,6 +77,6 @@ def _fit(table: pd.DataFrame, weights: Path, glm: Path, omnibus: Path, direction
     tensors, meta = stored.load(weights)
     tests = pd.read_parquet(glm)
     verdict = str(tests["verdict"].iloc[0]) if len(tests) else ""
-    whole, held = first[names].to_numpy(float), first.loc[first["split"] == "report", names]
+    whole, held = first[names].to_numpy(float), first.loc[first["split"] == "test", names]
     found = (tests, pd.read_parquet(omnibus), pd.read_parquet(directions), verdict)
     return Fit(int(table["seed"].iloc[0]), held, whole.mean(axis=0), whole.std(axis=0, ddof=1), tensors, meta, *found)

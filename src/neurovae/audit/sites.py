@@ -36,7 +36,19 @@ Row = dict[str, Any]
 
 
 def run(*, cohort: Path, latents: Path, qc: Path, health: Path, confounds: Json, out: Path) -> None:
-    """Write the site's share of every latent of one model before and after ComBat (.parquet, .tsv)."""
+    """Write the site's share of every latent of one model before and after ComBat (.parquet, .tsv).
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun sites
+
+    Args:
+        cohort: cohort.parquet.
+        latents: latents.parquet of one model.
+        qc: qc.parquet.
+        health: health.json of the model.
+        confounds: the confounds of the configuration.
+        out: table to write (.parquet, .tsv).
+    """
     verdict, reason = read_verdict(health)
     table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
     rows = [stopped(table, verdict, reason)] if verdict in STOPPING else sites(table, confounds)

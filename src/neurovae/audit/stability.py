@@ -53,6 +53,9 @@ def run(
 ) -> None:
     """Compare the seeds of one model and fold (.parquet, .tsv); the lists hold a file per seed, in one order.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun stability
+
     Args:
         latents: latents.parquet.
         weights: weights.safetensors.

@@ -15,12 +15,15 @@ from neurovae.plan.index import people, read
 def run(*, cohort: Json, out: Path) -> None:
     """Write folds.tsv: person, site, fold, split_0 .. split_{n-1}.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun folds
+
     Args:
         cohort: the source, `name`, `rename`, `site` and `folds` of the config section; scores are not looked at.
         out: folds.tsv.
     """
     folds = cohort["folds"]
-    rows = assign(people(read(cohort)), n=folds["n"], seed=folds["seed"], stop=folds["stop"], by=folds["by"])
+    rows = assign(people(read(cohort)), n=folds["n"], seed=folds["seed"], stop=folds["validation"], by=folds["by"])
     write_tsv(out, rows, ["person", "site", "fold", *(f"split_{fold}" for fold in range(folds["n"]))])
 
 
@@ -46,7 +49,7 @@ def assign(
     rows: list[dict[str, Any]] = []
     for person, site, _ in everyone:
         splits = {
-            f"split_{k}": "report" if fold[person] == k else "stop" if person in stops[k] else "weights"
+            f"split_{k}": "test" if fold[person] == k else "validation" if person in stops[k] else "training"
             for k in range(n)
         }
         rows.append({"person": person, "site": site, "fold": fold[person], **splits})

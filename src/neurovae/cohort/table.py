@@ -25,6 +25,9 @@ NUMBERS = ("age", "education")  # the others are categories, also where they are
 def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, source: Path) -> None:
     """Check the cohort's tables and write cohort.parquet and excluded.tsv; raises InputError with every problem.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun cohort
+
     Args:
         cohort: the config section.
         folds: folds.tsv.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.design.cases import complete, crowded, determining, explained, modal_rest, silent
+from neurovae.design.complete_cases import complete, crowded, determining, explained, modal_rest, silent
 from neurovae.errors import InputError
 from neurovae.stats.basis import expand, independent
 
@@ -120,7 +120,7 @@ def used_confounds(
     used = [(name, kind, site if name == "site" else column) for name, kind, column in used]
     if site.nunique() > 1 and "site" not in [name for name, *_ in used]:
         used.append(("site", "categorical", site))
-    weights = (table["latents_split"] == "weights").map({True: "weights", False: "others"})
+    weights = (table["latents_split"] == "training").map({True: "training", False: "others"})
     if with_split and weights.nunique() > 1:
         used.append(("split", "categorical", weights))
     return used, notes

@@ -25,7 +25,7 @@ REASONS = {
 def described(table: pd.DataFrame, score: dict[str, Any], latent: str, cases: Design) -> dict[str, Any]:
     """What every row says about itself, tested or not."""
     splits = table["latents_split"].iloc[cases.rows]
-    inside = (splits == "weights").sum()
+    inside = (splits == "training").sum()
     policy = (
         f"transductive: {inside} of {len(splits)} people trained the model" if inside else "people unseen in training"
     )

@@ -40,9 +40,9 @@ def bh(p: np.ndarray, tested: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def read_verdict(path: Path) -> tuple[str, str]:
-    """Verdict with its marks ("healthy; hyperparameters transductive"), and reason, of one model's health file.
+    """Verdict with its caveats ("healthy; hyperparameters transductive"), and reason, of one model's health file.
 
-    A verdict in STOPPING comes alone, its marks with the reason; overruled, it is marked and stops nothing.
+    A verdict in STOPPING comes alone, its caveats with the reason; overruled, it is marked and stops nothing.
 
     Raises:
         InputError: the file holds no verdict.
@@ -54,16 +54,16 @@ def read_verdict(path: Path) -> tuple[str, str]:
     if "verdict" not in health:
         found = ", ".join(sorted(health)) or "nothing"
         raise InputError(f"{path}: no key 'verdict', found {found}; rerun with --forcerun health")
-    verdict, reason, marks = str(health["verdict"]), str(health.get("reason") or ""), health.get("marks", [])
-    if verdict in STOPPING and not health.get("overruled", False):
-        return verdict, "; ".join([reason, *marks])
-    return "; ".join([verdict, *marks]), reason
+    verdict, reason, caveats = str(health["verdict"]), str(health.get("reason") or ""), health.get("caveats", [])
+    if verdict in STOPPING and not health.get("kept_collapsed", False):
+        return verdict, "; ".join([reason, *caveats])
+    return "; ".join([verdict, *caveats]), reason
 
 
 def joint_verdict(verdicts: dict[str, tuple[str, str]]) -> tuple[str, str]:
     """Verdict of several models, by fold and seed, used together: one that stops stops all, and its reason names it.
 
-    Otherwise the distinct ones, then the marks.
+    Otherwise the distinct ones, then the caveats.
     """
     for name, (verdict, reason) in verdicts.items():
         if verdict in STOPPING:

@@ -67,14 +67,14 @@ def layout(own: np.ndarray, kind: str, flat: bool, flip: bool) -> Layout:
     return Layout(own, mask, flat)
 
 
-def entry(kind: str, latent: int, options: dict[str, Any] | None, brain: bool) -> dict[str, Any]:
+def entry(kind: str, n_latent: int, options: dict[str, Any] | None, brain: bool) -> dict[str, Any]:
     """The values of an entry in train.models with the schema's defaults; what is no brain has no mirror image.
 
     Raises:
         InputError: unknown options, or impossible values.
     """
     known = config.load_schema()["properties"]["train"]["properties"]["models"]
-    given = {"name": "model", "kind": kind, "latent": latent, **(options or {})}
+    given = {"name": "model", "kind": kind, "n_latent": n_latent, **(options or {})}
     for key, off in () if brain else (("flip", False), ("blur", 0)):
         if kind in known["items"]["properties"][key].get("kinds", [kind]):
             given.setdefault(key, off)
@@ -113,8 +113,8 @@ def settled(split: Any, groups: Any, count: int, stop: float, kind: str, seed: i
         people = person.max() + 1
         least = int(kind in PERIODS and stop > 0)
         ended = np.random.default_rng(seed).permutation(people)[: max(round(stop * people), least)]
-        found = np.where(np.isin(person, ended), "stop", "weights")
-    needed = ["weights", *(["stop"] if kind in PERIODS else [])]
+        found = np.where(np.isin(person, ended), "validation", "training")
+    needed = ["training", *(["validation"] if kind in PERIODS else [])]
     wrong = sorted(set(found) - set(SPLITS)) or [name for name in needed if name not in found]
     if wrong:
         raise InputError(f"split: {', '.join(wrong)} unknown or without rows; a {kind} needs {' and '.join(needed)}")

@@ -38,7 +38,7 @@ class LatentModel(TransformerMixin, BaseEstimator):
 
     Args:
         kind: vae, autoencoder, pca, mds, isomap or lle.
-        latent: number of latents.
+        n_latent: number of latents.
         options: other keys of an entry in train.models (config/README.md, which has their defaults). `flip` and `blur`
             are off unless given where nothing says that an array is a brain in MNI space (a NIfTI mask, a table).
         mask: the voxels that count: bool array (x, y, z), or a NIfTI file; by default all, of a table the template's.
@@ -53,7 +53,7 @@ class LatentModel(TransformerMixin, BaseEstimator):
     def __init__(
         self,
         kind: str = "vae",
-        latent: int = 16,
+        n_latent: int = 16,
         *,
         options: dict[str, Any] | None = None,
         mask: Any = None,
@@ -62,7 +62,7 @@ class LatentModel(TransformerMixin, BaseEstimator):
         random_state: Any = 0,
     ) -> None:
         self.kind = kind
-        self.latent = latent
+        self.n_latent = n_latent
         self.options = options
         self.mask = mask
         self.stop = stop
@@ -70,13 +70,13 @@ class LatentModel(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None, groups: Any = None, split: Any = None) -> "LatentModel":
-        """Fit on the rows drawn for "weights", stop on the others.
+        """Fit on the rows drawn for "training", stop on the others.
 
         Args:
             X: volumes, features or a table.
             y: not used.
             groups: person of each row, all of whose scans go to one side; default the table's `person`, or each row.
-            split: "weights" or "stop" of each row, in place of a draw.
+            split: "training" or "validation" of each row, in place of a draw.
 
         Raises:
             InputError: unknown options, sizes that do not fit the rows, images that are on another grid.
@@ -84,7 +84,7 @@ class LatentModel(TransformerMixin, BaseEstimator):
         self.mask_, self.affine_ = images.where(self.mask, X)
         self.preprocessing_: dict[str, Any] = {}
         values = self._checked(X, reset=True)
-        entry = layout.entry(self.kind, self.latent, self.options, self.affine_ is not None)
+        entry = layout.entry(self.kind, self.n_latent, self.options, self.affine_ is not None)
         laid = layout.layout(self.mask_, self.kind, values.ndim == 2, entry["flip"])
         if groups is None and images.is_table(X) and "person" in X:
             groups = X["person"]
@@ -110,7 +110,7 @@ class LatentModel(TransformerMixin, BaseEstimator):
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Reconstructions of latents (n, latents): in the form that was fitted, volumes with 0 outside the mask."""
         check_is_fitted(self, "model_")
-        z, size = np.asarray(X, np.float32), self.model_.meta["architecture"]["latent"]
+        z, size = np.asarray(X, np.float32), self.model_.meta["architecture"]["n_latent"]
         if z.ndim != 2 or z.shape[1] != size:
             raise InputError(f"inverse_transform: latents are of shape {z.shape}; give (n, {size})")
         decode = self._module().reconstruct
@@ -119,7 +119,7 @@ class LatentModel(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the latents, as in latents.parquet: mu_000 and on."""
         check_is_fitted(self, "model_")
-        return np.array([f"mu_{k:03d}" for k in range(self.model_.meta["architecture"]["latent"])], dtype=object)
+        return np.array([f"mu_{k:03d}" for k in range(self.model_.meta["architecture"]["n_latent"])], dtype=object)
 
     @classmethod
     def load(cls, weights_path: str | Path, mask: Any = None) -> "LatentModel":
@@ -138,8 +138,10 @@ class LatentModel(TransformerMixin, BaseEstimator):
         if isinstance(mask, str | Path) and not Path(mask).is_file():
             raise InputError(f"{mask}: no such file; give mask, results/<cohort>/preprocess/mask.nii.gz")
         tensors, meta = weights.load(path)
-        options = {key: value for key, value in meta["options"].items() if key != "latent"}
-        found = cls(meta["kind"], meta["architecture"]["latent"], options=options, mask=mask, random_state=meta["seed"])
+        options = {key: value for key, value in meta["options"].items() if key != "n_latent"}
+        found = cls(
+            meta["kind"], meta["architecture"]["n_latent"], options=options, mask=mask, random_state=meta["seed"]
+        )
         found.mask_, found.affine_ = images.where(mask, None)
         found._layout, found.n_features_in_ = (
             layout.Layout(found.mask_, found.mask_, flat=False),

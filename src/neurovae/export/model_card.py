@@ -13,10 +13,10 @@ NAMES = {
     "lle": "Locally linear embedding",
 }
 MEASURES = {
-    "share_weights": "share of variance reconstructed, training people",
-    "share_report": "share of variance reconstructed, held-out people",
-    "share_linear_report": "the same of its linear part alone, held-out people",
-    "ssim_report": "structural similarity, held-out people",
+    "variance_explained_training": "share of variance reconstructed, training people",
+    "variance_explained_test": "share of variance reconstructed, held-out people",
+    "variance_explained_linear_test": "the same of its linear part alone, held-out people",
+    "ssim_test": "structural similarity, held-out people",
     "active_units": "active latents",
     "elbo": "evidence lower bound, nats a scan, held-out people",
 }
@@ -24,9 +24,9 @@ HIDDEN = ("affine", "code_at_export", "mask_sha256", "data_hash", "neurovae")  #
 TEXT = """---
 {front}---
 
-# {name}: {latent} latents of brain anatomy
+# {name}: {n_latent} latents of brain anatomy
 
-{what}, fitted by neurovae {version} without any clinical score. It turns a preprocessed brain into {latent} numbers
+{what}, fitted by neurovae {version} without any clinical score. It turns a preprocessed brain into {n_latent} numbers
 (posterior means), and such numbers into a brain.
 
 **Verdict: {verdict}.** {reason}
@@ -101,11 +101,11 @@ def card(name: str, meta: dict[str, Any], health: dict[str, Any], way: dict[str,
     return TEXT.format(
         front=yaml.safe_dump(front, sort_keys=False),
         name=name,
-        latent=meta["architecture"]["latent"],
+        n_latent=meta["architecture"]["n_latent"],
         what=NAMES[meta["kind"]],
         version=way["neurovae"],
         verdict=health["verdict"],
-        reason="; ".join([health["reason"], *health.get("marks", [])]) + ".",
+        reason="; ".join([health["reason"], *health.get("caveats", [])]) + ".",
         warning=HELD.format(kind=NAMES[meta["kind"]], count=held) if held else "",
         fold=meta["fold"],
         seed=meta["seed"],

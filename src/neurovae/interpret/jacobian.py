@@ -26,7 +26,7 @@ from neurovae.io.files import write_tsv
 SETTINGS: dict[str, Any] = {"syn_metric": "CC", "syn_sampling": 2, "reg_iterations": (40, 20, 10), "flow_sigma": 3}
 BETWEEN = "the score's 5 and 95 % quantile (binary: its classes), confounds at their means; no test"
 SHARED = ("score", "type", "model", "fold", "seed", "n")
-COLUMNS = [*SHARED, "index", "region", "hemisphere", "voxels", "log_jacobian", "percent", "share_larger", "rank",
+COLUMNS = [*SHARED, "index", "region", "hemisphere", "voxels", "log_jacobian", "percent", "fraction_larger", "rank",
            "between", "status", "reason", "verdict"]  # fmt: skip
 Row = dict[str, Any]
 
@@ -36,6 +36,9 @@ def run(*, maps: Path, table: Path, mask: Path, atlas: Path, out_folder: Path, o
 
     Positive: larger at the high score than at the low one. Table: mean log-Jacobian of a region, the same as a change
     of volume in percent, 100 (exp(mean) - 1), the share of its voxels that are larger, and its rank by |mean|.
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun jacobian
 
     Args:
         maps: folder of score maps, with `<score>_from.nii.gz` and `<score>_to.nii.gz`.
@@ -91,7 +94,7 @@ def in_regions(values: np.ndarray, labels: np.ndarray, names: dict[int, Row]) ->
         if part.size:
             mean = float(part.mean())
             numbers = {"log_jacobian": mean, "percent": 100 * float(np.expm1(mean))}
-            rows.append(name | numbers | {"voxels": part.size, "share_larger": float((part > 0).mean())})
+            rows.append(name | numbers | {"voxels": part.size, "fraction_larger": float((part > 0).mean())})
     for rank, row in enumerate(sorted(rows, key=lambda row: -abs(row["log_jacobian"])), start=1):
         row["rank"] = rank
     return rows

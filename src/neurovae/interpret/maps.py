@@ -36,11 +36,11 @@ AFTER = {"status": "object", "reason": "object", "verdict": "object"}
 COLUMNS = SAME | {"n": "Int64", "unit": "object", "step": "float64", "confounds": "object", "test": "object",
                   "voxels": "Int64", "voxels_below_05": "Int64", "smallest_p": "float64", "peak_statistic": "float64",
                   "peak_x": "float64", "peak_y": "float64", "peak_z": "float64", "peak_region": "object",
-                  "permutations": "Int64", "resamples": "Int64", "interval": "object", "exchange": "object",
+                  "permutations": "Int64", "resamples": "Int64", "interval": "object", "exchangeability": "object",
                   "split_policy": "object"} | AFTER  # fmt: skip
 REGIONS = SAME | {"index": "Int64", "region": "object", "hemisphere": "object", "voxels": "Int64", "map": "float64",
                   "low": "float64", "high": "float64", "interval": "object", "mean_abs_t": "float64",
-                  "largest_t": "float64", "share_below_05": "float64", "rank": "Int64"} | AFTER  # fmt: skip
+                  "largest_t": "float64", "fraction_below_05": "float64", "rank": "Int64"} | AFTER  # fmt: skip
 Row = dict[str, Any]
 
 
@@ -68,6 +68,9 @@ def run(
     95 % percentile interval over people drawn anew, the model fixed; t: statistic of each decoded voxel (t, or the
     score test of a score that is not Gaussian); p: max-T over voxels; from, to: decoded at the score's 5 and 95 %
     quantile (binary: the classes), confounds at their means.
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun maps
 
     Args:
         cohort: cohort.parquet.
@@ -177,7 +180,7 @@ def in_regions(row: Row, tested: Voxels, found: ScoreMap, labels: np.ndarray, pa
             "high": found.over_people.region_high,
             "mean_abs_t": means(np.abs(tested.statistic)[None])[0],
             "largest_t": [max(tested.statistic[labels == index], key=abs) for index in parts["index"]],
-            "share_below_05": means((tested.p < ALPHA)[None].astype(float))[0],
+            "fraction_below_05": means((tested.p < ALPHA)[None].astype(float))[0],
         }
     )
     table["rank"] = table["mean_abs_t"].rank(ascending=False, method="first").astype(int)

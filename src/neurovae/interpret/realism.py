@@ -77,7 +77,7 @@ def judge(volumes: np.ndarray, known: Real) -> list[dict[str, Any]]:
         _against(known, "reconstruction", known.decoded, a, i)
         | _against(known, "scan", known.scanned, b, j)
         | {"scan_ratio_decoded": ratio(b, known.mixed.distance)}
-        | {"copy": bool(a < known.closest), "copy_below": known.closest}
+        | {"duplicate": bool(a < known.closest), "duplicate_below": known.closest}
         for a, i, b, j in zip(*decoded, *scanned, strict=True)
     ]
 

@@ -26,7 +26,7 @@ COLUMNS = SAME | {
     "kind": "object", "number": "Int64", "scan": "object", "prior": "object", "nearest_reconstruction": "object",
     "reconstruction_distance": "float64", "reconstruction_ratio": "float64", "reconstruction_percentile": "float64",
     "nearest_scan": "object", "scan_distance": "float64", "scan_ratio": "float64", "scan_percentile": "float64",
-    "scan_ratio_decoded": "float64", "copy": "boolean", "copy_below": "float64", "training_people": "Int64",
+    "scan_ratio_decoded": "float64", "duplicate": "boolean", "duplicate_below": "float64", "training_people": "Int64",
     "held_out_people": "Int64",
 } | AFTER  # fmt: skip
 
@@ -41,7 +41,7 @@ def run(
     rows: Path,
     samples: int,
     path: list[str],
-    most: int,
+    max_people: int,
     seed: int,
     maps: Path,
     out: Path,
@@ -54,6 +54,9 @@ def run(
     like), scan_ratio of scans to scans, which flatters what is decoded because it is smooth, scan_ratio_decoded of
     reconstructions to scans. copy: nearer to a training person's reconstruction than that of any other real person,
     training or held out (copy_below).
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun samples
 
     Args:
         model: weights.safetensors.
@@ -89,12 +92,12 @@ def run(
         write_image(folder / "samples.nii.gz", decoded["sample"], mask, what, Frame="a sample", Seed=seed)
         what = f"Volumes decoded along a straight path in latent space from {ends[0]} to {ends[1]}"
         write_image(folder / "path.nii.gz", decoded["path"], mask, what, Frame="a step", Scans=ends)
-        found = compared(decoder, first, decoded, read_volumes(volumes, rows), most, seed)
+        found = compared(decoder, first, decoded, read_volumes(volumes, rows), max_people, seed)
         told = {"sample": {"prior": prior}, "path": {"scan": " to ".join(ends)}}
         done = [same | told.get(row["kind"], {}) | row | {"status": "ok", "reason": ""} for row in found]
         write_both(out, tidy(done, COLUMNS))
     ratios = [row["reconstruction_ratio"] for row in found if row["kind"] == "sample"]
-    copies = sum(row["copy"] for row in found if row["kind"] == "sample")
+    copies = sum(row["duplicate"] for row in found if row["kind"] == "sample")
     typical = f", nearest person at {np.median(ratios):.2f} of the usual distance" if ratios else ""
     print(f"{same['model']}: {samples} samples from {prior}{typical}, {copies} copies", flush=True)
 
@@ -134,12 +137,12 @@ def compared(
     first: pd.DataFrame,
     decoded: dict[str, np.ndarray],
     packed: tuple[np.ndarray, pd.DataFrame],
-    most: int,
+    max_people: int,
     seed: int,
 ) -> list[dict[str, Any]]:
     """Rows of the decoded volumes by kind, and of the held-out people. first: a scan per person; packed: with rows."""
     array, table = packed
-    training, held = (chosen(first[first["split"] == split], most, seed) for split in (SPLITS[0], SPLITS[2]))
+    training, held = (chosen(first[first["split"] == split], max_people, seed) for split in (SPLITS[0], SPLITS[2]))
     place = pd.Series(np.arange(len(table)), index=table["scan"])
     size = int(decoder.mask.sum())
     with tempfile.TemporaryDirectory(prefix="neurovae-") as folder:
@@ -161,9 +164,9 @@ def compared(
     return [row | counts for row in rows]
 
 
-def chosen(people: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+def chosen(people: pd.DataFrame, max_people: int, seed: int) -> pd.DataFrame:
     """At most so many people, drawn at random, in their order."""
-    return people if len(people) <= most else people.sample(most, random_state=seed).sort_index()
+    return people if len(people) <= max_people else people.sample(max_people, random_state=seed).sort_index()
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ SAME = {"model": "object", "fold": "Int64", "seed": "Int64"}
 AFTER = {"status": "object", "reason": "object", "verdict": "object"}
 COLUMNS = SAME | {
     "latent": "object", "order": "Int64", "quantiles": "object", "values": "object", "rms_latent": "float64",
-    "share": "float64", "index": "Int64", "region": "object", "hemisphere": "object", "change": "float64",
+    "fraction_of_change": "float64", "index": "Int64", "region": "object", "hemisphere": "object", "change": "float64",
     "rms": "float64", "rank": "Int64", "posterior_low": "float64", "posterior_high": "float64", "interval": "object",
 } | AFTER  # fmt: skip
 
@@ -52,6 +52,9 @@ def run(
     Table: rms_latent and share (of the sum of squares over latents), from the lowest to the highest quantile over the
     mask, give `order`; change (mean) and rms of a region give `rank` within the latent; posterior_low and _high are of
     the region's mean around the centre.
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun traverse
 
     Args:
         model: weights.safetensors.
@@ -130,7 +133,7 @@ def summarise(
     place = pd.Series(-size).rank(method="first").astype(int)
     rows, means = [], region_means(labels, regions)
     for k, (name, texts, change) in enumerate(found):
-        of_latent = {"latent": name, "order": place[k], "rms_latent": size[k], "share": share[k]} | texts
+        of_latent = {"latent": name, "order": place[k], "rms_latent": size[k], "fraction_of_change": share[k]} | texts
         mean, square = means(np.stack([change, change**2]))
         rms = np.sqrt(square)
         ranks = pd.Series(-rms).rank(method="first")

@@ -12,7 +12,11 @@ import pandas as pd
 
 from neurovae.errors import InputError
 
-SPLITS = ("weights", "stop", "report")  # fitted on; early stopping; reported numbers: three disjoint sets of people
+SPLITS = (
+    "training",
+    "validation",
+    "test",
+)  # fitted on; early stopping; reported numbers: three disjoint sets of people
 
 
 def read_volumes(volumes: Path, rows: Path) -> tuple[np.ndarray, pd.DataFrame]:
@@ -37,7 +41,7 @@ def read_mask(path: Path) -> np.ndarray:
 
 
 def splits(table: pd.DataFrame, folds: Path, fold: int) -> np.ndarray:
-    """The split of each row for one fold: "weights", "stop" or "report".
+    """The split of each row for one fold: "training", "validation" or "test".
 
     Raises:
         InputError: a person without a fold, or a split without people.

@@ -38,8 +38,8 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
         problems.append("train.models 'voxels': this name is kept for the voxel-wise baseline; give another")
     refuse(problems)
     for entry in [entry for entry in entries.values() if entry["kind"] != "pca"]:
-        for latent in _sizes(entry, train["search"]):
-            _add_baseline(entries, {**entry, "latent": latent})
+        for n_latent in _sizes(entry, train["search"]):
+            _add_baseline(entries, {**entry, "n_latent": n_latent})
     return entries
 
 
@@ -51,7 +51,7 @@ def baselines(entries: Entries, search: dict[str, Any]) -> dict[str, list[str]]:
             pca
             for pca, other in entries.items()
             if other["kind"] == "pca"
-            and other["latent"] in sizes[name]
+            and other["n_latent"] in sizes[name]
             and (other["flip"], other["blur"]) == (entries[name]["flip"], entries[name].get("blur", 0))
         ]
         for name in sizes
@@ -60,14 +60,14 @@ def baselines(entries: Entries, search: dict[str, Any]) -> dict[str, list[str]]:
 
 def _sizes(entry: dict[str, Any], search: dict[str, Any]) -> list[int]:
     """Numbers of latents that an entry may come to have: where a search chooses, all of its choices."""
-    choices = search["space"].get("latent") if entry["name"] == search["model"] else None
-    return sorted({entry["latent"], *choices}) if isinstance(choices, list) else [entry["latent"]]
+    choices = search["space"].get("n_latent") if entry["name"] == search["model"] else None
+    return sorted({entry["n_latent"], *choices}) if isinstance(choices, list) else [entry["n_latent"]]
 
 
 def _add_baseline(entries: Entries, entry: dict[str, Any]) -> None:
     """The PCA of an entry's size and augmentation; entries that agree in these share it."""
-    same = {key: entry.get(key, 0) for key in ("latent", "flip", "blur")}
-    name = f"pca-{entry['latent']}" + ("" if entry["flip"] else "-unmirrored") + ("" if same["blur"] else "-sharp")
+    same = {key: entry.get(key, 0) for key in ("n_latent", "flip", "blur")}
+    name = f"pca-{entry['n_latent']}" + ("" if entry["flip"] else "-unmirrored") + ("" if same["blur"] else "-sharp")
     if any(entries[name][key] != value for key, value in same.items() if name in entries):
         name += f"-{same['blur']:g}mm"
     entries.setdefault(name, {"name": name, "kind": "pca", **same, "transductive": False})
@@ -83,13 +83,15 @@ def model_flags(entries: Entries) -> dict[str, str]:
 
 
 def judged(entries: Entries, train: dict[str, Any]) -> dict[str, str]:
-    """Flags per model of its verdict: is a collapse overruled, were its values chosen on people who are reported on.
+    """Flags per model for its verdict: is it kept although collapsed, were its values chosen on people of the test set.
 
     With one fold, a search chooses on people who are predicted later in other folds; with all folds it does not.
     """
     alone = train["search"]["model"] if len(train["folds"]) == 1 else None
     return {
-        name: flags({"overruled": name in train["overrule"], "transductive": entry["transductive"] or name == alone})
+        name: flags(
+            {"kept_collapsed": name in train["keep_collapsed"], "transductive": entry["transductive"] or name == alone}
+        )
         for name, entry in entries.items()
     }
 
@@ -113,12 +115,12 @@ def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[st
     if not people:
         return []
     folds = config["cohort"]["folds"]
-    training = int(people * (1 - 1 / folds["n"]) * (1 - folds["stop"]))
+    training = int(people * (1 - 1 / folds["n"]) * (1 - folds["validation"]))
     problems = [
-        f"train.models {entry['name']!r}: latent is {entry['latent']}, but only about {training} people are left to "
-        "train on; lower latent"
+        f"train.models {entry['name']!r}: n_latent is {entry['latent']}, but only about {training} people are left to "
+        "train on; lower n_latent"
         for entry in entries.values()
-        if entry["latent"] >= training and entry.get("linear") != "none"
+        if entry["n_latent"] >= training and entry.get("linear") != "none"
     ]
     for name, entry in entries.items():
         seen = training * (2 if entry["flip"] else 1)
@@ -131,8 +133,8 @@ def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[st
         if entry["kind"] in PAIRWISE and seen > MOST:
             found = f"{entry['kind']} compares every pair of about {seen} training scans, mirror images included"
             problems.append(f"train.models {name!r}: {found}; {MOST} are the most: set flip: false, or use kind: pca")
-    unknown = sorted(set(config["train"]["overrule"]) - set(entries))
-    return problems + [f"train.overrule: no model {name!r}; there are {', '.join(entries)}" for name in unknown]
+    unknown = sorted(set(config["train"]["keep_collapsed"]) - set(entries))
+    return problems + [f"train.keep_collapsed: no model {name!r}; there are {', '.join(entries)}" for name in unknown]
 
 
 def idle(entry: dict[str, Any], keys: dict[str, Any]) -> list[str]:
@@ -162,9 +164,9 @@ def warn(entries: Entries, keys: dict[str, Any]) -> None:
         for key in idle(entry, keys):
             print(f"warning: train.models {name!r}: {key} changes nothing beside its other values", file=sys.stderr)
         length = entry.get("warmup", 0)
-        if entry["kind"] == "lle" and entry["latent"] >= entry["neighbours"]:
+        if entry["kind"] == "lle" and entry["n_latent"] >= entry["neighbours"]:
             print(
-                f"warning: train.models {name!r}: latent is {entry['latent']}, neighbours {entry['neighbours']}: "
+                f"warning: train.models {name!r}: n_latent is {entry['latent']}, neighbours {entry['neighbours']}: "
                 "latents beyond the number of neighbours follow no neighbourhood; raise neighbours",
                 file=sys.stderr,
             )

@@ -153,8 +153,8 @@ def known(config: dict[str, Any]) -> list[str]:
         for item in config["cohort"]["confounds"]
         if item["from"] == "preprocess" and (item["column"] or item["name"]) not in QUALITY
     ]
-    unknown = sorted(set(preprocess["qc"]["limits"]) - set(QUALITY))
-    problems += [f"preprocess.qc.limits: no column {name!r}; there are {', '.join(QUALITY)}" for name in unknown]
+    unknown = sorted(set(preprocess["qc"]["thresholds"]) - set(QUALITY))
+    problems += [f"preprocess.qc.thresholds: no column {name!r}; there are {', '.join(QUALITY)}" for name in unknown]
     names = [entry["name"] for entry in config["train"]["models"]]
     primary, volumes = config["associate"]["primary"], config["audit"]["volumes"]
     if primary is not None and primary not in names:

@@ -99,7 +99,7 @@ def listing(found: Index) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
-def buckets(scans: Iterable[Scan], n: int) -> dict[str, list[Scan]]:
+def batches(scans: Iterable[Scan], n: int) -> dict[str, list[Scan]]:
     """Scans by sha256(person) mod `n`, so that a new person moves nobody; raises InputError above 400 in one bucket."""
     filled: dict[str, list[Scan]] = {}
     for scan in sorted(scans):

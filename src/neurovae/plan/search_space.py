@@ -4,7 +4,7 @@ from typing import Any
 
 from neurovae.plan import beta_schedule
 
-WHOLE = ("batch", "epochs", "latent", "warmup", "width")  # keys whose values are whole numbers
+WHOLE = ("batch", "epochs", "n_latent", "warmup", "base_channels")  # keys whose values are whole numbers
 NEEDS = {  # key -> (another key of the entry, its values under which the key changes anything)
     "beta": ("divergence", ("kl", "mmd")),
     "warmup": ("divergence", ("kl", "mmd")),
@@ -27,7 +27,7 @@ def problems(config: dict[str, Any], schema: dict[str, Any], people: int) -> lis
     if search["model"] is None:
         return []
     own = keys(schema)
-    training = int(people * (1 - 1 / folds["n"]) * (1 - folds["stop"]))  # about so many are left to train on
+    training = int(people * (1 - 1 / folds["n"]) * (1 - folds["validation"]))  # about so many are left to train on
     entries = {entry["name"]: entry for entry in train["models"]}
     if search["model"] not in entries:
         known = ", ".join(entries)
@@ -96,19 +96,19 @@ def _of_value(place: str, value: float, schema: dict[str, Any]) -> list[str]:
 
 
 def _of_size(search: dict[str, Any], entry: dict[str, Any], training: int) -> list[str]:
-    latent = search["space"].get("latent", [entry["latent"]])
+    n_latent = search["space"].get("n_latent", [entry["n_latent"]])
     batch = lowest(search["space"].get("batch", [entry["batch"]]))
     found = []
     if batch < entry["accumulate"]:
         small = f"train.search.space.batch: {batch} is less than the entry's accumulate, {entry['accumulate']}"
         found.append(f"{small}; raise the smallest batch, or lower accumulate")
-    if search["min_active"] > lowest(latent):
-        few = (
-            f"train.search.min_active: {search['min_active']} active units cannot be had from {lowest(latent)} latents"
-        )
+    if search["min_active"] > lowest(n_latent):
+        few = f"train.search.min_active: {search['min_active']} active units, but only {lowest(n_latent)} latents"
         found.append(f"{few}, which the search may try; lower min_active, or raise the smallest latent")
-    if entry["linear"] == "pca" and highest(latent) >= training:
-        many = f"train.search.space.latent: {highest(latent)}, but only about {training} people are left to train on"
+    if entry["linear"] == "pca" and highest(n_latent) >= training:
+        many = (
+            f"train.search.space.n_latent: {highest(n_latent)}, but only about {training} people are left to train on"
+        )
         found.append(f"{many}; lower it")
     return found
 

@@ -63,9 +63,9 @@ def outer_folds(tables: list[pd.DataFrame]) -> Folds:
         return Folds(dict.fromkeys(folds, tables[0]), "transductive")
     by_fold = dict(zip(of_model, tables, strict=True))
     problems = [
-        f"latents of fold {k}: {row.person} is tested there but has split '{row.latents_split}', not 'report'"
+        f"latents of fold {k}: {row.person} is tested there but has split '{row.latents_split}', not 'test'"
         for k in folds
-        for row in by_fold[k][(by_fold[k]["fold"] == k) & (by_fold[k]["latents_split"] != "report")].itertuples()
+        for row in by_fold[k][(by_fold[k]["fold"] == k) & (by_fold[k]["latents_split"] != "test")].itertuples()
     ]
     if problems:
         raise InputError(problems)

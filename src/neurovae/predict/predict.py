@@ -11,8 +11,8 @@ from neurovae.design.design import join
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, joint_verdict, read_verdict, tidy, write_both
 from neurovae.io.progress import steps
-from neurovae.predict import guard
 from neurovae.predict import importance as importances
+from neurovae.predict import leakage
 from neurovae.predict.folds import Cases, complete_cases, kin, outer_folds
 from neurovae.predict.learners import LEARNERS, learn
 from neurovae.predict.metrics import INTERVAL, metric_table, person_weights
@@ -54,6 +54,9 @@ def run(
 ) -> None:
     """Cross-validate every score from one model: one latents table, or one per fold; write three tables.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun predict
+
     Args:
         cohort: cohort.parquet.
         latents: latents.parquet, one or one per outer fold.
@@ -76,7 +79,7 @@ def run(
         freeze: the models are those of an earlier run; people whom they do not name are new.
     """
     people, checks = pd.read_parquet(cohort), pd.read_parquet(qc)
-    guard.refuse(latents, weights, people, freeze)
+    leakage.refuse(latents, weights, people, freeze)
     verdict, reason = joint_verdict({path.parent.name: read_verdict(path) for path in health})
     folds = outer_folds([join(people, pd.read_parquet(path), checks) for path in latents])
     rows: list[dict[str, Any]] = []

@@ -31,7 +31,7 @@ from neurovae.predict.features import (
     standardised,
 )
 from neurovae.predict.folds import Cases, Folds, complete_cases, kin
-from neurovae.predict.guard import several_folds
+from neurovae.predict.leakage import several_folds
 from neurovae.predict.learners import LEARNERS
 from neurovae.predict.permutation import permuted
 from neurovae.predict.predict import COLUMNS, PREDICTIONS, cross_validate, summarise
@@ -62,6 +62,9 @@ def run(
 ) -> None:
     """Cross-validate every score from the voxels, as `predict` does from latents; write metrics and predictions.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun voxels
+
     Args:
         cohort: cohort.parquet.
         qc: qc.parquet.
@@ -80,7 +83,7 @@ def run(
         predictions: of every scan, Parquet with TSV beside it.
     """
     array, scans = read_volumes(volumes, rows)
-    keys = scans[["scan", "person"]].assign(model=NAME, fold=pd.NA, seed=pd.NA, split="report")
+    keys = scans[["scan", "person"]].assign(model=NAME, fold=pd.NA, seed=pd.NA, split="test")
     table = join(pd.read_parquet(cohort), keys, pd.read_parquet(qc))
     if problems := several_folds(table):
         raise InputError(problems)

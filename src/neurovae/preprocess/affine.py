@@ -40,6 +40,6 @@ def columns(affine: np.ndarray) -> dict[str, float]:
     named = {f"rotation_{a}": rotation[i] for i, a in enumerate(AXES)}
     named |= {f"translation_{a}": affine[i, 3] for i, a in enumerate(AXES)}
     named |= {f"scale_{a}": scale[i] for i, a in enumerate(AXES)}
-    named |= {"scale": np.cbrt(np.prod(scale))}
+    named |= {"head_size": np.cbrt(np.prod(scale))}
     named |= {"shear_xy": shear[0, 1], "shear_xz": shear[0, 2], "shear_yz": shear[1, 2]}
     return {name: round(float(value), 6) for name, value in named.items()}

@@ -1,5 +1,5 @@
 """The columns of the quality table that limits and confounds can name (known before the first job)."""
 
-AFFINE = tuple(f"{part}_{axis}" for part in ("rotation", "translation", "scale") for axis in "xyz")
-AFFINE = (*AFFINE, "scale", "shear_xy", "shear_xz", "shear_yz")
+AFFINE = tuple(f"{part}_{axis}" for part in ("rotation", "translation", "head_size") for axis in "xyz")
+AFFINE = (*AFFINE, "head_size", "shear_xy", "shear_xz", "shear_yz")
 QUALITY = ("mask_ml", "clipped", "mask_dice", "template_r", "snr", *AFFINE)

@@ -22,14 +22,14 @@ from neurovae.errors import InputError
 from neurovae.io.parquet import write_table
 from neurovae.io.progress import steps
 from neurovae.io.volumes import chunks, masked, read_mask, read_volumes
-from neurovae.preprocess.bucket import read_list
+from neurovae.preprocess.batch import read_list
 from neurovae.preprocess.scan import read_canonical
 
 SAME = 0.999  # correlation above which two scans are one
 NEAR = 0.95  # of the packed voxels, above which the sources are compared
 BLOCKS = 20  # along the first axis
 BLIND = 0.99  # of the packed voxels, where the sources cannot be compared (padded, cropped, resampled)
-COLUMNS = ["scan_a", "scan_b", "person_a", "person_b", "r", "r_source", "same_voxels", "kind", "copy"]
+COLUMNS = ["scan_a", "scan_b", "person_a", "person_b", "r", "r_source", "same_voxels", "kind", "duplicate"]
 
 
 def run(
@@ -38,11 +38,14 @@ def run(
     rows: Path,
     mask: Path,
     lists: Path,
-    buckets: list[str],
+    batches: list[str],
     nonfinite: Literal["fail", "zero"],
     out: Path,
 ) -> None:
     """Write the pairs of scans that are alike; raise InputError naming every pair that is one scan.
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun duplicates
 
     Args:
         volumes: packed volumes.
@@ -54,10 +57,10 @@ def run(
         out: TSV to write.
     """
     array, table = read_volumes(volumes, rows)
-    sources = {row["scan"]: Path(row["source"]) for name in buckets for row in read_list(lists / f"{name}.list")}
+    sources = {row["scan"]: Path(row["source"]) for name in batches for row in read_list(lists / f"{name}.list")}
     found = duplicates(array, table, read_mask(mask), sources, nonfinite)
     write_table(out, found)
-    copies = found[found["copy"].astype(bool)]
+    copies = found[found["duplicate"].astype(bool)]
     print(f"{len(table)} scans, {len(copies)} pairs of copies, {len(found) - len(copies)} pairs alike", flush=True)
     if len(copies):
         raise InputError([problem(row) for row in copies.to_dict("records")])

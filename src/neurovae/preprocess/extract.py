@@ -14,7 +14,7 @@ from scipy.ndimage import binary_fill_holes
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import sha256, write_beside
-from neurovae.preprocess import bucket
+from neurovae.preprocess import batch
 from neurovae.preprocess.names import MASK, derivative
 from neurovae.preprocess.scan import read_canonical
 
@@ -35,6 +35,9 @@ def run(
 ) -> None:
     """Write a brain mask for every scan of a bucket.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun extract
+
     Args:
         list: a scan key and a path per line.
         derivatives: folder of the BIDS derivatives.
@@ -48,11 +51,11 @@ def run(
     torch.set_num_threads(1)
     arguments = {"method": method, "nonfinite": nonfinite}
 
-    def key(row: bucket.Row) -> str:
-        return bucket.digest("extract", stamp, arguments, _source(row))
+    def key(row: batch.Row) -> str:
+        return batch.digest("extract", stamp, arguments, _source(row))
 
-    bucket.run(
-        bucket.read_list(list),
+    batch.run(
+        batch.read_list(list),
         partial(_step, derivatives=derivatives, method=method, nonfinite=nonfinite),
         sidecar=lambda row: derivative(derivatives, row["scan"], MASK.replace(".nii.gz", ".json")),
         key=key,
@@ -62,13 +65,13 @@ def run(
     )
 
 
-def _source(row: bucket.Row) -> str:
+def _source(row: batch.Row) -> str:
     if not Path(row["source"]).is_file():
         raise InputError(f"{Path(row['source']).name}: the file is missing; was it moved while the chain ran?")
     return sha256(Path(row["source"]))
 
 
-def _step(row: bucket.Row, clock: bucket.Clock, *, derivatives: Path, method: Method, nonfinite: str) -> bucket.Work:
+def _step(row: batch.Row, clock: batch.Clock, *, derivatives: Path, method: Method, nonfinite: str) -> batch.Work:
     scan = read_canonical(row["source"], nonfinite=nonfinite)
     mask = {"deepbet": _deepbet, "template": _template, "none": _nonzero}[method](scan, clock)
     data = scan.get_fdata(dtype=np.float32)
@@ -82,7 +85,7 @@ def _step(row: bucket.Row, clock: bucket.Clock, *, derivatives: Path, method: Me
         "mask_ml": round(float(mask.sum() * abs(np.linalg.det(scan.affine[:3, :3])) / 1000), 3),
         "clipped": round(float(np.mean(data[mask] >= data.max())), 6),
     }
-    return bucket.Work([target], columns, {"SkullStripped": True, "Method": _describe(method), "Type": "Brain"})
+    return batch.Work([target], columns, {"SkullStripped": True, "Method": _describe(method), "Type": "Brain"})
 
 
 @lru_cache
@@ -94,7 +97,7 @@ def _network() -> Any:
         return BrainExtraction(no_gpu=True)
 
 
-def _deepbet(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
+def _deepbet(scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
     """Fisch 2024, deepbet: threshold .5, largest component, holes filled."""
     network = _network()
     with clock("deepbet"):
@@ -102,7 +105,7 @@ def _deepbet(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
     return np.asarray(mask.dataobj) > 0
 
 
-def _template(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
+def _template(scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
     """The template's mask, brought to the scan by the affine that correlates best out of several starts.
 
     A registration starts from the centres of mass, which a neck pulls away from the brain: so it is tried with the top
@@ -149,7 +152,7 @@ def _top(scan: nib.Nifti1Image, depth: float) -> nib.Nifti1Image:
     return nib.Nifti1Image(data, scan.affine, scan.header)
 
 
-def _nonzero(scan: nib.Nifti1Image, clock: bucket.Clock) -> np.ndarray:
+def _nonzero(scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
     """The voxels of a stripped image that differ from its corners' value by over 1/1000 of its range, holes filled."""
     data = scan.get_fdata(dtype=np.float32)
     background = np.median(data[np.ix_((0, -1), (0, -1), (0, -1))])

@@ -12,7 +12,7 @@ from nibabel.processing import resample_from_to
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import sha256, write_beside
-from neurovae.preprocess import bucket, grid
+from neurovae.preprocess import batch, grid
 from neurovae.preprocess.names import MASK, SPACE, in_space
 
 Method = Literal["zscore", "percentile", "white-matter", "reference", "none"]
@@ -33,6 +33,9 @@ def run(
 ) -> None:
     """Write every scan of a bucket with normalised intensities, and its quality numbers.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun normalise
+
     Args:
         registered: the bucket's manifest of registered brains.
         derivatives: folder of the BIDS derivatives.
@@ -46,14 +49,14 @@ def run(
         max_failed: share of failed scans that ends the job.
     """
     region = reference_region(reference, voxel_mm) if method == "reference" else None
-    region_digest = None if region is None else bucket.digest(np.packbits(region).tolist())
+    region_digest = None if region is None else batch.digest(np.packbits(region).tolist())
     brain = partial(_brain, derivatives, suffix, voxel_mm)
 
-    def key(row: bucket.Row) -> str:
-        return bucket.digest("normalise", stamp, method, region_digest, sha256(brain(row)), sha256(_mask(brain(row))))
+    def key(row: batch.Row) -> str:
+        return batch.digest("normalise", stamp, method, region_digest, sha256(brain(row)), sha256(_mask(brain(row))))
 
-    bucket.run(
-        bucket.read_manifest(registered),
+    batch.run(
+        batch.read_manifest(registered),
         partial(_step, brain=brain, method=method, region=region, voxel_mm=voxel_mm, suffix=suffix),
         sidecar=lambda row: _preproc(brain(row), suffix).with_name(_preproc(brain(row), suffix).name[:-7] + ".json"),
         key=key,
@@ -63,7 +66,7 @@ def run(
     )
 
 
-def _brain(derivatives: Path, suffix: str, voxel_mm: float, row: bucket.Row) -> Path:
+def _brain(derivatives: Path, suffix: str, voxel_mm: float, row: batch.Row) -> Path:
     return in_space(derivatives, row["scan"], voxel_mm, f"desc-brain_{suffix}.nii.gz")
 
 
@@ -76,15 +79,15 @@ def _preproc(brain: Path, suffix: str) -> Path:
 
 
 def _step(
-    row: bucket.Row,
-    clock: bucket.Clock,
+    row: batch.Row,
+    clock: batch.Clock,
     *,
-    brain: Callable[[bucket.Row], Path],
+    brain: Callable[[batch.Row], Path],
     method: Method,
     region: np.ndarray | None,
     voxel_mm: float,
     suffix: str,
-) -> bucket.Work:
+) -> batch.Work:
     image = nib.Nifti1Image.from_filename(brain(row))
     data = image.get_fdata(dtype=np.float32)
     own = nib.Nifti1Image.from_filename(_mask(brain(row))).get_fdata(dtype=np.float32) >= 0.5
@@ -96,7 +99,7 @@ def _step(
         nib.save(nib.Nifti1Image(out.astype(np.float32), image.affine), temporary)
     measured = quality(data, own, fixed, grid.template(voxel_mm).get_fdata(), grid.white_matter(voxel_mm))
     columns = {**measured, "preproc_sha256": sha256(target)}
-    return bucket.Work([target], columns, {"SkullStripped": True, "Normalisation": method, "SpatialReference": SPACE})
+    return batch.Work([target], columns, {"SkullStripped": True, "Normalisation": method, "SpatialReference": SPACE})
 
 
 def normalise(

@@ -19,7 +19,7 @@ from neurovae.preprocess.qc import read_manifest
 def run(
     *,
     manifests: Path,
-    buckets: list[str],
+    batches: list[str],
     qc: Path,
     derivatives: Path,
     suffix: str,
@@ -29,6 +29,9 @@ def run(
     mask: Path,
 ) -> None:
     """Write the packed volumes (float16, scans x grid), the table of their rows, and the fixed mask.
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun pack
 
     Args:
         manifests: folder of the buckets' manifests.
@@ -42,7 +45,7 @@ def run(
         mask: NIfTI to write.
     """
     used = ["scan", "preproc_sha256"]
-    table = pd.concat([read_manifest(manifests / f"{name}.tsv")[used] for name in buckets], ignore_index=True)
+    table = pd.concat([read_manifest(manifests / f"{name}.tsv")[used] for name in batches], ignore_index=True)
     kept = pd.read_parquet(qc).query("not excluded")[["scan"]].merge(table, on="scan", validate="one_to_one")
     kept = kept.sort_values("scan", ignore_index=True)
     images = [in_space(derivatives, scan, voxel_mm, f"desc-preproc_{suffix}.nii.gz") for scan in kept["scan"]]

@@ -8,7 +8,7 @@ import pandas as pd
 from neurovae.cli import Json, cli
 from neurovae.errors import InputError
 from neurovae.io.parquet import write_table
-from neurovae.preprocess.bucket import read_list
+from neurovae.preprocess.batch import read_list
 
 ASIDE = ("source_sha256", "preproc_sha256")  # of the manifests, not of the quality table
 
@@ -16,14 +16,17 @@ ASIDE = ("source_sha256", "preproc_sha256")  # of the manifests, not of the qual
 def run(
     *,
     manifests: Path,
-    buckets: list[str],
-    limits: Json,
+    batches: list[str],
+    thresholds: Json,
     override: Path | None,
     max_failed: float,
     out: Path,
     lists: Path | None = None,
 ) -> None:
     """Write the quality table of all scans, as Parquet and TSV.
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun qc
 
     Args:
         manifests: folder of the buckets' manifests.
@@ -34,13 +37,13 @@ def run(
         out: Parquet file to write.
         lists: folder of the buckets' lists of scans, each of which has to be in a manifest.
     """
-    table = pd.concat([read_manifest(manifests / f"{name}.tsv") for name in buckets], ignore_index=True)
+    table = pd.concat([read_manifest(manifests / f"{name}.tsv") for name in batches], ignore_index=True)
     if lists is not None:
-        refuse_missing(table, [row["scan"] for name in buckets for row in read_list(lists / f"{name}.list")])
+        refuse_missing(table, [row["scan"] for name in batches for row in read_list(lists / f"{name}.list")])
     refuse_copies(table)
-    table = judge(table.sort_values("scan", ignore_index=True), limits)
+    table = judge(table.sort_values("scan", ignore_index=True), thresholds)
     if override is not None:
-        table = overrule(table, override)
+        table = keep_collapsed(table, override)
     _announce(table, max_failed)
     kept = table.drop(columns=[name for name in ASIDE if name in table])
     write_table(out, kept)
@@ -78,20 +81,20 @@ def refuse_copies(table: pd.DataFrame) -> None:
         raise InputError(problems)
 
 
-def judge(table: pd.DataFrame, limits: dict[str, Any]) -> pd.DataFrame:
+def judge(table: pd.DataFrame, thresholds: dict[str, Any]) -> pd.DataFrame:
     """Add `excluded` and `reason` ("mask_dice .71 below .80"); a failed scan is excluded with its cause."""
-    unknown = [name for name in limits if name not in table and (table["status"] == "ok").any()]
+    unknown = [name for name in thresholds if name not in table and (table["status"] == "ok").any()]
     if unknown:
         raise InputError(f"preprocess.qc limits {unknown}: no such quality column; there are {sorted(table.columns)}")
-    reasons = [_reason(row, limits) for row in table.to_dict("records")]
+    reasons = [_reason(row, thresholds) for row in table.to_dict("records")]
     return table.assign(excluded=[bool(reason) for reason in reasons], reason=reasons)
 
 
-def _reason(row: dict[Any, Any], limits: dict[str, Any]) -> str:
+def _reason(row: dict[Any, Any], thresholds: dict[str, Any]) -> str:
     if row["status"] != "ok":
         return f"failed: {row['cause']}"
     found = []
-    for name, (low, high) in sorted(limits.items()):
+    for name, (low, high) in sorted(thresholds.items()):
         value = row[name]
         if low is not None and not value >= low:
             found.append(f"{name} {value:.4g} below {low:g}")
@@ -100,7 +103,7 @@ def _reason(row: dict[Any, Any], limits: dict[str, Any]) -> str:
     return "; ".join(found)
 
 
-def overrule(table: pd.DataFrame, override: Path) -> pd.DataFrame:
+def keep_collapsed(table: pd.DataFrame, override: Path) -> pd.DataFrame:
     """Apply a person's verdicts; a scan that failed cannot be kept."""
     verdicts = pd.read_csv(override, sep="\t", dtype=str)
     missing = {"scan", "keep", "reason"} - set(verdicts.columns)

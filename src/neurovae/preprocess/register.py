@@ -13,7 +13,7 @@ import numpy as np
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import sha256, write_beside
-from neurovae.preprocess import affine, bucket, grid
+from neurovae.preprocess import affine, batch, grid
 from neurovae.preprocess.names import MASK, SPACE, derivative, in_space
 from neurovae.preprocess.scan import read_canonical
 
@@ -39,6 +39,9 @@ def run(
 ) -> None:
     """Write every brain of a bucket in MNI space.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun register
+
     Args:
         extracted: the bucket's manifest of masks.
         list: the bucket's scans, a key and a path per line.
@@ -57,7 +60,7 @@ def run(
     ants.config.set_ants_deterministic(True, seed_value=1)
     arguments = [suffix, transform, bias_field, template_mm, voxel_mm, nonfinite]
 
-    def step(row: bucket.Row, clock: bucket.Clock) -> bucket.Work:
+    def step(row: batch.Row, clock: batch.Clock) -> batch.Work:
         brain, mask = _read(row, derivatives, nonfinite, bias_field, clock)
         name = partial(in_space, derivatives, row["scan"], voxel_mm)
         with tempfile.TemporaryDirectory() as folder:
@@ -72,13 +75,13 @@ def run(
             matrix = derivative(derivatives, row["scan"], f"from-{suffix}_to-{SPACE}_mode-image_xfm.mat")
             found = _keep_affine(transforms, matrix)
         written = [*images, *([matrix] if transforms else [])]
-        return bucket.Work(written, affine.columns(found), _describe(transform, bias_field, template_mm))
+        return batch.Work(written, affine.columns(found), _describe(transform, bias_field, template_mm))
 
-    bucket.run(
-        bucket.read_manifest(extracted, list),
+    batch.run(
+        batch.read_manifest(extracted, list),
         step,
         sidecar=lambda row: in_space(derivatives, row["scan"], voxel_mm, f"desc-brain_{suffix}.json"),
-        key=lambda row: bucket.digest(
+        key=lambda row: batch.digest(
             "register", stamp, arguments, row["source_sha256"], sha256(derivative(derivatives, row["scan"], MASK))
         ),
         manifest=manifest,
@@ -87,7 +90,7 @@ def run(
     )
 
 
-def _read(row: bucket.Row, derivatives: Path, nonfinite: str, bias_field: str, clock: bucket.Clock) -> tuple[Any, Any]:
+def _read(row: batch.Row, derivatives: Path, nonfinite: str, bias_field: str, clock: batch.Clock) -> tuple[Any, Any]:
     """The bias-corrected brain and its mask, in the scan's space."""
     if sha256(Path(row["source"])) != row["source_sha256"]:
         raise InputError(f"{Path(row['source']).name}: changed since its mask was made; rerun with --forcerun extract")
@@ -100,7 +103,7 @@ def _read(row: bucket.Row, derivatives: Path, nonfinite: str, bias_field: str, c
     return scan * mask, mask
 
 
-def _register(brain: Any, transform: Transform, template_mm: float, folder: str, clock: bucket.Clock) -> list[str]:
+def _register(brain: Any, transform: Transform, template_mm: float, folder: str, clock: batch.Clock) -> list[str]:
     """Transforms that take points of the template to points of the scan, in the order that ANTs applies them."""
     if transform == "none":
         return []
@@ -139,7 +142,7 @@ def _keep_affine(transforms: list[str], target: Path) -> np.ndarray:
     return affine.read_itk(target)
 
 
-def _describe(transform: str, bias_field: str, template_mm: float) -> bucket.Row:
+def _describe(transform: str, bias_field: str, template_mm: float) -> batch.Row:
     parameters = {"Transform": transform, "BiasField": bias_field, "TemplateVoxelMm": template_mm}
     return parameters | {"SkullStripped": True, "Method": f"antspyx {version('antspyx')}", "SpatialReference": SPACE}
 

@@ -11,7 +11,7 @@ import pandas as pd
 from neurovae.errors import InputError
 from neurovae.io.files import sha256
 from neurovae.io.progress import steps
-from neurovae.preprocess.bucket import read_list
+from neurovae.preprocess.batch import read_list
 
 
 def sources(cohort: Path) -> dict[str, tuple[str, str]]:

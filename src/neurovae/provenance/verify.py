@@ -31,6 +31,9 @@ BESIDE = {"logs", "benchmarks", "bids", "truth", "derivatives", ".state", record
 def run(*, cohort: Path) -> None:
     """Compare every result, every file it was made from, every scan and every packed image with its recorded digest.
 
+    Example:
+        python -m neurovae verify results/demo
+
     Args:
         cohort: folder of results (results/<cohort>).
 

@@ -35,6 +35,9 @@ def run(
 ) -> None:
     """Write the summary as text, and print it.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun summary
+
     Args:
         cohort: cohort.parquet.
         excluded: excluded.tsv of the cohort.
@@ -101,13 +104,15 @@ def verdict_lines(verdicts: dict[str, Row], primary: str) -> list[str]:
     short = [name for name, found in verdicts.items() if found["verdict"] == "healthy" and name != primary]
     short = short if len(verdicts) > FEW else []
     lines = [
-        f"  {name:<14} {marked(verdicts[name])}: {verdicts[name]['reason']}" for name in verdicts if name not in short
+        f"  {name:<14} {with_caveats(verdicts[name])}: {verdicts[name]['reason']}"
+        for name in verdicts
+        if name not in short
     ]
     lines += [f"  healthy, too: {', '.join(short)}"] if short else []
     main, more = verdicts[primary], []
-    if main.get("gain_report") is not None:
-        interval = f"[{main['gain_report_low']:+.3f}, {main['gain_report_high']:+.3f}]"
-        more.append(f"network beyond the linear part {main['gain_report']:+.3f} {interval}")
+    if main.get("gain_test") is not None:
+        interval = f"[{main['gain_test_low']:+.3f}, {main['gain_test_high']:+.3f}]"
+        more.append(f"network beyond the linear part {main['gain_test']:+.3f} {interval}")
     if main.get("kept_epoch") == 0:
         more.append("epoch 0 kept: " + ("the linear part alone" if main.get("linear") == "pca" else "nothing learned"))
     if main.get("advice"):
@@ -120,9 +125,9 @@ def said(score: Any) -> str:
     return score if isinstance(score, str) else "every score"
 
 
-def marked(health: Row) -> str:
-    """Verdict with its marks."""
-    return "; ".join([health["verdict"], *health.get("marks", [])])
+def with_caveats(health: Row) -> str:
+    """Verdict with its caveats."""
+    return "; ".join([health["verdict"], *health.get("caveats", [])])
 
 
 def inference(tests: pd.DataFrame, whole: pd.DataFrame, primary: str) -> list[str]:
@@ -136,7 +141,11 @@ def inference(tests: pd.DataFrame, whole: pd.DataFrame, primary: str) -> list[st
             continue
         best = known.iloc[0].to_dict()
         together = whole[(whole["score"] == score) & (whole["model"] == primary)].iloc[0]
-        p = f"{together['p']:<14.2g} {together['share']:+.2f}" if together["status"] == "ok" else together["status"]
+        p = (
+            f"{together['p']:<14.2g} {together['partial_r2_cv']:+.2f}"
+            if together["status"] == "ok"
+            else together["status"]
+        )
         maxt, q = brief(best["p_maxt"]), brief(best["q"])
         lines.append(f"  {name:<14} {best['latent']:<7} {estimate(best):<24} {maxt:<9} {q:<8} {p}")
         lines.append(f"  {'':<14} {'; '.join(beside(known, best))}")

@@ -10,7 +10,10 @@ from neurovae.train.health.verdicts import STOPPING
 
 
 def run(*, train: Path, models: list[str], fits: list[str], out: Path) -> None:
-    """Write every model's verdict with its marks, a line each.
+    """Write every model's verdict with its caveats, a line each.
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun verdict
 
     Args:
         train: folder that holds <model>/<fit>/health.json.
@@ -26,7 +29,7 @@ def run(*, train: Path, models: list[str], fits: list[str], out: Path) -> None:
     found = {key: json.loads(path.read_text(encoding="utf-8")) for key, path in paths.items()}
     lines = []
     for (model, fit), health in found.items():
-        lines.append(f"{model} {fit}: {'; '.join([health['verdict'], *health.get('marks', [])])}: {health['reason']}")
+        lines.append(f"{model} {fit}: {'; '.join([health['verdict'], *health.get('caveats', [])])}: {health['reason']}")
         lines += [f"  to change: {health['advice']}"] if health.get("advice") else []
     stopped = {model: health["verdict"] for (model, _), health in found.items() if _stops(health)}
     if stopped:
@@ -35,7 +38,7 @@ def run(*, train: Path, models: list[str], fits: list[str], out: Path) -> None:
             [
                 *lines,
                 f"the latents of {named} were not tested; all else is done, and the report can be built; change the "
-                f"model, or name it in train.overrule to have them tested and marked: [{', '.join(stopped)}]",
+                f"model, or name it in train.keep_collapsed to have them tested and marked: [{', '.join(stopped)}]",
             ]
         )
     with write_beside(out) as temporary:
@@ -43,7 +46,7 @@ def run(*, train: Path, models: list[str], fits: list[str], out: Path) -> None:
 
 
 def _stops(health: dict[str, str]) -> bool:
-    return health["verdict"] in STOPPING and not health.get("overruled", False)
+    return health["verdict"] in STOPPING and not health.get("kept_collapsed", False)
 
 
 if __name__ == "__main__":

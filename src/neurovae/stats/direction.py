@@ -20,7 +20,7 @@ DIRECTIONS = {"score": "object", "type": "object", "model": "object", "fold": "I
               "latent": "object", "n": "Int64", "n_confound_columns": "Int64", "confounds": "object",
               "metric": "object"} | dict.fromkeys(
               ["weight", "pattern", "pattern_low", "pattern_high", "same_sign", "r", "p_r", "stability", "halves"],
-              "float64") | {"permutations": "Int64", "resamples": "Int64", "exchange": "object",
+              "float64") | {"permutations": "Int64", "resamples": "Int64", "exchangeability": "object",
               "split_policy": "object", "status": "object", "reason": "object", "verdict": "object"}  # fmt: skip
 
 

@@ -24,7 +24,7 @@ HISTORY = {
     "mmd": "float64",
     "beta": "float64",
     "loss": "float64",
-    "share": "float64",
+    "variance_explained": "float64",
     "sigma": "float64",
     "active": "int64",
     "kl_dimensions": "object",
@@ -49,6 +49,9 @@ def run(
     chosen: str = "",
 ) -> None:
     """Fit a model and write its weights and history.
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun train
 
     Args:
         volumes: packed volumes.
@@ -95,7 +98,7 @@ def _write(out: Path, history: Path, found: tuple[Any, ...], meta: dict[str, Any
     weights.save(out, tensors, {**meta, "architecture": architecture, "options": options})
     table = pd.DataFrame(epochs, columns=list(HISTORY)).astype(HISTORY)
     write_table(history, table)
-    stop = table[table["split"] == "stop"]
+    stop = table[table["split"] == "validation"]
     if len(stop):
         best = int(stop["epoch"].to_numpy()[stop["loss"].argmin()])
         print(

@@ -25,7 +25,11 @@ from neurovae.stats.separation import separated
 pytestmark = pytest.mark.filterwarnings("error")
 PEOPLE = 90
 AGE = {"name": "age", "type": "continuous"}
-CONFOUNDS = [AGE, {"name": "sex", "type": "categorical"}, {"name": "scale", "type": "continuous", "from": "preprocess"}]
+CONFOUNDS = [
+    AGE,
+    {"name": "sex", "type": "categorical"},
+    {"name": "head_size", "type": "continuous", "from": "preprocess"},
+]
 SCORES: list[dict[str, Any]] = [
     {"name": "memory", "type": "continuous"},
     {"name": "falls", "type": "count"},
@@ -65,10 +69,10 @@ def cohort(people: int = PEOPLE, effect: float = 0.0, seed: int = 0, size: int =
     table = pd.concat([table.assign(session=f"ses-{k}") for k in range(sessions)], ignore_index=True)
     table = table.assign(scan=table["person"] + "_" + table["session"], acquisition=None, run=None)
     z = np.tile(z, (sessions, 1)) + 0.1 * np.repeat(np.arange(sessions), people)[:, None]
-    latents = table[["scan", "person"]].assign(model="vae", fold=0, seed=1, split="report")
-    latents.loc[table["fold"] > 1, "split"] = "weights"
+    latents = table[["scan", "person"]].assign(model="vae", fold=0, seed=1, split="test")
+    latents.loc[table["fold"] > 1, "split"] = "training"
     latents = pd.concat([latents, pd.DataFrame(z, columns=[f"mu_{k:03d}" for k in range(size)])], axis=1)
-    qc = table[["scan"]].assign(excluded=False, scale=rng.normal(1, 0.05, len(table)))
+    qc = table[["scan"]].assign(excluded=False, head_size=rng.normal(1, 0.05, len(table)))
     return table, latents, qc
 
 
@@ -152,8 +156,8 @@ def test_confounds_text_names_what_entered():
         == f"age {spline3}, sex (2 levels), scale {spline3}, site (2 levels), split (2 levels); left out: 1 without the score"
     )
     table["age"] = table["age"].round(-1).clip(40, 60)
-    table["copy"] = table["age"]
-    cases = design.design(table, score("memory"), [AGE, {"name": "copy", "type": "continuous"}])
+    table["duplicate"] = table["age"]
+    cases = design.design(table, score("memory"), [AGE, {"name": "duplicate", "type": "continuous"}])
     assert "age (line: ties or fewer than 5 distinct values)" in cases.text
     assert "dropped as constant or collinear: copy" in cases.text
 
@@ -184,7 +188,9 @@ def test_statuses_instead_of_numbers():
     rare = table.assign(ill=(np.arange(PEOPLE) < 3).astype(float))
     assert {r["status"] for r in glm_rows(rare, score("ill"), [])} == {"too few people"}
     by_age = table.assign(years=2 * table["age"])
-    assert {r["status"] for r in glm_rows(by_age, {"name": "years", "type": "continuous"}, [AGE])} == {"explained by confounds"}
+    assert {r["status"] for r in glm_rows(by_age, {"name": "years", "type": "continuous"}, [AGE])} == {
+        "explained by confounds"
+    }
     gone = table.assign(memory=np.nan)
     row = glm_rows(gone, score("memory"), CONFOUNDS)[0]
     assert (row["status"], row["n"], row["family_size"]) == ("too few people", 0, 0)

@@ -55,7 +55,7 @@ def scans(
     table["stage"] = np.digitize(eta + rng.logistic(size=n), [-1.5, 0, 1.5]).astype(float)
     table["volume"] = np.exp(eta / 3) * rng.gamma(4, 0.25, n)
     table["trait"] = (between * mean + rng.normal(size=people))[g]
-    provenance = {"latents_model": "vae", "latents_fold": 0, "latents_seed": 1, "latents_split": "report"}
+    provenance = {"latents_model": "vae", "latents_fold": 0, "latents_seed": 1, "latents_split": "test"}
     return pd.concat(
         [table.assign(**provenance), pd.DataFrame(z, columns=[f"mu_{k:03d}" for k in range(latents)])], axis=1
     )
@@ -279,7 +279,7 @@ def test_a_score_of_the_person_is_tested_between_people_once_each():
     assert [row["term"] for row in rows] == ["between"]
     (row,) = rows
     assert (row["n"], row["n_scans"], row["random"]) == (60, len(table), "none (one row per person)")
-    assert row["exchange"] == "whole people among those with equally many scans"
+    assert row["exchangeability"] == "whole people among those with equally many scans"
     data = repeated.repeated(table, {"name": "trait", "type": "continuous"}, AGE, False)
     z = repeated.means((table[["mu_000"]] / table["mu_000"].std()).to_numpy(), data.person)
     y = table["trait"].to_numpy()[data.first]
@@ -295,13 +295,13 @@ def test_permutations_keep_the_blocks():
         assert len(set(data.counts[codes == code])) == 1 and len(set(data.site[codes == code])) == 1
     assert len(set(zip(data.counts, data.site, strict=True))) == len(set(codes))
     rows = terms(scans(60, (1, 3), sites=2), MOTOR)
-    assert rows["between"]["exchange"] == "whole people among those with equally many scans and the same site"
-    assert rows["within"]["exchange"] == "scans within each person"
+    assert rows["between"]["exchangeability"] == "whole people among those with equally many scans and the same site"
+    assert rows["within"]["exchangeability"] == "scans within each person"
     few = scans(18, 2)
     few = few[~((few["person"] > "sub-008") & (few["session"] == "ses-1"))].reset_index(drop=True)  # 9 can change
     row = terms(few, MOTOR)["within"]
     assert row["status"] == "too few people" and "p_permutation" not in row
-    assert row["exchange"].startswith("scans within each person: none (512 distinct permutations")
+    assert row["exchangeability"].startswith("scans within each person: none (512 distinct permutations")
 
 
 def test_flipping_a_latent_flips_the_effect_and_leaves_p():
@@ -377,7 +377,7 @@ def test_run_writes_one_table(tmp_path: Path):
     table.drop(columns=[*names, *(c for c in table if c.startswith("latents_"))]).to_parquet(
         tmp_path / "cohort.parquet"
     )
-    latents = table[["scan", "person", *names]].assign(model="vae", fold=0, seed=1, split="report")
+    latents = table[["scan", "person", *names]].assign(model="vae", fold=0, seed=1, split="test")
     latents.to_parquet(tmp_path / "latents.parquet")
     table[["scan"]].assign(excluded=False).to_parquet(tmp_path / "qc.parquet")
     (tmp_path / "health.json").write_text(json.dumps({"verdict": "healthy", "reason": ""}))

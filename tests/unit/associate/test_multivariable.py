@@ -35,7 +35,7 @@ def table_of(people: int = 120, size: int = 4, product: float = 0.0, seed: int =
         latents_model="vae",
         latents_fold=0,
         latents_seed=1,
-        latents_split="report",
+        latents_split="test",
     )
 
 
@@ -168,8 +168,8 @@ def written(folder: Path, verdict: str) -> pd.DataFrame:
         part.to_parquet(folder / f"{name}.parquet")
     (folder / "health.json").write_text(json.dumps({"verdict": verdict, "reason": "no active unit"}))
     files = {name: folder / f"{name}.parquet" for name in parts} | {"health": folder / "health.json"}
-    multivariable.run(**files, scores=SCORES, confounds=AGE, interactions=3, out=folder / "joint.parquet")
-    return pd.read_parquet(folder / "joint.parquet")
+    multivariable.run(**files, scores=SCORES, confounds=AGE, interactions=3, out=folder / "multivariable.parquet")
+    return pd.read_parquet(folder / "multivariable.parquet")
 
 
 def test_the_table_on_disk(tmp_path: Path):

@@ -252,13 +252,13 @@ def test_halves_tell_noise_from_a_direction():
 def test_every_type_is_found_and_signs_of_latents_change_nothing(kind: str):
     table = people(effect=1.0, n=100)
     rows, by_latent = omnibus.omnibus(table, [score(kind)], CONFOUNDS, 199, 0)
-    assert rows[0]["p"] <= 0.02 and rows[0]["latents"] == 5 and rows[0]["share"] > 0.05
+    assert rows[0]["p"] <= 0.02 and rows[0]["latents"] == 5 and rows[0]["partial_r2_cv"] > 0.05
     strongest = max(by_latent, key=lambda row: abs(row["pattern"]))
     assert strongest["latent"] == "mu_000" and strongest["pattern"] > 0.5 and strongest["p_r"] <= 0.02
     signs = np.array([-1, 1, -1, -1, 1])
     mu = [row["latent"] for row in by_latent]
     flipped, other = omnibus.omnibus(table.assign(**table[mu] * signs), [score(kind)], CONFOUNDS, 199, 0)
-    for name in ("statistic", "p", "q", "share"):
+    for name in ("statistic", "p", "q", "partial_r2_cv"):
         assert np.isclose(flipped[0][name], rows[0][name])
     assert flipped[0]["ridge"] == rows[0]["ridge"]
     for sign, one, two in zip(signs, by_latent, other, strict=True):
@@ -270,7 +270,7 @@ def test_every_type_is_found_and_signs_of_latents_change_nothing(kind: str):
 def _files(folder: Path, table: pd.DataFrame, verdict: str):
     table = table.assign(session=None, acquisition=None, run=None, scan=table["person"])
     mu = [name for name in table if name.startswith("mu_")]
-    latents = table[["scan", "person", *mu]].assign(model="vae", fold=0, seed=0, split="report")
+    latents = table[["scan", "person", *mu]].assign(model="vae", fold=0, seed=0, split="test")
     cohort = table.drop(columns=[name for name in table if name.startswith(("mu_", "latents_"))])
     parts = {"cohort": cohort, "latents": latents, "qc": table[["scan"]].assign(excluded=False)}
     for name, part in parts.items():
@@ -302,7 +302,7 @@ def test_files_statuses_and_the_picture(tmp_path: Path, monkeypatch: pytest.Monk
     assert rows["latents"].tolist()[0] == 69 and rows["family_size"].tolist() == [2, 2, 2]
     assert set(by_latent.loc[by_latent["latent"] == "mu_003", "status"]) == {"constant latent", "constant score"}
     assert set(rows["verdict"]) == set(by_latent["verdict"]) == {"overfit"}
-    assert rows["exchange"].tolist()[0] == "people within site"
+    assert rows["exchangeability"].tolist()[0] == "people within site"
     picture.draw(
         omnibus=tmp_path / "a.parquet", directions=tmp_path / "a_d.parquet", name="vae", out=tmp_path / "a.png"
     )

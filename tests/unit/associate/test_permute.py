@@ -235,7 +235,7 @@ def test_scores_of_other_people_are_a_family_of_their_own():
     assert text["binary"] == f"max-T: 5 latents of binary; min-P: binary, continuous {same}"
     assert "min-P: gamma (all scores of the same 70 people)" in text["gamma"]
     own = rows[rows["score"] == "gamma"]
-    assert (own["p_minp"] == own["p_maxt"]).all() and set(rows["exchange"]) == {"people within site"}
+    assert (own["p_minp"] == own["p_maxt"]).all() and set(rows["exchangeability"]) == {"people within site"}
     joint = rows[rows["score"] == "binary"]
     assert (joint["p_minp"] >= joint["p_maxt"]).all()
     alone = permute_rows(table, [score("continuous")], CONFOUNDS, 99, 0)
@@ -261,7 +261,7 @@ def test_what_cannot_be_tested_has_a_status():
 def _files(folder: Path, verdict: str, shuffle: int | None) -> dict[str, Any]:
     table = people(effect=0.8, sites="AB").assign(session=None, acquisition=None, run=None, scan=lambda t: t["person"])
     mu = [name for name in table if name.startswith("mu_")]
-    latents = table[["scan", "person", *mu]].assign(model="vae", fold=0, seed=0, split="report")
+    latents = table[["scan", "person", *mu]].assign(model="vae", fold=0, seed=0, split="test")
     cohort = table.drop(columns=[name for name in table if name.startswith(("mu_", "latents_"))])
     parts = {"cohort": cohort, "latents": latents, "qc": table[["scan"]].assign(excluded=False)}
     for name, part in parts.items():

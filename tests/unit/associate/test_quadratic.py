@@ -39,7 +39,7 @@ def people(n: int, line: float, square: float, seed: int, kinds: tuple[str, ...]
     eta = line * (z[:, 0] + z[:, 1]) + square * (z[:, 0] ** 2 - 1) + (age - 50) / 40
     for kind in kinds:
         table[kind] = draw(kind, eta, rng)
-    table = table.assign(latents_model="vae", latents_fold=0, latents_seed=0, latents_split="report")
+    table = table.assign(latents_model="vae", latents_fold=0, latents_seed=0, latents_split="test")
     return pd.concat([table, pd.DataFrame(z, columns=[f"mu_{k:03d}" for k in range(3)])], axis=1)
 
 

@@ -49,7 +49,7 @@ def table(entry: dict[str, Any], shape: Any, people: int = 200, seed: int = 0, s
     rng = np.random.default_rng(seed)
     z = rng.normal(size=(people, size))
     made = pd.DataFrame({"person": np.arange(people), "site": "A", "age": rng.uniform(20, 85, people)})
-    made = made.assign(latents_split="report", latents_model="vae", latents_fold=0, latents_seed=0)
+    made = made.assign(latents_split="test", latents_model="vae", latents_fold=0, latents_seed=0)
     made[[f"mu_{k:03d}" for k in range(size)]] = z
     return made.assign(**{entry["name"]: draw(entry["type"], shape(z[:, 0]), rng)})
 
@@ -200,7 +200,7 @@ def test_the_figure_is_written(tmp_path: Path):
     made = table(entries[2], lambda z: z, people=80)
     rng = np.random.default_rng(12)
     made["ill"], made["stage"] = draw("binary", made["mu_000"].to_numpy(), rng), rng.integers(0, 3, 80)
-    made = made.assign(scan=made["person"].astype(str), fold=0, split=np.where(made.index < 20, "report", "weights"))
+    made = made.assign(scan=made["person"].astype(str), fold=0, split=np.where(made.index < 20, "test", "training"))
     made = made.assign(session="", acquisition="", run="", model="vae", seed=0, excluded=False)
     tidy(permute_rows(made, entries, [], 99, 0), COLUMNS_PERMUTED).to_parquet(tmp_path / "permute.parquet")
     tests, points = [], []

@@ -30,7 +30,7 @@ def tables(seed: int = 0, people: int = PEOPLE) -> tuple[pd.DataFrame, pd.DataFr
         age=rng.uniform(20, 85, people), sex=rng.choice(["F", "M"], people), motor=rng.normal(size=people)
     )
     cohort["centre"] = rng.choice(["A", "B", "C"], people)
-    latents = cohort[["scan", "person"]].assign(model="vae", fold=0, seed=1, split="report")
+    latents = cohort[["scan", "person"]].assign(model="vae", fold=0, seed=1, split="test")
     z = pd.DataFrame(rng.normal(size=(people, LATENTS)), columns=[f"mu_{k:03d}" for k in range(LATENTS)])
     qc = pd.DataFrame(rng.normal(size=(people, len(QUALITY))), columns=list(QUALITY)).assign(clipped=0.0)
     return cohort, pd.concat([latents, z], axis=1), qc.assign(scan=cohort["scan"], excluded=False)
@@ -86,7 +86,7 @@ def test_planted_rotation_is_named_and_declared_age_is_not():
 
 def test_what_merely_goes_with_a_declared_confound_raises_no_alarm():
     cohort, latents, qc = tables()
-    qc["scale"] = cohort["age"] / 20 + 0.3 * qc["scale"]
+    qc["head_size"] = cohort["age"] / 20 + 0.3 * qc["head_size"]
     latents["mu_001"] += 0.1 * cohort["age"]
     row = one(audited((cohort, latents, qc), [AGE]), "mu_001", "size")
     assert row["r2_adjusted"] > 0.5 and row["q"] < 1e-6 and abs(row["r2_beyond"]) < 0.05 and not row["flagged"]

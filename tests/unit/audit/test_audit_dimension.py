@@ -141,7 +141,7 @@ def test_table_of_a_small_cohort(tmp_path: Path):
     scans = pd.DataFrame({"person": [*people, people[0]], "scan": [*people, "again"]})
     scans.to_parquet(tmp_path / "volumes.parquet")
     nib.Nifti1Image(np.ones(shape, np.uint8), np.eye(4)).to_filename(tmp_path / "mask.nii.gz")
-    split = ["weights"] * 20 + ["report"] * 11
+    split = ["training"] * 20 + ["test"] * 11
     one = scans.assign(model="pca", fold=0, seed=0, split=split, logvar_calibrated=False)
     one = one.assign(**{f"mu_{k:03d}": rng.normal(size=31) for k in range(3)})
     one.assign(**{f"logvar_{k:03d}": np.nan for k in range(3)}).to_parquet(tmp_path / "latents.parquet")

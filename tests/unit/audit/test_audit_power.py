@@ -67,7 +67,7 @@ def table(people: int = 118) -> pd.DataFrame:
     return cohort.assign(ill=(rng.random(people) < 0.3).astype(float), rare=(np.arange(people) < 3).astype(float))
 
 
-CONFOUNDS = [{"name": "age", "type": "continuous"}, {"name": "scale", "type": "continuous", "from": "preprocess"}]
+CONFOUNDS = [{"name": "age", "type": "continuous"}, {"name": "head_size", "type": "continuous", "from": "preprocess"}]
 SCORES = [
     {"name": "motor", "type": "continuous"},
     {"name": "ill", "type": "binary"},

@@ -112,7 +112,7 @@ def fit(
     names = [f"mu_{k:03d}" for k in range(z.shape[1])]
     keys = {"model": "pca", "fold": 0, "seed": seed}
     people = [f"sub-{k:03d}" for k in range(len(z))]
-    latents = pd.DataFrame({"scan": people, "person": people, **keys, "split": ["weights", "report"] * (len(z) // 2)})
+    latents = pd.DataFrame({"scan": people, "person": people, **keys, "split": ["training", "test"] * (len(z) // 2)})
     pd.concat([latents, pd.DataFrame(z, columns=names)], axis=1).to_parquet(folder / "latents.parquet")
     meta = {"kind": "pca", "architecture": {"latent": len(names)}}
     weights.save(folder / "weights.safetensors", {k: v.astype(np.float32) for k, v in tensors.items()}, meta)
@@ -215,7 +215,7 @@ def test_with_too_few_held_out_people_no_latent_has_a_counterpart(tmp_path: Path
     for left, text in ((fewest(LATENTS), "1 of 1"), (fewest(LATENTS) - 1, "too few people")):
         for one in fits[:2]:
             table = pd.read_parquet(one["latents"])
-            table["split"] = np.where(np.arange(PEOPLE) < left, "report", "weights")
+            table["split"] = np.where(np.arange(PEOPLE) < left, "test", "training")
             table.to_parquet(one["latents"])
         pairs, matches, replicated = compared(tmp_path, fits[:2])
         assert replicated["replicated"].iloc[0] == text and pairs["n"].iloc[0] == left

@@ -135,7 +135,7 @@ def test_every_problem_at_once(tmp_path):
     """All problems come in one list, from the check and from the rule."""
     columns = {"a": ["x", "1", "2", "y"], "b": ["1", "1", "1", "1"]}
     scores = [{"name": "a", "type": "continuous"}, {"name": "b", "type": "count"}, {"name": "c", "type": "count"}]
-    cohort = cohort_of(tmp_path, columns, scores, folds={"n": 9, "seed": 0, "stop": 0.1, "by": "person"})
+    cohort = cohort_of(tmp_path, columns, scores, folds={"n": 9, "seed": 0, "validation": 0.1, "by": "person"})
     assert len(check(cohort)) == 5
     with pytest.raises(InputError) as raised:
         table.run(
@@ -196,7 +196,7 @@ def test_typed_table(tmp_path):
     scores += [{"name": "age", "type": "continuous"}]
     confounds = [{"name": "sex", "type": "categorical"}, {"name": "age", "type": "continuous"}]
     confounds += [
-        {"name": "scale", "type": "continuous", "from": "preprocess"},
+        {"name": "head_size", "type": "continuous", "from": "preprocess"},
         {"name": "site", "type": "categorical"},
     ]
     rename = {"Age": "age", "gender": "sex", "place": "site"}
@@ -285,10 +285,13 @@ def test_folds_are_disjoint_and_balanced():
         assert max(counts) - min(counts) <= 1
     for k in range(5):
         split = Counter(row[f"split_{k}"] for row in rows)
-        assert set(split) == {"weights", "stop", "report"} and abs(split["stop"] - 0.125 * (503 - sizes[k])) <= 0.5
-        assert all((row[f"split_{k}"] == "report") == (row["fold"] == k) for row in rows)
+        assert (
+            set(split) == {"training", "validation", "test"}
+            and abs(split["validation"] - 0.125 * (503 - sizes[k])) <= 0.5
+        )
+        assert all((row[f"split_{k}"] == "test") == (row["fold"] == k) for row in rows)
     few = folds.assign(crowd(4), n=2, seed=0, stop=0.01)
-    assert all({row[f"split_{k}"] for row in few} == {"weights", "stop", "report"} for k in range(2))
+    assert all({row[f"split_{k}"] for row in few} == {"training", "validation", "test"} for k in range(2))
 
 
 def test_whole_sites_are_dealt_to_folds():
@@ -390,7 +393,7 @@ def test_ixi_ages(tmp_path):
         "name": "ixi",
         "bids": str(DATA / "ixi"),
         "scores": scores,
-        "folds": {"n": 5, "seed": 0, "stop": 0.125, "by": "person"},
+        "folds": {"n": 5, "seed": 0, "validation": 0.125, "by": "person"},
     }
     result = built(cohort, tmp_path)
     assert len(result) == 120 and result["age"].isna().sum() == 2 and set(result["sex"].dropna()) == {0.0, 1.0}

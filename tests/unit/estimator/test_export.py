@@ -15,7 +15,7 @@ from neurovae.export import export
 from neurovae.train import fit, weights
 
 SIDECAR = {"Normalisation": "zscore", "SpatialReference": "MNI152NLin2009aSym", "SkullStripped": True}
-HEALTH = {"verdict": "healthy", "reason": "share .5", "marks": [], "share_report": 0.5, "elbo": None}
+HEALTH = {"verdict": "healthy", "reason": "share .5", "caveats": [], "variance_explained_test": 0.5, "elbo": None}
 
 
 def trained(folder: Path, kind: str = "pca", options: dict | None = None) -> tuple[dict[str, Path], dict[str, Path]]:
@@ -48,7 +48,7 @@ def test_an_exported_model_embeds_as_before_and_names_nobody(tmp_path):
             out=tmp_path / "l.parquet",
         )
     meta = weights.load(given)[1]
-    assert meta["people"] == {"weights": 15, "stop": 5, "report": 4} and "scans" not in meta
+    assert meta["people"] == {"training": 15, "validation": 5, "test": 4} and "scans" not in meta
     way = json.loads((tmp_path / "given" / "preprocessing.json").read_text())
     assert way["Normalisation"] == "zscore" and way["shape"] == list(tiny.SHAPE)
 
@@ -63,7 +63,7 @@ def test_the_card_has_a_front_and_says_what_is_known(tmp_path):
 
 
 def test_weights_that_hold_scans_say_so(tmp_path, capsys):
-    _, own = trained(tmp_path, "mds", {"latent": 2, "flip": True})
+    _, own = trained(tmp_path, "mds", {"n_latent": 2, "flip": True})
     export.run(**own, out=tmp_path / "given")
     assert "These weights contain brain scans" in (tmp_path / "given" / "README.md").read_text()
     assert "hold the voxels of 30 training scans" in capsys.readouterr().out

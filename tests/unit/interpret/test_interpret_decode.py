@@ -47,7 +47,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     )
     meta = {"kind": "pca", "architecture": architecture, "options": {}, "fold": 0, "seed": 0}
     meta |= {"data_hash": data_hash(table)}
-    meta |= {"people": {name: list(table.loc[split == name, "person"]) for name in ("weights", "stop", "report")}}
+    meta |= {"people": {name: list(table.loc[split == name, "person"]) for name in ("training", "validation", "test")}}
     weights.save(folder / "w.safetensors", tensors, meta)
     given = {key: made[key] for key in ("volumes", "rows", "mask")}
     latents_rule.run(**given, model=folder / "w.safetensors", name="pca-3", out=folder / "l.parquet")
@@ -115,7 +115,7 @@ def test_traversal_of_a_linear_decoder_is_its_component_times_the_value(files, t
     centre = read_maps(maps / "latent-000.nii.gz", tiny.MASK) - read_maps(maps / "latent-000_change.nii.gz", tiny.MASK)
     np.testing.assert_allclose(centre, np.tile(model.decode(model.mu.mean(axis=0)[None]), (3, 1)), atol=1e-5)
     latents = table.drop_duplicates("latent")
-    np.testing.assert_allclose(latents["share"].sum(), 1)
+    np.testing.assert_allclose(latents["fraction_of_change"].sum(), 1)
     assert latents.sort_values("order")["rms_latent"].is_monotonic_decreasing
 
 
@@ -162,20 +162,20 @@ def test_nearest_equals_brute_force():
 def test_a_training_person_is_a_copy_and_far_out_is_far(files):
     model = decoder(files)
     first = traverse.people(model.latents)
-    training = first.index[first["split"] == "weights"]
+    training = first.index[first["split"] == "training"]
     z = np.stack([model.mu[training[5]], 6 * model.mu[training[5]], model.mu[training[0]] + 1e-4])
     packed = read_volumes(files["volumes"], files["rows"])
     rows = pd.DataFrame(samples.compared(model, first, {"sample": model.decode(z)}, packed, 100, 0))
     planted = rows[rows["kind"] == "sample"]
-    assert planted["copy"].tolist() == [True, False, True]
+    assert planted["duplicate"].tolist() == [True, False, True]
     assert planted["nearest_reconstruction"].iloc[0] == first.loc[training[5], "scan"]
     assert planted["reconstruction_distance"].iloc[0] < 1e-6 and planted["reconstruction_ratio"].iloc[1] > 2
     assert planted["reconstruction_percentile"].tolist()[:2] == [0, 100]
     made, own = rows[rows["kind"] == "held-out reconstruction"], rows[rows["kind"] == "held-out scan"]
-    assert len(made) == len(own) == (first["split"] == "report").sum()
+    assert len(made) == len(own) == (first["split"] == "test").sum()
     np.testing.assert_allclose(made["reconstruction_ratio"].median(), 1)
     np.testing.assert_allclose(own["scan_ratio"].median(), 1)
-    assert (made["reconstruction_distance"] >= planted["copy_below"].iloc[0]).all()  # no real person is a copy
+    assert (made["reconstruction_distance"] >= planted["duplicate_below"].iloc[0]).all()  # no real person is a copy
     assert (made["scan_distance"].to_numpy() < own["scan_distance"].to_numpy()).all()  # what is smooth looks near
 
 
@@ -184,7 +184,7 @@ def test_distances_are_those_of_volumes_on_disk(files):
     first = traverse.people(model.latents)
     packed = read_volumes(files["volumes"], files["rows"])
     row = samples.compared(model, first, {"sample": model.decode(np.zeros((1, LATENTS)))}, packed, 100, 0)[0]
-    scans = masked(packed[0][first.index[first["split"] == "weights"]], tiny.MASK)
+    scans = masked(packed[0][first.index[first["split"] == "training"]], tiny.MASK)
     wanted = np.sqrt(np.mean((scans - model.tensors["mean"]) ** 2, axis=1)).min()
     np.testing.assert_allclose(row["scan_distance"], wanted, rtol=1e-5)
 
@@ -193,7 +193,7 @@ def test_prior_is_normal_with_a_divergence_and_else_the_training_peoples(files):
     model = decoder(files)
     first = traverse.people(model.latents)
     z, prior = samples.draw(model, first, 20000, np.random.default_rng(0))
-    mu = first.loc[first["split"] == "weights", model.names].to_numpy()
+    mu = first.loc[first["split"] == "training", model.names].to_numpy()
     assert prior == samples.FITTED
     np.testing.assert_allclose(np.cov(z.T), np.cov(mu.T), atol=0.05 * np.cov(mu.T).max())
     np.testing.assert_allclose(z.mean(axis=0), mu.mean(axis=0), atol=0.03 * mu.std())
@@ -208,7 +208,7 @@ def test_path_runs_from_one_reconstruction_to_the_other(files, tmp_path):
     table, maps = sampled(files, tmp_path)
     model = decoder(files)
     ends = table.loc[table["kind"] == "path", "scan"].iloc[0].split(" to ")
-    held = model.latents[model.latents["split"] == "report"].set_index("scan")[model.names]
+    held = model.latents[model.latents["split"] == "test"].set_index("scan")[model.names]
     apart = np.linalg.norm(held.to_numpy()[:, None] - held.to_numpy()[None], axis=2)
     np.testing.assert_allclose(np.linalg.norm(held.loc[ends[0]] - held.loc[ends[1]]), apart.max())
     steps = read_maps(maps / "path.nii.gz", tiny.MASK)
@@ -260,7 +260,7 @@ def test_counterfactual_of_a_linear_decoder_is_the_same_for_everyone(files, tmp_
 def test_counterfactual_follows_the_shift_given_the_confounds(files, tmp_path):
     table, maps = changed_by(files, tmp_path, scores=SCORES[:1], confounds=[], people=["sub-02"], steps=[1])
     model, cohort = decoder(files), pd.read_parquet(files["cohort"])
-    inside = (model.latents["split"] == "weights").astype(float)  # split is a confound of its own
+    inside = (model.latents["split"] == "training").astype(float)  # split is a confound of its own
     x = np.column_stack([np.ones(PEOPLE), inside, (cohort["motor"] - cohort["motor"].mean()) / cohort["motor"].std()])
     shift = np.linalg.lstsq(x, model.mu, rcond=None)[0][2]
     frames = read_maps(maps / table["file"].iloc[0], tiny.MASK)
@@ -357,7 +357,9 @@ def test_pictures_show_colour_where_something_changes(files, tmp_path):
 
 
 def test_latents_are_drawn_by_their_smallest_p_then_by_their_change():
-    rows = pd.DataFrame({"latent": ["mu_000", "mu_001", "mu_002"], "order": [1, 2, 3], "share": [0.6, 0.3, 0.1]})
+    rows = pd.DataFrame(
+        {"latent": ["mu_000", "mu_001", "mu_002"], "order": [1, 2, 3], "fraction_of_change": [0.6, 0.3, 0.1]}
+    )
     tests = pd.DataFrame({"latent": ["mu_001", "mu_002", "mu_002"], "score": ["a", "a", "b"], "status": "ok"})
     tests = tests.assign(p_maxt=[0.2, 0.5, 0.01], statistic=[1.0, 2, 3])
     found = traversals_picture.strongest(rows, [tests])

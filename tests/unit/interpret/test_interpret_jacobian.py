@@ -84,7 +84,7 @@ def test_a_row_per_region_the_same_twice(tmp_path: Path) -> None:
     assert np.array_equal(image.affine, AFFINE)
     assert float(first["log_jacobian"]) == pytest.approx(inside.mean(), abs=1e-6)
     assert float(first["percent"]) == pytest.approx(100 * (np.exp(inside.mean()) - 1), abs=1e-3)
-    assert float(first["share_larger"]) == pytest.approx((inside > 0).mean())
+    assert float(first["fraction_larger"]) == pytest.approx((inside > 0).mean())
     assert [first["rank"], second["rank"], other["rank"]] == ["1", "2", "n/a"]
     assert sorted(path.name for path in files["out"].parent.iterdir()) == ["jacobian", "jacobian.tsv"]
 

@@ -12,6 +12,7 @@ import statsmodels.api as sm
 from nilearn.mass_univariate import permuted_ols
 from simulated_tests import draw
 
+from neurovae.design.design import design, join
 from neurovae.errors import InputError
 from neurovae.interpret import maps, scoremap, seeds, shift, spread, voxelwise
 from neurovae.interpret.decoder import Decoder
@@ -179,7 +180,7 @@ def project(folder: Path, monkeypatch, verdict: str = "healthy", n: int = 80) ->
     cohort.loc[3, "planted"] = np.nan
     cohort.to_parquet(folder / "cohort.parquet")
     table.assign(excluded=False).to_parquet(folder / "qc.parquet")
-    latents = table.assign(model="vae", fold=0, seed=0, split="report", model_hash="x")
+    latents = table.assign(model="vae", fold=0, seed=0, split="test", model_hash="x")
     latents = pd.concat([latents, pd.DataFrame(z, columns=[f"mu_{k:03d}" for k in range(3)])], axis=1)
     mask = np.ones(SHAPE, bool)
     mask[0] = False
@@ -224,8 +225,8 @@ def test_the_rule_finds_what_was_planted_where_it_was_planted(tmp_path, monkeypa
     cohort = pd.read_parquet(files["cohort"]).drop(3)
     y, x = (
         cohort["planted"].to_numpy(),
-        maps.design(
-            maps.join(pd.read_parquet(files["cohort"]), decoder.latents, pd.read_parquet(files["qc"])),
+        design(
+            join(pd.read_parquet(files["cohort"]), decoder.latents, pd.read_parquet(files["qc"])),
             files["scores"][0],
             files["confounds"],
         ).x,
@@ -237,7 +238,7 @@ def test_the_rule_finds_what_was_planted_where_it_was_planted(tmp_path, monkeypa
     regions = pd.read_parquet(files["regions"]).query("score == 'planted'").set_index("region")
     np.testing.assert_allclose(regions.loc["first", "map"], named["map"][:half].mean(), rtol=1e-5)
     assert regions["rank"].to_dict() == {"first": 1, "second": 2}
-    assert regions.loc["first", "share_below_05"] == 1 and regions.loc["first", "low"] > 0.5
+    assert regions.loc["first", "fraction_below_05"] == 1 and regions.loc["first", "low"] > 0.5
     assert nib.load(tmp_path / "maps" / "planted_t.nii.gz").header["sform_code"] == 4
 
 

@@ -130,11 +130,11 @@ def test_dimensions_and_lengths(tmp_path: Path, drawn: list[Figure]) -> None:
             whole | {"measure": "latents suggested", "value": 15.0, "reason": "a lower bound"}]  # fmt: skip
     model = {"what": "latents", "fold": 0, "seed": 0} | OK
     rows.append(model | {"model": "vae", "split": "all", "measure": "MLE", "value": 6.0, "low": 5.0, "high": 7.0})
-    for split, mean in (("weights", 20.0), ("report", 12.0)):
+    for split, mean in (("training", 20.0), ("test", 12.0)):
         rows.append(model | {"model": "vae", "split": split, "measure": "mean |z|^2", "value": mean, "low": mean - 1,
                              "high": mean + 1, "expected": 16.0})  # fmt: skip
         rows.append(model | {"model": "vae", "split": split, "measure": "spread of |z|^2", "value": 8.0})
-    rows.append(model | {"model": "pca", "split": "report", "measure": "mean |z|^2", "status": "no variances"})
+    rows.append(model | {"model": "pca", "split": "test", "measure": "mean |z|^2", "status": "no variances"})
     tidy(rows, audit.COLUMNS).to_csv(tmp_path / "d.tsv", sep="\t", na_rep="n/a", index=False)
     dimension.draw(table=tmp_path / "d.tsv", out=tmp_path / "out.png")
     dimensions, lengths = drawn[0].axes

@@ -50,10 +50,10 @@ def test_someone_new_is_embedded_and_nothing_is_trained(finished: Project, elsew
         file.write("sub-99\t60\tM\tA\t.5\t.5\n")
     freeze(project)
     jobs = project.plan()
-    assert not {job for job in jobs if job.split()[0] in ("train", "health", "folds", "losses", "health_picture")}
+    assert not {job for job in jobs if job.split()[0] in ("train", "health", "folds")}
     project.run(f"results/tiny/{TABLE}", "results/tiny/cohort/cohort.parquet")
     after = pd.read_parquet(project.results / TABLE).set_index("scan")
-    assert set(after.index) - set(before.index) == {"sub-99"} and after.loc["sub-99", "split"] == "report"
+    assert set(after.index) - set(before.index) == {"sub-99"} and after.loc["sub-99", "split"] == "test"
     pd.testing.assert_frame_equal(after.loc[before.index], before)
     folds = pd.read_parquet(project.results / "cohort" / "cohort.parquet").set_index("person")["fold"]
     dealt = pd.read_csv(project.results / "cohort" / "folds.tsv", sep="\t").set_index("person")["fold"]
@@ -84,14 +84,14 @@ def test_a_search_excuses_the_values_that_it_chose_alone(tmp_path: Path) -> None
     fit, search = tmp_path / "fold-0_seed-0", tmp_path / "fold-0_search"
     for folder in (fit, search):
         folder.mkdir()
-    then = {"latent": 16, "beta": 2.5, "flip": True}
+    then = {"n_latent": 16, "beta": 2.5, "flip": True}
     meta = {"kind": "vae", "searched": True, "options": then}
     weights.save(fit / "weights.safetensors", {"x": np.ones(3, np.float32)}, meta)
-    entry = {"name": "vae", "kind": "vae", "transductive": False, "latent": 64, "beta": 1, "flip": True}
+    entry = {"name": "vae", "kind": "vae", "transductive": False, "n_latent": 64, "beta": 1, "flip": True}
     for found, message in ((entry, "a search chose values of"), (entry | {"flip": False}, "flip is False, was True")):
         (line,) = frozen._other("vae", found, fit / "weights.safetensors")
         assert message in line and "latent is" not in line and "beta is" not in line
-        (search / "chosen.json").write_text(json.dumps({"latent": 16, "beta": 2.5}))
+        (search / "chosen.json").write_text(json.dumps({"n_latent": 16, "beta": 2.5}))
     assert frozen._other("vae", entry, fit / "weights.safetensors") == []
 
 
@@ -124,7 +124,7 @@ def test_new_people_get_folds_that_others_do_not_change() -> None:
 
 
 def test_the_header_of_a_weights_file_is_read_without_its_tensors(tmp_path: Path) -> None:
-    meta = {"kind": "pca", "options": {"latent": 3}, "searched": False}
+    meta = {"kind": "pca", "options": {"n_latent": 3}, "searched": False}
     weights.save(tmp_path / "w.safetensors", {"x": np.ones(3, np.float32)}, meta)
     assert frozen.described(tmp_path / "w.safetensors") == meta
     save_file({"x": np.ones(3, np.float32)}, tmp_path / "v.safetensors", metadata={"neurovae": json.dumps(meta)})

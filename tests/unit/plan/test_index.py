@@ -228,13 +228,13 @@ def test_buckets_keep_their_people_when_others_come():
     def scans(count: int) -> list[index.Scan]:
         return [index.Scan(f"{p}_run-{r}", p, "", "", r, "", "n/a", "n/a") for p in ids(count) for r in "12"]
 
-    before, after = index.buckets(scans(200), 32), index.buckets(scans(300)[::-1], 32)
+    before, after = index.batches(scans(200), 32), index.batches(scans(300)[::-1], 32)
     assert all(set(held) <= set(after[name]) for name, held in before.items())
     assert all(held == sorted(held) for held in after.values()) and sum(map(len, after.values())) == 600
     assert all(len(name) == 4 and name.isdigit() and int(name) < 32 for name in after)
-    assert len(index.buckets(scans(2), 1000)) == 2
+    assert len(index.batches(scans(2), 1000)) == 2
     with pytest.raises(InputError, match=r"preprocess.buckets is 1: bucket 0000 would hold 600 .* set .* to 12"):
-        index.buckets(scans(300), 1)
+        index.batches(scans(300), 1)
 
 
 def test_digest_follows_people_and_sites_only():
@@ -252,7 +252,7 @@ def test_a_thousand_people(tmp_path):
     """A thousand people are read, checked and spread evenly."""
     cohort = plant(tmp_path, ids(1000))
     assert len(index.read(cohort)) == 1000 and check(cohort) == []
-    assert max(map(len, index.buckets(index.read(cohort), 32).values())) < 60
+    assert max(map(len, index.batches(index.read(cohort), 32).values())) < 60
 
 
 @pytest.mark.parametrize("name, people", [("ixi", 120), ("ds000011", 14)])

@@ -183,7 +183,7 @@ def cohort(n: int = 200, **options: float) -> tuple[pd.DataFrame, pd.DataFrame, 
     z, site, age = planted(n, **options)
     table = pd.DataFrame({"scan": [f"s{k}" for k in range(n)], "person": [f"p{k}" for k in range(n)], "site": site})
     table = table.assign(age=age[:, 0], fold=np.arange(n) % 5, session=None, acquisition=None, run=None)
-    latents = table[["scan", "person"]].assign(model="vae", fold=0, seed=1, split="report")
+    latents = table[["scan", "person"]].assign(model="vae", fold=0, seed=1, split="test")
     latents = pd.concat([latents, pd.DataFrame(z, columns=[f"mu_{k:03d}" for k in range(z.shape[1])])], axis=1)
     return table, latents, table[["scan"]].assign(excluded=False)
 

@@ -37,8 +37,10 @@ def test_policies_and_the_guard():
     found = by_fold(parts)
     outer = folds.outer_folds(found[::-1])
     assert outer.policy == "per fold" and all(outer.tables[k] is found[k] for k in range(5))
-    found[2].loc[found[2]["fold"] == 2, "latents_split"] = "stop"
-    with pytest.raises(InputError, match="latents of fold 2: sub-002 is tested there but has split 'stop'") as error:
+    found[2].loc[found[2]["fold"] == 2, "latents_split"] = "validation"
+    with pytest.raises(
+        InputError, match="latents of fold 2: sub-002 is tested there but has split 'validation'"
+    ) as error:
         folds.outer_folds(found)
     assert len(error.value.problems) == PEOPLE // 5
     with pytest.raises(InputError, match=r"tables of folds \[0, 1\] for the outer folds \[0, 1, 2, 3, 4\]"):
@@ -351,9 +353,9 @@ def run_all(folder: Path, parts, monkeypatch, verdict: str = "healthy", refuse=l
     for name, table in zip(("cohort", "latents", "qc"), parts, strict=True):
         table.to_parquet(folder / f"{name}.parquet")
     (folder / "health.json").write_text(json.dumps({"verdict": verdict, "reason": "no active unit"}))
-    monkeypatch.setattr(predict.guard, "refuse", refuse)  # there are no weights here
+    monkeypatch.setattr(predict.leakage, "refuse", refuse)  # there are no weights here
     given: dict[str, Any] = {name: folder / f"{name}.parquet" for name in ("cohort", "qc")}
-    given |= {"latents": [folder / "latents.parquet"], "weights": [folder / "weights"], "scores": [MEMORY, ILL]}
+    given |= {"latents": [folder / "latents.parquet"], "training": [folder / "weights"], "scores": [MEMORY, ILL]}
     given |= {"health": [folder / "health.json"], "confounds": CONFOUNDS, "inner": 3, "bootstraps": 50, "seed": 0}
     given |= {"permutations": 9, "svm_permutations": 0, "importance": 2, "harmonise": "none", "new_site": "refuse"}
     names = {"out": "predict", "predictions": "predictions", "importance_table": "importance"}

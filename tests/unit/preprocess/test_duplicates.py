@@ -38,7 +38,7 @@ def test_planted_copies_are_found_and_other_people_are_not(tmp_path: Path) -> No
     found = duplicates.duplicates(
         np.stack([*volumes, *copies]).astype(np.float16), table(names), tiny.MASK, sources(tmp_path, raw)
     )
-    found = found[found["copy"]]
+    found = found[found["duplicate"]]
     pairs = {(row.scan_a, row.scan_b): (row.kind, row.same_voxels) for row in found.itertuples()}
     assert pairs == {
         ("sub-00", "sub-x"): ("other person", True),
@@ -64,7 +64,9 @@ def test_alike_scans_are_judged_by_their_sources(tmp_path: Path) -> None:
     found = duplicates.duplicates(volumes[:2], table(names[:2]), tiny.MASK, files)
     assert 0.95 < found["r"].iloc[0] < 0.999 < found["r_source"].iloc[0]
     found = duplicates.duplicates(volumes[::2], table(names[::2]), tiny.MASK, files)
-    assert found["copy"].tolist() == [False] and list(found.columns) == duplicates.COLUMNS  # written, and not refused
+    assert (
+        found["duplicate"].tolist() == [False] and list(found.columns) == duplicates.COLUMNS
+    )  # written, and not refused
     assert 0.95 < found["r"].iloc[0] < 0.99
 
 
@@ -78,7 +80,7 @@ def test_where_sources_cannot_be_compared_less_is_enough(tmp_path: Path) -> None
     found = duplicates.duplicates(
         np.stack([base, near]).astype(np.float16), table(["sub-a", "sub-b"]), tiny.MASK, files
     )
-    assert 0.99 < found["r"].iloc[0] < 0.999 and np.isnan(found["r_source"].iloc[0]) and found["copy"].all()
+    assert 0.99 < found["r"].iloc[0] < 0.999 and np.isnan(found["r_source"].iloc[0]) and found["duplicate"].all()
 
 
 def test_no_pair_is_missed_by_the_blocks(tmp_path: Path) -> None:
@@ -139,8 +141,8 @@ def preprocess(folder: Path, override: Path | None = None) -> dict[str, Path]:
         registered=folder / "r", manifest=folder / "n" / "0.tsv", suffix="T1w", method="zscore", reference=None,
         voxel_mm=4, **common,
     )  # fmt: skip
-    table = dict(manifests=folder / "n", buckets=["0"])
-    qc.run(**table, limits={}, override=override, max_failed=0.0, out=folder / "qc.parquet")
+    table = dict(manifests=folder / "n", batches=["0"])
+    qc.run(**table, thresholds={}, override=override, max_failed=0.0, out=folder / "qc.parquet")
     packed = {"volumes": folder / "v.npy", "rows": folder / "v.parquet", "mask": folder / "m.nii.gz"}
     pack.run(**table, qc=folder / "qc.parquet", derivatives=folder / "d", suffix="T1w", voxel_mm=4, **packed)
     return packed
@@ -148,10 +150,10 @@ def preprocess(folder: Path, override: Path | None = None) -> dict[str, Path]:
 
 def test_copies_are_refused_after_the_real_preprocessing_until_they_are_excluded(tmp_path: Path) -> None:
     packed = preprocess(tmp_path)
-    options = dict(lists=tmp_path, buckets=["0"], nonfinite="fail", out=tmp_path / "duplicates.tsv")
+    options = dict(lists=tmp_path, batches=["0"], nonfinite="fail", out=tmp_path / "duplicates.tsv")
     with pytest.raises(InputError, match="preprocess.qc.override") as error:
         duplicates.run(**packed, **options)
-    found = pd.read_csv(tmp_path / "duplicates.tsv", sep="\t").query("copy")
+    found = pd.read_csv(tmp_path / "duplicates.tsv", sep="\t").query("duplicate")
     copies = ["sub-a", "sub-a_ses-2", "sub-b", "sub-c", "sub-d"]
     pairs = {(a, b) for i, a in enumerate(copies) for b in copies[i + 1 :]}
     assert set(zip(found["scan_a"], found["scan_b"], strict=True)) == pairs and len(error.value.problems) == 10
@@ -166,4 +168,4 @@ def test_copies_are_refused_after_the_real_preprocessing_until_they_are_excluded
     verdicts = "".join(f"{scan}\tno\tcopy\n" for scan in copies[1:])
     (tmp_path / "override.tsv").write_text("scan\tkeep\treason\n" + verdicts)
     duplicates.run(**preprocess(tmp_path, tmp_path / "override.tsv"), **options)
-    assert not pd.read_csv(tmp_path / "duplicates.tsv", sep="\t")["copy"].any()
+    assert not pd.read_csv(tmp_path / "duplicates.tsv", sep="\t")["duplicate"].any()

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from neurovae.errors import InputError
 from neurovae.io.files import write_tsv
-from neurovae.preprocess import affine, bucket, extract, grid, normalise, pack, qc, register
+from neurovae.preprocess import affine, batch, extract, grid, normalise, pack, qc, register
 from neurovae.preprocess.names import derivative, in_space
 from neurovae.preprocess.scan import read_canonical
 
@@ -91,7 +91,7 @@ def test_scale_rotation_and_shift_come_back(tmp_path: Path, axis: int) -> None:
     image = grid.template(4)
     manifest = chain(tmp_path, {"sub-1": nib.Nifti1Image(image.get_fdata(dtype=np.float32), planted @ image.affine)})
     row = manifest.iloc[0]
-    assert row["scale"] == pytest.approx(1.10, abs=0.01)
+    assert row["head_size"] == pytest.approx(1.10, abs=0.01)
     for other in range(3):
         assert row[f"rotation_{'xyz'[other]}"] == pytest.approx(angles[other], abs=0.3)
         assert row[f"translation_{'xyz'[other]}"] == pytest.approx(shift[other], abs=0.3)
@@ -109,7 +109,7 @@ def test_the_decomposition_is_exact() -> None:
         "shear_xy": 0.02,
         "shear_xz": -0.03,
         "shear_yz": 0.05,
-        "scale": (1.1 * 0.9 * 1.2) ** (1 / 3),
+        "head_size": (1.1 * 0.9 * 1.2) ** (1 / 3),
     }
     assert {name: found[name] for name in wanted} == pytest.approx(wanted, abs=1e-5)
 
@@ -172,12 +172,12 @@ def test_limits_exclude_and_a_person_overrules(tmp_path: Path) -> None:
     judged = qc.judge(table, {"mask_dice": [0.8, None]})
     assert judged["reason"].tolist() == ["", "mask_dice 0.5 below 0.8", "failed: cut short"]
     (tmp_path / "o.tsv").write_text("scan\tkeep\treason\nsub-1\tno\tghost\nsub-2\tyes\tlooked at it\n")
-    assert qc.overrule(judged, tmp_path / "o.tsv")["excluded"].tolist() == [True, False, True]
+    assert qc.keep_collapsed(judged, tmp_path / "o.tsv")["excluded"].tolist() == [True, False, True]
     (tmp_path / "o.tsv").write_text("scan\tkeep\treason\nsub-9\tno\tx\nsub-2\tperhaps\tx\nsub-3\tyes\tx\n")
     with pytest.raises(
         InputError, match=r"row 2: no scan 'sub-9'(.|\n)*row 3: keep is 'perhaps'(.|\n)*sub-3 has failed"
     ):
-        qc.overrule(judged, tmp_path / "o.tsv")
+        qc.keep_collapsed(judged, tmp_path / "o.tsv")
     with pytest.raises(InputError, match="no such quality column"):
         qc.judge(table, {"dice": [0.8, None]})
 
@@ -198,7 +198,7 @@ def test_every_packed_row_decodes_to_its_key(tmp_path: Path) -> None:
         verdicts = pd.DataFrame({"scan": names, "excluded": [name == "sub-11" for name in names]})
         verdicts.sample(frac=1, random_state=number).to_parquet(tmp_path / "qc.parquet")
         pack.run(
-            manifests=tmp_path / f"{number}", buckets=["0000", "0001"], qc=tmp_path / "qc.parquet", derivatives=tmp_path,
+            manifests=tmp_path / f"{number}", batches=["0000", "0001"], qc=tmp_path / "qc.parquet", derivatives=tmp_path,
             suffix="T1w", voxel_mm=4, volumes=tmp_path / "v.npy", rows=tmp_path / "v.parquet", mask=tmp_path / "m.nii.gz",
         )  # fmt: skip
         tables.append(pd.read_parquet(tmp_path / "v.parquet"))
@@ -209,7 +209,7 @@ def test_every_packed_row_decodes_to_its_key(tmp_path: Path) -> None:
     in_space(tmp_path, "sub-03", 4, "desc-preproc_T1w.nii.gz").unlink()
     with pytest.raises(InputError, match="sub-03.*missing on disk"):
         pack.run(
-            manifests=tmp_path / "0", buckets=["0000", "0001"], qc=tmp_path / "qc.parquet", derivatives=tmp_path,
+            manifests=tmp_path / "0", batches=["0000", "0001"], qc=tmp_path / "qc.parquet", derivatives=tmp_path,
             suffix="T1w", voxel_mm=4, volumes=tmp_path / "w.npy", rows=tmp_path / "w.parquet", mask=tmp_path / "m.nii.gz",
         )  # fmt: skip
     assert not (tmp_path / "w.npy").exists()
@@ -294,14 +294,14 @@ def test_work_is_kept_only_while_its_key_holds(tmp_path: Path) -> None:
     (tmp_path / "list").write_text(f"sub-1\t{path}\n")
     calls = []
 
-    def step(row: bucket.Row, clock: bucket.Clock) -> bucket.Work:
+    def step(row: batch.Row, clock: batch.Clock) -> batch.Work:
         calls.append(row["scan"])
         (tmp_path / "image").write_text("x")
-        return bucket.Work([tmp_path / "image"], {"value": 1})
+        return batch.Work([tmp_path / "image"], {"value": 1})
 
     def once(key: str) -> None:
-        bucket.run(
-            bucket.read_list(tmp_path / "list"), step, sidecar=lambda row: tmp_path / "side.json", key=lambda row: key,
+        batch.run(
+            batch.read_list(tmp_path / "list"), step, sidecar=lambda row: tmp_path / "side.json", key=lambda row: key,
             manifest=tmp_path / "m.tsv", max_failed=0, seconds=tmp_path / "s.tsv",
         )  # fmt: skip
 
@@ -335,11 +335,11 @@ def test_one_file_under_two_people_is_refused() -> None:
 def test_columns_of_the_step_before_are_never_kept(tmp_path: Path) -> None:
     rows = [{"scan": "sub-1", "status": "ok", "cause": "", "rotation_x": value} for value in ("5", "-5")]
     for row in rows:
-        bucket.run(
-            [row], lambda row, clock: bucket.Work([], {"snr": 1}), sidecar=lambda row: tmp_path / "side.json",
+        batch.run(
+            [row], lambda row, clock: batch.Work([], {"snr": 1}), sidecar=lambda row: tmp_path / "side.json",
             key=lambda row: "same", manifest=tmp_path / "m.tsv", max_failed=0, seconds=tmp_path / "s.tsv",
         )  # fmt: skip
-        assert bucket.read_manifest(tmp_path / "m.tsv")[0]["rotation_x"] == row["rotation_x"]
+        assert batch.read_manifest(tmp_path / "m.tsv")[0]["rotation_x"] == row["rotation_x"]
 
 
 @pytest.mark.parametrize("method", ["deepbet", "template"])

@@ -172,7 +172,7 @@ def test_nearest_neighbour_is_the_nearest(plain: tuple[Run, Page, str]):
     cards = sections_models.neighbours(run, points.assign(age=1.0), names, ["age"], "")[0]["cards"]
     for person, near in zip(cards[::2], cards[1::2], strict=True):
         z = points.set_index("scan")[names]
-        known = z[(points["split"] == "weights").to_numpy()]
+        known = z[(points["split"] == "training").to_numpy()]
         assert near["title"] == ((known - z.loc[person["title"]]) ** 2).sum(axis=1).idxmin()
 
 

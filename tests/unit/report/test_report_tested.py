@@ -39,7 +39,7 @@ def joined(sites: list[str]) -> pd.DataFrame:
     z[:, 1] += 1.5 * y
     name = [f"sub-{k:03d}" for k in range(PEOPLE)]
     made = pd.DataFrame({"scan": name, "person": name, "dx": y, "age": rng.normal(60, 8, PEOPLE)})
-    made = made.assign(session="", acquisition="", run="", site=sites, fold=0, split="report", model="vae", seed=0)
+    made = made.assign(session="", acquisition="", run="", site=sites, fold=0, split="test", model="vae", seed=0)
     made[[f"mu_{k:03d}" for k in range(6)]] = z
     return made.assign(**{f"latents_{key}": made[key] for key in ("model", "fold", "seed", "split")}, excluded=False)
 
@@ -60,7 +60,7 @@ def run_of(folder: Path, **tables: pd.DataFrame) -> Run:
     return Run(folder, ["vae"], FIT, "vae", ["vae"], folder, {"cohort": {"scores": [DX], "confounds": [AGE]}})
 
 
-OMNIBUS = pd.DataFrame([{"score": "dx", "model": "vae", "p": 0.001, "share": 0.5, "status": "ok"}])
+OMNIBUS = pd.DataFrame([{"score": "dx", "model": "vae", "p": 0.001, "partial_r2_cv": 0.5, "status": "ok"}])
 
 
 # --- what was tested ---
@@ -143,7 +143,7 @@ def cohort_of(tmp_path: Path, **config: Any) -> Run:
     folder = tmp_path / f"latents/vae/{FIT}"
     folder.mkdir(parents=True)
     z = pd.DataFrame(rng.normal(size=(30, 2)), columns=["mu_000", "mu_001"])
-    latents = made.loc[10:, ["scan", "person"]].reset_index(drop=True).assign(split="report")
+    latents = made.loc[10:, ["scan", "person"]].reset_index(drop=True).assign(split="test")
     pd.concat([latents, z], axis=1).to_parquet(folder / "latents.parquet")
     run.config["cohort"]["confounds"] = [AGE, {"name": "site", "type": "categorical"}]
     return run
@@ -251,8 +251,8 @@ def test_the_network_is_described_as_it_was_trained(tmp_path: Path):
     run = run_of(tmp_path)
     run.config["train"] = {"models": [{"name": "vae", "epochs": 150, "batch": 8, "flip": False}]}
     found = {"kind": "vae", "latent": 16, "verdict": "healthy", "kept_epoch": 203, "epochs": 400, "batch": 4, "linear": "pca",
-             "flip": True, "blur": 4.0, "mix": 0.5, "noise": 0.2, "jitter": 0.0, "people_weights": 9, "people_stop": 2,
-             "people_report": 1}  # fmt: skip
+             "flip": True, "blur": 4.0, "mix": 0.5, "noise": 0.2, "jitter": 0.0, "people_training": 9, "people_validation": 2,
+             "people_test": 1}  # fmt: skip
     path = tmp_path / f"train/vae/{FIT}/health.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(found))
@@ -266,7 +266,7 @@ def test_the_network_is_described_as_it_was_trained(tmp_path: Path):
 
 def test_repeated_sessions_are_described_where_they_were_tested(tmp_path: Path):
     row = {"score": "dx", "model": "vae", "fold": 0, "seed": 0, "term": "within", "family": "binomial (GEE)", "n": 20, "n_scans": 55,
-           "exchange": "sessions within a person", "status": "ok"}  # fmt: skip
+           "exchangeability": "sessions within a person", "status": "ok"}  # fmt: skip
     assert methods_tests.repeated(run_of(tmp_path)) == ""
     said = methods_tests.repeated(run_of(tmp_path, findings__mixed=pd.DataFrame([row, row | {"latent": "mu_001"}])))
     assert said.count("dx, within: binomial (GEE), n = 20 people with 55 scans") == 1

@@ -46,7 +46,7 @@ def table_of(kind: str, link: str, people: int = 118) -> tuple[pd.DataFrame, dic
     """A joined table whose latent mu_000 drives the score."""
     y, x = cohort(kind, link, people)
     table = pd.DataFrame({"person": [f"sub-{k:03d}" for k in range(people)], "site": "A", "age": x[:, 1], "score": y})
-    provenance = {"latents_model": "vae", "latents_fold": 0, "latents_seed": 1, "latents_split": "report"}
+    provenance = {"latents_model": "vae", "latents_fold": 0, "latents_seed": 1, "latents_split": "test"}
     table = table.assign(**provenance, mu_000=x[:, -1], mu_001=x[:, 2])
     return table, {"name": "score", "type": kind, "bounds": [0, 1], "link": link}
 

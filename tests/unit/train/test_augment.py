@@ -11,8 +11,8 @@ from torch import Tensor
 from neurovae.train.engine.augment import BOX, augmented, flipped, jittered, mixed, moved, rotation
 from neurovae.train.models import autoencoder, vae
 
-OFF = dict(flip=False, mix=0.0, jitter=0.0)
-ONE = [dict(flip=True), dict(mix=0.8), dict(jitter=2.0)]
+OFF = dict(flip=False, mixup=0.0, jitter=0.0)
+ONE = [dict(flip=True), dict(mixup=0.8), dict(jitter=2.0)]
 SHAPE = (40, 48, 40)  # 4 mm
 
 
@@ -130,9 +130,9 @@ def test_no_augmentation_reaches_the_latents(module: object) -> None:
     volumes, split = cohort()
     plain = {key: value for key, value in SETTINGS.items() if module is vae or key not in ("divergence", "beta")}
     plain |= {"epochs": 1, "learning_rate": 1e-30}  # the weights stay where they were
-    strong = {**plain, "jitter": 5.0, "mix": 1.0, "noise": 3.0, "dropout": 0.5}
+    strong = {**plain, "jitter": 5.0, "mixup": 1.0, "noise": 3.0, "dropout": 0.5}
     found = [module.fit(volumes, split, MASK, seed=0, device="cpu", **options) for options in (plain, strong)]
-    assert found[0][1] == found[1][1] and not {"jitter", "mix", "noise", "flip", "dropout"} & found[0][1].keys()
+    assert found[0][1] == found[1][1] and not {"jitter", "mixup", "noise", "flip", "dropout"} & found[0][1].keys()
     assert all(np.array_equal(found[0][0][name], found[1][0][name]) for name in found[0][0])
     latents = [module.embed(volumes, MASK, tensors, architecture) for tensors, architecture, _ in found]
     assert np.array_equal(latents[0], latents[1], equal_nan=True)

@@ -24,14 +24,14 @@ def cohort(people: int = 60, seed: int = 0) -> Drawn:
     rng = np.random.default_rng(seed)
     scores = rng.normal(size=(people, 6)) * [3.0, 2.5, 2.0, 0.8, 0.6, 0.4]
     volumes = 100 + np.tensordot(scores, FIELDS, 1) + 0.2 * rng.normal(size=(people, *SHAPE))
-    split = np.array(["weights", "weights", "weights", "stop", "report"] * (people // 5))
+    split = np.array(["training", "training", "training", "validation", "test"] * (people // 5))
     return np.where(MASK, volumes, 0).astype(np.float16), split
 
 
 def fitted(module: ModuleType, drawn: Drawn, **options: Any) -> tuple[weights.Tensors, dict[str, Any]]:
     tensors, architecture, history = module.fit(*drawn, MASK, seed=0, device="cpu", **options)
     assert history == []
-    assert architecture["latent"] == options["latent"] and architecture["kl"] is False
+    assert architecture["n_latent"] == options["n_latent"] and architecture["kl"] is False
     return tensors, architecture
 
 
@@ -42,14 +42,14 @@ def stress(positions: np.ndarray, distances: np.ndarray) -> float:
 @pytest.mark.parametrize("flip", [True, False])
 def test_coordinates_keep_every_distance_and_begin_with_the_scores_of_a_pca(flip: bool) -> None:
     volumes, split = cohort()
-    tensors = manifold.gather(volumes, split, MASK, latent=3, flip=flip)
+    tensors = manifold.gather(volumes, split, MASK, n_latent=3, flip=flip)
     known = manifold.training(tensors)
     assert len(known) == (72 if flip else 36)
     assert np.allclose(pdist(known), pdist(tensors["voxels"].astype(float)), rtol=1e-9)
     placed, x = manifold.place(volumes, MASK, tensors), masked(volumes, MASK).astype(float)
     assert np.allclose(cdist(placed, known), cdist(x, tensors["voxels"].astype(float)), rtol=1e-6, atol=1e-4)
-    assert np.allclose(placed[split == "weights"], known[:36], atol=1e-4)
-    principal = pca.fit(volumes, split, MASK, seed=0, device="cpu", latent=3, flip=flip, blur=0)
+    assert np.allclose(placed[split == "training"], known[:36], atol=1e-4)
+    principal = pca.fit(volumes, split, MASK, seed=0, device="cpu", n_latent=3, flip=flip, blur=0)
     scores, _ = pca.embed(volumes, MASK, *principal[:2])
     signs = np.sign((scores * placed[:, :3]).sum(axis=0))
     assert np.allclose(scores, signs * placed[:, :3], atol=1e-3 * np.abs(scores).max())
@@ -57,8 +57,8 @@ def test_coordinates_keep_every_distance_and_begin_with_the_scores_of_a_pca(flip
 
 def test_the_voxels_of_pca_scores_are_the_pca_s_own() -> None:
     volumes, split = cohort()
-    tensors = manifold.gather(volumes, split, MASK, latent=3, flip=True)
-    principal = pca.fit(volumes, split, MASK, seed=0, device="cpu", latent=3, flip=True, blur=0)
+    tensors = manifold.gather(volumes, split, MASK, n_latent=3, flip=True)
+    principal = pca.fit(volumes, split, MASK, seed=0, device="cpu", n_latent=3, flip=True, blur=0)
     components = manifold.decoder(tensors, tensors["coordinates"][:, :3])
     mu = manifold.place(volumes, MASK, tensors)[:, :3].astype(np.float32)
     ours = pca.reconstruct(mu, MASK, {"mean": tensors["mean"], "components": components}, {})
@@ -68,16 +68,16 @@ def test_the_voxels_of_pca_scores_are_the_pca_s_own() -> None:
 
 def test_mds_lowers_the_stress_of_classical_scaling_and_keeps_unseen_people_s_distances() -> None:
     volumes, split = cohort()
-    tensors, architecture = fitted(mds, (volumes, split), latent=3, flip=False)
+    tensors, architecture = fitted(mds, (volumes, split), n_latent=3, flip=False)
     known = manifold.training(tensors)
     found, classical = (stress(positions, pdist(known)) for positions in (tensors["positions"], known[:, :3]))
     assert found < 0.8 * classical
     mu, logvar = mds.embed(volumes, MASK, tensors, architecture)
     assert np.isnan(logvar).all()
-    seen, x = split == "weights", masked(volumes, MASK).astype(float)
+    seen, x = split == "training", masked(volumes, MASK).astype(float)
     moved = np.linalg.norm(mu[seen] - tensors["positions"], axis=1)
     assert moved.max() < 1e-3 * np.linalg.norm(tensors["positions"], axis=1).mean()
-    scores, _ = pca.embed(volumes, MASK, *pca.fit(volumes, split, MASK, seed=0, device="cpu", latent=3, flip=False, blur=0)[:2])  # fmt: skip
+    scores, _ = pca.embed(volumes, MASK, *pca.fit(volumes, split, MASK, seed=0, device="cpu", n_latent=3, flip=False, blur=0)[:2])  # fmt: skip
     assert stress(mu[~seen], pdist(x[~seen])) < 0.8 * stress(scores[~seen], pdist(x[~seen]))
     assert np.corrcoef(pdist(mu[~seen]), pdist(x[~seen]))[0, 1] > 0.9
     assert mu[~seen].std() == pytest.approx(mu[seen].std(), rel=0.25)
@@ -95,11 +95,11 @@ def test_mds_puts_a_point_where_its_distances_are_met_exactly() -> None:
 @pytest.mark.parametrize("module", [isomap, lle])
 def test_a_spiral_is_unrolled_where_pca_fails(module: ModuleType) -> None:
     volumes, split, way = spiral()
-    tensors, architecture = fitted(module, (volumes, split), latent=1, flip=False, neighbours=5)
+    tensors, architecture = fitted(module, (volumes, split), n_latent=1, flip=False, neighbours=5)
     mu, _ = module.embed(volumes, MASK, tensors, architecture)
-    principal = pca.fit(volumes, split, MASK, seed=0, device="cpu", latent=1, flip=False, blur=0)
+    principal = pca.fit(volumes, split, MASK, seed=0, device="cpu", n_latent=1, flip=False, blur=0)
     scores, _ = pca.embed(volumes, MASK, *principal[:2])
-    for part in (split == "weights", split == "report"):
+    for part in (split == "training", split == "test"):
         assert abs(spearmanr(mu[part, 0], way[part]).statistic) > 0.95
         assert abs(spearmanr(scores[part, 0], way[part]).statistic) < 0.6
 
@@ -108,10 +108,10 @@ def test_a_spiral_is_unrolled_where_pca_fails(module: ModuleType) -> None:
 def test_unseen_people_change_nothing_and_are_reconstructed(module: ModuleType, options: dict[str, Any]) -> None:
     volumes, split = cohort()
     noise = volumes.copy()
-    unseen = split != "weights"
+    unseen = split != "training"
     noise[unseen] = np.random.default_rng(1).normal(size=noise[unseen].shape)
-    one, architecture = fitted(module, (volumes, split), latent=3, flip=True, **options)
-    other, _ = fitted(module, (noise, split), latent=3, flip=True, **options)
+    one, architecture = fitted(module, (volumes, split), n_latent=3, flip=True, **options)
+    other, _ = fitted(module, (noise, split), n_latent=3, flip=True, **options)
     assert one.keys() == other.keys()
     assert all(np.array_equal(one[name], other[name]) for name in one)
     mu, _ = module.embed(volumes, MASK, one, architecture)
@@ -126,7 +126,7 @@ def test_a_latent_depends_on_neither_batch_nor_disk(
     module: ModuleType, options: dict[str, Any], tmp_path: Path
 ) -> None:
     volumes, split = cohort()
-    tensors, architecture = fitted(module, (volumes, split), latent=3, flip=True, **options)
+    tensors, architecture = fitted(module, (volumes, split), n_latent=3, flip=True, **options)
     together, _ = module.embed(volumes, MASK, tensors, architecture)
     close = 1e-5 * np.abs(together).max()
     backwards, _ = module.embed(volumes[::-1], MASK, tensors, architecture)
@@ -140,16 +140,16 @@ def test_a_latent_depends_on_neither_batch_nor_disk(
     weights.save(tmp_path / "w.safetensors", tensors, {"architecture": architecture})
     back, meta = weights.load(tmp_path / "w.safetensors")
     assert np.array_equal(together, module.embed(volumes, MASK, back, meta["architecture"])[0])
-    again, _ = fitted(module, (volumes, split), latent=3, flip=True, **options)
+    again, _ = fitted(module, (volumes, split), n_latent=3, flip=True, **options)
     assert all(np.array_equal(tensors[name], again[name]) for name in tensors)
 
 
 def test_a_model_is_not_mistaken_for_the_one_that_is_remembered() -> None:
     draws = [cohort(seed=seed) for seed in (0, 1)]
-    models = [fitted(isomap, drawn, latent=2, flip=False, neighbours=6) for drawn in draws]
+    models = [fitted(isomap, drawn, n_latent=2, flip=False, neighbours=6) for drawn in draws]
     once = [isomap.embed(drawn[0], MASK, *model)[0] for drawn, model in zip(draws, models, strict=True)]
-    model = isomap.unrolled(manifold.training(models[0][0]), latent=2, neighbours=6)
-    assert isomap.unrolled(manifold.training(models[0][0]), latent=2, neighbours=6) is model
+    model = isomap.unrolled(manifold.training(models[0][0]), n_latent=2, neighbours=6)
+    assert isomap.unrolled(manifold.training(models[0][0]), n_latent=2, neighbours=6) is model
     assert np.array_equal(isomap.embed(draws[1][0], MASK, *models[1])[0], once[1])
     assert np.array_equal(isomap.embed(draws[0][0], MASK, *models[0])[0], once[0])
 
@@ -157,9 +157,9 @@ def test_a_model_is_not_mistaken_for_the_one_that_is_remembered() -> None:
 @pytest.mark.parametrize(("module", "options"), KINDS[1:])
 def test_how_far_the_map_moves_training_people(module: ModuleType, options: dict[str, Any]) -> None:
     volumes, split = cohort()
-    tensors, architecture = fitted(module, (volumes, split), latent=3, flip=False, **options)
-    mu, _ = module.embed(volumes[split == "weights"], MASK, tensors, architecture)
-    sizes = {"latent": 3, **options}
+    tensors, architecture = fitted(module, (volumes, split), n_latent=3, flip=False, **options)
+    mu, _ = module.embed(volumes[split == "training"], MASK, tensors, architecture)
+    sizes = {"n_latent": 3, **options}
     positions = tensors["positions"] if module is lle else isomap.unrolled(manifold.training(tensors), **sizes).embedding_  # fmt: skip
     moved = np.linalg.norm(mu - positions) / np.linalg.norm(positions)
     assert moved < (0.05 if module is lle else 1e-5)
@@ -169,11 +169,11 @@ def test_how_far_the_map_moves_training_people(module: ModuleType, options: dict
 def test_neighbours_that_cannot_be_are_refused(module: ModuleType) -> None:
     volumes, split = cohort()
     with pytest.raises(InputError, match="36 neighbours need more than 36 training scans.*found 36; lower neighbours"):
-        fitted(module, (volumes, split), latent=3, flip=False, neighbours=36)
+        fitted(module, (volumes, split), n_latent=3, flip=False, neighbours=36)
     apart = volumes.copy()
     apart[:25] += np.float16(200) * MASK
     with pytest.raises(InputError, match="the graph of 6 neighbours is in 2 pieces.*raise neighbours from 6"):
-        fitted(module, (apart, split), latent=3, flip=False, neighbours=6)
+        fitted(module, (apart, split), n_latent=3, flip=False, neighbours=6)
 
 
 @pytest.mark.parametrize(("module", "options"), KINDS)
@@ -181,17 +181,17 @@ def test_sizes_that_cannot_be_are_refused(
     module: ModuleType, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     volumes, split = cohort()
-    with pytest.raises(InputError, match="36 latents need more than 36 training scans, found 36; lower latent"):
-        fitted(module, (volumes, split), latent=36, flip=True, **options)
+    with pytest.raises(InputError, match="36 latents need more than 36 training scans, found 36; lower n_latent"):
+        fitted(module, (volumes, split), n_latent=36, flip=True, **options)
     flat = np.tensordot(np.linspace(0, 1, 60)[:, None], FIELDS[:1], 1)
-    with pytest.raises(InputError, match="differ in . directions only; lower latent from 5"):
-        fitted(module, (flat, split), latent=5, flip=False, **options)
+    with pytest.raises(InputError, match="differ in . directions only; lower n_latent from 5"):
+        fitted(module, (flat, split), n_latent=5, flip=False, **options)
     monkeypatch.setattr(manifold, "MOST", 70)
     with pytest.raises(InputError, match="72 training scans with mirror images are too many.*set flip: false or use"):
-        fitted(module, (volumes, split), latent=3, flip=True, **options)
+        fitted(module, (volumes, split), n_latent=3, flip=True, **options)
 
 
 def test_more_latents_than_paths_have_directions_are_refused() -> None:
     volumes, split = cohort()
-    with pytest.raises(InputError, match="paths over 6 neighbours have fewer than 35 directions; lower latent"):
-        fitted(isomap, (volumes, split), latent=35, flip=False, neighbours=6)
+    with pytest.raises(InputError, match="paths over 6 neighbours have fewer than 35 directions; lower n_latent"):
+        fitted(isomap, (volumes, split), n_latent=35, flip=False, neighbours=6)

@@ -25,14 +25,14 @@ from neurovae.io.volumes import masked
 from neurovae.train import fit, weights
 from neurovae.train.engine import checkpoint, devices, loader, loop, processes, rng, step
 from neurovae.train.engine.data import data_range, gather, intensities
-from neurovae.train.engine.hyperparameters import Recipe
+from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.losses.ssim import dssim
 from neurovae.train.models import vae
 from neurovae.train.models.network import VAE
 
 CPU = torch.device("cpu")
 SOURCE = Path(fit.__file__).parents[2]
-DRAWN = {**SETTINGS, "divergence": "mmd", "mmd_weight": 1.0, "free_bits": 0.3, "sigma": "learned", "jitter": 1.0, "mix": 0.5, "epochs": 6, "patience": 6}  # fmt: skip
+DRAWN = {**SETTINGS, "divergence": "mmd", "mmd_weight": 1.0, "free_bits": 0.3, "sigma": "learned", "jitter": 1.0, "mixup": 0.5, "epochs": 6, "patience": 6}  # fmt: skip
 SHORT = {**DRAWN, "epochs": 3}
 TERMS = {
     "kl": {"beta": 5.0},
@@ -326,7 +326,7 @@ def test_two_parts_of_16_are_one_of_32(singles: list, noise: float) -> None:
 
 def test_other_terms_give_other_weights(singles: list) -> None:
     for tensors, history in singles:
-        losses = [row["loss"] for row in history if row["split"] == "stop"]
+        losses = [row["loss"] for row in history if row["split"] == "validation"]
         assert np.argmin(losses) >= 3, losses  # the weights that are compared are of several steps
         assert apart(tensors, singles[0][0]) > 1e-3 or tensors is singles[0][0]
 
@@ -356,15 +356,15 @@ GIB = 2**30
     ],
 )  # fmt: skip
 def test_out_of_memory_is_a_sentence_with_what_would_fit(numbers: tuple[int, ...], told: tuple[str, ...]) -> None:
-    part, share, base, peak, total = numbers
-    found = devices.exhausted(part, share, base * GIB, peak * GIB, total * GIB)
+    part, explained, base, peak, total = numbers
+    found = devices.exhausted(part, explained, base * GIB, peak * GIB, total * GIB)
     assert all(text in found for text in told), found
     assert "\n" not in found and found.startswith("out of GPU memory")
 
 
 def test_a_single_scan_that_does_not_fit_is_not_told_to_be_divided() -> None:
     found = devices.exhausted(1, 8, 2 * GIB, 79 * GIB, 80 * GIB)
-    assert "with 1 scan at a time" in found and "lower width or latent" in found and "accumulate" not in found
+    assert "with 1 scan at a time" in found and "lower base_channels or latent" in found and "accumulate" not in found
 
 
 def test_without_a_gpu_there_are_no_numbers_to_tell() -> None:
@@ -392,34 +392,39 @@ def test_seeds_of_other_counters_are_others() -> None:
     assert rng.number(1, 2) == rng.number(1, 2) < 2**63
 
 
-def parts(options: dict[str, Any], people: int = 24) -> tuple[VAE, Any, Recipe]:
+def parts(options: dict[str, Any], people: int = 24) -> tuple[VAE, Any, Hyperparameters]:
     """A model at its linear start, its data and its recipe."""
     volumes, split = cohort(people)
-    recipe = Recipe(**options)
+    hp = Hyperparameters(**options)
     torch.manual_seed(0)
-    model = VAE(shape=SHAPE, latent=recipe.latent, width=recipe.width, dropout=recipe.dropout)
-    vae._start(model, volumes, np.flatnonzero(split == "weights"), MASK, recipe)
-    return model, gather(volumes, split, MASK, CPU, 0, 1), recipe
+    model = VAE(
+        shape=SHAPE,
+        n_latent=hp.n_latent,
+        base_channels=hp.base_channels,
+        dropout=hp.dropout,
+    )
+    vae._start(model, volumes, np.flatnonzero(split == "training"), MASK, hp)
+    return model, gather(volumes, split, MASK, CPU, 0, 1), hp
 
 
 @pytest.mark.parametrize(("clip", "bound"), [(1e-2, True), (1e9, False)])
 def test_clipping_bounds_the_norm_of_the_whole_gradient(clip: float, bound: bool) -> None:
-    model, data, recipe = parts({**SETTINGS, "clip": clip, "sigma": "learned"})
-    optimiser, norms = loop._optimiser(model, recipe), []
+    model, data, hp = parts({**SETTINGS, "clip": clip, "sigma": "learned"})
+    optimiser, norms = loop._optimiser(model, hp), []
 
     def norm() -> None:
         gradients = [parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None]
         norms.append(float(torch.cat(gradients).norm()))
 
-    loop._pass(model, data, recipe, SimpleNamespace(step=norm), torch.zeros(0, 3), (0, 1), 1.0, 0.0)
+    loop._pass(model, data, hp, SimpleNamespace(step=norm), torch.zeros(0, 3), (0, 1), 1.0, 0.0)
     assert len(norms) == 4 and all(np.isfinite(norms))
     assert max(norms) < clip * 1.001 if bound else min(norms) > 1
     assert {len(group["params"]) for group in optimiser.param_groups} and optimiser.param_groups[1]["weight_decay"] == 0
 
 
 def test_decay_is_of_the_weights_alone() -> None:
-    model, _, recipe = parts({**SETTINGS, "weight_decay": 0.5})
-    decayed, others = loop._optimiser(model, recipe).param_groups
+    model, _, hp = parts({**SETTINGS, "weight_decay": 0.5})
+    decayed, others = loop._optimiser(model, hp).param_groups
     assert (decayed["weight_decay"], others["weight_decay"]) == (0.5, 0.0)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert {names[id(parameter)].rpartition(".")[2] for parameter in decayed["params"]} == {"weight"}
@@ -430,11 +435,19 @@ def test_decay_is_of_the_weights_alone() -> None:
 # Terms
 
 
-def gradient(model: VAE, data: Any, recipe: Recipe, seed: int) -> Tensor:
+def gradient(model: VAE, data: Any, hp: Hyperparameters, seed: int) -> Tensor:
     """Gradient of the last encoder layer's bias, the posterior's means and log-variances."""
-    x = next(loader.batches(data.volumes, [data.index["weights"][:4]], CPU))
+    x = next(loader.batches(data.volumes, [data.index["training"][:4]], CPU))
     step.gradients(
-        model, x, 4, recipe, data, beta=1.0, scale=0.0, queue=torch.zeros(0, recipe.latent), counters=(seed, 1, 0)
+        model,
+        x,
+        4,
+        hp,
+        data,
+        beta=1.0,
+        scale=0.0,
+        queue=torch.zeros(0, hp.n_latent),
+        counters=(seed, 1, 0),
     )
     found: Tensor = model.encoder[-1].bias.grad  # type: ignore[assignment, union-attr, index]
     return found.double().clone()
@@ -443,8 +456,8 @@ def gradient(model: VAE, data: Any, recipe: Recipe, seed: int) -> Tensor:
 def test_more_samples_of_the_posterior_lower_the_variance_and_not_the_mean() -> None:
     found = {}
     for samples, repeats in ((1, 200), (8, 50)):
-        model, data, recipe = parts({**SETTINGS, **PLAIN, "samples": samples})
-        found[samples] = torch.stack([gradient(model, data, recipe, seed) for seed in range(repeats)])
+        model, data, hp = parts({**SETTINGS, **PLAIN, "samples": samples})
+        found[samples] = torch.stack([gradient(model, data, hp, seed) for seed in range(repeats)])
     error = (found[1].var(dim=0) / 200 + found[8].var(dim=0) / 50).sqrt()
     assert (abs(found[1].mean(dim=0) - found[8].mean(dim=0)) < 4 * error).all()
     ratio = found[8].var(dim=0) / found[1].var(dim=0)
@@ -463,10 +476,10 @@ def test_warm_up_reaches_its_values_and_is_not_waited_for(cycles: int) -> None:
         "learning_rate": 1e-2,
     }
     _, _, history = vae.fit(*cohort(), MASK, seed=0, device="cpu", **options)
-    betas = [row["beta"] for row in history if row["split"] == "stop"]
+    betas = [row["beta"] for row in history if row["split"] == "validation"]
     expected = {0: [0, 0, 1, 2, 3, 4, 4, 4, 4, 4, 4, 4, 4], 2: [0, 0, 1, 2, 3, 4, 4, 0, 1, 2, 3, 4, 4]}[cycles]
     assert betas == expected[: len(betas)]
-    losses = [row["loss"] for row in history if row["split"] == "stop"]
+    losses = [row["loss"] for row in history if row["split"] == "validation"]
     assert int(np.argmin(losses)) + 2 < len(betas) - 1  # epochs of less than the full beta are not counted
     full = [beta == 4 for beta in betas[1 + int(np.argmin(losses)) :]]
     assert sum(full) == 2 and full[-1]
@@ -476,7 +489,7 @@ def test_warm_up_reaches_its_values_and_is_not_waited_for(cycles: int) -> None:
 def test_the_stopping_loss_has_the_final_weights(options: dict[str, Any]) -> None:
     chosen = {**SETTINGS, "beta": 3.0, "warmup": 2, "epochs": 3, **options}
     _, _, history = vae.fit(*cohort(), MASK, seed=0, device="cpu", **chosen)
-    first = next(row for row in history if row["split"] == "weights")
+    first = next(row for row in history if row["split"] == "training")
     images = {"nll", *(("dssim",) if "reconstruction" in options else ())}
     scale = abs(sum(first[name] for name in images)) if "divergence" in options else 0.0
     for row in history:
@@ -487,17 +500,17 @@ def test_the_stopping_loss_has_the_final_weights(options: dict[str, Any]) -> Non
 
 def test_learned_sigma_ends_near_the_training_error() -> None:
     options = {**NETWORK, **PLAIN, "sigma": "learned", "learning_rate": 3e-2, "epochs": 40, "patience": 40, "sampled": False}  # fmt: skip
-    model, data, recipe = parts(options)
+    model, data, hp = parts(options)
     with torch.no_grad():
         start = float(model.log_sigma.exp())
         model.log_sigma.fill_(0.5)
     for network in (model.encoder, model.decoder):
         network.requires_grad_(False)
-    _, history = loop.train(model, data, recipe, seed=0, folder=None, watch=lambda rows: None)
-    x = torch.from_numpy(data.volumes[data.index["weights"]].astype(np.float32))[:, None]
+    _, history = loop.train(model, data, hp, seed=0, folder=None, watch=lambda rows: None)
+    x = torch.from_numpy(data.volumes[data.index["training"]].astype(np.float32))[:, None]
     with torch.no_grad():
         error = float((x - model.decode(model.encode(x)[0]))[:, 0, model.mask].square().mean().sqrt())
-    found = [row["sigma"] for row in history if row["split"] == "weights"]
+    found = [row["sigma"] for row in history if row["split"] == "training"]
     assert found[0] == pytest.approx(np.exp(0.5)) and found[-1] == pytest.approx(error, rel=0.03)
     assert start == pytest.approx(error, rel=0.15)
 
@@ -513,17 +526,17 @@ def test_dssim_training_lowers_dssim_and_sees_black_where_intensities_begin() ->
         "beta": 0.01,
     }
     _, _, history = vae.fit(volumes, split, MASK, seed=0, device="cpu", **options)
-    found = [row["dssim"] / MASK.sum() for row in history if row["split"] == "stop"]
+    found = [row["dssim"] / MASK.sum() for row in history if row["split"] == "validation"]
     assert min(found) < 0.7 * found[0] < 1
     assert all(np.isnan(row["nll"]) and np.isnan(row["sigma"]) for row in history)
-    training = volumes[split == "weights"]
-    low, width = intensities(training, MASK)
-    assert [low, low + width] == pytest.approx(np.percentile(masked(training, MASK), [0.1, 99.9]))
-    assert data_range(training, MASK) == width
-    model, data, recipe = parts(options)
-    x, z = next(loader.batches(volumes, [data.index["weights"]], CPU)), torch.zeros(1, len(training), 3)
-    unlike = dssim(x, model.decode(z[0]), model.mask, data_range=width, low=low)
-    assert torch.allclose(step.reconstruction(model, x, z, recipe, data), MASK.sum() * unlike)
+    training = volumes[split == "training"]
+    low, base_channels = intensities(training, MASK)
+    assert [low, low + base_channels] == pytest.approx(np.percentile(masked(training, MASK), [0.1, 99.9]))
+    assert data_range(training, MASK) == base_channels
+    model, data, hp = parts(options)
+    x, z = next(loader.batches(volumes, [data.index["training"]], CPU)), torch.zeros(1, len(training), 3)
+    unlike = dssim(x, model.decode(z[0]), model.mask, data_range=base_channels, low=low)
+    assert torch.allclose(step.reconstruction(model, x, z, hp, data), MASK.sum() * unlike)
 
 
 # Precision
@@ -549,12 +562,12 @@ def test_bf16_stays_close_and_leaves_the_linear_part_in_single_precision(
 ) -> None:
     found = {}
     for precision in ("float32", "bf16"):
-        model, data, recipe = parts({**SETTINGS, **PLAIN, **options, "precision": precision})
+        model, data, hp = parts({**SETTINGS, **PLAIN, **options, "precision": precision})
         with torch.no_grad():
             model.decoder[-2].weight.normal_(0, 1e-3)  # type: ignore[union-attr, operator]
             model.encoder[-1].weight.normal_(0, 1e-3)  # type: ignore[union-attr, operator]
         with recorded(monkeypatch) as seen:
-            gradient(model, data, recipe, 0)
+            gradient(model, data, hp, 0)
         assert seen == [False]
         found[precision] = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     for name, one in found["float32"].items():
@@ -575,7 +588,7 @@ def test_bf16_trains_on_a_cpu() -> None:
     for precision in ("float32", "bf16"):
         options = {**SETTINGS, **PLAIN, "precision": precision, "linear": "none", "epochs": 6, "learning_rate": 3e-3}
         _, _, history = vae.fit(*cohort(), MASK, seed=0, device="cpu", **options)
-        losses.append([row["loss"] for row in history if row["split"] == "stop"])
+        losses.append([row["loss"] for row in history if row["split"] == "validation"])
     assert np.allclose(losses[0], losses[1], rtol=0.02) and losses[0] != losses[1]
 
 

@@ -1,4 +1,4 @@
-"""Measures against closed cases, each verdict, marks and overruling, bounds in order, and a short proof of the verdict."""
+"""Measures against closed cases, each verdict, caveats and overruling, bounds in order, and a short proof of the verdict."""
 
 import json
 import math
@@ -20,7 +20,7 @@ from neurovae.io.volumes import masked
 from neurovae.report import verdict as last_job
 from neurovae.report.figures import health as picture
 from neurovae.report.figures import losses, rates, reconstructions
-from neurovae.report.summary import marked
+from neurovae.report.summary import with_caveats
 from neurovae.train import fit
 from neurovae.train.engine import data
 from neurovae.train.health import evidence, health, judge, measures
@@ -43,12 +43,12 @@ def test_the_anchors_of_the_share() -> None:
     x = np.random.default_rng(0).normal(size=(10, 50))
     mean = x.mean(axis=0)
 
-    def share(x_hat: np.ndarray) -> float:
-        return measures.variance_share(np.square(x - x_hat).sum(axis=1), np.square(x - mean).sum(axis=1))
+    def explained(x_hat: np.ndarray) -> float:
+        return measures.variance_explained(np.square(x - x_hat).sum(axis=1), np.square(x - mean).sum(axis=1))
 
-    assert share(np.broadcast_to(mean, x.shape)) == 0
-    assert share(x) == 1
-    assert share(mean + (x - mean) / 2) == pytest.approx(0.75)
+    assert explained(np.broadcast_to(mean, x.shape)) == 0
+    assert explained(x) == 1
+    assert explained(mean + (x - mean) / 2) == pytest.approx(0.75)
 
 
 def test_identification_in_closed_cases() -> None:
@@ -83,7 +83,7 @@ def test_one_component_is_the_first_of_a_pca() -> None:
 
 
 def test_streamed_mean_and_range_are_those_of_the_training(volumes: np.ndarray) -> None:
-    rows = np.flatnonzero(SPLIT == "weights")
+    rows = np.flatnonzero(SPLIT == "training")
     whole = masked(volumes[rows], MASK)
     low, high = measures.limits(lambda own: masked(volumes[own], MASK), rows)
     assert [low, high] == pytest.approx(np.percentile(whole, [0.1, 99.9]), abs=2e-3)
@@ -113,12 +113,12 @@ def judged(
 ) -> tuple[str, str]:
     """The verdict on a model of six latents that is healthy but for what is given."""
     identified = {
-        "weights": Identified(known, 36, measures.chance(36), 0.05),
-        "report": Identified(told, 12, measures.chance(12), 0.1),
+        "training": Identified(known, 36, measures.chance(36), 0.05),
+        "test": Identified(told, 12, measures.chance(12), 0.1),
     }
-    share = {"weights": training, "stop": held, "report": held}
+    explained = {"training": training, "validation": held, "test": held}
     given: dict[str, Any] = {"variance": np.ones(6), "linear": False, "kept": 5, **more}
-    return judge.judge(share=share, identified=identified, active=active, **given)
+    return judge.judge(explained=explained, identified=identified, active=active, **given)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_the_reason_says_what_was_measured_and_the_advice_what_to_change() -> No
     said = judge.advice(verdict, {**collapse_models.VAE, "beta": 20.0, "warmup": 0, "mmd_weight": 1.0}, 40, 40)
     assert "lower beta (now 20)" in said and "raise warmup (now 0)" in said and "raise epochs (the last, 40" in said
     assert "mmd_weight" not in said and "set linear: pca" in said
-    assert "lower latent (now 6)" in judge.advice("overfit", collapse_models.PCA, None, None)
+    assert "lower n_latent (now 6)" in judge.advice("overfit", collapse_models.PCA, None, None)
     assert judge.advice("healthy", collapse_models.VAE, 3, 9) == ""
     assert judge.advice("collapsed", collapse_models.PCA, None, None)
 
@@ -158,11 +158,14 @@ def test_the_reason_says_what_was_measured_and_the_advice_what_to_change() -> No
 
 
 def written(
-    folder: Path, verdict: str, overruled: bool = False, transductive: bool = False, finite: bool = True
+    folder: Path, verdict: str, kept_collapsed: bool = False, transductive: bool = False, finite: bool = True
 ) -> Path:
-    """A health file with its marks, where the last job looks for it."""
+    """A health file with its caveats, where the last job looks for it."""
     path = folder / "m" / "fold-0_seed-0" / "health.json"
-    write_json(path, {"verdict": verdict, "reason": "why", **health.marked(verdict, finite, overruled, transductive)})
+    write_json(
+        path,
+        {"verdict": verdict, "reason": "why", **health.with_caveats(verdict, finite, kept_collapsed, transductive)},
+    )
     return path
 
 
@@ -170,7 +173,7 @@ def test_marks_go_into_every_later_table(tmp_path: Path) -> None:
     assert read_verdict(written(tmp_path, "healthy")) == ("healthy", "why")
     marked = read_verdict(written(tmp_path, "overfit", transductive=True))
     assert marked == ("overfit; hyperparameters transductive", "why")
-    assert read_verdict(written(tmp_path, "healthy", overruled=True)) == ("healthy", "why")  # nothing to overrule
+    assert read_verdict(written(tmp_path, "healthy", kept_collapsed=True)) == ("healthy", "why")  # nothing to overrule
     both = joint_verdict({"a": marked, "b": ("healthy; hyperparameters transductive", ""), "c": marked})
     assert both == ("overfit; healthy; hyperparameters transductive", "")
 
@@ -183,19 +186,19 @@ def test_a_model_that_stops_is_tested_only_when_overruled(tmp_path: Path, verdic
     arguments = {"train": tmp_path, "models": ["m"], "fits": ["fold-0_seed-0"], "out": tmp_path / "v.txt"}
     with pytest.raises(InputError, match=rf"latents of m \({verdict}\) were not tested"):
         last_job.run(**arguments)
-    overruled = read_verdict(written(tmp_path, verdict, overruled=True, transductive=True))
-    assert overruled == (f"{verdict}; collapse overruled; hyperparameters transductive", "why")
-    assert joint_verdict({"a": ("healthy", ""), "b": overruled})[0].startswith(
-        f"healthy; {verdict}; collapse overruled"
+    kept_collapsed = read_verdict(written(tmp_path, verdict, kept_collapsed=True, transductive=True))
+    assert kept_collapsed == (f"{verdict}; collapsed model kept by request; hyperparameters transductive", "why")
+    assert joint_verdict({"a": ("healthy", ""), "b": kept_collapsed})[0].startswith(
+        f"healthy; {verdict}; collapsed model kept by request"
     )
     last_job.run(**arguments)
-    assert "collapse overruled" in (tmp_path / "v.txt").read_text()
-    assert read_verdict(written(tmp_path, verdict, overruled=True, finite=False))[0] == verdict
+    assert "collapsed model kept by request" in (tmp_path / "v.txt").read_text()
+    assert read_verdict(written(tmp_path, verdict, kept_collapsed=True, finite=False))[0] == verdict
 
 
 def test_a_file_without_a_verdict_is_named(tmp_path: Path) -> None:
-    write_json(tmp_path / "health.json", {"share": 1})
-    with pytest.raises(InputError, match=r"health\.json: no key 'verdict', found share"):
+    write_json(tmp_path / "health.json", {"variance_explained": 1})
+    with pytest.raises(InputError, match=r"health\.json: no key 'verdict', found variance_explained"):
         read_verdict(tmp_path / "health.json")
 
 
@@ -205,19 +208,21 @@ def test_a_file_without_a_verdict_is_named(tmp_path: Path) -> None:
 def test_a_purely_linear_model_has_no_gain(volumes: np.ndarray) -> None:
     trained = collapse_models.train("vae", {**LINEAR, "epochs": 0}, volumes)
     found = collapse_models.judged(trained, volumes)
-    assert (found["gain_report"], found["gain_report_low"], found["gain_report_high"]) == (0, 0, 0)
-    for name in ("weights", "stop", "report"):
-        assert found[f"share_{name}"] == found[f"share_linear_{name}"]
+    assert (found["gain_test"], found["gain_test_low"], found["gain_test_high"]) == (0, 0, 0)
+    for name in ("training", "validation", "test"):
+        assert found[f"variance_explained_{name}"] == found[f"variance_explained_linear_{name}"]
     assert found["verdict"] == "healthy" and found["kept_epoch"] == 0 and found["active_units"] == 6
-    rows = np.flatnonzero(SPLIT == "report")
+    rows = np.flatnonzero(SPLIT == "test")
     tensors, architecture = trained[2:4]
     x_hat = vae.reconstruct(vae.embed(volumes[rows], MASK, tensors, architecture)[0], MASK, tensors, architecture)
-    x, mean = masked(volumes[rows], MASK), masked(volumes[SPLIT == "weights"], MASK).mean(axis=0)
-    assert found["share_report"] == pytest.approx(1 - np.square(x - x_hat).sum() / np.square(x - mean).sum(), abs=1e-5)
+    x, mean = masked(volumes[rows], MASK), masked(volumes[SPLIT == "training"], MASK).mean(axis=0)
+    assert found["variance_explained_test"] == pytest.approx(
+        1 - np.square(x - x_hat).sum() / np.square(x - mean).sum(), abs=1e-5
+    )
     assert found["elbo"] <= found["importance_bound"]
     assert found["importance_bound"] - found["elbo"] < 0.1  # the posterior is exact, but for its correlations
-    assert found["information_weights"] == pytest.approx(math.log(36), abs=0.01) == found["information_weights_most"]
-    assert 0.5 < found["ssim_report"] < 1
+    assert found["information_training"] == pytest.approx(math.log(36), abs=0.01) == found["information_training_max"]
+    assert 0.5 < found["ssim_test"] < 1
 
 
 def test_more_samples_never_give_a_worse_bound() -> None:
@@ -315,14 +320,14 @@ def test_health_from_files(finished: Path) -> None:
         for name in ("vae", "mmd", "pca")
     }
     tables = {name: pd.read_parquet(finished / name / "fold-0_seed-0" / "d.parquet") for name in found}
-    assert [found["vae"][f"people_{name}"] for name in ("weights", "stop", "report")] == [36, 12, 12]
-    assert found["mmd"]["marks"] == ["hyperparameters transductive"] and found["vae"]["marks"] == []
+    assert [found["vae"][f"people_{name}"] for name in ("training", "validation", "test")] == [36, 12, 12]
+    assert found["mmd"]["caveats"] == ["hyperparameters transductive"] and found["vae"]["caveats"] == []
     assert [found[name]["logvar_calibrated"] for name in found] == [True, False, False]
     assert [found[name]["active_units"] for name in found] == [6, None, None]
-    assert "share_linear_report" in found["mmd"] and "share_linear_report" not in found["pca"]
+    assert "variance_explained_linear_test" in found["mmd"] and "variance_explained_linear_test" not in found["pca"]
     assert tables["vae"]["active"].tolist() == [True] * 6 and tables["pca"]["active"].isna().all()
-    assert tables["vae"]["kl_report"].sum() == pytest.approx(found["vae"]["rate"])
-    assert tables["pca"]["kl_report"].isna().all() and (tables["pca"]["variance_weights"] > 1).all()
+    assert tables["vae"]["kl_test"].sum() == pytest.approx(found["vae"]["rate"])
+    assert tables["pca"]["kl_test"].isna().all() and (tables["pca"]["variance_training"] > 1).all()
     assert not any(
         isinstance(value, float) and not math.isfinite(value) for one in found.values() for value in one.values()
     )
@@ -342,7 +347,7 @@ def test_every_picture_is_drawn(finished: Path, tmp_path: Path) -> None:
     for name in ("vae", "mmd", "pca"):
         own = finished / name / "fold-0_seed-0"
         picture.draw(health=own / "health.json", dimensions=own / "d.parquet", name=name, out=tmp_path / f"{name}.png")
-        assert marked(json.loads((own / "health.json").read_text())).startswith("healthy")
+        assert with_caveats(json.loads((own / "health.json").read_text())).startswith("healthy")
     own = finished / "mmd" / "fold-0_seed-0"
     losses.draw(history=own / "h.parquet", name="mmd", out=tmp_path / "losses.png")
     for models in (["vae", "mmd", "pca"], ["pca"]):
@@ -351,7 +356,7 @@ def test_every_picture_is_drawn(finished: Path, tmp_path: Path) -> None:
         volumes=finished / "v.npy", rows=finished / "v.parquet", mask=finished / "m.nii.gz",
         model=own / "w.safetensors", health=own / "health.json", name="mmd", out=tmp_path / "people.png",
     )  # fmt: skip
-    lost = {**health.marked("diverged", False, True, False), "verdict": "diverged", "reason": "why", "advice": ""}
+    lost = {**health.with_caveats("diverged", False, True, False), "verdict": "diverged", "reason": "why", "advice": ""}
     write_json(tmp_path / "lost.json", {**lost, "logvar_calibrated": True, "active_units": None})
     pd.DataFrame({"latent": []}).to_parquet(tmp_path / "lost.parquet")
     picture.draw(

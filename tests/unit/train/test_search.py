@@ -1,4 +1,4 @@
-"""The search of hyperparameters: planted optima, kills, workers at once, determinism, what it must not see or choose."""
+"""The search of hp: planted optima, kills, workers at once, determinism, what it must not see or choose."""
 
 import copy
 import itertools
@@ -27,18 +27,18 @@ from neurovae.errors import InputError
 from neurovae.plan import config as configuration
 from neurovae.plan import search_flags, search_space
 from neurovae.report.figures import search as picture
-from neurovae.train.engine.hyperparameters import Recipe
+from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.models import vae
 from neurovae.train.search import choose, outcome, study, trial
 
 ROOT = Path(__file__).parents[3]
 SHAPE = (16, 24, 16)
 BETA = {"beta": {"low": 0.1, "high": 10, "log": True}}
-MIXED = {**BETA, "latent": [2, 3], "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
-SEARCH: dict[str, Any] = {"objective": "share", "min_active": 2, "seed": 0, "space": MIXED}
+MIXED = {**BETA, "n_latent": [2, 3], "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
+SEARCH: dict[str, Any] = {"objective": "variance_explained", "min_active": 2, "seed": 0, "space": MIXED}
 OPTIONS: dict[str, Any] = dict(
-    latent=3, flip=True, blur=0, linear="pca", width=2, dropout=0.1, reconstruction="gaussian", sigma=1.0, noise=0.1,
-    jitter=0, mix=0, learning_rate=1e-3, weight_decay=0.01, clip=1e4, batch=8, accumulate=1, epochs=2, patience=2,
+    n_latent=3, flip=True, blur=0, linear="pca", base_channels=2, dropout=0.1, reconstruction="gaussian", sigma=1.0, noise=0.1,
+    jitter=0, mixup=0, learning_rate=1e-3, weight_decay=0.01, clip=1e4, batch=8, accumulate=1, epochs=2, patience=2,
     divergence="kl", beta=1.0, warmup=0, cycles=0, free_bits=0, mmd_weight=1, samples=1,
 )  # fmt: skip
 
@@ -62,7 +62,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     nib.save(nib.Nifti1Image(mask, np.eye(4)), folder / "mask.nii.gz")
     people = [f"p{i:02d}" for i in range(25)]
     pd.DataFrame({"scan": people, "person": people, "preproc_sha256": people}).to_parquet(folder / "rows.parquet")
-    split = list(itertools.islice(itertools.cycle(["weights", "weights", "weights", "stop", "report"]), 25))
+    split = list(itertools.islice(itertools.cycle(["training", "training", "training", "validation", "test"]), 25))
     pd.DataFrame({"person": people, "split_0": split}).to_csv(folder / "folds.tsv", sep="\t", index=False)
     return folder
 
@@ -86,7 +86,7 @@ def played(folder: Path, trials: int, allowed: dict[str, Any], play: Any, seed: 
     """Trials of a game in place of a training: `play` gives objective and feasibility of values."""
     opened, found = study.load(folder), []
     for job in range(trials):
-        asked = study.ask(opened, job=job, seed=seed, allowed=allowed, own={"beta": 1, "latent": 2})
+        asked = study.ask(opened, job=job, seed=seed, allowed=allowed, own={"beta": 1, "n_latent": 2})
         objective, feasible = play(asked.params)
         row = {"objective": objective, "feasible": feasible, "values": asked.params, "order": job, "state": "complete"}
         study.tell(opened, asked, row, 0.0 if feasible else 1.0)
@@ -96,11 +96,11 @@ def played(folder: Path, trials: int, allowed: dict[str, Any], play: Any, seed: 
 
 def test_a_planted_optimum_is_found_inside_the_constraint(tmp_path: Path) -> None:
     def game(values: dict[str, Any]) -> tuple[float, bool]:
-        return -(math.log10(values["beta"] / 3) ** 2) - (values["latent"] != 8) / 2, True
+        return -(math.log10(values["beta"] / 3) ** 2) - (values["n_latent"] != 8) / 2, True
 
-    allowed = {"beta": {"low": 0.01, "high": 100, "log": True}, "latent": [2, 4, 8, 16]}
+    allowed = {"beta": {"low": 0.01, "high": 100, "log": True}, "n_latent": [2, 4, 8, 16]}
     best = choose.choice(played(tmp_path / "a", 40, allowed, game))
-    assert best and best["values"]["latent"] == 8
+    assert best and best["values"]["n_latent"] == 8
     assert 1.5 < best["values"]["beta"] < 6  # a factor of two, in four decades
 
     def forbidden(values: dict[str, Any]) -> tuple[float, bool]:
@@ -218,7 +218,7 @@ def test_one_worker_gives_the_same_trials_in_any_order(packed: Path, tmp_path: P
     assert [{**row, "trial": 0} for row in first] == [{**row, "trial": 0} for row in other]
     assert first[0]["values"] == {key: OPTIONS[key] for key in MIXED}  # the entry's own values come first
     assert {row["state"] for row in first} == {"complete"} and first[0]["verdict"] == "healthy"
-    assert first[0]["objective"] == first[0]["share_stop"] > 0.5 and first[0]["feasible"]
+    assert first[0]["objective"] == first[0]["variance_explained_validation"] > 0.5 and first[0]["feasible"]
     assert torch.are_deterministic_algorithms_enabled()
 
 
@@ -229,7 +229,7 @@ def test_noise_in_people_who_are_reported_on_changes_nothing(packed: Path, tmp_p
     for name in ("mask.nii.gz", "folds.tsv"):
         (other / name).write_bytes((packed / name).read_bytes())
     volumes, table = np.load(packed / "volumes.npy"), pd.read_parquet(packed / "rows.parquet")
-    report = (pd.read_csv(packed / "folds.tsv", sep="\t")["split_0"] == "report").to_numpy()
+    report = (pd.read_csv(packed / "folds.tsv", sep="\t")["split_0"] == "test").to_numpy()
     volumes[report] = 1000 * np.random.default_rng(1).normal(size=volumes[report].shape)
     table.loc[report, "preproc_sha256"] = "other"
     np.save(other / "volumes.npy", volumes)
@@ -244,10 +244,10 @@ def test_noise_in_people_who_are_reported_on_changes_nothing(packed: Path, tmp_p
 
 def test_the_bound_is_an_objective_of_its_own(packed: Path, tmp_path: Path) -> None:
     found = tried(packed, tmp_path, 0, search={**SEARCH, "objective": "elbo"})
-    assert found["objective"] == found["elbo_stop"] < 0
+    assert found["objective"] == found["elbo_validation"] < 0
     brain = nib.Nifti1Image.from_filename(packed / "mask.nii.gz").get_fdata().sum()
     nll = brain * math.log(2 * math.pi) / 2 + brain * 0.1**2 / 2  # sigma 1, residuals of 0.1: all but the KL
-    assert -nll - found["rate_stop"] - 60 < found["elbo_stop"] < -nll - found["rate_stop"]
+    assert -nll - found["rate_validation"] - 60 < found["elbo_validation"] < -nll - found["rate_validation"]
 
 
 @pytest.mark.parametrize(
@@ -261,10 +261,23 @@ def test_nothing_is_pruned_before_the_warm_up_has_ended(tmp_path: Path, changed:
             asked.report(0.9, epoch)
         study.tell(opened, asked, {"objective": 0.9, "feasible": True}, 0.0)
     asked = study.ask(opened, job=9, seed=0, allowed=BETA, own={"beta": 1})
-    watch = trial.Watch(asked, Recipe(**{**OPTIONS, "warmup": 3, "epochs": 8, **changed}), "share")
+    watch = trial.Watch(
+        asked, Hyperparameters(**{**OPTIONS, "warmup": 3, "epochs": 8, **changed}), "variance_explained"
+    )
     with pytest.raises(optuna.TrialPruned):
         for epoch in range(1, 9):
-            watch([{"split": "stop", "epoch": epoch, "loss": 10 - epoch, "share": 0.1, "nll": 5, "kl": 1}])
+            watch(
+                [
+                    {
+                        "split": "validation",
+                        "epoch": epoch,
+                        "loss": 10 - epoch,
+                        "variance_explained": 0.1,
+                        "nll": 5,
+                        "kl": 1,
+                    }
+                ]
+            )
     assert watch.epoch == expected
     assert sorted(asked.storage.get_trial(asked._trial_id).intermediate_values) == [expected]
 
@@ -304,15 +317,15 @@ def test_a_trial_is_compared_to_those_that_may_be_chosen_alone(tmp_path: Path) -
         asked.report(0.9, 1)
         study.tell(opened, asked, {"objective": 0.9, "feasible": False}, 1.5)
     assert [one.constraints for one in opened.get_trials()] == [{"health": 1.5}] * study.COMPARED
-    watch = trial.Watch(study.ask(opened, job=9, **given), Recipe(**OPTIONS), "share")
-    watch([{"split": "stop", "epoch": 1, "loss": 1, "share": 0.1, "nll": 5, "kl": 1}])
+    watch = trial.Watch(study.ask(opened, job=9, **given), Hyperparameters(**OPTIONS), "variance_explained")
+    watch([{"split": "validation", "epoch": 1, "loss": 1, "variance_explained": 0.1, "nll": 5, "kl": 1}])
     assert watch.value() == 0.1
 
 
 def row(number: int, objective: float | None, **values: Any) -> dict[str, Any]:
     """A trial as it is written, healthy unless said otherwise."""
     found = {**outcome.nothing("complete", "healthy: why"), "verdict": "healthy", "active": 3, "feasible": True}
-    own = {"trial": number, "order": number, "values": {"beta": 0.5 + number, "latent": 3}, "objective": objective}
+    own = {"trial": number, "order": number, "values": {"beta": 0.5 + number, "n_latent": 3}, "objective": objective}
     return {**found, **own, "reached": objective, **values}
 
 
@@ -336,9 +349,9 @@ def chosen(folder: Path, rows: list[dict[str, Any]]) -> tuple[dict[str, Any], pd
     paths = {"out": folder / "chosen.json", "table": folder / "trials.tsv", "written": folder / "chosen.yaml"}
     entry = {"kind": "vae", **OPTIONS, "dssim_weight": None, "weight_decay": 1e-5}
     keys = {
-        "objective": "share",
+        "objective": "variance_explained",
         "min_active": 2,
-        "searched": ["beta", "latent"],
+        "searched": ["beta", "n_latent"],
         "entry": entry,
         "name": "v",
         "fold": 0,
@@ -350,7 +363,7 @@ def chosen(folder: Path, rows: list[dict[str, Any]]) -> tuple[dict[str, Any], pd
 
 def test_what_may_not_be_chosen_is_not_chosen(tmp_path: Path) -> None:
     options, table, (entry,) = chosen(tmp_path, ROWS)
-    assert options == {"beta": 3.5, "latent": 3}  # of equals the first
+    assert options == {"beta": 3.5, "n_latent": 3}  # of equals the first
     assert list(table["trial"]) == list(range(8)) and list(table["chosen"]).index(True) == 3
     assert list(table["feasible"]) == [True, False, False, True, True, False, False, False]
     assert table.loc[1, "objective"] == 0.9 and table.loc[6, "reason"] == "the loss is not finite"
@@ -384,14 +397,16 @@ def test_the_constraint(found: dict[str, Any], violation: float) -> None:
 
 
 def test_values_that_cannot_be_trained_with_are_a_result(packed: Path, tmp_path: Path) -> None:
-    found = tried(packed, tmp_path, 0, options={**OPTIONS, "latent": 15}, search={**SEARCH, "space": {"latent": [15]}})
+    found = tried(
+        packed, tmp_path, 0, options={**OPTIONS, "n_latent": 15}, search={**SEARCH, "space": {"n_latent": [15]}}
+    )
     assert found["state"] == "failed" and "15 latents need more" in found["reason"] and not found["feasible"]
     with pytest.raises(InputError, match="train.device is cuda"):
         tried(packed, tmp_path, 1, device="cuda") if not torch.cuda.is_available() else pytest.skip("a GPU is here")
 
 
 def test_the_picture_is_drawn_of_any_outcome(tmp_path: Path) -> None:
-    asked = {"beta": {"low": 0.1, "high": 10, "log": True}, "latent": [2, 3]}
+    asked = {"beta": {"low": 0.1, "high": 10, "log": True}, "n_latent": [2, 3]}
     for name, rows in (("all", ROWS), ("one", ROWS[:1] + [{**ROWS[5], "trial": 1}])):
         (tmp_path / name).mkdir()
         chosen(tmp_path / name, rows)
@@ -400,7 +415,7 @@ def test_the_picture_is_drawn_of_any_outcome(tmp_path: Path) -> None:
             trials=tmp_path / name / "trials.tsv",
             name="v",
             fold=0,
-            objective="share",
+            objective="variance_explained",
             min_active=2,
             space=asked,
             out=out,
@@ -427,12 +442,12 @@ def config(**keys: Any) -> dict[str, Any]:
         ({"entry": {"kind": "pca"}}, "'vae' is of kind pca; name a model of kind vae"),
         ({"entry": {"divergence": "none"}, "space": BETA}, "space.beta: without effect where divergence is none"),
         ({"space": {"mmd_weight": [1, 2]}}, "space.mmd_weight: without effect where divergence is kl"),
-        ({"space": {"latent": [2.5, 8]}}, "space.latent: 2.5 is no whole number"),
-        ({"space": {"latent": [8, 8]}}, "space.latent: a choice is given twice"),
+        ({"space": {"n_latent": [2.5, 8]}}, "space.n_latent: 2.5 is no whole number"),
+        ({"space": {"n_latent": [8, 8]}}, "space.n_latent: a choice is given twice"),
         ({"space": {"beta": {"low": 3, "high": 1}}}, "space.beta: low is 3, high is 1; low must be below high"),
         ({"space": {"beta": {"low": 0, "high": 1, "log": True}}}, "low is 0; on a log scale it must be above 0"),
         ({"space": {"dropout": [0.5, 1]}}, "space.dropout: 1 is not below 1"),
-        ({"space": {"latent": [8, 80]}}, "space.latent: 80, but only about 70 people are left"),
+        ({"space": {"n_latent": [8, 80]}}, "space.n_latent: 80, but only about 70 people are left"),
         ({"space": {"batch": [2, 8]}, "entry": {"accumulate": 4}}, "space.batch: 2 is less than the entry's accumulate, 4"),
         ({"min_active": 9}, "min_active: 9 active units cannot be had from 8 latents"),
         ({"objective": "elbo", "entry": {"reconstruction": "dssim"}}, "elbo needs reconstruction: gaussian, found dssim"),

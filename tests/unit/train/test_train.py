@@ -31,7 +31,7 @@ def named(models: list) -> list:
 def test_classical_scaling_equals_pca_up_to_sign() -> None:
     volumes, _ = cohort()
     options = {**LINEAR, "flip": False}
-    tensors, architecture, _ = pca.fit(volumes, np.full(24, "weights"), MASK, seed=0, device="cpu", **options)
+    tensors, architecture, _ = pca.fit(volumes, np.full(24, "training"), MASK, seed=0, device="cpu", **options)
     scores, _ = pca.embed(volumes, MASK, tensors, architecture)
     squared = squareform(pdist(masked(volumes, MASK).astype(float))) ** 2
     centre = np.eye(24) - 1 / 24
@@ -51,7 +51,7 @@ def test_the_network_fits_every_grid(shape: tuple[int, int, int], small: tuple[i
 
 
 def test_logvar_is_clamped_and_the_untrained_decoder_gives_the_mean() -> None:
-    model = VAE(shape=SHAPE, latent=3, width=4, dropout=0.0)
+    model = VAE(shape=SHAPE, n_latent=3, base_channels=4, dropout=0.0)
     model.mask.copy_(torch.from_numpy(MASK))
     model.mean.fill_(2.0)
     with torch.no_grad():
@@ -73,9 +73,9 @@ def test_the_linear_part_is_the_posterior_of_probabilistic_pca(sigma: float) -> 
     volumes, split = cohort()
     options = {**SETTINGS, "epochs": 1, "learning_rate": 1e-9, "flip": False, "sigma": sigma}
     tensors, architecture, _ = vae.fit(volumes, split, MASK, seed=0, device="cpu", **options)
-    mu, logvar = vae.embed(volumes[split == "weights"], MASK, tensors, architecture)
-    x = masked(volumes[split == "weights"], MASK)
-    found = pca.principal(volumes, np.flatnonzero(split == "weights"), MASK, latent=3, flip=False, blur=0.0)
+    mu, logvar = vae.embed(volumes[split == "training"], MASK, tensors, architecture)
+    x = masked(volumes[split == "training"], MASK)
+    found = pca.principal(volumes, np.flatnonzero(split == "training"), MASK, n_latent=3, flip=False, blur=0.0)
     w = found.components.T * np.sqrt(found.variances)  # (voxels, latents)
     inverse = np.linalg.inv(w.T @ w + sigma**2 * np.eye(3))
     assert np.allclose(mu, (x - x.mean(axis=0)) @ w @ inverse, atol=1e-3)  # Tipping and Bishop 1999, equation 12
@@ -86,13 +86,21 @@ def test_the_linear_part_is_the_posterior_of_probabilistic_pca(sigma: float) -> 
 
 def test_training_learns_what_three_fields_do_and_repeats_to_the_bit() -> None:
     volumes, split = cohort(40)
-    options = {**SETTINGS, "linear": "none", "flip": False, "epochs": 30, "patience": 30, "width": 8, "dropout": 0.0}
+    options = {
+        **SETTINGS,
+        "linear": "none",
+        "flip": False,
+        "epochs": 30,
+        "patience": 30,
+        "base_channels": 8,
+        "dropout": 0.0,
+    }
     runs = [vae.fit(volumes, split, MASK, seed=0, device="cpu", **options) for _ in range(2)]
     assert all(np.array_equal(runs[0][0][name], runs[1][0][name]) for name in runs[0][0])
     assert repr(runs[0][2]) == repr(runs[1][2])
     other = vae.fit(volumes, split, MASK, seed=1, device="cpu", **{**options, "epochs": 1})
     assert not np.array_equal(other[0]["encoder.0.weight"], runs[0][0]["encoder.0.weight"])
-    held = [row["share"] for row in runs[0][2] if row["split"] == "report"]
+    held = [row["variance_explained"] for row in runs[0][2] if row["split"] == "test"]
     assert held[0] == pytest.approx(0, abs=0.02)  # an untrained network gives the mean
     assert max(held) > 0.6
 
@@ -103,16 +111,16 @@ def test_the_network_adds_to_its_linear_part_where_people_lie_on_a_curve() -> No
     at = rng.uniform(0, 1.4 * np.pi, 300)[:, None, None, None]
     volumes = np.cos(at) * np.sin(3 * z) + np.sin(at) * np.sin(3 * x) + 0.1 * rng.normal(size=(300, *SHAPE))
     volumes, split = np.where(MASK, volumes, 0).astype(np.float16), np.array(roles(300))
-    settings = {**SETTINGS, **PLAIN, "latent": 1, "width": 8, "epochs": 25, "patience": 25, "batch": 16}
+    settings = {**SETTINGS, **PLAIN, "n_latent": 1, "base_channels": 8, "epochs": 25, "patience": 25, "batch": 16}
     tensors, architecture, _ = vae.fit(volumes, split, MASK, seed=0, device="cpu", **settings)
-    held = volumes[split == "report"]
-    mean = masked(volumes[split == "weights"], MASK).mean(axis=0)
+    held = volumes[split == "test"]
+    mean = masked(volumes[split == "training"], MASK).mean(axis=0)
 
-    def share(of: dict[str, np.ndarray]) -> float:
+    def explained(of: dict[str, np.ndarray]) -> float:
         x_hat = vae.reconstruct(vae.embed(held, MASK, of, architecture)[0], MASK, of, architecture)
         return float(1 - np.square(masked(held, MASK) - x_hat).sum() / np.square(masked(held, MASK) - mean).sum())
 
-    alone, whole = share(vae.linear_only(tensors)), share(tensors)
+    alone, whole = explained(vae.linear_only(tensors)), explained(tensors)
     assert alone < 0.75 and whole > alone + 0.1, (alone, whole)
 
 
@@ -120,13 +128,13 @@ def test_the_kept_weights_are_those_of_the_smallest_stopping_loss() -> None:
     volumes, split = cohort()
     options = {**SETTINGS, "linear": "none", "epochs": 8, "learning_rate": 3e-3}
     tensors, architecture, history = vae.fit(volumes, split, MASK, seed=0, device="cpu", **options)
-    rows = [row for row in history if row["split"] == "stop"]
+    rows = [row for row in history if row["split"] == "validation"]
     best = min(rows, key=lambda row: row["loss"])
-    mu, logvar = vae.embed(volumes[split == "stop"], MASK, tensors, architecture)
-    x = masked(volumes[split == "stop"], MASK)
+    mu, logvar = vae.embed(volumes[split == "validation"], MASK, tensors, architecture)
+    x = masked(volumes[split == "validation"], MASK)
     error = np.square(x - vae.reconstruct(mu, MASK, tensors, architecture)).sum(axis=1)
-    total = np.square(x - masked(volumes[split == "weights"], MASK).mean(axis=0)).sum(axis=1)
-    assert 1 - error.sum() / total.sum() == pytest.approx(best["share"], abs=1e-5)
+    total = np.square(x - masked(volumes[split == "training"], MASK).mean(axis=0)).sum(axis=1)
+    assert 1 - error.sum() / total.sum() == pytest.approx(best["variance_explained"], abs=1e-5)
     kl = float(kl_per_dimension(torch.from_numpy(mu), torch.from_numpy(logvar)).sum(dim=1).mean())
     nll = error.mean() / 2 + MASK.sum() * math.log(2 * math.pi) / 2  # sigma 1
     assert (nll, kl, nll + kl) == pytest.approx((best["nll"], best["kl"], best["loss"]), rel=1e-5)
@@ -137,16 +145,16 @@ def test_training_ends_when_patience_does() -> None:
     volumes, split = cohort()
     options = {**SETTINGS, "learning_rate": 0.03, "epochs": 12, "patience": 2}
     tensors, architecture, history = vae.fit(volumes, split, MASK, seed=0, device="cpu", **options)
-    losses = [row["loss"] for row in history if row["split"] == "stop"]
+    losses = [row["loss"] for row in history if row["split"] == "validation"]
     assert len(losses) - 1 == int(np.argmin(losses)) + 2 < 12
-    assert architecture == {"shape": list(SHAPE), "latent": 3, "width": 4, "kl": True, "sampled": True}
+    assert architecture == {"shape": list(SHAPE), "n_latent": 3, "base_channels": 4, "kl": True, "sampled": True}
 
 
 @pytest.mark.parametrize(("module", "options"), named(MODELS))
 def test_the_report_people_change_nothing_that_is_fitted(module: ModuleType, options: dict) -> None:
     volumes, split = cohort()
     noise = volumes.copy()
-    noise[split == "report"] = np.random.default_rng(1).normal(size=noise[split == "report"].shape)
+    noise[split == "test"] = np.random.default_rng(1).normal(size=noise[split == "test"].shape)
     one, other = (module.fit(x, split, MASK, seed=0, device="cpu", **options)[0] for x in (volumes, noise))
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
@@ -154,7 +162,7 @@ def test_the_report_people_change_nothing_that_is_fitted(module: ModuleType, opt
 @pytest.mark.parametrize(("module", "options"), named(MODELS))
 def test_a_latent_does_not_depend_on_its_batch(module: ModuleType, options: dict) -> None:
     volumes, split = cohort()
-    tensors, architecture, _ = module.fit(volumes, split, MASK, seed=0, device="cpu", **{**options, "latent": 3})
+    tensors, architecture, _ = module.fit(volumes, split, MASK, seed=0, device="cpu", **{**options, "n_latent": 3})
     together = module.embed(volumes, MASK, tensors, architecture)
     alone = [module.embed(volumes[i : i + 1], MASK, tensors, architecture) for i in range(len(volumes))]
     backwards = module.embed(volumes[::-1].copy(), MASK, tensors, architecture)
@@ -182,7 +190,7 @@ def test_an_autoencoder_has_neither_samples_nor_a_divergence() -> None:
 def test_a_mirrored_cohort_gives_the_same_principal_space() -> None:
     volumes, _ = cohort()
     one, other = (
-        pca.principal(x, np.arange(len(x)), MASK, latent=3, flip=True, blur=0.0) for x in (volumes, volumes[:, ::-1])
+        pca.principal(x, np.arange(len(x)), MASK, n_latent=3, flip=True, blur=0.0) for x in (volumes, volumes[:, ::-1])
     )
     assert np.allclose(np.abs(np.sum(one.components * other.components, axis=1)), 1, atol=1e-4)
 
@@ -192,15 +200,15 @@ def test_components_of_many_scans_are_found_a_few_at_a_time(
     flip: bool, blur: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     volumes, split = cohort(300)
-    rows = np.flatnonzero(split == "weights")
-    exact = pca.principal(volumes, rows, MASK, latent=3, flip=flip, blur=blur)
+    rows = np.flatnonzero(split == "training")
+    exact = pca.principal(volumes, rows, MASK, n_latent=3, flip=flip, blur=blur)
     monkeypatch.setattr(pca, "MOST", 100)
     monkeypatch.setattr(pca, "FIRST", 40)
-    found, _, _ = pca.fit(volumes, split, MASK, seed=0, device="cpu", latent=3, flip=flip, blur=blur)
+    found, _, _ = pca.fit(volumes, split, MASK, seed=0, device="cpu", n_latent=3, flip=flip, blur=blur)
     assert len(rows) > 100
     assert np.allclose(np.abs(np.sum(found["components"] * exact.components, axis=1)), 1, atol=1e-4)
     assert np.allclose(found["mean"], exact.mean, atol=1e-5)
-    streamed = pca.streamed(volumes, rows, MASK, latent=3, flip=flip, blur=blur)
+    streamed = pca.streamed(volumes, rows, MASK, n_latent=3, flip=flip, blur=blur)
     assert np.allclose(streamed.variances, exact.variances, rtol=1e-3)
     assert streamed.left == pytest.approx(exact.left, rel=1e-3)
 
@@ -209,7 +217,7 @@ def test_blurred_copies_make_components_smoother() -> None:
     volumes, _ = cohort(12)
     noisy = volumes + np.random.default_rng(3).normal(size=volumes.shape).astype(np.float16)
     plain, smooth = (
-        pca.principal(noisy, np.arange(len(noisy)), MASK, latent=8, flip=False, blur=blur) for blur in (0.0, 12.0)
+        pca.principal(noisy, np.arange(len(noisy)), MASK, n_latent=8, flip=False, blur=blur) for blur in (0.0, 12.0)
     )
 
     def roughness(components: np.ndarray) -> float:
@@ -273,14 +281,14 @@ def test_people_without_a_fold_and_empty_splits_are_refused(tmp_path: Path) -> N
     table = pd.read_parquet(files["rows"])
     with pytest.raises(InputError, match="no fold for sub-99"):
         splits(table.assign(person=["sub-99", *table["person"][1:]]), files["folds"], 0)
-    with pytest.raises(InputError, match="nobody left in stop"):
+    with pytest.raises(InputError, match="nobody left in validation"):
         splits(table.iloc[:3], files["folds"], 0)
 
 
 def test_impossible_requests_are_refused() -> None:
     volumes, split = cohort()
     with pytest.raises(InputError, match="20 latents need more than 20 training scans, found 15"):
-        pca.fit(volumes, split, MASK, seed=0, device="cpu", **{**LINEAR, "latent": 20, "flip": False})
+        pca.fit(volumes, split, MASK, seed=0, device="cpu", **{**LINEAR, "n_latent": 20, "flip": False})
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match="torch sees no GPU"):
             devices.choose("cuda")
@@ -296,7 +304,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_the_best_weights_befor
     volumes, split = cohort()
     chosen = {**(SETTINGS if module is vae else NETWORK), "epochs": 20, "patience": 20, **options}
     tensors, _, history = module.fit(volumes, split, MASK, seed=0, device="cpu", **chosen)
-    lost = [row["epoch"] for row in history if row["split"] == "stop" and not np.isfinite(row["loss"])]
+    lost = [row["epoch"] for row in history if row["split"] == "validation" and not np.isfinite(row["loss"])]
     assert lost == [history[-1]["epoch"]] and lost[0] < 20
     assert f"epoch {lost[0]}: the loss is not finite; lower learning_rate (now" in capsys.readouterr().out
     assert all(np.isfinite(tensor).all() for tensor in tensors.values())
@@ -304,6 +312,6 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_the_best_weights_befor
 
 def test_volumes_that_are_not_finite_are_named() -> None:
     volumes, split = cohort()
-    volumes[split == "stop"] = np.nan
+    volumes[split == "validation"] = np.nan
     with pytest.raises(InputError, match="epoch 0: the loss is not finite; look at the packed volumes"):
         vae.fit(volumes, split, MASK, seed=0, device="cpu", **{**SETTINGS, **PLAIN})

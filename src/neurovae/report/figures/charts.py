@@ -100,7 +100,7 @@ def spread(latents: pd.DataFrame, names: list[str]) -> Figure:
     figure, axis = plt.subplots(figsize=(10, 2.6), layout="constrained")
     for line in (-1.96, 0, 1.96):
         axis.axhline(line, color=GREY, linewidth=0.6, linestyle=":", zorder=0)
-    splits = [name for name in ("weights", "stop", "report") if (latents["split"] == name).any()]
+    splits = [name for name in ("training", "validation", "test") if (latents["split"] == name).any()]
     for k, split in enumerate(splits):
         values = latents.loc[latents["split"] == split, names].to_numpy(float)
         low, first, middle, third, high = np.percentile(values, [5, 25, 50, 75, 95], axis=0)

@@ -90,7 +90,7 @@ def _lengths(axis: Axes, latents: pd.DataFrame, models: list[Any]) -> None:
         size = of_model.loc[of_model["measure"] == "mean |z|^2", "expected"].iloc[0]
         shell = np.sqrt(2 / size)
         axis.fill_between([1 - shell, 1 + shell], k - 0.36, k + 0.36, color=GREY, alpha=0.25, linewidth=0)
-        for split, shift in (("weights", -0.14), ("report", 0.14)):
+        for split, shift in (("training", -0.14), ("test", 0.14)):
             value = of_model[of_model["split"] == split].set_index("measure")
             if value.empty:
                 continue
@@ -108,7 +108,7 @@ def _lengths(axis: Axes, latents: pd.DataFrame, models: list[Any]) -> None:
         notes.append(f"left out: {others} without a posterior variance")
     handles = [
         *(plt.Line2D([], [], color=COLOURS[split], linewidth=4, label=f"{NAMES[split]}: mean, 95 % interval (thin: SD)")
-          for split in ("weights", "report")),
+          for split in ("training", "test")),
         Patch(color=GREY, alpha=0.25, label="the prior's shell: d ± one SD"),
         *(plt.Line2D([], [], linestyle="none", label=note) for note in notes),
     ]  # fmt: skip

@@ -65,7 +65,7 @@ def _panel(axis: Axes, test: dict[Any, Any], rows: pd.DataFrame) -> None:
     first = rows.iloc[0]
     axis.set_title(
         f"{test['score']}: omnibus p {test['p']:.2g}, q {test['q']:.2g}, n {test['n']}; cross-fitted"
-        f" partial R² {test['share']:.2f}, r {first['r']:.2f} (p {first['p_r']:.2g});"
+        f" partial R² {test['partial_r2_cv']:.2f}, r {first['r']:.2f} (p {first['p_r']:.2g});"
         f" cosine of bootstraps {first['stability']:.2f}, of halves {first['halves']:.2f}",
         fontsize=8,
         loc="left",

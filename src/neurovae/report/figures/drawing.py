@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from neurovae.io.files import write_beside
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"  # Okabe and Ito: colour-blind safe
-COLOURS = {"weights": BLUE, "stop": GREEN, "report": ORANGE}
-NAMES = {"weights": "training", "stop": "early stopping", "report": "held out"}
+COLOURS = {"training": BLUE, "validation": GREEN, "test": ORANGE}
+NAMES = {"training": "training", "validation": "early stopping", "test": "held out"}
 
 plt.rcParams.update(
     {

@@ -38,8 +38,8 @@ def draw(*, health: Path, dimensions: Path, name: str, out: Path) -> None:
 
 
 def title(name: str, found: dict[str, Any]) -> str:
-    """Name, verdict with marks, reason and advice, wrapped."""
-    verdict = "; ".join([found["verdict"], *found["marks"]])
+    """Name, verdict with caveats, reason and advice, wrapped."""
+    verdict = "; ".join([found["verdict"], *found["caveats"]])
     lines = [f"{name}: {verdict}", *textwrap.wrap(found["reason"], WIDTH)]
     return "\n".join(lines + textwrap.wrap(f"To change: {found['advice']}" if found["advice"] else "", WIDTH))
 
@@ -47,7 +47,7 @@ def title(name: str, found: dict[str, Any]) -> str:
 def _latents(axis: Axes, table: pd.DataFrame, found: dict[str, Any]) -> None:
     """KL per latent, largest first, inactive ones hatched; standard deviation where the loss has no KL."""
     kl = bool(found["logvar_calibrated"])
-    column = "kl_weights" if kl else "variance_weights"
+    column = "kl_training" if kl else "variance_training"
     if column not in table or table.empty:
         _say(axis, "no latents: the numbers are not finite")
         return
@@ -76,21 +76,21 @@ def _latents(axis: Axes, table: pd.DataFrame, found: dict[str, Any]) -> None:
 
 def _shares(axis: Axes, found: dict[str, Any]) -> None:
     """Variance share by split; hatched beside it that of the linear part alone."""
-    names = [name for name in NAMES if found.get(f"share_{name}") is not None]
+    names = [name for name in NAMES if found.get(f"variance_explained_{name}") is not None]
     if not names:
         _say(axis, "no shares: the numbers are not finite")
         return
-    both = f"share_linear_{names[0]}" in found
+    both = f"variance_explained_linear_{names[0]}" in found
     for place, name in enumerate(names):
-        _bar(axis, place - 0.2 * both, found[f"share_{name}"], COLOURS[name], None)
+        _bar(axis, place - 0.2 * both, found[f"variance_explained_{name}"], COLOURS[name], None)
         if both:
-            _bar(axis, place + 0.2, found[f"share_linear_{name}"], COLOURS[name], "////")
+            _bar(axis, place + 0.2, found[f"variance_explained_linear_{name}"], COLOURS[name], "////")
     axis.axhline(0, color=GREY, linewidth=0.8)
-    shares = [value for key, value in found.items() if key.startswith("share_")]
+    shares = [value for key, value in found.items() if key.startswith("variance_explained_")]
     low, high = min(0.0, *shares), max(0.1, *shares)
     axis.set(ylim=(low - 0.12 * (high - low) * (low < 0), high + 0.1 * (high - low)), ylabel="share of variance")
     axis.set_xticks(range(len(names)), [NAMES[name].replace(" ", "\n") for name in names])
-    interval = f"{found.get('gain_report_low', 0):+.3f} to {found.get('gain_report_high', 0):+.3f}"
+    interval = f"{found.get('gain_test_low', 0):+.3f} to {found.get('gain_test_high', 0):+.3f}"
     note = f"hatched: linear part alone\nnetwork adds {interval} held out" if both else "share of variance rebuilt"
     axis.set_title(note, fontsize=9, loc="left")
 
@@ -107,7 +107,11 @@ def _bar(axis: Axes, at: float, value: float, colour: str, hatch: str | None) ->
 
 def _identification(axis: Axes, found: dict[str, Any]) -> None:
     """Rate on training and held-out people, the bound of chance as a line, one principal component as a cross."""
-    shown = {name: found[f"identified_{name}"] for name in ("weights", "report") if f"identified_{name}" in found}
+    shown = {
+        name: found[f"identification_accuracy_{name}"]
+        for name in ("training", "test")
+        if f"identification_accuracy_{name}" in found
+    }
     if not shown:
         _say(axis, "no identification: the numbers are not finite")
         return

@@ -16,7 +16,7 @@ PANELS = {
     "kl": "KL divergence, nats a scan",
     "mmd": "MMD of codes and prior",
     "loss": "loss with the final weights",
-    "share": "variance share",
+    "variance_explained": "variance share",
     "active": "active latents",
     "sigma": "sigma of the likelihood",
 }
@@ -63,17 +63,17 @@ def _penalised(table: pd.DataFrame) -> bool:
 
 
 def _panel(axis: Axes, table: pd.DataFrame, column: str) -> None:
-    styles = {"weights": "-", "stop": "--", "report": ":"}
+    styles = {"training": "-", "validation": "--", "test": ":"}
     for split, rows in table.groupby("split", sort=False):
         label, colour = NAMES[str(split)], COLOURS[str(split)]
         axis.plot(
             rows["epoch"], rows[column], styles[str(split)], color=colour, label=label, linewidth=1.5,
             marker="o" if len(rows) == 1 else None,
         )  # fmt: skip
-    stop = table[table["split"] == "stop"]
+    stop = table[table["split"] == "validation"]
     if len(stop):
         axis.axvline(float(stop["epoch"].to_numpy()[stop["loss"].argmin()]), color=GREY, linewidth=0.8)
-    if column in ("share", "mmd"):
+    if column in ("variance_explained", "mmd"):
         axis.axhline(0, color=GREY, linewidth=0.8, linestyle=":")
     axis.set(xlabel="epoch")
     axis.set_title(PANELS[column] + (_beta(axis, table) if column == "kl" else ""), fontsize=9, loc="left")
@@ -88,7 +88,7 @@ def _beta(axis: Axes, table: pd.DataFrame) -> str:
     """Beta in words, and its rise as a thin line where it has one."""
     if not _penalised(table):
         return " (not in the loss)"
-    beta = table.loc[(table["split"] == "stop") & (table["epoch"] > 0), ["epoch", "beta"]]
+    beta = table.loc[(table["split"] == "validation") & (table["epoch"] > 0), ["epoch", "beta"]]
     if beta["beta"].nunique() > 1:
         twin = axis.twinx()
         twin.plot(beta["epoch"], beta["beta"], color=GREY, linewidth=0.8)

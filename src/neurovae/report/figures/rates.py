@@ -58,8 +58,12 @@ def _distortion(axis: Axes, models: dict[str, Health]) -> None:
 def _shares(axis: Axes, with_kl: dict[str, Health], without: dict[str, Health]) -> None:
     """Variance share against rate; a model without a KL has no rate and is a line."""
     axis.set(xlabel="rate: KL from the prior, nats a scan", ylabel="variance share of held-out people")
-    _points(axis, with_kl, "share_report")
-    lines = {name: health["share_report"] for name, health in without.items() if health.get("share_report") is not None}
+    _points(axis, with_kl, "variance_explained_test")
+    lines = {
+        name: health["variance_explained_test"]
+        for name, health in without.items()
+        if health.get("variance_explained_test") is not None
+    }
     for i, (name, share) in enumerate(sorted(lines.items(), key=lambda line: -line[1])):
         axis.axhline(share, color=GREY, linewidth=1, linestyle=LINES[i % len(LINES)], label=f"{name}: {share:.3f}")
     if lines:

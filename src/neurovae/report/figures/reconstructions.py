@@ -47,7 +47,7 @@ def draw(*, volumes: Path, rows: Path, mask: Path, model: Path, health: Path, na
         "left over": x - x_hat,
     }
     figure = _draw(lines, list(table.loc[held, "scan"]), brain)
-    verdict = "; ".join([judged["verdict"], *judged.get("marks", [])])
+    verdict = "; ".join([judged["verdict"], *judged.get("caveats", [])])
     figure.suptitle(textwrap.fill(f"{name}, held-out people. {verdict}: {judged['reason']}", WIDTH), fontsize=10)
     save(figure, out)
 

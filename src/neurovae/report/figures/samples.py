@@ -72,7 +72,7 @@ def draw(
     _distances(left, found, "reconstruction", "to the nearest training person's reconstruction: like with like")
     _distances(right, found, "scan", "to the nearest training person's scan: flatters what is decoded, it is smooth")
     samples = found[found["kind"] == "sample"]
-    prior = "" if samples.empty else f"; samples from {samples['prior'].iloc[0]}, {samples['copy'].sum()} copies"
+    prior = "" if samples.empty else f"; samples from {samples['prior'].iloc[0]}, {samples['duplicate'].sum()} copies"
     upper.suptitle(
         f"{name} ({found['verdict'].iloc[0]}){prior}; path from {ends}\nnumbers: distance to the nearest training "
         "person over the median of held-out people, all decoded",
@@ -112,7 +112,7 @@ def _distances(axis: Axes, found: pd.DataFrame, what: str, title: str) -> None:
         axis.scatter(values, at, s=14, color=KINDS[kind], alpha=0.7, linewidths=0)
         axis.plot([np.median(values)] * 2, [line - 0.32, line + 0.32], color=KINDS[kind], linewidth=2)
     if what == "reconstruction":
-        below = float(found["copy_below"].max())
+        below = float(found["duplicate_below"].max())
         axis.axvline(below, color=GREY, linewidth=0.8, linestyle="--")
         axis.text(below, -0.6, " left of this line: copies", fontsize=7, color=GREY, va="center")
     axis.set_yticks(range(len(kinds)), [NAMES[kind] for kind in kinds])

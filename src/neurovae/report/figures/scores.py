@@ -89,7 +89,7 @@ def label(score: dict[str, Any]) -> str:
 def _panel(
     axis: Axes, points: pd.DataFrame, values: np.ndarray, curve: pd.DataFrame, test: dict[Any, Any], name: str
 ) -> None:
-    held = (points["latents_split"] == "report").to_numpy()
+    held = (points["latents_split"] == "test").to_numpy()
     few = len(np.unique(values)) < FEW  # such values would lie on each other
     drawn = values + np.random.default_rng(0).normal(0, 0.025 * np.ptp(values), len(values)) * few
     for mask, colour, text in ((~held, GREY, "seen by the model"), (held, ORANGE, "held out of the model")):

@@ -1,4 +1,4 @@
-"""The explored space of hyperparameters: the objective against each searched value, trial by trial."""
+"""The explored space of hp: the objective against each searched value, trial by trial."""
 
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -14,7 +14,7 @@ from neurovae.cli import Json
 from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
 
 COLUMNS = 3  # panels in a row
-LABELS = {"share": "share of variance, stop people", "elbo": "ELBO, nats a scan, stop people"}
+LABELS = {"variance_explained": "share of variance, stop people", "elbo": "ELBO, nats a scan, stop people"}
 WORDS = {"latent": "latents", "width": "channels of the first layer", "learning_rate": "learning rate"}
 
 
@@ -42,7 +42,7 @@ def draw(
     trials: Path,
     name: str,
     fold: int,
-    objective: Literal["share", "elbo"],
+    objective: Literal["variance_explained", "elbo"],
     min_active: int,
     space: Json,
     out: Path,

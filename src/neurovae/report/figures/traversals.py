@@ -63,7 +63,7 @@ def draw(*, table: Path, maps: Path, mask: Path, tests: list[Path], name: str, m
 
 def strongest(rows: pd.DataFrame, tests: list[pd.DataFrame]) -> list[dict[str, Any]]:
     """Latents, strongest first, each with a text that says by what. rows: latent x region; tests: of their scores."""
-    latents = rows.drop_duplicates("latent").set_index("latent")[["order", "share"]]
+    latents = rows.drop_duplicates("latent").set_index("latent")[["order", "fraction_of_change"]]
     best = pd.DataFrame(columns=["latent", "score", "p_maxt"])
     if tests:
         found = pd.concat(tests, ignore_index=True)
@@ -74,7 +74,7 @@ def strongest(rows: pd.DataFrame, tests: list[pd.DataFrame]) -> list[dict[str, A
         listed.append({"latent": row["latent"], "text": f"{row['score']}: p {row['p_maxt']:.2g}"})
     for latent, row in latents.sort_values("order").iterrows():
         if latent not in {done["latent"] for done in listed}:
-            listed.append({"latent": latent, "text": f"{100 * row['share']:.0f} % of decoded change"})
+            listed.append({"latent": latent, "text": f"{100 * row['fraction_of_change']:.0f} % of decoded change"})
     return listed
 
 

@@ -10,6 +10,9 @@ from neurovae.report.figures import scores as scatter
 def run(*, results: Path, models: list[str], fit: str, scores: Json, confounds: Json, most: int) -> None:
     """Draw the figures of the associations, one fit of each model.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun plot_associate
+
     Args:
         results: results folder of the cohort.
         models: names of the models.

@@ -9,6 +9,9 @@ from neurovae.report.figures import confounds, dimension, stability
 def run(*, results: Path, models: list[str], fit: str) -> None:
     """Draw the figures of the sensitivity checks, one fit of each model.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun plot_audit
+
     Args:
         results: results folder of the cohort.
         models: names of the models.

@@ -9,6 +9,9 @@ from neurovae.report.figures import counterfactuals, maps, samples, traversals
 def run(*, results: Path, models: list[str], fit: str) -> None:
     """Draw the figures of the decoded maps, one fit of each model.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun plot_interpret
+
     Args:
         results: results folder of the cohort.
         models: names of the models that were decoded.

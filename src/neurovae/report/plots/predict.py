@@ -10,6 +10,9 @@ from neurovae.report.figures import calibration, importance
 def run(*, results: Path, models: list[str], seed: int, baselines: list[str]) -> None:
     """Draw the figures of the predictions, one seed of each model.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun plot_predict
+
     Args:
         results: results folder of the cohort.
         models: names of the models.

@@ -9,6 +9,9 @@ from neurovae.report.figures import quality
 def run(*, results: Path, suffix: str, voxel_mm: float, most: int) -> None:
     """Draw the scans with the lowest correlation to the template: report/quality.png.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun plot_preprocess
+
     Args:
         results: results folder of the cohort.
         suffix: BIDS suffix of the images.

@@ -9,6 +9,9 @@ from neurovae.report.figures import health, losses, rates, reconstructions, sear
 def run(*, results: Path, models: list[str], trained: list[str], fit: str, searches: Json, folds: list[int]) -> None:
     """Draw the figures of the trained models, one fit of each.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun plot_train
+
     Args:
         results: results folder of the cohort.
         models: names of the models.

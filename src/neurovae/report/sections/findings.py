@@ -12,7 +12,7 @@ from neurovae.report.sections.tested import QUALITY, below, estimate, positive, 
 ASSOCIATIONS = "findings/associations.tsv"
 FINDINGS = {"score": "score", "latent": "strongest latent", "effect": "effect per SD [95 % CI]", "q": "q",
             "p_maxt": "max-T p", "audits": "audits", "replicated": "other seeds", "omnibus": "omnibus p",
-            "share": "share told", "below": "latents below .05", "bend": "U: smallest max-T p",
+            "partial_r2_cv": "share told", "below": "latents below .05", "bend": "U: smallest max-T p",
             "n": "n"}  # fmt: skip
 PREDICTED = {"score": "score", "model": "model", "seed": "seed", "features": "features", "learner": "learner",
              "metric": "metric", "value": "value", "ci_low": "95 % low", "ci_high": "high",
@@ -22,20 +22,20 @@ PASSED = "nothing flagged"
 
 
 def audits(row: dict[Any, Any]) -> str:
-    """What speaks against a finding: nuisances, the model's verdict and marks, other seeds; or that nothing does."""
+    """What speaks against a finding: nuisances, the model's verdict and caveats, other seeds; or that nothing does."""
     found = []
     if str(row.get("flagged")) == "True":
         found.append(f"the latent goes with {row['nuisance']}")
     if isinstance(row.get("score_nuisance"), str) and row["score_nuisance"]:
         found.append(row["score_nuisance"])
-    verdict, *marks = str(row.get("verdict")).split("; ")
+    verdict, *caveats = str(row.get("verdict")).split("; ")
     if verdict != "healthy":
         found.append(f"model: {verdict}")
     seen = row.get("replicated")
     if isinstance(seen, str) and (seen.startswith("0 of") or seen == "no counterpart"):
         found.append(f"other seeds: {seen}")
     said = "FLAGGED: " + "; ".join(found) if found else PASSED
-    return said + (f" ({'; '.join(marks)})" if marks else "")
+    return said + (f" ({'; '.join(caveats)})" if caveats else "")
 
 
 def findings(run: Run, tests: pd.DataFrame, whole: pd.DataFrame | None) -> pd.DataFrame:
@@ -62,7 +62,7 @@ def together(run: Run, whole: pd.DataFrame | None, score: Any) -> dict[str, Any]
     if whole is None:
         return {}
     one = of_fit(whole[(whole["model"] == run.primary) & (whole["score"] == score)], run.fit)
-    return {} if one.empty else {"omnibus": one["p"].iloc[0], "share": one["share"].iloc[0]}
+    return {} if one.empty else {"omnibus": one["p"].iloc[0], "partial_r2_cv": one["partial_r2_cv"].iloc[0]}
 
 
 def summary(run: Run) -> list[Block]:
@@ -79,7 +79,15 @@ def summary(run: Run) -> list[Block]:
     if found and found["verdict"] in STOPPING:
         blocks += [note(f"Primary model: {why(run, run.primary)}")]
     short = {
-        name: HEADS[name] for name in ("model", "verdict", "share_weights", "share_report", "identified", "reason")
+        name: HEADS[name]
+        for name in (
+            "model",
+            "verdict",
+            "variance_explained_training",
+            "variance_explained_test",
+            "identified",
+            "reason",
+        )
     }
     caption = f"Verdict of each model on its own, {run.fit}"
     blocks += [table(verdicts(run), short, f"train/<model>/{run.fit}/health.json", caption, 12, "verdict")]

@@ -47,10 +47,10 @@ def _model(run: Run, model: str) -> list[Block]:
 
 def _copies(found: pd.DataFrame) -> list[Block]:
     """How many decoded volumes are copies of a training person, from the table of realism."""
-    if "copy" not in found:
+    if "duplicate" not in found:
         return []
-    made = found[found["copy"].notna()]
-    counts = {kind: part["copy"].astype(str).eq("True") for kind, part in made.groupby("kind", sort=False)}
+    made = found[found["duplicate"].notna()]
+    counts = {kind: part["duplicate"].astype(str).eq("True") for kind, part in made.groupby("kind", sort=False)}
     told = "; ".join(f"{kind}: {int(copies.sum())} of {len(copies)}" for kind, copies in counts.items())
     return [text(f"Copies of a training person among decoded volumes: {told}.")] if told else []
 

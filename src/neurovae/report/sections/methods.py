@@ -25,7 +25,7 @@ KINDS = {"vae": "a variational autoencoder [vae]", "autoencoder": "an autoencode
          "pca": "principal component analysis [ppca]", "mds": "metric multidimensional scaling (SMACOF)",
          "isomap": "Isomap [isomap]", "lle": "locally linear embedding [lle]"}  # fmt: skip
 
-AUGMENTED = {"flip": "mirror images of scans", "mix": "averages of two people in place of {:.0%} of scans",
+AUGMENTED = {"flip": "mirror images of scans", "mixup": "averages of two people in place of {:.0%} of scans",
              "noise": "noise of standard deviation {:g} on inputs",
              "jitter": "random affine jitter of {:g} degrees, mm and percent"}  # fmt: skip
 
@@ -88,8 +88,8 @@ def preprocessing(run: Run) -> str:
     else:
         said += "Scans were in MNI space beforehand, and resampled"
     said += f" to a grid of {made['voxel_mm']:g} mm. Intensities were {NORMALISE[made['normalise']['method']]}. "
-    limits = {name: pair for name, pair in made["qc"]["limits"].items() if pair != [None, None]}
-    named = ", ".join(f"{name} {limit(pair)}" for name, pair in limits.items())
+    thresholds = {name: pair for name, pair in made["qc"]["thresholds"].items() if pair != [None, None]}
+    named = ", ".join(f"{name} {limit(pair)}" for name, pair in thresholds.items())
     return said + (f"Scans had to meet these limits: {named}." if named else "No limits were set on quality.")
 
 
@@ -101,14 +101,14 @@ def models(run: Run) -> str:
         return ""
     one, train = next(iter(known.values())), run.config.get("train", {})  # the people are those of every model
     search = train.get("search", {})
-    verdicts = {model: "; ".join([one["verdict"], *one.get("marks", [])]) for model, one in known.items()}
+    verdicts = {model: "; ".join([one["verdict"], *one.get("caveats", [])]) for model, one in known.items()}
     told = "; ".join(f"{model}: {verdict} ({known[model].get('reason', '')})" for model, verdict in verdicts.items())
     said = [
         f"Models. {len(known)} model(s) of the volumes inside a fixed mask were fitted without any score: "
         + "; ".join(_model(model, one) for model, one in known.items())
         + ".",
-        f"In the fit reported ({run.fit}) {one['people_weights']} people set the weights, {one['people_stop']} ended "
-        f"the training and {one['people_report']} were held out.",
+        f"Training, validation and test sets comprised {one['people_training']}, {one['people_validation']} and "
+        f"{one['people_test']} participants ({run.fit}).",
         f"Folds {train.get('folds')} and seeds {train.get('seeds')} were trained.",
         f"Hyperparameters of {search['model']} were chosen by {search['trials']} trials with Optuna [optuna], on "
         "people who set the weights or end the training."
@@ -128,7 +128,7 @@ def primary(run: Run) -> str:
 
 
 def _model(model: str, one: dict[str, Any]) -> str:
-    said = f"{model}, {KINDS.get(one['kind'], one['kind'])} with {one['latent']} latents"
+    said = f"{model}, {KINDS.get(one['kind'], one['kind'])} with {one['n_latent']} latents"
     if one["kind"] in ("vae", "autoencoder"):
         loss = str(one.get("reconstruction")).replace("gaussian", "Gaussian")
         said += f", {'1 - SSIM [ssim]' if loss == 'dssim' else loss} reconstruction loss"

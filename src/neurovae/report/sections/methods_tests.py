@@ -55,7 +55,8 @@ def _maxt(used: pd.DataFrame) -> str:
     if len(done):
         said += [
             f"Multiplicity over latents: max-T [maxt] with {shown(done['permutations'].max())} permutations of "
-            f"{' or '.join(sorted(done['exchange'].unique()))} [blocks], of residuals of {' and of '.join(permuted)}."
+            f"{' or '.join(sorted(done['exchangeability'].unique()))} [blocks], of residuals of "
+            f"{' and of '.join(permuted)}."
         ]
     if len(refused):
         whys = [f"{row['score']}: {row['maxt_status']}, {row['maxt_reason']}" for row in refused.to_dict("records")]
@@ -71,7 +72,7 @@ def repeated(run: Run) -> str:
     used = of_fit(table[(table["model"] == run.primary) & (table["status"] == "ok")], run.fit)
     each = [
         f"{row['score']}, {row['term']}: {row['family']}, n = {shown(row['n'])} people with {shown(row['n_scans'])} "
-        f"scans, permuted: {shown(row['exchange'])}"
+        f"scans, permuted: {shown(row['exchangeability'])}"
         for row in used.drop_duplicates(["score", "term", "family"]).to_dict("records")
     ]
     return f"Repeated sessions were tested between and within people. {'; '.join(each)}." if each else ""

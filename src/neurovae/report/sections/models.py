@@ -15,9 +15,10 @@ from neurovae.report.sections.tested import scans, tested
 
 NEIGHBOURS = 5  # held-out people whose nearest training person is shown
 HEADS = {"model": "model", "verdict": "verdict", "reason": "reason", "advice": "to change", "kind": "kind",
-         "latent": "latents", "share_weights": "share, training", "share_report": "share, held out",
-         "identified": "identified, held out", "chance": "chance", "ssim_report": "SSIM, held out",
-         "gain_report": "network beyond linear part", "active_units": "active",
+         "n_latent": "latents", "variance_explained_training": "variance explained, training",
+         "variance_explained_test": "variance explained, test",
+         "identified": "identified, held out", "chance": "chance", "ssim_test": "SSIM, held out",
+         "gain_test": "network beyond linear part", "active_units": "active",
          "kept_epoch": "epoch kept"}  # fmt: skip
 
 
@@ -32,22 +33,22 @@ def why(run: Run, model: str) -> str:
     found = health(run, model)
     if found is None:
         return f"{model} has no health.json for {run.fit}: it was not trained or not judged"
-    if found["verdict"] in STOPPING and not found.get("overruled"):
+    if found["verdict"] in STOPPING and not found.get("kept_collapsed"):
         return f"{model} is {found['verdict']} and is not taken further: {found.get('reason', '')}"
     return "this run has not written it"
 
 
 def verdicts(run: Run) -> pd.DataFrame:
-    """A row per model: verdict with its marks, shares, identification, reason, advice."""
+    """A row per model: verdict with its caveats, shares, identification, reason, advice."""
     rows: list[dict[str, Any]] = []
     for model in run.ordered():
         found = health(run, model)
         if found is None:
             rows.append({"model": model, "verdict": "not there", "reason": why(run, model)})
             continue
-        known = found.get("identified_report") or {}
-        marks = [*found.get("marks", []), *(["overruled"] if found.get("overruled") else [])]
-        rows.append({**found, "model": model, "verdict": "; ".join([found["verdict"], *marks]),
+        known = found.get("identification_accuracy_test") or {}
+        caveats = [*found.get("caveats", []), *(["kept_collapsed"] if found.get("kept_collapsed") else [])]
+        rows.append({**found, "model": model, "verdict": "; ".join([found["verdict"], *caveats]),
                      "identified": known.get("rate"), "chance": known.get("chance")})  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -141,7 +142,7 @@ def top(run: Run, model: str, names: list[str], points: pd.DataFrame, most: int 
 def neighbours(run: Run, points: pd.DataFrame, names: list[str], columns: list[str], path: str) -> list[Block]:
     """Some held-out people, each with the training person whose latents are nearest (Euclidean), as slices."""
     first = points.drop_duplicates("person").reset_index(drop=True)
-    held, known = first[first["split"] == "report"].head(NEIGHBOURS), first[first["split"] == "weights"]
+    held, known = first[first["split"] == "test"].head(NEIGHBOURS), first[first["split"] == "training"]
     files = [run.cohort / "preprocess" / name for name in ("volumes.npy", "volumes.parquet")]
     if held.empty or known.empty or not all(file.exists() for file in files):
         return [absent("nearest neighbours", "they need held-out people, training people and preprocess/volumes.npy")]

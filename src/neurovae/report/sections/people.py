@@ -16,12 +16,12 @@ NUMBERS = {"template_r": "correlation with the template", "mask_dice": "Dice of 
            "snr": "SNR", "clipped": "share clipped"}  # fmt: skip
 POSE = {"rotation_x": "rotation x, °", "rotation_y": "rotation y, °", "rotation_z": "rotation z, °",
         "translation_x": "shift x, mm", "translation_y": "shift y, mm", "translation_z": "shift z, mm",
-        "scale": "scale"}  # fmt: skip
+        "head_size": "head_size"}  # fmt: skip
 POWER = {"score": "score", "n": "n", "confound_columns": "confound columns", "tests": "tests", "level": "level",
          "power": "power", "partial_r": "smallest partial r", "odds_ratio": "odds ratio per SD",
          "cases": "cases"}  # fmt: skip
 COPIES = {"scan_a": "scan", "scan_b": "other scan", "r": "r in MNI space", "r_source": "r of the files",
-          "same_voxels": "same voxels", "kind": "kind", "copy": "copy"}  # fmt: skip
+          "same_voxels": "same voxels", "kind": "kind", "duplicate": "duplicate"}  # fmt: skip
 
 
 def cohort(run: Run) -> list[Block]:
@@ -137,9 +137,9 @@ def quality(run: Run) -> list[Block]:
         ["excluded", "template_r"], ascending=[False, True], na_position="first", ignore_index=True
     )
     out = int(checks["excluded"].astype(bool).sum())
-    limits = run.config.get("preprocess", {}).get("qc", {}).get("limits", {})
+    thresholds = run.config.get("preprocess", {}).get("qc", {}).get("thresholds", {})
     said = "; ".join(
-        f"{NUMBERS.get(name, name)} {limit(pair)}" for name, pair in limits.items() if pair != [None, None]
+        f"{NUMBERS.get(name, name)} {limit(pair)}" for name, pair in thresholds.items() if pair != [None, None]
     )
     heads = {"scan": "scan", "excluded": "excluded", "reason": "reason", "cause": "failure", **NUMBERS, **POSE}
     caption = "Every scan, the excluded first, then by correlation with the template"
@@ -192,7 +192,7 @@ def duplicates(run: Run) -> list[Block]:
         return [absent("preprocess/duplicates.tsv", "the check for copies has not run")]
     if pairs.empty:
         return [text("No two scans are alike enough to be copies (preprocess/duplicates.tsv).")]
-    copies = int(pairs["copy"].astype(bool).sum()) if "copy" in pairs else 0
+    copies = int(pairs["duplicate"].astype(bool).sum()) if "duplicate" in pairs else 0
     return [
         *([note(f"{copies} pairs are copies: the same scan twice.")] if copies else []),
         table(pairs, COPIES, "preprocess/duplicates.tsv", f"{len(pairs)} pairs of scans that are alike"),

@@ -15,8 +15,8 @@ TESTS = {"score": "score", "model": "model", "seed": "seed", "latent": "latent",
          "p_nonlinear": "p of the bend", "p_quadratic_maxt": "U: max-T p", "partial_r2": "partial R²", "n": "n",
          "replicated": "other seeds", "audits": "audits", "family": "family", "status": "status",
          "reason": "reason", "maxt_status": "max-T", "maxt_reason": "reason of max-T"}  # fmt: skip
-OMNIBUS = {"score": "score", "model": "model", "seed": "seed", "p": "p", "q": "q", "share": "share told",
-           "latents": "latents", "n": "n", "permutations": "permutations", "exchange": "permuted",
+OMNIBUS = {"score": "score", "model": "model", "seed": "seed", "p": "p", "q": "q", "partial_r2_cv": "share told",
+           "latents": "latents", "n": "n", "permutations": "permutations", "exchangeability": "permuted",
            "score_nuisance": "the score goes with", "verdict": "verdict", "status": "status",
            "reason": "reason"}  # fmt: skip
 JOINT = {"part": "part", "score": "score", "model": "model", "term": "term", "effect": "effect", "p": "p", "q": "q",
@@ -72,7 +72,7 @@ def associations(run: Run) -> list[Block]:
     ]
     for name, heads, caption in (
         ("omnibus", OMNIBUS, "All latents together against each score"),
-        ("joint", JOINT, "Several latents at once, and products of two"),
+        ("multivariable", JOINT, "Several latents at once, and products of two"),
         ("mixed", MIXED, "Repeated sessions"),
     ):
         blocks += _all(run, f"findings/{name}.tsv", heads, caption)
@@ -94,7 +94,7 @@ def _score(run: Run, score: Any, part: pd.DataFrame, whole: pd.DataFrame | None)
         f"p {shown(best['p'])}, q {shown(best['q'])}, max-T p {maxt}, n {best['n']:.0f}. "
         f"Bend: p {shown(best['p_nonlinear'])}; U: strongest along {bend['latent']}, "
         f"max-T p {shown(bend['p_quadratic_maxt'])}. "
-        f"All latents together: p {shown(one.get('omnibus'))}, share {shown(one.get('share'))}. "
+        f"All latents together: p {shown(one.get('omnibus'))}, share {shown(one.get('partial_r2_cv'))}. "
         f"Other seeds: {shown(best['replicated'])}."
     )
     verdict = audits(best)

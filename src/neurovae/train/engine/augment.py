@@ -12,9 +12,9 @@ from torch.nn import functional
 BOX = (160.0, 192.0, 160.0)  # mm that the grid spans (preprocess.grid)
 
 
-def augmented(x: Tensor, generator: torch.Generator, *, flip: bool, mix: float, jitter: float) -> Tensor:
+def augmented(x: Tensor, generator: torch.Generator, *, flip: bool, mixup: float, jitter: float) -> Tensor:
     """Training scans (scans, 1, x, y, z) after mixing, mirroring and jitter; a value of 0 or False switches one off."""
-    x = mixed(x, generator, mix) if mix else x
+    x = mixed(x, generator, mixup) if mixup else x
     x = flipped(x, generator) if flip else x
     return jittered(x, generator, jitter) if jitter else x
 
@@ -25,14 +25,14 @@ def flipped(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(coin[:, None, None, None, None], x.flip(2), x)
 
 
-def mixed(x: Tensor, generator: torch.Generator, share: float) -> Tensor:
+def mixed(x: Tensor, generator: torch.Generator, fraction: float) -> Tensor:
     """A share of the scans replaced by a weighted average with another scan of the batch, weight uniform in 0 to 1.
 
     Registered brains are averaged, as in mixup (Zhang 2018), but input and target are one image.
     """
     partner = torch.randperm(len(x), generator=generator)
     weight = torch.rand(len(x), generator=generator)
-    weight = torch.where(torch.rand(len(x), generator=generator) < share, weight, 1.0)
+    weight = torch.where(torch.rand(len(x), generator=generator) < fraction, weight, 1.0)
     weight = weight.to(x.device)[:, None, None, None, None]
     return weight * x + (1 - weight) * x[partner.to(x.device)]
 

@@ -30,9 +30,9 @@ class Data:
 def gather(
     volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, device: torch.device, rank: int, world: int
 ) -> Data:
-    """The data of a training; intensities and centre are of the people in "weights"."""
+    """The data of a training; intensities and centre are of the people in "training"."""
     index = {name: np.flatnonzero(split == name) for name in SPLITS if (split == name).any()}
-    training = index["weights"]
+    training = index["training"]
     low, width = intensities(volumes[some(training)], mask)
     return Data(
         volumes=volumes,

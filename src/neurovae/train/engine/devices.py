@@ -34,7 +34,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
 
 
 @contextmanager
-def memory(device: torch.device, part: int, share: int) -> Iterator[None]:
+def memory(device: torch.device, part: int, own: int) -> Iterator[None]:
     """Turn an exhausted GPU into a message with the part of a batch that would fit; elsewhere it does nothing.
 
     Args:
@@ -55,10 +55,10 @@ def memory(device: torch.device, part: int, share: int) -> Iterator[None]:
             raise
         peak = torch.cuda.max_memory_allocated(device)
         total = torch.cuda.get_device_properties(device).total_memory
-        raise InputError(exhausted(part, share, base, peak, total)) from None
+        raise InputError(exhausted(part, own, base, peak, total)) from None
 
 
-def exhausted(part: int, share: int, base: int, peak: int, total: int) -> str:
+def exhausted(part: int, own: int, base: int, peak: int, total: int) -> str:
     """The message: what was asked for, what there is, and `accumulate` for a part that takes 0.8 of it.
 
     Args:
@@ -75,10 +75,10 @@ def exhausted(part: int, share: int, base: int, peak: int, total: int) -> str:
         "more for each"
     )
     if part == 1:
-        return f"{found}; a single scan does not fit: lower width or latent, or take a GPU with more memory"
+        return f"{found}; a single scan does not fit: lower base_channels or latent, or take a GPU with more memory"
     room = int((0.8 * total - base) / a_scan) if a_scan else part
     fits = max(1, min(part // 2, room))
     return (
-        f"{found}; about {fits} at a time would fit: set accumulate: {-(-share // fits)} (the step stays the same), "
-        "or lower batch or width"
+        f"{found}; about {fits} at a time would fit: set accumulate: {-(-own // fits)} (the step stays the same), "
+        "or lower batch or base_channels"
     )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from neurovae.train.engine import devices, processes, rng
 from neurovae.train.engine.data import MOST, Data, some
-from neurovae.train.engine.hyperparameters import Recipe
+from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.engine.loader import batches
 from neurovae.train.losses import divergence
 from neurovae.train.losses.losses import gaussian_nll, squared_error
@@ -21,25 +21,25 @@ AT_ONCE = 16  # scans
 Row = dict[str, Any]
 
 
-def epoch(model: VAE, data: Data, recipe: Recipe, number: int, beta: float, scale: float) -> list[Row]:
+def epoch(model: VAE, data: Data, hp: Hyperparameters, number: int, beta: float, scale: float) -> list[Row]:
     """A history row per split; `beta` is that of the epoch, the loss is formed with the final weights."""
-    parts = {name: some(rows) if name == "weights" else rows for name, rows in data.index.items()}
-    shared = {"epoch": number, "beta": beta if recipe.kl else math.nan}
-    return [{**shared, "split": name, **terms(model, data, rows, recipe, scale)} for name, rows in parts.items()]
+    parts = {name: some(rows) if name == "training" else rows for name, rows in data.index.items()}
+    shared = {"epoch": number, "beta": beta if hp.kl else math.nan}
+    return [{**shared, "split": name, **terms(model, data, rows, hp, scale)} for name, rows in parts.items()]
 
 
 def stopping(rows: list[Row]) -> float:
-    """The loss that ends the training and chooses its epoch: of the people in "stop"."""
-    return next(float(row["loss"]) for row in rows if row["split"] == "stop")
+    """The loss that ends the training and chooses its epoch: of the people in "validation"."""
+    return next(float(row["loss"]) for row in rows if row["split"] == "validation")
 
 
-def reconstruction(row: Row, recipe: Recipe) -> float:
+def reconstruction(row: Row, hp: Hyperparameters) -> float:
     """The part of the loss that compares images; not finite where a term of the recipe is not."""
-    return sum(float(row[name]) for name, used in (("nll", recipe.gaussian), ("dssim", recipe.dssim)) if used)
+    return sum(float(row[name]) for name, used in (("nll", hp.gaussian), ("dssim", hp.dssim)) if used)
 
 
 @torch.no_grad()
-def terms(model: VAE, data: Data, rows: np.ndarray, recipe: Recipe, scale: float) -> Row:
+def terms(model: VAE, data: Data, rows: np.ndarray, hp: Hyperparameters, scale: float) -> Row:
     """Terms of the loss, mean over scans, and the share of variance about the training people's mean.
 
     Args:
@@ -47,55 +47,55 @@ def terms(model: VAE, data: Data, rows: np.ndarray, recipe: Recipe, scale: float
     """
     model.eval()
     sums = torch.zeros(4, dtype=torch.float64)
-    codes = torch.zeros(2, len(rows), recipe.latent, dtype=torch.float64)  # in the order of the rows
+    codes = torch.zeros(2, len(rows), hp.n_latent, dtype=torch.float64)  # in the order of the rows
     own = [np.arange(len(rows))[i : i + AT_ONCE] for i in range(0, len(rows), AT_ONCE)][data.rank :: data.world]
     scans = batches(data.volumes, [rows[at] for at in own], data.device, data.held)
     for at, x in zip(own, scans, strict=True):
-        with devices.autocast(data.device, recipe.precision):
+        with devices.autocast(data.device, hp.precision):
             mu, logvar = model.encode(x)
             x_hat = model.decode(mu)
         codes[:, at] = torch.stack([mu, logvar]).cpu().double()
-        sums += _sums(model, x, x_hat, recipe, data).cpu().double()
+        sums += _sums(model, x, x_hat, hp, data).cpu().double()
     processes.total([sums, codes])
     nll, unlike, error, total = sums.tolist()
-    weight = recipe.dssim_weight or int(model.mask.sum())
+    weight = hp.dssim_weight or int(model.mask.sum())
     found = {
-        "nll": nll / len(rows) if recipe.gaussian else math.nan,
-        "dssim": weight * unlike / len(rows) if recipe.dssim else math.nan,
-        "share": 1 - error / total,
-        "sigma": float(model.log_sigma.exp()) if recipe.gaussian else math.nan,
+        "nll": nll / len(rows) if hp.gaussian else math.nan,
+        "dssim": weight * unlike / len(rows) if hp.dssim else math.nan,
+        "variance_explained": 1 - error / total,
+        "sigma": float(model.log_sigma.exp()) if hp.gaussian else math.nan,
     }
-    return {**found, **_divergence(found, codes.float(), recipe, scale)}
+    return {**found, **_divergence(found, codes.float(), hp, scale)}
 
 
-def _sums(model: VAE, x: Tensor, x_hat: Tensor, recipe: Recipe, data: Data) -> Tensor:
+def _sums(model: VAE, x: Tensor, x_hat: Tensor, hp: Hyperparameters, data: Data) -> Tensor:
     """Over some scans: likelihood term, DSSIM, squared error, and squared distance to the mean (4,)."""
     nothing = torch.zeros(len(x), device=x.device)
-    nll = gaussian_nll(x, x_hat, model.mask, model.log_sigma.exp()) if recipe.gaussian else nothing
-    unlike = dssim(x, x_hat, model.mask, data_range=data.data_range, low=data.low) if recipe.dssim else nothing
+    nll = gaussian_nll(x, x_hat, model.mask, model.log_sigma.exp()) if hp.gaussian else nothing
+    unlike = dssim(x, x_hat, model.mask, data_range=data.data_range, low=data.low) if hp.dssim else nothing
     error, total = squared_error(x, x_hat, model.mask), squared_error(x, data.centre, model.mask)
     return torch.stack([nll, unlike, error, total]).sum(dim=1)
 
 
-def _divergence(found: Row, codes: Tensor, recipe: Recipe, scale: float) -> Row:
+def _divergence(found: Row, codes: Tensor, hp: Hyperparameters, scale: float) -> Row:
     """KL and MMD of codes (2, scans, latents), active units, and the loss as a whole."""
     kl = divergence.kl_per_dimension(codes[0], codes[1])
-    loss = reconstruction(found, recipe)
+    loss = reconstruction(found, hp)
     mmd = math.nan
-    if recipe.kl:
-        loss += recipe.beta * float(divergence.free_bits(kl, recipe.free_bits).sum())
-    if recipe.divergence == "mmd":
+    if hp.kl:
+        loss += hp.beta * float(divergence.free_bits(kl, hp.free_bits).sum())
+    if hp.divergence == "mmd":
         drawn, few = (
             rng.generator(0),
             codes[:, some(np.arange(codes.shape[1]))],
         )  # takes the square of their number
         z = sample(few[0], few[1], torch.randn(few[0].shape, generator=drawn))
-        mmd = float(divergence.mmd(z, torch.randn(MOST, recipe.latent, generator=drawn)))
+        mmd = float(divergence.mmd(z, torch.randn(MOST, hp.n_latent, generator=drawn)))
         loss += scale * mmd
     return {
-        "kl": float(kl.sum(dim=1).mean()) if recipe.divergence != "none" else math.nan,
+        "kl": float(kl.sum(dim=1).mean()) if hp.divergence != "none" else math.nan,
         "mmd": mmd,
         "loss": loss,
         "active": int((codes[0].var(dim=0, correction=0) > ACTIVE).sum()),
-        "kl_dimensions": kl.mean(dim=0).tolist() if recipe.divergence != "none" else [],
+        "kl_dimensions": kl.mean(dim=0).tolist() if hp.divergence != "none" else [],
     }

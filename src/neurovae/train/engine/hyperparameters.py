@@ -5,21 +5,21 @@ from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Hyperparameters:
     """Options of a VAE; an autoencoder has no divergence, and its code is the posterior mean."""
 
-    latent: int
+    n_latent: int
     flip: bool
     blur: float
     linear: Literal["pca", "none"]
-    width: int
+    base_channels: int
     dropout: float
     reconstruction: Literal["gaussian", "dssim", "both"]
     sigma: float | Literal["learned"]
     dssim_weight: float | None = None
     noise: float
     jitter: float
-    mix: float
+    mixup: float
     learning_rate: float
     weight_decay: float
     clip: float

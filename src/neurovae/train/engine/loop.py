@@ -14,7 +14,7 @@ from neurovae.plan import beta_schedule
 from neurovae.train.engine import checkpoint, evaluate, processes, resume, rng
 from neurovae.train.engine.augment import augmented
 from neurovae.train.engine.data import Data
-from neurovae.train.engine.hyperparameters import Recipe
+from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.engine.loader import batches
 from neurovae.train.engine.step import gradients
 from neurovae.train.health.verdicts import LOST
@@ -26,7 +26,7 @@ Watch = Callable[[list[Row]], None]
 
 
 def train(
-    model: VAE, data: Data, recipe: Recipe, *, seed: int, folder: Path | None, watch: Watch
+    model: VAE, data: Data, hp: Hyperparameters, *, seed: int, folder: Path | None, watch: Watch
 ) -> tuple[State, list[Row]]:
     """Train until the stopping people's loss has not improved for `patience` epochs of full beta.
 
@@ -40,20 +40,20 @@ def train(
     Raises:
         InputError: the loss is not finite before the first step.
     """
-    optimiser = _optimiser(model, recipe)
-    state, told = _begin(model, data, recipe, optimiser, folder)
+    optimiser = _optimiser(model, hp)
+    state, told = _begin(model, data, hp, optimiser, folder)
     start = saved = time.monotonic()
     done = told["epoch"]
-    while told["epoch"] < recipe.epochs and told["waited"] < recipe.patience:
+    while told["epoch"] < hp.epochs and told["waited"] < hp.patience:
         epoch = told["epoch"] + 1
-        share = beta_schedule.warmup(epoch, recipe.epochs, recipe.warmup, recipe.cycles) if recipe.kl else 1.0
-        beta = recipe.beta * share
-        state["queue"] = _pass(model, data, recipe, optimiser, state["queue"], (seed, epoch), beta, told["scale"])
-        rows = evaluate.epoch(model, data, recipe, epoch, beta, told["scale"])
+        fraction = beta_schedule.warmup(epoch, hp.epochs, hp.warmup, hp.cycles) if hp.kl else 1.0
+        beta = hp.beta * fraction
+        state["queue"] = _pass(model, data, hp, optimiser, state["queue"], (seed, epoch), beta, told["scale"])
+        rows = evaluate.epoch(model, data, hp, epoch, beta, told["scale"])
         loss = evaluate.stopping(rows)
-        told |= {"epoch": epoch, "history": told["history"] + rows, "waited": told["waited"] + (share == 1)}
+        told |= {"epoch": epoch, "history": told["history"] + rows, "waited": told["waited"] + (fraction == 1)}
         if not np.isfinite(loss):
-            print(f"epoch {epoch}: {LOST}; lower learning_rate (now {recipe.learning_rate:g})", flush=True)
+            print(f"epoch {epoch}: {LOST}; lower learning_rate (now {hp.learning_rate:g})", flush=True)
             break
         if loss < told["loss"]:
             told |= {"best": epoch, "loss": loss, "waited": 0}
@@ -62,13 +62,13 @@ def train(
             resume.save(folder, model, optimiser, state, told)
             saved = time.monotonic()
         watch(rows)
-        if data.rank == 0 and (epoch % 10 == 0 or epoch in (1, recipe.epochs)):
-            _tell(rows, epoch, recipe.epochs, (time.monotonic() - start) / (epoch - done))
+        if data.rank == 0 and (epoch % 10 == 0 or epoch in (1, hp.epochs)):
+            _tell(rows, epoch, hp.epochs, (time.monotonic() - start) / (epoch - done))
     return {name[5:]: value for name, value in state.items() if name.startswith("best.")}, told["history"]
 
 
 def _begin(
-    model: VAE, data: Data, recipe: Recipe, optimiser: torch.optim.Optimizer, folder: Path | None
+    model: VAE, data: Data, hp: Hyperparameters, optimiser: torch.optim.Optimizer, folder: Path | None
 ) -> tuple[State, dict[str, Any]]:
     """Tensors and numbers of a training before its first epoch, or after the last that a checkpoint holds."""
     found = resume.load(folder, model, optimiser) if folder else None
@@ -79,10 +79,10 @@ def _begin(
     if found:
         return found
     processes.first([value for value in model.state_dict().values() if value.is_floating_point()])
-    rows = evaluate.epoch(model, data, recipe, 0, 0.0, 0.0)
-    scale = _scale(model, rows[0], recipe) if recipe.divergence == "mmd" else 0.0
+    rows = evaluate.epoch(model, data, hp, 0, 0.0, 0.0)
+    scale = _scale(model, rows[0], hp) if hp.divergence == "mmd" else 0.0
     rows = [{**row, "loss": row["loss"] + scale * row["mmd"]} if scale else row for row in rows]
-    state = {"queue": torch.zeros(0, recipe.latent, device=data.device), **resume.named("best", model)}
+    state = {"queue": torch.zeros(0, hp.n_latent, device=data.device), **resume.named("best", model)}
     if not np.isfinite(loss := evaluate.stopping(rows)):
         raise InputError(f"epoch 0: {LOST}; look at the packed volumes")
     return state, {"epoch": 0, "best": 0, "waited": 0, "loss": loss, "scale": scale, "history": rows}
@@ -91,7 +91,7 @@ def _begin(
 def _pass(
     model: VAE,
     data: Data,
-    recipe: Recipe,
+    hp: Hyperparameters,
     optimiser: torch.optim.Optimizer,
     queue: Tensor,
     counters: tuple[int, int],
@@ -100,52 +100,55 @@ def _pass(
 ) -> Tensor:
     """One pass over the training people; the queue of codes that it leaves."""
     model.train()
-    for step, (x, size) in enumerate(_batches(data, recipe, counters)):
-        queue = gradients(model, x, size, recipe, data, beta=beta, scale=scale, queue=queue, counters=(*counters, step))
-        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+    for step, (x, size) in enumerate(_batches(data, hp, counters)):
+        queue = gradients(model, x, size, hp, data, beta=beta, scale=scale, queue=queue, counters=(*counters, step))
+        torch.nn.utils.clip_grad_norm_(model.parameters(), hp.clip)
         optimiser.step()
     return queue
 
 
-def _batches(data: Data, recipe: Recipe, counters: tuple[int, int]) -> Iterator[tuple[Tensor, int]]:
+def _batches(data: Data, hp: Hyperparameters, counters: tuple[int, int]) -> Iterator[tuple[Tensor, int]]:
     """This process's augmented scans of each shuffled batch, and the scans of the whole batch."""
-    rows = data.index["weights"]
+    rows = data.index["training"]
     shuffled = rows[torch.randperm(len(rows), generator=rng.generator(*counters)).numpy()]
-    order = [shuffled[i : i + recipe.batch] for i in range(0, len(rows), recipe.batch)]
+    order = [shuffled[i : i + hp.batch] for i in range(0, len(rows), hp.batch)]
     own = [batch[data.rank :: data.world] for batch in order]
     for step, x in enumerate(batches(data.volumes, own, data.device, data.held)):
         drawn = rng.generator(*counters, step, 4, data.rank)
-        yield augmented(x, drawn, flip=recipe.flip, mix=recipe.mix, jitter=recipe.jitter), len(order[step])
+        yield (
+            augmented(x, drawn, flip=hp.flip, mixup=hp.mixup, jitter=hp.jitter),
+            len(order[step]),
+        )
 
 
-def _optimiser(model: VAE, recipe: Recipe) -> torch.optim.AdamW:
+def _optimiser(model: VAE, hp: Hyperparameters) -> torch.optim.AdamW:
     """AdamW; biases (one is the posterior's log-variance) and the likelihood's sigma are not decayed.
 
     The likelihood's sigma stands still unless it is learned.
     """
-    model.log_sigma.requires_grad_(recipe.sigma == "learned" and recipe.gaussian)
+    model.log_sigma.requires_grad_(hp.sigma == "learned" and hp.gaussian)
     decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
     groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+    return torch.optim.AdamW(groups, lr=hp.learning_rate, weight_decay=hp.weight_decay, fused=True)
 
 
-def _scale(model: VAE, row: Row, recipe: Recipe) -> float:
+def _scale(model: VAE, row: Row, hp: Hyperparameters) -> float:
     """Lambda, the weight of MMD: a multiple of the reconstruction loss per scan before the first step.
 
     That loss may be near zero or below it, when sigma is small; then lambda would mean little, which is said.
     """
-    loss, voxels = abs(evaluate.reconstruction(row, recipe)), int(model.mask.sum())
+    loss, voxels = abs(evaluate.reconstruction(row, hp)), int(model.mask.sum())
     print(
-        f"lambda, the weight of MMD, is {recipe.mmd_weight * loss:.4g} ({recipe.mmd_weight:g} x {loss:.4g} nats)",
+        f"lambda, the weight of MMD, is {hp.mmd_weight * loss:.4g} ({hp.mmd_weight:g} x {loss:.4g} nats)",
         flush=True,
     )
     if loss < 0.1 * voxels:
         print("warning: less than .1 nat a voxel: raise mmd_weight, or give another sigma", flush=True)
-    return recipe.mmd_weight * loss
+    return hp.mmd_weight * loss
 
 
 def _tell(rows: list[Row], epoch: int, epochs: int, rate: float) -> None:
-    shares = ", ".join(f"{row['split']} {row['share']:.3f}" for row in rows[:2])
+    shares = ", ".join(f"{row['split']} {row['variance_explained']:.3f}" for row in rows[:2])
     left = f"{rate:.2f} s an epoch, at most {rate * (epochs - epoch):.0f} s left"
     print(f"epoch {epoch}/{epochs}: share {shares}; {left}", flush=True)

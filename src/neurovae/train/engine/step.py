@@ -7,7 +7,7 @@ from torch import Tensor
 
 from neurovae.train.engine import devices, processes, rng
 from neurovae.train.engine.data import Data
-from neurovae.train.engine.hyperparameters import Recipe
+from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.losses import divergence
 from neurovae.train.losses.losses import gaussian_nll
 from neurovae.train.losses.ssim import dssim
@@ -28,7 +28,7 @@ def gradients(
     model: VAE,
     x: Tensor,
     size: int,
-    recipe: Recipe,
+    hp: Hyperparameters,
     data: Data,
     *,
     beta: float,
@@ -51,21 +51,24 @@ def gradients(
         queue: codes of earlier steps (n, latents), without gradient.
         counters: seed, epoch and step, from which everything is drawn.
     """
-    parts = _parts(x, size, recipe, data, counters)
-    pull, counted = torch.zeros(size, recipe.latent, device=x.device), torch.ones(recipe.latent, device=x.device)
-    if recipe.divergence == "mmd" or (recipe.kl and recipe.free_bits):
-        z, kl = _ahead(model, parts, size, recipe, data)
-        counted = (kl > recipe.free_bits).float()
-        if recipe.divergence == "mmd":
-            prior = torch.randn(len(z) + len(queue), recipe.latent, generator=rng.generator(*counters, 2))
+    parts = _parts(x, size, hp, data, counters)
+    pull, counted = (
+        torch.zeros(size, hp.n_latent, device=x.device),
+        torch.ones(hp.n_latent, device=x.device),
+    )
+    if hp.divergence == "mmd" or (hp.kl and hp.free_bits):
+        z, kl = _ahead(model, parts, size, hp, data)
+        counted = (kl > hp.free_bits).float()
+        if hp.divergence == "mmd":
+            prior = torch.randn(len(z) + len(queue), hp.n_latent, generator=rng.generator(*counters, 2))
             _, pull = divergence.mmd_pull(z, queue, prior.to(x.device), scale)
             queue = divergence.push(queue, z)
     model.zero_grad()
     for part in parts:
-        with devices.autocast(x.device, recipe.precision):
+        with devices.autocast(x.device, hp.precision):
             mu, logvar, z = _drawn(model, part)
-            loss = reconstruction(model, part.targets, z, recipe, data).sum()
-        if recipe.kl:
+            loss = reconstruction(model, part.targets, z, hp, data).sum()
+        if hp.kl:
             loss = loss + beta * (divergence.kl_per_dimension(mu, logvar) * counted).sum()
         (loss / size + (z[0] * pull[part.rows]).sum()).backward()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -75,25 +78,25 @@ def gradients(
     return queue
 
 
-def reconstruction(model: VAE, x: Tensor, z: Tensor, recipe: Recipe, data: Data) -> Tensor:
+def reconstruction(model: VAE, x: Tensor, z: Tensor, hp: Hyperparameters, data: Data) -> Tensor:
     """Loss of the reconstruction (scans,) of x from samples z (samples, scans, latents), averaged over samples."""
     x_hat, target = model.decode(z.flatten(0, 1)), x.repeat(len(z), 1, 1, 1, 1) if len(z) > 1 else x
     loss = torch.zeros(len(target), device=x.device)
-    if recipe.gaussian:
+    if hp.gaussian:
         loss = loss + gaussian_nll(target, x_hat, model.mask, model.log_sigma.exp())
-    if recipe.dssim:
-        weight = recipe.dssim_weight or model.mask.sum()
+    if hp.dssim:
+        weight = hp.dssim_weight or model.mask.sum()
         loss = loss + weight * dssim(target, x_hat, model.mask, data_range=data.data_range, low=data.low)
     return loss.view(len(z), -1).mean(dim=0)
 
 
-def _parts(x: Tensor, size: int, recipe: Recipe, data: Data, counters: tuple[int, ...]) -> list[Part]:
+def _parts(x: Tensor, size: int, hp: Hyperparameters, data: Data, counters: tuple[int, ...]) -> list[Part]:
     """This process's scans in `accumulate` parts; noise and samples of a scan are the same in whatever part it is."""
     rows = torch.arange(data.rank, size, data.world)
-    eps = torch.randn(recipe.samples, size, recipe.latent, generator=rng.generator(*counters, 0))
-    eps = (eps if recipe.sampled else torch.zeros_like(eps))[:, rows].to(x.device)
-    noisy = x + recipe.noise * _noise(x, rows, counters) if recipe.noise and len(x) else x
-    length = max(1, -(-len(x) // recipe.accumulate))
+    eps = torch.randn(hp.samples, size, hp.n_latent, generator=rng.generator(*counters, 0))
+    eps = (eps if hp.sampled else torch.zeros_like(eps))[:, rows].to(x.device)
+    noisy = x + hp.noise * _noise(x, rows, counters) if hp.noise and len(x) else x
+    length = max(1, -(-len(x) // hp.accumulate))
     return [
         Part(noisy[i : i + length], x[i : i + length], eps[:, i : i + length], seed, rows[i : i + length].to(x.device))
         for i in range(0, len(x), length)
@@ -115,11 +118,11 @@ def _drawn(model: VAE, part: Part) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _ahead(model: VAE, parts: list[Part], size: int, recipe: Recipe, data: Data) -> tuple[Tensor, Tensor]:
+def _ahead(model: VAE, parts: list[Part], size: int, hp: Hyperparameters, data: Data) -> tuple[Tensor, Tensor]:
     """Codes of the whole batch (scans, latents) in its order, and its mean KL per dimension (latents,)."""
-    whole = torch.zeros(2, size, recipe.latent, device=data.device)
+    whole = torch.zeros(2, size, hp.n_latent, device=data.device)
     for part in parts:
-        with devices.autocast(data.device, recipe.precision):
+        with devices.autocast(data.device, hp.precision):
             mu, logvar, z = _drawn(model, part)
         whole[:, part.rows] = torch.stack([z[0], divergence.kl_per_dimension(mu, logvar)])
     processes.total([whole])

@@ -71,13 +71,14 @@ def measure(
     def seen(rows: np.ndarray) -> np.ndarray:
         return masked(array[rows], model.mask)
 
-    training = np.flatnonzero(split == "weights")
+    training = np.flatnonzero(split == "training")
     mean = measures.mean_image(seen, training)
-    scans = _scans(model, array, mean, split == "report", measures.limits(seen, training[:FITTED]))
+    scans = _scans(model, array, mean, split == "test", measures.limits(seen, training[:FITTED]))
     if not all(np.isfinite(scans[name]).all() for name in ("mu", "error")):
         return lost("latents or reconstructions are not finite")
-    share = {
-        name: measures.variance_share(scans["error"][split == name], scans["total"][split == name]) for name in SPLITS
+    explained = {
+        name: measures.variance_explained(scans["error"][split == name], scans["total"][split == name])
+        for name in SPLITS
     }
     mu, variance = scans["mu"], scans["mu"][training].var(axis=0)
     kl = bool(model.meta["architecture"]["kl"])
@@ -85,16 +86,16 @@ def measure(
     component = measures.first_component(seen, training[:FITTED], mean, seed)
     identified = {
         name: _identified(model, seen, mean, component, _first(person, split == name), mu)
-        for name in ("weights", "report")
+        for name in ("training", "test")
     }
     verdict, reason = judge.judge(
-        share=share, identified=identified, variance=variance, active=active, linear=model.linear,
+        explained=explained, identified=identified, variance=variance, active=active, linear=model.linear,
         kept=kept, moved=moved,
     )  # fmt: skip
     found: Measures = {"verdict": verdict, "reason": reason, "finite": True, "active_units": active}
-    found |= {f"share_{name}": value for name, value in share.items()}
-    found |= {f"identified_{name}": value._asdict() for name, value in identified.items()}
-    found["ssim_report"] = float(scans["ssim"][split == "report"].mean())
+    found |= {f"variance_explained_{name}": value for name, value in explained.items()}
+    found |= {f"identification_accuracy_{name}": value._asdict() for name, value in identified.items()}
+    found["ssim_test"] = float(scans["ssim"][split == "test"].mean())
     found |= _linear(scans, person, split, seed) if model.linear else {}
     found |= _evidence(model, seen, scans, split, seed) if kl else {}
     return found, _dimensions(scans, split, kl)
@@ -156,26 +157,27 @@ def _identified(
 def _linear(scans: dict[str, np.ndarray], person: np.ndarray, split: np.ndarray, seed: int) -> Measures:
     """Shares of the linear part alone, and what the network adds on held-out people."""
     error, linear, total = (scans[name] for name in ("error", "linear", "total"))
-    held = split == "report"
+    held = split == "test"
     value, low, high = measures.gain(error[held], linear[held], total[held], person[held], seed)
     shares = {
-        f"share_linear_{name}": measures.variance_share(linear[split == name], total[split == name]) for name in SPLITS
+        f"variance_explained_linear_{name}": measures.variance_explained(linear[split == name], total[split == name])
+        for name in SPLITS
     }
-    return {**shares, "gain_report": value, "gain_report_low": low, "gain_report_high": high}
+    return {**shares, "gain_test": value, "gain_test_low": low, "gain_test_high": high}
 
 
 def _evidence(
     model: Model, seen: measures.Read, scans: dict[str, np.ndarray], split: np.ndarray, seed: int
 ) -> Measures:
     """Rate, bounds and information; without a Gaussian likelihood there is no bound."""
-    held = np.flatnonzero(split == "report")
+    held = np.flatnonzero(split == "test")
     mu, logvar = scans["mu"], scans["logvar"]
     found: Measures = {"rate": evidence.rate(mu[held], logvar[held])}
-    for name in ("weights", "report"):
+    for name in ("training", "test"):
         rows = np.flatnonzero(split == name)
         rows = rows[evenly(len(rows), measures.MOST)]
         told = evidence.information(mu[rows], logvar[rows], seed)
-        found |= {f"information_{name}": told["information"], f"information_{name}_most": told["most"]}
+        found |= {f"information_{name}": told["information"], f"information_{name}_max": told["most"]}
     found["information_bias"] = (
         "about the people given it is unbiased; about the population it is too small, and never above log N"
     )
@@ -195,6 +197,6 @@ def _dimensions(scans: dict[str, np.ndarray], split: np.ndarray, kl: bool) -> pd
     for name in SPLITS:
         table[f"variance_{name}"] = mu[split == name].var(axis=0)
         table[f"kl_{name}"] = nats[split == name].mean(axis=0)
-    table["logvar"] = logvar[split == "weights"].mean(axis=0)
-    active = table["variance_weights"] > measures.ACTIVE
+    table["logvar"] = logvar[split == "training"].mean(axis=0)
+    active = table["variance_training"] > measures.ACTIVE
     return table.assign(active=(active if kl else pd.Series([None] * len(table))).astype("boolean"))

@@ -16,10 +16,10 @@ from neurovae.io.volumes import SPLITS, data_hash, read_mask, read_volumes
 from neurovae.train import weights
 from neurovae.train.health import judge
 from neurovae.train.health.examine import Measures, Model, lost, measure
-from neurovae.train.health.verdicts import LOST, OVERRULED, STOPPING, TRANSDUCTIVE
+from neurovae.train.health.verdicts import KEPT_COLLAPSED, LOST, STOPPING, TRANSDUCTIVE
 
-STATED = ("latent", "reconstruction", "divergence", "beta", "sigma", "linear", "epochs", "batch",
-          "flip", "blur", "mix", "noise", "jitter")  # fmt: skip
+STATED = ("n_latent", "reconstruction", "divergence", "beta", "sigma", "linear", "epochs", "batch",
+          "flip", "blur", "mixup", "noise", "jitter")  # fmt: skip
 
 
 def run(
@@ -32,10 +32,13 @@ def run(
     out: Path,
     dimensions: Path,
     seed: int,
-    overruled: bool = False,
+    kept_collapsed: bool = False,
     transductive: bool = False,
 ) -> None:
     """Write `health.json` (verdict, reason, advice, measures) and `dimensions.parquet`, a row per latent.
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun health
 
     Args:
         volumes: packed volumes.
@@ -62,18 +65,18 @@ def run(
     module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
     fitted = Model(module=module, tensors=tensors, meta=meta, mask=read_mask(mask))
     found, latents = examine(fitted, array, table["person"].to_numpy(), pd.read_parquet(history), seed)
-    write_json(out, {**found, **marked(found["verdict"], found["finite"], overruled, transductive)})
+    write_json(out, {**found, **with_caveats(found["verdict"], found["finite"], kept_collapsed, transductive)})
     write_table(dimensions, latents)
     print(
         f"{found['verdict']}: {found['reason']}", *([f"advice: {found['advice']}"] if found["advice"] else []), sep="\n"
     )
 
 
-def marked(verdict: str, finite: bool, overruled: bool, transductive: bool) -> Measures:
+def with_caveats(verdict: str, finite: bool, kept_collapsed: bool, transductive: bool) -> Measures:
     """May the latents be tested (never where they are not finite), and what has every later table to say?"""
-    overruled = overruled and finite and verdict in STOPPING
-    marks = {OVERRULED: overruled, TRANSDUCTIVE: transductive}
-    return {"overruled": overruled, "marks": [mark for mark, applies in marks.items() if applies]}
+    kept_collapsed = kept_collapsed and finite and verdict in STOPPING
+    caveats = {KEPT_COLLAPSED: kept_collapsed, TRANSDUCTIVE: transductive}
+    return {"kept_collapsed": kept_collapsed, "caveats": [caveat for caveat, applies in caveats.items() if applies]}
 
 
 def examine(
@@ -109,7 +112,7 @@ def examine(
 
 def epochs(history: pd.DataFrame) -> tuple[int | None, int | None]:
     """The epoch with the smallest loss on the stopping people (0: before the first step), and the last; or None."""
-    stop = history[history["split"] == "stop"]
+    stop = history[history["split"] == "validation"]
     if stop.empty:
         return None, None
     return int(stop["epoch"].to_numpy()[stop["loss"].argmin()]), int(stop["epoch"].max())
@@ -117,12 +120,12 @@ def epochs(history: pd.DataFrame) -> tuple[int | None, int | None]:
 
 def _last_loss(history: pd.DataFrame) -> float:
     """Of the stopping people; not finite where training diverged."""
-    return float(history.loc[history["split"] == "stop", "loss"].iloc[-1])
+    return float(history.loc[history["split"] == "validation", "loss"].iloc[-1])
 
 
 def moved(history: pd.DataFrame) -> bool:
     """Did the training people's loss change from that before the first step?"""
-    loss = history.loc[history["split"] == "weights", "loss"].to_numpy(float)
+    loss = history.loc[history["split"] == "training", "loss"].to_numpy(float)
     return bool(len(loss) and np.abs(loss - loss[0]).max() > judge.MOVED * abs(loss[0]))
 
 

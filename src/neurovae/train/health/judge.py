@@ -19,7 +19,7 @@ PARTIAL = 0.5  # share of the latents that are active below this: partial
 
 def judge(
     *,
-    share: dict[str, float],
+    explained: dict[str, float],
     identified: dict[str, Identified],
     variance: np.ndarray,
     active: int | None,
@@ -31,22 +31,22 @@ def judge(
 
     Args:
         share: variance share by split.
-        identified: on people of "weights" and "report".
+        identified: on people of "training" and "test".
         variance: of each latent over the training people (latents,).
         active: number of active units; None where the loss has no KL.
         linear: does the model have a part that is fitted in closed form, so that it is trained before its first step?
         kept: epoch of the weights; None for a model without epochs.
         moved: did the training loss change by more than `MOVED`? If not, or without an epoch, nothing was learned.
     """
-    if not np.isfinite([*share.values(), *variance]).all():
+    if not np.isfinite([*explained.values(), *variance]).all():
         return "diverged", "weights, latents or reconstructions are not finite"
-    found = _measured(share, identified, active, len(variance))
+    found = _measured(explained, identified, active, len(variance))
     tests = {
-        "diverged": _diverged(share),
-        "untrained": _untrained(share, linear, kept, moved),
-        "collapsed": _collapsed(share, identified["weights"], active, len(variance), kept),
-        "overfit": _overfit(share),
-        "partial": _partial(share, identified["report"], active, len(variance)),
+        "diverged": _diverged(explained),
+        "untrained": _untrained(explained, linear, kept, moved),
+        "collapsed": _collapsed(explained, identified["training"], active, len(variance), kept),
+        "overfit": _overfit(explained),
+        "partial": _partial(explained, identified["test"], active, len(variance)),
     }
     for verdict, reasons in tests.items():
         if reasons:
@@ -54,52 +54,52 @@ def judge(
     return "healthy", found
 
 
-def _measured(share: dict[str, float], identified: dict[str, Identified], active: int | None, latents: int) -> str:
-    training, held = identified["weights"], identified["report"]
+def _measured(explained: dict[str, float], identified: dict[str, Identified], active: int | None, latents: int) -> str:
+    training, held = identified["training"], identified["test"]
     units = "" if active is None else f"; {active} of {latents} units active"
     return (
-        f"share of variance: training {_text(share['weights'])}, held-out {_text(share['report'])}; identified: "
+        f"share of variance: training {_text(explained['training'])}, held-out {_text(explained['test'])}; identified: "
         f"training {training.rate * training.people:.0f} of {training.people} people, held-out "
         f"{held.rate * held.people:.0f} of {held.people} (chance {held.chance * held.people:.0f}){units}"
     )
 
 
-def _text(share: float) -> str:
-    return f"{round(share, 3) + 0.0:.3f}"  # never -0.000
+def _text(explained: float) -> str:
+    return f"{round(explained, 3) + 0.0:.3f}"  # never -0.000
 
 
-def _diverged(share: dict[str, float]) -> list[str]:
-    return [f"training share below {DIVERGED:g}"] if share["weights"] < DIVERGED else []
+def _diverged(explained: dict[str, float]) -> list[str]:
+    return [f"training share below {DIVERGED:g}"] if explained["training"] < DIVERGED else []
 
 
-def _untrained(share: dict[str, float], linear: bool, kept: int | None, moved: bool) -> list[str]:
-    nothing = kept is not None and not linear and not moved and share["weights"] < COLLAPSED
+def _untrained(explained: dict[str, float], linear: bool, kept: int | None, moved: bool) -> list[str]:
+    nothing = kept is not None and not linear and not moved and explained["training"] < COLLAPSED
     return ["the loss hardly changed while it was trained"] if nothing else []
 
 
 def _collapsed(
-    share: dict[str, float], training: Identified, active: int | None, latents: int, kept: int | None
+    explained: dict[str, float], training: Identified, active: int | None, latents: int, kept: int | None
 ) -> list[str]:
     """One latent cannot tell people apart: correlations do not see its size; it is judged by the share alone."""
     found = [
-        *([f"training share below {COLLAPSED:g}"] if share["weights"] < COLLAPSED else []),
+        *([f"training share below {COLLAPSED:g}"] if explained["training"] < COLLAPSED else []),
         *(["training people are identified by chance only"] if latents > 1 and training.by_chance else []),
         *(["no active unit"] if active == 0 else []),
     ]
     return found + (["no epoch was better than the weights before training"] if found and kept == 0 else [])
 
 
-def _overfit(share: dict[str, float]) -> list[str]:
+def _overfit(explained: dict[str, float]) -> list[str]:
     return [
-        *(["held-out share not above 0"] if share["report"] <= 0 else []),
-        *([f"training minus held-out share above {GAP:g}"] if share["weights"] - share["report"] > GAP else []),
+        *(["held-out share not above 0"] if explained["test"] <= 0 else []),
+        *([f"training minus held-out share above {GAP:g}"] if explained["training"] - explained["test"] > GAP else []),
     ]
 
 
-def _partial(share: dict[str, float], held: Identified, active: int | None, latents: int) -> list[str]:
+def _partial(explained: dict[str, float], held: Identified, active: int | None, latents: int) -> list[str]:
     few = active is not None and active < PARTIAL * latents
     return [
-        *([f"held-out share below {COLLAPSED:g}"] if share["report"] < COLLAPSED else []),
+        *([f"held-out share below {COLLAPSED:g}"] if explained["test"] < COLLAPSED else []),
         *(["fewer than half of the units are active"] if few else []),
         *(["held-out people are identified by chance only"] if latents > 1 and held.by_chance else []),
     ]
@@ -118,8 +118,8 @@ def advice(verdict: str, options: dict[str, Any], kept: int | None, last: int | 
         "collapsed": ["lower beta", "raise warmup", "raise free_bits", "lower mmd_weight", "raise learning_rate"],
         "untrained": ["raise learning_rate", "raise patience", "lower beta", "lower mmd_weight"],
         "diverged": ["lower learning_rate", "lower clip"],
-        "overfit": ["lower latent", "raise mix", "raise jitter", "raise dropout", "raise beta"],
-        "partial": ["lower beta", "raise free_bits", "lower latent"],
+        "overfit": ["lower n_latent", "raise mixup", "raise jitter", "raise dropout", "raise beta"],
+        "partial": ["lower beta", "raise free_bits", "lower n_latent"],
     }.get(verdict, [])
     known = {name: value for name, value in options.items() if value is not None}
     said = [f"{what} (now {known[what.split()[1]]:g})" for what in change if _possible(what, known)]
@@ -141,4 +141,4 @@ def _possible(what: str, options: dict[str, Any]) -> bool:
     kl = options.get("divergence", "none") != "none" and options.get("beta", 0) > 0
     used = {"mmd_weight": options.get("divergence") == "mmd", "beta": kl, "warmup": kl, "free_bits": kl}
     present = key in options and used.get(key, True)
-    return present and not (direction == "lower" and options[key] <= (1 if key == "latent" else 0))
+    return present and not (direction == "lower" and options[key] <= (1 if key == "n_latent" else 0))

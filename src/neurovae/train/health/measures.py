@@ -37,7 +37,7 @@ class Identified(NamedTuple):
         return self.chance < 1 and self.rate <= self.chance
 
 
-def variance_share(error: np.ndarray, total: np.ndarray) -> float:
+def variance_explained(error: np.ndarray, total: np.ndarray) -> float:
     """1 - sum |x - x_hat|^2 / sum |x - m|^2, summed over people before dividing; x_hat = m gives 0, x_hat = x gives 1.
 
     Args:

@@ -18,7 +18,7 @@ def fit(
     *,
     seed: int,
     device: str,
-    latent: int,
+    n_latent: int,
     flip: bool,
     neighbours: int,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
@@ -26,36 +26,38 @@ def fit(
 
     Args:
         volumes: packed volumes (scans, x, y, z).
-        split: split of each scan; "weights" alone is used.
+        split: split of each scan; "training" alone is used.
         mask: the fixed mask (x, y, z).
         seed, device: not used; the solution is exact and found on the CPU.
-        latent: number of latents.
+        n_latent: number of latents.
         flip: fit on the scans and their mirror images about the midline.
         neighbours: neighbours of a scan in the graph, itself not counted.
 
     Raises:
         InputError: sizes that do not fit the training scans (`manifold`), or too few directions in the paths.
     """
-    tensors = manifold.gather(volumes, split, mask, latent=latent, flip=flip)
+    tensors = manifold.gather(volumes, split, mask, n_latent=n_latent, flip=flip)
     manifold.check_graph(tensors["coordinates"], neighbours)
-    model = unrolled(manifold.training(tensors), latent=latent, neighbours=neighbours)
+    model = unrolled(manifold.training(tensors), n_latent=n_latent, neighbours=neighbours)
     tensors["positions"] = model.embedding_
     tensors["components"] = manifold.decoder(tensors, model.embedding_)
-    return tensors, {"latent": latent, "neighbours": neighbours, "kl": False}, []
+    return tensors, {"n_latent": n_latent, "neighbours": neighbours, "kl": False}, []
 
 
 @manifold.remembered
-def unrolled(coordinates: np.ndarray, *, latent: int, neighbours: int) -> Isomap:
+def unrolled(coordinates: np.ndarray, *, n_latent: int, neighbours: int) -> Isomap:
     """scikit-learn's Isomap of the training scans' coordinates; dense, so that nothing is drawn."""
     try:
-        model = Isomap(n_neighbors=neighbours, n_components=latent, eigen_solver="dense", neighbors_algorithm="brute")
+        model = Isomap(n_neighbors=neighbours, n_components=n_latent, eigen_solver="dense", neighbors_algorithm="brute")
         smallest = model.fit(coordinates).kernel_pca_.eigenvalues_.min()
     except ValueError as error:
         if "negative eigenvalues" not in str(error):
             raise
         smallest = 0.0
     if smallest <= 0:
-        raise InputError(f"the paths over {neighbours} neighbours have fewer than {latent} directions; lower latent")
+        raise InputError(
+            f"the paths over {neighbours} neighbours have fewer than {n_latent} directions; lower n_latent"
+        )
     return model
 
 
@@ -68,7 +70,7 @@ def embed(
     projected on the training scans' positions. A training scan comes back to its fitted position (to 1e-6 of the norm);
     other scans lie nearer to zero (held-out scale .8 to .9 on `ixi`).
     """
-    sizes = {name: architecture[name] for name in ("latent", "neighbours")}
+    sizes = {name: architecture[name] for name in ("n_latent", "neighbours")}
     model = unrolled(manifold.training(tensors), **sizes)
     sign = np.sign(np.sum(model.embedding_ * tensors["positions"], axis=0))  # a refit elsewhere may turn a column round
     mu = sign * model.transform(manifold.place(volumes, mask, tensors))

@@ -18,7 +18,7 @@ def fit(
     *,
     seed: int,
     device: str,
-    latent: int,
+    n_latent: int,
     flip: bool,
     neighbours: int,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
@@ -26,29 +26,29 @@ def fit(
 
     Args:
         volumes: packed volumes (scans, x, y, z).
-        split: split of each scan; "weights" alone is used.
+        split: split of each scan; "training" alone is used.
         mask: the fixed mask (x, y, z).
         seed, device: not used; the solution is exact and found on the CPU.
-        latent: number of latents; fewer than neighbours, else the last ones follow no neighbourhood.
+        n_latent: number of latents; fewer than neighbours, else the last ones follow no neighbourhood.
         flip: fit on the scans and their mirror images about the midline.
         neighbours: neighbours whose weighted mean is a scan, itself not counted.
 
     Raises:
         InputError: sizes that do not fit the training scans (`manifold`).
     """
-    tensors = manifold.gather(volumes, split, mask, latent=latent, flip=flip)
+    tensors = manifold.gather(volumes, split, mask, n_latent=n_latent, flip=flip)
     manifold.check_graph(tensors["coordinates"], neighbours)
-    positions = woven(manifold.training(tensors), latent=latent, neighbours=neighbours).embedding_
+    positions = woven(manifold.training(tensors), n_latent=n_latent, neighbours=neighbours).embedding_
     tensors["positions"] = positions * np.sqrt(len(positions))  # variance 1, as Roweis has it
     tensors["components"] = manifold.decoder(tensors, tensors["positions"])
-    return tensors, {"latent": latent, "neighbours": neighbours, "kl": False}, []
+    return tensors, {"n_latent": n_latent, "neighbours": neighbours, "kl": False}, []
 
 
 @manifold.remembered
-def woven(coordinates: np.ndarray, *, latent: int, neighbours: int) -> LocallyLinearEmbedding:
+def woven(coordinates: np.ndarray, *, n_latent: int, neighbours: int) -> LocallyLinearEmbedding:
     """scikit-learn's embedding of the training scans' coordinates; dense, so that nothing is drawn."""
     model = LocallyLinearEmbedding(
-        n_neighbors=neighbours, n_components=latent, eigen_solver="dense", neighbors_algorithm="brute"
+        n_neighbors=neighbours, n_components=n_latent, eigen_solver="dense", neighbors_algorithm="brute"
     )
     return model.fit(coordinates)
 
@@ -62,7 +62,7 @@ def embed(
     that rebuild the scan from them (Saul 2003). A training scan is its own first neighbour and moves little (.4 to 2 %
     of the positions' norm on `ixi`); a mean of others' positions is nearer to zero (held-out scale .4 to .6 there).
     """
-    sizes = {name: architecture[name] for name in ("latent", "neighbours")}
+    sizes = {name: architecture[name] for name in ("n_latent", "neighbours")}
     model = copy(woven(manifold.training(tensors), **sizes))
     model.embedding_ = tensors["positions"]  # as stored: another machine's eigenvectors may differ in sign
     mu = model.transform(manifold.place(volumes, mask, tensors))

@@ -22,15 +22,17 @@ MOST = 5000  # scans: time grows with their cube, memory with their square
 TINY = 1e-10  # share of the largest variance below which a direction is rounding
 
 
-def gather(volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, *, latent: int, flip: bool) -> Tensors:
-    """The scans in "weights", with mirror images when `flip`: voxels (n, voxels), mean, coordinates (n, fewer than n).
+def gather(volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, *, n_latent: int, flip: bool) -> Tensors:
+    """The scans in "training", with mirror images when `flip`: voxels (n, voxels), mean, coordinates (n, fewer than n).
 
     Raises:
         InputError: too few scans for the latents, too many for an n x n method, or scans that hardly differ.
     """
-    own = volumes[split == "weights"]
-    if latent >= len(own):
-        raise InputError(f"{latent} latents need more than {latent} training scans, found {len(own)}; lower latent")
+    own = volumes[split == "training"]
+    if n_latent >= len(own):
+        raise InputError(
+            f"{n_latent} latents need more than {n_latent} training scans, found {len(own)}; lower n_latent"
+        )
     voxels = np.concatenate([own[:, mask], own[:, ::-1][:, mask]]) if flip else own[:, mask]
     if len(voxels) > MOST:
         raise InputError(
@@ -40,8 +42,8 @@ def gather(volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, *, latent: 
     mean = voxels.mean(axis=0, dtype=np.float64).astype(np.float32)
     values, vectors = eigh(_products(voxels, voxels, mean))
     kept = np.flatnonzero(values > TINY * values[-1])[::-1]
-    if len(kept) < latent:
-        raise InputError(f"the training scans differ in {len(kept)} directions only; lower latent from {latent}")
+    if len(kept) < n_latent:
+        raise InputError(f"the training scans differ in {len(kept)} directions only; lower n_latent from {n_latent}")
     coordinates = svd_flip(vectors[:, kept], None)[0] * np.sqrt(values[kept])
     return {"voxels": voxels, "mean": mean, "coordinates": np.ascontiguousarray(coordinates)}
 

@@ -22,7 +22,7 @@ def fit(
     *,
     seed: int,
     device: str,
-    latent: int,
+    n_latent: int,
     flip: bool,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
     """The training scans with their positions, and the map from latents to voxels; no history.
@@ -32,20 +32,20 @@ def fit(
 
     Args:
         volumes: packed volumes (scans, x, y, z).
-        split: split of each scan; "weights" alone is used.
+        split: split of each scan; "training" alone is used.
         mask: the fixed mask (x, y, z).
         seed: given to scikit-learn; nothing is drawn.
         device: not used; found on the CPU.
-        latent: number of latents.
+        n_latent: number of latents.
         flip: fit on the scans and their mirror images about the midline.
 
     Raises:
         InputError: sizes that do not fit the training scans (`manifold`).
     """
-    tensors = manifold.gather(volumes, split, mask, latent=latent, flip=flip)
+    tensors = manifold.gather(volumes, split, mask, n_latent=n_latent, flip=flip)
     known = manifold.training(tensors)
     model = MDS(
-        latent, n_init=1, init="classical_mds", metric="precomputed", max_iter=ROUNDS, eps=STILL, random_state=seed
+        n_latent, n_init=1, init="classical_mds", metric="precomputed", max_iter=ROUNDS, eps=STILL, random_state=seed
     )
     distances = cdist(known, known)
     positions = model.fit(distances).embedding_
@@ -53,7 +53,7 @@ def fit(
     print(f"stress after {model.n_iter_} rounds of SMACOF: {left:.4f} of the squared distances", flush=True)
     tensors["positions"] = positions - positions.mean(axis=0)
     tensors["components"] = manifold.decoder(tensors, tensors["positions"])
-    return tensors, {"latent": latent, "kl": False}, []
+    return tensors, {"n_latent": n_latent, "kl": False}, []
 
 
 def embed(

@@ -21,31 +21,31 @@ class VAE(nn.Module):
     inward: Tensor
     outward: Tensor
 
-    def __init__(self, *, shape: tuple[int, int, int], latent: int, width: int, dropout: float) -> None:
+    def __init__(self, *, shape: tuple[int, int, int], n_latent: int, base_channels: int, dropout: float) -> None:
         super().__init__()
-        small, channels = plan(shape, width)
+        small, channels = plan(shape, base_channels)
         features = channels[-1] * small[0] * small[1] * small[2]
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("mask", torch.zeros(shape, dtype=torch.bool))
-        self.register_buffer("inward", torch.zeros(latent, *shape))  # V, zero outside the mask
-        self.register_buffer("outward", torch.zeros(latent, *shape))  # W, likewise
+        self.register_buffer("inward", torch.zeros(n_latent, *shape))  # V, zero outside the mask
+        self.register_buffer("outward", torch.zeros(n_latent, *shape))  # W, likewise
         self.log_sigma = nn.Parameter(torch.zeros(()))
         down = [layer for a, b in pairwise(channels) for layer in (nn.GELU(), nn.Conv3d(a, b, 4, 2, 1))]
         up = [layer for a, b in pairwise(channels[::-1]) for layer in (nn.ConvTranspose3d(a, b, 4, 2, 1), nn.GELU())]
         self.encoder = nn.Sequential(
-            nn.Conv3d(1, width, 8, 4, 2),
+            nn.Conv3d(1, base_channels, 8, 4, 2),
             *down,
             nn.GELU(),
             nn.Flatten(),
             nn.Dropout(dropout),
-            nn.Linear(features, 2 * latent),
+            nn.Linear(features, 2 * n_latent),
         )
         self.decoder = nn.Sequential(
-            nn.Linear(latent, features),
+            nn.Linear(n_latent, features),
             nn.Unflatten(1, (channels[-1], *small)),
             nn.GELU(),
             *up,
-            nn.Conv3d(width, 4**3, 3, padding=1),
+            nn.Conv3d(base_channels, 4**3, 3, padding=1),
             ToSpace(),
         )
         for last in (self.encoder[-1], self.decoder[-2]):
@@ -94,14 +94,14 @@ class ToSpace(nn.Module):
         return blocks.reshape(n, 1, *(4 * side for side in sides))
 
 
-def plan(shape: tuple[int, int, int], width: int) -> tuple[tuple[int, int, int], list[int]]:
+def plan(shape: tuple[int, int, int], base_channels: int) -> tuple[tuple[int, int, int], list[int]]:
     """The coarsest grid and the channels of each level: a first stride of 4, then halves while they stay above 3.
 
     A first layer with one channel at full resolution is most of a plain network's time; a stride of 4 avoids it.
     """
     if any(side % 8 for side in shape):
         raise ValueError(f"the grid {shape} does not divide by 8")
-    small, channels = (shape[0] // 4, shape[1] // 4, shape[2] // 4), [width]
+    small, channels = (shape[0] // 4, shape[1] // 4, shape[2] // 4), [base_channels]
     while all(side % 2 == 0 and side > 6 for side in small):
         small, channels = (small[0] // 2, small[1] // 2, small[2] // 2), [*channels, 2 * channels[-1]]
     return small, channels

@@ -35,31 +35,31 @@ def fit(
     *,
     seed: int,
     device: str,
-    latent: int,
+    n_latent: int,
     flip: bool,
     blur: float,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
-    """Mean (voxels,) and orthonormal components (latents, voxels) of the people in "weights"; no history.
+    """Mean (voxels,) and orthonormal components (latents, voxels) of the people in "training"; no history.
 
     Args:
         volumes: packed volumes (scans, x, y, z).
         split: split of each scan.
         mask: the fixed mask (x, y, z).
         seed, device: not used; the solution is found on the CPU, exact up to MOST training scans, iterated beyond.
-        latent: number of components.
+        n_latent: number of components.
         flip: fit on the scans and their mirror images about the midline.
         blur: standard deviation, mm, of the blurred copies that are added; 0: none.
     """
-    rows = np.flatnonzero(split == "weights")
+    rows = np.flatnonzero(split == "training")
     if len(rows) <= MOST:
-        found = principal(volumes, rows, mask, latent=latent, flip=flip, blur=blur)
+        found = principal(volumes, rows, mask, n_latent=n_latent, flip=flip, blur=blur)
     else:
-        found = streamed(volumes, rows, mask, latent=latent, flip=flip, blur=blur)
-    return {"mean": found.mean, "components": found.components}, {"latent": latent, "kl": False}, []
+        found = streamed(volumes, rows, mask, n_latent=n_latent, flip=flip, blur=blur)
+    return {"mean": found.mean, "components": found.components}, {"n_latent": n_latent, "kl": False}, []
 
 
 def principal(
-    volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, *, latent: int, flip: bool, blur: float
+    volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, *, n_latent: int, flip: bool, blur: float
 ) -> Principal:
     """Principal components of the masked voxels of some rows, and of their mirror images and blurred copies.
 
@@ -69,8 +69,10 @@ def principal(
     Raises:
         InputError: as many latents as training scans, or more.
     """
-    if latent >= len(rows):
-        raise InputError(f"{latent} latents need more than {latent} training scans, found {len(rows)}; lower latent")
+    if n_latent >= len(rows):
+        raise InputError(
+            f"{n_latent} latents need more than {n_latent} training scans, found {len(rows)}; lower n_latent"
+        )
     count = len(rows) * (2 if flip else 1)
     fitted = np.empty((count * (2 if blur else 1), np.count_nonzero(mask)), np.float32)  # the one large array
     x = fitted[:count]
@@ -84,21 +86,21 @@ def principal(
     if blur:
         blurred(x, mask, blur, fitted[count:])
         fitted[count:] *= BLURRED
-    components = leading(fitted, latent)
+    components = leading(fitted, n_latent)
     variances = np.square(x @ components.T).sum(axis=0, dtype=np.float64) / (len(x) - 1)
     total = sum(np.square(x[part]).sum(dtype=np.float64) for part in chunks(len(x))) / (len(x) - 1)
     return Principal(mean, components, variances.astype(np.float32), float((total - variances.sum()) / x.shape[1]))
 
 
 def streamed(
-    volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, *, latent: int, flip: bool, blur: float
+    volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, *, n_latent: int, flip: bool, blur: float
 ) -> Principal:
     """`principal` of more rows than are held at once: subspace iteration (Halko 2011, algorithm 4.4).
 
     It starts at the components of FIRST scans, evenly spaced, and reads all scans PASSES + 2 times, a few at a time.
     """
-    few = rows[evenly(len(rows), max(FIRST, 2 * (latent + MORE)))]
-    basis = principal(volumes, few, mask, latent=latent + MORE, flip=flip, blur=blur).components
+    few = rows[evenly(len(rows), max(FIRST, 2 * (n_latent + MORE)))]
+    basis = principal(volumes, few, mask, n_latent=n_latent + MORE, flip=flip, blur=blur).components
     mean = _mean(volumes, rows, mask, flip)
     for _ in range(PASSES):
         turned = np.zeros(basis.shape)
@@ -106,8 +108,8 @@ def streamed(
             fitted = np.concatenate([x, BLURRED * blurred(x, mask, blur)]) if blur else x
             turned += (fitted @ basis.T).T @ fitted
         basis = _axes(turned)
-    components, count = basis[:latent], len(rows) * (2 if flip else 1) - 1
-    total, variances = 0.0, np.zeros(latent)
+    components, count = basis[:n_latent], len(rows) * (2 if flip else 1) - 1
+    total, variances = 0.0, np.zeros(n_latent)
     for x in _scans(volumes, rows, mask, mean, flip):
         total += float(np.square(x).sum(dtype=np.float64)) / count
         variances += np.square(x @ components.T).sum(axis=0, dtype=np.float64) / count

@@ -9,7 +9,7 @@ import torch
 from neurovae.io.volumes import masked
 from neurovae.train.engine import devices, processes
 from neurovae.train.engine.data import gather, mean, some
-from neurovae.train.engine.hyperparameters import Recipe
+from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.engine.loop import Row, Watch, train
 from neurovae.train.models.network import VAE
 from neurovae.train.models.pca import principal
@@ -30,11 +30,11 @@ def fit(
     watch: Watch = lambda rows: None,
     **options: Any,
 ) -> tuple[Tensors, dict[str, Any], list[Row]]:
-    """Train on the people in "weights", stop on those in "stop"; return the best weights, architecture and history.
+    """Fit on the training set, stop early on the validation set; return the best weights, architecture and history.
 
     Args:
         volumes: packed volumes (scans, x, y, z).
-        split: split of each scan; nobody needs to be in "report".
+        split: split of each scan; nobody needs to be in "test".
         mask: the fixed mask (x, y, z).
         state: folder of checkpoints, from which a training that was killed goes on.
         watch: called with the history rows of each epoch; may raise to end the training.
@@ -44,40 +44,51 @@ def fit(
         InputError: the loss is not finite before the first step, the device asked for is not there, or its memory is
             too small.
     """
-    recipe = Recipe(**options)
+    hp = Hyperparameters(**options)
     rank, world, on = processes.start(devices.choose(device))
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a fifth of the time on a CPU
     torch.manual_seed(seed)
-    described: dict[str, Any] = {"shape": list(volumes.shape[1:]), "latent": recipe.latent, "width": recipe.width}
-    model = VAE(**described, dropout=recipe.dropout)
-    _start(model, volumes, np.flatnonzero(split == "weights"), mask, recipe)
+    described: dict[str, Any] = {
+        "shape": list(volumes.shape[1:]),
+        "n_latent": hp.n_latent,
+        "base_channels": hp.base_channels,
+    }
+    model = VAE(**described, dropout=hp.dropout)
+    _start(model, volumes, np.flatnonzero(split == "training"), mask, hp)
     model.to(on)
     if on.type == "cuda":
         for network_ in (model.encoder, model.decoder):  # the linear part has four axes, which this format refuses
             network_.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    if recipe.compile:
+    if hp.compile:
         model.encoder.compile()
         model.decoder.compile()
     data = gather(volumes, split, mask, on, rank, world)
-    share = -(-recipe.batch // world)
-    with devices.memory(on, -(-share // recipe.accumulate), share):
-        best, history = train(model, data, recipe, seed=seed, folder=state, watch=watch)
+    own = -(-hp.batch // world)
+    with devices.memory(on, -(-own // hp.accumulate), own):
+        best, history = train(model, data, hp, seed=seed, folder=state, watch=watch)
     model.load_state_dict(best, strict=False)
     tensors = {name: value.cpu().contiguous().numpy() for name, value in model.state_dict().items()}
     tensors |= {name: tensors[name][:, mask] for name in BOXES}
-    return tensors, {**described, "kl": recipe.kl, "sampled": recipe.sampled}, history
+    return tensors, {**described, "kl": hp.kl, "sampled": hp.sampled}, history
 
 
-def _start(model: VAE, volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, recipe: Recipe) -> None:
+def _start(model: VAE, volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, hp: Hyperparameters) -> None:
     """Mean, mask, linear part and sigma, before the first step."""
     model.mask.copy_(torch.from_numpy(mask))
-    model.mean.copy_(mean(volumes, rows, recipe.flip) * model.mask)
-    sigma = 1.0 if recipe.sigma == "learned" else float(recipe.sigma)
-    if recipe.linear == "pca":
-        found = principal(volumes, some(rows), mask, latent=recipe.latent, flip=recipe.flip, blur=recipe.blur)
-        sigma = found.left**0.5 if recipe.sigma == "learned" else sigma
+    model.mean.copy_(mean(volumes, rows, hp.flip) * model.mask)
+    sigma = 1.0 if hp.sigma == "learned" else float(hp.sigma)
+    if hp.linear == "pca":
+        found = principal(
+            volumes,
+            some(rows),
+            mask,
+            n_latent=hp.n_latent,
+            flip=hp.flip,
+            blur=hp.blur,
+        )
+        sigma = found.left**0.5 if hp.sigma == "learned" else sigma
         model.start_at(torch.from_numpy(found.components), torch.from_numpy(found.variances), sigma)
-    elif recipe.sigma == "learned":
+    elif hp.sigma == "learned":
         sigma = float(np.sqrt(np.square(masked(volumes[some(rows)], mask) - model.mean.numpy()[mask]).mean()))
     with torch.no_grad():
         model.log_sigma.fill_(np.log(sigma))
@@ -113,10 +124,10 @@ def _number(name: str) -> int:
 
 def network(mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> VAE:
     """The network with its weights, on the CPU, without dropout."""
-    model = VAE(**{key: architecture[key] for key in ("shape", "latent", "width")}, dropout=0.0)
+    model = VAE(**{key: architecture[key] for key in ("shape", "n_latent", "base_channels")}, dropout=0.0)
     whole = {}
     for name in BOXES:
-        whole[name] = np.zeros((architecture["latent"], *mask.shape), np.float32)
+        whole[name] = np.zeros((architecture["n_latent"], *mask.shape), np.float32)
         whole[name][:, mask] = tensors[name]
     model.load_state_dict({name: torch.from_numpy(value) for name, value in {**tensors, **whole}.items()})
     return model.eval()

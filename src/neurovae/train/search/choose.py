@@ -9,11 +9,13 @@ from neurovae.cli import Json, cli
 from neurovae.errors import InputError
 from neurovae.io.files import write_beside, write_json, write_tsv
 
-SAID = {"share": "share of variance reconstructed", "elbo": "evidence lower bound"}
+SAID = {"variance_explained": "share of variance reconstructed", "elbo": "evidence lower bound"}
 FIRST = ("trial", "order", "state", "feasible", "chosen", "objective")
 MEASURED = (
-    "reached", "share_weights", "share_stop", "elbo_stop", "rate_stop", "active", "identified_weights",
-    "identified_stop", "chance_weights", "chance_stop", "kept_epoch", "last_epoch", "reason",
+    "reached", "variance_explained_training", "variance_explained_validation",
+    "elbo_validation", "rate_validation", "active",
+    "identification_accuracy_training", "identification_accuracy_validation",
+    "chance_training", "chance_validation", "kept_epoch", "last_epoch", "reason",
 )  # fmt: skip
 Row = dict[str, Any]
 
@@ -22,7 +24,7 @@ def run(
     *,
     folder: Path,
     trials: int,
-    objective: Literal["share", "elbo"],
+    objective: Literal["variance_explained", "elbo"],
     min_active: int,
     searched: list[str],
     entry: Json,
@@ -33,6 +35,9 @@ def run(
     written: Path,
 ) -> None:
     """Choose, and write the choice in three forms.
+
+    Example:
+        snakemake --cores 2 --configfile my.yaml --forcerun choose
 
     Args:
         folder: of the trials' JSON.

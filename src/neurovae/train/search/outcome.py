@@ -17,8 +17,10 @@ from neurovae.train.weights import Tensors
 
 PASSED = ("healthy", "partial")  # verdicts of models that know people; min_active bounds what is partial
 MEASURES = (
-    "objective", "share_weights", "share_stop", "elbo_stop", "rate_stop", "active", "identified_weights",
-    "identified_stop", "chance_weights", "chance_stop", "kept_epoch", "last_epoch", "reached",
+    "objective", "variance_explained_training", "variance_explained_validation",
+    "elbo_validation", "rate_validation", "active",
+    "identification_accuracy_training", "identification_accuracy_validation",
+    "chance_training", "chance_validation", "kept_epoch", "last_epoch", "reached",
 )  # fmt: skip
 Row = dict[str, Any]
 
@@ -80,14 +82,14 @@ def measured(
         model: the weights that were kept.
         array: packed volumes (scans, x, y, z).
         people: person of each scan (scans,).
-        split: "weights", "stop" or "" of each scan (scans,).
+        split: "training", "validation" or "" of each scan (scans,).
         history: a row per epoch and split.
         objective: share or elbo.
         seed: of the draws of the bound.
     """
-    rows = {"weights": np.flatnonzero(split == "weights"), "stop": np.flatnonzero(split == "stop")}
-    mean = measures.mean_image(lambda own: masked(array[own], model.mask), rows["weights"])
-    rows["weights"] = some(rows["weights"])
+    rows = {"training": np.flatnonzero(split == "training"), "validation": np.flatnonzero(split == "validation")}
+    mean = measures.mean_image(lambda own: masked(array[own], model.mask), rows["training"])
+    rows["training"] = some(rows["training"])
     scans = {name: _scans(model, array, own, mean) for name, own in rows.items()}
     kept, last = _epochs(history)
     found = nothing("complete", "") | {"kept_epoch": kept, "last_epoch": last}
@@ -95,9 +97,9 @@ def measured(
         return {**found, "state": "failed", "reason": "latents or reconstructions are not finite"}
     found |= _known(model, array, people, rows, scans, mean, kept)
     if model.architecture["kl"]:
-        found["rate_stop"] = evidence.rate(scans["stop"]["mu"], scans["stop"]["logvar"])
+        found["rate_validation"] = evidence.rate(scans["validation"]["mu"], scans["validation"]["logvar"])
     if objective == "elbo":
-        found["elbo_stop"] = _bound(model, array, rows["stop"], scans["stop"], seed)
+        found["elbo_validation"] = _bound(model, array, rows["validation"], scans["validation"], seed)
     return {**found, "objective": found[f"{objective}_stop"], "reached": found[f"{objective}_stop"]}
 
 
@@ -123,13 +125,13 @@ def _known(
     kept: int,
 ) -> Row:
     """Share, active units, identification and verdict."""
-    share = {name: measures.variance_share(part["error"], part["total"]) for name, part in scans.items()}
+    explained = {name: measures.variance_explained(part["error"], part["total"]) for name, part in scans.items()}
     identified = {name: _identified(model, array, people, rows[name], scans[name]["mu"], mean) for name in rows}
-    mu = scans["weights"]["mu"]
+    mu = scans["training"]["mu"]
     active = measures.active_units(mu) if model.architecture["kl"] else None
     verdict, reason = judge.judge(
-        share={"weights": share["weights"], "report": share["stop"]},
-        identified={"weights": identified["weights"], "report": identified["stop"]},
+        explained={"training": explained["training"], "test": explained["validation"]},
+        identified={"training": identified["training"], "test": identified["validation"]},
         variance=mu.var(axis=0),
         active=active,
         linear=bool(np.any(model.weights["outward"])),
@@ -137,7 +139,10 @@ def _known(
     )
     found: Row = {"verdict": verdict, "reason": f"{verdict}: {reason}", "active": active}
     for name in rows:
-        found |= {f"share_{name}": share[name], f"identified_{name}": identified[name].rate}
+        found |= {
+            f"variance_explained_{name}": explained[name],
+            f"identification_accuracy_{name}": identified[name].rate,
+        }
         found[f"chance_{name}"] = identified[name].chance
     return found
 
@@ -169,5 +174,5 @@ def _bound(model: Fitted, array: np.ndarray, rows: np.ndarray, scans: dict[str, 
 
 def _epochs(history: list[Row]) -> tuple[int, int]:
     """The epoch whose weights were kept, and the last."""
-    stop = [row for row in history if row["split"] == "stop"]
+    stop = [row for row in history if row["split"] == "validation"]
     return int(min(stop, key=lambda row: row["loss"])["epoch"]), int(stop[-1]["epoch"])

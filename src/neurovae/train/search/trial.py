@@ -1,6 +1,6 @@
 """One trial of a search: ask for values, train with them on a fold's weights people, tell how the stop people fared.
 
-The people of split "report" are dropped before anything else, and no file that is read here holds a score: neither
+The people of split "test" are dropped before anything else, and no file that is read here holds a score: neither
 can change a choice.
 """
 
@@ -21,7 +21,7 @@ from neurovae.io.files import write_json
 from neurovae.io.volumes import data_hash, read_mask, read_volumes, splits
 from neurovae.plan import beta_schedule
 from neurovae.train.engine import devices
-from neurovae.train.engine.hyperparameters import Recipe
+from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.health.verdicts import LOST
 from neurovae.train.models import vae
 from neurovae.train.search import outcome, study
@@ -38,20 +38,20 @@ class Watch:
     below its value nothing is reported: a short KL would look like a good reconstruction.
     """
 
-    def __init__(self, trial: optuna.Trial, recipe: Recipe, objective: str) -> None:
-        self._trial, self._recipe, self._objective = trial, recipe, objective
+    def __init__(self, trial: optuna.Trial, hp: Hyperparameters, objective: str) -> None:
+        self._trial, self._recipe, self._objective = trial, hp, objective
         self._loss = math.inf
         self.seen: Row = {}  # history row of the stop people at the epoch that would be kept
         self.epoch = 0
 
     def __call__(self, rows: list[Row]) -> None:
         """Take the history rows of one epoch; raises TrialPruned."""
-        stop = next(row for row in rows if row["split"] == "stop")
+        stop = next(row for row in rows if row["split"] == "validation")
         self.epoch = stop["epoch"]
         if stop["loss"] < self._loss:
             self._loss, self.seen = stop["loss"], stop
-        recipe = self._recipe
-        if recipe.kl and beta_schedule.warmup(self.epoch, recipe.epochs, recipe.warmup, recipe.cycles) < 1:
+        hp = self._recipe
+        if hp.kl and beta_schedule.warmup(self.epoch, hp.epochs, hp.warmup, hp.cycles) < 1:
             return
         self._trial.report(self.value(), self.epoch)
         if self._trial.should_prune():
@@ -59,7 +59,11 @@ class Watch:
 
     def value(self) -> float:
         """The objective as far as it is known."""
-        return float(self.seen["share"] if self._objective == "share" else -self.seen["nll"] - self.seen["kl"])
+        return float(
+            self.seen["variance_explained"]
+            if self._objective == "variance_explained"
+            else -self.seen["nll"] - self.seen["kl"]
+        )
 
 
 def run(
@@ -78,6 +82,9 @@ def run(
     search: Json,
 ) -> None:
     """Run one trial, or write again what the journal knows of it where it was finished before.
+
+    Example:
+        snakemake --cores 2 --configfile my.yaml --forcerun trial
 
     Args:
         volumes: packed volumes.
@@ -132,13 +139,13 @@ def attempt(
         asked: the trial, with its values.
         array: packed volumes (scans, x, y, z).
         people: person of each scan (scans,).
-        split: "weights", "stop" or "" of each scan (scans,).
+        split: "training", "validation" or "" of each scan (scans,).
         mask: the fixed mask (x, y, z).
         on: the device.
         options, search: as in `run`.
     """
     values = {**options, **asked.params}
-    watch = Watch(asked, Recipe(**values), search["objective"])
+    watch = Watch(asked, Hyperparameters(**values), search["objective"])
     told = {"values": asked.params, "order": asked.user_attrs["order"]}
     try:
         # one seed for all trials: what differs between them is their values alone
@@ -147,7 +154,11 @@ def attempt(
         )
     except optuna.TrialPruned:
         reason = f"after epoch {watch.epoch} worse than the median of the other trials at that epoch"
-        seen = {"reached": watch.value(), "share_stop": watch.seen["share"], "last_epoch": watch.epoch}
+        seen = {
+            "reached": watch.value(),
+            "variance_explained_validation": watch.seen["variance_explained"],
+            "last_epoch": watch.epoch,
+        }
         return {**told, **outcome.nothing("pruned", reason), **seen}
     except InputError as error:
         return {**told, **outcome.nothing("failed", str(error))}
@@ -161,12 +172,12 @@ def attempt(
 
 def _last_loss(history: list[Row]) -> float:
     """Of the stopping people; not finite where training diverged."""
-    return float([row["loss"] for row in history if row["split"] == "stop"][-1])
+    return float([row["loss"] for row in history if row["split"] == "validation"][-1])
 
 
 def visible(split: np.ndarray) -> np.ndarray:
-    """The splits (scans,) with "report" made nameless: no stage of a training looks at a scan without a split."""
-    return np.where(split == "report", "", split)
+    """The splits (scans,) with "test" made nameless: no stage of a training looks at a scan without a split."""
+    return np.where(split == "test", "", split)
 
 
 def digest(values: list[Any], table: pd.DataFrame, split: np.ndarray, mask: np.ndarray) -> str:

@@ -12,7 +12,7 @@ from scipy.special import expit
 from sklearn.metrics import log_loss, r2_score, roc_auc_score
 
 from neurovae.errors import InputError
-from neurovae.predict import compare, guard
+from neurovae.predict import compare, leakage
 from neurovae.train import weights
 
 PEOPLE = [f"sub-{k:02d}" for k in range(30)]
@@ -23,7 +23,7 @@ def roles(fold: int) -> dict[str, list[str]]:
     """Tested people report, every fifth of the others stops, the rest is trained on."""
     others = [person for person, k in zip(PEOPLE, FOLD, strict=True) if k != fold]
     report = [person for person, k in zip(PEOPLE, FOLD, strict=True) if k == fold]
-    return {"weights": [p for i, p in enumerate(others) if i % 5], "stop": others[::5], "report": report}
+    return {"training": [p for i, p in enumerate(others) if i % 5], "validation": others[::5], "test": report}
 
 
 def write_fold(
@@ -53,7 +53,7 @@ def write_fold(
 
 
 def refuse(pairs: list[tuple[Path, Path]], fold: np.ndarray = FOLD) -> None:
-    guard.refuse([a for a, _ in pairs], [b for _, b in pairs], pd.DataFrame({"person": PEOPLE, "fold": fold}))
+    leakage.refuse([a for a, _ in pairs], [b for _, b in pairs], pd.DataFrame({"person": PEOPLE, "fold": fold}))
 
 
 def test_true_latents_pass_per_fold_and_transductively(tmp_path: Path) -> None:
@@ -65,30 +65,30 @@ def test_true_latents_pass_per_fold_and_transductively(tmp_path: Path) -> None:
 def leak(split: str) -> dict[str, list[str]]:
     """Fold 1 with one of its test people moved to another split."""
     people = roles(1)
-    return {**people, "report": people["report"][1:], split: [*people[split], people["report"][0]]}
+    return {**people, "test": people["test"][1:], split: [*people[split], people["test"][0]]}
 
 
-@pytest.mark.parametrize(("split", "word"), [("weights", "trained on"), ("stop", "stopped on")])
+@pytest.mark.parametrize(("split", "word"), [("training", "trained on"), ("validation", "stopped on")])
 def test_a_forged_split_column_does_not_hide_training_or_stopping_on_test_people(
     tmp_path: Path, split: str, word: str
 ) -> None:
     """The sidecar says that all tested people were only reported; the ids in the weights say otherwise."""
 
     def forge(table: pd.DataFrame) -> pd.DataFrame:
-        return table.assign(split=np.where(FOLD == 1, "report", table["split"]))
+        return table.assign(split=np.where(FOLD == 1, "test", table["split"]))
 
     pairs = [write_fold(tmp_path, 0), write_fold(tmp_path, 1, leak(split), forge), write_fold(tmp_path, 2)]
     with pytest.raises(InputError) as error:
         refuse(pairs)
-    first = roles(1)["report"][0]
+    first = roles(1)["test"][0]
     assert len(error.value.problems) == 2  # the table that was changed, and the leak that it hid
-    assert f"split of {first} is 'report'" in error.value.problems[0] and f"'{split}'" in error.value.problems[0]
+    assert f"split of {first} is 'test'" in error.value.problems[0] and f"'{split}'" in error.value.problems[0]
     assert "fold-1_seed-0/latents.parquet, fold 1" in error.value.problems[0]
     assert f"fold-1_seed-0/weights.safetensors, fold 1: the model was {word} {first}" in error.value.problems[1]
 
 
 def test_a_true_table_of_a_leaking_model_is_refused(tmp_path: Path) -> None:
-    pairs = [write_fold(tmp_path, 0), write_fold(tmp_path, 1, leak("weights")), write_fold(tmp_path, 2)]
+    pairs = [write_fold(tmp_path, 0), write_fold(tmp_path, 1, leak("training")), write_fold(tmp_path, 2)]
     with pytest.raises(InputError, match="trained on sub-01, whom this fold tests"):
         refuse(pairs)
 
@@ -101,9 +101,9 @@ def test_folds_that_are_not_those_of_training_are_refused(tmp_path: Path) -> Non
 
 
 def test_one_model_for_all_folds_may_know_its_test_people_but_not_lie_about_them(tmp_path: Path) -> None:
-    refuse([write_fold(tmp_path, 1, leak("weights"))])
-    forged = write_fold(tmp_path, 1, table=lambda t: t.assign(split="report"))
-    with pytest.raises(InputError, match="split of .* and .* more is 'report', in .* 'weights'"):
+    refuse([write_fold(tmp_path, 1, leak("training"))])
+    forged = write_fold(tmp_path, 1, table=lambda t: t.assign(split="test"))
+    with pytest.raises(InputError, match="split of .* and .* more is 'test', in .* 'training'"):
         refuse([forged])
 
 
@@ -116,7 +116,7 @@ def test_weights_of_another_fold_another_seed_or_other_values_are_refused(tmp_pa
     weights.save(pairs[2][1], {**tensors, "a": tensors["a"] + 1e-6}, meta)
     with pytest.raises(InputError, match="fold 2: model_hash is .* these latents are not from these weights"):
         refuse(pairs)
-    weights.save(pairs[2][1], tensors, {**meta, "people": {**meta["people"], "stop": []}})
+    weights.save(pairs[2][1], tensors, {**meta, "people": {**meta["people"], "validation": []}})
     with pytest.raises(InputError) as error:  # ids taken out of the weights: their hash changes, and people are unknown
         refuse(pairs)
     assert any("model_hash" in line for line in error.value.problems)
@@ -126,19 +126,19 @@ def test_weights_of_another_fold_another_seed_or_other_values_are_refused(tmp_pa
 def test_someone_whom_the_weights_do_not_name_is_new_only_to_a_frozen_model(tmp_path: Path) -> None:
     """Else a training person could be tested under another id."""
     one = write_fold(tmp_path, 1)
-    trained = roles(1)["weights"][0]
+    trained = roles(1)["training"][0]
     renamed = write_fold(
         tmp_path,
         1,
         table=lambda t: t.assign(
-            person=t["person"].replace(trained, "sub-99"), split=t["split"].where(t["person"] != trained, "report")
+            person=t["person"].replace(trained, "sub-99"), split=t["split"].where(t["person"] != trained, "test")
         ),
     )
     assert renamed == one
     people = pd.DataFrame({"person": [*PEOPLE, "sub-99"], "fold": [*FOLD, 1]})
-    with pytest.raises(InputError, match="split of sub-99 is 'report', in .* 'unknown'"):
-        guard.refuse([one[0]], [one[1]], people)
-    guard.refuse([one[0]], [one[1]], people, freeze=True)
+    with pytest.raises(InputError, match="split of sub-99 is 'test', in .* 'unknown'"):
+        leakage.refuse([one[0]], [one[1]], people)
+    leakage.refuse([one[0]], [one[1]], people, freeze=True)
 
 
 def test_latents_that_were_chosen_or_added_are_refused(tmp_path: Path) -> None:
@@ -163,13 +163,13 @@ def test_an_edited_hash_or_fold_column_is_refused(tmp_path: Path) -> None:
 
 def test_people_in_two_splits_or_two_folds_are_refused(tmp_path: Path) -> None:
     people = roles(0)
-    both = {**people, "stop": [*people["stop"], people["weights"][3]]}
-    with pytest.raises(InputError, match=f"fold 0: {people['weights'][3]} in 'weights' and in 'stop'"):
+    both = {**people, "validation": [*people["validation"], people["training"][3]]}
+    with pytest.raises(InputError, match=f"fold 0: {people['training'][3]} in 'training' and in 'validation'"):
         refuse([write_fold(tmp_path, 0, both)])
     twice = pd.DataFrame({"person": [*PEOPLE, "sub-07"], "fold": [*FOLD, 2]})
     pair = write_fold(tmp_path, 0)
     with pytest.raises(InputError, match="sub-07 in several folds"):
-        guard.refuse([pair[0]], [pair[1]], twice)
+        leakage.refuse([pair[0]], [pair[1]], twice)
 
 
 def told(

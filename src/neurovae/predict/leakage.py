@@ -21,7 +21,7 @@ STAMPS = ("fold", "seed", "model_hash", "data_hash")  # one value per latents ta
 def refuse(latents: list[Path], weights: list[Path], cohort: pd.DataFrame, freeze: bool = False) -> None:
     """Raise InputError with every reason why predictions from these latents would leak, or cannot be shown not to.
 
-    With a model per outer fold, nobody tested there may be in "weights" or "stop". One model for all folds
+    With a model per outer fold, nobody tested there may be in "training" or "validation". One model for all folds
     (transductive) may know them; its ids and its hash must agree all the same.
 
     Args:
@@ -66,7 +66,7 @@ def several_folds(table: pd.DataFrame) -> list[str]:
 
 def seen_by_model(place: str, tested: set[str], people: dict[str, list[str]]) -> list[str]:
     """Problems of one fold: people it tests whom its model was fitted on, or stopped on."""
-    words = {"weights": "trained on", "stop": "stopped on"}
+    words = {"training": "trained on", "validation": "stopped on"}
     return [
         f"{place}: the model was {word} {_people(both)}, whom this fold tests; train it without them"
         for split, word in words.items()
@@ -113,7 +113,7 @@ def _stamps(path: Path, table: pd.DataFrame, weights_path: Path, meta: dict[str,
 def _sides(path: Path, table: pd.DataFrame, weights_path: Path, meta: dict[str, Any], freeze: bool) -> list[str]:
     """Is `split` of every person the one that the weights file holds? A frozen model does not know new people."""
     own = {person: split for split in SPLITS for person in meta["people"][split]}
-    true = table["person"].map(own).fillna("report" if freeze else "unknown")
+    true = table["person"].map(own).fillna("test" if freeze else "unknown")
     wrong = table.assign(true=true)[table["split"] != true]
     found = []
     for (split, true), rows in wrong.assign(split=wrong["split"].astype(str)).groupby(["split", "true"]):
