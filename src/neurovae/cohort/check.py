@@ -4,10 +4,11 @@ from collections import Counter
 from typing import Any
 from urllib.parse import quote
 
+from neurovae.cohort.family import problems as relatives
 from neurovae.io.tables import Row, first, lookup, no_column, number, short
 from neurovae.plan.index import Index, look, people, used
 
-RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split"}
+RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split", "family"}
 RESERVED |= {"model", "seed", "error", "model_hash", "data_hash"}
 AUDITED = {"size", "rotation", "translation", "proportions", "shear", "noise", "registration"}  # nuisances.GROUPS
 PREFIXES = ("mu_", "logvar_", "kl_", "split_", "qc_", "latents_", "table_")
@@ -31,7 +32,7 @@ def check(cohort: dict[str, Any], found: Index | None = None) -> list[str]:
             if confound.get("from", "table") == "table":
                 problems += _rows(confound, seen) if confound["type"] == "continuous" else []
                 problems += _empty(confound, found, seen)
-    return problems + _folds(cohort, found)
+    return problems + _folds(cohort, found) + relatives(found.scans, (cohort.get("folds") or {}).get("by", "person"))
 
 
 def warnings(cohort: dict[str, Any], found: Index) -> list[str]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from neurovae.cli import Json, cli
 from neurovae.cohort.check import check, codes, warnings
+from neurovae.cohort.family import families, joined
 from neurovae.errors import InputError
 from neurovae.io.files import write_json, write_tsv
 from neurovae.io.parquet import write_table
@@ -47,7 +48,8 @@ def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, source: Path) -
         dealt = {row["person"]: int(row["fold"]) for row in csv.DictReader(file, delimiter="\t")}
     everyone = people(found.scans)
     if cohort.get("freeze"):
-        dealt = {**new_folds(everyone, dealt, n=cohort["folds"]["n"], by=cohort["folds"]["by"]), **dealt}
+        new = new_folds(everyone, dealt, n=cohort["folds"]["n"], by=cohort["folds"]["by"])
+        dealt = {**joined(new, dealt, families(found.scans)), **dealt}
     elif set(dealt) != {person for person, _, _ in everyone}:
         raise InputError(f"{folds}: its people are not those of the scans; make it anew (snakemake --forcerun folds)")
     write_table(out, build(cohort, found, dealt))
@@ -80,6 +82,9 @@ def build(cohort: dict[str, Any], found: Index, folds: dict[str, int]) -> pd.Dat
     """
     table = pd.DataFrame({key: [getattr(scan, key) for scan in found.scans] for key in KEYS})
     table["fold"] = [folds[scan.person] for scan in found.scans]
+    if cohort.get("family"):
+        family = families(found.scans)
+        table["family"] = [family[scan.person] for scan in found.scans]
     confounds = [item for item in cohort.get("confounds") or [] if item.get("from", "table") == "table"]
     for item in [*(cohort.get("scores") or []), *confounds]:
         if item["name"] not in table:

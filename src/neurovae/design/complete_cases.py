@@ -49,11 +49,21 @@ def silent(kind: str, y: np.ndarray, used: Used, rows: np.ndarray) -> tuple[np.n
     return gone, notes
 
 
-def determining(y: np.ndarray, used: Used, rows: np.ndarray) -> list[str]:
-    """The confounds each of which alone determines the score y (n,) of `rows`; where none does, all of them."""
-    blocks = [(name, expand(name, kind, column.iloc[rows], column.iloc[rows])[1]) for name, kind, column in used]
-    alone = [name for name, block in blocks if explained(y, np.column_stack([np.ones(len(y)), block]))]
-    return alone or [name for name, _ in blocks]
+def determining(y: np.ndarray, used: Used, rows: np.ndarray) -> str:
+    """Which confounds determine the score y (n,) of `rows`, in words: alone, else as few as do so together."""
+    blocks = {name: expand(name, kind, column.iloc[rows], column.iloc[rows])[1] for name, kind, column in used}
+
+    def enough(names: list[str]) -> bool:
+        return explained(y, np.hstack([np.ones((len(y), 1)), *(blocks[name] for name in names)]))
+
+    alone = [name for name in blocks if enough([name])]
+    if alone:
+        return f"{alone[0]} determines" if len(alone) == 1 else f"{' and '.join(alone)} each determine"
+    needed = list(blocks)
+    for name in reversed(list(blocks)):
+        rest = [other for other in needed if other != name]
+        needed = rest if enough(rest) else needed
+    return f"{' and '.join(needed)} together determine"
 
 
 def explained(y: np.ndarray, x: np.ndarray) -> bool:

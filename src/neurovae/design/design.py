@@ -157,9 +157,9 @@ def design(
     status, reason = _usable(y, x, score["type"], related)
     known = values[everyone]
     if len(known) and np.ptp(known) > 0 and (not len(y) or status == "explained by confounds"):
-        names = ", ".join(determining(known, used, everyone))
+        which = determining(known, used, everyone) if not len(y) else determining(y, used, rows)
         people = f"each of the {len(known)} people" if not len(y) else f"each of the {len(y)} people who are left"
-        status, reason = "explained by confounds", f"{names} determines the score of {people}: nothing is left to test"
+        status, reason = "explained by confounds", f"{which} the score of {people}: nothing is left to test"
     text = "; ".join(["none" if not text else text, *notes])
     return Design(rows, y, x, text, status, reason, related)
 

@@ -140,8 +140,8 @@ def reference(section: dict[str, Any]) -> list[str]:
 
 def fold_section(cohort: dict[str, Any]) -> dict[str, Any]:
     """The part of the cohort section that decides on folds: nothing that speaks of scores."""
-    kept = {key: cohort[key] for key in ("name", "bids", "table", "simulate", "suffix", "site", "folds")}
-    said = {*KEY_COLUMNS, cohort["site"], cohort["folds"]["stratify"]}
+    kept = {key: cohort[key] for key in ("name", "bids", "table", "simulate", "suffix", "site", "family", "folds")}
+    said = {*KEY_COLUMNS, cohort["site"], cohort["family"], cohort["folds"]["stratify"]}
     return {**kept, "rename": {old: new for old, new in cohort["rename"].items() if new in said}}
 
 

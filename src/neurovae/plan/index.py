@@ -24,6 +24,7 @@ class Scan(NamedTuple):
     path: str
     site: str
     stratum: str
+    family: str = "n/a"
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -89,8 +90,10 @@ def people(scans: Iterable[Scan]) -> list[tuple[str, str, str]]:
 
 
 def digest(scans: Iterable[Scan]) -> str:
-    """A short hash of everything that decides on folds: persons, sites, strata."""
-    return hashlib.sha256(json.dumps(people(scans)).encode()).hexdigest()[:16]
+    """A short hash of everything that decides on folds: persons, sites, strata, families."""
+    scans = list(scans)
+    related = sorted({(scan.person, scan.family) for scan in scans if scan.family != "n/a"})
+    return hashlib.sha256(json.dumps([people(scans), related] if related else people(scans)).encode()).hexdigest()[:16]
 
 
 def listing(found: Index) -> str:
@@ -123,7 +126,8 @@ def used(cohort: dict[str, Any]) -> list[tuple[str, str]]:
         if confound.get("from", "table") == "table"
     ]
     stratify = (cohort.get("folds") or {}).get("stratify")
-    return named + [(key, name) for key, name in (("cohort.site", cohort.get("site")), ("stratify", stratify)) if name]
+    keys = (("cohort.site", cohort.get("site")), ("cohort.family", cohort.get("family")), ("stratify", stratify))
+    return named + [(key, name) for key, name in keys if name]
 
 
 def _simulated(cohort: dict[str, Any]) -> Index:
@@ -134,7 +138,9 @@ def _simulated(cohort: dict[str, Any]) -> Index:
         scans.append(Scan(person, person, "", "", "", f"{folder}/{person}/anat/{person}_T1w.nii.gz", site, "n/a"))
     stratify = (cohort.get("folds") or {}).get("stratify")
     refused = f"stratify: '{stratify}' is not known before the cohort is simulated; set folds.stratify to null"
-    return Index(sorted(scans), [], [], [f"{folder}/participants.tsv"], [refused] if stratify else [])
+    problems = [refused] if stratify else []
+    problems += ["cohort.family: the simulated people are not related; set it to null"] if cohort.get("family") else []
+    return Index(sorted(scans), [], [], [f"{folder}/participants.tsv"], problems)
 
 
 def _bids(cohort: dict[str, Any]) -> Index:
@@ -167,6 +173,7 @@ def _named(key: str, path: str) -> Scan:
 def _placed(scans: list[Scan], tables: list[Keyed], cohort: dict[str, Any]) -> list[Scan]:
     """Fill in site and stratum from their columns."""
     columns = {"site": cohort.get("site"), "stratum": (cohort.get("folds") or {}).get("stratify")}
+    columns["family"] = cohort.get("family")
 
     def value(scan: Scan, column: str | None) -> str:
         found = lookup(tables, column, scan.keys) if column else []
