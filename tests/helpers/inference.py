@@ -16,7 +16,7 @@ from neurovae.predict.features import BOTH, CONFOUNDS
 from neurovae.predict.folds import complete_cases, outer_folds
 
 PEOPLE, TWICE, LATENTS, FOLDS = 60, 15, 3, 3
-PERMUTATIONS, BOOTSTRAPS, INNER = 199, 100, 2
+PERMUTATIONS, REPEATED, BOOTSTRAPS, INNER = 99, 19, 50, 2
 Row = dict[str, Any]
 SCORES: list[Row] = [
     {"name": "motor", "type": "continuous"},
@@ -109,7 +109,7 @@ def inference(given: World, learners: Iterable[str] = ("linear", "svm")) -> dict
         "omnibus": whole,
         "directions": directions,
         "multivariable": [row for one in scores for row in multivariable.joint(table, one, confounds, 2)],
-        "mixed": [row for one in scores for row in mixed.mixed(table, one, confounds, 99, 0, False)],
+        "mixed": [row for one in scores for row in mixed.mixed(table, one, confounds, PERMUTATIONS, 0, False)],
         "confounds": nuisances.audit(first, scores, confounds, regions, 0.1),
         "sites": sites.sites(first, confounds),
         "power": [row for one in scores for row in power.check(given.cohort, one, confounds, 3, 0.8, 0.05)],
@@ -119,7 +119,7 @@ def inference(given: World, learners: Iterable[str] = ("linear", "svm")) -> dict
         name: pd.DataFrame(rows).drop(columns=["model", "fold", "seed"], errors="ignore")
         for name, rows in tables.items()
     }
-    return {name: one.set_index(KEYS[name]).sort_index() for name, one in found.items()}
+    return {name: one.set_index(KEYS[name]).sort_index() for name, one in found.items() if len(one)}
 
 
 def predicted(given: World, table: pd.DataFrame, learners: tuple[str, ...]) -> dict[str, list[Row]]:
@@ -128,10 +128,10 @@ def predicted(given: World, table: pd.DataFrame, learners: tuple[str, ...]) -> d
     for score in given.scores:
         cases = complete_cases(folds, score, given.confounds, inner=INNER, seed=0)
         found = predict.cross_validate(cases, learners)
-        tested = {"linear": permutation.permuted(cases, "linear", 49, 0)} if len(found) else {}
+        tested = {"linear": permutation.permuted(cases, "linear", REPEATED, 0)} if len(found) else {}
         metrics += predict.summarise(cases, found, tested, BOOTSTRAPS, 0)
         records.append(found)
-        weights += [row for row in importance.importance(cases, 2, 0) if row.get("learner") in (*learners, None)]
+        weights += importance.importance(cases, 2, 0) if "svm" in learners else []
         bare = complete_cases(voxels.on_voxels(table), score, given.confounds, inner=INNER, seed=0)
         if not bare.splits:
             continue
