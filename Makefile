@@ -28,11 +28,9 @@ lock:  ## after a change of pyproject.toml: envs/lock.txt anew, from a new envir
 
 demo: $(VENV)/done  ## the whole chain on the built-in simulated cohort
 	$(SNAKEMAKE) --configfile config/demo.yaml
-	@cat results/demo/report/summary.txt
 	@status=0; for name in truth truth_maps truth_jacobian; do \
 		echo; $(CHECK) tests/proof/$$name.py results/demo || status=1; \
 	done; exit $$status
-	@echo; echo "report: $(CURDIR)/results/demo/report/report.html"
 
 test: $(VENV)/done  ## all tests
 	$(RUN) python -m pytest -n $(CORES) --dist loadfile $(TESTS)
@@ -51,7 +49,6 @@ ixi ds000011: $(VENV)/done
 	@test $@ = ds000011 || $(CHECK) tests/helpers/volumes.py ../shared/data/$@ results/$@/dlmuse.tsv
 	$(SNAKEMAKE) --configfile config/$@.yaml $(MORE)
 	@$(CHECK) tests/helpers/measure.py results/$@ ../shared/data/$@
-	@cat results/$@/report/summary.txt; echo; echo "report: $(CURDIR)/results/$@/report/report.html"
 
 RESULTS ?= results/demo
 verify: $(VENV)/done  ## are all results, and the scans they came from, still those that were recorded? (RESULTS=results/ixi)

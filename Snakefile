@@ -56,3 +56,7 @@ include: "workflow/rules/findings.smk"
 include: "workflow/rules/interpret.smk"
 include: "workflow/rules/plots.smk"
 include: "workflow/rules/report.smk"
+
+
+onsuccess:
+    display.finish(COHORT)

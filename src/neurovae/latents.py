@@ -10,16 +10,20 @@ import torch
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
+from neurovae.io import latent_table
 from neurovae.io.parquet import write_table
 from neurovae.io.progress import steps
 from neurovae.io.volumes import SPLITS, chunks, data_hash, digests, keep, masked, read_mask, read_volumes
 from neurovae.train import weights
+from neurovae.train.health.measures import ACTIVE
 
 KEYS = ["scan", "person", "session", "acquisition", "run"]
 
 
-def run(*, volumes: Path, rows: Path, mask: Path, model: Path, name: str, out: Path, freeze: bool = False) -> None:
-    """Write `latents.parquet`: keys, split, mu, logvar, KL per dimension, reconstruction error, hashes.
+def run(
+    *, volumes: Path, rows: Path, mask: Path, model: Path, name: str, out: Path, index: Path, freeze: bool = False
+) -> None:
+    """Write `latents.parquet` (keys, posterior, error, hashes) and `latent_index.parquet` (a row per latent).
 
     Example:
         snakemake --cores 2 --configfile config/demo.yaml --forcerun latents
@@ -31,6 +35,7 @@ def run(*, volumes: Path, rows: Path, mask: Path, model: Path, name: str, out: P
         model: weights of the model.
         name: the model's name in the configuration.
         out: Parquet to write, a row per scan.
+        index: Parquet to write, a row per latent; beside `out`.
         freeze: the volumes may hold people who are new to the model; they count as held out.
 
     Raises:
@@ -45,17 +50,29 @@ def run(*, volumes: Path, rows: Path, mask: Path, model: Path, name: str, out: P
         raise InputError(
             f"{model.name}: fitted on other volumes than {rows.name} describes; rerun with --forcerun train"
         )
-    numbers = embed(array, read_mask(mask), tensors, meta)
-    if not np.isfinite(numbers["mu_000"]).all():
+    numbers, error = embed(array, read_mask(mask), tensors, meta)
+    if not np.isfinite(numbers[latent_table.MU]).all():
         raise InputError(f"{model.name}: the latents are not finite; look at health.json beside it")
     known = {person: split for split in SPLITS for person in meta["people"][split]}
     keys = table[KEYS].assign(
-        model=name, fold=meta["fold"], seed=meta["seed"], split=table["person"].map(known).fillna("test")
+        model=name,
+        kind=meta["kind"],
+        fold=meta["fold"],
+        seed=meta["seed"],
+        split=table["person"].map(known).fillna("test"),
+        track="unsupervised",
+        inputs="image",
     )
     stamps = {"model_hash": weights.model_hash(tensors, meta), "data_hash": meta["data_hash"]}
     stamps["logvar_calibrated"] = meta["architecture"]["kl"]  # without a KL in the loss nothing holds the variance
-    write_table(out, pd.concat([keys, pd.DataFrame(numbers)], axis=1).assign(**stamps))
-    print(f"{len(table)} scans, {sum(key.startswith('mu_') for key in numbers)} latents of {name}", flush=True)
+    ids = latent_table.ids(meta)
+    named = [pd.DataFrame(values, columns=[f"{prefix}{one}" for one in ids]) for prefix, values in numbers.items()]
+    write_table(out, pd.concat([keys, *named], axis=1).assign(error=error, **stamps))
+    mu, logvar = numbers[latent_table.MU], numbers[latent_table.LOGVAR]
+    active = ACTIVE if meta["architecture"]["kl"] else None
+    names, split = list(named[0].columns), keys["split"].to_numpy(str)
+    write_table(index, latent_table.index_of(names, mu, logvar, split, SPLITS, active))
+    print(f"{len(table)} scans, {len(ids)} latents of {name}", flush=True)
 
 
 def same_preprocessing(table: pd.DataFrame, shape: tuple[int, ...], meta: dict[str, Any], name: str) -> None:
@@ -85,8 +102,10 @@ def same_preprocessing(table: pd.DataFrame, shape: tuple[int, ...], meta: dict[s
     print(f"frozen: {len(both)} scans as in training, {len(now) - len(both)} new ones", flush=True)
 
 
-def embed(array: np.ndarray, mask: np.ndarray, tensors: weights.Tensors, meta: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Columns mu_k, logvar_k, kl_k and error (mean squared over the mask), a value per scan; a few scans at a time."""
+def embed(
+    array: np.ndarray, mask: np.ndarray, tensors: weights.Tensors, meta: dict[str, Any]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Posterior means, log-variances and KL (scans, latents), by column prefix, and each scan's mean squared error."""
     module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
     found: dict[str, np.ndarray] = {}
     for part in steps(chunks(len(array)), "scans", len(array)):
@@ -96,9 +115,7 @@ def embed(array: np.ndarray, mask: np.ndarray, tensors: weights.Tensors, meta: d
         keep(found, {"mu": mu, "logvar": logvar, "error": error}, part, len(array))
     means, variances = found["mu"].astype(np.float64), found["logvar"].astype(np.float64)
     kl = (means**2 + np.exp(variances) - 1 - variances) / 2
-    columns = {"mu": means, "logvar": variances, "kl": kl}
-    named = {f"{name}_{k:03d}": values[:, k] for name, values in columns.items() for k in range(means.shape[1])}
-    return {**named, "error": found["error"]}
+    return {latent_table.MU: means, latent_table.LOGVAR: variances, latent_table.KL: kl}, found["error"]
 
 
 if __name__ == "__main__":

@@ -35,11 +35,11 @@ def results(folder: Path, models: list[str], score: str = "motor", latents: int 
         middle = rng.normal(size=MASK.sum()).astype(np.float32)
         for k in range(latents):
             change = np.outer([-1, 0, 1], rng.normal(size=MASK.sum()) * (k + 1)).astype(np.float32)
-            path = out / "traversals" / f"latent-{k:03d}_change.nii.gz"
+            path = out / "traversals" / f"mu_{k:03d}_change.nii.gz"
             write_maps(path, change, mask)
-            write_maps(path.with_name(f"latent-{k:03d}.nii.gz"), middle + change, mask)
+            write_maps(path.with_name(f"mu_{k:03d}.nii.gz"), middle + change, mask)
             told = {"Quantiles": QUANTILES, "Values": [-1.0, 0.0, 1.0]}
-            path.with_name(f"latent-{k:03d}_change.json").write_text(json.dumps(told))
+            path.with_name(f"mu_{k:03d}_change.json").write_text(json.dumps(told))
         parts = {"map": change[2], "low": change[2] - 1, "high": change[2] + 1, "p": np.where(change[2] > 1, 0.01, 0.5),
                  "from": middle + change[0], "to": middle + change[2]}  # fmt: skip
         for name, values in parts.items():

@@ -62,7 +62,7 @@ def judged(trained: Trained, volumes: np.ndarray, shuffled: bool = False) -> dic
     known = {name: sorted(PERSON[SPLIT == name]) for name in ("training", "validation", "test")}
     meta = {"kind": kind, "architecture": architecture, "options": options, "people": known}
     model = Model(module=module, tensors=tensors, meta=meta, mask=MASK)
-    return examine(model, volumes, PERSON, history, 0)[0]
+    return examine(model, volumes, PERSON, history, 0)
 
 
 def healthy() -> dict[str, tuple[str, dict[str, Any]]]:

@@ -29,6 +29,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import cross_val_predict
 
 from neurovae.associate.omnibus import drawn, kernel_test
+from neurovae.io import latent_table
 from neurovae.latents import embed
 from neurovae.stats.kernel import KERNELS, kernels, space
 from neurovae.stats.rao import fit_null
@@ -59,8 +60,7 @@ def latents(model: str) -> np.ndarray:
     with redirect_stdout(StringIO()):  # a line per epoch is not part of the proof
         kind, _, tensors, architecture, _ = tiny.train(*MODELS[model], volumes[: len(tiny.SPLIT)])
     meta = {"kind": kind, "architecture": architecture}
-    columns = embed(volumes[len(tiny.SPLIT) :], tiny.MASK, tensors, meta)
-    return np.column_stack([columns[name] for name in sorted(columns) if name.startswith("mu_")])
+    return embed(volumes[len(tiny.SPLIT) :], tiny.MASK, tensors, meta)[0][latent_table.MU]
 
 
 def recovery(z: np.ndarray, factor: np.ndarray) -> float:

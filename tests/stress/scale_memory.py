@@ -80,8 +80,17 @@ def _commands(folder: Path, batches: list[str]) -> dict[str, list[str]]:
         fit += ["--folds", str(folder / "folds.tsv"), "--out", made["weights.safetensors"]]
         found[f"train ({kind})"] = ["neurovae.train.fit", *read, *fit, "--history", made["history.parquet"]]
     model = [*read, "--model", made["weights.safetensors"]]
-    judged = ["--history", made["history.parquet"], "--seed", "0", "--dimensions", str(folder / "dimensions.parquet")]
-    found["latents"] = ["neurovae.latents", *model, "--name", "vae", "--out", str(folder / "latents.parquet")]
+    judged = ["--history", made["history.parquet"], "--seed", "0"]
+    found["latents"] = [
+        "neurovae.latents",
+        *model,
+        "--name",
+        "vae",
+        "--out",
+        str(folder / "latents.parquet"),
+        "--index",
+        str(folder / "latent_index.parquet"),
+    ]
     found["health"] = ["neurovae.train.health.health", *model, *judged, "--out", str(folder / "health.json")]
     return found
 

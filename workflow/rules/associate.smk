@@ -31,7 +31,7 @@ rule univariate:
         env=ENV["associate"],
     shell:
         "python -m neurovae.associate.univariate --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
-        "--health {input.health} --glm {output.glm} --spline {output.spline} --curves {output.curves} --permute {output.permute} {params.flags} {params.permute} --threads {threads} 2>&1 | tee {log}"
+        "--health {input.health} --glm {output.glm} --spline {output.spline} --curves {output.curves} --permute {output.permute} {params.flags} {params.permute} --threads {threads} > {log} 2>&1"
 
 
 rule multivariable:
@@ -59,7 +59,7 @@ rule multivariable:
         env=ENV["associate"],
     shell:
         "python -m neurovae.associate.multivariable --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
-        "--health {input.health} --out {output.table} {params.flags} {params.multivariable} 2>&1 | tee {log}"
+        "--health {input.health} --out {output.table} {params.flags} {params.multivariable} > {log} 2>&1"
 
 
 rule omnibus:
@@ -89,7 +89,7 @@ rule omnibus:
         env=ENV["associate"],
     shell:
         "python -m neurovae.associate.omnibus --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
-        "--health {input.health} --out {output.table} --directions {output.directions} {params.flags} {params.permute} --threads {threads} 2>&1 | tee {log}"
+        "--health {input.health} --out {output.table} --directions {output.directions} {params.flags} {params.permute} --threads {threads} > {log} 2>&1"
 
 
 rule mixed:
@@ -123,4 +123,4 @@ rule mixed:
         env=ENV["associate"],
     shell:
         "python -m neurovae.associate.mixed --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
-        "--health {input.health} --out {output.table} {params.flags} {params.permute} 2>&1 | tee {log}"
+        "--health {input.health} --out {output.table} {params.flags} {params.permute} > {log} 2>&1"

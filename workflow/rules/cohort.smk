@@ -20,7 +20,7 @@ rule simulate:
         env=ENV["cohort"],
     shell:
         "python -m neurovae.cohort.simulate --out results/{wildcards.cohort}/cohort/bids "
-        "--truth results/{wildcards.cohort}/cohort/truth --jobs {threads} {params.flags} 2>&1 | tee {log}"
+        "--truth results/{wildcards.cohort}/cohort/truth --jobs {threads} {params.flags} > {log} 2>&1"
 
 
 if not config["cohort"]["freeze"]:  # otherwise the folds of the frozen models are used
@@ -43,7 +43,7 @@ if not config["cohort"]["freeze"]:  # otherwise the folds of the frozen models a
             code=CODE["cohort.folds"],
             env=ENV["cohort"],
         shell:
-            "python -m neurovae.cohort.folds --out {output} {params.flags} 2>&1 | tee {log}"
+            "python -m neurovae.cohort.folds --out {output} {params.flags} > {log} 2>&1"
 
 
 rule cohort:
@@ -76,4 +76,4 @@ rule cohort:
         env=ENV["cohort"],
     shell:
         "python -m neurovae.cohort.table --folds {input.folds} --out {output.table} --excluded {output.excluded} --source {output.source} "
-        "{params.flags} 2>&1 | tee {log}"
+        "{params.flags} > {log} 2>&1"

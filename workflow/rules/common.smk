@@ -8,7 +8,9 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 from neurovae.cohort import check
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
-from neurovae.plan import entries, frozen, graph, index, search_flags, search_space
+from neurovae.plan import display, entries, frozen, graph, index, search_flags, search_space
+
+display.attach(workflow)
 
 try:
     configuration.refuse_repeats(workflow.configfiles)

@@ -37,4 +37,4 @@ rule findings:
         env=ENV["associate"],
     shell:
         "python -m neurovae.findings --associate results/{wildcards.cohort}/associate --audit results/{wildcards.cohort}/audit "
-        "--associations {output.associations} --omnibus {output.omnibus} --multivariable {output.multivariable} --mixed {output.mixed} {params.flags} 2>&1 | tee {log}"
+        "--associations {output.associations} --omnibus {output.omnibus} --multivariable {output.multivariable} --mixed {output.mixed} {params.flags} > {log} 2>&1"

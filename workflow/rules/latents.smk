@@ -7,7 +7,8 @@ rule latents:
         weights="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/weights.safetensors",
         duplicates="results/{cohort}/preprocess/duplicates.tsv",
     output:
-        "results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latents.parquet",
+        latents="results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latents.parquet",
+        index="results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latent_index.parquet",
     log:
         "results/{cohort}/logs/latents/{model}-fold-{fold}_seed-{seed}.log",
     benchmark:
@@ -23,4 +24,4 @@ rule latents:
         env=ENV["train"],
     shell:
         "python -m neurovae.latents --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
-        "--model {input.weights} --name {wildcards.model} --out {output} {params.flags} 2>&1 | tee {log}"
+        "--model {input.weights} --name {wildcards.model} --out {output.latents} --index {output.index} {params.flags} > {log} 2>&1"

@@ -18,7 +18,7 @@ rule plot_preprocess:
         code=CODE["report.plots.preprocess"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.plots.preprocess --results results/{wildcards.cohort} {params.flags} 2>&1 | tee {log}"
+        "python -m neurovae.report.plots.preprocess --results results/{wildcards.cohort} {params.flags} > {log} 2>&1"
 
 
 rule plot_train:
@@ -29,7 +29,7 @@ rule plot_train:
         weights=expand("results/{{cohort}}/train/{model}/{fit}/weights.safetensors", model=MODELS, fit=FIT),
         history=expand("results/{{cohort}}/train/{model}/{fit}/history.parquet", model=TRAINED, fit=FIT),
         health=expand("results/{{cohort}}/train/{model}/{fit}/health.json", model=MODELS, fit=FIT),
-        dimensions=expand("results/{{cohort}}/train/{model}/{fit}/dimensions.parquet", model=MODELS, fit=FIT),
+        index=expand("results/{{cohort}}/latents/{model}/{fit}/latent_index.parquet", model=MODELS, fit=FIT),
         trials=expand("results/{{cohort}}/train/{model}/fold-{fold}_search/trials.tsv", model=SOUGHT, fold=FOLDS),
     output:
         report(
@@ -69,7 +69,7 @@ rule plot_train:
         code=PLOT_CODE["train"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.plots.train --results results/{wildcards.cohort} {params.flags} 2>&1 | tee {log}"
+        "python -m neurovae.report.plots.train --results results/{wildcards.cohort} {params.flags} > {log} 2>&1"
 
 
 rule plot_associate:
@@ -109,7 +109,7 @@ rule plot_associate:
         code=CODE["report.plots.associate"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.plots.associate --results results/{wildcards.cohort} {params.flags} {params.scores} 2>&1 | tee {log}"
+        "python -m neurovae.report.plots.associate --results results/{wildcards.cohort} {params.flags} {params.scores} > {log} 2>&1"
 
 
 rule plot_predict:
@@ -147,7 +147,7 @@ rule plot_predict:
         code=CODE["report.plots.predict"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.plots.predict --results results/{wildcards.cohort} {params.flags} 2>&1 | tee {log}"
+        "python -m neurovae.report.plots.predict --results results/{wildcards.cohort} {params.flags} > {log} 2>&1"
 
 
 rule plot_audit:
@@ -186,7 +186,7 @@ rule plot_audit:
         code=CODE["report.plots.audit"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.plots.audit --results results/{wildcards.cohort} {params.flags} 2>&1 | tee {log}"
+        "python -m neurovae.report.plots.audit --results results/{wildcards.cohort} {params.flags} > {log} 2>&1"
 
 
 rule plot_interpret:
@@ -254,4 +254,4 @@ rule plot_interpret:
         code=PLOT_CODE["interpret"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.plots.interpret --results results/{wildcards.cohort} {params.flags} 2>&1 | tee {log}"
+        "python -m neurovae.report.plots.interpret --results results/{wildcards.cohort} {params.flags} > {log} 2>&1"

@@ -26,7 +26,7 @@ rule extract:
         "python -m neurovae.preprocess.extract --list {output.list} --manifest {output.manifest} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
         "--seconds results/{wildcards.cohort}/benchmarks/preprocess/extract-{wildcards.batch}.calls.tsv "
-        "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} 2>&1 | tee {log}"
+        "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} > {log} 2>&1"
 
 
 rule register:
@@ -53,7 +53,7 @@ rule register:
         "python -m neurovae.preprocess.register --extracted {input.manifest} --list {input.list} --manifest {output} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
         "--seconds results/{wildcards.cohort}/benchmarks/preprocess/register-{wildcards.batch}.calls.tsv "
-        "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} 2>&1 | tee {log}"
+        "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} > {log} 2>&1"
 
 
 rule normalise:
@@ -80,7 +80,7 @@ rule normalise:
         "python -m neurovae.preprocess.normalise --registered {input.manifest} --manifest {output} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
         "--seconds results/{wildcards.cohort}/benchmarks/preprocess/normalise-{wildcards.batch}.calls.tsv "
-        "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} 2>&1 | tee {log}"
+        "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} > {log} 2>&1"
 
 
 rule qc:
@@ -112,7 +112,7 @@ rule qc:
     shell:
         "python -m neurovae.preprocess.qc --manifests results/{wildcards.cohort}/preprocess/normalise "
         "--lists results/{wildcards.cohort}/preprocess/extract "
-        "--out {output.table} --max_failed {resources.max_failed} {params.flags} 2>&1 | tee {log}"
+        "--out {output.table} --max_failed {resources.max_failed} {params.flags} > {log} 2>&1"
 
 
 rule pack:
@@ -139,7 +139,7 @@ rule pack:
     shell:
         "python -m neurovae.preprocess.pack --manifests results/{wildcards.cohort}/preprocess/normalise --qc {input.qc} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives --volumes {output.volumes} "
-        "--rows {output.rows} --mask {output.mask} {params.flags} 2>&1 | tee {log}"
+        "--rows {output.rows} --mask {output.mask} {params.flags} > {log} 2>&1"
 
 
 rule duplicates:
@@ -165,4 +165,4 @@ rule duplicates:
         env=ENV["preprocess"],
     shell:
         "python -m neurovae.preprocess.duplicates --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
-        "--lists results/{wildcards.cohort}/preprocess/extract --out {output} {params.flags} 2>&1 | tee {log}"
+        "--lists results/{wildcards.cohort}/preprocess/extract --out {output} {params.flags} > {log} 2>&1"

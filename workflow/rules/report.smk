@@ -29,7 +29,7 @@ rule summary:
         "python -m neurovae.report.summary --cohort {input.cohort} --excluded {input.excluded} --qc {input.qc} "
         "--power {input.power} --health results/{wildcards.cohort}/train --associations {input.associations} --omnibus {input.omnibus} "
         "--predictions {input.predictions} "
-        "--maps results/{wildcards.cohort}/interpret --out {output} {params.flags} 2>&1 | tee {log}"
+        "--maps results/{wildcards.cohort}/interpret --out {output} {params.flags} > {log} 2>&1"
 
 
 rule report:
@@ -65,7 +65,7 @@ rule report:
         env=ENV["report"],
     shell:
         "python -m neurovae.report.page --cohort results/{wildcards.cohort} "
-        "--out {output} {params.flags} {params.settings} 2>&1 | tee {log}"
+        "--out {output} {params.flags} {params.settings} > {log} 2>&1"
 
 
 rule verdict:
@@ -89,4 +89,4 @@ rule verdict:
         code=CODE["report.verdict"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.verdict --train results/{wildcards.cohort}/train --out {output} {params.flags} 2>&1 | tee {log}"
+        "python -m neurovae.report.verdict --train results/{wildcards.cohort}/train --out {output} {params.flags} > {log} 2>&1"

@@ -29,7 +29,7 @@ rule trial:
         "python -m neurovae.train.search.trial --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --folds {input.folds} "
         "--state results/{wildcards.cohort}/train/.state/search/{wildcards.model}/fold-{wildcards.fold} --out {output} "
         "--code {params.code}-{params.env} --fold {wildcards.fold} --trial {wildcards.trial} --device {resources.device} "
-        "{params.flags} 2>&1 | tee {log}"
+        "{params.flags} > {log} 2>&1"
 
 
 rule choose:
@@ -54,7 +54,7 @@ rule choose:
         env=ENV["train"],
     shell:
         "python -m neurovae.train.search.choose --folder results/{wildcards.cohort}/train/{wildcards.model}/fold-{wildcards.fold}_search "
-        "--name {wildcards.model} --fold {wildcards.fold} --out {output.chosen} --table {output.table} --written {output.entry} {params.flags} 2>&1 | tee {log}"
+        "--name {wildcards.model} --fold {wildcards.fold} --out {output.chosen} --table {output.table} --written {output.entry} {params.flags} > {log} 2>&1"
 
 
 rule train:
@@ -91,7 +91,7 @@ rule train:
     shell:
         "{resources.launch} neurovae.train.fit --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --folds {input.folds} "
         "--out {output.weights} --history {output.history} --state results/{wildcards.cohort}/train/.state/{wildcards.model} --code {params.code}-{params.env} "
-        "--chosen '{input.chosen}' --fold {wildcards.fold} --seed {wildcards.seed} --device {resources.device} {params.flags} 2>&1 | tee {log}"
+        "--chosen '{input.chosen}' --fold {wildcards.fold} --seed {wildcards.seed} --device {resources.device} {params.flags} > {log} 2>&1"
 
 
 rule health:
@@ -103,7 +103,6 @@ rule health:
         history="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/history.parquet",
     output:
         health="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/health.json",
-        dimensions="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/dimensions.parquet",
     log:
         "results/{cohort}/logs/train/health-{model}-fold-{fold}_seed-{seed}.log",
     benchmark:
@@ -119,5 +118,5 @@ rule health:
         env=ENV["train"],
     shell:
         "python -m neurovae.train.health.health --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --model {input.weights} "
-        "--history {input.history} --out {output.health} --dimensions {output.dimensions} --seed {wildcards.seed} "
-        "{params.flags} 2>&1 | tee {log}"
+        "--history {input.history} --out {output.health} --seed {wildcards.seed} "
+        "{params.flags} > {log} 2>&1"

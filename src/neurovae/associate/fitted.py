@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.design.design import Design, design, latent_names
+from neurovae.design.design import Design, design
 from neurovae.design.rows import outcome, standard, varies
+from neurovae.io import latent_table
 from neurovae.io.progress import steps
 from neurovae.stats import families
 
@@ -62,7 +63,7 @@ def lines(table: pd.DataFrame, known: Fitted) -> dict[str, Line]:
     if known.null is None:
         return found
     score, x = known.score, known.cases.x
-    for name in steps(latent_names(table), f"{score['name']}: latents"):
+    for name in steps(latent_table.columns(table), f"{score['name']}: latents"):
         values = table[name].to_numpy(float)[known.cases.rows]
         if varies(values, x):
             z = standard(values)

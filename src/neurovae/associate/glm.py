@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from neurovae.associate.fitted import CONSTANT, Fitted, Line
-from neurovae.design.design import latent_names
 from neurovae.design.rows import AFTER, BEFORE, REASONS, described, worst
 from neurovae.design.tables import bh
+from neurovae.io import latent_table
 from neurovae.stats import families
 from neurovae.stats.diagnostics import checked, spread_p
 
@@ -25,7 +25,7 @@ def glm(table: pd.DataFrame, known: Fitted, lines: dict[str, Line]) -> list[dict
     score, cases, null = known.score, known.cases, known.null
     shared = {} if null is None else _of_score(known, null)
     rows = []
-    for name in latent_names(table):
+    for name in latent_table.columns(table):
         row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
         if null is not None:
             row |= shared | (_tested(known, null, lines[name]) if name in lines else CONSTANT)

@@ -18,10 +18,11 @@ from neurovae.associate.repeated import Repeated, repeated
 from neurovae.associate.sessions import constant, linear
 from neurovae.associate.terms import Row, Tests
 from neurovae.cli import Json, cli
-from neurovae.design.design import Design, join, latent_names
+from neurovae.design.design import Design, join
 from neurovae.design.rows import AFTER, BEFORE, described, provenance, standard, stopped
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.errors import InputError
+from neurovae.io import latent_table
 from neurovae.io.progress import steps
 from neurovae.stats.basis import moves
 from neurovae.stats.exchangeability import too_few
@@ -99,7 +100,7 @@ def mixed(
     """Rows of one score, one per latent and term; q over the latents of a term that could be tested."""
     gaussian = score["type"] == "continuous" and score.get("link") in (None, "identity")
     data = repeated(table, score, confounds, random_site and gaussian)
-    names = latent_names(table)
+    names = latent_table.columns(table)
     base = [_described(table, score, name, data) for name in names]
     if data.status != "ok":
         said = {"status": data.status, "reason": data.reason}

@@ -20,9 +20,10 @@ import pandas as pd
 from scipy.stats import f
 
 from neurovae.cli import Json, cli
-from neurovae.design.design import RESIDUAL_DF, Design, design, join, latent_names
+from neurovae.design.design import RESIDUAL_DF, Design, design, join
 from neurovae.design.rows import AFTER, BEFORE, REASONS, described, outcome, standard, stopped, varies, worst
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
+from neurovae.io import latent_table
 from neurovae.stats import families
 from neurovae.stats.basis import independent
 
@@ -72,7 +73,7 @@ def run(
 def joint(table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, Any]], interactions: int) -> list[Row]:
     """Rows of one score: all latents, each latent adjusted for the others, products; q within the last two parts."""
     cases = design(table, score, confounds)
-    y, names = outcome(score, cases), latent_names(table)
+    y, names = outcome(score, cases), latent_table.columns(table)
     values = table[names].to_numpy(float)[cases.rows]  # (people, latents)
     pairs = list(combinations(widest(table, interactions), 2))
     parts = {"together": [ALL], "adjusted": names, "interaction": [f"{a} x {b}" for a, b in pairs]}
@@ -90,7 +91,7 @@ def joint(table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, 
 
 def widest(table: pd.DataFrame, count: int) -> list[str]:
     """The latents with the largest variance over the rows of the table, in the order of their names."""
-    names = latent_names(table)
+    names = latent_table.columns(table)
     order = np.argsort(-table[names].to_numpy(float).var(axis=0), kind="stable")
     return sorted(names[k] for k in order[:count])
 

@@ -13,8 +13,9 @@ import pandas as pd
 from scipy.stats import norm, t
 
 from neurovae.associate.fitted import CONSTANT, Fitted
-from neurovae.design.design import Design, latent_names
+from neurovae.design.design import Design
 from neurovae.design.rows import REASONS, described, varies
+from neurovae.io import latent_table
 from neurovae.stats.exchangeability import family_strata, rule, site_strata, too_few
 from neurovae.stats.maxt import at_once, batch, exceed, maxt, minp, statistics
 from neurovae.stats.quadratic import NAMES, bent
@@ -68,7 +69,7 @@ def prepare(table: pd.DataFrame, known: Fitted) -> tuple[Ready | None, list[Row]
     if test is not None and (few := too_few(strata(table, cases), test.residual)):
         status, reason, test = "too few permutations", few, None
     rows = []
-    for name in latent_names(table):
+    for name in latent_table.columns(table):
         row = described(table, score, name, cases) | {
             "exchangeability": rule(site, cases.family),
             "status": status,

@@ -13,9 +13,9 @@ import pandas as pd
 from scipy.stats import skew
 
 from neurovae.associate.fitted import CONSTANT, Fitted, Line, Row
-from neurovae.design.design import latent_names
 from neurovae.design.rows import AFTER, BEFORE, REASONS, described, worst
 from neurovae.design.tables import bh
+from neurovae.io import latent_table
 from neurovae.stats import families
 from neurovae.stats.basis import natural_spline, polynomial, residual, spline_knots
 from neurovae.stats.curve import band
@@ -35,7 +35,7 @@ def spline(table: pd.DataFrame, known: Fitted, lines: dict[str, Line]) -> tuple[
     """Rows of one score, one per latent, and the points of their curves."""
     score, cases, null = known.score, known.cases, known.null
     rows, points = [], []
-    for name in latent_names(table):
+    for name in latent_table.columns(table):
         row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
         curve: list[Row] = []
         if null is not None and name in lines:

@@ -16,9 +16,10 @@ from scipy.stats import f
 
 from neurovae.audit.nuisances import Nuisance, columns_of, nuisances, read_regions
 from neurovae.cli import Json, cli
-from neurovae.design.design import RESIDUAL_DF, design, first_scans, join, latent_names, score_values
+from neurovae.design.design import RESIDUAL_DF, design, first_scans, join, score_values
 from neurovae.design.rows import provenance, stopped
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
+from neurovae.io import latent_table
 from neurovae.stats.basis import independent
 
 ALPHA = 0.05
@@ -83,7 +84,7 @@ def audit(
 ) -> list[dict[str, Any]]:
     """Rows of every latent and every score against every nuisance and region; q within latents, regions and scores."""
     found = nuisances(table, scores, confounds, regions)
-    names = latent_names(table)
+    names = latent_table.columns(table)
     base = design(table, {"name": names[0], "type": "continuous"}, confounds, with_split=False)
     same, z = provenance(table), table[names].to_numpy(float)
     rows = []

@@ -17,6 +17,7 @@ from neurovae.audit.components import participation, products, shell, standing_o
 from neurovae.audit.intrinsic import coordinates, intrinsic
 from neurovae.cli import cli
 from neurovae.design.tables import tidy, write_both
+from neurovae.io import latent_table
 from neurovae.io.progress import steps
 from neurovae.io.volumes import masked, read_mask, read_volumes
 
@@ -98,10 +99,10 @@ def suggested(count: int, found: list[dict[str, Any]], people: int) -> dict[str,
 
 def model(latents: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
     """Rows of one model's latents, a scan per person: dimension, |z|^2 per split against the prior, its shell."""
-    names = sorted(name for name in latents if str(name).startswith("mu_"))
+    names = latent_table.columns(latents)
     mu = latents[names].to_numpy(float)
     found = [row | {"split": "all"} for row in intrinsic(mu, seed)]
-    variance = np.exp(latents[[name.replace("mu_", "logvar_") for name in names]].to_numpy(float))
+    variance = np.exp(latents[latent_table.logvar(names)].to_numpy(float))
     calibrated = bool(latents["logvar_calibrated"].iloc[0])
     for split in ("training", "test"):
         inside = (latents["split"] == split).to_numpy()

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from neurovae.design.design import latent_names, used_confounds
+from neurovae.design.design import used_confounds
 from neurovae.errors import InputError
+from neurovae.io import latent_table
 from neurovae.stats.basis import expand, independent
 
 GROUPS = {  # of the quality table, with why each is no disease
@@ -46,7 +47,7 @@ def nuisances(
     used = {str(column.name): kind for _, kind, column in used_confounds(table, {"name": ""}, confounds, False)[0]}
     used |= {"site": "categorical"} if "site" in used or table["site"].nunique() > 1 else {}
     asked = {entry["name"] for entry in scores}
-    ours = {*KEYS, *latent_names(table), *regions, *asked}
+    ours = {*KEYS, *latent_table.columns(table), *regions, *asked}
     others = [c for c in table.columns if c not in ours and not c.startswith(("latents_", "qc_"))]
     named = list(dict.fromkeys([*ALWAYS, *(c for c in used if not c.startswith("qc_")), *others]))
     found = [_column(table, name, used) for name in named]

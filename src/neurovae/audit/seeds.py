@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from neurovae.design.design import latent_names
 from neurovae.design.tables import STOPPING
 from neurovae.errors import InputError
+from neurovae.io import latent_table
 from neurovae.train import weights as stored
 
 
@@ -73,7 +73,7 @@ def distinct(fits: list[Fit]) -> list[Fit]:
 
 def _fit(table: pd.DataFrame, weights: Path, glm: Path, omnibus: Path, directions: Path) -> Fit:
     first = table.sort_values("scan").drop_duplicates("person").set_index("person")
-    names = latent_names(table)
+    names = latent_table.columns(table)
     tensors, meta = stored.load(weights)
     tests = pd.read_parquet(glm)
     verdict = str(tests["verdict"].iloc[0]) if len(tests) else ""

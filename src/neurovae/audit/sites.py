@@ -19,10 +19,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from neurovae.cli import Json, cli
-from neurovae.design.design import Design, design, first_scans, join, latent_names
+from neurovae.design.design import Design, design, first_scans, join
 from neurovae.design.rows import described, provenance, stopped, varies
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.errors import InputError
+from neurovae.io import latent_table
 from neurovae.predict.harmonise import apply, fit
 from neurovae.stats.basis import independent
 
@@ -62,7 +63,7 @@ def sites(table: pd.DataFrame, confounds: list[Row]) -> list[Row]:
         found = f"all {len(table)} people are of site {table['site'].iloc[0]}" if len(table) else "no site is known"
         one = {"n": len(table), "n_sites": int(len(table) > 0), "status": "one site", "reason": found}
         return [source | one]
-    names = latent_names(table)
+    names = latent_table.columns(table)
     people = _people(table, confounds)
     base = described(table, {"name": "", "type": ""}, "", people)
     base |= {"n_sites": int(table["site"].iloc[people.rows].nunique())}

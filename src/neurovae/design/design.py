@@ -8,6 +8,7 @@ import pandas as pd
 
 from neurovae.design.complete_cases import complete, crowded, determining, explained, modal_rest, silent
 from neurovae.errors import InputError
+from neurovae.io.latent_table import columns
 from neurovae.stats.basis import expand, independent
 
 RESIDUAL_DF = 10  # fewer than this many people beyond the confound columns: not tested
@@ -45,7 +46,7 @@ def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.Da
     ]
     if problems:
         raise InputError(problems)
-    mu = latent_names(latents)
+    mu = columns(latents)
     provenance = latents[["scan", "person", "model", "fold", "seed", "split"]].add_prefix("latents_")
     left = pd.concat([provenance.rename(columns={"latents_scan": "scan"}), latents[mu]], axis=1)
     table = left.merge(cohort, on="scan", validate="one_to_one")
@@ -64,11 +65,6 @@ def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.Da
 def first_scans(table: pd.DataFrame) -> pd.DataFrame:
     """One row per person: the first usable scan."""
     return table.drop_duplicates("person", keep="first").reset_index(drop=True)
-
-
-def latent_names(table: pd.DataFrame) -> list[str]:
-    """The latent columns, mu_000 and on."""
-    return sorted(name for name in table.columns if str(name).startswith("mu_"))
 
 
 def score_values(table: pd.DataFrame, score: dict[str, Any]) -> np.ndarray:

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from neurovae.errors import InputError
 from neurovae.estimator import images, layout
+from neurovae.io import latent_table
 from neurovae.io.volumes import chunks
 from neurovae.train import weights
 from neurovae.train.health.verdicts import STOPPING
@@ -119,7 +120,7 @@ class LatentModel(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the latents, as in latents.parquet: mu_000 and on."""
         check_is_fitted(self, "model_")
-        return np.array([f"mu_{k:03d}" for k in range(self.model_.meta["architecture"]["n_latent"])], dtype=object)
+        return np.array([latent_table.MU + one for one in latent_table.ids(self.model_.meta)], dtype=object)
 
     @classmethod
     def load(cls, weights_path: str | Path, mask: Any = None) -> "LatentModel":

@@ -91,7 +91,7 @@ def run(
         os.replace(hidden, out)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
-    print(f"{out}: a {meta['kind']} of {meta['architecture']['latent']} latents, {verdict['verdict']}", flush=True)
+    print(f"{out}: a {meta['kind']} of {meta['architecture']['n_latent']} latents, {verdict['verdict']}", flush=True)
     if held := scans(tensors):
         print(f"warning: the weights of a {meta['kind']} hold the voxels of {held} training scans; share them as scans")
 

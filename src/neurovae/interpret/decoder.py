@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.design.design import latent_names
 from neurovae.design.tables import STOPPING, read_verdict
 from neurovae.errors import InputError
+from neurovae.io import latent_table
 from neurovae.io.volumes import chunks, read_mask
 from neurovae.train import weights
 
@@ -33,8 +33,8 @@ class Decoder:
 
     @property
     def names(self) -> list[str]:
-        """The latent columns, mu_000 and on."""
-        return latent_names(self.latents)
+        """The latent columns."""
+        return latent_table.columns(self.latents)
 
     @property
     def mu(self) -> np.ndarray:

@@ -67,7 +67,7 @@ def run(
         rows: table of their rows.
         samples: number of prior samples.
         path: two scan keys; none: the two held-out people farthest apart in latent space.
-        most: people of either kind who are compared, drawn at random in a larger cohort.
+        max_people: people of either kind who are compared, drawn at random in a larger cohort.
         seed: of samples and people.
         maps: folder to write.
         out: Parquet to write, TSV beside it.

@@ -17,6 +17,7 @@ from neurovae.interpret.atlas import read_atlas
 from neurovae.interpret.decoder import Decoder, read
 from neurovae.interpret.images import write_folder, write_image
 from neurovae.interpret.scoremap import region_means
+from neurovae.io import latent_table
 from neurovae.io.volumes import chunks
 
 LEVELS = (0.025, 0.975)
@@ -43,7 +44,7 @@ def run(
     maps: Path,
     out: Path,
 ) -> None:
-    """Write per latent `latent-000.nii.gz` and `latent-000_change.nii.gz`, `posterior.nii.gz`, and latent x region.
+    """Write `<latent>.nii.gz` and `<latent>_change.nii.gz` of each latent, `posterior.nii.gz`, and latent x region.
 
     A frame per quantile; `_change` is minus what the centre decodes to. The posterior (only where the loss holds the
     log-variance) has two frames, the 2.5 and 97.5 % voxel by voxel of volumes decoded from N(centre, median posterior
@@ -110,7 +111,7 @@ def traversals(
         z = np.tile(centre, (len(quantiles), 1))
         z[:, k] = values[:, k]
         volumes = decoder.decode(z)  # (quantiles, voxels)
-        stem, what = f"latent-{k:03d}", f"{name} at the cohort's quantiles, other latents at the cohort's centre"
+        stem, what = name, f"{name} at the cohort's quantiles, other latents at the cohort's centre"
         told = {"Latent": name, "Quantiles": list(quantiles), "Values": values[:, k].tolist(), "Frame": "a quantile"}
         write_image(folder / f"{stem}.nii.gz", volumes, mask, f"Decoded: {what}", **told)
         write_image(folder / f"{stem}_change.nii.gz", volumes - still, mask, f"Minus the centre: {what}", **told)
@@ -152,7 +153,7 @@ def posterior(
         return {int(index): none for index in regions["index"]}
     table = people(decoder.latents)
     centre = table[decoder.names].to_numpy(np.float64).mean(axis=0)
-    logvar = table[[name.replace("mu", "logvar") for name in decoder.names]].median().to_numpy()
+    logvar = table[latent_table.logvar(decoder.names)].median().to_numpy()
     z = centre + np.exp(logvar / 2) * np.random.default_rng(seed).normal(size=(draws, len(centre)))
     volumes, still = np.empty((draws, len(labels)), np.float32), decoder.decode(centre[None])[0]
     for part in chunks(draws):

@@ -117,8 +117,8 @@ def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[st
     folds = config["cohort"]["folds"]
     training = int(people * (1 - 1 / folds["n"]) * (1 - folds["validation"]))
     problems = [
-        f"train.models {entry['name']!r}: n_latent is {entry['latent']}, but only about {training} people are left to "
-        "train on; lower n_latent"
+        f"train.models {entry['name']!r}: n_latent is {entry['n_latent']}, but only about {training} people are left "
+        "to train on; lower n_latent"
         for entry in entries.values()
         if entry["n_latent"] >= training and entry.get("linear") != "none"
     ]
@@ -166,7 +166,7 @@ def warn(entries: Entries, keys: dict[str, Any]) -> None:
         length = entry.get("warmup", 0)
         if entry["kind"] == "lle" and entry["n_latent"] >= entry["neighbours"]:
             print(
-                f"warning: train.models {name!r}: n_latent is {entry['latent']}, neighbours {entry['neighbours']}: "
+                f"warning: train.models {name!r}: n_latent is {entry['n_latent']}, neighbours {entry['neighbours']}: "
                 "latents beyond the number of neighbours follow no neighbourhood; raise neighbours",
                 file=sys.stderr,
             )

@@ -10,7 +10,7 @@ from typing import Any
 from neurovae.errors import InputError
 from neurovae.plan.entries import SAID, Entries
 
-MADE = ("weights.safetensors", "history.parquet", "health.json", "dimensions.parquet")
+MADE = ("weights.safetensors", "history.parquet", "health.json")
 LONGEST = 2**30  # bytes of a header, beyond which the file is not what it seems
 
 

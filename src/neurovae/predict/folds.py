@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.design.design import design, latent_names, relatives, used_confounds
+from neurovae.design.design import design, relatives, used_confounds
 from neurovae.design.rows import provenance
 from neurovae.errors import InputError
+from neurovae.io import latent_table
 from neurovae.predict.features import BOTH, CONFOUNDS, FEATURES, LATENTS, Split, Used, feature_maker, split_rows
 
 PEOPLE = 20  # fewer people than this are not cross-validated
@@ -104,7 +105,7 @@ def complete_cases(
     base |= {"confounds": found.text, "harmonised": harmonise, "status": found.status, "reason": found.reason}
     if folds.policy == "per fold":
         base["fold"] = None  # one model per fold
-    cases = Cases(table, y, found.x, score["type"] == "binary", base, latent_names(table), {})
+    cases = Cases(table, y, found.x, score["type"] == "binary", base, latent_table.columns(table), {})
     if base["status"] == "ok":
         base |= _enough(cases, inner)
     if base["status"] == "ok" and harmonise == "combat":

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from neurovae.errors import InputError
+from neurovae.io import latent_table
 from neurovae.io.volumes import SPLITS
 from neurovae.train.weights import load_own, model_hash
 
@@ -87,15 +88,15 @@ def _within(path: Path, meta: dict[str, Any]) -> list[str]:
 
 def _stamps(path: Path, table: pd.DataFrame, weights_path: Path, meta: dict[str, Any]) -> list[str]:
     """Are fold, seed and hashes of the table those of the weights?"""
-    latents = sum(str(name).startswith("mu_") for name in table)
+    names = latent_table.columns(table)
     found = []
-    if latents != meta["architecture"]["latent"]:
-        own = f"the model of {_name(weights_path)} has {meta['architecture']['latent']}"
+    if len(names) != meta["architecture"]["n_latent"]:
+        own = f"the model of {_name(weights_path)} has {meta['architecture']['n_latent']}"
         found.append(
-            f"{_name(path)}, fold {meta['fold']}: {latents} latents, {own}; chosen latents would leak the score: "
+            f"{_name(path)}, fold {meta['fold']}: {len(names)} latents, {own}; chosen latents would leak the score: "
             "rerun with --forcerun latents"
         )
-    constant = [name for name in table if str(name).startswith("mu_") and table[name].nunique() == 1]
+    constant = [name for name in names if table[name].nunique() == 1]
     if constant and len(table) > 1:
         named = ", ".join(map(str, constant[:5])) + (" ..." if len(constant) > 5 else "")
         found.append(

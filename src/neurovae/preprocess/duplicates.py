@@ -52,7 +52,7 @@ def run(
         rows: table of their rows.
         mask: the fixed mask.
         lists: folder of the buckets' lists (a scan key and a path per line).
-        buckets: the buckets' names.
+        batches: the buckets' names.
         nonfinite: what is done with NaN and Inf voxels of the sources.
         out: TSV to write.
     """

@@ -35,7 +35,7 @@ def run(
 
     Args:
         manifests: folder of the buckets' manifests.
-        buckets: the buckets' names.
+        batches: the buckets' names.
         qc: quality table.
         derivatives: folder of the BIDS derivatives.
         suffix: BIDS suffix of the images ("T1w").

@@ -30,8 +30,8 @@ def run(
 
     Args:
         manifests: folder of the buckets' manifests.
-        buckets: the buckets' names.
-        limits: `column: [lowest, highest]`, null for no limit.
+        batches: the buckets' names.
+        thresholds: `column: [lowest, highest]`, null for no limit.
         override: table (scan, keep = yes or no, reason) that overrules the limits.
         max_failed: share of failed scans that ends the job.
         out: Parquet file to write.

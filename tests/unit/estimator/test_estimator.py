@@ -56,7 +56,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     run = {"fold": 0, "seed": 3, "device": "cpu", "kind": "vae", "options": tiny.SETTINGS}
     fit.run(**files, out=folder / "w.safetensors", history=folder / "h.parquet", **run)
     shared = {key: files[key] for key in ("volumes", "rows", "mask")}
-    latents.run(**shared, model=folder / "w.safetensors", name="vae", out=folder / "l.parquet")
+    latents.run(
+        **shared, model=folder / "w.safetensors", name="vae", out=folder / "l.parquet", index=folder / "i.parquet"
+    )
     return files | {"training": folder / "w.safetensors", "latents": folder / "l.parquet"}
 
 

@@ -46,6 +46,7 @@ def test_an_exported_model_embeds_as_before_and_names_nobody(tmp_path):
             model=given,
             name="a",
             out=tmp_path / "l.parquet",
+            index=tmp_path / "i.parquet",
         )
     meta = weights.load(given)[1]
     assert meta["people"] == {"training": 15, "validation": 5, "test": 4} and "scans" not in meta

@@ -100,10 +100,10 @@ def test_traversal_of_a_linear_decoder_is_its_component_times_the_value(files, t
     values, components = np.quantile(model.mu, QUANTILES, axis=0), model.tensors["components"]
     left = np.asarray(nib.Nifti1Image.from_filename(files["atlas"]).dataobj)[tiny.MASK] == 1
     for k in range(LATENTS):
-        change = read_maps(maps / f"latent-{k:03d}_change.nii.gz", tiny.MASK)
+        change = read_maps(maps / f"mu_{k:03d}_change.nii.gz", tiny.MASK)
         wanted = (values[:, [k]] - model.mu[:, k].mean()) * components[k]
         np.testing.assert_allclose(change, wanted, atol=1e-5)
-        told = json.loads((maps / f"latent-{k:03d}.json").read_text())
+        told = json.loads((maps / f"mu_{k:03d}.json").read_text())
         np.testing.assert_allclose(told["Values"], values[:, k])
         assert told["SpatialReference"] == "MNI152NLin2009aSym"
         rows = table[table["latent"] == f"mu_{k:03d}"].set_index("hemisphere")
@@ -112,7 +112,7 @@ def test_traversal_of_a_linear_decoder_is_its_component_times_the_value(files, t
         np.testing.assert_allclose(rows.loc["right", "rms"], np.sqrt(np.mean(width[~left] ** 2)), rtol=1e-4)
         np.testing.assert_allclose(rows["rms_latent"], np.sqrt(np.mean(width**2)), rtol=1e-4)
         assert rows["rms"].idxmax() == rows["rank"].idxmin()
-    centre = read_maps(maps / "latent-000.nii.gz", tiny.MASK) - read_maps(maps / "latent-000_change.nii.gz", tiny.MASK)
+    centre = read_maps(maps / "mu_000.nii.gz", tiny.MASK) - read_maps(maps / "mu_000_change.nii.gz", tiny.MASK)
     np.testing.assert_allclose(centre, np.tile(model.decode(model.mu.mean(axis=0)[None]), (3, 1)), atol=1e-5)
     latents = table.drop_duplicates("latent")
     np.testing.assert_allclose(latents["fraction_of_change"].sum(), 1)

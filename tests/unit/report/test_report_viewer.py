@@ -54,7 +54,7 @@ def test_embedded_maps_are_the_files_in_mni_within_half_a_step(folder: Path) -> 
         assert (image.header["sform_code"], image.ndim, image.get_data_dtype()) == (4, 4, np.int8)
         wanted = nib.load(path).get_fdata()
         wanted = wanted[..., None] if wanted.ndim == 3 else wanted
-        whole = nib.load(folder / "interpret" / option.split(",")[0] / FIT / "traversals" / "latent-000.nii.gz")
+        whole = nib.load(folder / "interpret" / option.split(",")[0] / FIT / "traversals" / "mu_000.nii.gz")
         middle = page.image(f"centre-{entry['centre']}")
         step, found = image.dataobj.slope, image.get_fdata()
         for voxel in np.argwhere(MASK)[::97]:
@@ -99,7 +99,7 @@ def test_fine_grids_are_averaged_where_they_are(tmp_path: Path) -> None:
     page = Page(html)
     image = page.image("centre-0")
     assert "averaged to voxels of 4 mm" in html and np.allclose(np.diag(image.affine)[:3], 4)
-    whole = nib.load(folder / "interpret" / "vae" / FIT / "traversals" / "latent-000.nii.gz")
+    whole = nib.load(folder / "interpret" / "vae" / FIT / "traversals" / "mu_000.nii.gz")
     corner = np.argwhere(MASK).min(axis=0)
     block = whole.get_fdata()[tuple(slice(k, k + 2) for k in corner)][..., 1]
     assert abs(image.get_fdata()[0, 0, 0] - block.mean()) < 1e-3

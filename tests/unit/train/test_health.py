@@ -13,6 +13,7 @@ import pytest
 import torch
 from scipy.stats import binom
 
+from neurovae import latents
 from neurovae.design.tables import STOPPING, joint_verdict, read_verdict
 from neurovae.errors import InputError
 from neurovae.io.files import write_json
@@ -295,8 +296,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory, volumes: np.ndarray) -> P
         )  # fmt: skip
         health.run(
             **shared, model=own / "w.safetensors", history=own / "h.parquet", out=own / "health.json",
-            dimensions=own / "d.parquet", seed=0, transductive=name == "mmd",
+            seed=0, transductive=name == "mmd",
         )  # fmt: skip
+        latents.run(
+            **shared,
+            model=own / "w.safetensors",
+            name=name,
+            out=own / "latents.parquet",
+            index=own / "latent_index.parquet",
+        )
     return folder
 
 
@@ -306,8 +314,9 @@ def test_a_training_that_ended_without_a_finite_loss_has_diverged(finished: Path
     table.loc[table["epoch"] == table["epoch"].max(), "loss"] = math.nan
     table.to_parquet(tmp_path / "h.parquet")
     files = {"volumes": finished / "v.npy", "rows": finished / "v.parquet", "mask": finished / "m.nii.gz"}
-    out = {"out": tmp_path / "health.json", "dimensions": tmp_path / "d.parquet"}
-    health.run(**files, **out, model=own / "w.safetensors", history=tmp_path / "h.parquet", seed=0)
+    health.run(
+        **files, out=tmp_path / "health.json", model=own / "w.safetensors", history=tmp_path / "h.parquet", seed=0
+    )
     found = json.loads((tmp_path / "health.json").read_text())
     assert found["verdict"] == "diverged" and found["reason"].startswith("the loss is not finite in epoch 1 (")
     assert "lower learning_rate" in found["advice"] and found["kept_epoch"] == 0
@@ -319,7 +328,7 @@ def test_health_from_files(finished: Path) -> None:
         name: json.loads((finished / name / "fold-0_seed-0" / "health.json").read_text())
         for name in ("vae", "mmd", "pca")
     }
-    tables = {name: pd.read_parquet(finished / name / "fold-0_seed-0" / "d.parquet") for name in found}
+    tables = {name: pd.read_parquet(finished / name / "fold-0_seed-0" / "latent_index.parquet") for name in found}
     assert [found["vae"][f"people_{name}"] for name in ("training", "validation", "test")] == [36, 12, 12]
     assert found["mmd"]["caveats"] == ["hyperparameters transductive"] and found["vae"]["caveats"] == []
     assert [found[name]["logvar_calibrated"] for name in found] == [True, False, False]
@@ -346,7 +355,9 @@ def test_people_do_not_depend_on_how_many_are_read_at_a_time(
 def test_every_picture_is_drawn(finished: Path, tmp_path: Path) -> None:
     for name in ("vae", "mmd", "pca"):
         own = finished / name / "fold-0_seed-0"
-        picture.draw(health=own / "health.json", dimensions=own / "d.parquet", name=name, out=tmp_path / f"{name}.png")
+        picture.draw(
+            health=own / "health.json", index=own / "latent_index.parquet", name=name, out=tmp_path / f"{name}.png"
+        )
         assert with_caveats(json.loads((own / "health.json").read_text())).startswith("healthy")
     own = finished / "mmd" / "fold-0_seed-0"
     losses.draw(history=own / "h.parquet", name="mmd", out=tmp_path / "losses.png")
@@ -359,7 +370,5 @@ def test_every_picture_is_drawn(finished: Path, tmp_path: Path) -> None:
     lost = {**health.with_caveats("diverged", False, True, False), "verdict": "diverged", "reason": "why", "advice": ""}
     write_json(tmp_path / "lost.json", {**lost, "logvar_calibrated": True, "active_units": None})
     pd.DataFrame({"latent": []}).to_parquet(tmp_path / "lost.parquet")
-    picture.draw(
-        health=tmp_path / "lost.json", dimensions=tmp_path / "lost.parquet", name="lost", out=tmp_path / "lost.png"
-    )
+    picture.draw(health=tmp_path / "lost.json", index=tmp_path / "lost.parquet", name="lost", out=tmp_path / "lost.png")
     assert len(list(tmp_path.glob("*.png"))) == 8

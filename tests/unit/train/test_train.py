@@ -257,7 +257,13 @@ def test_train_and_latents_from_files(tmp_path: Path, module: ModuleType, option
     tables = []
     for name in ("a", "b"):
         arguments = {key: files[key] for key in ("volumes", "rows", "mask")}
-        latents.run(**arguments, model=tmp_path / "w.safetensors", name=kind, out=tmp_path / f"{name}.parquet")
+        latents.run(
+            **arguments,
+            model=tmp_path / "w.safetensors",
+            name=kind,
+            out=tmp_path / f"{name}.parquet",
+            index=tmp_path / "i.parquet",
+        )
         tables.append((tmp_path / f"{name}.parquet").read_bytes())
     assert tables[0] == tables[1]
     table, history = pd.read_parquet(tmp_path / "a.parquet"), pd.read_parquet(tmp_path / "h.parquet")
@@ -273,7 +279,13 @@ def test_train_and_latents_from_files(tmp_path: Path, module: ModuleType, option
     assert (mu.std(axis=0) > 0.1).all()
     pd.read_parquet(files["rows"]).assign(preproc_sha256="other").to_parquet(files["rows"])
     with pytest.raises(InputError, match="fitted on other volumes"):
-        latents.run(**arguments, model=tmp_path / "w.safetensors", name=kind, out=tmp_path / "c.parquet")
+        latents.run(
+            **arguments,
+            model=tmp_path / "w.safetensors",
+            name=kind,
+            out=tmp_path / "c.parquet",
+            index=tmp_path / "i.parquet",
+        )
 
 
 def test_people_without_a_fold_and_empty_splits_are_refused(tmp_path: Path) -> None:

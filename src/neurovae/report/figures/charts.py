@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from neurovae.io import latent_table
 from neurovae.report.figures.drawing import BLUE, COLOURS, GREEN, GREY, NAMES, ORANGE
 from neurovae.report.sections.tested import LEVEL, tested
 
@@ -90,7 +91,7 @@ def effects(rows: pd.DataFrame, most: int = 24) -> Figure:
         lost = pd.isna(row["effect"])
         marker, height = ("X", 0) if lost else ("D" if colour == ORANGE else "o", row["effect"])
         axis.plot(place, height, marker, color=colour, markerfacecolor=face, markersize=5, zorder=2)
-    axis.set_xticks(range(len(top)), [name.replace("mu_", "") for name in top["latent"]], fontsize=7, rotation=90)
+    axis.set_xticks(range(len(top)), [latent_table.short(name) for name in top["latent"]], fontsize=7, rotation=90)
     axis.set(xlabel="latent, smallest max-T p first", ylabel="effect per SD", xlim=(-0.7, max(len(top), 1) - 0.3))
     return figure
 
@@ -111,7 +112,7 @@ def spread(latents: pd.DataFrame, names: list[str]) -> Figure:
         )
         axis.plot(place, middle, "_", color="white", markersize=3)
     ticks = range(0, len(names), 1 if len(names) <= 32 else 2)
-    axis.set_xticks(ticks, [names[k].replace("mu_", "") for k in ticks], fontsize=7)
+    axis.set_xticks(ticks, [latent_table.short(names[k]) for k in ticks], fontsize=7)
     axis.set(xlabel="latent", ylabel="posterior mean", xlim=(-0.8, len(names) - 0.2))
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, fontsize=8)
     return figure
@@ -133,7 +134,7 @@ def pairs(points: pd.DataFrame, top: list[str], coloured: list[str]) -> Figure:
 def _pair(axis: Axes, points: pd.DataFrame, a: str, b: str, name: str, last: bool) -> None:
     values = pooled(points[name])
     known = values.notna().to_numpy()
-    axis.set(xlabel=a.replace("mu_", "latent "), ylabel=b.replace("mu_", "latent "))
+    axis.set(xlabel=f"latent {latent_table.short(a)}", ylabel=f"latent {latent_table.short(b)}")
     axis.set_title(f"by {plain(name)}", fontsize=9, loc="left")
     axis.scatter(points[a][~known], points[b][~known], s=10, facecolors="none", edgecolors=GREY, linewidths=0.5)
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > 2:

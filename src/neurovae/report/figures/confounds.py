@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
+from neurovae.io import latent_table
 from neurovae.report.figures.drawing import ORANGE, save
 
 HIGHEST = 0.5  # share at which the colour ends
@@ -74,7 +75,7 @@ def _heat(axis: Axes, part: pd.DataFrame, columns: pd.DataFrame, kind: str) -> A
     labels = [f"{c.nuisance}{' *' if c.declared else ''}" for c in columns.itertuples()]
     axis.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
     axis.set_yticks(
-        range(len(names)), [name.removeprefix("mu_") for name in names], fontsize=6 if len(names) > 20 else 8
+        range(len(names)), [latent_table.short(name) for name in names], fontsize=6 if len(names) > 20 else 8
     )
     axis.set_ylabel(f"{kind}s")
     regions = int((columns["nuisance_kind"] == "region").sum())

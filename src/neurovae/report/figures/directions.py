@@ -47,7 +47,7 @@ def draw(*, omnibus: Path, directions: Path, name: str, out: Path) -> None:
 
 
 def _panel(axis: Axes, test: dict[Any, Any], rows: pd.DataFrame) -> None:
-    place = rows["latent"].str.removeprefix("mu_").astype(int).to_numpy()
+    place = np.arange(len(rows))  # rows come in the order of the latents
     pattern, low, high = (rows[column].to_numpy() for column in ("pattern", "pattern_low", "pattern_high"))
     sure = ((low > 0) | (high < 0)) & (test["p"] <= LEVEL)
     axis.axhline(0, color=GREY, linewidth=0.6)

@@ -16,17 +16,17 @@ from neurovae.report.figures.drawing import BLUE, COLOURS, GREY, NAMES, save
 WIDTH = 150  # letters of a line of the title
 
 
-def draw(*, health: Path, dimensions: Path, name: str, out: Path) -> None:
+def draw(*, health: Path, index: Path, name: str, out: Path) -> None:
     """Draw the health of one model.
 
     Args:
         health: health.json.
-        dimensions: dimensions.parquet, a row per latent.
+        index: latent_index.parquet, a row per latent.
         name: the model, for the title.
         out: PNG to write.
     """
     found = json.loads(health.read_text(encoding="utf-8"))
-    table = pd.read_parquet(dimensions)
+    table = pd.read_parquet(index)
     figure, axes = plt.subplots(
         1, 3, figsize=(11, 3.6), constrained_layout=True, gridspec_kw={"width_ratios": [1.7, 1, 1]}
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from neurovae.io import latent_table
 from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
 
 INK = {"linear": (BLUE, "o", -0.16), "svm": (ORANGE, "s", 0.16)}
@@ -84,7 +85,7 @@ def _panel(axis: Axes, part: pd.DataFrame, most: int) -> None:
         axis.hlines(at, share - spread, share + spread, color=colour, linewidth=1.2)
         axis.plot(share, at, marker, color=colour, markersize=4)
     axis.axvline(0, color=GREY, linewidth=0.8)
-    axis.set_yticks(range(len(latents)), [name.removeprefix("mu_").lstrip("0") or "0" for name in latents])
+    axis.set_yticks(range(len(latents)), [latent_table.short(name) for name in latents])
     axis.set_ylim(len(latents) - 0.5, -0.5)
     axis.tick_params(labelsize=7)
     axis.set_xlabel(f"% of the {first['loss']}", fontsize=7)

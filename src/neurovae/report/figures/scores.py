@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from neurovae.cli import Json
 from neurovae.design.design import design, join, score_values
 from neurovae.findings import with_maxt
+from neurovae.io import latent_table
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
 from neurovae.report.sections.tested import brief, tested
 
@@ -104,7 +105,7 @@ def _panel(
         label="pointwise 95 % band",
     )
     axis.plot(curve["latent_value"], curve["fitted"], color=BLUE, linewidth=1.6, label="fitted at mean confounds")
-    axis.set(xlabel=test["latent"].replace("mu_", "latent "), ylabel=name)
+    axis.set(xlabel=f"latent {latent_table.short(test['latent'])}", ylabel=name)
     shape = (
         "" if curve.empty else f"spline, {curve['df'].iloc[0]} df; nonlinearity: p {curve['p_nonlinear'].iloc[0]:.2g}"
     )

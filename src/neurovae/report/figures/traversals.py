@@ -40,7 +40,7 @@ def draw(*, table: Path, maps: Path, mask: Path, tests: list[Path], name: str, m
         return
     chosen = strongest(rows, [pd.read_parquet(path) for path in tests])[:most]
     brain, affine = read_mask(mask), nib.Nifti1Image.from_filename(mask).affine
-    told = [_read(maps, int(row["latent"].removeprefix("mu_"))) for row in chosen]
+    told = [_read(maps, row["latent"]) for row in chosen]
     limit = max(float(np.percentile(np.abs(change[brain]), 99.8)) for _, change, _ in told)
     quantiles = told[0][2]["Quantiles"]
     size = (2.75 * len(quantiles) + 0.4, 1.25 * len(chosen) + 0.6)
@@ -121,8 +121,8 @@ def nothing(text: str, out: Path) -> None:
     save(figure, out)
 
 
-def _read(maps: Path, k: int) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+def _read(maps: Path, latent: str) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Volumes and changes (x, y, z, quantiles) of one latent, and their description."""
-    stem = maps / f"latent-{k:03d}"
+    stem = maps / latent
     images = [np.asarray(nib.Nifti1Image.from_filename(f"{stem}{end}.nii.gz").dataobj) for end in ("", "_change")]
     return images[0], images[1], json.loads(Path(f"{stem}.json").read_text(encoding="utf-8"))

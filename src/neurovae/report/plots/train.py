@@ -25,7 +25,8 @@ def run(*, results: Path, models: list[str], trained: list[str], fit: str, searc
     for name in models:
         folder, stem = results / "train" / name / fit, f"{name}_{fit}"
         verdict = folder / "health.json"
-        health.draw(health=verdict, dimensions=folder / "dimensions.parquet", name=name, out=out / f"{stem}_health.png")
+        index = results / "latents" / name / fit / "latent_index.parquet"
+        health.draw(health=verdict, index=index, name=name, out=out / f"{stem}_health.png")
         reconstructions.draw(
             **files, model=folder / "weights.safetensors", health=verdict, name=name,
             out=out / f"{stem}_reconstructions.png",

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from neurovae.design.tables import STOPPING
+from neurovae.io import latent_table
 from neurovae.io.volumes import read_volumes
 from neurovae.report.blocks import Block, Run, absent, figure, folded, heading, note, of_fit, read, shown, table, text
 from neurovae.report.figures import charts, thumbnails
@@ -110,7 +111,7 @@ def latents(run: Run) -> list[Block]:
 
 
 def _latents(run: Run, model: str, points: pd.DataFrame, people: pd.DataFrame, path: str) -> list[Block]:
-    names = [name for name in points if str(name).startswith("mu_")]
+    names = latent_table.columns(points)
     columns = declared(run, people)
     told = people[list(dict.fromkeys(["scan", "site", *columns]))]  # site may be among the confounds
     joined = points.merge(told, on="scan", how="left", validate="one_to_one")

@@ -11,6 +11,8 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
+from neurovae.io import latent_table
+
 ALPHA = 0.05
 FIRST = {True: 6, False: 3}  # latents of the primary model, and of another, that go before what is left of any model
 WANTED = {"maps": "score maps", "jacobian": "log-Jacobians", "traversals": "traversals", "samples": "samples"}
@@ -51,7 +53,7 @@ def listed(cohort: Path, model: str, fit: str, primary: bool) -> tuple[list[Map]
 def centre(cohort: Path, model: str, fit: str) -> np.ndarray | None:
     """The volume (x, y, z) that the cohort's centre decodes to: any latent's traversal minus its change."""
     folder = cohort / "interpret" / model / fit / "traversals"
-    for change in sorted(folder.glob("latent-*_change.nii.gz")):
+    for change in sorted(folder.glob("*_change.nii.gz")):
         whole = change.with_name(change.name.replace("_change", ""))
         if whole.is_file():
             return frames(whole)[0] - frames(change)[0]
@@ -100,8 +102,10 @@ def _jacobians(folder: Path, model: str) -> Iterator[Map]:
 
 def _latents(folder: Path, tests: Path, model: str, primary: bool) -> Iterator[Map]:
     """Traversals, ranked by the smallest max-T p over the scores."""
-    paths = {path.name[7:10]: path for path in sorted(folder.glob("traversals/latent-*_change.nii.gz"))}
-    best = {name[-3:]: value for name, value in _smallest(tests, "latent", "p_maxt").items()}
+    paths = {
+        path.name.removesuffix("_change.nii.gz"): path for path in sorted(folder.glob("traversals/*_change.nii.gz"))
+    }
+    best = _smallest(tests, "latent", "p_maxt")
     for rank, name in enumerate(sorted(paths, key=lambda name: best.get(name, (2.0, {}))[0])):
         p, row = best.get(name, (2.0, {}))
         told = f" (rank {rank + 1}: {row['score']}, max-T p {p:.2g})" if row else ""
@@ -112,7 +116,7 @@ def _latents(folder: Path, tests: Path, model: str, primary: bool) -> Iterator[M
             f"{100 * quantile:g} % quantile of people, z = {value:.2f}".replace("-", "\u2212")
             for quantile, value in pairs
         ]
-        yield Map(model, f"Latent {name}{told}", "change", [paths[name]], tier, called)
+        yield Map(model, f"Latent {latent_table.short(name)}{told}", "change", [paths[name]], tier, called)
 
 
 def _decoded(folder: Path, model: str) -> Iterator[Map]:

@@ -5,7 +5,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from neurovae.io.progress import steps
@@ -48,16 +47,15 @@ class Model:
         return Model(module=self.module, tensors=tensors, meta=self.meta, mask=self.mask)
 
 
-def lost(reason: str) -> tuple[Measures, pd.DataFrame]:
+def lost(reason: str) -> Measures:
     """What is left to say of a model whose numbers are not finite."""
-    found = {"verdict": "diverged", "reason": reason, "finite": False, "active_units": None}
-    return found, pd.DataFrame(columns=["latent"])
+    return {"verdict": "diverged", "reason": reason, "finite": False, "active_units": None}
 
 
 def measure(
     model: Model, array: np.ndarray, person: np.ndarray, split: np.ndarray, seed: int, *, kept: int | None, moved: bool
-) -> tuple[Measures, pd.DataFrame]:
-    """Measures with verdict and reason, and a row per latent; scans are read a few at a time.
+) -> Measures:
+    """Measures with verdict and reason; scans are read a few at a time.
 
     Args:
         model: finite weights.
@@ -98,7 +96,7 @@ def measure(
     found["ssim_test"] = float(scans["ssim"][split == "test"].mean())
     found |= _linear(scans, person, split, seed) if model.linear else {}
     found |= _evidence(model, seen, scans, split, seed) if kl else {}
-    return found, _dimensions(scans, split, kl)
+    return found
 
 
 def _scans(
@@ -186,17 +184,3 @@ def _evidence(
         found |= evidence.bounded(seen, model.decode, held, mu[held], logvar[held], sigma, seed)
         found["sigma_found"] = sigma
     return found
-
-
-def _dimensions(scans: dict[str, np.ndarray], split: np.ndarray, kl: bool) -> pd.DataFrame:
-    """A row per latent: variance over people, mean KL (missing without a posterior), and whether it is active."""
-    mu, logvar = scans["mu"], scans["logvar"]
-    nats = (mu**2 + np.exp(logvar) - 1 - logvar) / 2
-    columns = {"latent": [f"mu_{k:03d}" for k in range(mu.shape[1])]}
-    table = pd.DataFrame(columns)
-    for name in SPLITS:
-        table[f"variance_{name}"] = mu[split == name].var(axis=0)
-        table[f"kl_{name}"] = nats[split == name].mean(axis=0)
-    table["logvar"] = logvar[split == "training"].mean(axis=0)
-    active = table["variance_training"] > measures.ACTIVE
-    return table.assign(active=(active if kl else pd.Series([None] * len(table))).astype("boolean"))

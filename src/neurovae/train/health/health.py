@@ -11,7 +11,6 @@ import torch
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import write_json
-from neurovae.io.parquet import write_table
 from neurovae.io.volumes import SPLITS, data_hash, read_mask, read_volumes
 from neurovae.train import weights
 from neurovae.train.health import judge
@@ -30,12 +29,11 @@ def run(
     model: Path,
     history: Path,
     out: Path,
-    dimensions: Path,
     seed: int,
     kept_collapsed: bool = False,
     transductive: bool = False,
 ) -> None:
-    """Write `health.json` (verdict, reason, advice, measures) and `dimensions.parquet`, a row per latent.
+    """Write `health.json` (verdict, reason, advice and measures of one model).
 
     Example:
         snakemake --cores 2 --configfile config/demo.yaml --forcerun health
@@ -47,10 +45,9 @@ def run(
         model: weights of the model.
         history: history.parquet of the training; without rows for a model that has no epochs.
         out: JSON to write.
-        dimensions: Parquet to write.
         seed: of the draws of the bounds and of the bootstrap.
-        overruled: test the latents even of a collapsed or untrained model, and mark every later table.
-        transductive: the model's values were chosen while looking at people who are reported on: likewise a mark.
+        kept_collapsed: test the latents even of a collapsed or untrained model; every later table has the caveat.
+        transductive: the model's values were chosen while looking at people who are tested: likewise a caveat.
 
     Raises:
         InputError: the weights were fitted on other packed data.
@@ -64,9 +61,8 @@ def run(
         )
     module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
     fitted = Model(module=module, tensors=tensors, meta=meta, mask=read_mask(mask))
-    found, latents = examine(fitted, array, table["person"].to_numpy(), pd.read_parquet(history), seed)
+    found = examine(fitted, array, table["person"].to_numpy(), pd.read_parquet(history), seed)
     write_json(out, {**found, **with_caveats(found["verdict"], found["finite"], kept_collapsed, transductive)})
-    write_table(dimensions, latents)
     print(
         f"{found['verdict']}: {found['reason']}", *([f"advice: {found['advice']}"] if found["advice"] else []), sep="\n"
     )
@@ -79,10 +75,8 @@ def with_caveats(verdict: str, finite: bool, kept_collapsed: bool, transductive:
     return {"kept_collapsed": kept_collapsed, "caveats": [caveat for caveat, applies in caveats.items() if applies]}
 
 
-def examine(
-    model: Model, array: np.ndarray, person: np.ndarray, history: pd.DataFrame, seed: int
-) -> tuple[Measures, pd.DataFrame]:
-    """The measures of a model, verdict included, and its table of latents.
+def examine(model: Model, array: np.ndarray, person: np.ndarray, history: pd.DataFrame, seed: int) -> Measures:
+    """The measures of a model, verdict included.
 
     Args:
         model: weights as they are stored.
@@ -101,13 +95,13 @@ def examine(
     searched = "searched on this fold's training and stopping people"
     stated["hyperparameters"] = searched if model.meta.get("searched") else "as given"
     if not all(np.isfinite(tensor).all() for tensor in model.tensors.values()):
-        found, latents = lost("weights are not finite")
+        found = lost("weights are not finite")
     else:
-        found, latents = measure(model, array, person, split, seed, kept=kept, moved=moved(history))
+        found = measure(model, array, person, split, seed, kept=kept, moved=moved(history))
     if last is not None and not np.isfinite(_last_loss(history)):
         found |= {"verdict": "diverged", "reason": f"{LOST} in epoch {last} ({found['reason']})"}
     found["advice"] = judge.advice(found["verdict"], options, kept, last)
-    return {**stated, **found}, latents
+    return {**stated, **found}
 
 
 def epochs(history: pd.DataFrame) -> tuple[int | None, int | None]:

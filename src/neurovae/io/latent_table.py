@@ -1,0 +1,69 @@
+"""The tables of latents that every model kind hands on: `latents.parquet` and the `latent_index.parquet` beside it.
+
+This is the one place that knows how latents are named. Elsewhere a latent's name is a label and never parsed.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+MU, LOGVAR, KL = "mu_", "logvar_", "kl_"  # before the id of a latent: posterior mean, log-variance, KL
+INDEX = "latent_index.parquet"
+ROLES = ("free", "map", "global", "shared", "private", "aligned", "network")
+PLACE = {
+    "block": "object", "target": "object", "channel": "Int64", "i": "Int64", "j": "Int64", "k": "Int64",
+    "x_mm": "float64", "y_mm": "float64", "z_mm": "float64", "radius_mm": "float64", "region": "object",
+}  # fmt: skip  # null where a latent has none
+
+
+def columns(table: pd.DataFrame, index: pd.DataFrame | None = None) -> list[str]:
+    """The columns of `table` that hold latents, in the order of the index, else in that of the table."""
+    if index is None:
+        return [str(name) for name in table.columns if str(name).startswith(MU)]
+    return [name for name in index.sort_values("position")["latent"] if name in table.columns]
+
+
+def logvar(latents: list[str]) -> list[str]:
+    """The columns of the log-variances that belong to latents."""
+    return [LOGVAR + short(name) for name in latents]
+
+
+def short(latent: str) -> str:
+    """The id of a latent, for axes and titles: "mu_shared_00" is "shared_00"."""
+    return latent.removeprefix(MU)
+
+
+def ids(meta: dict[str, Any]) -> list[str]:
+    """The ids of a model's latents: those its weights file names, else zero-padded numbers."""
+    architecture = meta["architecture"]
+    return architecture.get("latents") or [f"{k:03d}" for k in range(architecture["n_latent"])]
+
+
+def index_of(
+    names: list[str], mu: np.ndarray, logvar: np.ndarray, split: np.ndarray, splits: tuple[str, ...], active: Any
+) -> pd.DataFrame:
+    """The index: a row per latent with role, place and, per split, variance over people and mean KL (nats).
+
+    Args:
+        names: latents, in their order.
+        mu, logvar: posterior means and log-variances (scans, latents).
+        split: split of each scan.
+        active: is a latent in use, by its variance over training people; None where the loss has no KL.
+    """
+    nats = (mu**2 + np.exp(logvar) - 1 - logvar) / 2
+    table = pd.DataFrame({"latent": names, "position": np.arange(len(names)), "role": "free"})
+    table = table.assign(**{name: pd.Series([None] * len(names), dtype=kind) for name, kind in PLACE.items()})
+    table["comparable_across_folds"] = False
+    for name in splits:
+        table[f"variance_{name}"] = mu[split == name].var(axis=0)
+        table[f"kl_{name}"] = nats[split == name].mean(axis=0)
+    table["logvar"] = logvar[split == splits[0]].mean(axis=0)
+    in_use = pd.Series([None] * len(names)) if active is None else table[f"variance_{splits[0]}"] > active
+    return table.assign(active=in_use.astype("boolean"))
+
+
+def read_index(latents: Path) -> pd.DataFrame:
+    """The index beside a table of latents."""
+    return pd.read_parquet(Path(latents).with_name(INDEX))
