@@ -6,11 +6,8 @@ a value, or to the largest of its column), after the numbers that carry the unit
 """
 
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import inference as half
 import numpy as np

@@ -44,11 +44,12 @@ rule confounds:
     params:
         flags=SCORES,
         flag=graph.flags({"flag": config["audit"]["flag"], "volumes": config["audit"]["volumes"] or ""}),
+        codes=CODES,
         code=CODE["audit.confounds"],
         env=ENV["associate"],
     shell:
         "python -m neurovae.audit.confounds --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
-        "--health {input.health} --out {output.table} --flags {output.flags} {params.flags} {params.flag} > {log} 2>&1"
+        "--health {input.health} --out {output.table} --flags {output.flags} {params.flags} {params.flag} {params.codes} > {log} 2>&1"
 
 
 rule sites:

@@ -5,10 +5,10 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, f"{workflow.basedir}/src")
 
-from neurovae.cohort import check
+from neurovae.cohort import check, warn
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
-from neurovae.plan import display, entries, frozen, graph, index, search_flags, search_space
+from neurovae.plan import display, entries, frozen, graph, index, search_flags, search_space, user_tables
 
 display.attach(workflow)
 
@@ -21,13 +21,16 @@ try:
     FOUND = index.look(config["cohort"])
     PEOPLE = len(index.people(FOUND.scans))
     ENTRIES = entries.models(config["train"], config["cohort"])
+    faults, notes = user_tables.problems(config, FOUND)
     graph.refuse(
         check.check(config["cohort"], FOUND)
+        + faults
         + graph.known(config)
         + entries.impossible(config, ENTRIES, PEOPLE)
         + graph.interpretable(config["interpret"], list(ENTRIES))
         + search_space.problems(config, SCHEMA, PEOPLE)
     )
+    warn.say(config["cohort"], FOUND, notes)
     entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
     FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
@@ -74,6 +77,7 @@ DECODED_CODE = {
 }
 PLOT_CODE = {name: entries.all_codes(ENTRIES, f"report.plots.{name}") for name in ("train", "interpret")}
 SCORES = graph.flags({key: config["cohort"][key] for key in ("scores", "confounds")})
+CODES = graph.flags({"codes": {key: config["cohort"][key] for key in ("missing", "not_missing")}})
 REFERENCE = graph.reference(config["preprocess"]["normalise"])
 PREPROCESS = graph.preprocess(config["preprocess"], config["cohort"]["suffix"])
 SIMULATED = [scan.person for scan in FOUND.scans] if config["cohort"]["simulate"] else []

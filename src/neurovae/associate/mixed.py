@@ -19,7 +19,7 @@ from neurovae.associate.sessions import constant, linear
 from neurovae.associate.terms import Row, Tests
 from neurovae.cli import Json, cli
 from neurovae.design.design import Design, join
-from neurovae.design.rows import AFTER, BEFORE, described, provenance, standard, stopped
+from neurovae.design.rows import AFTER, BEFORE, described, provenance, sessions, standard, stopped
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.errors import InputError
 from neurovae.io import latent_table
@@ -159,7 +159,7 @@ def _described(table: pd.DataFrame, score: Row, latent: str, data: Repeated) -> 
     """`n` counts people, once each."""
     cases = data.cases
     once = Design(cases.rows[data.first], cases.y[data.first], cases.x[data.first], cases.text, "", "")
-    return described(table, score, latent, once) | {"n_scans": len(cases.y)}
+    return described(table, score, latent, once) | {"n_scans": len(cases.y), "session": sessions(table, cases.rows)}
 
 
 def _once(table: pd.DataFrame) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from neurovae.cli import Json, cli
 from neurovae.design.design import RESIDUAL_DF, design, first_scans, join, score_values
 from neurovae.design.rows import provenance, stopped
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
-from neurovae.io import latent_table
+from neurovae.io import latent_table, missing
 from neurovae.stats.basis import independent
 
 ALPHA = 0.05
@@ -44,6 +44,7 @@ def run(
     flag: float,
     out: Path,
     flags: Path,
+    codes: Json | None = None,
 ) -> None:
     """Write what nuisances explain of each latent and score, and which of these are flagged (.parquet, .tsv).
 
@@ -61,13 +62,14 @@ def run(
         flag: adjusted share beyond the declared confounds from which on an undeclared nuisance is flagged.
         out: table of latent or score x nuisance.
         flags: table of latents and scores, a row each.
+        codes: `missing` and `not_missing` of the cohort section, for the table of volumes.
     """
     verdict, reason = read_verdict(health)
     table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
     if verdict in STOPPING:
         rows = named = [stopped(table, verdict, reason)]
     else:
-        table, regions = read_regions(volumes, table)
+        table, regions = read_regions(volumes, table, missing.codes(codes or {}))
         rows = [row | {"verdict": verdict} for row in audit(table, scores, confounds, regions, flag)]
         named = summary(rows)
     write_both(out, tidy(rows, COLUMNS))

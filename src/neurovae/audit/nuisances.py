@@ -1,4 +1,4 @@
-"""What a latent could code instead of disease: groups of columns of the quality and cohort tables, and regions."""
+"""What a latent could encode instead of disease: columns of the quality and cohort tables, and regional volumes."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,19 +9,28 @@ import pandas as pd
 from neurovae.design.design import used_confounds
 from neurovae.errors import InputError
 from neurovae.io import latent_table
+from neurovae.io.missing import BUILTIN, Codes
+from neurovae.plan.user_tables import volumes
 from neurovae.stats.basis import expand, independent
 
-GROUPS = {  # of the quality table, with why each is no disease
+GROUPS = {  # of the quality table, with the reason why each is not disease
     "size": ("mask_ml", "head_size"),  # volume of the head and the affine's mean scale: registration undoes most of it
-    "rotation": ("rotation_x", "rotation_y", "rotation_z"),  # how the head lay; the affine interpolates it away, nearly
-    "translation": ("translation_x", "translation_y", "translation_z"),  # where it lay: coil profile, field of view
-    "proportions": ("scale_x", "scale_y", "scale_z"),  # long or broad heads, and gradients that are out of scale
-    "shear": ("shear_xy", "shear_xz", "shear_yz"),  # what the affine bends: an ill-fitting or distorted head
-    "noise": ("snr", "clipped"),  # intensity: coil, sequence, motion (no T1 scan has a better proxy of motion here)
-    "registration": ("mask_dice", "template_r"),  # how well the scan met the template
+    "rotation": (
+        "rotation_x",
+        "rotation_y",
+        "rotation_z",
+    ),  # pose of the head; the affine removes it, up to interpolation
+    "translation": ("translation_x", "translation_y", "translation_z"),  # position: coil profile, field of view
+    "proportions": ("scale_x", "scale_y", "scale_z"),  # long or broad heads, and miscalibrated gradients
+    "shear": ("shear_xy", "shear_xz", "shear_yz"),  # of the affine: a poor fit or a distorted head
+    "noise": (
+        "snr",
+        "clipped",
+    ),  # intensity: coil, sequence, motion (no better proxy of motion is available for T1 scans)
+    "registration": ("mask_dice", "template_r"),  # agreement of the scan with the template
 }
-KEYS = ("scan", "person", "session", "acquisition", "run", "fold")
-ALWAYS = ("age", "sex", "site")  # asked of every cohort; without such a column the table says so
+KEYS = ("scan", "person", "session", "acquisition", "run", "fold", "session_order")
+ALWAYS = ("age", "sex", "site")  # checked in every cohort; the table says where such a column is missing
 LEVELS = 20  # a text column with more levels than this is not a category
 DISTINCT = 5  # a number with fewer distinct values than this is a category
 
@@ -30,7 +39,7 @@ class Nuisance(NamedTuple):
     """A named group of columns of the joined table; `declared`: the tests account for all of it."""
 
     name: str
-    kind: str  # nuisance, region, or score: a score that others may go with, and latents should
+    kind: str  # nuisance, region, or score (other scores may be associated with it, latents should be)
     columns: dict[str, str]  # column -> continuous or categorical
     declared: bool
     reason: str = ""  # why it cannot be used, if it cannot
@@ -84,30 +93,23 @@ def columns_of(table: pd.DataFrame, nuisance: Nuisance, rows: np.ndarray) -> tup
     return rows[complete], x[:, independent(x)][:, 1:] if len(x) else x[:, 1:]
 
 
-def read_regions(path: Path | None, table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The joined table with regional volumes beside it, by `scan` or `participant_id`, and the regions' names.
+def read_regions(path: Path | None, table: pd.DataFrame, codes: Codes = BUILTIN) -> tuple[pd.DataFrame, list[str]]:
+    """The joined table with regional volumes beside it, and the regions' names.
 
     An empty path: no volumes.
 
     Raises:
-        InputError: neither key, a key twice, no number, a name that the table has, or volumes of nobody.
+        InputError: the table cannot be read, a cell is no number, ids match nobody, or a region has a taken name.
     """
     if path is None or str(path) in ("", "."):
         return table, []
-    separator = "," if Path(path).suffix == ".csv" else "\t"
-    volumes = pd.read_csv(path, sep=separator, na_values=["n/a"], dtype={"scan": str, "participant_id": str})
-    key = next((name for name in ("scan", "participant_id") if name in volumes), None)
-    if key is None:
-        raise InputError(f"{path}: found columns {', '.join(volumes.columns[:5])}; give scan or participant_id")
-    ids = volumes[key] if key == "scan" else "sub-" + volumes[key].str.removeprefix("sub-")
-    regions = [name for name in volumes.columns if pd.api.types.is_numeric_dtype(volumes[name])]
-    matched = table["scan" if key == "scan" else "person"].isin(set(ids))
-    problems = [f"{path}: {key} {name} has several rows; keep one" for name in sorted(set(ids[ids.duplicated()]))]
-    problems += [] if regions else [f"{path}: no column of numbers"]
-    problems += [f"{path}: the cohort table has a column '{n}' too; rename it" for n in regions if n in table]
-    problems += [] if matched.any() else [f"{path}: no {key} of it is in the cohort, as {ids.iloc[0]}"]
-    if problems:
-        raise InputError(problems)
-    volumes = volumes[regions].set_index(pd.Index(ids, name="key"))
-    found = volumes.reindex(table["scan" if key == "scan" else "person"]).reset_index(drop=True)
-    return pd.concat([table.reset_index(drop=True), found], axis=1), regions
+    keys = [(scan, f"{person}_ses-{session}", person) for scan, person, session in table[list(KEYS[:3])].to_numpy()]
+    found = volumes(path, keys, codes)
+    taken = [name for name in found.regions if name in table]
+    problems = [f"{path}: the cohort table has a column '{name}' too; rename it" for name in taken]
+    if found.problems or problems:
+        raise InputError(found.problems + problems)
+    print(*(f"warning: {note}" for note in found.notes), sep="\n", flush=True)
+    rows = [found.values.get(scan, {}) for scan in table["scan"]]
+    regions = pd.DataFrame(rows, columns=found.regions, dtype=float)
+    return pd.concat([table.reset_index(drop=True), regions], axis=1), found.regions

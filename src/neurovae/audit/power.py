@@ -17,7 +17,7 @@ from scipy.special import ncfdtr
 from scipy.stats import norm, t
 
 from neurovae.cli import Json, cli
-from neurovae.design.design import ORDER, RESIDUAL_DF, Design, design, first_scans
+from neurovae.design.design import RESIDUAL_DF, Design, design, first_scans, in_order
 from neurovae.design.tables import tidy, write_both
 
 SPLINE = 3  # columns of a confound that preprocess measures later
@@ -61,7 +61,7 @@ def check(
     alpha: float,
 ) -> list[dict[str, Any]]:
     """Two rows of one score: a single test at alpha, and one of `latents` at alpha / latents."""
-    people = first_scans(table.sort_values([*ORDER, "scan"])).assign(latents_split="test")
+    people = first_scans(in_order(table)).assign(latents_split="test")
     later = [entry for entry in confounds if entry.get("from", "table") == "preprocess"]
     cases = design(people, score, [entry for entry in confounds if entry not in later], with_split=False)
     columns = cases.x.shape[1] - 1 + SPLINE * len(later)

@@ -29,10 +29,10 @@ from neurovae.stats.basis import independent
 
 WHEN = ("before", "after")
 NUMBERS = [f"{name}_{when}" for name in ("r2", "p", "q", "levene_p", "accuracy") for when in WHEN]
-COLUMNS = {"model": "object", "fold": "Int64", "seed": "Int64", "latent": "object", "n": "Int64", "n_sites": "Int64",
-           "n_confound_columns": "Int64", "confounds": "object"} | dict.fromkeys([*NUMBERS, "chance"], "float64") | {
-           "family_size": "Int64", "split_policy": "object", "status": "object", "reason": "object",
-           "verdict": "object"}  # fmt: skip
+COLUMNS = {"model": "object", "fold": "Int64", "seed": "Int64", "latent": "object", "session": "object", "n": "Int64",
+           "n_sites": "Int64", "n_confound_columns": "Int64", "confounds": "object"} | dict.fromkeys(
+           [*NUMBERS, "chance"], "float64") | {"family_size": "Int64", "split_policy": "object", "status": "object",
+           "reason": "object", "verdict": "object"}  # fmt: skip
 Row = dict[str, Any]
 
 

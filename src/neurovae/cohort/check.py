@@ -1,19 +1,19 @@
-"""What can be wrong with a cohort's tables, all of it at once; standard library only, for parse time."""
+"""Every problem of a cohort's tables at once, before the first job; standard library only."""
 
-from collections import Counter
 from typing import Any
 from urllib.parse import quote
 
+from neurovae.cohort.columns import Seen, codes, plain, source, values
 from neurovae.cohort.family import problems as relatives
-from neurovae.io.tables import Row, first, lookup, no_column, number, short
+from neurovae.cohort.words import read_as_missing, same_words
+from neurovae.io.tables import first, lookup, no_column, number, short
 from neurovae.plan.index import Index, look, people, used
 
 RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split", "family"}
 RESERVED |= {"model", "seed", "error", "model_hash", "data_hash"}
 AUDITED = {"size", "rotation", "translation", "proportions", "shear", "noise", "registration"}  # nuisances.GROUPS
 PREFIXES = ("mu_", "logvar_", "kl_", "split_", "qc_", "latents_", "table_")
-LONGEST = 120  # signs of a score's name as interpret.images.in_file has it
-Seen = dict[str, list[tuple[str, Row]]]  # column -> its values among the scans
+LONGEST = 120  # characters of a score's name as interpret.images.in_file writes it
 TYPES = ("continuous", "gamma", "count", "binary", "ordinal", "bounded")
 
 
@@ -30,54 +30,16 @@ def check(cohort: dict[str, Any], found: Index | None = None) -> list[str]:
             problems += _score(score, found, seen)
         for confound in cohort.get("confounds") or []:
             if confound.get("from", "table") == "table":
-                problems += _rows(confound, seen) if confound["type"] == "continuous" else []
+                problems += _rows(confound, seen)
                 problems += _empty(confound, found, seen)
     return problems + _folds(cohort, found) + relatives(found.scans, (cohort.get("folds") or {}).get("by", "person"))
-
-
-def warnings(cohort: dict[str, Any], found: Index) -> list[str]:
-    """List what is allowed but worth a look: sites of one person, confounds that are constant."""
-    sites = Counter(site for _, site, _ in people(found.scans))
-    alone = [f"site '{site}' has one person" for site, count in sorted(sites.items()) if count == 1 and len(sites) > 1]
-    columns = [column for what, column in used(cohort) if what.startswith("confound")]
-    texts = {column: {plain(value) for value, _ in values(found, column)} for column in columns}
-    constant = [f"confound column '{column}' has one value" for column in columns if len(texts[column]) == 1]
-    return alone + constant
-
-
-def values(found: Index, column: str) -> list[tuple[str, Row]]:
-    """The column's non-missing values among indexed scans, once per row of a table."""
-    rows = {
-        (row.file, row.number): (value, row)
-        for scan in found.scans
-        for value, row in lookup(found.tables, column, scan.keys)
-    }
-    return list(rows.values())
-
-
-def plain(value: str) -> str:
-    """One spelling per number, so that `1` and `1.0` are the same value."""
-    parsed = number(value)
-    if parsed is None:
-        return value
-    return str(int(parsed)) if parsed.is_integer() else repr(parsed)
-
-
-def codes(texts: set[str], positive: Any) -> dict[str, float]:
-    """0.0 or 1.0 for each of two values (1 is `positive`, or the larger number); empty where that is undecided."""
-    levels = sorted({plain(text) for text in texts}, key=lambda text: (number(text) or 0.0, text))
-    chosen = plain(str(positive)) if positive is not None else levels[-1] if levels else ""
-    undecided = positive is None and any(number(level) is None for level in levels)
-    if len(levels) > 2 or undecided or chosen not in levels:
-        return {}
-    return {text: float(plain(text) == chosen) for text in texts}
 
 
 def _names(cohort: dict[str, Any]) -> list[str]:
     problems: list[str] = []
     given: dict[str, str] = {}
     for score in cohort.get("scores") or []:
-        name, column = score["name"], score.get("column") or score["name"]
+        name, column = score["name"], source(score)
         if name in RESERVED or name.startswith(PREFIXES):
             problems.append(f"cohort.scores: '{name}' is a name of neurovae's own columns; give the score another name")
         if name in given:
@@ -85,15 +47,15 @@ def _names(cohort: dict[str, Any]) -> list[str]:
         if score["type"] not in TYPES:
             problems.append(f"cohort.scores: {name} is of type '{score['type']}'; give one of {', '.join(TYPES)}")
         if score["type"] == "bounded" and len(score.get("bounds") or []) != 2:
-            problems.append(f"cohort.scores: {name} is bounded, bounds are missing; give bounds: [least, most]")
+            problems.append(f"cohort.scores: {name} is bounded, bounds are missing; give bounds: [lowest, highest]")
         if len(quote(name)) > LONGEST:
             problems.append(
-                f"cohort.scores: '{name[:20]}...' is too long for the names of files, {len(quote(name))} signs of at "
-                f"most {LONGEST} (a letter beyond a to z is 3 to 12 of them); give a shorter name, and its column"
+                f"cohort.scores: '{name[:20]}...' is too long for file names: {len(quote(name))} characters, at most "
+                f"{LONGEST} (a letter outside a to z counts as 3 to 12); give a shorter name, and its column"
             )
         given[name] = column
     for confound in cohort.get("confounds") or []:
-        name, column = confound["name"], confound.get("column") or confound["name"]
+        name, column = confound["name"], source(confound)
         is_site = name == "site" and column == cohort.get("site")
         if (name in RESERVED | AUDITED and not is_site) or name.startswith(PREFIXES):
             problems.append(f"cohort.confounds: '{name}' is a name of neurovae's own columns; give another name")
@@ -114,6 +76,10 @@ def _columns(cohort: dict[str, Any], found: Index) -> list[str]:
         if old not in header | files_of
     ]
     problems += [f"{files}: {what}: {no_column(name, columns)}" for what, name in used(cohort) if name not in columns]
+    for key in ("missing", "not_missing"):
+        given = cohort.get(key) if isinstance(cohort.get(key), dict) else {}
+        unknown = [name for name in given or {} if name not in columns | {"*"}]
+        problems += [f"{files}: cohort.{key}: {no_column(name, columns)}" for name in unknown]
     for column in sorted({column for _, column in used(cohort)}):
         if sum(column in table.columns for table in found.tables) > 1:
             problems += _disagreements(found, column)
@@ -133,32 +99,35 @@ def _disagreements(found: Index, column: str) -> list[str]:
     return first(list(problems.values()))
 
 
-def _rows(score: dict[str, Any], seen: Seen) -> list[str]:
-    """Rows whose value does not fit the declared type."""
+def _rows(item: dict[str, Any], seen: Seen) -> list[str]:
+    """Rows whose value does not fit the declared type or the declared plausible range."""
     problems = []
-    for value, row in seen[score.get("column") or score["name"]]:
-        wanted = _wanted(value, score["type"], score.get("bounds") or [])
+    for value, row in seen[source(item)]:
+        wanted = _wanted(value, item)
+        remedy = f"{wanted} or n/a; if {value} is a code for missing, list it in cohort.missing"
         if wanted:
-            problems.append(f"{row.where}: {score['name']} is '{value}'; give {wanted} or n/a")
+            problems.append(f"{row.where}: {item['name']} is '{value}'; give {remedy}")
     return first(problems)
 
 
 def _empty(confound: dict[str, Any], found: Index, seen: Seen) -> list[str]:
-    """A confound that nobody has a value of leaves nobody to test."""
-    column = confound.get("column") or confound["name"]
+    """A confound without any value would leave nobody to test."""
+    column = source(confound)
     files = ", ".join(table.file for table in found.tables if column in table.columns)
     if not files or not found.scans or seen[column]:
         return []
-    return [f"{files}: confound {confound['name']} has no value for any of the {len(found.scans)} scans; drop it"]
+    hint = read_as_missing(found.tables, column)
+    return [f"{files}: confound {confound['name']} has no value for any of the {len(found.scans)} scans; drop it{hint}"]
 
 
-def _wanted(value: str, kind: str, bounds: list[float]) -> str | None:
-    parsed = number(value)
-    if kind == "binary":
+def _wanted(value: str, item: dict[str, Any]) -> str | None:
+    kind, parsed, bounds = item["type"], number(value), item.get("bounds") or []
+    low, high = item.get("plausible") or (None, None)
+    if kind in ("binary", "categorical"):
         return None
     if parsed is None:
         return "a number (with a decimal point)" if "," in value else "a number"
-    if kind in ("count", "ordinal") and not parsed.is_integer():
+    if kind == "count" and not parsed.is_integer():
         return "a whole number"
     if kind == "count" and parsed < 0:
         return "a count of 0 or more"
@@ -166,27 +135,32 @@ def _wanted(value: str, kind: str, bounds: list[float]) -> str | None:
         return "a number above 0"
     if kind == "bounded" and len(bounds) == 2 and not bounds[0] <= parsed <= bounds[1]:
         return f"a number from {bounds[0]:g} to {bounds[1]:g}"
+    if (low is not None and parsed < low) or (high is not None and parsed > high):
+        span = f"from {low:g}" if high is None else f"up to {high:g}" if low is None else f"from {low:g} to {high:g}"
+        return f"a plausible number ({span}, as declared)"
     return None
 
 
 def _score(score: dict[str, Any], found: Index, seen: Seen) -> list[str]:
-    """A score's rows, then the score as a whole: no values, one value, not binary."""
-    name, column = score["name"], score.get("column") or score["name"]
+    """A score's rows, then the score as a whole: no value, one value, not binary."""
+    name, column = score["name"], source(score)
     if not found.scans or not any(column in table.columns for table in found.tables):
         return []
     problems, texts = _rows(score, seen), {value for value, _ in seen[column]}
     files = ", ".join(table.file for table in found.tables if column in table.columns)
     levels = sorted({plain(text) for text in texts})
     shown = ", ".join(repr(level) for level in levels[:6]) + (" ..." if len(levels) > 6 else "")
+    hint = read_as_missing(found.tables, column)
     if not levels:
         problems.append(
-            f"{files}: {name} has no value for any of the {len(found.scans)} scans; drop it from cohort.scores"
+            f"{files}: {name} has no value for any of the {len(found.scans)} scans; drop it from cohort.scores{hint}"
         )
     elif len(levels) == 1:
-        problems.append(f"{files}: {name} is constant, {shown} for everyone; drop it from cohort.scores")
+        problems.append(f"{files}: {name} is constant, {shown} for everyone; drop it from cohort.scores{hint}")
     elif score["type"] == "binary" and len(levels) > 2:
         problems.append(
             f"{files}: {name} is binary but has {len(levels)} values, {shown}; recode it or change its type"
+            f"{same_words(levels)}"
         )
     elif score["type"] == "binary" and not codes(texts, score.get("positive")):
         given = f"positive is {score['positive']!r}" if score.get("positive") is not None else "positive is not given"

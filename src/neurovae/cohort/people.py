@@ -1,7 +1,7 @@
-"""The demo cohort's people: a hidden severity, what it does to anatomy within what ageing does, and its scores.
+"""The demo cohort's people: a hidden severity of disease, its effects on anatomy beside those of age, and scores.
 
-Severity lies evenly in 0-1, correlated .3 with age in the drawing. At severity 1 the ventricles grow 1.55 times, the
-hippocampi shrink to .82 and the cortex to .90; each region also varies between people for its own reasons, the
+Severity is uniform in 0-1, with a latent correlation of .3 with age. At severity 1 the ventricles grow 1.55 times, the
+hippocampi shrink to .82 and the cortex to .90; each region also varies between people independently, the
 ventricles about as much as severity moves them. Age alone shrinks the cerebellum, sex alone moves head size.
 """
 
@@ -14,7 +14,7 @@ from neurovae.cohort.anatomy import MODES, REGIONS
 
 AT_SEVERITY_1 = np.log([1.55, 0.82, 0.90, 1.0])  # log-volume change, in the order of REGIONS
 PER_DECADE = np.array([0.0, 0.0, 0.0, -0.025])
-OWN = np.array([0.12, 0.03, 0.006, 0.02])  # standard deviation of log volume that nothing explains
+OWN = np.array([0.12, 0.03, 0.006, 0.02])  # standard deviation of log volume that is unrelated to severity and age
 SCORES = ["motor", "falls", "diagnosis", "mmse", "ushape", "stage"]
 MISSING = 0.03  # share of n/a cells among the scores
 
@@ -25,7 +25,7 @@ def site_of(number: int) -> str:
 
 
 def draw_person(rng: np.random.Generator, number: int) -> tuple[dict[str, Any], dict[str, float]]:
-    """A row for participants.tsv and the truth behind it; log volumes, pose and scanner nuisance are the truth's."""
+    """A row for participants.tsv, and the true values behind it: log volumes, pose and scanner effects."""
     older, sicker = rng.normal(size=2)
     age = float(np.clip(68 + 9 * older, 45, 92))
     severity = float(ndtr(0.3 * older + np.sqrt(1 - 0.3**2) * sicker))

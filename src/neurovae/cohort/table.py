@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,13 @@ from typing import Any
 import pandas as pd
 
 from neurovae.cli import Json, cli
-from neurovae.cohort.check import check, codes, warnings
+from neurovae.cohort.check import check
+from neurovae.cohort.columns import codes, source
 from neurovae.cohort.family import families, joined
+from neurovae.cohort.warn import say
 from neurovae.errors import InputError
 from neurovae.io.files import write_json, write_tsv
+from neurovae.io.levels import level
 from neurovae.io.parquet import write_table
 from neurovae.io.tables import lookup, number
 from neurovae.plan.index import Index, data_root, look, people, used, written
@@ -24,7 +26,7 @@ NUMBERS = ("age", "education")  # the others are categories, also where they are
 
 
 def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, source: Path) -> None:
-    """Check the cohort's tables and write cohort.parquet and excluded.tsv; raises InputError with every problem.
+    """Check the cohort's tables and write cohort.parquet and excluded.tsv.
 
     Example:
         snakemake --cores 2 --configfile config/demo.yaml --forcerun cohort
@@ -34,7 +36,10 @@ def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, source: Path) -
         folds: folds.tsv.
         out: cohort.parquet.
         excluded: excluded.tsv, scans without a row and rows without a scan.
-        source: source.json, by which another data root under the same name is refused.
+        source: source.json; by it, another data root under the same name is refused.
+
+    Raises:
+        InputError: every problem of the tables.
     """
     root = data_root(cohort)
     cohort = written(cohort)
@@ -42,8 +47,7 @@ def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, source: Path) -
     problems = check(cohort, found)
     if problems:
         raise InputError(problems)
-    for warning in warnings(cohort, found):
-        print(f"warning: {warning}", file=sys.stderr)
+    say(cohort, found)
     with open(folds, encoding="utf-8", newline="") as file:
         dealt = {row["person"]: int(row["fold"]) for row in csv.DictReader(file, delimiter="\t")}
     everyone = people(found.scans)
@@ -61,9 +65,9 @@ def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, source: Path) -
 
 
 def new_folds(everyone: Iterable[tuple[str, str, str]], dealt: dict[str, int], *, n: int, by: str) -> dict[str, int]:
-    """A fold for each (person, site, stratum) without one: no frozen model has seen them, so that any is right.
+    """A fold for each (person, site, stratum) without one; no frozen model has seen them, so any fold is valid.
 
-    By "site" it is the fold of the site; otherwise the person's id decides, whoever else is new.
+    By "site" it is the fold of the site; otherwise the person's id alone decides.
     """
     everyone = list(everyone)
     of_site = {site: dealt[person] for person, site, _ in everyone if person in dealt} if by == "site" else {}
@@ -75,26 +79,27 @@ def new_folds(everyone: Iterable[tuple[str, str, str]], dealt: dict[str, int], *
 
 
 def build(cohort: dict[str, Any], found: Index, folds: dict[str, int]) -> pd.DataFrame:
-    """Make the typed table: keys, site, fold, scores, confounds, and what else the audit should know of people.
+    """Make the typed table: keys, order of sessions, site, fold, scores, confounds, and columns for the audit.
 
-    A name that is both score and confound is typed as the score. Columns of the files that go with anatomy in most
-    cohorts (USUAL, in any case) are carried along even where nobody declared them, so that the audit can name them.
+    A name that is both score and confound is typed as the score. Columns that are associated with anatomy in most
+    cohorts (USUAL, in any case) are kept even where nobody declared them, so that the audit can name them.
     """
     table = pd.DataFrame({key: [getattr(scan, key) for scan in found.scans] for key in KEYS})
     table["fold"] = [folds[scan.person] for scan in found.scans]
+    table["session_order"] = pd.array([found.order.get(scan.scan, 1) for scan in found.scans], dtype="Int64")
     if cohort.get("family"):
         family = families(found.scans)
         table["family"] = [family[scan.person] for scan in found.scans]
     confounds = [item for item in cohort.get("confounds") or [] if item.get("from", "table") == "table"]
     for item in [*(cohort.get("scores") or []), *confounds]:
         if item["name"] not in table:
-            texts = _texts(found, item.get("column") or item["name"])
+            texts = _texts(found, source(item))
             table[item["name"]] = typed(texts, item["type"], item.get("positive"))
     return table.assign(**undeclared(found, set(table), used(cohort)))
 
 
 def undeclared(found: Index, taken: set[str], declared: list[tuple[str, str]]) -> dict[str, pd.Series]:
-    """Usual columns that the configuration does not name, as numbers or text; `table_site` where `site` is ours."""
+    """USUAL columns that the configuration does not name, as numbers or text; `table_site` where `site` is taken."""
     named = {column for _, column in declared}
     columns = sorted({column for table in found.tables for column in table.columns})
     carried: dict[str, pd.Series] = {}
@@ -111,11 +116,11 @@ def typed(texts: Iterable[str | None], kind: str, positive: Any = None) -> pd.Se
     """Turn a column's texts into float64 (binary: 0.0 and 1.0) or, if categorical, strings; missing is NaN or None."""
     texts = list(texts)
     if kind == "categorical":
-        return pd.Series(texts, dtype=object)
+        return pd.Series([None if text is None else level(text) for text in texts], dtype=object)
     if kind == "binary":
         code = codes({text for text in texts if text is not None}, positive)
         return pd.Series([None if text is None else code[text] for text in texts], dtype="float64")
-    return pd.Series([None if text is None else float(text) for text in texts], dtype="float64")
+    return pd.Series([None if text is None else number(text) for text in texts], dtype="float64")
 
 
 def _texts(found: Index, column: str) -> list[str | None]:

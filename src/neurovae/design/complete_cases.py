@@ -15,7 +15,7 @@ def complete(table: pd.DataFrame, values: np.ndarray, used: Used, per_person: bo
         table: a row per scan, in the order of sessions; it says whose scan a row is.
         values: the score of each row, missing as NaN.
         used: the confounds.
-        per_person: keep each person's first complete scan only.
+        per_person: keep each person's first complete scan only, of those for cross-sectional tests.
     """
     people = table["person"] if "person" in table else pd.Series(np.arange(len(table)))
     kept, notes = np.isfinite(values), []
@@ -23,6 +23,10 @@ def complete(table: pd.DataFrame, values: np.ndarray, used: Used, per_person: bo
         before, kept = set(people[kept]) if name != "the score" else set(people), kept & having
         gone = len(before - set(people[kept]))
         notes += [f"left out: {gone} without {name}"] if gone else []
+    if per_person and "session_order" in table:
+        before, kept = set(people[kept]), kept & table["session_order"].notna().to_numpy()
+        gone = len(before - set(people[kept]))
+        notes += [f"left out: {gone} without the session in cohort.session"] if gone else []
     rows = np.flatnonzero(kept)
     if per_person:
         rows = rows[~people.iloc[rows].duplicated().to_numpy()]

@@ -13,7 +13,7 @@ from neurovae.stats.basis import expand, independent
 
 RESIDUAL_DF = 10  # fewer than this many people beyond the confound columns: not tested
 RARER_CLASS = 5  # a binary score needs this many people in its rarer class
-ORDER = ["person", "session", "acquisition", "run"]
+ORDER = ["person", "session_order", "session", "acquisition", "run"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Design:
 
 
 def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.DataFrame:
-    """Usable scans, sorted by person, session, acquisition, run: cohort columns, mu_*, `latents_*` and `qc_*`.
+    """Usable scans, sorted by person, sessions in time, acquisition, run: cohort columns, mu_*, `latents_*`, `qc_*`.
 
     Every scan with latents must have one row in each table, and not more; scans that qc excludes are left out.
     """
@@ -58,13 +58,18 @@ def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.Da
     problems += [f"latents: {name} is not finite everywhere" for name in mu if not np.isfinite(table[name]).all()]
     if problems:
         raise InputError(problems)
-    table = table[~table["qc_excluded"].astype(bool)]
-    return table.sort_values([*ORDER, "scan"], key=_natural).reset_index(drop=True)
+    return in_order(table[~table["qc_excluded"].astype(bool)])
+
+
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows sorted by person, then by sessions in time; a table without their order is sorted by their labels."""
+    placed = table if "session_order" in table else table.assign(session_order=1)
+    return placed.sort_values([*ORDER, "scan"], key=_natural).reset_index(drop=True)
 
 
 def first_scans(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per person: the first usable scan."""
-    return table.drop_duplicates("person", keep="first").reset_index(drop=True)
+    """One row per person: the first usable scan of those for cross-sectional tests."""
+    return table[table["session_order"].notna()].drop_duplicates("person", keep="first").reset_index(drop=True)
 
 
 def score_values(table: pd.DataFrame, score: dict[str, Any]) -> np.ndarray:
@@ -220,4 +225,9 @@ def _qc_column(confound: dict[str, Any]) -> str:
 
 
 def _natural(column: pd.Series) -> pd.Series:
-    return column.fillna("").astype(str).str.replace(r"\d+", lambda match: match.group().zfill(9), regex=True)
+    return (
+        column.astype(object)
+        .where(column.notna(), "")
+        .astype(str)
+        .str.replace(r"\d+", lambda match: match.group().zfill(9), regex=True)
+    )

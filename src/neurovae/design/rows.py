@@ -11,7 +11,7 @@ from neurovae.stats.basis import moves, residual
 from neurovae.stats.links import chosen
 
 BEFORE = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64", "latent": "object",
-          "family": "object", "link": "object", "n": "Int64", "n_confound_columns": "Int64",
+          "family": "object", "link": "object", "session": "object", "n": "Int64", "n_confound_columns": "Int64",
           "confounds": "object"}  # fmt: skip
 AFTER = {"family_size": "Int64", "split_policy": "object", "status": "object", "reason": "object", "verdict": "object"}
 REASONS = {
@@ -33,11 +33,22 @@ def described(table: pd.DataFrame, score: dict[str, Any], latent: str, cases: De
         "score": score["name"],
         "type": score["type"],
         "latent": latent,
+        "session": sessions(table, cases.rows),
         "n": len(cases.y),
         "n_confound_columns": cases.x.shape[1] - 1,
         "confounds": cases.text,
         "split_policy": policy,
     } | provenance(table)
+
+
+def sessions(table: pd.DataFrame, rows: np.ndarray) -> str | None:
+    """The sessions of these rows: `pre`, or `pre (60), post (3)` where people differ; None without sessions."""
+    if "session" not in table or not len(rows):
+        return None
+    counts = table["session"].iloc[rows].fillna("").replace("", "none").value_counts()
+    if list(counts.index) == ["none"]:
+        return None
+    return str(counts.index[0]) if len(counts) == 1 else ", ".join(f"{name} ({n})" for name, n in counts.items())
 
 
 def provenance(table: pd.DataFrame) -> dict[str, Any]:

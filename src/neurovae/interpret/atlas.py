@@ -18,6 +18,7 @@ from neurovae.interpret.images import read_maps, write_maps
 from neurovae.interpret.regions import builtin
 from neurovae.io.parquet import write_table
 from neurovae.io.volumes import read_mask
+from neurovae.plan.user_tables import atlas_names, names_beside
 
 COLUMNS = {"index": "Int64", "name": "object", "hemisphere": "object", "voxels": "Int64", "made": "object",
            "source": "object", "licence": "object"}  # fmt: skip
@@ -79,31 +80,24 @@ def read_user(path: Path) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     Raises:
         InputError: no table beside the image, columns missing, an index twice, or labels without a name.
     """
-    beside = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
-    for file in (path, beside):
-        if not file.exists():
-            raise InputError(f"interpret.atlas: {file} does not exist; an atlas is an image with a table beside it")
-    image, table = nib.Nifti1Image.from_filename(path), pd.read_csv(beside, sep="\t", dtype={"name": str})
-    if missing := sorted({"index", "name"} - set(table.columns)):
-        found = ", ".join(table.columns)
-        raise InputError(f"{beside}: no column {', '.join(missing)}, found {found}; name the columns index and name")
+    if not path.exists():
+        raise InputError(f"interpret.atlas: {path} does not exist; correct the path")
+    beside = names_beside(path)
+    rows, problems = atlas_names(beside)
+    if problems:
+        raise InputError(problems)
+    image, table = nib.Nifti1Image.from_filename(path), pd.DataFrame(rows)
     data = np.asarray(image.dataobj)
     labels = np.rint(data).astype(np.int32)
     if data.ndim != 3 or not np.array_equal(labels, data) or labels.min() < 0:
         raise InputError(f"{path}: not a 3-D image of whole numbers from 0; give labels, not probabilities")
-    index = pd.to_numeric(table["index"], errors="coerce")
-    wrong = index.isna() | (index != index.round()) | (index < 0) | index.duplicated() | table["name"].isna()
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise InputError(
-            f"{beside}, row {row + 2}: index {str(table['index'][row])!r}; give each label one row and a name"
-        )
-    nameless = sorted(set(np.unique(labels)) - {0, *index.astype(int)})
+    index = pd.Index([int(float(text)) for text in table.pop("index")], name="index")
+    nameless = sorted(set(np.unique(labels)) - {0, *index})
     if nameless:
         found = ", ".join(map(str, nameless[:5]))
         raise InputError(f"{beside}: {len(nameless)} labels without a name ({found}); give each a row")
     same = {"made": "as given", "source": path.name, "licence": "the atlas's own"}
-    names = table.assign(**same).set_index(index.astype(int)).query("index > 0")
+    names = table.assign(**same).set_index(index).query("index > 0")
     names["hemisphere"] = names["hemisphere"] if "hemisphere" in names else "as named"
     return labels, image.affine, names[["name", "hemisphere", "made", "source", "licence"]]
 
@@ -114,7 +108,7 @@ def read_atlas(image: Path, mask: Path) -> tuple[np.ndarray, pd.DataFrame]:
     image: as written by `run`, its table beside it.
     """
     labels = np.rint(read_maps(image, read_mask(mask))).astype(int)
-    table = pd.read_csv(Path(image).with_name(Path(image).name.replace(".nii.gz", ".tsv")), sep="\t")
+    table = pd.read_csv(names_beside(Path(image)), sep="\t", keep_default_na=False, na_values=["n/a"])
     return labels, table.loc[table["voxels"] > 0, ["index", "name", "hemisphere"]].reset_index(drop=True)
 
 

@@ -33,10 +33,11 @@ INTERVAL = "over people, model fixed"
 ALPHA = 0.05
 SAME = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64"}
 AFTER = {"status": "object", "reason": "object", "verdict": "object"}
-COLUMNS = SAME | {"n": "Int64", "unit": "object", "step": "float64", "confounds": "object", "test": "object",
-                  "voxels": "Int64", "voxels_below_05": "Int64", "smallest_p": "float64", "peak_statistic": "float64",
-                  "peak_x": "float64", "peak_y": "float64", "peak_z": "float64", "peak_region": "object",
-                  "permutations": "Int64", "resamples": "Int64", "interval": "object", "exchangeability": "object",
+COLUMNS = SAME | {"session": "object", "n": "Int64", "unit": "object", "step": "float64", "confounds": "object",
+                  "test": "object", "voxels": "Int64", "voxels_below_05": "Int64", "smallest_p": "float64",
+                  "peak_statistic": "float64", "peak_x": "float64", "peak_y": "float64", "peak_z": "float64",
+                  "peak_region": "object", "permutations": "Int64", "resamples": "Int64",
+                  "interval": "object", "exchangeability": "object",
                   "split_policy": "object"} | AFTER  # fmt: skip
 REGIONS = SAME | {"index": "Int64", "region": "object", "hemisphere": "object", "voxels": "Int64", "map": "float64",
                   "low": "float64", "high": "float64", "interval": "object", "mean_abs_t": "float64",

@@ -1,16 +1,23 @@
-"""Tables of people and sessions, read with the standard library and keyed by id; problems are listed, never raised."""
+"""The one reader of every table a user gives: standard library only; problems are listed, never raised.
 
-import csv
+Every table is read by `read`: participants, sessions, phenotype, plain table, override, regional volumes, atlas names.
+Decoding and splitting are in `io.text`, codes for missing values in `io.missing`.
+"""
+
 import difflib
-import io
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-MISSING = frozenset({"", "n/a", "N/A", "na", "NA", "nan", "NaN"})
-LABEL = re.compile(r"[A-Za-z0-9]+")
+from neurovae.io.missing import BUILTIN, IDS, Codes, is_missing, label_like
+from neurovae.io.text import clean, decode, split
+
+LABEL = re.compile(r"[A-Za-z0-9+]+")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
+RAW = ("path",)  # columns whose text names a file and must stay as it is
 
 
 class Row(NamedTuple):
@@ -27,12 +34,18 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table as it is read: its name in messages, the columns as written, the columns after renaming, the rows."""
+    """A table as read.
+
+    header: column names as written. columns: column names after renaming. words: by text column, how often a word such
+    as `NA` was read as missing. notes: what was interpreted while reading, for the dry run.
+    """
 
     file: str
     header: list[str]
     columns: list[str]
     rows: list[Row]
+    words: dict[str, Counter[str]] = {}
+    notes: list[str] = []
 
 
 class Keyed(NamedTuple):
@@ -42,29 +55,48 @@ class Keyed(NamedTuple):
     header: list[str]
     columns: list[str]
     rows: dict[str, Row]
+    words: dict[str, Counter[str]] = {}
+    notes: list[str] = []
 
 
-def read(path: str, *, file: str, rename: Mapping[str, str]) -> tuple[Table, list[str]]:
-    """Read a table; `rename` maps a column, or `file.tsv:column` of one file, to its name here."""
-    text, problems = _text(path, file)
-    lines = _cells(text) if text.strip() else []
+def read(path: str, *, file: str, rename: Mapping[str, str], codes: Codes = BUILTIN) -> tuple[Table, list[str]]:
+    """Read a table.
+
+    Args:
+        path: of the table.
+        file: its name in messages.
+        rename: column in the file, or `file.tsv:column` for one file only, to its name here.
+        codes: what counts as missing beside the built-in codes, and what does not.
+    """
+    text, problems = decode(path, file)
+    lines, separator, unreadable = split(text, file)
+    problems += unreadable
     if not lines:
         return Table(file, [], [], []), problems or [f"{file}: the file is empty; give a header and a row per person"]
-    header = lines[0]
+    (_, head), *body = lines
+    header = [clean(cell) for cell in head]
     columns = [rename.get(f"{short(file)}:{name}", rename.get(name, name)) for name in header]
     for name in sorted({name for name in columns if name and columns.count(name) > 1}):
         sources = ", ".join(repr(old) for old, new in zip(header, columns, strict=True) if new == name)
         problems.append(f"{file}, row 1: two columns are called '{name}' (from {sources}); keep one or rename one")
-    rows, ragged = [], []
-    for number, cells in enumerate(lines[1:], start=2):
+    texts, ragged = [], []
+    for number, cells in body:
+        while len(cells) > len(columns) and not clean(cells[-1]):
+            cells = cells[:-1]  # a spreadsheet wrote empty columns at the end
         if cells and len(cells) != len(columns):
             ragged.append(
                 f"{file}, row {number}: {len(cells)} cells, the header has {len(columns)}; write n/a in empty cells"
             )
-        elif any(cells):
-            rows.append(Row(file, number, _named(columns, cells)))
+        elif any(map(clean, cells)):
+            texts.append((number, _named(columns, cells)))
+    notes = _decimal_commas(file, texts) if separator == ";" else []
+    rows = [
+        Row(file, number, {name: _value(name, cell, codes) for name, cell in cells.items()}) for number, cells in texts
+    ]
     named = [name for name in columns if name]
-    return Table(file, [name for name in header if name], named, rows), problems + first(ragged)
+    words = {name: _words(name, texts, rows) for name in dict.fromkeys(named) if name not in IDS}
+    found = {name: counts for name, counts in words.items() if counts}
+    return Table(file, [name for name in header if name], named, rows, found, notes), problems + first(ragged)
 
 
 def short(file: str) -> str:
@@ -73,43 +105,46 @@ def short(file: str) -> str:
     return "sessions.tsv" if name.endswith("_sessions.tsv") else name
 
 
-def _text(path: str, file: str) -> tuple[str, list[str]]:
-    try:
-        with open(path, "rb") as stream:
-            data = stream.read()
-        text = data.decode("utf-8-sig")
-    except FileNotFoundError:
-        return "", [f"{file}: table not found ({path}); give the table or correct the path"]
-    except UnicodeDecodeError as error:
-        row = data.count(b"\n", 0, error.start) + 1
-        found = f"byte 0x{data[error.start]:02x} is not UTF-8 (the file looks like Latin-1 or UTF-16)"
-        return "", [f"{file}, row {row}: {found}; save the table as UTF-8"]
-    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", ""), []
-
-
-def _cells(text: str) -> list[list[str]]:
-    """Split into stripped cells; the header line says whether tab, semicolon or comma separates."""
-    head = text.split("\n", 1)[0]
-    mark = "\t" if "\t" in head else max(",;", key=head.count)
-    if mark == "\t" or mark not in head:  # BIDS knows no quoting: a lone " must not swallow the lines that follow
-        return [[cell.strip().strip('"') for cell in line.split("\t")] if line else [] for line in text.split("\n")]
-    csv.field_size_limit(2**31 - 1)
-    return [[cell.strip() for cell in cells] for cells in csv.reader(io.StringIO(text), delimiter=mark)]
-
-
-def _named(columns: list[str], cells: list[str]) -> dict[str, str | None]:
+def _named(columns: list[str], cells: list[str]) -> dict[str, str]:
     return {
-        name: None if cell in MISSING else cell for name, cell in zip(columns, cells, strict=True) if name
-    }  # a column without a name is an index that a spreadsheet left
+        name: cell.strip() if name in RAW else clean(cell)
+        for name, cell in zip(columns, cells, strict=True)
+        if name  # a column without a name is the index that a spreadsheet left
+    }
+
+
+def _value(column: str, cell: str, codes: Codes) -> str | None:
+    return None if is_missing(column, cell, codes) else cell
+
+
+def _decimal_commas(file: str, texts: list[tuple[int, dict[str, str]]]) -> list[str]:
+    """Turn `4,5` into `4.5` where semicolons separate and no number is written with a point; say so."""
+    cells = [(row, name, cell) for _, row in texts for name, cell in row.items() if name not in (*IDS, *RAW)]
+    found = [(row, name, cell) for row, name, cell in cells if COMMA.fullmatch(cell)]
+    if not found or any("." in cell and number(cell) is not None for _, _, cell in cells):
+        return []
+    for row, name, cell in found:
+        row[name] = cell.replace(",", ".")
+    return [f"{file}: semicolons separate the columns, so {len(found)} numbers such as '{found[0][2]}' were read as "
+            f"'{found[0][2].replace(',', '.')}' (decimal comma)"]  # fmt: skip
+
+
+def _words(column: str, texts: list[tuple[int, dict[str, str]]], rows: list[Row]) -> Counter[str]:
+    """Words of a text column that were read as missing although they look like one of its labels."""
+    levels = {row.cells[column] for row in rows} - {None}
+    gone = Counter(cells[column] for (_, cells), row in zip(texts, rows, strict=True) if row.cells[column] is None)
+    labels = {str(level) for level in levels if number(str(level)) is None}
+    return Counter({word: count for word, count in gone.items() if labels and label_like(word, labels)})
 
 
 def keyed(table: Table, *, person: str | None = None) -> tuple[Keyed, list[str]]:
     """Find rows by `participant_id` (or the given person) and, where there is one, `session_id`."""
+    empty = Keyed(table.file, table.header, table.columns, {}, table.words, table.notes)
     if person is None and "participant_id" not in table.columns:
         problem = (
             f"{table.file}, row 1: {no_column('participant_id', table.columns)}, or map one to it in cohort.rename"
         )
-        return Keyed(table.file, table.header, table.columns, {}), [problem] if table.columns else []
+        return empty, [problem] if table.columns else []
     rows: dict[str, Row] = {}
     problems = []
     for row in table.rows:
@@ -125,23 +160,28 @@ def keyed(table: Table, *, person: str | None = None) -> tuple[Keyed, list[str]]
             if key in rows:
                 problems.append(f"{row.where}: {key} was already given in row {rows[key].number}; keep one of the two")
             rows.setdefault(key, row)
-    return Keyed(table.file, table.header, table.columns, rows), first(problems)
+    return empty._replace(rows=rows), first(problems)
 
 
 def identifier(text: str | None, prefix: str) -> str | None:
-    """`01` and `sub-01` as `sub-01`; None for what is no BIDS label of letters and digits."""
+    """`01` and `sub-01` as `sub-01`; None for what is no BIDS label (letters, digits, plus signs)."""
     label = (text or "").removeprefix(f"{prefix}-")
     return f"{prefix}-{label}" if LABEL.fullmatch(label) else None
 
 
 def bad_id(row: Row, column: str, prefix: str) -> str:
     """The message for an id that cannot name a file."""
-    found = "empty" if row.cells[column] is None else repr(row.cells[column])
+    found = "empty, or a code for missing" if row.cells[column] is None else repr(row.cells[column])
     return f"{row.where}: {column} is {found}; give {prefix}- and letters or digits, nothing else"
 
 
+def loose(key: str) -> str:
+    """The same text for ids that differ in capitals or leading zeros only: `sub-1`, `sub-01`, `SUB-001`."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", key.lower())
+
+
 def lookup(tables: Iterable[Keyed], column: str, keys: Iterable[str]) -> list[tuple[str, Row]]:
-    """All non-missing values of a column, the first key that a table knows deciding on its row.
+    """All non-missing values of a column; the first key that a table holds decides on its row.
 
     Where the most specific row of all (a session's) lacks the value, it is missing: a person's row does not fill it.
     """
@@ -159,21 +199,31 @@ def lookup(tables: Iterable[Keyed], column: str, keys: Iterable[str]) -> list[tu
 
 
 def number(text: str) -> float | None:
-    """A finite decimal number, or None."""
+    """A finite decimal number, or None; a Unicode minus counts as a minus."""
+    text = text.replace("\u2212", "-")
     value = float(text) if NUMBER.fullmatch(text) else math.nan
     return value if math.isfinite(value) else None
 
 
 def no_column(name: str, columns: Iterable[str]) -> str:
-    """Say that a column is missing, which is closest, and which exist."""
+    """Say that a column is missing, which name is closest, and which columns there are."""
     exist = sorted(set(columns))
     lower = {column.lower(): column for column in exist}
     close = difflib.get_close_matches(name.lower(), list(lower), n=1)
     hint = f"did you mean '{lower[close[0]]}'? " if close else ""
+    if len(exist) == 1 and re.search(r"\S[ |]+\S", exist[0]):
+        hint = "there is one column only: separate the cells by tab, semicolon or comma. "
     return f"no column '{name}'; {hint}there are {', '.join(exist) or 'none'}; correct the name"
 
 
-def first(problems: list[str], most: int = 50) -> list[str]:
-    """The first of many alike problems, and how many more there are."""
-    rest = len(problems) - most
-    return problems if rest <= 0 else [*problems[:most], f"{problems[0].split(',')[0]}: and {rest} more like the last"]
+def first(problems: list[str], limit: int = 50) -> list[str]:
+    """The first of many similar problems, and how many more there are."""
+    rest = len(problems) - limit
+    return problems if rest <= 0 else [*problems[:limit], f"{problems[0].split(',')[0]}: and {rest} more like the last"]
+
+
+def some(names: Iterable[str], limit: int = 3) -> str:
+    """A few of many names: `sub-01, sub-02, sub-03 and 9 more`."""
+    listed = list(names)
+    rest = len(listed) - limit
+    return ", ".join(listed[:limit]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,48 +1,89 @@
-"""Walk a BIDS folder with the standard library: two `scandir` a person, names only, nothing opened."""
+"""Walk a BIDS folder with the standard library: two `scandir` a person, names only, no image is opened."""
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
+from neurovae.io.missing import BUILTIN, Codes
 from neurovae.io.tables import Keyed, first, identifier, keyed, read
+from neurovae.plan import bidsignore
 
-ENTITIES = re.compile(r"sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*")
-ENDINGS = (".nii", ".nii.gz")
+ENTITIES = re.compile(r"sub-[A-Za-z0-9+]+(_[a-z]+-[A-Za-z0-9+]+)*")
+ENDINGS = (".nii", ".nii.gz")  # in any case: .NII.GZ too
+Excluded = tuple[str | None, str, str]  # scan, person, reason
 
 
-def walk(root: str, suffix: str) -> tuple[dict[str, str], list[tuple[str, str]], list[str]]:
-    """Find scans as key -> path, per-person sessions tables as (person, path), and what is wrong with either."""
-    scans: dict[str, str] = {}
-    sessions: list[tuple[str, str]] = []
-    problems: list[str] = []
+class Walk(NamedTuple):
+    """Scans as key -> path, scans that are left out, tables per person as (person or person and session, path)."""
+
+    scans: dict[str, str]
+    excluded: list[Excluded]
+    sessions: list[tuple[str, str]]
+    times: list[tuple[str, str]]
+    problems: list[str]
+
+
+def walk(root: str, suffix: str) -> Walk:
+    """Find the scans of one suffix, and what is wrong with their names."""
+    ignored, problems = bidsignore.reader(root)
+    found = Walk({}, [], [], [], problems)
     others: set[str] = set()
     for prefix, entry in _files(root, problems):
-        place = entry.path[len(root) + 1 :]
-        if entry.name == f"{prefix}_sessions.tsv":
-            sessions.append((prefix, entry.path))
-        if not entry.name.endswith(ENDINGS) or place.count(os.sep) < 2:
+        place = entry.path[len(root) + 1 :].replace(os.sep, "/")
+        key, _, ending = re.sub(r"(?i)\.nii(\.gz)?$", "", entry.name).rpartition("_")
+        if entry.name == f"{prefix}_sessions.tsv" and not ignored(place):
+            found.sessions.append((prefix, entry.path))
+        elif entry.name == f"{prefix}_scans.tsv" and not ignored(place):
+            found.times.append((prefix, entry.path))
+        elif not entry.name.lower().endswith(ENDINGS) or os.path.basename(os.path.dirname(place)) in prefix.split("_"):
             continue
-        key, _, ending = entry.name.removesuffix(".gz").removesuffix(".nii").rpartition("_")
-        if ending != suffix:
+        elif ending != suffix:
             others.add(ending)
-        elif not ENTITIES.fullmatch(key) or not f"{key}_".startswith(f"{prefix}_"):
-            form = f"{prefix}[_acq-<label>][_run-<label>]_{suffix}"
-            problems.append(f"{place!r}: not named {form}, labels of letters and digits; rename the file")
-        elif key in scans:
-            problems.append(f"{place!r}: {key} is also '{scans[key][len(root) + 1 :]}'; keep one of the two")
-        elif entry.is_symlink() and not os.path.exists(entry.path):
-            problems.append(f"{place!r}: a link to a file that is not there; fetch it (datalad get) or remove the link")
         else:
-            scans[key] = entry.path
-    if not scans and not problems:
+            _add(found, prefix, key, place, entry, suffix, ignored)
+    if not found.scans and not problems:
         hint = f"images there end in {', '.join(sorted(others))}" if others else "there is no image at all"
+        if found.excluded:
+            hint = f"{len(found.excluded)} are left out ({found.excluded[0][2]})"
         form = f"sub-*/[ses-*/]*/*_{suffix}.nii[.gz]"
         problems.append(f"{root}: no scan found as {form}; {hint}; correct cohort.bids or cohort.suffix")
-    return scans, sessions, first(problems)
+    return found._replace(problems=first(problems))
+
+
+def _add(
+    found: Walk,
+    prefix: str,
+    key: str,
+    place: str,
+    entry: os.DirEntry[str],
+    suffix: str,
+    ignored: Callable[[str], bool],
+) -> None:
+    """Add one image of the suffix to the scans, to those left out, or to the problems."""
+    person, part = prefix.split("_")[0], re.search(r"_part-([A-Za-z0-9]+)", key)
+    if ignored(place):
+        found.excluded.append((key, person, f"{place} is listed in .bidsignore"))
+    elif not ENTITIES.fullmatch(key) or not f"{key}_".startswith(f"{prefix}_"):
+        form = f"{prefix}[_acq-<label>][_run-<label>]_{suffix}"
+        found.problems.append(f"{place!r}: not named {form}, labels of letters, digits and plus signs; rename the file")
+    elif part and part[1] != "mag":
+        reason = f"{place}: part-{part[1]} is not a magnitude image; only part-mag is read"
+        found.excluded.append((key, person, reason))
+    elif key in found.scans:
+        other = found.scans[key][len(entry.path) - len(place) :]
+        found.problems.append(f"{place!r}: {key} is also '{other}'; keep one of the two")
+    elif entry.is_symlink() and not os.path.exists(entry.path):
+        found.problems.append(
+            f"{place!r}: a link to a file that is not there; fetch it (datalad get) or remove the link"
+        )
+    else:
+        found.scans[key] = entry.path
 
 
 def _files(root: str, problems: list[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Walk sub-*/[ses-*/]<datatype>/ and give each file with its `sub-01[_ses-1]`; refuse ids that are no labels."""
+    """Each file of sub-*/[ses-*/][<datatype>/] with its `sub-01[_ses-1]`; refuses folders that are no BIDS labels."""
     for subject in entries(root):
         if not subject.name.startswith("sub-") or not subject.is_dir():
             continue
@@ -58,42 +99,51 @@ def _files(root: str, problems: list[str]) -> Iterator[tuple[str, os.DirEntry[st
                 place = f"{subject.name}/{entry.name}"
                 problems.append(f"{place!r}: a session's folder is ses- and letters or digits; rename the folder")
             else:
-                for kind in (inner for inner in entries(entry.path) if inner.is_dir()):
-                    yield from ((f"{subject.name}_{entry.name}", file) for file in entries(kind.path))
+                for inner in entries(entry.path):
+                    found = entries(inner.path) if inner.is_dir() else [inner]
+                    yield from ((f"{subject.name}_{entry.name}", file) for file in found)
 
 
 def entries(folder: str) -> list[os.DirEntry[str]]:
-    """What lies in a folder, sorted, without what is hidden."""
+    """The files and folders of a folder, sorted, without hidden ones."""
     with os.scandir(folder) as entries:
         return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
 
 
 def tables(
-    root: str, sessions: list[tuple[str, str]], rename: Mapping[str, str], columns: set[str]
+    root: str,
+    sessions: list[tuple[str, str]],
+    rename: Mapping[str, str],
+    columns: set[str],
+    codes: Codes = BUILTIN,
 ) -> tuple[list[Keyed], list[str], list[str]]:
     """Read participants.tsv (first), sessions.tsv, phenotype/*.tsv and the per-person sessions tables (as one).
 
     A questionnaire that holds none of the used `columns` may have rows or ids of any kind.
     """
+    ignored, _ = bidsignore.reader(root)
     names = ["participants.tsv", *(["sessions.tsv"] if os.path.exists(f"{root}/sessions.tsv") else [])]
     folder = f"{root}/phenotype"
     names += [f"phenotype/{file.name}" for file in (entries(folder) if os.path.isdir(folder) else [])]
-    names = [name for name in names if name.endswith(".tsv")]
+    names = [name for name in names if name.endswith(".tsv") and (name == names[0] or not ignored(name))]
     found: list[Keyed] = []
     problems: list[str] = []
     for name in names:
-        table, unread = read(f"{root}/{name}", file=name, rename=rename)
+        table, unread = read(f"{root}/{name}", file=name, rename=rename, codes=codes)
         with_keys, unkeyed = keyed(table)
         found.append(with_keys)
         needed = not name.startswith("phenotype/") or columns & set(table.columns)
         problems += unread + (unkeyed if needed else [])
-    merged = Keyed("sub-*/sub-*_sessions.tsv", [], [], {})
+    merged = Keyed("sub-*/sub-*_sessions.tsv", [], [], {}, {}, [])
     for person, path in sessions:
-        table, unread = read(path, file=path[len(root) + 1 :], rename=rename)
+        table, unread = read(path, file=path[len(root) + 1 :], rename=rename, codes=codes)
         with_keys, unkeyed = keyed(table, person=person)
         merged.header.extend(set(table.header) - set(merged.header))
         merged.columns.extend(set(table.columns) - set(merged.columns))
         merged.rows.update(with_keys.rows)
+        merged.notes.extend(table.notes)
+        for column, words in table.words.items():
+            merged.words.setdefault(column, Counter()).update(words)
         problems += unread + unkeyed
     files = [f"{root}/{name}" for name in names] + [path for _, path in sessions]
     return [*found, *([merged] if sessions else [])], files, problems

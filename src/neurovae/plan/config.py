@@ -1,7 +1,11 @@
 """Check the configuration against the closed schemas and fill in defaults; every problem is named at once."""
 
 import difflib
+import io
+import json
+import math
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +13,9 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from neurovae.errors import InputError
+from neurovae.io.text import clean
 
+PATHS = ("bids", "table")  # names of files stay as they are
 SCHEMAS = Path(__file__).parents[3] / "workflow" / "schemas"
 
 
@@ -23,37 +29,75 @@ def load_schema(folder: Path = SCHEMAS) -> dict[str, Any]:
 
 
 class _Strict(yaml.SafeLoader):
-    """A loader that notes keys given twice, of which YAML silently keeps the last."""
+    """A loader that refuses keys given twice (YAML keeps the last) and keys that YAML takes for something else."""
 
 
 def _map(loader: _Strict, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    repeated = sorted({str(key) for key in keys if keys.count(key) > 1})
+    """A section with its merge keys (`<<: *base`); its own keys win over merged ones."""
+    own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+    names = [loader.construct_object(key) for key in own]
+    repeated = sorted({str(name) for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(
             f"{node.start_mark.name}, line {node.start_mark.line + 1}: {', '.join(repeated)} "
             "is given twice in one section; put its keys together"
         )
+    for key, name in zip(own, names, strict=True):
+        if not isinstance(name, str):
+            raise InputError(
+                f"{key.start_mark.name}, line {key.start_mark.line + 1}: YAML reads the key {key.value} as "
+                f'{_read_as(name)}; put it in quotes: "{key.value}"'
+            )
+    loader.flatten_mapping(node)
     return dict(loader.construct_pairs(node, deep=True))
 
 
 _Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _map)
 
 
+def _read_as(value: Any) -> str:
+    """What YAML has made of a word, in words."""
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, bool):
+        return f"{str(value).lower()} (a yes or no)"
+    return f"the {'number' if isinstance(value, int | float) else 'date'} {value}"
+
+
 def refuse_repeats(paths: list[str]) -> None:
-    """Raise InputError where a configuration file gives a key twice in one section."""
+    """Raise InputError where a configuration file gives a key twice in one section, or one that YAML retypes."""
     for path in paths:
-        with open(path, encoding="utf-8") as file:
-            yaml.load(file, Loader=_Strict)  # noqa: S506 - a SafeLoader
+        text = Path(path).read_text(encoding="utf-8")
+        try:
+            json.loads(text, object_pairs_hook=partial(_unique, path))  # Snakemake takes JSON, too
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+            stream = io.StringIO(text)
+            stream.name = path
+            yaml.load(stream, Loader=_Strict)  # noqa: S506 - a SafeLoader
+
+
+def _unique(path: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{path}: {', '.join(repeated)} is given twice in one section; put its keys together")
+    return dict(pairs)
 
 
 def validate(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration with text from `--config` typed and defaults filled in.
 
+    Keys at the top that begin with `x-` hold anchors for merge keys and are left out.
+
     Raises:
         InputError: unknown keys, impossible values, missing sections; each with its place and what is allowed.
     """
-    typed = _coerce(deepcopy(config), schema)
+    retyped = _retyped(config, [])
+    if retyped:
+        raise InputError(retyped)
+    given = {key: value for key, value in config.items() if not key.startswith("x-")}
+    typed = _one_form(_coerce(deepcopy(given), schema))
     foreign = _foreign(typed, schema, [])
     if foreign:
         raise InputError(foreign)
@@ -64,6 +108,38 @@ def validate(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     if errors:
         raise InputError([line for error in errors for line in _explain(error)])
     return dict(_normalise(filled))
+
+
+def _retyped(value: Any, place: list[str]) -> list[str]:
+    """Keys that are not text (YAML reads a bare no, 1 or 2020-01-01 as something else) and infinite numbers."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return [f"{'.'.join(place)}: {value} is not a finite number; give a number"]
+    if isinstance(value, list):
+        return [line for turn, child in enumerate(value) for line in _retyped(child, [*place, str(turn)])]
+    if not isinstance(value, dict):
+        return []
+    where = ".".join(place) or "the configuration"
+    lines = [
+        f"{where}: a key was read as {_read_as(key)}; put it in quotes" for key in value if not isinstance(key, str)
+    ]
+    return lines + [line for key, child in value.items() for line in _retyped(child, [*place, str(key)])]
+
+
+def _one_form(config: dict[str, Any]) -> dict[str, Any]:
+    """The cohort section with its names in the form in which tables are read (Unicode NFC, no zero-width blanks)."""
+
+    def cleaned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {clean(key): cleaned(child) for key, child in value.items()}
+        if isinstance(value, list):
+            return [cleaned(child) for child in value]
+        return clean(value) if isinstance(value, str) else value
+
+    cohort = config.get("cohort")
+    if not isinstance(cohort, dict):
+        return config
+    kept = {key: cohort[key] for key in PATHS if key in cohort}
+    return {**config, "cohort": {**cleaned(cohort), **kept}}
 
 
 def _fill(value: Any, schema: dict[str, Any]) -> Any:
@@ -80,12 +156,12 @@ def _fill(value: Any, schema: dict[str, Any]) -> Any:
 
 
 def _suits(entry: dict[str, Any], child: dict[str, Any]) -> bool:
-    """Some keys of an entry belong to certain kinds (`kinds` in the schema)."""
+    """Whether a key of an entry is one of its kind (`kinds` in the schema)."""
     return "kinds" not in child or entry.get("kind") in child["kinds"]
 
 
 def _foreign(value: Any, schema: dict[str, Any], place: list[str]) -> list[str]:
-    """Keys given to an entry whose kind has no use for them; silently dropped, they would seem to have worked."""
+    """Keys of an entry that its kind does not use; dropped silently, they would seem to have worked."""
     if isinstance(value, list):
         found = [_foreign(item, schema.get("items", {}), [*place, str(i)]) for i, item in enumerate(value)]
         return [line for lines in found for line in lines]
@@ -116,7 +192,7 @@ def _coerce(value: Any, schema: dict[str, Any]) -> Any:
 
 
 def _typed(text: str, types: list[str]) -> Any:
-    """YAML takes `1e-3` for text; a number that is asked for is read as one."""
+    """Text as a number where the schema asks for one: YAML reads `1e-3` as text."""
     if {"number", "integer"} & set(types):
         try:
             return float(text)
@@ -126,7 +202,7 @@ def _typed(text: str, types: list[str]) -> Any:
 
 
 def _normalise(value: Any) -> Any:
-    """4.0 and 4 are one value: whole floats become integers, so that neither reruns what the other made."""
+    """Whole floats become integers: 4.0 and 4 are one value, and neither makes the other's jobs run again."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, dict):
@@ -140,7 +216,15 @@ def _explain(error: ValidationError) -> list[str]:
     if error.validator == "additionalProperties":
         known = sorted(schema["properties"])
         unknown = sorted({*dict(error.instance)} - {*known})  # type: ignore[arg-type]
-        return [f"{place}: unknown key {key!r}{_closest(key, known)}; known are {', '.join(known)}" for key in unknown]
+        anchor = " (a section that only holds anchors begins with x-)" if place == "the configuration" else ""
+        return [
+            f"{place}: unknown key {key!r}{_closest(key, known)}; known are {', '.join(known)}{anchor}"
+            for key in unknown
+        ]
+    retyped = isinstance(error.instance, bool | int | float) or error.instance is None
+    if error.validator == "type" and retyped and "string" in str(error.validator_value):
+        hint = f" (YAML read the value as {_read_as(error.instance)}: put it in quotes)"
+        return [f"{place}: {error.message}{hint}; {schema.get('description', 'see config/README.md')}"]
     return [f"{place}: {error.message}; {schema.get('description', 'see config/README.md')}"]
 
 

@@ -1,4 +1,4 @@
-"""What the Snakefile needs to know before the first job: scans by bucket, flags, fingerprints."""
+"""What the Snakefile needs before the first job: scans by batch, options of the rules, fingerprints."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from neurovae.errors import InputError
-from neurovae.plan import fingerprint, index
+from neurovae.plan import fingerprint, index, user_tables
 from neurovae.preprocess.columns import QUALITY
 
 KEY_COLUMNS = ("participant_id", "session_id", "session", "acquisition", "run", "path")
@@ -24,7 +24,7 @@ ODD = re.compile(r"[{}<>\x00-\x1f]")  # wildcards and path variables of Snakemak
 
 
 def with_cohort(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration, with the demo's file laid over it (and that said) where no cohort is given."""
+    """The configuration; without a cohort, the demo's file is merged into it, which is printed."""
     if "cohort" in config:
         return config
     print("no cohort in the configuration: the built-in demo runs (config/demo.yaml)", file=sys.stderr)
@@ -48,14 +48,14 @@ def flags(section: dict[str, Any], leave: tuple[str, ...] = ()) -> str:
 
 
 def _text(value: Any) -> str:
-    """Text as it is, all else as JSON; a brace before a word is escaped, or Snakemake would fill in a wildcard."""
+    """Text unchanged, all else as JSON; a brace before a word is escaped, since Snakemake reads it as a wildcard."""
     if isinstance(value, str):
         return value
     return re.sub(r"\{(?=\s*\w)", r"\\u007b", json.dumps(value, sort_keys=True, ensure_ascii=False))
 
 
 def codes() -> dict[str, str]:
-    """Fingerprint per module of the package that is run by a rule ("preprocess.extract")."""
+    """Fingerprint of each module that a rule runs ("preprocess.extract")."""
     package = ROOT / "src" / "neurovae"
     paths = [path for path in package.rglob("*.py") if 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")]
     names = [".".join(path.relative_to(package).with_suffix("").parts) for path in paths]
@@ -68,7 +68,7 @@ def environments() -> dict[str, str]:
 
 
 def lists(filled: dict[str, list[index.Scan]]) -> dict[str, str]:
-    """Key, path, key, path ... of each bucket's scans, quoted once: Snakemake forms a command thrice."""
+    """Key, path, key, path ... of each batch's scans, quoted once, since Snakemake formats each command three times."""
     return {
         name: shlex.join(text for scan in members for text in (scan.scan, scan.path))
         for name, members in filled.items()
@@ -76,7 +76,7 @@ def lists(filled: dict[str, list[index.Scan]]) -> dict[str, str]:
 
 
 def of(wildcard: str, values: dict[str, Any]) -> Callable[[Any], Any]:
-    """The value that belongs to a job's wildcard; Snakemake's `lookup` walks all values of all buckets for each job."""
+    """The value of a job's wildcard; Snakemake's `lookup` would walk through all values of all batches for each job."""
 
     def value(wildcards: Any) -> Any:
         return values[getattr(wildcards, wildcard)]
@@ -85,7 +85,7 @@ def of(wildcard: str, values: dict[str, Any]) -> Callable[[Any], Any]:
 
 
 def sources(filled: dict[str, list[index.Scan]], simulated: bool) -> dict[str, str]:
-    """Digest per bucket of which scan is read from which file of which size: paths exchanged are seen."""
+    """Digest per batch of its scans, their files and sizes: exchanged paths change it."""
     return {
         name: _digest([[scan.scan, scan.path, None if simulated else os.stat(scan.path).st_size] for scan in members])
         for name, members in filled.items()
@@ -93,7 +93,7 @@ def sources(filled: dict[str, list[index.Scan]], simulated: bool) -> dict[str, s
 
 
 def assets() -> str:
-    """Digest of what the report is made of beside Python: template, style, scripts, references, captions."""
+    """Digest of the report's files other than Python: template, style, scripts, references, captions."""
     folders = (ROOT / "src" / "neurovae" / "report" / "assets", ROOT / "workflow" / "report")
     paths = sorted(path for folder in folders for path in folder.iterdir())
     return _digest([[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in paths])
@@ -101,7 +101,7 @@ def assets() -> str:
 
 def results_only(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration as the report shows it, without what changes no result, such as the device."""
-    kept = deepcopy(config)
+    kept = deepcopy({key: value for key, value in config.items() if not key.startswith("x-")})
     for section, keys in HOW.items():
         for key in keys:
             del kept[section][key]
@@ -109,7 +109,7 @@ def results_only(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def contents(paths: list[str], simulated: bool) -> str:
-    """Digest of the tables' bytes: a corrected table is seen even where its time is older than the results."""
+    """Digest of the tables' bytes: a corrected table is noticed even where it is older than the results."""
     return "" if simulated else _digest([hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths])
 
 
@@ -118,7 +118,7 @@ def _digest(value: Any) -> str:
 
 
 def preprocess(section: dict[str, Any], suffix: str) -> dict[str, dict[str, Any]]:
-    """The options of each preprocessing rule: its own section and the values of the stage that it uses."""
+    """The options of each preprocessing rule: its own section and the shared values that it uses."""
     shared = {key: section[key] for key in ("voxel_mm", "nonfinite")}
     uses = {
         "extract": ("nonfinite",),
@@ -139,14 +139,21 @@ def reference(section: dict[str, Any]) -> list[str]:
 
 
 def fold_section(cohort: dict[str, Any]) -> dict[str, Any]:
-    """The part of the cohort section that decides on folds: nothing that speaks of scores."""
+    """The part of the cohort section that determines the folds: nothing about scores.
+
+    Codes for missing values belong to it only where people, sites or strata are others without them.
+    """
     kept = {key: cohort[key] for key in ("name", "bids", "table", "simulate", "suffix", "site", "family", "folds")}
+    codes = {key: cohort[key] for key in ("missing", "not_missing") if cohort.get(key)}
+    plain = index.look({**cohort, **dict.fromkeys(codes, [])}) if codes else None
+    if plain and index.digest(plain.scans) != index.digest(index.look(cohort).scans):
+        kept |= codes
     said = {*KEY_COLUMNS, cohort["site"], cohort["family"], cohort["folds"]["stratify"]}
     return {**kept, "rename": {old: new for old, new in cohort["rename"].items() if new in said}}
 
 
 def known(config: dict[str, Any]) -> list[str]:
-    """Problems of names and files that would otherwise show only after hours."""
+    """Problems of names and files that would otherwise appear only after hours."""
     preprocess = config["preprocess"]
     problems = [
         f"cohort.confounds: {item['name']!r} is no column of the quality table; there are {', '.join(QUALITY)}"
@@ -156,15 +163,10 @@ def known(config: dict[str, Any]) -> list[str]:
     unknown = sorted(set(preprocess["qc"]["thresholds"]) - set(QUALITY))
     problems += [f"preprocess.qc.thresholds: no column {name!r}; there are {', '.join(QUALITY)}" for name in unknown]
     names = [entry["name"] for entry in config["train"]["models"]]
-    primary, volumes = config["associate"]["primary"], config["audit"]["volumes"]
+    primary = config["associate"]["primary"]
     if primary is not None and primary not in names:
         problems.append(f"associate.primary: no model {primary!r} in train.models; there are {', '.join(names)}")
-    if volumes and not Path(volumes).is_file():
-        problems.append(f"audit.volumes: file {volumes!r} not found; correct the path")
-    override = preprocess["qc"]["override"]
     method, reference = preprocess["normalise"]["method"], preprocess["normalise"]["reference"]
-    if override and not Path(override).is_file():
-        problems.append(f"preprocess.qc.override: file {override!r} not found; correct the path")
     if method == "reference" and not reference:
         problems.append("preprocess.normalise.reference: give brain, or a NIfTI mask in MNI space")
     if method == "reference" and reference not in (None, "brain") and not Path(reference).is_file():
@@ -173,7 +175,7 @@ def known(config: dict[str, Any]) -> list[str]:
 
 
 def paths(config: dict[str, Any]) -> list[str]:
-    """Problems of paths that Snakemake or the shell would read as something else; the shell gets all others quoted."""
+    """Paths with characters that Snakemake or the shell would interpret; all others are quoted."""
     cohort, preprocess = config["cohort"], config["preprocess"]
     given = {
         "cohort.bids": cohort["bids"],
@@ -198,7 +200,7 @@ def paths(config: dict[str, Any]) -> list[str]:
 
 
 def interpretable(section: dict[str, Any], models: list[str]) -> list[str]:
-    """Problems of the interpret section: models that are not trained, an atlas that is not there, odd quantiles."""
+    """Problems of the interpret section: unknown models, a missing atlas, quantiles that do not rise."""
     unknown = [name for name in section["models"] if name not in models]
     problems = [f"interpret.models: no model {name!r}; there are {', '.join(models)}" for name in unknown]
     if section["quantiles"] != sorted(section["quantiles"]):
@@ -206,7 +208,7 @@ def interpretable(section: dict[str, Any], models: list[str]) -> list[str]:
     if len(section["path"]) == 1:
         problems.append(f"interpret.path: one scan, {section['path'][0]!r}; give two, or none")
     if 0 in section["steps"]:
-        problems.append("interpret.steps: 0 is the scan itself, which is always there; leave it out")
+        problems.append("interpret.steps: 0 is the scan itself, which is always included; leave it out")
     return problems + [
         f"interpret.atlas: file {name!r} not found; correct the path, or use builtin"
         for name in atlas(section)
@@ -218,9 +220,7 @@ def atlas(section: dict[str, Any]) -> list[str]:
     """Image and table of a user's atlas; none where it is the built-in one."""
     if section["atlas"] == "builtin":
         return []
-    image = Path(section["atlas"])
-    stem = image.name.removesuffix(".gz").removesuffix(".nii")
-    return [str(image), str(image.with_name(f"{stem}.tsv"))]
+    return [section["atlas"], str(user_tables.names_beside(Path(section["atlas"])))]
 
 
 def refuse(problems: list[str]) -> None:
@@ -236,7 +236,7 @@ def same_source(cohort: dict[str, Any]) -> None:
     try:
         known = json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else found
     except ValueError:
-        raise InputError(f"{memory}: damaged, no JSON; delete it, and make sure that {found} is its data") from None
+        raise InputError(f"{memory}: damaged, not JSON; make sure that {found} is its data, then delete it") from None
     if known != found:
         raise InputError(
             f"cohort.name {cohort['name']!r} already holds the results of {json.dumps(known)}, found "

@@ -1,16 +1,17 @@
-"""Which scans there are, known when the Snakefile is read: from a BIDS folder, a plain table or a simulated cohort."""
+"""The scans of a cohort, listed when the Snakefile is read: from a BIDS folder, a plain table or a simulation."""
 
 import hashlib
 import json
 import math
 import os
-import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from neurovae.errors import InputError
-from neurovae.io.tables import Keyed, Row, lookup
-from neurovae.plan import bids, plain_table
+from neurovae.io import missing
+from neurovae.io.levels import level
+from neurovae.io.tables import Keyed, Row, lookup, loose
+from neurovae.plan import bids, matches, plain_table, sessions
 
 
 class Scan(NamedTuple):
@@ -28,18 +29,23 @@ class Scan(NamedTuple):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of table rows that speak of this scan, the most specific first."""
+        """The keys of table rows that hold for this scan, the most specific first."""
         return (self.scan, f"{self.person}_ses-{self.session}", self.person)
 
 
 class Index(NamedTuple):
-    """Scans, what is left out as (scan, person, reason), the tables and their paths, and every problem met."""
+    """Scans, what is left out as (scan, person, reason), the tables and their paths, and every problem.
+
+    notes: what a dry run should warn of. order: place of each scan's session within the person, see `sessions`.
+    """
 
     scans: list[Scan]
     excluded: list[tuple[str | None, str, str]]
     tables: list[Keyed]
     files: list[str]
     problems: list[str]
+    notes: list[str] = []
+    order: sessions.Order = {}
 
 
 def read(cohort: dict[str, Any]) -> list[Scan]:
@@ -56,7 +62,7 @@ def inputs(cohort: dict[str, Any]) -> list[str]:
 
 
 def look(cohort: dict[str, Any]) -> Index:
-    """Read folder and tables once; nothing is raised, problems are listed."""
+    """Read the folder and the tables once; nothing is raised, problems are listed."""
     sources = [name for name in ("bids", "table", "simulate") if cohort.get(name)]
     if len(sources) != 1:
         found = " and ".join(sources) or "none"
@@ -67,20 +73,20 @@ def look(cohort: dict[str, Any]) -> Index:
 
 
 def data_root(cohort: dict[str, Any]) -> dict[str, str]:
-    """Where the section's data come from, as one key of bids, table and simulate."""
+    """The source of the section's data: one of bids, table and simulate, with its path."""
     given = [key for key in ("bids", "table", "simulate") if cohort.get(key)]
     return {key: "" if key == "simulate" else os.path.normpath(cohort[key]) for key in given}
 
 
 def written(cohort: dict[str, Any]) -> dict[str, Any]:
-    """The same section after the simulated cohort has been written: a BIDS folder like any other."""
+    """The same section once the simulated cohort has been written as a BIDS folder."""
     if not cohort.get("simulate"):
         return cohort
     return {**cohort, "simulate": None, "suffix": "T1w", "bids": f"results/{cohort['name']}/cohort/bids"}
 
 
 def people(scans: Iterable[Scan]) -> list[tuple[str, str, str]]:
-    """(person, site, stratum) once per person; someone seen at two sites is of site `A+B`."""
+    """(person, site, stratum) once per person; a person scanned at two sites has the site `A+B`."""
     sites: dict[str, set[str]] = {}
     strata: dict[str, set[str]] = {}
     for scan in scans:
@@ -90,20 +96,20 @@ def people(scans: Iterable[Scan]) -> list[tuple[str, str, str]]:
 
 
 def digest(scans: Iterable[Scan]) -> str:
-    """A short hash of everything that decides on folds: persons, sites, strata, families."""
+    """A short hash of everything that determines the folds: people, sites, strata, families."""
     scans = list(scans)
     related = sorted({(scan.person, scan.family) for scan in scans if scan.family != "n/a"})
     return hashlib.sha256(json.dumps([people(scans), related] if related else people(scans)).encode()).hexdigest()[:16]
 
 
 def listing(found: Index) -> str:
-    """A short hash of which scans are in and which are left out, and why: what the cohort's table lists."""
-    rows = [[scan.scan for scan in found.scans], found.excluded]
+    """A short hash of the scans, the scans left out and the order of sessions: what the cohort's table lists."""
+    rows = [[scan.scan for scan in found.scans], found.excluded, found.order]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
 def batches(scans: Iterable[Scan], n: int) -> dict[str, list[Scan]]:
-    """Scans by sha256(person) mod `n`, so that a new person moves nobody; raises InputError above 400 in one bucket."""
+    """Scans by sha256(person) mod `n`, so that new people move nobody; InputError above 400 scans in one batch."""
     filled: dict[str, list[Scan]] = {}
     for scan in sorted(scans):
         filled.setdefault(f"{int(hashlib.sha256(scan.person.encode()).hexdigest(), 16) % n:04d}", []).append(scan)
@@ -111,14 +117,14 @@ def batches(scans: Iterable[Scan], n: int) -> dict[str, list[Scan]]:
     if len(most) > 400:
         wanted = math.ceil(sum(map(len, filled.values())) / 50)
         raise InputError(
-            f"preprocess.buckets is {n}: bucket {name} would hold {len(most)} scans, at most 400 are allowed;"
-            f" set preprocess.buckets to {wanted}"
+            f"preprocess.batches is {n}: batch {name} would hold {len(most)} scans, at most 400 are allowed;"
+            f" set preprocess.batches to {wanted}"
         )
     return dict(sorted(filled.items()))
 
 
 def used(cohort: dict[str, Any]) -> list[tuple[str, str]]:
-    """(what for, column) of every table column that the section names."""
+    """(purpose, column) of every table column that the section names."""
     named = [(f"score '{score['name']}'", score.get("column") or score["name"]) for score in cohort.get("scores") or []]
     named += [
         (f"confound '{confound['name']}'", confound.get("column") or confound["name"])
@@ -137,7 +143,7 @@ def _simulated(cohort: dict[str, Any]) -> Index:
         person, site = f"sub-{number:03d}", ("B", "A")[number % 2] if cohort.get("site") else "n/a"
         scans.append(Scan(person, person, "", "", "", f"{folder}/{person}/anat/{person}_T1w.nii.gz", site, "n/a"))
     stratify = (cohort.get("folds") or {}).get("stratify")
-    refused = f"stratify: '{stratify}' is not known before the cohort is simulated; set folds.stratify to null"
+    refused = f"stratify: '{stratify}' is not known before the cohort has been simulated; set folds.stratify to null"
     problems = [refused] if stratify else []
     problems += ["cohort.family: the simulated people are not related; set it to null"] if cohort.get("family") else []
     return Index(sorted(scans), [], [], [f"{folder}/participants.tsv"], problems)
@@ -147,20 +153,35 @@ def _bids(cohort: dict[str, Any]) -> Index:
     root, suffix = os.path.normpath(cohort["bids"]), cohort.get("suffix") or "T1w"
     if not os.path.isdir(root):
         return Index([], [], [], [], [f"cohort.bids: folder '{cohort['bids']}' not found; correct the path"])
-    paths, sessions, problems = bids.walk(root, suffix)
-    scans = [_named(key, path) for key, path in sorted(paths.items())]
-    columns = {column for _, column in used(cohort)}
-    tables, files, more = bids.tables(root, sessions, cohort.get("rename") or {}, columns)
+    found = bids.walk(root, suffix)
+    scans = [_named(key, path) for key, path in sorted(found.scans.items())]
+    columns, codes = {column for _, column in used(cohort)}, missing.codes(cohort)
+    tables, files, problems = bids.tables(root, found.sessions, cohort.get("rename") or {}, columns, codes)
     rows: dict[str, Row] = {}
     for key, row in tables[0].rows.items():
         rows.setdefault(key.split("_")[0], row)
     kept, excluded = _matched(scans, rows, suffix)
+    if scans and not rows and not problems:
+        problems.append("participants.tsv: no row below the header; give a row per person")
     if scans and rows and not kept:
-        more.append(
+        problems.append(
             f"participants.tsv: none of the {len(scans)} scans has a row; scans are of {scans[0].person} ...,"
-            f" rows of {next(iter(rows))} ...; write ids alike"
+            f" rows of {next(iter(rows))} ...; use the same participant IDs in both"
         )
-    return Index(_placed(kept, tables, cohort), excluded, tables, files, problems + more)
+    times, read_files, unread = sessions.scan_times(found.times, kept, root, codes)
+    first = Index(kept, found.excluded + excluded, tables, files + read_files, found.problems + problems + unread)
+    return _finished(first, cohort, times, {"sessions.tsv", "sub-*/sub-*_sessions.tsv"})
+
+
+def _finished(found: Index, cohort: dict[str, Any], times: dict[str, str], ordered: set[str]) -> Index:
+    """Fill in sites and strata, the order of sessions, and what the tables' ids leave unclear."""
+    scans = _placed(found.scans, found.tables, cohort)
+    placed = sessions.sequence(scans, found.tables, times, cohort, ordered)
+    unmatched, lost = matches.unmatched(found.tables, scans, {column for _, column in used(cohort)})
+    notes = [note for table in found.tables for note in table.notes] + matches.twins(found.tables[:1], scans)
+    notes += matches.left_out(found.excluded) + lost + placed.notes
+    problems = found.problems + placed.problems + ([] if found.problems else unmatched)
+    return found._replace(scans=scans, problems=problems, notes=notes, order=placed.order)
 
 
 def _named(key: str, path: str) -> Scan:
@@ -177,7 +198,7 @@ def _placed(scans: list[Scan], tables: list[Keyed], cohort: dict[str, Any]) -> l
 
     def value(scan: Scan, column: str | None) -> str:
         found = lookup(tables, column, scan.keys) if column else []
-        return found[0][0] if found else "n/a"
+        return level(found[0][0]) if found else "n/a"
 
     return [scan._replace(**{field: value(scan, column) for field, column in columns.items()}) for scan in scans]
 
@@ -186,19 +207,24 @@ def _matched(
     scans: list[Scan], rows: dict[str, Row], suffix: str
 ) -> tuple[list[Scan], list[tuple[str | None, str, str]]]:
     """Scans whose person has a row, and those left out on either side, with look-alike ids (`sub-1`, `sub-01`)."""
-    alike = {re.sub(r"(?<!\d)0+(?=\d)", "", person.lower()): person for person in rows}
+    of_rows, of_scans = {loose(person): person for person in rows}, {loose(scan.person): scan.person for scan in scans}
     excluded: list[tuple[str | None, str, str]] = []
     for scan in scans:
         if scan.person not in rows:
-            twin = alike.get(re.sub(r"(?<!\d)0+(?=\d)", "", scan.person.lower()))
-            hint = f"; row {rows[twin].number} is of {twin}: write ids alike" if twin else ""
+            twin = of_rows.get(loose(scan.person))
+            hint = f"; row {rows[twin].number} is of {twin}: use the same participant ID in both" if twin else ""
             excluded.append((scan.scan, scan.person, f"no row in participants.tsv{hint}"))
     seen = {scan.person for scan in scans}
-    excluded += [(None, person, f"{row.where}: no {suffix} scan") for person, row in rows.items() if person not in seen]
+    for person, row in rows.items():
+        if person not in seen:
+            twin = of_scans.get(loose(person))
+            hint = f"; there is one of {twin}: use the same participant ID in both" if twin else ""
+            excluded.append((None, person, f"{row.where}: no {suffix} scan{hint}"))
     return [scan for scan in scans if scan.person in rows], excluded
 
 
 def _plain(cohort: dict[str, Any]) -> Index:
-    paths, excluded, table, problems = plain_table.read(cohort["table"], cohort.get("rename") or {})
+    codes, path = missing.codes(cohort), cohort["table"]
+    paths, excluded, table, problems = plain_table.read(path, cohort.get("rename") or {}, codes)
     scans = [_named(key, path) for key, path in sorted(paths.items())]
-    return Index(_placed(scans, [table], cohort), excluded, [table], [cohort["table"]], problems)
+    return _finished(Index(scans, excluded, [table], [path], problems), cohort, {}, {table.file})

@@ -4,15 +4,16 @@ import os
 from collections.abc import Mapping
 
 from neurovae.io import tables
+from neurovae.io.missing import BUILTIN, Codes
 from neurovae.io.tables import LABEL, Keyed, Row, bad_id, first, identifier, no_column
 
 
 def read(
-    path: str, rename: Mapping[str, str]
+    path: str, rename: Mapping[str, str], codes: Codes = BUILTIN
 ) -> tuple[dict[str, str], list[tuple[str | None, str, str]], Keyed, list[str]]:
-    """Give scan key -> path, the rows left out as (scan, person, reason), the table by scan key, and its problems."""
+    """Scan key -> path, rows left out as (scan, person, reason), the table by scan key, and its problems."""
     file, folder = os.path.basename(path), os.path.dirname(path)
-    table, problems = tables.read(path, file=file, rename=rename)
+    table, problems = tables.read(path, file=file, rename=rename, codes=codes)
     missing = [name for name in ("path", "participant_id") if table.columns and name not in table.columns]
     problems += [f"{file}, row 1: {no_column(name, table.columns)}, or map it in cohort.rename" for name in missing]
     rows: dict[str, Row] = {}
@@ -35,7 +36,12 @@ def read(
         rows.setdefault(key, row)
     if table.rows and not paths and not problems and not bad:
         bad.append(f"{file}: no row has a path; give a .nii or .nii.gz file per scan")
-    return paths, excluded, Keyed(file, table.header, table.columns, rows), problems + first(bad)
+    return (
+        paths,
+        excluded,
+        Keyed(file, table.header, table.columns, rows, table.words, table.notes),
+        problems + first(bad),
+    )
 
 
 def _key(row: Row) -> tuple[str, str]:
@@ -48,7 +54,7 @@ def _key(row: Row) -> tuple[str, str]:
     for entity, text in given:
         label = (text or "").removeprefix(f"{entity}-")
         if label and not LABEL.fullmatch(label):
-            return "", f"{row.where}: {entity} is {label!r}; give letters and digits, nothing else"
+            return "", f"{row.where}: {entity} is {label!r}; give letters, digits and plus signs, nothing else"
         key += f"_{entity}-{label}" if label else ""
     return key, ""
 
@@ -61,10 +67,12 @@ def _fault(row: Row, place: str, owner: Mapping[str, str]) -> str:
     path = row.cells["path"]
     if path is None:
         return ""
-    if not path.endswith((".nii", ".nii.gz")):
+    if not path.lower().endswith((".nii", ".nii.gz")):
         return f"{row.where}: path is {path!r}; give a .nii or .nii.gz file"
     if any(ord(letter) < 32 for letter in place):
-        return f"{row.where}: path is {path!r}; it may hold no tab, line break or other control character: rename it"
+        return (
+            f"{row.where}: path is {path!r}; control characters such as tabs or line breaks are not allowed; rename it"
+        )
     if not os.path.exists(place):
         return f"{row.where}: path is {path!r}, there is no such file; correct it, or n/a leaves the scan out"
     if place in owner:

@@ -8,6 +8,7 @@ import pandas as pd
 from neurovae.cli import Json, cli
 from neurovae.errors import InputError
 from neurovae.io.parquet import write_table
+from neurovae.plan import user_tables
 from neurovae.preprocess.batch import read_list
 
 ASIDE = ("source_sha256", "preproc_sha256")  # of the manifests, not of the quality table
@@ -43,7 +44,7 @@ def run(
     refuse_copies(table)
     table = judge(table.sort_values("scan", ignore_index=True), thresholds)
     if override is not None:
-        table = keep_collapsed(table, override)
+        table = apply_override(table, override)
     _announce(table, max_failed)
     kept = table.drop(columns=[name for name in ASIDE if name in table])
     write_table(out, kept)
@@ -103,26 +104,19 @@ def _reason(row: dict[Any, Any], thresholds: dict[str, Any]) -> str:
     return "; ".join(found)
 
 
-def keep_collapsed(table: pd.DataFrame, override: Path) -> pd.DataFrame:
+def apply_override(table: pd.DataFrame, override: Path) -> pd.DataFrame:
     """Apply a person's verdicts; a scan that failed cannot be kept."""
-    verdicts = pd.read_csv(override, sep="\t", dtype=str)
-    missing = {"scan", "keep", "reason"} - set(verdicts.columns)
-    if missing:
-        raise InputError(f"{override.name}: column {sorted(missing)} missing; it needs scan, keep (yes or no), reason")
-    problems = []
+    verdicts, problems = user_tables.override(override, table["scan"])
     table = table.set_index("scan", drop=False)
-    for number, row in enumerate(verdicts.to_dict("records"), 2):
-        scan, keep = row["scan"], row["keep"]
-        if scan not in table.index:
-            problems.append(f"{override.name}, row {number}: no scan {scan!r}; give a key as in the quality table")
-        elif keep not in ("yes", "no"):
-            problems.append(f"{override.name}, row {number}: keep is {keep!r}; give yes or no")
-        elif keep == "yes" and table.loc[scan, "status"] != "ok":
-            problems.append(f"{override.name}, row {number}: {scan} has failed and cannot be kept")
-        else:
-            table.loc[scan, ["excluded", "reason"]] = [keep == "no", f"by hand: {row['reason']}"]
+    problems += [
+        f"{override.name}: {scan} has failed and cannot be kept; remove its row, or mend the scan"
+        for scan, (keep, _) in verdicts.items()
+        if keep and table.loc[scan, "status"] != "ok"
+    ]
     if problems:
         raise InputError(problems)
+    for scan, (keep, reason) in verdicts.items():
+        table.loc[scan, ["excluded", "reason"]] = [not keep, f"by hand: {reason}"]
     return table.reset_index(drop=True)
 
 

@@ -180,7 +180,7 @@ def test_regions_are_told_and_never_flagged(tmp_path: Path):
     flags = pd.read_parquet(tmp_path / "flags.parquet")
     assert len(flags) == LATENTS + 1 and set(flags["verdict"]) == {"healthy"}
     pd.concat([volumes, volumes]).to_csv(tmp_path / "volumes.tsv", sep="\t", index=False)
-    with pytest.raises(InputError, match="several rows"):
+    with pytest.raises(InputError, match="was already given in row 2"):
         confounds.run(**options(tmp_path, (cohort, latents, qc)), volumes=tmp_path / "volumes.tsv")
 
 

@@ -231,7 +231,7 @@ def test_one_seed_and_stopped_seeds_say_so(tmp_path: Path):
     fits = seeds(tmp_path)
     pairs, matches, replicated = compared(tmp_path, fits[:1])
     assert pairs["status"].tolist() == matches["status"].tolist() == ["one seed"]
-    assert "train.engine.rng" in pairs["reason"][0] and set(replicated["replicated"]) == {"one seed"}
+    assert "train.seeds" in pairs["reason"][0] and set(replicated["replicated"]) == {"one seed"}
     gone = pd.DataFrame([{"model": "pca", "status": "not tested", "reason": "no active unit", "verdict": "collapsed"}])
     gone.assign(score=None, latent=None, effect=np.nan, q=np.nan).to_parquet(fits[1]["glm"])
     pairs = compared(tmp_path, fits[:2])[0]

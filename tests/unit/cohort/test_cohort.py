@@ -12,7 +12,9 @@ import pytest
 from bids_tree import DATA, ENV, ids, only, plant
 
 from neurovae.cohort import folds, table
-from neurovae.cohort.check import check, codes, plain, warnings
+from neurovae.cohort.check import check
+from neurovae.cohort.columns import codes, plain
+from neurovae.cohort.warn import warnings
 from neurovae.errors import InputError
 from neurovae.io.tables import Keyed, Row, lookup
 from neurovae.plan import index
@@ -54,7 +56,7 @@ def built(cohort: dict, out: Path) -> pd.DataFrame:
         (["1", "2", "inf", "3"], {"type": "continuous"}, "participants.tsv, row 4", "x is 'inf'", "give a number"),
         (["1", "-2", "4", "3"], {"type": "count"}, "participants.tsv, row 3", "x is '-2'", "a count of 0 or more"),
         (["1", "2.5", "4", "3"], {"type": "count"}, "participants.tsv, row 3", "x is '2.5'", "a whole number"),
-        (["1", "2.5", "4", "3"], {"type": "ordinal"}, "participants.tsv, row 3", "x is '2.5'", "a whole number"),
+        (["1", "2.5", "x", "3"], {"type": "ordinal"}, "participants.tsv, row 4", "x is 'x'", "a number"),
         (
             ["1", "2", "31", "3"],
             {"type": "bounded", "bounds": [0, 30]},
@@ -160,7 +162,10 @@ def test_a_site_of_one_person_is_a_warning(tmp_path):
     cohort = cohort_of(tmp_path, {"site": list("AAAB"), "k": list("1111")}, site="site", confounds=confounds)
     found = index.look(cohort)
     assert check(cohort) == []
-    assert warnings(cohort, found) == ["site 'B' has one person", "confound column 'k' has one value"]
+    small, few, constant = warnings(cohort, found)
+    assert small.startswith("site 'A' has 3 people; effects of a site with fewer than 5 people")
+    assert few.startswith("site 'B' has 1 person, who is left out of the tests;")
+    assert constant == "confound column 'k' has one value"
 
 
 def test_stratify_needs_groups(tmp_path):
@@ -202,7 +207,7 @@ def test_typed_table(tmp_path):
     rename = {"Age": "age", "gender": "sex", "place": "site"}
     cohort = cohort_of(tmp_path / "in", columns, scores, confounds=confounds, rename=rename, site="site")
     result = built(cohort, tmp_path / "out")
-    assert list(result) == [*index.Scan._fields[:5], "site", "fold", "Male", "d", "age", "sex"]
+    assert list(result) == [*index.Scan._fields[:5], "site", "fold", "session_order", "Male", "d", "age", "sex"]
     assert result["Male"].tolist() == [1, 0, 0, 1] and result["d"].tolist() == [0, 1, 1, 0]
     assert result["age"].isna().tolist() == [False, True, False, False] and result["age"].dtype == "float64"
     assert result["sex"].tolist() == list("mffm") and result["site"].tolist() == ["P", "Q", "n/a", "Q"]

@@ -131,12 +131,12 @@ def test_a_users_atlas_is_sampled_by_world_coordinates(tmp_path, mask):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (None, "does not exist"),
-        ("number\tname\n1\ta\n", "no column index"),
+        (None, "table not found"),
+        ("number\tname\n1\ta\n", "no column 'index'"),
         ("index\tname\n1\ta\n", "1 labels without a name \\(7\\)"),
-        ("index\tname\n1\ta\n1\tb\n", "row 3: index '1'"),
-        ("index\tname\n1\ta\n7\t\n", "row 3: index '7'"),
-        ("index\tname\n1\ta\nx\tb\n", "row 3: index 'x'"),
+        ("index\tname\n1\ta\n1\tb\n", "row 3: index 1 was already given in row 2"),
+        ("index\tname\n1\ta\n7\t\n", "row 3: index 7 has no name"),
+        ("index\tname\n1\ta\nx\tb\n", "row 3: index is 'x'"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(tmp_path, mask, table, message):

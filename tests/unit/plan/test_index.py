@@ -1,4 +1,4 @@
-"""Scans, ids, buckets and tables as they are known when the Snakefile is read."""
+"""Scans, ids, batches and tables as they are known when the Snakefile is read."""
 
 import json
 import subprocess
@@ -52,8 +52,12 @@ def test_scan_without_row_and_row_without_scan_are_left_out(tmp_path):
     found = index.look(plant(tmp_path, ["sub-01", "sub-02"], table=table))
     assert [scan.scan for scan in found.scans] == ["sub-02"] and not found.problems
     assert found.excluded == [
-        ("sub-01", "sub-01", "no row in participants.tsv; row 2 is of sub-1: write ids alike"),
-        (None, "sub-1", "participants.tsv, row 2: no T1w scan"),
+        ("sub-01", "sub-01", "no row in participants.tsv; row 2 is of sub-1: use the same participant ID in both"),
+        (
+            None,
+            "sub-1",
+            "participants.tsv, row 2: no T1w scan; there is one of sub-01: use the same participant ID in both",
+        ),
         (None, "sub-9", "participants.tsv, row 4: no T1w scan"),
     ]
 
@@ -62,7 +66,7 @@ def test_no_id_matches(tmp_path):
     """Ids that match nowhere are a problem, shown from both sides."""
     message = only(check(plant(tmp_path, ["sub-01"], table="participant_id\tage\nsub-1\t20\n")))
     assert "participants.tsv" in message and "none of the 1 scans" in message
-    assert "sub-01" in message and "rows of sub-1 " in message and "write ids alike" in message
+    assert "sub-01" in message and "rows of sub-1 " in message and "use the same participant ID" in message
 
 
 @pytest.mark.parametrize("name", ["sub-01;rm", "sub-..", "sub-$(id)", "sub-", "sub-a b", "sub-a_b"])
@@ -222,8 +226,8 @@ def test_numbers():
     assert not any(tables.number(text) for text in ("1_0", "inf", "1e999", "0x1", "1,5", "١", "nan", "1 2"))
 
 
-def test_buckets_keep_their_people_when_others_come():
-    """New people move nobody; too full a bucket says what to set."""
+def test_batches_keep_their_people_when_others_come():
+    """New people move nobody; too full a batch says what to set."""
 
     def scans(count: int) -> list[index.Scan]:
         return [index.Scan(f"{p}_run-{r}", p, "", "", r, "", "n/a", "n/a") for p in ids(count) for r in "12"]
@@ -233,7 +237,7 @@ def test_buckets_keep_their_people_when_others_come():
     assert all(held == sorted(held) for held in after.values()) and sum(map(len, after.values())) == 600
     assert all(len(name) == 4 and name.isdigit() and int(name) < 32 for name in after)
     assert len(index.batches(scans(2), 1000)) == 2
-    with pytest.raises(InputError, match=r"preprocess.buckets is 1: bucket 0000 would hold 600 .* set .* to 12"):
+    with pytest.raises(InputError, match=r"preprocess.batches is 1: batch 0000 would hold 600 .* set .* to 12"):
         index.batches(scans(300), 1)
 
 

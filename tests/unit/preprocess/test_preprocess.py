@@ -172,12 +172,12 @@ def test_limits_exclude_and_a_person_overrules(tmp_path: Path) -> None:
     judged = qc.judge(table, {"mask_dice": [0.8, None]})
     assert judged["reason"].tolist() == ["", "mask_dice 0.5 below 0.8", "failed: cut short"]
     (tmp_path / "o.tsv").write_text("scan\tkeep\treason\nsub-1\tno\tghost\nsub-2\tyes\tlooked at it\n")
-    assert qc.keep_collapsed(judged, tmp_path / "o.tsv")["excluded"].tolist() == [True, False, True]
+    assert qc.apply_override(judged, tmp_path / "o.tsv")["excluded"].tolist() == [True, False, True]
     (tmp_path / "o.tsv").write_text("scan\tkeep\treason\nsub-9\tno\tx\nsub-2\tperhaps\tx\nsub-3\tyes\tx\n")
     with pytest.raises(
         InputError, match=r"row 2: no scan 'sub-9'(.|\n)*row 3: keep is 'perhaps'(.|\n)*sub-3 has failed"
     ):
-        qc.keep_collapsed(judged, tmp_path / "o.tsv")
+        qc.apply_override(judged, tmp_path / "o.tsv")
     with pytest.raises(InputError, match="no such quality column"):
         qc.judge(table, {"dice": [0.8, None]})
 

@@ -1,0 +1,41 @@
+"""A column's values among the scans, and its two values as 0 and 1; standard library only."""
+
+from typing import Any
+
+from neurovae.io.tables import Row, lookup, number
+from neurovae.plan.index import Index
+
+Seen = dict[str, list[tuple[str, Row]]]  # column -> its values among the scans
+
+
+def values(found: Index, column: str) -> list[tuple[str, Row]]:
+    """The column's non-missing values among indexed scans, once per row of a table."""
+    rows = {
+        (row.file, row.number): (value, row)
+        for scan in found.scans
+        for value, row in lookup(found.tables, column, scan.keys)
+    }
+    return list(rows.values())
+
+
+def source(item: dict[str, Any]) -> str:
+    """The column that a score or a confound is read from."""
+    return str(item.get("column") or item["name"])
+
+
+def plain(value: str) -> str:
+    """One spelling per number, so that `1` and `1.0` are the same value."""
+    parsed = number(value)
+    if parsed is None:
+        return value
+    return str(int(parsed)) if parsed.is_integer() else repr(parsed)
+
+
+def codes(texts: set[str], positive: Any) -> dict[str, float]:
+    """0.0 or 1.0 for each of two values (1 is `positive`, or the larger number); empty where that is undecided."""
+    levels = sorted({plain(text) for text in texts}, key=lambda text: (number(text) or 0.0, text))
+    chosen = plain(str(positive)) if positive is not None else levels[-1] if levels else ""
+    undecided = positive is None and any(number(level) is None for level in levels)
+    if len(levels) > 2 or undecided or chosen not in levels:
+        return {}
+    return {text: float(plain(text) == chosen) for text in texts}

@@ -1,0 +1,45 @@
+"""Numbers that are probably codes for missing values: usual codes outside the other values, and values far away."""
+
+import re
+from collections.abc import Sequence
+
+DIGITS = re.compile(r"-?([1-9])\1*(\.\1+)?|9{2,}\.?0?")  # 9, 99, 999, 88, 777, -4, 99.9
+FEWEST = 8  # values below which nothing is said
+TAIL = 0.2  # at most this share of the values counts as far away
+
+
+def suspects(values: Sequence[float]) -> dict[float, str]:
+    """Suspicious values with the reason; the others must be the large majority.
+
+    A usual code (a repeated digit such as 999 or -9) is suspicious where it lies outside all other values: negative
+    beside values of 0 and more, or farther away than half of their range. Any value is where the gap to the others is
+    larger than their whole range.
+    """
+    if len(values) < FEWEST:
+        return {}
+    coded = {value for value in set(values) if _code(value)}
+    rest = [value for value in values if value not in coded]
+    found = {}
+    if len(rest) >= max(FEWEST, len(values) // 2):
+        low, high = min(rest), max(rest)
+        for value in coded:
+            gap = max(low - value, value - high)
+            if high > low and gap > 0 and ((value < 0 <= low) or gap > (high - low) / 2):
+                found[value] = "a usual code for missing"
+    return dict.fromkeys(_far([value for value in values if value not in found]), "far from all other values") | found
+
+
+def _code(value: float) -> bool:
+    return value != 0 and DIGITS.fullmatch(f"{value:g}") is not None and (value < 0 or value >= 7)
+
+
+def _far(values: list[float]) -> set[float]:
+    """Values beyond a gap that is larger than the range of the others, at either end."""
+    ordered, tail = sorted(values), int(TAIL * len(values))
+    for cut in range(max(len(ordered) - tail, 1), len(ordered)):
+        if ordered[cut] - ordered[cut - 1] > ordered[cut - 1] - ordered[0] > 0:
+            return set(ordered[cut:]) | _far(ordered[:cut])
+    for cut in range(tail, 0, -1):
+        if ordered[cut] - ordered[cut - 1] > ordered[-1] - ordered[cut] > 0:
+            return set(ordered[:cut]) | _far(ordered[cut:])
+    return set()

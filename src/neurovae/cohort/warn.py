@@ -1,0 +1,183 @@
+"""What a dry run warns of because it would show only after hours; standard library only, for parse time."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from neurovae.cohort.columns import codes, plain, source, values
+from neurovae.cohort.deal import fold_of
+from neurovae.cohort.suspects import suspects
+from neurovae.cohort.words import read_as_missing, same_words
+from neurovae.errors import InputError
+from neurovae.io.levels import level
+from neurovae.io.tables import Row, lookup, number
+from neurovae.plan.index import Index, people, used
+
+RESIDUAL_DF = 10  # as in design.design, which needs pandas
+RARER = 5  # people of a class, or beside the commonest value
+CROSS_VALIDATED = 20  # people, as in predict.folds
+SPLINE = 3  # columns of a continuous confound
+SITE = 5  # people of a site
+CEILING = 0.15  # share at the lowest or highest possible value (Terwee et al. 2007, J Clin Epidemiol 60:34)
+
+
+def say(cohort: dict[str, Any], found: Index, more: Sequence[str] = ()) -> None:
+    """Print the warnings, and more of them, to stderr."""
+    for warning in [*warnings(cohort, found), *more]:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def warnings(cohort: dict[str, Any], found: Index) -> list[str]:
+    """List what is allowed but should be looked at before anything runs."""
+    if not found.scans or not any(table.columns for table in found.tables):
+        return found.notes
+    items = [*(cohort.get("scores") or []), *_confounds(cohort)]
+    lines = [*found.notes, *_sites(cohort, found)]
+    for column in dict.fromkeys(column for _, column in used(cohort)):
+        lines += [hint.removeprefix("; ")] if (hint := read_as_missing(found.tables, column)) else []
+    for column in dict.fromkeys(_text_columns(cohort)):
+        texts = [level(text) for text, _ in values(found, column)]
+        lines += [f"column '{column}'{same}"] if (same := same_words(texts)) else []
+    for column, item in {source(item): item for item in items if item["type"] not in ("binary", "categorical")}.items():
+        lines += _suspects(column, item, values(found, column))
+    constant = [c for c in map(source, _confounds(cohort)) if len({plain(text) for text, _ in values(found, c)}) == 1]
+    lines += [f"confound column '{column}' has one value" for column in dict.fromkeys(constant)]
+    for score in cohort.get("scores") or []:
+        lines += _score(score, cohort, found)
+    return lines
+
+
+def _confounds(cohort: dict[str, Any]) -> list[dict[str, Any]]:
+    return [item for item in cohort.get("confounds") or [] if item.get("from", "table") == "table"]
+
+
+def _text_columns(cohort: dict[str, Any]) -> list[str]:
+    columns = [cohort.get("site"), (cohort.get("folds") or {}).get("stratify")]
+    columns += [source(item) for item in _confounds(cohort) if item["type"] == "categorical"]
+    columns += [source(score) for score in cohort.get("scores") or [] if score["type"] == "binary"]
+    return [column for column in columns if column]
+
+
+def _sites(cohort: dict[str, Any], found: Index) -> list[str]:
+    """Sites with few people, and people without one."""
+    counts = Counter(site for _, site, _ in people(found.scans))
+    unknown = counts.pop("n/a", 0) if cohort.get("site") else 0
+    small = [(site, count) for site, count in sorted(counts.items()) if count < SITE and len(counts) > 1]
+    lines = [
+        f"site '{site}' has {count} {'person, who is left out of the tests' if count == 1 else 'people'}; effects of a "
+        f"site with fewer than {SITE} people are poorly estimated: combine small sites if that is justified"
+        for site, count in small
+    ]
+    return lines + ([f"{unknown} people have no site; tests with site as a confound leave them out"] if unknown else [])
+
+
+def _suspects(column: str, item: dict[str, Any], seen: list[tuple[str, Row]]) -> list[str]:
+    """Values that are probably codes for missing, with their rows; nothing where a plausible range was declared."""
+    parsed = [(parsed, row) for text, row in seen if (parsed := number(text)) is not None]
+    if item.get("plausible") or item["type"] == "bounded":
+        return []
+    lines = []
+    odd = suspects([value for value, _ in parsed])
+    usual = [value for value, _ in parsed if value not in odd]
+    for value, reason in sorted(odd.items()):
+        rows = [row for other, row in parsed if other == value]
+        listed = ", ".join(str(row.number) for row in rows[:8]) + (" ..." if len(rows) > 8 else "")
+        lines.append(
+            f"{rows[0].file}, row{'s' * (len(rows) > 1)} {listed}: {column} is {value:g}, {reason} ({min(usual):g} to "
+            f"{max(usual):g}); if it is a code, set cohort.missing: {{{column}: [{value:g}]}}, else declare plausible: "
+            "[lowest, highest]"
+        )
+    return lines
+
+
+def _score(score: dict[str, Any], cohort: dict[str, Any], found: Index) -> list[str]:
+    """Too few people for a test or a prediction, a fold without a class, most people at one value."""
+    entries, everywhere = _complete(score, cohort, found)
+    if not entries:
+        return [f"score '{score['name']}': nobody has it and all confounds; nothing will be tested"] * bool(everywhere)
+    name, n, counts = score["name"], len(entries), Counter(entries.values())
+    columns, binary = _columns(score, cohort, found), score["type"] == "binary"
+    rest = n - max(counts.values())
+    lines = []
+    if n - columns - 2 < RESIDUAL_DF:
+        lines.append(
+            f"score '{name}': {n} people have it and all confounds; with {columns} confound columns (`split` among "
+            f"them) at least {columns + 2 + RESIDUAL_DF} are needed: it will not be tested"
+        )
+    if n < CROSS_VALIDATED:
+        lines.append(
+            f"score '{name}': {n} people have it, at least {CROSS_VALIDATED} are needed: it will not be predicted"
+        )
+    if score["type"] in ("binary", "count", "bounded", "ordinal") and rest < RARER:
+        what = "in the rarer class" if binary else "beside the commonest value"
+        lines.append(f"score '{name}': {rest} people {what}, at least {RARER} are needed: it will not be tested")
+    elif binary:
+        lines += _folds(score, entries, cohort, found)
+    return lines + _crowded(score, counts, n)
+
+
+def _complete(score: dict[str, Any], cohort: dict[str, Any], found: Index) -> tuple[dict[str, str], int]:
+    """Person -> score of their first scan with score and confounds; and how many people have the score at all."""
+    columns = [source(item) for item in _confounds(cohort) if source(item) != source(score)]
+    columns = [source(score), *(column for column in columns if any(column in t.columns for t in found.tables))]
+    entries: dict[str, str] = {}
+    everywhere = set()
+    for scan in sorted(found.scans, key=lambda scan: (scan.person, found.order.get(scan.scan) or 1, scan.scan)):
+        cells = [lookup(found.tables, column, scan.keys) for column in columns]
+        everywhere |= {scan.person} if cells[0] else set()
+        if all(cells) and found.order.get(scan.scan, 1) is not None:
+            entries.setdefault(scan.person, plain(cells[0][0][0]))
+    return entries, len(everywhere)
+
+
+def _columns(score: dict[str, Any], cohort: dict[str, Any], found: Index) -> int:
+    """Columns that the confounds of this score take in a regression; `split` is the first."""
+    total = 1
+    for item in cohort.get("confounds") or []:
+        if item.get("from", "table") == "preprocess":
+            total += SPLINE
+        elif source(item) != source(score) and item["name"] != score["name"]:
+            distinct = len({level(text) for text, _ in values(found, source(item))})
+            total += (SPLINE if distinct >= 5 else 1) if item["type"] == "continuous" else max(distinct - 1, 0)
+    sites = {scan.site for scan in found.scans} - {"n/a"}
+    named = any(item["name"] == "site" for item in cohort.get("confounds") or [])
+    return total + (len(sites) - 1 if len(sites) > 1 and not named else 0)
+
+
+def _folds(score: dict[str, Any], entries: dict[str, str], cohort: dict[str, Any], found: Index) -> list[str]:
+    """Folds in which nobody is of one of the two classes."""
+    settings = cohort.get("folds") or {}
+    if cohort.get("freeze") or not codes(set(entries.values()), score.get("positive")):
+        return []
+    try:
+        n, seed, by = settings.get("n", 5), settings.get("seed", 0), settings.get("by", "person")
+        fold = fold_of(people(found.scans), n=n, seed=seed, by=by)
+    except InputError:  # too few people or sites, which check reports
+        return []
+    classes = sorted(set(entries.values()))
+    there = {(fold[person], value) for person, value in entries.items()}
+    empty = [
+        f"fold {k} has nobody with '{c}'" for k in sorted(set(fold.values())) for c in classes if (k, c) not in there
+    ]
+    return (
+        [f"score '{score['name']}': {', '.join(empty)}; AUC cannot be computed there; set folds.n lower"]
+        if empty
+        else []
+    )
+
+
+def _crowded(score: dict[str, Any], counts: Counter[str], n: int) -> list[str]:
+    """Many people at the end of a bounded scale, or most people at one value of a count or ordinal score."""
+    name, (value, most) = score["name"], counts.most_common(1)[0]
+    if score["type"] == "bounded":
+        ends = zip(("lowest (floor)", "highest (ceiling)"), score.get("bounds") or [], strict=False)
+        return [
+            f"score '{name}': {share:.0%} of {n} people are at the {end} possible value {bound:g}; it hardly "
+            "distinguishes people there"
+            for end, bound in ends
+            if (share := counts[plain(str(bound))] / n) >= CEILING
+        ]
+    if score["type"] in ("count", "ordinal") and most > n / 2:
+        return [f"score '{name}': {most / n:.0%} of {n} people have the value {value}; tests of it have little power"]
+    return []

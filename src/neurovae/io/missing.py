@@ -1,0 +1,101 @@
+"""Codes for missing values: one built-in list for every column, extended or restricted by the configuration."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+MISSING = frozenset(
+    {
+        "",
+        "n/a",
+        "na",
+        "<na>",
+        "n.a.",
+        "n.a",
+        "nan",
+        "-nan",
+        "nat",
+        "null",
+        "nil",
+        "none",
+        "missing",
+        "not available",
+        "-",
+        "--",
+        "---",
+        "\u2013",
+        "\u2014",
+        ".",
+        "..",
+        "...",
+        "?",
+        "\\n",
+        "#n/a",
+        "#n/a n/a",
+        "#na",
+        "#null!",
+        "#div/0!",
+        "#value!",
+        "#ref!",
+        "#name?",
+        "#num!",
+        "1.#ind",
+        "-1.#ind",
+        "1.#qnan",
+        "-1.#qnan",
+    }
+)  # fmt: skip - compared without regard to capitals
+IDS = ("participant_id", "session_id", "scan", "session", "acquisition", "run", "path")  # never a user's code
+NUMERAL = re.compile(r"([+-]?)0*(\d+)(?:\.(\d*?)0*)?", re.ASCII)
+
+
+class Codes(NamedTuple):
+    """By column, or `*` for every column: further codes for missing values, and codes that are values after all."""
+
+    missing: Mapping[str, frozenset[str]]
+    kept: Mapping[str, frozenset[str]]
+
+
+BUILTIN = Codes({}, {})
+
+
+def codes(section: dict[str, Any]) -> Codes:
+    """From `missing` and `not_missing` of the cohort section: a list for all columns, or lists by column."""
+    return Codes(_by_column(section.get("missing")), _by_column(section.get("not_missing")))
+
+
+def _by_column(given: Any) -> dict[str, frozenset[str]]:
+    by_column = given if isinstance(given, dict) else {"*": given or []}
+    return {str(column): frozenset(spelling(str(code)) for code in listed) for column, listed in by_column.items()}
+
+
+def spelling(text: str) -> str:
+    """One spelling per number and per word, for comparing codes: `-9.0` is `-9`, `None` is `none`."""
+    found = NUMERAL.fullmatch(text)
+    if not found:
+        return text.casefold()
+    sign, whole, rest = found.groups()
+    return f"{sign.replace('+', '')}{whole}" + (f".{rest}" if rest else "")
+
+
+def is_missing(column: str, cell: str, codes: Codes) -> bool:
+    """Whether a cell holds no value; an empty cell never does."""
+    code = spelling(cell)
+    if not cell:
+        return True
+    if any(code in codes.kept.get(name, ()) for name in (column, "*")):
+        return False
+    own = () if column in IDS else (codes.missing.get(name, frozenset()) for name in (column, "*"))
+    return code in MISSING or any(code in listed for listed in own)
+
+
+def label_like(word: str, labels: set[str]) -> bool:
+    """Whether a word of the built-in list could be one of these labels (`NA` beside `EU`, `none` beside `mild`).
+
+    `NA` among single letters (`F`, `M`) is taken for missing; so are `n/a`, empty cells and the errors of spreadsheets.
+    """
+    if word.casefold() in ("none", "nil", "null", "missing"):
+        return any(re.fullmatch(r"[^\W\d_]{3,}.*", label) for label in labels)
+    if word.casefold() in ("na", "nan", "nat"):
+        return word.casefold() == "na" and any(re.fullmatch(r"[A-Z]{2,4}", label) for label in labels)
+    return word in ("-", "\u2013", "--") and any(re.fullmatch(r"[+\u00b1]+(/[+-])?", label) for label in labels)

@@ -1,0 +1,165 @@
+"""Tables of a user beside the cohort's own: override of the quality control, regional volumes, names of an atlas.
+
+All are read by `io.tables`, before the first job and again by the job that uses them; standard library only.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from neurovae.io.missing import BUILTIN, MISSING, Codes, codes
+from neurovae.io.tables import COMMA, Keyed, Row, Table, first, keyed, loose, no_column, number, read, some
+from neurovae.plan.index import Index
+
+NOT_REGIONS = ("participant_id", "session_id", "session", "scan", "acquisition", "run")
+NAMES = Codes({}, {"name": MISSING - {"", "n/a"}})  # a region may be called NA or None
+
+
+class Volumes(NamedTuple):
+    """Regional volumes: scan -> region -> volume (None: missing), the regions, problems and notes."""
+
+    values: dict[str, dict[str, float | None]]
+    regions: list[str]
+    problems: list[str]
+    notes: list[str]
+
+
+def problems(config: dict[str, Any], found: Index) -> tuple[list[str], list[str]]:
+    """Problems and notes of the user's tables, as far as headers, cells and the list of scans show them."""
+    scans = [scan.keys for scan in found.scans]
+    path, atlas = config["preprocess"]["qc"]["override"], config["interpret"]["atlas"]
+    faults = override(path, [keys[0] for keys in scans])[1] if path else []
+    faults += atlas_names(names_beside(Path(atlas)))[1] if atlas != "builtin" and Path(atlas).is_file() else []
+    if not config["audit"]["volumes"]:
+        return faults, []
+    table = volumes(config["audit"]["volumes"], scans, codes(config["cohort"]))
+    return faults + table.problems, table.notes
+
+
+def override(path: str | Path, scans: Iterable[str]) -> tuple[dict[str, tuple[bool, str]], list[str]]:
+    """Scan -> (keep, reason) of the table that overrules the quality control, and what is wrong with it."""
+    table, faults = read(str(path), file=Path(path).name, rename={})
+    faults += _columns(table, ("scan", "keep", "reason"))
+    known = list(scans)
+    twins = {loose(scan): scan for scan in known}
+    verdicts: dict[str, tuple[bool, str]] = {}
+    rows: dict[str, Row] = {}
+    for row in table.rows if not faults else []:
+        scan, keep = row.cells["scan"] or "", (row.cells["keep"] or "").lower()
+        if scan not in known:
+            twin = f"did you mean {twins[loose(scan)]!r}? " if loose(scan) in twins else ""
+            faults.append(f"{row.where}: no scan {scan!r}; {twin}give a key as in preprocess/qc.tsv")
+        elif scan in rows:
+            faults.append(f"{row.where}: {scan} was already given in row {rows[scan].number}; keep one of the two")
+        elif keep not in ("yes", "no"):
+            faults.append(f"{row.where}: keep is {row.cells['keep']!r}; give yes or no")
+        else:
+            verdicts[scan] = (keep == "yes", row.cells["reason"] or "no reason given")
+        rows.setdefault(scan, row)
+    return verdicts, first(faults)
+
+
+def volumes(path: str | Path, scans: Sequence[Sequence[str]], codes: Codes = BUILTIN) -> Volumes:
+    """Regional volumes of the scans.
+
+    Args:
+        path: table with `scan`, or with `participant_id` and possibly `session_id`, and a column per region.
+        scans: the keys of each scan, the scan's own first, as `Scan.keys` has them.
+        codes: what counts as missing.
+    """
+    table, faults = read(str(path), file=Path(path).name, rename={}, codes=codes)
+    if table.columns and "scan" not in table.columns and "participant_id" not in table.columns:
+        faults.append(f"{table.file}, row 1: {no_column('participant_id', table.columns)}, or give a column 'scan'")
+    if faults or not table.rows:
+        return Volumes({}, [], faults or [f"{table.file}: no row below the header; give a row per person"], [])
+    by_key, unkeyed = _by_scan(table) if "scan" in table.columns else keyed(table)
+    regions, texts, notes = _regions(table)
+    faults += unkeyed + texts
+    found = {keys[0]: next((by_key.rows[key] for key in keys if key in by_key.rows), None) for keys in scans}
+    faults += _matched(by_key, scans, found) if not faults and scans else []
+    values = {
+        scan: {name: None if (text := row.cells[name]) is None else number(text) for name in regions}
+        for scan, row in found.items()
+        if row is not None and not faults
+    }
+    known = {key for keys in scans for key in keys}
+    lost, without = [key for key in by_key.rows if key not in known], [scan for scan in found if found[scan] is None]
+    notes += [f"{table.file}: {len(lost)} of {len(by_key.rows)} rows belong to no scan ({some(lost)})"] if lost else []
+    notes += [f"{table.file}: {len(without)} of {len(found)} scans have no row ({some(without)})"] if without else []
+    return Volumes(values, regions, faults, table.notes + notes)
+
+
+def _by_scan(table: Table) -> tuple[Keyed, list[str]]:
+    rows: dict[str, Row] = {}
+    faults = []
+    for row in table.rows:
+        scan = row.cells["scan"]
+        if scan is None:
+            faults.append(f"{row.where}: scan is empty; give a key as in preprocess/qc.tsv")
+        elif scan in rows:
+            faults.append(f"{row.where}: {scan} was already given in row {rows[scan].number}; keep one of the two")
+        rows.setdefault(scan or "", row)
+    return Keyed(table.file, table.header, table.columns, rows), first(faults)
+
+
+def _regions(table: Table) -> tuple[list[str], list[str], list[str]]:
+    """Columns of numbers; cells of these that are none; columns that are left out because most cells are text."""
+    regions, faults, notes = [], [], []
+    for name in [name for name in table.columns if name not in NOT_REGIONS]:
+        cells = [(row, text) for row in table.rows if (text := row.cells[name]) is not None]
+        wrong = [(row, text) for row, text in cells if number(text) is None]
+        words = [text for _, text in wrong if not COMMA.fullmatch(text)]
+        if not cells or 2 * len(words) > len(cells):
+            notes.append(f"{table.file}: column '{name}' is left out: {'text' if cells else 'no value'}, not volumes")
+            continue
+        regions.append(name)
+        hint = " (with a decimal point)"
+        faults += [f"{r.where}: {name} is '{t}'; give a number{hint if ',' in t else ''} or n/a" for r, t in wrong]
+    none = [f"{table.file}: no column of numbers; give a column per region"] if not regions else []
+    return regions, none + first(faults), notes
+
+
+def _matched(table: Keyed, scans: Sequence[Sequence[str]], found: dict[str, Row | None]) -> list[str]:
+    """Ids that nearly match a scan without a row, and a table that matches nobody."""
+    twins = {loose(key): keys[0] for keys in scans for key in keys if found[keys[0]] is None}
+    known = {key for keys in scans for key in keys}
+    near = [
+        f"{row.where}: no scan is of {key}, but {twins[loose(key)]} has no row here; write both in the same way"
+        for key, row in table.rows.items()
+        if key not in known and loose(key) in twins
+    ]
+    if near or any(row is not None for row in found.values()):
+        return first(near)
+    return [
+        f"{table.file}: no row is of a scan: rows are of {some(table.rows)}, scans are {some(found)}; use the same IDs"
+    ]
+
+
+def atlas_names(path: str | Path) -> tuple[list[dict[str, str | None]], list[str]]:
+    """Rows (index, name and what else there is) of the table beside an atlas, and what is wrong with it."""
+    table, faults = read(str(path), file=Path(path).name, rename={}, codes=NAMES)
+    faults += _columns(table, ("index", "name"))
+    seen: dict[float, Row] = {}
+    for row in table.rows if not faults else []:
+        index = number(row.cells["index"] or "")
+        if index is None or not index.is_integer() or index < 0:
+            faults.append(f"{row.where}: index is {row.cells['index']!r}; give a whole number of 0 or more")
+        elif index in seen:
+            faults.append(f"{row.where}: index {index:g} was already given in row {seen[index].number}; keep one")
+        elif row.cells["name"] is None:
+            faults.append(f"{row.where}: index {index:g} has no name; give one")
+        else:
+            seen[index] = row
+    if table.columns and not table.rows and not faults:
+        faults.append(f"{table.file}: no row below the header; give a row per label")
+    return [row.cells for row in table.rows], first(faults)
+
+
+def names_beside(image: Path) -> Path:
+    """The table that belongs to an atlas image: `atlas.tsv` beside `atlas.nii.gz`."""
+    return image.with_name(f"{image.name.removesuffix('.gz').removesuffix('.nii')}.tsv")
+
+
+def _columns(table: Table, wanted: Iterable[str]) -> list[str]:
+    missing = [name for name in wanted if table.columns and name not in table.columns]
+    return [f"{table.file}, row 1: {no_column(name, table.columns)}" for name in missing]
