@@ -62,7 +62,7 @@ def same_error(settings: Settings, volumes: np.ndarray, mask: np.ndarray) -> lis
     n = f"{settings.people} + {settings.held_out} volumes, {len(found)} seeds"
     faster, words = ratio(list(theirs), list(own), 1)
     _, network = ratio(list(theirs), list(alone), 1)
-    says = f"MONAI {_median(theirs)} s to held-out share {_median(best)}"
+    says = f"MONAI {_median(theirs)} s to test variance explained {_median(best)}"
     return [
         Row(number="2", what="time to MONAI's best held-out error, MONAI / ours (defaults, `vae.fit`)",
             measured=f"{words}; {says}, ours {_median(own)} s, epoch {statistics.median(epochs):g}",

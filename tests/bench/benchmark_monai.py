@@ -60,7 +60,7 @@ class Loop:
         return 1 - error / total
 
     def learning(self, budget: float, seed: int) -> list[tuple[float, float]]:
-        """(seconds, held-out share) after each epoch, evaluations included."""
+        """(seconds, test variance explained) after each epoch, evaluations included."""
         torch.manual_seed(seed)
         start, found = now(self.x.device), []
         while not found or found[-1][0] < budget:

@@ -138,7 +138,7 @@ def parameters(model: nn.Module) -> int:
 
 
 def learning(trained: Trainer, budget: float) -> list[tuple[float, float]]:
-    """(seconds, held-out share) after each epoch of the real loop, its own evaluations included."""
+    """(seconds, test variance explained) after each epoch of the real loop, its own evaluations included."""
     found: list[tuple[float, float]] = []
     start = now(trained.data.device)
 
@@ -161,7 +161,7 @@ def held_out_share(rows: list[dict[str, Any]]) -> float:
 def until(
     settings: Settings, volumes: np.ndarray, mask: np.ndarray, explained: float, seed: int, **changed: Any
 ) -> tuple[float, int]:
-    """Seconds from calling `vae.fit` to the end of the epoch that reaches a held-out share, and that epoch.
+    """Seconds from calling `vae.fit` to the end of the epoch that reaches a test variance explained, and that epoch.
 
     Infinite where four times the budget does not suffice.
     """

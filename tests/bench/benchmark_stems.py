@@ -121,7 +121,7 @@ STEMS: dict[str, tuple[Change, str]] = {
 
 
 def table(settings: Settings, volumes: np.ndarray, mask: np.ndarray) -> list[Row]:
-    """Volumes and operations per second at equal volumes, and the held-out share after equal time."""
+    """Volumes and operations per second at equal volumes, and the test variance explained after equal time."""
     made = {
         name: ours.trainer(settings, volumes, mask, change=change, linear=linear)
         for name, (change, linear) in STEMS.items()
@@ -145,12 +145,12 @@ def _row(settings: Settings, name: str, one: ours.Trainer, times: list[float], v
 
 
 def _shares(curve: list[tuple[float, float]], length: float) -> str:
-    """Best held-out share after a quarter, half and all of the time, and the last per second."""
+    """Best test variance explained after a quarter, half and all of the time, and the last per second."""
     within = [[explained for at, explained in curve if at <= part * length] for part in (0.25, 0.5, 1)]
     if not within[-1]:
-        return f"no epoch within {length:g} s: the first took {curve[0][0]:.1f} s, held-out share {curve[0][1]:.3f}"
+        return f"no epoch within {length:g} s: the first took {curve[0][0]:.1f} s, test variance explained {curve[0][1]:.3f}"
     found = [f"{max(shares):.3f}" if shares else "no epoch" for shares in within]
     return (
-        f"held-out share {', '.join(found)} after {length / 4:g}, {length / 2:g}, {length:g} s "
+        f"test variance explained {', '.join(found)} after {length / 4:g}, {length / 2:g}, {length:g} s "
         f"({len(within[-1])} epochs): {max(within[-1]) / length:.4f}/s"
     )

@@ -1,4 +1,4 @@
-"""What each switch of the default recipe does to the held-out share on `ixi`, and what the latents lose against voxels.
+"""What each switch of the default recipe does to the test variance explained on `ixi`, and what the latents lose against voxels.
 
 `make ixi` must have run. Nothing of the first table has seen a score; the second looks at age, once the recipe is
 committed. Every fit is kept in results/ixi/ablation, so that a run that was stopped goes on.
@@ -114,7 +114,7 @@ def gain(runs: list[list[Any]], against: str, draws: int = 2000) -> tuple[float,
 
 
 def table(names: list[str]) -> Iterator[dict[str, Any]]:
-    """A row per switch: held-out share of each seed, of the linear part and PCA, and the gains over them."""
+    """A row per switch: test variance explained of each seed, of the linear part and PCA, and the gains over them."""
     for name in names:
         runs = [[np.load(fit(name, 0, fold, seed)) for fold in range(FOLDS)] for seed in SEEDS]
         shares = [share(run, "vae") for run in runs]

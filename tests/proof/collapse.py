@@ -162,7 +162,7 @@ def abandoned(pool: ProcessPoolExecutor) -> list[bool]:
              last["rate"] <= 0.2 * first["rate"], len(table)),
         line("I(x; z), nats: z alone, then most powerful decoder", f"{first['information']:.2f}, {last['information']:.2f}",
              "half or less", last["information"] <= 0.5 * first["information"], len(table)),
-        line("held-out share: most powerful minus z alone", f"{last['variance_explained'] - first['variance_explained']:+.3f}", "at least -.02",
+        line("test variance explained: most powerful minus z alone", f"{last['variance_explained'] - first['variance_explained']:+.3f}", "at least -.02",
              last["variance_explained"] >= first["variance_explained"] - 0.02, len(table)),
         line("steps up to 13 neighbours at which the rate falls", f"{falls}", "3 of 3", falls == 3, len(table)),
     ]  # fmt: skip

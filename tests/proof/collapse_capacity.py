@@ -58,7 +58,7 @@ class Context(nn.Module):
 
 
 def fitted(volumes: np.ndarray, neighbours: int, seed: int) -> tuple[Context, Tensor]:
-    """Model trained at beta = 1, with the weights of the epoch that has the smallest loss on the stopping people."""
+    """Model trained at beta = 1, with the weights of the epoch that has the smallest loss on the validation people."""
     torch.manual_seed(seed)
     x = torch.from_numpy(volumes.astype(np.float32))[:, None]
     model = Context(x[SPLIT == "training"].mean(dim=0)[0], neighbours)

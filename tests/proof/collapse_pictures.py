@@ -20,7 +20,7 @@ def betas(table: pd.DataFrame, edge: float, path: Path) -> None:
         axes[0].plot(table["beta"], table[column], style, color=colour, label=label, markersize=5)
     axes[0].axhline(0.05, color=GREY, linewidth=0.8, linestyle=":")
     axes[0].text(table["beta"].min(), 0.06, "share of a collapse: .05", fontsize=7, color=GREY)
-    axes[0].set(ylabel="share of variance, or of people", ylim=(-0.05, 1.15))
+    axes[0].set(ylabel="variance explained, or of people", ylim=(-0.05, 1.15))
     axes[1].plot(table["beta"], table["active_units"], "o-", color=BLUE, label="active units", markersize=5)
     axes[1].plot(table["beta"], table["rate"], "s--", color=ORANGE, label="rate, nats a scan", markersize=5)
     axes[1].set(ylabel="units, or nats", yscale="symlog", ylim=(-0.1, 300))
@@ -48,7 +48,7 @@ def capacities(table: pd.DataFrame, people: int, sigma: float, path: Path) -> No
     panels = (
         (axes[0], "information", BLUE, "o-", "I(x; z)"),
         (axes[0], "rate", ORANGE, "s--", "rate: KL from the prior"),
-        (axes[1], "variance_explained", BLUE, "o-", "held-out share of variance"),
+        (axes[1], "variance_explained", BLUE, "o-", "test variance explained of variance"),
         (axes[2], "lost", BLUE, "o-", "lost with another person's z"),
     )
     for axis, column, colour, style, label in panels:
@@ -59,7 +59,7 @@ def capacities(table: pd.DataFrame, people: int, sigma: float, path: Path) -> No
     axes[0].axhline(np.log(people), color=GREY, linestyle=":", linewidth=1, label=f"most that {people} people can show")
     axes[0].set(ylabel="nats a scan", ylim=(0, None))
     axes[0].legend(fontsize=8)
-    axes[1].set(ylabel="share of variance", ylim=(0, 1.05))
+    axes[1].set(ylabel="variance explained", ylim=(0, 1.05))
     axes[2].set(ylabel="nats a scan", yscale="symlog", ylim=(0, None))
     for axis, text in zip(
         axes, ("what the latents hold", "the reconstruction stays", "nats lost with another person's z"), strict=True

@@ -75,7 +75,7 @@ def test_the_page_shows_each_picture_and_its_command(step: str) -> None:
 def test_no_straight_method_orders_people_along_a_spiral(made: Made) -> None:
     order, share = (
         {row["method"]: row[name] for row in made[0]["spiral"]}
-        for name in ("order along the spiral", "share of variance")
+        for name in ("order along the spiral", "variance explained")
     )
     assert max(order[name] for name in ("PCA", "PCA, 2 latents", "MDS")) < 0.6
     assert min(order["Isomap"], order["LLE"]) > 0.98
@@ -100,7 +100,7 @@ def test_kl_and_mmd_draw_codes_to_the_prior(made: Made) -> None:
     assert far["no divergence"] > far["beta 1"] > 3 * far["beta 30"] > 3 * far["beta 100"]
     assert far["MMD"] < 0.2 * far["no divergence"]
     assert far["beta 30"] == pytest.approx(far["MMD"], abs=0.04)
-    assert rows["beta 30"]["held-out share"] > rows["MMD"]["held-out share"] + 0.02
+    assert rows["beta 30"]["test variance explained"] > rows["MMD"]["test variance explained"] + 0.02
     betas = [rows[f"beta {beta}"]["KL, nats a scan"] for beta in (1, 30, 100)]
     assert betas == sorted(betas, reverse=True)
     assert rows["MMD"]["KL, nats a scan"] == "not in the loss"
@@ -111,7 +111,7 @@ def test_a_decoder_that_sees_the_scan_abandons_the_latents(made: Made) -> None:
     for row in helped:
         assert row["KL, nats a scan"] < alone["KL, nats a scan"] / 3
         assert row["nats lost with another's z"] < 20 < 100 < alone["nats lost with another's z"]
-        assert row["held-out share"] > alone["held-out share"] + 0.05
+        assert row["test variance explained"] > alone["test variance explained"] + 0.05
         assert row["held-out ELBO"] > alone["held-out ELBO"] + 10
         assert row["information, nats"] < 0.6 * alone["information, nats"]
     assert alone["information, nats"] == pytest.approx(math.log(36), abs=0.05)

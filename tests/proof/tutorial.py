@@ -69,7 +69,9 @@ def spiral() -> tuple[list[Row], Figure]:
         x, x_hat = masked(volumes, mask)[held], module.reconstruct(mu[held], mask, tensors, architecture)
         errors = (np.square(x - other).sum(axis=1) for other in (x_hat, tensors["mean"]))
         order = max(abs(spearmanr(column, way[held]).statistic) for column in mu[held].T)
-        rows.append({"method": name, "share of variance": variance_explained(*errors), "order along the spiral": order})
+        rows.append(
+            {"method": name, "variance explained": variance_explained(*errors), "order along the spiral": order}
+        )
     figure, axes = plt.subplots(1, 5, figsize=(10, 2.3), layout="constrained")
     axes[0].scatter(*latents["PCA, 2 latents"].T, c=way, cmap="cividis", s=8)
     axes[0].set(title="PCA, 2 latents", xlabel="latent 1", ylabel="latent 2", xticks=[], yticks=[], aspect="equal")
@@ -112,7 +114,7 @@ def collapse() -> tuple[list[Row], Figure]:
         seen, known = tiny.SPLIT == "training", found["identification_accuracy_training"]
         shares = {
             "training share": found["variance_explained_training"],
-            "held-out share": found["variance_explained_test"],
+            "test variance explained": found["variance_explained_test"],
         }
         nats = {"beta": beta, "KL, nats a scan": rate(mu[seen], logvar[seen]), "active units": found["active_units"]}
         rows.append({**nats, **shares, "identified": known["rate"], "verdict": found["verdict"]})
@@ -120,7 +122,7 @@ def collapse() -> tuple[list[Row], Figure]:
     upper, lower = figure.subfigures(2, 1, height_ratios=[1.5, 1])
     _reconstructions(upper, {"input": masked(people()[shown], tiny.MASK), **images})
     share, nats = lower.subplots(1, 2)
-    for column, colour in (("training share", BLUE), ("held-out share", ORANGE)):
+    for column, colour in (("training share", BLUE), ("test variance explained", ORANGE)):
         share.plot(BETAS, [row[column] for row in rows], "o-", color=colour, label=column)
     share.plot(BETAS, [row["identified"] for row in rows], "s--", color=GREEN, label="training people identified")
     share.set(xscale="log", xlabel="beta", ylim=(-0.05, 1.4), yticks=[0, 0.5, 1])
@@ -162,7 +164,7 @@ def divergences() -> tuple[list[Row], Figure]:
         mu, logvar = posterior(name)
         length = float((np.square(mu) + np.exp(logvar)).sum(axis=1).mean())
         kept = {
-            "held-out share": trained(name)[1]["variance_explained_test"],
+            "test variance explained": trained(name)[1]["variance_explained_test"],
             "MMD of codes and prior": far(codes(name)),
         }
         nats: Any = rate(mu, logvar) if name.startswith("beta") else "not in the loss"
@@ -189,7 +191,7 @@ def capacity() -> tuple[list[Row], Figure]:
     columns = {"KL, nats a scan": "rate", "information, nats": "information", "nats lost with another's z": "lost"}
     rows = [
         {"neighbours": row["neighbours"], **{name: row[key] for name, key in columns.items()},
-         "held-out share": row["share"], "held-out ELBO": row["elbo"]} for row in found
+         "test variance explained": row["share"], "held-out ELBO": row["elbo"]} for row in found
     ]  # fmt: skip
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.5), layout="constrained", width_ratios=[1.6, 1])
     at = np.arange(len(rows))
@@ -197,8 +199,8 @@ def capacity() -> tuple[list[Row], Figure]:
         left.plot(at, [row[name] for row in rows], f"{mark}-", color=colour, label=name)
     left.set(yscale="log", ylim=(1, 1000), ylabel="nats")
     left.legend(fontsize=7, loc="upper right")
-    right.plot(at, [row["held-out share"] for row in rows], "o-", color=BLUE)
-    right.set(ylim=(0.8, 1), ylabel="held-out share of variance")
+    right.plot(at, [row["test variance explained"] for row in rows], "o-", color=BLUE)
+    right.set(ylim=(0.8, 1), ylabel="test variance explained of variance")
     for axis in (left, right):
         axis.set_xticks(at, map(str, NEIGHBOURS))
         axis.set_xlabel("neighbours that the decoder sees")

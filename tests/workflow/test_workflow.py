@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bids_tree import plant
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from workflow_rules import ROOT, bodies, check_directive, check_environment, check_plain, pins, rules, third_party
@@ -206,6 +207,29 @@ def test_the_shipped_configurations_list_their_jobs(name: str) -> None:
     command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "--configfile", f"config/{name}.yaml", "--directory"]
     done = subprocess.run([*command, "."], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_dry_run_reads_every_table_and_warns(tmp_path: Path) -> None:
+    """Merge keys, codes for missing, the order of sessions, a bad override: all of it before the first job."""
+    people = [f"sub-{number:02d}" for number in range(1, 31)]
+    rows = [f"{person}\t{999 if turn == 3 else 50 + turn}\n" for turn, person in enumerate(people)]
+    cohort = plant(tmp_path / "bids", people, table="participant_id\tage\n" + "".join(rows))
+    for session in ("pre", "post"):
+        folder = tmp_path / "bids" / "sub-01" / f"ses-{session}" / "anat"
+        folder.mkdir(parents=True)
+        (folder / f"sub-01_ses-{session}_acq-a+b_T1w.NII.GZ").touch()
+    text = "x-base: &base {kind: vae, n_latent: 2}\ntrain: {models: [{<<: *base, name: one}]}\n"
+    text += f"cohort: {{name: x, bids: {cohort['bids']}, scores: [{{name: age, type: continuous}}]}}\n"
+    (tmp_path / "my.yaml").write_text(text)
+    command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "--configfile", str(tmp_path / "my.yaml")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "warning: participants.tsv, row 5: age is 999, a usual code for missing" in done.stderr
+    assert "sessions are ordered alphabetically" in done.stderr and "(1 person: " in done.stderr
+    (tmp_path / "o.csv").write_text('scan,keep,reason\nsub-02,no,"moved\nsub-02,yes,fine\n')
+    (tmp_path / "my.yaml").write_text(text + f"preprocess: {{qc: {{override: {tmp_path}/o.csv}}}}\n")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "o.csv, row 3: sub-02 was already given in row 2" in done.stderr + done.stdout
 
 
 def test_the_report_waits_for_every_result(tmp_path: Path) -> None:

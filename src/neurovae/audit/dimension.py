@@ -92,7 +92,7 @@ def suggested(count: int, found: list[dict[str, Any]], people: int) -> dict[str,
     )
     reason = (
         f"the larger of {count} components above smooth noise and a dimension of {least} (MLE); {people} people: few "
-        "people make both too small, so a lower bound, to be held against the held-out share of larger models"
+        "people make both too small, so a lower bound, to be held against the test variance explained of larger models"
     )
     return {"measure": "latents suggested", "value": max(count, least), "n": people, "status": "ok", "reason": reason}
 

@@ -48,6 +48,7 @@ def _names(cohort: dict[str, Any]) -> list[str]:
             problems.append(f"cohort.scores: {name} is of type '{score['type']}'; give one of {', '.join(TYPES)}")
         if score["type"] == "bounded" and len(score.get("bounds") or []) != 2:
             problems.append(f"cohort.scores: {name} is bounded, bounds are missing; give bounds: [lowest, highest]")
+        problems += _range(score)
         if len(quote(name)) > LONGEST:
             problems.append(
                 f"cohort.scores: '{name[:20]}...' is too long for file names: {len(quote(name))} characters, at most "
@@ -55,12 +56,26 @@ def _names(cohort: dict[str, Any]) -> list[str]:
             )
         given[name] = column
     for confound in cohort.get("confounds") or []:
+        problems += _range(confound)
         name, column = confound["name"], source(confound)
         is_site = name == "site" and column == cohort.get("site")
         if (name in RESERVED | AUDITED and not is_site) or name.startswith(PREFIXES):
             problems.append(f"cohort.confounds: '{name}' is a name of neurovae's own columns; give another name")
         if given.get(name, column) != column:
             problems.append(f"cohort.confounds: '{name}' is also a score, of column '{given[name]}'; give another name")
+    return problems
+
+
+def _range(item: dict[str, Any]) -> list[str]:
+    """Bounds and plausible ranges that are upside down, or that nothing would be compared with."""
+    problems = []
+    for key in ("bounds", "plausible"):
+        low, high = (item.get(key) or [None, None])[:2] if len(item.get(key) or []) in (0, 2) else (None, None)
+        if low is not None and high is not None and low >= high:
+            problems.append(f"cohort: {key} of {item['name']} is [{low:g}, {high:g}]; give the lower value first")
+    if item.get("plausible") and (item["type"] in ("binary", "categorical") or item.get("from") == "preprocess"):
+        what = "of preprocessing" if item.get("from") == "preprocess" else item["type"]
+        problems.append(f"cohort: {item['name']} is {what}, where plausible is not used; leave it out")
     return problems
 
 
@@ -153,7 +168,8 @@ def _score(score: dict[str, Any], found: Index, seen: Seen) -> list[str]:
     hint = read_as_missing(found.tables, column)
     if not levels:
         problems.append(
-            f"{files}: {name} has no value for any of the {len(found.scans)} scans; drop it from cohort.scores{hint}"
+            f"{files}: {name} has no value for any of the {len(found.scans)} scans; check its IDs and "
+            f"sessions, or drop it from cohort.scores{hint}"
         )
     elif len(levels) == 1:
         problems.append(f"{files}: {name} is constant, {shown} for everyone; drop it from cohort.scores{hint}")

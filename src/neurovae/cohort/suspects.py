@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 DIGITS = re.compile(r"-?([1-9])\1*(\.\1+)?|9{2,}\.?0?")  # 9, 99, 999, 88, 777, -4, 99.9
+USUAL = "a usual code for missing"
 FEWEST = 8  # values below which nothing is said
 TAIL = 0.2  # at most this share of the values counts as far away
 
@@ -22,15 +23,17 @@ def suspects(values: Sequence[float]) -> dict[float, str]:
     found = {}
     if len(rest) >= max(FEWEST, len(values) // 2):
         low, high = min(rest), max(rest)
-        for value in coded:
+        for value in sorted(coded, key=lambda value: max(low - value, value - high)):  # the nearest first
             gap = max(low - value, value - high)
             if high > low and gap > 0 and ((value < 0 <= low) or gap > (high - low) / 2):
-                found[value] = "a usual code for missing"
+                found[value] = USUAL
+            else:
+                low, high = min(low, value), max(high, value)
     return dict.fromkeys(_far([value for value in values if value not in found]), "far from all other values") | found
 
 
 def _code(value: float) -> bool:
-    return value != 0 and DIGITS.fullmatch(f"{value:g}") is not None and (value < 0 or value >= 7)
+    return value != 0 and DIGITS.fullmatch(f"{value:.15g}") is not None and (value < 0 or value >= 7)
 
 
 def _far(values: list[float]) -> set[float]:

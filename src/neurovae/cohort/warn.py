@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from neurovae.cohort.columns import codes, plain, source, values
+from neurovae.cohort.columns import Seen, codes, plain, source, values
 from neurovae.cohort.deal import fold_of
-from neurovae.cohort.suspects import suspects
+from neurovae.cohort.suspects import USUAL, suspects
 from neurovae.cohort.words import read_as_missing, same_words
 from neurovae.errors import InputError
 from neurovae.io.levels import level
@@ -33,18 +33,20 @@ def warnings(cohort: dict[str, Any], found: Index) -> list[str]:
     if not found.scans or not any(table.columns for table in found.tables):
         return found.notes
     items = [*(cohort.get("scores") or []), *_confounds(cohort)]
+    seen: Seen = {column: values(found, column) for column in dict.fromkeys(column for _, column in used(cohort))}
     lines = [*found.notes, *_sites(cohort, found)]
-    for column in dict.fromkeys(column for _, column in used(cohort)):
+    for column in seen:
         lines += [hint.removeprefix("; ")] if (hint := read_as_missing(found.tables, column)) else []
     for column in dict.fromkeys(_text_columns(cohort)):
-        texts = [level(text) for text, _ in values(found, column)]
+        texts = [level(text) for text, _ in seen[column]]
         lines += [f"column '{column}'{same}"] if (same := same_words(texts)) else []
+        lines += _suspects(column, {"type": "categorical"}, seen[column])
     for column, item in {source(item): item for item in items if item["type"] not in ("binary", "categorical")}.items():
-        lines += _suspects(column, item, values(found, column))
-    constant = [c for c in map(source, _confounds(cohort)) if len({plain(text) for text, _ in values(found, c)}) == 1]
+        lines += _suspects(column, item, seen[column])
+    constant = [c for c in map(source, _confounds(cohort)) if len({plain(text) for text, _ in seen[c]}) == 1]
     lines += [f"confound column '{column}' has one value" for column in dict.fromkeys(constant)]
     for score in cohort.get("scores") or []:
-        lines += _score(score, cohort, found)
+        lines += _score(score, cohort, found, seen)
     return lines
 
 
@@ -73,31 +75,36 @@ def _sites(cohort: dict[str, Any], found: Index) -> list[str]:
 
 
 def _suspects(column: str, item: dict[str, Any], seen: list[tuple[str, Row]]) -> list[str]:
-    """Values that are probably codes for missing, with their rows; nothing where a plausible range was declared."""
+    """Values that are probably codes for missing, with their rows; nothing where a plausible range was declared.
+
+    Of categories written as numbers (sex 1, 2, 9), only usual codes.
+    """
     parsed = [(parsed, row) for text, row in seen if (parsed := number(text)) is not None]
-    if item.get("plausible") or item["type"] == "bounded":
+    category = item["type"] == "categorical"
+    if item.get("plausible") or item["type"] == "bounded" or (category and len(parsed) < len(seen)):
         return []
     lines = []
     odd = suspects([value for value, _ in parsed])
+    odd = {value: reason for value, reason in odd.items() if not category or reason == USUAL}
     usual = [value for value, _ in parsed if value not in odd]
     for value, reason in sorted(odd.items()):
         rows = [row for other, row in parsed if other == value]
         listed = ", ".join(str(row.number) for row in rows[:8]) + (" ..." if len(rows) > 8 else "")
         lines.append(
             f"{rows[0].file}, row{'s' * (len(rows) > 1)} {listed}: {column} is {value:g}, {reason} ({min(usual):g} to "
-            f"{max(usual):g}); if it is a code, set cohort.missing: {{{column}: [{value:g}]}}, else declare plausible: "
-            "[lowest, highest]"
+            f"{max(usual):g}); if it is a code, set cohort.missing: {{{column}: [{value:g}]}}"
+            + ("" if category else ", else declare plausible: [lowest, highest]")
         )
     return lines
 
 
-def _score(score: dict[str, Any], cohort: dict[str, Any], found: Index) -> list[str]:
+def _score(score: dict[str, Any], cohort: dict[str, Any], found: Index, seen: Seen) -> list[str]:
     """Too few people for a test or a prediction, a fold without a class, most people at one value."""
     entries, everywhere = _complete(score, cohort, found)
     if not entries:
         return [f"score '{score['name']}': nobody has it and all confounds; nothing will be tested"] * bool(everywhere)
     name, n, counts = score["name"], len(entries), Counter(entries.values())
-    columns, binary = _columns(score, cohort, found), score["type"] == "binary"
+    columns, binary = _columns(score, cohort, found, seen), score["type"] == "binary"
     rest = n - max(counts.values())
     lines = []
     if n - columns - 2 < RESIDUAL_DF:
@@ -131,14 +138,14 @@ def _complete(score: dict[str, Any], cohort: dict[str, Any], found: Index) -> tu
     return entries, len(everywhere)
 
 
-def _columns(score: dict[str, Any], cohort: dict[str, Any], found: Index) -> int:
+def _columns(score: dict[str, Any], cohort: dict[str, Any], found: Index, seen: Seen) -> int:
     """Columns that the confounds of this score take in a regression; `split` is the first."""
     total = 1
     for item in cohort.get("confounds") or []:
         if item.get("from", "table") == "preprocess":
             total += SPLINE
         elif source(item) != source(score) and item["name"] != score["name"]:
-            distinct = len({level(text) for text, _ in values(found, source(item))})
+            distinct = len({level(text) for text, _ in seen[source(item)]})
             total += (SPLINE if distinct >= 5 else 1) if item["type"] == "continuous" else max(distinct - 1, 0)
     sites = {scan.site for scan in found.scans} - {"n/a"}
     named = any(item["name"] == "site" for item in cohort.get("confounds") or [])

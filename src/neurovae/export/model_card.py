@@ -13,8 +13,8 @@ NAMES = {
     "lle": "Locally linear embedding",
 }
 MEASURES = {
-    "variance_explained_training": "share of variance reconstructed, training people",
-    "variance_explained_test": "share of variance reconstructed, held-out people",
+    "variance_explained_training": "variance explained, training people",
+    "variance_explained_test": "variance explained, held-out people",
     "variance_explained_linear_test": "the same of its linear part alone, held-out people",
     "ssim_test": "structural similarity, held-out people",
     "active_units": "active latents",

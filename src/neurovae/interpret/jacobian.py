@@ -1,4 +1,4 @@
-"""Local volume change that goes with a score: decoded(low score) registered to decoded(high score), log-Jacobian.
+"""Local volume change associated with a score: decoded(low score) registered to decoded(high score), log-Jacobian.
 
 Intensity cannot tell a ventricle that grew from a hippocampus that shrank, both darken; the determinant of the
 registration's Jacobian is the ratio of local volumes (Ashburner and Friston 2000, "Voxel-based morphometry - the

@@ -53,7 +53,7 @@ def run(
     are over the median of held-out people: reconstruction_ratio of reconstructions to reconstructions (like with
     like), scan_ratio of scans to scans, which flatters what is decoded because it is smooth, scan_ratio_decoded of
     reconstructions to scans. copy: nearer to a training person's reconstruction than that of any other real person,
-    training or held out (copy_below).
+    training or held out (duplicate_below).
 
     Example:
         snakemake --cores 2 --configfile config/demo.yaml --forcerun samples
@@ -99,7 +99,9 @@ def run(
     ratios = [row["reconstruction_ratio"] for row in found if row["kind"] == "sample"]
     copies = sum(row["duplicate"] for row in found if row["kind"] == "sample")
     typical = f", nearest person at {np.median(ratios):.2f} of the usual distance" if ratios else ""
-    print(f"{same['model']}: {samples} samples from {prior}{typical}, {copies} copies", flush=True)
+    print(
+        f"{same['model']}: {samples} samples from {prior}{typical}, {copies} duplicates of training scans", flush=True
+    )
 
 
 def draw(decoder: Decoder, first: pd.DataFrame, samples: int, rng: np.random.Generator) -> tuple[np.ndarray, str]:

@@ -1,6 +1,6 @@
 """Where a score moves the latents: E[z | score + 1 step, confounds] - E[z | score, confounds], by least squares.
 
-This is the pattern of the score, what goes with it in latent space, and not the filter that reads it off (Haufe et al.
+This is the activation pattern of the score in latent space, not the decoding filter (Haufe et al.
 2014, On the interpretation of weight vectors of linear models in multivariate neuroimaging, eq. 6).
 """
 

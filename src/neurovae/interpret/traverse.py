@@ -50,9 +50,9 @@ def run(
     log-variance) has two frames, the 2.5 and 97.5 % voxel by voxel of volumes decoded from N(centre, median posterior
     variance): an interval given this decoder, silent about other decoders and other people. Each has a JSON beside it.
 
-    Table: rms_latent and share (of the sum of squares over latents), from the lowest to the highest quantile over the
-    mask, give `order`; change (mean) and rms of a region give `rank` within the latent; posterior_low and _high are of
-    the region's mean around the centre.
+    Table: rms_latent and fraction_of_change (of the sum of squares over latents), from the lowest to the highest
+    quantile over the mask, give `order`; change (mean) and rms of a region give `rank` within the latent;
+    posterior_low and _high are of the region's mean around the centre.
 
     Example:
         snakemake --cores 2 --configfile config/demo.yaml --forcerun traverse
@@ -130,11 +130,16 @@ def summarise(
 ) -> list[dict[str, Any]]:
     """Rows latent x region of changes (voxels,), latents ordered and regions ranked by root mean square."""
     size = np.array([np.sqrt(np.mean(change**2)) for *_, change in found])
-    share = np.square(size) / max(np.sum(size**2), np.finfo(float).tiny)
+    fraction = np.square(size) / max(np.sum(size**2), np.finfo(float).tiny)
     place = pd.Series(-size).rank(method="first").astype(int)
     rows, means = [], region_means(labels, regions)
     for k, (name, texts, change) in enumerate(found):
-        of_latent = {"latent": name, "order": place[k], "rms_latent": size[k], "fraction_of_change": share[k]} | texts
+        of_latent = {
+            "latent": name,
+            "order": place[k],
+            "rms_latent": size[k],
+            "fraction_of_change": fraction[k],
+        } | texts
         mean, square = means(np.stack([change, change**2]))
         rms = np.sqrt(square)
         ranks = pd.Series(-rms).rank(method="first")

@@ -72,7 +72,9 @@ def read(path: str, *, file: str, rename: Mapping[str, str], codes: Codes = BUIL
     lines, separator, unreadable = split(text, file)
     problems += unreadable
     if not lines:
-        return Table(file, [], [], []), problems or [f"{file}: the file is empty; give a header and a row per person"]
+        return Table(file, [], [], [], {}, []), problems or [
+            f"{file}: the file is empty; give a header and a row per person"
+        ]
     (_, head), *body = lines
     header = [clean(cell) for cell in head]
     columns = [rename.get(f"{short(file)}:{name}", rename.get(name, name)) for name in header]
@@ -101,7 +103,7 @@ def read(path: str, *, file: str, rename: Mapping[str, str], codes: Codes = BUIL
 
 def short(file: str) -> str:
     """A table's name in `cohort.rename`: without folder, and `sessions.tsv` for all of sub-01/sub-01_sessions.tsv."""
-    name = file.rsplit("/", 1)[-1]
+    name = clean(file.rsplit("/", 1)[-1])
     return "sessions.tsv" if name.endswith("_sessions.tsv") else name
 
 

@@ -39,7 +39,7 @@ def decode(path: str, file: str) -> tuple[str, list[str]]:
     except FileNotFoundError:
         if os.path.islink(path):
             return "", [f"{file}: a link to a file that is not there; fetch it (datalad get) or correct the path"]
-        return "", [f"{file}: table not found ({path}); give the table or correct the path"]
+        return "", [f"{file}: table not found ({path});{_beside(path)} give the table or correct the path"]
     except OSError as error:
         return "", [f"{file}: cannot be read ({error.strerror}); give a text file that you may read"]
     if found := next((name for start, name in FORMATS.items() if data.startswith(start)), None):
@@ -56,6 +56,15 @@ def decode(path: str, file: str) -> tuple[str, list[str]]:
         row = text.count("\n", 0, text.index("\0")) + 1
         return "", [f"{file}, row {row}: holds NUL bytes: damaged, or UTF-16 without a mark; save the table as UTF-8"]
     return text.replace("\r\n", "\n").replace("\r", "\n"), []
+
+
+def _beside(path: str) -> str:
+    """Names the file of the same name with another ending, which was probably meant."""
+    folder, name = os.path.split(path)
+    stem = name.rpartition(".")[0].lower()
+    names = sorted(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else []
+    twin = next((one for one in names if one.rpartition(".")[0].lower() == stem and one != name), None)
+    return f" {twin} is there: save it as {name};" if twin else ""
 
 
 def split(text: str, file: str) -> tuple[list[Line], str, list[str]]:

@@ -125,6 +125,7 @@ def tables(
     names = ["participants.tsv", *(["sessions.tsv"] if os.path.exists(f"{root}/sessions.tsv") else [])]
     folder = f"{root}/phenotype"
     names += [f"phenotype/{file.name}" for file in (entries(folder) if os.path.isdir(folder) else [])]
+    unread_names = [name for name in names if name.lower().endswith((".csv", ".xlsx", ".xls", ".ods", ".txt"))]
     names = [name for name in names if name.endswith(".tsv") and (name == names[0] or not ignored(name))]
     found: list[Keyed] = []
     problems: list[str] = []
@@ -145,5 +146,7 @@ def tables(
         for column, words in table.words.items():
             merged.words.setdefault(column, Counter()).update(words)
         problems += unread + unkeyed
+    if unread_names:
+        found[0].notes.append(f"{', '.join(unread_names)}: not read, since tables of a BIDS folder end in .tsv")
     files = [f"{root}/{name}" for name in names] + [path for _, path in sessions]
     return [*found, *([merged] if sessions else [])], files, problems

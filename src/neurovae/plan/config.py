@@ -93,11 +93,12 @@ def validate(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: unknown keys, impossible values, missing sections; each with its place and what is allowed.
     """
-    retyped = _retyped(config, [])
+    given = {key: value for key, value in config.items() if not str(key).startswith("x-")}
+    typed = _coerce(deepcopy(given), schema)
+    retyped = _retyped(typed, [])
     if retyped:
         raise InputError(retyped)
-    given = {key: value for key, value in config.items() if not key.startswith("x-")}
-    typed = _one_form(_coerce(deepcopy(given), schema))
+    typed = _one_form(typed)
     foreign = _foreign(typed, schema, [])
     if foreign:
         raise InputError(foreign)

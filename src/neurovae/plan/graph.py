@@ -166,6 +166,12 @@ def known(config: dict[str, Any]) -> list[str]:
     primary = config["associate"]["primary"]
     if primary is not None and primary not in names:
         problems.append(f"associate.primary: no model {primary!r} in train.models; there are {', '.join(names)}")
+    given = {"preprocess.qc.override": preprocess["qc"]["override"], "audit.volumes": config["audit"]["volumes"]}
+    problems += [
+        f"{key}: file {path!r} not found; correct the path"
+        for key, path in given.items()
+        if path and not Path(path).is_file()
+    ]
     method, reference = preprocess["normalise"]["method"], preprocess["normalise"]["reference"]
     if method == "reference" and not reference:
         problems.append("preprocess.normalise.reference: give brain, or a NIfTI mask in MNI space")

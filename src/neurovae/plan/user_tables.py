@@ -25,14 +25,17 @@ class Volumes(NamedTuple):
 
 
 def problems(config: dict[str, Any], found: Index) -> tuple[list[str], list[str]]:
-    """Problems and notes of the user's tables, as far as headers, cells and the list of scans show them."""
+    """Problems and notes of those tables that exist, as far as cells and the list of scans show them."""
     scans = [scan.keys for scan in found.scans]
-    path, atlas = config["preprocess"]["qc"]["override"], config["interpret"]["atlas"]
-    faults = override(path, [keys[0] for keys in scans])[1] if path else []
-    faults += atlas_names(names_beside(Path(atlas)))[1] if atlas != "builtin" and Path(atlas).is_file() else []
-    if not config["audit"]["volumes"]:
+    given = {"override": config["preprocess"]["qc"]["override"], "volumes": config["audit"]["volumes"]}
+    atlas = config["interpret"]["atlas"]
+    given["names"] = names_beside(Path(atlas)) if atlas != "builtin" else None
+    there = {name: path for name, path in given.items() if path and Path(path).is_file()}
+    faults = override(there["override"], [keys[0] for keys in scans])[1] if "override" in there else []
+    faults += atlas_names(there["names"])[1] if "names" in there else []
+    if "volumes" not in there:
         return faults, []
-    table = volumes(config["audit"]["volumes"], scans, codes(config["cohort"]))
+    table = volumes(there["volumes"], scans, codes(config["cohort"]))
     return faults + table.problems, table.notes
 
 

@@ -61,7 +61,7 @@ def run(
         out: safetensors to write.
         history: Parquet to write, a row per epoch and split.
         kind: the module of this package that fits, embeds and reconstructs: vae, autoencoder, pca, mds, isomap, lle.
-        fold: the fold whose people are only reported on.
+        fold: the fold whose people are the test set.
         seed: of initial weights, batches and samples.
         device: auto (cuda, then cpu), cpu, cuda or mps.
         options: the model's entry in train.models (config/README.md).
@@ -101,9 +101,7 @@ def _write(out: Path, history: Path, found: tuple[Any, ...], meta: dict[str, Any
     stop = table[table["split"] == "validation"]
     if len(stop):
         best = int(stop["epoch"].to_numpy()[stop["loss"].argmin()])
-        print(
-            f"the weights of epoch {best} are kept: the smallest loss on the stopping people (0: before the first step)"
-        )
+        print(f"the weights of epoch {best} are kept: it had the smallest validation loss (0: before the first step)")
 
 
 if __name__ == "__main__":

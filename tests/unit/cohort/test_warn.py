@@ -11,6 +11,7 @@ from neurovae.cohort.suspects import suspects
 from neurovae.cohort.table import build
 from neurovae.cohort.warn import warnings
 from neurovae.plan import index
+from neurovae.stats import families
 
 RNG = np.random.default_rng(0)
 AGES = [float(age) for age in RNG.integers(18, 80, 69)]
@@ -100,6 +101,29 @@ def test_half_steps_are_ordinal(tmp_path):
     assert said(cohort) == []
     built = build(cohort, index.look(cohort), dict.fromkeys(ids(30), 0))
     assert sorted(set(built["cdr"])) == [0, 0.5, 1, 2, 3]
+
+
+def test_a_code_among_categories(tmp_path):
+    """Sex 1, 2 and 9; sites 1 to 9 are no codes."""
+    cohort = cohort_of(
+        tmp_path / "a", {"sex": ["1", "2", "1", "2", "9"] * 6, "y": range(30)}, [{"name": "y", "type": "count"}]
+    )
+    cohort["confounds"] = [{"name": "sex", "type": "categorical"}]
+    assert "sex is 9, a usual code for missing (1 to 2); if it is a code, set cohort.missing: {sex: [9]}" in only(
+        said(cohort)
+    )
+    assert said({**cohort, "missing": {"sex": [9]}}) == []
+    cohort = cohort_of(tmp_path / "b", {"site": [*range(1, 10)] * 6, "y": range(54)}, [{"name": "y", "type": "count"}])
+    assert said({**cohort, "site": "site"}) == []
+
+
+def test_levels_of_an_ordinal_score_have_no_distances():
+    """0, .5, 1, 2, 3 and 0, 1, 2, 3, 4 give the same fit."""
+    x = np.column_stack([np.ones(70), RNG.normal(size=70)])
+    steps, levels = np.array(STAGES), np.unique(STAGES, return_inverse=True)[1].astype(float)
+    one, two = (families.fit("ordinal", y, x, None) for y in (steps, levels))
+    np.testing.assert_array_equal(one.coef, two.coef)
+    assert one.status == two.status == "ok" and one.effect == two.effect
 
 
 def test_one_spelling_per_number_in_sites_and_levels(tmp_path):
@@ -197,3 +221,27 @@ def test_ceilings_and_one_common_value(tmp_path):
     assert "60% of 30 people have the value 0" in only(
         said(cohort_of(tmp_path / "c", {"falls": [0] * 18 + [*range(1, 13)]}, [count]))
     )
+
+
+@pytest.mark.parametrize(
+    "item, message",
+    [
+        ({"type": "count", "plausible": [9, 1]}, "plausible of x is [9, 1]; give the lower value first"),
+        ({"type": "bounded", "bounds": [30, 0]}, "bounds of x is [30, 0]; give the lower value first"),
+        ({"type": "binary", "plausible": [0, 1]}, "x is binary, where plausible is not used; leave it out"),
+    ],
+)
+def test_ranges_that_cannot_be_meant(tmp_path, item, message):
+    """Upside down, or on a type that has no range."""
+    problems = check(cohort_of(tmp_path, {"x": [0, 1] * 12}, [{"name": "x", **item}]))
+    assert f"cohort: {message}" in problems
+
+
+def test_tables_with_another_ending_are_named(tmp_path):
+    """participants.xlsx beside nothing, a questionnaire as .csv."""
+    cohort = cohort_of(tmp_path, {"x": range(24)})
+    (tmp_path / "phenotype").mkdir()
+    (tmp_path / "phenotype/moca.csv").touch()
+    assert "phenotype/moca.csv: not read, since tables of a BIDS folder end in .tsv" in said(cohort)
+    (tmp_path / "participants.tsv").rename(tmp_path / "Participants.xlsx")
+    assert "Participants.xlsx is there: save it as participants.tsv" in check(cohort)[0]

@@ -64,6 +64,12 @@ def test_retyped_values(tmp_path, text, where):
     assert str(raised.value).startswith(where) and "put it in quotes" in str(raised.value)
 
 
+def test_keys_in_the_text_of_the_command_line():
+    """`--config 'cohort={name: a, rename: {no: x}}'` is parsed as YAML, too."""
+    with pytest.raises(InputError, match="cohort.rename: a key was read as false"):
+        config.validate({"cohort": "{name: a, rename: {no: x}}"}, config.load_schema())
+
+
 def test_numbers_are_finite(tmp_path):
     """.nan passes every comparison of the schema."""
     for text in (".nan", ".inf"):

@@ -105,8 +105,9 @@ def test_a_region_may_be_called_na(tmp_path):
 
 
 def test_all_of_them_before_the_first_job(tmp_path):
-    """Missing files, bad rows: one list."""
-    (tmp_path / "atlas.nii.gz").touch()
+    """Bad rows of all three: one list."""
+    (tmp_path / "atlas.tsv").write_text("index\tname\nx\ty\n")
+    (tmp_path / "no.tsv").write_text("scan\tkeep\treason\nsub-9\tyes\tz\n")
     found = SimpleNamespace(scans=[SimpleNamespace(keys=keys) for keys in SCANS])
     config = {
         "preprocess": {"qc": {"override": str(tmp_path / "no.tsv")}},
@@ -116,4 +117,4 @@ def test_all_of_them_before_the_first_job(tmp_path):
     }
     (tmp_path / "v.xlsx").write_bytes(b"PK\x03\x04")
     problems, _ = user_tables.problems(config, found)
-    assert [problem.split(":")[0] for problem in problems] == ["no.tsv", "atlas.tsv", "v.xlsx"]
+    assert [problem.split(":")[0] for problem in problems] == ["no.tsv, row 2", "atlas.tsv, row 2", "v.xlsx"]

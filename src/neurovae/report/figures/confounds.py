@@ -45,7 +45,7 @@ def draw(*, audit: Path, name: str, out: Path) -> None:
     )
     for axis, part, kind in zip(axes[:, 0], parts, kinds, strict=True):
         image = _heat(axis, part, columns, kind)
-    figure.colorbar(image, ax=axes, label="adjusted share of variance", extend="max", shrink=0.6, aspect=30)
+    figure.colorbar(image, ax=axes, label="adjusted variance explained", extend="max", shrink=0.6, aspect=30)
     figure.suptitle(
         f"{name} ({table['verdict'].iloc[0]}): what nuisances explain\n"
         "orange frame: flagged, beyond the declared confounds; *: declared; grey: not tested",

@@ -88,10 +88,10 @@ def _shares(axis: Axes, found: dict[str, Any]) -> None:
     axis.axhline(0, color=GREY, linewidth=0.8)
     shares = [value for key, value in found.items() if key.startswith("variance_explained_")]
     low, high = min(0.0, *shares), max(0.1, *shares)
-    axis.set(ylim=(low - 0.12 * (high - low) * (low < 0), high + 0.1 * (high - low)), ylabel="share of variance")
+    axis.set(ylim=(low - 0.12 * (high - low) * (low < 0), high + 0.1 * (high - low)), ylabel="variance explained")
     axis.set_xticks(range(len(names)), [NAMES[name].replace(" ", "\n") for name in names])
     interval = f"{found.get('gain_test_low', 0):+.3f} to {found.get('gain_test_high', 0):+.3f}"
-    note = f"hatched: linear part alone\nnetwork adds {interval} held out" if both else "share of variance rebuilt"
+    note = f"hatched: linear part alone\nnetwork adds {interval} held out" if both else "variance explained rebuilt"
     axis.set_title(note, fontsize=9, loc="left")
 
 

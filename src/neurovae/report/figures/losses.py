@@ -1,4 +1,4 @@
-"""Loss curves of one model: each term of its loss, the variance share and the latents in use over epochs, by split."""
+"""Loss curves of one model: each term of its loss, variance explained and active latents over epochs, by split."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ PANELS = {
     "kl": "KL divergence, nats a scan",
     "mmd": "MMD of codes and prior",
     "loss": "loss with the final weights",
-    "variance_explained": "variance share",
+    "variance_explained": "variance explained",
     "active": "active latents",
     "sigma": "sigma of the likelihood",
 }

@@ -17,7 +17,7 @@ Health = dict[str, Any]
 
 
 def draw(*, train: Path, models: list[str], fit: str, out: Path) -> None:
-    """Draw all models of a run: distortion and variance share against rate.
+    """Draw all models of a run: distortion and variance explained against rate.
 
     Args:
         train: folder that holds <model>/<fit>/health.json.
@@ -57,7 +57,7 @@ def _distortion(axis: Axes, models: dict[str, Health]) -> None:
 
 def _shares(axis: Axes, with_kl: dict[str, Health], without: dict[str, Health]) -> None:
     """Variance share against rate; a model without a KL has no rate and is a line."""
-    axis.set(xlabel="rate: KL from the prior, nats a scan", ylabel="variance share of held-out people")
+    axis.set(xlabel="rate: KL from the prior, nats a scan", ylabel="variance explained of held-out people")
     _points(axis, with_kl, "variance_explained_test")
     lines = {
         name: health["variance_explained_test"]

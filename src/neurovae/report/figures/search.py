@@ -14,7 +14,7 @@ from neurovae.cli import Json
 from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
 
 COLUMNS = 3  # panels in a row
-LABELS = {"variance_explained": "share of variance, stop people", "elbo": "ELBO, nats a scan, stop people"}
+LABELS = {"variance_explained": "variance explained, validation people", "elbo": "ELBO, nats a scan, validation people"}
 WORDS = {"latent": "latents", "width": "channels of the first layer", "learning_rate": "learning rate"}
 
 

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
+from neurovae.design.design import first_scans, in_order
 from neurovae.preprocess.names import MASK, in_space
 from neurovae.report.blocks import Block, Run, absent, note, read, shown, table, text
 from neurovae.report.figures import charts, thumbnails
@@ -30,7 +31,7 @@ def cohort(run: Run) -> list[Block]:
     if whole is None:
         return [absent(COHORT, "the stage cohort has not written it")]
     people, named = analysed(whole, read(run, QUALITY)), declared(run, whole)
-    first = people.drop_duplicates("person")
+    first = first_scans(in_order(people))
     sites, unknown = first["site"].value_counts(), int(first["site"].isna().sum())
     counts = [f"{name}: {n}" for name, n in sites.items()] + [f"not known: {unknown}"] * bool(unknown)
     said = f"{len(first)} people with {len(people)} scans analysed, of {whole['person'].nunique()} with {len(whole)} "

@@ -26,7 +26,7 @@ def flipped(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def mixed(x: Tensor, generator: torch.Generator, fraction: float) -> Tensor:
-    """A share of the scans replaced by a weighted average with another scan of the batch, weight uniform in 0 to 1.
+    """A fraction of the scans replaced by a weighted average with another scan of the batch, weight uniform in 0 to 1.
 
     Registered brains are averaged, as in mixup (Zhang 2018), but input and target are one image.
     """

@@ -39,7 +39,7 @@ def memory(device: torch.device, part: int, own: int) -> Iterator[None]:
 
     Args:
         part: scans that are on the device at a time.
-        share: scans of a step that this process computes.
+        own: scans of a step that this process computes.
 
     Raises:
         InputError: out of GPU memory.
@@ -63,7 +63,7 @@ def exhausted(part: int, own: int, base: int, peak: int, total: int) -> str:
 
     Args:
         part: scans that were on the device at a time.
-        share: scans of a step that this process computes.
+        own: scans of a step that this process computes.
         base: bytes taken before the first step.
         peak: bytes taken when memory ran out; those of a whole part are more, so that the advice may be repeated.
         total: bytes of the device.

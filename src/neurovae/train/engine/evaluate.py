@@ -34,13 +34,13 @@ def stopping(rows: list[Row]) -> float:
 
 
 def reconstruction(row: Row, hp: Hyperparameters) -> float:
-    """The part of the loss that compares images; not finite where a term of the recipe is not."""
+    """The part of the loss that compares images; not finite where one of its terms is not."""
     return sum(float(row[name]) for name, used in (("nll", hp.gaussian), ("dssim", hp.dssim)) if used)
 
 
 @torch.no_grad()
 def terms(model: VAE, data: Data, rows: np.ndarray, hp: Hyperparameters, scale: float) -> Row:
-    """Terms of the loss, mean over scans, and the share of variance about the training people's mean.
+    """Terms of the loss, mean over scans, and the variance explained about the training people's mean.
 
     Args:
         scale: lambda, the weight of MMD.

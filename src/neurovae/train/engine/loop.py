@@ -28,7 +28,7 @@ Watch = Callable[[list[Row]], None]
 def train(
     model: VAE, data: Data, hp: Hyperparameters, *, seed: int, folder: Path | None, watch: Watch
 ) -> tuple[State, list[Row]]:
-    """Train until the stopping people's loss has not improved for `patience` epochs of full beta.
+    """Train until the validation loss has not improved for `patience` epochs of full beta.
 
     While beta is below its value, in a warm-up, a worse loss at the full beta is expected: such epochs may be the best,
     but do not count as waiting.
@@ -149,6 +149,6 @@ def _scale(model: VAE, row: Row, hp: Hyperparameters) -> float:
 
 
 def _tell(rows: list[Row], epoch: int, epochs: int, rate: float) -> None:
-    shares = ", ".join(f"{row['split']} {row['variance_explained']:.3f}" for row in rows[:2])
+    explained = ", ".join(f"{row['split']} {row['variance_explained']:.3f}" for row in rows[:2])
     left = f"{rate:.2f} s an epoch, at most {rate * (epochs - epoch):.0f} s left"
-    print(f"epoch {epoch}/{epochs}: share {shares}; {left}", flush=True)
+    print(f"epoch {epoch}/{epochs}: variance explained: {explained}; {left}", flush=True)

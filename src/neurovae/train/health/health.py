@@ -92,7 +92,7 @@ def examine(model: Model, array: np.ndarray, person: np.ndarray, history: pd.Dat
     stated = {"kind": model.meta["kind"], "kept_epoch": kept, "last_epoch": last, **_stated(options)}
     stated |= {f"people_{name}": len(model.meta["people"][name]) for name in SPLITS}
     stated["logvar_calibrated"] = model.meta["architecture"]["kl"]
-    searched = "searched on this fold's training and stopping people"
+    searched = "searched in this fold's training and validation sets"
     stated["hyperparameters"] = searched if model.meta.get("searched") else "as given"
     if not all(np.isfinite(tensor).all() for tensor in model.tensors.values()):
         found = lost("weights are not finite")
@@ -105,7 +105,7 @@ def examine(model: Model, array: np.ndarray, person: np.ndarray, history: pd.Dat
 
 
 def epochs(history: pd.DataFrame) -> tuple[int | None, int | None]:
-    """The epoch with the smallest loss on the stopping people (0: before the first step), and the last; or None."""
+    """The epoch with the smallest loss on the validation people (0: before the first step), and the last; or None."""
     stop = history[history["split"] == "validation"]
     if stop.empty:
         return None, None
@@ -113,7 +113,7 @@ def epochs(history: pd.DataFrame) -> tuple[int | None, int | None]:
 
 
 def _last_loss(history: pd.DataFrame) -> float:
-    """Of the stopping people; not finite where training diverged."""
+    """Validation loss of the last epoch; not finite where training diverged."""
     return float(history.loc[history["split"] == "validation", "loss"].iloc[-1])
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from neurovae.train.health.measures import Identified
 from neurovae.train.health.verdicts import STOPPING
 
-COLLAPSED = 0.05  # training share below this: the output does not depend on the input
-DIVERGED = -1.0  # training share below this: reconstructions are further off than any average brain could be
+COLLAPSED = 0.05  # training variance explained below this: the output does not depend on the input
+DIVERGED = -1.0  # training variance explained below this: worse than any average brain could be
 MOVED = 1e-3  # largest change of the training loss, as a share of it, below which nothing was learned
-GAP = 0.3  # training minus held-out share above this: overfit
+GAP = 0.3  # training minus test variance explained above this: overfit
 PARTIAL = 0.5  # share of the latents that are active below this: partial
 
 
@@ -30,7 +30,7 @@ def judge(
     """Verdict and reason; the first that applies of diverged, untrained, collapsed, overfit, partial, healthy.
 
     Args:
-        share: variance share by split.
+        explained: variance explained by split.
         identified: on people of "training" and "test".
         variance: of each latent over the training people (latents,).
         active: number of active units; None where the loss has no KL.
@@ -58,8 +58,8 @@ def _measured(explained: dict[str, float], identified: dict[str, Identified], ac
     training, held = identified["training"], identified["test"]
     units = "" if active is None else f"; {active} of {latents} units active"
     return (
-        f"share of variance: training {_text(explained['training'])}, held-out {_text(explained['test'])}; identified: "
-        f"training {training.rate * training.people:.0f} of {training.people} people, held-out "
+        f"variance explained: training {_text(explained['training'])}, test {_text(explained['test'])}; identified: "
+        f"training {training.rate * training.people:.0f} of {training.people} people, test "
         f"{held.rate * held.people:.0f} of {held.people} (chance {held.chance * held.people:.0f}){units}"
     )
 
@@ -69,7 +69,7 @@ def _text(explained: float) -> str:
 
 
 def _diverged(explained: dict[str, float]) -> list[str]:
-    return [f"training share below {DIVERGED:g}"] if explained["training"] < DIVERGED else []
+    return [f"training variance explained below {DIVERGED:g}"] if explained["training"] < DIVERGED else []
 
 
 def _untrained(explained: dict[str, float], linear: bool, kept: int | None, moved: bool) -> list[str]:
@@ -80,9 +80,9 @@ def _untrained(explained: dict[str, float], linear: bool, kept: int | None, move
 def _collapsed(
     explained: dict[str, float], training: Identified, active: int | None, latents: int, kept: int | None
 ) -> list[str]:
-    """One latent cannot tell people apart: correlations do not see its size; it is judged by the share alone."""
+    """One latent cannot identify people: correlations do not see its size. It is judged by the variance explained."""
     found = [
-        *([f"training share below {COLLAPSED:g}"] if explained["training"] < COLLAPSED else []),
+        *([f"training variance explained below {COLLAPSED:g}"] if explained["training"] < COLLAPSED else []),
         *(["training people are identified by chance only"] if latents > 1 and training.by_chance else []),
         *(["no active unit"] if active == 0 else []),
     ]
@@ -90,18 +90,19 @@ def _collapsed(
 
 
 def _overfit(explained: dict[str, float]) -> list[str]:
+    gap = explained["training"] - explained["test"]
     return [
-        *(["held-out share not above 0"] if explained["test"] <= 0 else []),
-        *([f"training minus held-out share above {GAP:g}"] if explained["training"] - explained["test"] > GAP else []),
+        *(["test variance explained not above 0"] if explained["test"] <= 0 else []),
+        *([f"training minus test variance explained above {GAP:g}"] if gap > GAP else []),
     ]
 
 
 def _partial(explained: dict[str, float], held: Identified, active: int | None, latents: int) -> list[str]:
     few = active is not None and active < PARTIAL * latents
     return [
-        *([f"held-out share below {COLLAPSED:g}"] if explained["test"] < COLLAPSED else []),
+        *([f"test variance explained below {COLLAPSED:g}"] if explained["test"] < COLLAPSED else []),
         *(["fewer than half of the units are active"] if few else []),
-        *(["held-out people are identified by chance only"] if latents > 1 and held.by_chance else []),
+        *(["test participants are identified at chance level"] if latents > 1 and held.by_chance else []),
     ]
 
 

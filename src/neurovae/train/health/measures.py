@@ -1,4 +1,4 @@
-"""What a model reconstructs of people (rules.md, Measures): variance share, identification, gain over a linear part.
+"""What a model reconstructs of people : variance explained, identification, gain over a linear part.
 
 Scans are read a few at a time, so that memory does not grow with the cohort. `Read` gives masked voxels
 (scans, voxels) of row numbers: of the scans themselves, or of their reconstructions.

@@ -76,7 +76,7 @@ def measured(
     objective: str,
     seed: int,
 ) -> Row:
-    """The record of a trained model; the verdict is formed with the stop people as those who are held out.
+    """The record of a trained model; the verdict takes the validation set for the test set.
 
     Args:
         model: the weights that were kept.
@@ -84,7 +84,7 @@ def measured(
         people: person of each scan (scans,).
         split: "training", "validation" or "" of each scan (scans,).
         history: a row per epoch and split.
-        objective: share or elbo.
+        objective: variance_explained or elbo.
         seed: of the draws of the bound.
     """
     rows = {"training": np.flatnonzero(split == "training"), "validation": np.flatnonzero(split == "validation")}

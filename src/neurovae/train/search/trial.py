@@ -1,4 +1,4 @@
-"""One trial of a search: ask for values, train with them on a fold's weights people, tell how the stop people fared.
+"""One trial of a search: ask for values, train on a fold's training set, return the result of its validation set.
 
 The people of split "test" are dropped before anything else, and no file that is read here holds a score: neither
 can change a choice.
@@ -34,14 +34,14 @@ class Watch:
     """Follows a training by its epochs, and ends it once the warm-up is over and it is worse than most.
 
     What is compared is the objective of the epoch that would be kept now, that is the one with the smallest loss of
-    the stop people; the bound is taken at z = mu, which is cheap, and good enough to compare. While beta is still
+    the validation people; the bound is taken at z = mu, which is cheap, and good enough to compare. While beta is still
     below its value nothing is reported: a short KL would look like a good reconstruction.
     """
 
     def __init__(self, trial: optuna.Trial, hp: Hyperparameters, objective: str) -> None:
         self._trial, self._recipe, self._objective = trial, hp, objective
         self._loss = math.inf
-        self.seen: Row = {}  # history row of the stop people at the epoch that would be kept
+        self.seen: Row = {}  # history row of the validation people at the epoch that would be kept
         self.epoch = 0
 
     def __call__(self, rows: list[Row]) -> None:
@@ -171,7 +171,7 @@ def attempt(
 
 
 def _last_loss(history: list[Row]) -> float:
-    """Of the stopping people; not finite where training diverged."""
+    """Of the validation people; not finite where training diverged."""
     return float([row["loss"] for row in history if row["split"] == "validation"][-1])
 
 
