@@ -52,7 +52,7 @@ def run(
         rows: table of their rows.
         mask: the fixed mask.
         lists: folder of the buckets' lists (a scan key and a path per line).
-        batches: the buckets' names.
+        batches: names of the batches.
         nonfinite: what is done with NaN and Inf voxels of the sources.
         out: TSV to write.
     """

@@ -35,7 +35,7 @@ def run(
 
     Args:
         manifests: folder of the buckets' manifests.
-        batches: the buckets' names.
+        batches: names of the batches.
         qc: quality table.
         derivatives: folder of the BIDS derivatives.
         suffix: BIDS suffix of the images ("T1w").

@@ -31,7 +31,7 @@ def run(
 
     Args:
         manifests: folder of the buckets' manifests.
-        batches: the buckets' names.
+        batches: names of the batches.
         thresholds: `column: [lowest, highest]`, null for no limit.
         override: table (scan, keep = yes or no, reason) that overrules the limits.
         max_failed: share of failed scans that ends the job.
