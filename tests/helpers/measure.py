@@ -10,7 +10,7 @@ import pandas as pd
 
 from neurovae.preprocess.names import derivative
 
-CALLS = ["deepbet", "n4", "registration", "resample"]  # bare library calls; the rest is ours
+CALLS = ["deepbet", "n4", "registration", "resample"]  # bare library calls; the rest, restarts too, is ours
 
 
 def cost(results: Path) -> None:
@@ -51,7 +51,7 @@ def masks(results: Path, data: Path) -> None:
         scan = path.name.split("_")[0]
         mask = derivative(results / "preprocess" / "derivatives", scan, "desc-brain_mask.nii.gz")
         reference = np.asarray(nib.as_closest_canonical(nib.load(path)).dataobj) > 0
-        ours = np.asarray(nib.load(mask).dataobj) > 0
+        ours = np.asarray(nib.as_closest_canonical(nib.load(mask)).dataobj) > 0
         found[scan] = 2 * np.count_nonzero(ours & reference) / (np.count_nonzero(ours) + np.count_nonzero(reference))
     if found:
         values = pd.Series(found)

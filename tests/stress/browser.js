@@ -16,6 +16,17 @@ window.asked = {
     return count / (found.length / 4);
   },
 
+  /* Height of the page, closed sections and all sections. */
+  closed: () => [document.documentElement.scrollHeight, document.querySelectorAll("details.part:not([open])").length,
+    document.querySelectorAll("main > section").length],
+
+  /* Open one section. */
+  show: (id) => { document.querySelector(`#${id} > details`).open = true; },
+
+  /* Top of a section in the window; whether the table of contents is in the window. */
+  place: (id) => document.getElementById(id).getBoundingClientRect().top,
+  inView: () => { const box = document.querySelector("nav").getBoundingClientRect(); return box.top >= 0 && box.top < innerHeight; },
+
   open: () => document.querySelectorAll("details").forEach((one) => { one.open = true; }),
 
   /* Images: how many, without a text, not loaded. */

@@ -23,6 +23,7 @@ from neurovae.report.page import build
 
 FLAGS = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking"]
 WIDE, PHONE, PAPER = 1280, 375, 718  # pixels; the last is A4 less its margins
+FIRST = {WIDE: 4000, PHONE: 12000}  # pixels: a closed report is at most this tall
 PIECE = 3000  # pixels of a page's height per screenshot
 OURS = ("data:", "blob:", "about:")  # addresses that reach nothing outside the file
 
@@ -38,9 +39,9 @@ def chromium() -> str:
     return str(shutil.which("chromium"))
 
 
-def opened(browser: Browser, path: Path, base_channels: int, without: str = "") -> tuple[Page, dict[str, list[str]]]:
+def opened(browser: Browser, path: Path, width: int, without: str = "") -> tuple[Page, dict[str, list[str]]]:
     """A fresh page of a file, and what it says: errors, dialogs, requests beyond the file. without: a script put first."""
-    page, home = browser.new_page(viewport={"base_channels": base_channels, "height": 900}), path.resolve().as_uri()
+    page, home = browser.new_page(viewport={"width": width, "height": 900}), path.resolve().as_uri()
     said: dict[str, list[str]] = {"errors": [], "dialogs": [], "requests": []}
     page.on("console", lambda message: said["errors"].append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: said["errors"].append(str(error)))
@@ -54,28 +55,46 @@ def opened(browser: Browser, path: Path, base_channels: int, without: str = "") 
 
 def shoot(page: Page, screens: Path, name: str, most: int = 4) -> None:
     """Screenshots of the first pieces of a page; Chromium draws a long page as one picture only slowly, if at all."""
-    base_channels, height = page.evaluate(
-        "[document.documentElement.clientWidth, document.documentElement.scrollHeight]"
-    )
+    width, height = page.evaluate("[document.documentElement.clientWidth, document.documentElement.scrollHeight]")
     for k, top in enumerate(range(0, min(height, most * PIECE), PIECE)):
-        clip = {"x": 0, "y": top, "base_channels": base_channels, "height": min(PIECE, height - top)}
+        clip = {"x": 0, "y": top, "width": width, "height": min(PIECE, height - top)}
         page.screenshot(path=screens / f"{name}_{k}.png", full_page=True, clip=clip, timeout=120_000)
 
 
 def laid_out(page: Page, screens: Path, name: str) -> None:
     """Nothing is wider than a phone, nor cut off on paper; screenshots of both and of a wide window."""
     shoot(page, screens, f"{name}_{WIDE}")
-    page.set_viewport_size({"base_channels": PHONE, "height": 900})
+    page.set_viewport_size({"width": PHONE, "height": 900})
     shoot(page, screens, f"{name}_{PHONE}")
-    base_channels = page.evaluate("asked.width()")
-    check(f"width of the document at {PHONE} px", base_channels, f"<= {PHONE}", base_channels <= PHONE, 1)
+    first_screen(page, PHONE)
+    width = page.evaluate("asked.width()")
+    check(f"width of the document at {PHONE} px", width, f"<= {PHONE}", width <= PHONE, 1)
     page.evaluate("asked.open()")
     none(f"elements wider than the window at {PHONE} px, all opened", page.evaluate("asked.wide()"), PHONE)
-    page.set_viewport_size({"base_channels": PAPER, "height": 1000})
+    page.set_viewport_size({"width": PAPER, "height": 1000})
     page.emulate_media(media="print")
     tables, clipped = page.evaluate("asked.clipped()")
     none("tables cut off in print", clipped, tables)
     shoot(page, screens, f"{name}_print")
+
+
+def first_screen(page: Page, width: int) -> None:
+    """The findings come first, all other sections are closed, and the table of contents opens and marks them."""
+    height, closed, sections = page.evaluate("asked.closed()")
+    check(f"height of the closed report at {width} px", height, f"<= {FIRST[width]}", height <= FIRST[width], 1)
+    check("sections that are closed", closed, "all but the findings", closed == sections - 1, sections)
+    top = page.evaluate("document.querySelector('.lead, .note').getBoundingClientRect().bottom")
+    check(f"bottom of the overall conclusion at {width} px", top, "<= 900", top <= 900, 1)
+
+
+def contents(page: Page) -> None:
+    """A link of the table of contents opens its section, scrolls to it, is marked, and stays in view."""
+    page.click("nav a[href='#methods']")
+    page.wait_for_selector("nav a[aria-current]:has-text('Methods')")
+    place = page.evaluate("asked.place('methods')")
+    check("top of a section that was opened by its link", place, "0 to 200", 0 <= place <= 200, 1)
+    check("table of contents after scrolling", page.is_visible("nav a"), "in view", page.evaluate("asked.inView()"), 1)
+    page.evaluate("scrollTo(0, 0)")
 
 
 def report(browser: Browser, path: Path, screens: Path) -> None:
@@ -84,6 +103,9 @@ def report(browser: Browser, path: Path, screens: Path) -> None:
     print(f"\n{path} ({path.stat().st_size / 1e6:.1f} MB)", flush=True)
     page, said = opened(browser, path, WIDE)
     page.wait_for_load_state("load")
+    first_screen(page, WIDE)
+    contents(page)
+    page.evaluate("asked.show('maps')")
     viewed(page, screens, name)
     page.evaluate("asked.open()")
     images, silent, broken = page.evaluate("asked.images()")
@@ -115,6 +137,7 @@ def hostile(browser: Browser, place: Path) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         path.write_text(build(run), encoding="utf-8")
     page, said = opened(browser, path, WIDE)
+    page.evaluate("asked.show('maps')")
     page.locator("#viewer").scroll_into_view_if_needed()
     page.wait_for_selector("#viewer[data-drawn]", timeout=120_000)
     page.evaluate("asked.open()")
@@ -126,10 +149,11 @@ def hostile(browser: Browser, place: Path) -> None:
     check("times that the name is shown as text", seen.count(HOSTILE), "> 24", seen.count(HOSTILE) > 24, 24)
     none("errors, dialogs and requests", sum(said.values(), []), 1)
     page, said = opened(browser, path, WIDE, "HTMLCanvasElement.prototype.getContext = () => null;")
+    page.evaluate("asked.show('maps')")
     page.locator("#viewer").scroll_into_view_if_needed()
     page.wait_for_selector("#viewer.without")
-    told = page.is_visible("#viewer .missing")
-    check("note where WebGL2 is missing", told, "seen", told, 1)
+    shown = page.is_visible("#viewer .missing")
+    check("note where WebGL2 is missing", shown, "visible", shown, 1)
     none("errors where WebGL2 is missing", said["errors"], 1)
 
 

@@ -37,9 +37,9 @@ from neurovae.plan import config, frozen, graph, index
 from neurovae.predict import predict
 from neurovae.preprocess import batch, extract, qc
 from neurovae.preprocess.scan import read_canonical
-from neurovae.report import blocks, page, summary
+from neurovae.report import page, results
 from neurovae.report.figures import drawing
-from neurovae.report.sections import people as sections_people
+from neurovae.report.sections import participants
 from neurovae.train import weights
 from neurovae.train.engine import checkpoint
 from neurovae.train.models import pca
@@ -357,7 +357,7 @@ def test_the_file_of_a_score_lies_in_its_folder(name: str, tmp_path: Path):
     path = Path(os.path.normpath(tmp_path / f"{in_file(name)}_map.nii.gz"))
     assert path.parent == tmp_path and "\0" not in str(path)
     path.touch()
-    assert blocks.Path(path).exists() and not re.search(r"[\n\t<>&\"'`$;{}]", path.name)
+    assert Path(path).exists() and not re.search(r"[\n\t<>&\"'`$;{}]", path.name)
 
 
 def test_a_score_whose_name_is_too_long_for_a_file_is_refused_at_once(tmp_path: Path):
@@ -407,14 +407,14 @@ def test_the_page_may_load_and_send_nothing():
 def test_a_site_with_the_name_of_a_column_takes_no_column_away():
     people = pd.DataFrame({"site": ["n", "value", "n", "value"], "age": [50.0, 60.0, 70.0, 80.0]})
     settings = {"cohort": {"scores": [], "confounds": [{"name": "age", "type": "continuous"}]}}
-    run = blocks.Run(Path("x"), [], "fold-0_seed-0", "", [], Path("x"), settings)
-    row = sections_people.summary(run, people, ["age"]).iloc[0]
+    run = results.Run(Path("x"), [], "fold-0_seed-0", "", [], Path("x"), settings)
+    row = participants.summary(run, people, ["age"]).iloc[0]
     assert row["n"] == 4 and row["value"].startswith("65")
 
 
 def test_scores_called_by_numbers_keep_their_names(tmp_path: Path):
     pd.DataFrame({"score": ["007", "1.0"], "p": [0.1, 0.2]}).to_csv(tmp_path / "t.tsv", sep="\t", index=False)
-    assert list(summary.read(tmp_path / "t.tsv")["score"]) == ["007", "1.0"]
+    assert list(results.read_tsv(tmp_path / "t.tsv")["score"]) == ["007", "1.0"]
 
 
 # --- what is given away ---

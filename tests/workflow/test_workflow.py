@@ -336,7 +336,7 @@ def test_the_columns_that_can_be_named_are_those_that_are_measured() -> None:
 
     brain = np.ones((4, 4, 4), dtype=bool)
     noise = np.random.default_rng(0).random((4, 4, 4))
-    measured = {*affine.columns(np.eye(4)), *normalise.quality(noise, brain, brain, noise, brain), "mask_ml", "clipped"}
+    measured = {*affine.columns(np.eye(4)), *normalise.quality(noise, brain, brain, noise, brain), *columns.OTHERS}
     assert measured == set(columns.QUALITY)
 
 

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
 from neurovae.errors import InputError
+from neurovae.io.images import read_image
 from neurovae.io.volumes import read_mask
 from neurovae.preprocess import grid
 from neurovae.preprocess.pack import half
@@ -38,7 +38,7 @@ class Images:
         return np.stack([self._read(path) for path in self.paths[part]])
 
     def _read(self, path: Path) -> np.ndarray:
-        image = nib.Nifti1Image.from_filename(path)
+        image = read_image(path)
         other = self.affine is not None and not np.allclose(image.affine, self.affine, atol=1e-4)
         if image.shape != self.shape[1:] or other:
             raise InputError(
@@ -73,7 +73,7 @@ def template_mask(path: Path) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InputError: it lies on none of the grids of `preprocess`.
     """
-    image = nib.Nifti1Image.from_filename(path)
+    image = read_image(path)
     voxel_mm = float(image.header.get_zooms()[0])
     shape, affine = grid.box(voxel_mm)
     if image.shape != shape or not np.allclose(image.affine, affine, atol=1e-4):
@@ -87,7 +87,7 @@ def where(mask: Any, x: Any) -> tuple[np.ndarray, np.ndarray | None]:
     Without a mask every voxel of volumes counts; features are not counted here (no voxels).
     """
     if isinstance(mask, str | Path):
-        return read_mask(Path(mask)), nib.Nifti1Image.from_filename(mask).affine
+        return read_mask(Path(mask)), read_image(mask).affine
     if mask is not None:
         return np.asarray(mask, bool), None
     if is_table(x):

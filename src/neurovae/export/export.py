@@ -11,12 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.export.model_card import card
 from neurovae.io.files import sha256, write_json
+from neurovae.io.images import read_image
 from neurovae.io.volumes import SPLITS, read_mask
 from neurovae.plan import fingerprint
 from neurovae.train import weights
@@ -124,7 +123,7 @@ def preprocessing(derivatives: Path, mask: Path, meta: dict[str, Any]) -> dict[s
             f"{derivatives}: no sidecar says how intensities were normalised; give the folder of derivatives"
         )
     said = {KEPT[key]: _one(values) for key, values in found.items()}
-    image = nib.Nifti1Image.from_filename(mask)
+    image = read_image(mask)
     return said | {
         "shape": list(image.shape),
         "affine": image.affine.tolist(),

@@ -16,6 +16,7 @@ from neurovae.design.tables import tidy
 from neurovae.errors import InputError
 from neurovae.interpret.images import read_maps, write_maps
 from neurovae.interpret.regions import builtin
+from neurovae.io.images import read_image
 from neurovae.io.parquet import write_table
 from neurovae.io.volumes import read_mask
 from neurovae.plan.user_tables import atlas_names, names_beside
@@ -41,7 +42,7 @@ def run(*, mask: Path, image: Path, table: Path, atlas: str = "builtin") -> None
         InputError: the user's atlas has no table, labels without a name, or does not lie where the brain is.
     """
     inside = read_mask(mask)
-    affine = nib.Nifti1Image.from_filename(mask).affine
+    affine = read_image(mask).affine
     if atlas == "builtin":
         labels, from_affine, rows = builtin()
         names = pd.DataFrame(rows, index=np.arange(1, len(rows) + 1))
@@ -86,7 +87,7 @@ def read_user(path: Path) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     rows, problems = atlas_names(beside)
     if problems:
         raise InputError(problems)
-    image, table = nib.Nifti1Image.from_filename(path), pd.DataFrame(rows)
+    image, table = read_image(path), pd.DataFrame(rows)
     data = np.asarray(image.dataobj)
     labels = np.rint(data).astype(np.int32)
     if data.ndim != 3 or not np.array_equal(labels, data) or labels.min() < 0:

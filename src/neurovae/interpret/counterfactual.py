@@ -7,7 +7,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 import torch
@@ -21,6 +20,7 @@ from neurovae.interpret import shift
 from neurovae.interpret.decoder import Decoder, read
 from neurovae.interpret.images import in_file, write_folder, write_image
 from neurovae.interpret.traverse import AFTER, SAME, provenance
+from neurovae.io.images import read_image
 from neurovae.io.volumes import masked, read_volumes
 
 HEIGHTS = (0.1, 0.5, 0.9)  # quantiles of the score whose nearest people are shown where none are named
@@ -157,7 +157,7 @@ def one(
     what = f"Scan plus the decoded difference that goes with {told['score']}, given the confounds"
     fields = {"Scan": told["scan"], "Score": told["score"], "Steps": steps, "Unit": told["unit"], "Frame": "a step"}
     write_image(folder / told["file"], scan + difference, mask, what, **fields)
-    affine, places = nib.Nifti1Image.from_filename(mask).affine, np.argwhere(decoder.mask)
+    affine, places = read_image(mask).affine, np.argwhere(decoder.mask)
     found = []
     for step, values in zip(steps, difference, strict=True):
         most = int(np.abs(values).argmax())

@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 
 from neurovae.io.files import write_beside, write_json
+from neurovae.io.images import read_image
 from neurovae.preprocess.names import SPACE
 
 UNITS = "arbitrary (voxel values as normalised)"
@@ -27,7 +28,7 @@ def write_maps(path: Path, values: np.ndarray, mask: Path, outside: float = 0.0)
 
     Affine, units (mm) and sform code (4, MNI) are those of the mask file.
     """
-    reference = nib.Nifti1Image.from_filename(mask)
+    reference = read_image(mask)
     inside = np.asarray(reference.dataobj) > 0
     values = np.asarray(values, np.float32)
     data = np.full((*inside.shape, *values.shape[:-1]), outside, np.float32)
@@ -42,7 +43,7 @@ def write_maps(path: Path, values: np.ndarray, mask: Path, outside: float = 0.0)
 
 def read_maps(path: Path, mask: np.ndarray) -> np.ndarray:
     """Voxels of the mask of an image written by `write_maps`: (voxels,) or (frames, voxels)."""
-    data = np.asarray(nib.Nifti1Image.from_filename(path).dataobj, np.float32)[mask]
+    data = np.asarray(read_image(path).dataobj, np.float32)[mask]
     return np.moveaxis(data, 0, -1) if data.ndim > 1 else data
 
 

@@ -22,6 +22,7 @@ from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.interpret.images import in_file, read_maps, write_folder, write_maps
 from neurovae.io.files import write_tsv
+from neurovae.io.images import read_image
 
 SETTINGS: dict[str, Any] = {"syn_metric": "CC", "syn_sampling": 2, "reg_iterations": (40, 20, 10), "flow_sigma": 3}
 BETWEEN = "the score's 5 and 95 % quantile (binary: its classes), confounds at their means; no test"
@@ -102,7 +103,7 @@ def in_regions(values: np.ndarray, labels: np.ndarray, names: dict[int, Row]) ->
 
 def read_mask(path: Path) -> np.ndarray:
     """The fixed mask (bool); as `volumes.read_mask`, whose module needs pandas."""
-    return np.asarray(nib.Nifti1Image.from_filename(path).dataobj) > 0
+    return np.asarray(read_image(path).dataobj) > 0
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -129,7 +130,7 @@ def read_pair(maps: Path, score: str) -> tuple[nib.Nifti1Image, nib.Nifti1Image]
     paths = [maps / f"{in_file(score)}_{end}.nii.gz" for end in ("from", "to")]
     if missing := [path for path in paths if not path.is_file()]:
         raise InputError(f"{missing[0]}: not there, though the table says that {score} has maps; --forcerun maps")
-    low, high = (nib.Nifti1Image.from_filename(path) for path in paths)
+    low, high = (read_image(path) for path in paths)
     for image in (low, high):
         image.header.set_xyzt_units("mm", "sec")  # else ANTs warns
     return low, high

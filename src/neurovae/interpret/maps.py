@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from nibabel import Nifti1Image
 from nibabel.affines import apply_affine
 
 from neurovae.associate.fitted import fitted
@@ -26,6 +25,7 @@ from neurovae.interpret.images import in_file, write_folder, write_maps
 from neurovae.interpret.scoremap import ScoreMap, decode_people, region_means, score_map
 from neurovae.interpret.shift import step
 from neurovae.interpret.voxelwise import Voxels, permute
+from neurovae.io.images import read_image
 from neurovae.io.volumes import read_mask
 from neurovae.stats.maxt import at_once
 
@@ -155,7 +155,7 @@ def numbers(ready: Ready, tested: Voxels, found: ScoreMap, permutations: int) ->
 def peak(tested: Voxels, mask: Path, labels: np.ndarray, parts: pd.DataFrame) -> Row:
     """Smallest p and where the statistic is largest: MNI mm and region."""
     k = int(np.abs(tested.statistic).argmax())
-    place = apply_affine(Nifti1Image.from_filename(mask).affine, np.argwhere(read_mask(mask))[k])
+    place = apply_affine(read_image(mask).affine, np.argwhere(read_mask(mask))[k])
     named = parts.set_index("index").reindex([labels[k]]).iloc[0]
     region = "none" if pd.isna(named["name"]) else full_name(named["name"], named["hemisphere"])
     numbers = {"smallest_p": float(tested.p.min()), "peak_statistic": float(tested.statistic[k])}

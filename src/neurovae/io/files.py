@@ -5,11 +5,14 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from neurovae.errors import InputError
 
 OLD = 86400.0  # seconds after which nobody writes any more
 BLANK = str.maketrans("\t\n\r", "   ")  # what would end a cell or a line
@@ -45,6 +48,22 @@ def write_tsv(path: Path, rows: Iterable[dict[str, Any]], columns: list[str]) ->
         for row in [dict(zip(columns, columns, strict=True)), *rows]:
             cells = ("n/a" if row.get(name) is None else str(row[name]) for name in columns)
             lines.writerow([cell.translate(BLANK) for cell in cells])
+
+
+def plain_tempdir() -> None:
+    """Let temporary files of this process lie in a folder whose path ANTs can read: `[`, `]` and `,` are its syntax.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    tried = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
+    usable = [folder for folder in tried if not set("[](),;' ") & set(folder) and os.access(folder, os.W_OK | os.X_OK)]
+    if not usable:
+        raise InputError(
+            f"TMPDIR: ANTs cannot read the brackets, commas or blanks in {tried[0]}, and cannot write to any of "
+            f"{', '.join(tried[1:])}; set TMPDIR to a folder without them"
+        )
+    tempfile.tempdir = usable[0]
 
 
 def sha256(path: Path) -> str:

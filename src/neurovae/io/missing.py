@@ -97,5 +97,6 @@ def label_like(word: str, labels: set[str]) -> bool:
     if word.casefold() in ("none", "nil", "null", "missing"):
         return any(re.fullmatch(r"[^\W\d_]{3,}.*", label) for label in labels)
     if word.casefold() in ("na", "nan", "nat"):
-        return word.casefold() == "na" and any(re.fullmatch(r"[A-Z]{2,4}", label) for label in labels)
+        codes = any(re.fullmatch(r"[A-Z]{2,4}", label) for label in labels)
+        return word.casefold() == "na" and (codes or all(re.fullmatch(r"[a-z]{2}", label) for label in labels))
     return word in ("-", "\u2013", "--") and any(re.fullmatch(r"[+\u00b1]+(/[+-])?", label) for label in labels)

@@ -17,6 +17,7 @@ from neurovae.io.text import clean, decode, split
 LABEL = re.compile(r"[A-Za-z0-9+]+")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
+VISITS = ("session", "ses", "visit", "viscode", "event_id", "timepoint", "time_point", "wave")
 RAW = ("path",)  # columns whose text names a file and must stay as it is
 
 
@@ -147,6 +148,11 @@ def keyed(table: Table, *, person: str | None = None) -> tuple[Keyed, list[str]]
             f"{table.file}, row 1: {no_column('participant_id', table.columns)}, or map one to it in cohort.rename"
         )
         return empty, [problem] if table.columns else []
+    if person is not None and table.columns and "session_id" not in table.columns:
+        problem = f"{table.file}, row 1: {no_column('session_id', table.columns)}, or map one to it in cohort.rename"
+        return empty, [problem]
+    visits = [name for name in table.columns if name.lower() in VISITS and "session_id" not in table.columns]
+    hint = f" ('{visits[0]}' holds sessions? map it to session_id in cohort.rename)" if visits else ""
     rows: dict[str, Row] = {}
     problems = []
     for row in table.rows:
@@ -160,7 +166,8 @@ def keyed(table: Table, *, person: str | None = None) -> tuple[Keyed, list[str]]
         else:
             key = f"{key}_{label}" if label else key
             if key in rows:
-                problems.append(f"{row.where}: {key} was already given in row {rows[key].number}; keep one of the two")
+                where = f"row {rows[key].number}"
+                problems.append(f"{row.where}: {key} was already given in {where}; keep one of the two{hint}")
             rows.setdefault(key, row)
     return empty._replace(rows=rows), first(problems)
 

@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
 from neurovae.errors import InputError
+from neurovae.io.images import read_image
 
 SPLITS = (
     "training",
@@ -37,7 +37,7 @@ def _opened(path: Path, read: Callable[[Path], Any]) -> Any:
 
 def read_mask(path: Path) -> np.ndarray:
     """The fixed mask (bool, grid shape)."""
-    return np.asarray(nib.Nifti1Image.from_filename(path).dataobj) > 0
+    return np.asarray(read_image(path).dataobj) > 0
 
 
 def splits(table: pd.DataFrame, folds: Path, fold: int) -> np.ndarray:

@@ -35,7 +35,7 @@ def read(
             owner[paths[key]] = key
         rows.setdefault(key, row)
     if table.rows and not paths and not problems and not bad:
-        bad.append(f"{file}: no row has a path; give a .nii or .nii.gz file per scan")
+        bad.append(f"{file}: no row has a path; give a .nii, .nii.gz or .mgz file per scan")
     return (
         paths,
         excluded,
@@ -67,8 +67,8 @@ def _fault(row: Row, place: str, owner: Mapping[str, str]) -> str:
     path = row.cells["path"]
     if path is None:
         return ""
-    if not path.lower().endswith((".nii", ".nii.gz")):
-        return f"{row.where}: path is {path!r}; give a .nii or .nii.gz file"
+    if not path.lower().endswith((".nii", ".nii.gz", ".mgz", ".mgh")):
+        return f"{row.where}: path is {path!r}; give a .nii, .nii.gz or .mgz file"
     if any(ord(letter) < 32 for letter in place):
         return (
             f"{row.where}: path is {path!r}; control characters such as tabs or line breaks are not allowed; rename it"

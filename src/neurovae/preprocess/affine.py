@@ -1,12 +1,16 @@
-"""Take an affine apart into the columns that later serve as confounds."""
+"""Affines: ITK's files, the columns that later serve as confounds, and headers whose axes are not at right angles."""
 
 from pathlib import Path
 
 import numpy as np
-from scipy.io import loadmat
+from nibabel.affines import apply_affine, voxel_sizes
+from scipy.io import loadmat, savemat
+from scipy.linalg import polar
 from scipy.spatial.transform import Rotation
 
 AXES = "xyz"
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK's axes point left, posterior, superior
+STRAIGHT = 1e-4  # radians off right angles that ANTs takes as they are
 
 
 def read_itk(path: Path) -> np.ndarray:
@@ -21,8 +25,30 @@ def read_itk(path: Path) -> np.ndarray:
     affine = np.eye(4)
     affine[:3, :3] = matrix
     affine[:3, 3] = shift + centre - matrix @ centre
-    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
-    return flip @ affine @ flip
+    return LPS @ affine @ LPS
+
+
+def write_itk(matrix: np.ndarray, path: Path) -> None:
+    """Write a 4 x 4 matrix in RAS mm as ITK's `.mat` affine, the inverse of `read_itk`."""
+    affine = LPS @ matrix @ LPS
+    content = {"AffineTransform_double_3_3": np.append(affine[:3, :3].ravel(), affine[:3, 3])[:, None]}
+    savemat(path, content | {"fixed": np.zeros((3, 1))}, format="4")
+
+
+def straightened(affine: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest affine with axes at right angles, which ITK needs, and what takes its mm to those of the original.
+
+    Voxel sizes and the image's centre stay. Where the axes are at right angles already, nothing changes.
+    """
+    size = voxel_sizes(affine)
+    cosines = affine[:3, :3] / size
+    if np.abs(cosines.T @ cosines - np.eye(3)).max() < STRAIGHT:
+        return affine, np.eye(4)
+    straight = np.eye(4)
+    straight[:3, :3] = polar(cosines)[0] * size
+    centre = (np.array(shape[:3]) - 1) / 2
+    straight[:3, 3] = apply_affine(affine, centre) - straight[:3, :3] @ centre
+    return straight, affine @ np.linalg.inv(straight)
 
 
 def columns(affine: np.ndarray) -> dict[str, float]:

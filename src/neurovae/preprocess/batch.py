@@ -1,7 +1,7 @@
-"""Run one step over a bucket of scans: a failed scan is named with its cause, finished work is kept, progress is shown.
+"""Run one step over a batch of scans. A failed scan is named with its cause, finished work is kept, progress is shown.
 
-A scan's work is kept when its key is unchanged: the digest of the source's bytes, the step's arguments, and the stamp
-of code and environment. The key, the columns and the digests of the images lie in the scan's BIDS sidecar.
+A scan's results are kept while its key is unchanged. The key is a digest of the source's bytes, the step's arguments,
+and the stamp of code and environment. Key, columns and image digests are stored in the scan's BIDS sidecar.
 """
 
 import csv
@@ -19,12 +19,12 @@ from neurovae.errors import InputError
 from neurovae.io.files import sha256, write_json, write_tsv
 
 Row = dict[str, Any]
-FEW = 3  # so many failures are needed before a bucket is judged as a whole
+MIN_FAILED = 3  # failures below which a batch is not judged as a whole
 
 
 @dataclass
 class Work:
-    """What a step hands back: images it wrote, columns for the manifest, parameters for the sidecar."""
+    """What a step returns: the images it wrote, columns for the manifest, parameters for the sidecar."""
 
     images: list[Path]
     columns: Row
@@ -32,7 +32,7 @@ class Work:
 
 
 class Clock:
-    """Seconds spent per named call, so that the cost of the library calls can be told from the rest."""
+    """Seconds spent per named call, so that library calls can be separated from the rest."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -46,18 +46,18 @@ class Clock:
 
 
 def digest(*parts: Any) -> str:
-    """Short digest of values that JSON can write."""
+    """Short digest of JSON-serialisable values."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read_list(path: Path) -> list[Row]:
-    """Read the bucket's list of scans: a scan key and a path per line."""
+    """Read the batch's list of scans: a scan key and a path per line."""
     lines = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
     return [dict(zip(("scan", "source"), line.split("\t"), strict=True), status="ok", cause="") for line in lines]
 
 
 def read_manifest(path: Path, scans: Path | None = None) -> list[Row]:
-    """Read a manifest, every cell as text; with the bucket's list, each row names its source file again."""
+    """Read a manifest, every cell as text; with the batch's list, each row also gets its source file."""
     with Path(path).open(encoding="utf-8", newline="") as file:
         rows: list[Row] = list(csv.DictReader(file, delimiter="\t"))
     sources = {row["scan"]: row["source"] for row in read_list(scans)} if scans else {}
@@ -74,7 +74,7 @@ def run(
     max_failed: float,
     seconds: Path,
 ) -> None:
-    """Run `step` on every row and write the manifest; raise InputError when the bucket as a whole has failed."""
+    """Run `step` on every row and write the manifest; raise InputError if too many scans of the batch have failed."""
     done, clocks, start = [], [], time.perf_counter()
     for number, row in enumerate(rows, 1):
         clock = Clock()
@@ -107,13 +107,13 @@ def _one(
         with clock("all"):
             wanted = key(row)
             record = _kept(sidecar(row), wanted) or _compute(row, step, sidecar(row), wanted, clock)
-    except Exception as error:  # the per-scan loop: any failure is recorded with its cause, the neighbours go on
+    except Exception as error:  # any failure is recorded with its cause, and the other scans go on
         return {**base, "status": "failed", "cause": _cause(error)}
-    return {**base, **carried, **dict(sorted(record["Columns"].items()))}  # as a kept scan has them
+    return {**base, **carried, **dict(sorted(record["Columns"].items()))}  # the order of a kept scan
 
 
 def _cause(error: Exception) -> str:
-    """The message for the manifest; of an error that nobody foresaw, the stack trace goes to the log."""
+    """The message for the manifest; an unexpected error also prints its stack trace to the log."""
     if isinstance(error, InputError):
         return str(error)
     traceback.print_exception(error)
@@ -125,8 +125,8 @@ def _kept(sidecar: Path, key: str) -> Row | None:
         return None
     try:
         record: Row = json.loads(sidecar.read_text(encoding="utf-8"))
-    except ValueError:  # half of it, left by a machine that went off
-        print(f"{sidecar.name}: not readable, its scan is computed again", flush=True)
+    except ValueError:  # half-written, for example after a power cut
+        print(f"{sidecar.name}: cannot be read; its scan is computed again", flush=True)
         return None
     images = record.get("Images", {})
     intact = all((sidecar.parent / name).exists() and sha256(sidecar.parent / name) == d for name, d in images.items())
@@ -143,6 +143,6 @@ def _compute(row: Row, step: Callable[[Row, Clock], Work], sidecar: Path, key: s
 
 def _judge(rows: list[Row], max_failed: float) -> None:
     failed = [row for row in rows if row["status"] != "ok"]
-    if len(failed) >= FEW and (len(failed) == len(rows) or len(failed) > max_failed * len(rows)):
-        found = f"{len(failed)} of {len(rows)} scans of this bucket failed (preprocess.max_failed is {max_failed:g}):"
+    if len(failed) >= MIN_FAILED and (len(failed) == len(rows) or len(failed) > max_failed * len(rows)):
+        found = f"{len(failed)} of {len(rows)} scans of this batch failed (preprocess.max_failed is {max_failed:g}):"
         raise InputError([found, *(f"  {row['scan']}: {row['cause']}" for row in failed)])

@@ -1,5 +1,10 @@
-"""The columns of the quality table that limits and confounds can name (known before the first job)."""
+"""Columns of the quality table that thresholds and confounds can name, known before the first job."""
 
-AFFINE = tuple(f"{part}_{axis}" for part in ("rotation", "translation", "head_size") for axis in "xyz")
+AFFINE = tuple(f"{part}_{axis}" for part in ("rotation", "translation", "scale") for axis in "xyz")
 AFFINE = (*AFFINE, "head_size", "shear_xy", "shear_xz", "shear_yz")
-QUALITY = ("mask_ml", "clipped", "mask_dice", "template_r", "snr", *AFFINE)
+OTHERS = ("mask_ml", "clipped", "negative", "bias_removed", "outside_fov", "orientation_lead")
+NOTES = {  # what a value beyond its threshold means, added to the reason of the exclusion
+    "outside_fov": "part of the brain was not scanned",
+    "orientation_lead": "the header may be turned or mirrored, so left and right are unknown",
+}
+QUALITY = (*OTHERS, "mask_dice", "template_r", "snr", *AFFINE)

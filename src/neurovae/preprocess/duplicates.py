@@ -1,14 +1,15 @@
-"""The same scan under another id or session, found before anything is trained, and refused.
+"""Find the same scan under another id or session, before anything is trained, and refuse it.
 
-Two scans are one where their voxels in the mask correlate above .999, or where, being alike there (above .95), their
-sources do so on canonical axes. The second look is needed: masks, N4 and registration follow intensities, so that
-copies of four `ixi` heads with noise of +-1 ended at .9970 to .9999 (affine) and .990 (SyN), scaled ones at .987 to
-1, one with a constant added at .973; no two people passed .844. Sources are read for such pairs alone.
+Two scans are duplicates if their voxels in the mask correlate above .999. They are also duplicates if they correlate
+above .95 there and their source images correlate above .999 on canonical axes. The second comparison is needed because
+masks, N4 and registration depend on intensities: copies of four `ixi` heads with noise of +-1 correlated at .9970 to
+.9999 (affine) and .990 (SyN), rescaled copies at .987 to 1, one with a constant added at .973. No two different people
+exceeded .844. Source images are read for such pairs only.
 
-Pairs are sought among means over blocks of voxels. Averaging is a projection, which lengthens no difference: z-scored
-scans of r > .95 differ by less than sqrt(.1), so do their block means, and no pair is missed. Cost for n scans of v
-voxels in b blocks: n v to read, n n b / 2 products (5,000 scans, 4,000 blocks: 5e10, seconds; 50,000: 5e12, minutes),
-v per pair that is left; memory 4 n b bytes and a few scans.
+Candidate pairs are found from means over blocks of voxels. Averaging is a projection and never increases a distance:
+z-scored scans with r > .95 differ by less than sqrt(.1), and so do their block means, so that no pair is missed. Cost
+for n scans of v voxels in b blocks: n v to read, n n b / 2 products (5,000 scans, 4,000 blocks: 5e10, seconds; 50,000:
+5e12, minutes), v per remaining pair; memory 4 n b bytes and a few scans.
 """
 
 from pathlib import Path
@@ -25,10 +26,10 @@ from neurovae.io.volumes import chunks, masked, read_mask, read_volumes
 from neurovae.preprocess.batch import read_list
 from neurovae.preprocess.scan import read_canonical
 
-SAME = 0.999  # correlation above which two scans are one
-NEAR = 0.95  # of the packed voxels, above which the sources are compared
+SAME = 0.999  # correlation above which two scans are duplicates
+NEAR = 0.95  # correlation of the packed voxels above which the sources are compared
 BLOCKS = 20  # along the first axis
-BLIND = 0.99  # of the packed voxels, where the sources cannot be compared (padded, cropped, resampled)
+BLIND = 0.99  # the same limit where the sources cannot be compared (padded, cropped, resampled)
 COLUMNS = ["scan_a", "scan_b", "person_a", "person_b", "r", "r_source", "same_voxels", "kind", "duplicate"]
 
 
@@ -42,18 +43,15 @@ def run(
     nonfinite: Literal["fail", "zero"],
     out: Path,
 ) -> None:
-    """Write the pairs of scans that are alike; raise InputError naming every pair that is one scan.
-
-    Example:
-        snakemake --cores 2 --configfile config/demo.yaml --forcerun duplicates
+    """Write the pairs of similar scans; raise InputError naming every pair of duplicates.
 
     Args:
         volumes: packed volumes.
         rows: table of their rows.
         mask: the fixed mask.
-        lists: folder of the buckets' lists (a scan key and a path per line).
-        batches: names of the batches.
-        nonfinite: what is done with NaN and Inf voxels of the sources.
+        lists: folder of the batches' lists (a scan key and a path per line).
+        batches: the batches' names.
+        nonfinite: what to do with NaN and Inf voxels of the sources.
         out: TSV to write.
     """
     array, table = read_volumes(volumes, rows)
@@ -61,7 +59,10 @@ def run(
     found = duplicates(array, table, read_mask(mask), sources, nonfinite)
     write_table(out, found)
     copies = found[found["duplicate"].astype(bool)]
-    print(f"{len(table)} scans, {len(copies)} pairs of copies, {len(found) - len(copies)} pairs alike", flush=True)
+    print(
+        f"{len(table)} scans, {len(copies)} pairs of duplicates, {len(found) - len(copies)} pairs of similar scans",
+        flush=True,
+    )
     if len(copies):
         raise InputError([problem(row) for row in copies.to_dict("records")])
 
@@ -69,14 +70,14 @@ def run(
 def duplicates(
     volumes: np.ndarray, table: pd.DataFrame, mask: np.ndarray, sources: dict[str, Path], nonfinite: str = "fail"
 ) -> pd.DataFrame:
-    """Pairs of scans that are alike (above NEAR), in the order of the table; `copy` says which are one.
+    """Pairs of similar scans (above NEAR), in the order of the table; `duplicate` marks duplicates.
 
     Args:
         volumes: (scans, x, y, z), memory-mapped or not.
         table: scan, person, session of each.
         mask: bool (x, y, z).
         sources: file of each scan.
-        nonfinite: what is done with NaN and Inf voxels of the sources.
+        nonfinite: what to do with NaN and Inf voxels of the sources.
     """
     found = []
     for a, b in steps(candidates(block_means(volumes, mask)), "pairs of scans"):
@@ -111,8 +112,8 @@ def block_means(volumes: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def candidates(means: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs (a < b) whose projections are near enough for r > .95; all others are farther apart in the mask too."""
-    limit = 2 * (1 - NEAR) + 1e-5  # squared distance; the rest is round-off
+    """Pairs (a < b) whose block means are close enough for r > .95; all others are farther apart in the mask too."""
+    limit = 2 * (1 - NEAR) + 1e-5  # squared distance, with room for round-off
     length = np.square(means).sum(axis=1)
     pairs = []
     for part in steps(chunks(len(means), 1024), "scans compared", len(means)):
@@ -123,12 +124,12 @@ def candidates(means: np.ndarray) -> list[tuple[int, int]]:
 
 
 def read_source(path: Path, nonfinite: str) -> np.ndarray:
-    """Voxels of the source on canonical axes: header, compression and order of storage leave no trace."""
+    """Voxels of the source on canonical axes, whatever its header, compression and storage order."""
     return read_canonical(path, nonfinite=nonfinite).get_fdata(dtype=np.float32)
 
 
 def compared(first: np.ndarray, second: np.ndarray) -> tuple[float, bool]:
-    """Correlation of two sources (missing where their shapes differ), and whether they are equal in each voxel."""
+    """Correlation of two sources (NaN if their shapes differ), and whether all voxels are equal."""
     if first.shape != second.shape:
         return float("nan"), False
     return correlation(first.ravel(), second.ravel()), bool(np.array_equal(first, second))
@@ -143,8 +144,8 @@ def correlation(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def problem(pair: dict[Any, Any]) -> str:
-    """One pair as a line of the error."""
-    how = "equal voxels" if pair["same_voxels"] else f"r {pair['r']:.5f}, of the sources {pair['r_source']:.5f}"
+    """One pair of duplicates, as a line of the error message."""
+    how = "all voxels equal" if pair["same_voxels"] else f"r {pair['r']:.5f}, sources {pair['r_source']:.5f}"
     what = f"{pair['scan_a']} and {pair['scan_b']}: the same scan ({how}), {pair['kind']}"
     return f"{what}; correct the id, or exclude one in the table of preprocess.qc.override (keep: no)"
 

@@ -1,4 +1,4 @@
-"""Find the brain: a mask per scan, by deepbet (weights in its wheel), by the template, or from a stripped image."""
+"""Brain extraction: a mask per scan, by deepbet, from the template, or from an image that is already skull-stripped."""
 
 import warnings
 from functools import lru_cache, partial
@@ -13,13 +13,13 @@ from scipy.ndimage import binary_fill_holes
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.io.files import sha256, write_beside
+from neurovae.io.files import plain_tempdir, sha256, write_beside
 from neurovae.preprocess import batch
 from neurovae.preprocess.names import MASK, derivative
-from neurovae.preprocess.scan import read_canonical
+from neurovae.preprocess.scan import as_stored, canonical, read_scan
 
 Method = Literal["deepbet", "template", "none"]
-TOPS_MM = (115.0, 125.0, 135.0, 145.0)  # depths of the head that a template mask is sought in
+TOPS_MM = (115.0, 125.0, 135.0, 145.0)  # depths below the top of the head that are tried for the template mask
 
 
 def run(
@@ -33,7 +33,7 @@ def run(
     nonfinite: Literal["fail", "zero"],
     max_failed: float,
 ) -> None:
-    """Write a brain mask for every scan of a bucket.
+    """Write a brain mask for every scan of a batch, on the scan's own voxels.
 
     Example:
         snakemake --cores 2 --configfile config/demo.yaml --forcerun extract
@@ -46,7 +46,7 @@ def run(
         stamp: digest of code and environment.
         method: deepbet, template (its mask propagated by an affine), none (the image is already skull-stripped).
         nonfinite: what to do with NaN and Inf voxels.
-        max_failed: share of failed scans that ends the job.
+        max_failed: share of failed scans above which the job fails.
     """
     torch.set_num_threads(1)
     arguments = {"method": method, "nonfinite": nonfinite}
@@ -67,19 +67,20 @@ def run(
 
 def _source(row: batch.Row) -> str:
     if not Path(row["source"]).is_file():
-        raise InputError(f"{Path(row['source']).name}: the file is missing; was it moved while the chain ran?")
+        raise InputError(f"{Path(row['source']).name}: the file is missing; was it moved while the pipeline ran?")
     return sha256(Path(row["source"]))
 
 
 def _step(row: batch.Row, clock: batch.Clock, *, derivatives: Path, method: Method, nonfinite: str) -> batch.Work:
-    scan = read_canonical(row["source"], nonfinite=nonfinite)
+    stored = read_scan(row["source"], nonfinite=nonfinite)
+    scan = canonical(stored)
     mask = {"deepbet": _deepbet, "template": _template, "none": _nonzero}[method](scan, clock)
     data = scan.get_fdata(dtype=np.float32)
     if not mask.any():
-        raise InputError(f"{Path(row['source']).name}: {method} found no brain; look at the scan")
+        raise InputError(f"{Path(row['source']).name}: {method} found no brain; inspect the scan")
     target = derivative(derivatives, row["scan"], MASK)
     with write_beside(target) as temporary:
-        nib.save(nib.Nifti1Image(mask.astype(np.uint8), scan.affine), temporary)
+        nib.save(as_stored(mask, stored), temporary)
     columns = {
         "source_sha256": sha256(Path(row["source"])),
         "mask_ml": round(float(mask.sum() * abs(np.linalg.det(scan.affine[:3, :3])) / 1000), 3),
@@ -92,7 +93,7 @@ def _step(row: batch.Row, clock: batch.Clock, *, derivatives: Path, method: Meth
 def _network() -> Any:
     from deepbet.bet import BrainExtraction
 
-    with warnings.catch_warnings():  # deepbet 1.0.2 loads its weights by torch.jit, which torch would rather see gone
+    with warnings.catch_warnings():  # deepbet 1.0.2 uses torch.jit, which torch has deprecated
         warnings.simplefilter("ignore", DeprecationWarning)
         return BrainExtraction(no_gpu=True)
 
@@ -106,19 +107,20 @@ def _deepbet(scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
 
 
 def _template(scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
-    """The template's mask, brought to the scan by the affine that correlates best out of several starts.
+    """The template's mask, moved to the scan by the best of several affine registrations.
 
-    A registration starts from the centres of mass, which a neck pulls away from the brain: so it is tried with the top
-    of the head alone, cut at several depths, its metric read inside the slightly dilated mask. Dice with DLMUSE was
-    .940 to .955 on five `ixi` heads (deepbet: .98); with the whole head and one start, .58 to .90.
+    A registration starts from the centres of mass, and the neck moves a head's away from the brain. So only the top of
+    the head is registered, cut at several depths, with the metric inside the slightly dilated mask. Dice with DLMUSE
+    was .940 to .955 on five `ixi` heads (deepbet: .98); with the whole head and one start, .58 to .90.
 
     Raises:
-        InputError: no start ends in a correlation of at least .45 inside the mask.
+        InputError: no registration reaches a correlation of .45 inside the mask.
     """
     import ants
 
     from neurovae.preprocess.grid import brain_mask, template
 
+    plain_tempdir()
     ants.config.set_ants_deterministic(True, seed_value=1)
     brain = brain_mask(2.0)
     fixed = ants.from_nibabel_nifti(template(2.0))
@@ -138,13 +140,13 @@ def _template(scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
     best, inside = max(tried, key=lambda pair: pair[0])
     if best < 0.45:
         raise InputError(
-            f"template: correlation {best:.2f} inside the propagated mask, at least .45 is due; use deepbet"
+            f"template: correlation {best:.2f} inside the propagated mask, at least .45 is needed; use deepbet"
         )
     return inside
 
 
 def _top(scan: nib.Nifti1Image, depth: float) -> nib.Nifti1Image:
-    """Zero all more than `depth` mm below the top of the head (slices with 2 % of voxels above 15 % of the 99th)."""
+    """Zero everything over `depth` mm below the top of the head (first slice with 2 % of bright voxels)."""
     data = scan.get_fdata(dtype=np.float32).copy()
     head = (data > 0.15 * np.percentile(data, 99)).mean(axis=(0, 1)) > 0.02
     top = int(np.flatnonzero(head)[-1]) if head.any() else data.shape[2] - 1
@@ -153,7 +155,7 @@ def _top(scan: nib.Nifti1Image, depth: float) -> nib.Nifti1Image:
 
 
 def _nonzero(scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
-    """The voxels of a stripped image that differ from its corners' value by over 1/1000 of its range, holes filled."""
+    """Voxels of a stripped image that differ from its corners by over 1/1000 of its range, with holes filled."""
     data = scan.get_fdata(dtype=np.float32)
     background = np.median(data[np.ix_((0, -1), (0, -1), (0, -1))])
     differs = np.abs(data - background) > 1e-3 * float(np.ptp(data))
@@ -162,7 +164,9 @@ def _nonzero(scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
 
 def _describe(method: Method) -> str:
     package = {"deepbet": "deepbet", "template": "antspyx", "none": None}[method]
-    return f"{package} {version(package)}" if package else "already skull-stripped: voxels unlike the background"
+    return (
+        f"{package} {version(package)}" if package else "already skull-stripped: voxels that differ from the background"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The fixed grids: boxes in MNI space (mm), symmetric about the midline, cropped to the brain, with one mask each.
+"""The output grids: boxes in MNI space (mm), symmetric about the midline, cropped to the brain, each with a fixed mask.
 
 The template is the ICBM 152 2009a symmetric average bundled with nilearn (already skull-stripped).
 """
@@ -11,8 +11,8 @@ from nibabel.processing import resample_from_to, smooth_image
 from nilearn.datasets import load_mni152_brain_mask, load_mni152_template, load_mni152_wm_mask
 
 CENTRE = (0.0, -17.0, 5.0)  # of the template's brain, mm
-BOX = (160.0, 192.0, 160.0)  # holds the template's brain (144 x 178 x 154) and a rim, mm
-MULTIPLE = 8  # every axis divides by 8, so that three strided convolutions fit
+BOX = (160.0, 192.0, 160.0)  # contains the template's brain (144 x 178 x 154) and a margin, mm
+MULTIPLE = 8  # every axis is divisible by 8, for three strided convolutions
 
 
 def box(voxel_mm: float) -> tuple[tuple[int, int, int], np.ndarray]:
@@ -31,13 +31,13 @@ def template(voxel_mm: float) -> nib.Nifti1Image:
 
 @lru_cache
 def brain_mask(voxel_mm: float) -> np.ndarray:
-    """The one fixed mask of the grid (bool, grid shape): the template's brain, at least half of the voxel."""
+    """The fixed mask of the grid (bool): voxels that are at least half inside the template's brain."""
     return _on_grid(load_mni152_brain_mask(resolution=1), voxel_mm).get_fdata() >= 0.5
 
 
 @lru_cache
 def white_matter(voxel_mm: float) -> np.ndarray:
-    """The template's white matter on the grid (bool), where signal to noise is measured."""
+    """The template's white matter on the grid (bool), for measures of noise."""
     return _on_grid(load_mni152_wm_mask(resolution=1), voxel_mm).get_fdata() >= 0.9
 
 

@@ -1,4 +1,4 @@
-"""Names of the derivatives, as BIDS spells them; a scan's key is its BIDS prefix ("sub-01_ses-1_run-2")."""
+"""BIDS names of the derivatives. A scan's key is its BIDS prefix ("sub-01_ses-1_run-2")."""
 
 from pathlib import Path
 

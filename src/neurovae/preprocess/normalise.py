@@ -1,4 +1,4 @@
-"""Bring intensities to one scale inside the brain, and measure the quality of each scan on the grid."""
+"""Normalise intensities inside the brain, and measure the quality of each scan on the grid."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +12,7 @@ from nibabel.processing import resample_from_to
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import sha256, write_beside
+from neurovae.io.images import read_image
 from neurovae.preprocess import batch, grid
 from neurovae.preprocess.names import MASK, SPACE, in_space
 
@@ -31,13 +32,13 @@ def run(
     voxel_mm: float,
     max_failed: float,
 ) -> None:
-    """Write every scan of a bucket with normalised intensities, and its quality numbers.
+    """Write every scan of a batch with normalised intensities, and its quality numbers.
 
     Example:
         snakemake --cores 2 --configfile config/demo.yaml --forcerun normalise
 
     Args:
-        registered: the bucket's manifest of registered brains.
+        registered: the batch's manifest of registered brains.
         derivatives: folder of the BIDS derivatives.
         manifest: table to write, a row per scan.
         seconds: table to write of the seconds spent per scan and library call.
@@ -46,7 +47,7 @@ def run(
         method: zscore, percentile, white-matter (peak), reference (PET and SPECT: over the mean of a region) or none.
         reference: for `reference`, "brain" or a NIfTI mask in MNI space.
         voxel_mm: voxel size of the grid.
-        max_failed: share of failed scans that ends the job.
+        max_failed: share of failed scans above which the job fails.
     """
     region = reference_region(reference, voxel_mm) if method == "reference" else None
     region_digest = None if region is None else batch.digest(np.packbits(region).tolist())
@@ -88,9 +89,9 @@ def _step(
     voxel_mm: float,
     suffix: str,
 ) -> batch.Work:
-    image = nib.Nifti1Image.from_filename(brain(row))
+    image = read_image(brain(row))
     data = image.get_fdata(dtype=np.float32)
-    own = nib.Nifti1Image.from_filename(_mask(brain(row))).get_fdata(dtype=np.float32) >= 0.5
+    own = read_image(_mask(brain(row))).get_fdata(dtype=np.float32) >= 0.5
     fixed = grid.brain_mask(voxel_mm)
     with clock("normalise"):
         out = np.where(fixed, normalise(data, own & fixed, method, region=region, white=grid.white_matter(voxel_mm)), 0)
@@ -105,20 +106,20 @@ def _step(
 def normalise(
     data: np.ndarray, brain: np.ndarray, method: Method, *, region: np.ndarray | None, white: np.ndarray
 ) -> np.ndarray:
-    """Intensities on a common scale; one straight line for the whole scan, so background stays darker than brain.
+    """Intensities on a common scale, by one linear function per scan.
 
     Args:
         data: intensities on the grid.
-        brain: the scan's brain on the grid, where the statistics are taken.
+        brain: the scan's brain on the grid, where the statistics are computed.
         method: see `run`.
         region: reference region on the grid.
         white: the template's white matter on the grid.
 
     Raises:
-        InputError: the statistics cannot be taken (no contrast, no signal in the region).
+        InputError: the statistics cannot be computed (no contrast, no signal in the region).
     """
     if not brain.any():
-        raise InputError("no brain inside the template's mask; the registration has failed")
+        raise InputError("no brain inside the template's mask; the registration has failed, inspect the scan")
     values = data[brain].astype(np.float64)
     low, high = {
         "zscore": lambda: (values.mean(), values.mean() + values.std()),
@@ -128,7 +129,7 @@ def normalise(
         "none": lambda: (0.0, 1.0),
     }[method]()
     if not np.isfinite(high - low) or high <= low:
-        raise InputError(f"{method} normalisation found no contrast (low {low:g}, high {high:g}); look at the scan")
+        raise InputError(f"{method} normalisation found no contrast (low {low:g}, high {high:g}); inspect the scan")
     return (data - low) / (high - low)
 
 
@@ -159,7 +160,7 @@ def reference_region(reference: str | None, voxel_mm: float) -> np.ndarray:
     """The reference region on the grid (bool): the whole brain, or a mask in MNI space from a file."""
     if reference in (None, "brain"):
         return grid.brain_mask(voxel_mm)
-    image = nib.squeeze_image(nib.load(str(reference)))
+    image = nib.squeeze_image(read_image(str(reference)))
     mask = nib.Nifti1Image((image.get_fdata() > 0).astype(np.float32), image.affine)
     region = resample_from_to(mask, grid.box(voxel_mm), order=1).get_fdata() >= 0.5
     if not region.any():

@@ -1,4 +1,4 @@
-"""Pack the scans that passed into one memory-mapped array, which training streams from."""
+"""Pack the scans that passed quality control into one memory-mapped array for training."""
 
 import os
 from pathlib import Path
@@ -10,6 +10,7 @@ import pandas as pd
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import sha256, write_beside
+from neurovae.io.images import read_image
 from neurovae.io.parquet import write_table
 from neurovae.preprocess import grid
 from neurovae.preprocess.names import in_space
@@ -30,12 +31,9 @@ def run(
 ) -> None:
     """Write the packed volumes (float16, scans x grid), the table of their rows, and the fixed mask.
 
-    Example:
-        snakemake --cores 2 --configfile config/demo.yaml --forcerun pack
-
     Args:
-        manifests: folder of the buckets' manifests.
-        batches: names of the batches.
+        manifests: folder of the batches' manifests.
+        batches: the batches' names.
         qc: quality table.
         derivatives: folder of the BIDS derivatives.
         suffix: BIDS suffix of the images ("T1w").
@@ -58,32 +56,35 @@ def run(
 
 
 def split_key(scan: str) -> dict[str, str]:
-    """Person, session, acquisition and run of a scan's key; the labels carry their BIDS prefix only for the person."""
+    """Person, session, acquisition and run of a scan's key; only the person keeps its BIDS prefix."""
     parts = dict(part.split("-", 1) for part in scan.split("_"))
     named = {"session": parts.get("ses", ""), "acquisition": parts.get("acq", ""), "run": parts.get("run", "")}
     return {"person": f"sub-{parts['sub']}", **named}
 
 
 def check_images(images: list[Path], digests: list[str]) -> None:
-    """Refuse images that are missing or differ from what the manifest says."""
+    """Refuse images that are missing or differ from the manifest."""
     problems = []
     for image, wanted in zip(images, digests, strict=True):
         if not image.exists():
-            problems.append(f"{image.name}: listed in the manifest, missing on disk; rerun with --forcerun normalise")
+            problems.append(f"{image.name}: is in the manifest but not on disk; rerun with --forcerun normalise")
         elif sha256(image) != wanted:
-            problems.append(f"{image.name}: differs from what the manifest says; rerun with --forcerun normalise")
+            problems.append(f"{image.name}: is not the file of the manifest; rerun with --forcerun normalise")
     if problems:
         raise InputError(problems)
 
 
 def write_volumes(images: list[Path], voxel_mm: float, volumes: Path) -> None:
-    """Write images as one `.npy`, one at a time, so that memory does not grow with the cohort."""
+    """Write the images into one `.npy` file, one at a time, so that memory does not grow with the cohort."""
     shape, affine = grid.box(voxel_mm)
     header = {"descr": "<f2", "fortran_order": False, "shape": (len(images), *shape)}
-    with write_beside(volumes) as temporary, temporary.open("wb") as file:  # the pages of a memory map would pile up
+    with (
+        write_beside(volumes) as temporary,
+        temporary.open("wb") as file,
+    ):  # not a memory map, whose pages would accumulate
         np.lib.format.write_array_header_1_0(file, header)
         for number, path in enumerate(images):
-            image = nib.Nifti1Image.from_filename(path)
+            image = read_image(path)
             if image.shape != shape or not np.allclose(image.affine, affine, atol=1e-4):
                 raise InputError(f"{path.name}: shape {image.shape} or affine is not the grid's {shape}")
             file.write(half(image.get_fdata(dtype=np.float32), path.name).tobytes())
@@ -94,11 +95,11 @@ def write_volumes(images: list[Path], voxel_mm: float, volumes: Path) -> None:
 
 
 def half(data: np.ndarray, name: str) -> np.ndarray:
-    """Half precision; refuses intensities that it cannot hold to about 1 in 1,000."""
+    """Half precision; refuses intensities that it cannot represent to about 1 in 1,000."""
     largest = float(np.abs(data).max())
     if not 1e-2 < largest < 6e4:
         raise InputError(
-            f"{name}: intensities reach {largest:g}; packed volumes hold .01 to 60,000: choose another normalise.method"
+            f"{name}: intensities reach {largest:g}; packed volumes hold .01 to 60,000; choose another normalise.method"
         )
     return data.astype(np.float16)
 

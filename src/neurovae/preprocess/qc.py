@@ -1,4 +1,4 @@
-"""Judge each scan by absolute limits; a person can overrule each verdict in a table."""
+"""Exclude scans by absolute thresholds; a table of the user can override each verdict."""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from neurovae.errors import InputError
 from neurovae.io.parquet import write_table
 from neurovae.plan import user_tables
 from neurovae.preprocess.batch import read_list
+from neurovae.preprocess.columns import NOTES
 
 ASIDE = ("source_sha256", "preproc_sha256")  # of the manifests, not of the quality table
 
@@ -26,17 +27,14 @@ def run(
 ) -> None:
     """Write the quality table of all scans, as Parquet and TSV.
 
-    Example:
-        snakemake --cores 2 --configfile config/demo.yaml --forcerun qc
-
     Args:
-        manifests: folder of the buckets' manifests.
-        batches: names of the batches.
-        thresholds: `column: [lowest, highest]`, null for no limit.
-        override: table (scan, keep = yes or no, reason) that overrules the limits.
-        max_failed: share of failed scans that ends the job.
+        manifests: folder of the batches' manifests.
+        batches: the batches' names.
+        thresholds: `column: [lowest, highest]`, null for no threshold.
+        override: table (scan, keep = yes or no, reason) that overrides the thresholds.
+        max_failed: share of failed scans above which the job fails.
         out: Parquet file to write.
-        lists: folder of the buckets' lists of scans, each of which has to be in a manifest.
+        lists: folder of the batches' lists of scans, each of which must be in a manifest.
     """
     table = pd.concat([read_manifest(manifests / f"{name}.tsv") for name in batches], ignore_index=True)
     if lists is not None:
@@ -52,32 +50,32 @@ def run(
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
-    """Read one bucket's manifest; causes stay text."""
+    """Read one batch's manifest; causes stay text."""
     text = {name: str for name in ("scan", "status", "cause", *ASIDE)}
     return pd.read_csv(path, sep="\t", dtype=text, keep_default_na=False, na_values=["n/a", "nan", "inf", "-inf"])
 
 
 def refuse_missing(table: pd.DataFrame, listed: list[str]) -> None:
-    """Raise InputError where a scan is in no manifest: one that is cut short would take people out of the cohort."""
+    """Raise InputError if a scan is in no manifest: a truncated manifest would silently remove people."""
     missing = sorted(set(listed) - set(table["scan"]))
     if missing:
         raise InputError(
-            f"{len(missing)} of {len(listed)} scans are in no manifest of normalise ({', '.join(missing[:5])}): one is "
-            "damaged; rerun with --forcerun extract (finished scans are kept)"
+            f"{len(missing)} of {len(listed)} scans are in no manifest of normalise ({', '.join(missing[:5])}); one is "
+            "damaged: rerun with --forcerun extract (finished scans are kept)"
         )
 
 
 def refuse_copies(table: pd.DataFrame) -> None:
-    """Raise InputError where one file stands for two people, who could then lie on both sides of a split."""
+    """Raise InputError if one file is given for two people, who could end up in different splits."""
     if "source_sha256" not in table:
         return
     problems = []
     for _, rows in table.dropna(subset=["source_sha256"]).groupby("source_sha256", sort=False):
         people = sorted({scan.split("_")[0] for scan in rows["scan"]})
         if len(people) > 1:
-            problems.append(f"{', '.join(people)}: the same file, byte for byte; remove the copies, or correct the ids")
+            problems.append(f"{', '.join(people)}: identical files; remove the duplicates, or correct the ids")
         elif len(rows) > 1:
-            print(f"warning: {', '.join(rows['scan'])} are the same file, byte for byte")
+            print(f"warning: {', '.join(rows['scan'])} are identical files")
     if problems:
         raise InputError(problems)
 
@@ -96,11 +94,11 @@ def _reason(row: dict[Any, Any], thresholds: dict[str, Any]) -> str:
         return f"failed: {row['cause']}"
     found = []
     for name, (low, high) in sorted(thresholds.items()):
-        value = row[name]
+        value, note = row[name], f" ({NOTES[name]})" if name in NOTES else ""
         if low is not None and not value >= low:
-            found.append(f"{name} {value:.4g} below {low:g}")
+            found.append(f"{name} {value:.4g} below {low:g}{note}")
         if high is not None and not value <= high:
-            found.append(f"{name} {value:.4g} above {high:g}")
+            found.append(f"{name} {value:.4g} above {high:g}{note}")
     return "; ".join(found)
 
 

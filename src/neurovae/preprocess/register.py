@@ -1,10 +1,10 @@
-"""Correct the bias field, register the brain to the template, and resample it once to the grid."""
+"""Correct the bias field, register the brain to the template, and resample it once onto the grid."""
 
 import tempfile
 from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import ants
 import nibabel as nib
@@ -12,8 +12,9 @@ import numpy as np
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.io.files import sha256, write_beside
-from neurovae.preprocess import affine, batch, grid
+from neurovae.io.files import plain_tempdir, sha256, write_beside
+from neurovae.io.images import read_image
+from neurovae.preprocess import affine, batch, bias, coverage, grid, orientation
 from neurovae.preprocess.names import MASK, SPACE, derivative, in_space
 from neurovae.preprocess.scan import read_canonical
 
@@ -37,14 +38,14 @@ def run(
     nonfinite: Literal["fail", "zero"],
     max_failed: float,
 ) -> None:
-    """Write every brain of a bucket in MNI space.
+    """Write every brain of a batch in MNI space.
 
     Example:
         snakemake --cores 2 --configfile config/demo.yaml --forcerun register
 
     Args:
-        extracted: the bucket's manifest of masks.
-        list: the bucket's scans, a key and a path per line.
+        extracted: the batch's manifest of masks.
+        list: the batch's scans, a key and a path per line.
         derivatives: folder of the BIDS derivatives.
         manifest: table to write, a row per scan.
         seconds: table to write of the seconds spent per scan and library call.
@@ -52,30 +53,34 @@ def run(
         suffix: BIDS suffix of the images ("T1w").
         transform: affine; syn (affine, then SyN; also writes the Jacobian determinant); none (already in MNI space).
         bias_field: n4 (Tustison 2010, inside the mask) or none.
-        template_mm: voxel size of the template at which the registration is computed.
-        voxel_mm: voxel size of the grid that the brain is resampled to.
+        template_mm: voxel size of the template used for the registration.
+        voxel_mm: voxel size of the output grid.
         nonfinite: what to do with NaN and Inf voxels.
-        max_failed: share of failed scans that ends the job.
+        max_failed: share of failed scans above which the job fails.
     """
+    plain_tempdir()
     ants.config.set_ants_deterministic(True, seed_value=1)
     arguments = [suffix, transform, bias_field, template_mm, voxel_mm, nonfinite]
 
     def step(row: batch.Row, clock: batch.Clock) -> batch.Work:
-        brain, mask = _read(row, derivatives, nonfinite, bias_field, clock)
+        scan, columns = _read(row, derivatives, nonfinite, bias_field, clock)
         name = partial(in_space, derivatives, row["scan"], voxel_mm)
         with tempfile.TemporaryDirectory() as folder:
-            transforms = _register(brain, transform, template_mm, folder, clock)
-            images = {name(f"desc-brain_{suffix}.nii.gz"): brain, name(MASK): mask}
+            transforms, lead = _register(scan, transform, template_mm, Path(folder), clock)
+            images = {name(f"desc-brain_{suffix}.nii.gz"): scan.brain, name(MASK): scan.mask}
             with clock("resample"):
                 images = {path: _resample(image, voxel_mm, transforms) for path, image in images.items()}
+            seen = ants.apply_transforms(_fixed(voxel_mm), scan.recorded, transforms).numpy()
             if transform == "syn":
                 images[name(f"desc-jacobian_{suffix}.nii.gz")] = _jacobian(transforms, voxel_mm)
             for path, image in images.items():
                 _save(image, path)
             matrix = derivative(derivatives, row["scan"], f"from-{suffix}_to-{SPACE}_mode-image_xfm.mat")
-            found = _keep_affine(transforms, matrix)
+            found = _keep_affine(transforms, scan.shear, matrix)
         written = [*images, *([matrix] if transforms else [])]
-        return batch.Work(written, affine.columns(found), _describe(transform, bias_field, template_mm))
+        outside = coverage.outside_share(seen, grid.brain_mask(voxel_mm))
+        columns |= {"outside_fov": round(outside, 5), "orientation_lead": round(lead, 4)}
+        return batch.Work(written, affine.columns(found) | columns, _describe(transform, bias_field, template_mm))
 
     batch.run(
         batch.read_manifest(extracted, list),
@@ -90,32 +95,96 @@ def run(
     )
 
 
-def _read(row: batch.Row, derivatives: Path, nonfinite: str, bias_field: str, clock: batch.Clock) -> tuple[Any, Any]:
-    """The bias-corrected brain and its mask, in the scan's space."""
-    if sha256(Path(row["source"])) != row["source_sha256"]:
-        raise InputError(f"{Path(row['source']).name}: changed since its mask was made; rerun with --forcerun extract")
-    scan = ants.from_nibabel_nifti(read_canonical(row["source"], nonfinite=nonfinite))
-    stored = nib.Nifti1Image.from_filename(derivative(derivatives, row["scan"], MASK))
-    mask = scan.new_image_like(np.asarray(stored.dataobj).astype(np.float32))
+class Scan(NamedTuple):
+    """A scan in its own space, as ANTs images; ITK needs axes at right angles, so a sheared header is straightened."""
+
+    brain: Any  # bias-corrected, zero outside the mask
+    mask: Any
+    recorded: Any  # 1 where the scan has data
+    affine: np.ndarray  # voxel to straightened mm
+    shear: np.ndarray  # straightened mm to mm of the header: the identity where nothing is sheared
+
+
+def _read(
+    row: batch.Row, derivatives: Path, nonfinite: str, bias_field: str, clock: batch.Clock
+) -> tuple[Scan, batch.Row]:
+    """The scan with its bias field corrected, and the columns measured on it."""
+    path = Path(row["source"])
+    if sha256(path) != row["source_sha256"]:
+        raise InputError(f"{path.name}: changed since its mask was made; rerun with --forcerun extract")
+    image = read_canonical(path, nonfinite=nonfinite)
+    straight, shear = affine.straightened(image.affine, image.shape)
+    data = image.get_fdata(dtype=np.float32)
+    image = nib.Nifti1Image(data, straight)
+    image.header.set_xyzt_units("mm", "sec")
+    scan = ants.from_nibabel_nifti(image)
+    stored = nib.as_closest_canonical(read_image(derivative(derivatives, row["scan"], MASK)))
+    brain = np.asarray(stored.dataobj) > 0
+    mask, seen = (scan.new_image_like(part.astype(np.float32)) for part in (brain, coverage.recorded(data, brain)))
+    columns: batch.Row = {"negative": round(bias.negative_share(data, brain), 6), "bias_removed": None}
     if bias_field == "n4":
         with clock("n4"):
-            scan = ants.n4_bias_field_correction(scan, mask=mask)
-    return scan * mask, mask
+            scan, spread = bias.correct(scan, mask, path.name)
+        columns["bias_removed"] = round(spread, 5)
+    return Scan(scan * mask, mask, seen, straight, shear), columns
 
 
-def _register(brain: Any, transform: Transform, template_mm: float, folder: str, clock: batch.Clock) -> list[str]:
-    """Transforms that take points of the template to points of the scan, in the order that ANTs applies them."""
+def _register(
+    scan: Scan, transform: Transform, template_mm: float, folder: Path, clock: batch.Clock
+) -> tuple[list[str], float]:
+    """Transforms that take points of the template to points of the scan, in the order that ANTs applies them; the lead.
+
+    A registration that agrees less with the template than a rough pose does has stopped in a wrong place. It is started
+    again from that pose, and the best is taken. One that has found its place is left as ANTs made it.
+    """
+    with clock("orientation"):
+        rough = orientation.coarse(scan.brain.numpy(), scan.mask.numpy(), scan.affine)
+        poses = orientation.best_poses(rough)
     if transform == "none":
-        return []
+        back = np.linalg.inv(scan.shear)
+        affine.write_itk(back, folder / "straight.mat")
+        sheared = not np.array_equal(back, np.eye(4))
+        return [str(folder / "straight.mat")] if sheared else [], orientation.lead(rough, [back, poses[1]])
     with clock("registration"):
-        found = ants.registration(_fixed(template_mm), brain, type_of_transform=ANTS[transform], outprefix=f"{folder}/")
+        first = _ants(scan.brain, transform, template_mm, folder / "first")
+    tried = [first]
+    for number, pose in enumerate(poses):
+        if orientation.agreement(rough, pose) > orientation.agreement(rough, _linear(first)):
+            affine.write_itk(pose, folder / f"start-{number}.mat")
+            with clock("restart"):
+                tried.append(
+                    _ants(
+                        scan.brain, transform, template_mm, folder / f"again-{number}", folder / f"start-{number}.mat"
+                    )
+                )
+    linear = [_linear(transforms) for transforms in tried]
+    best = max(range(len(tried)), key=lambda number: orientation.agreement(rough, linear[number]))
+    return tried[best], orientation.lead(rough, [*linear, *poses])
+
+
+def _ants(brain: Any, transform: Transform, template_mm: float, prefix: Path, start: Path | None = None) -> list[str]:
+    """ANTs' registration, from the centres of mass or from a start."""
+    found = ants.registration(
+        _fixed(template_mm),
+        brain,
+        type_of_transform=ANTS[transform],
+        outprefix=f"{prefix}-",
+        initial_transform=None if start is None else [str(start)],
+    )
     return list(found["fwdtransforms"])
 
 
+def _linear(transforms: list[str]) -> np.ndarray:
+    return affine.read_itk(Path(transforms[-1]))
+
+
 def _resample(image: Any, voxel_mm: float, transforms: list[str]) -> Any:
-    """Resample once, linearly; first blur finer images to the grid's voxel size (full width), against aliasing."""
-    blur = max(0.0, voxel_mm**2 - float(np.mean(image.spacing)) ** 2) ** 0.5
-    if blur > 0:
+    """Resample once, linearly; first blur each axis that is finer than the grid, against aliasing.
+
+    The blur is a Gaussian whose full width at half maximum makes up, with the voxel's own width, that of the grid.
+    """
+    blur = [max(0.0, voxel_mm**2 - spacing**2) ** 0.5 for spacing in image.spacing]
+    if any(blur):
         image = ants.smooth_image(image, blur, sigma_in_physical_coordinates=True, FWHM=True)
     return ants.apply_transforms(_fixed(voxel_mm), image, transforms)
 
@@ -126,19 +195,22 @@ def _fixed(voxel_mm: float) -> Any:
 
 
 def _jacobian(transforms: list[str], voxel_mm: float) -> Any:
-    """Local volume of the scan over the template's at each voxel: warp and affine together (1.2 = 20 % larger)."""
+    """Local volume relative to the template, from warp and affine together: 1.2 is 20 % larger."""
     found = ants.create_jacobian_determinant_image(_fixed(voxel_mm), transforms[0], do_log=False)
-    warp = ants.resample_image_to_target(found, _fixed(voxel_mm))  # ANTs gives it on the warp's own grid
+    warp = ants.resample_image_to_target(found, _fixed(voxel_mm))  # ANTs returns it on the grid of the warp
     linear = affine.read_itk(Path(transforms[-1]))[:3, :3]
     return warp * float(np.linalg.det(linear))
 
 
-def _keep_affine(transforms: list[str], target: Path) -> np.ndarray:
+def _keep_affine(transforms: list[str], shear: np.ndarray, target: Path) -> np.ndarray:
     """Copy ITK's affine to its final name and read it (4 x 4, RAS mm); the identity where nothing was registered."""
     if not transforms:
         return np.eye(4)
     with write_beside(target) as temporary:
-        temporary.write_bytes(Path(transforms[-1]).read_bytes())
+        if np.array_equal(shear, np.eye(4)):
+            temporary.write_bytes(Path(transforms[-1]).read_bytes())
+        else:
+            affine.write_itk(shear @ affine.read_itk(Path(transforms[-1])), temporary)
     return affine.read_itk(target)
 
 

@@ -1,33 +1,48 @@
-"""Read one scan, refuse it by name when it cannot be right, and bring it to canonical (RAS+) axes."""
+"""Read one scan, refuse it by name where it cannot be right, and bring it to canonical (RAS+) axes."""
 
-import gzip
-import zlib
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
+from nibabel.orientations import aff2axcodes, apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+from nibabel.spatialimages import HeaderDataError, SpatialImage
 
 from neurovae.errors import InputError
+from neurovae.io.images import read_image
 
 VOXEL_MM = (0.2, 8.0)  # plausible voxel sizes of a whole-brain image
 EXTENT_MM = (60.0, 600.0)  # plausible field of view
+SHEAR_DEGREES = 5.0  # largest deviation of the axes from right angles; a gantry tilt is larger
+PARTS = re.compile(r"_part-(phase|real|imag)(?=_)")  # BIDS: parts of a complex image that are not its magnitude
+ENDING = re.compile(r"\.(nii|nii\.gz|mgh|mgz)$", re.IGNORECASE)
+COMPONENTS = {"P": "phase", "PHASE": "phase", "PHASE MAP": "phase", "R": "real", "REAL": "real"}
+COMPONENTS |= {"I": "imaginary", "IMAG": "imaginary", "IMAGINARY": "imaginary"}  # DICOM's ImageType
 
 
 def read_canonical(path: str | Path, *, nonfinite: str = "fail") -> nib.Nifti1Image:
-    """Read a 3-D scan with axes re-ordered to RAS+ (an oblique affine is kept).
+    """Read a 3-D scan with its axes reordered to RAS+ (an oblique affine is kept); arguments as in `read_scan`."""
+    return canonical(read_scan(path, nonfinite=nonfinite))
+
+
+def read_scan(path: str | Path, *, nonfinite: str = "fail") -> nib.Nifti1Image:
+    """Read a 3-D scan as it is stored, in single precision.
 
     Args:
-        path: NIfTI file.
+        path: NIfTI or MGH file.
         nonfinite: "fail" refuses NaN and Inf voxels; "zero" sets them to 0 (maps whose background is NaN).
 
     Raises:
         InputError: what is wrong with the file, what was found and what to do.
     """
     name = Path(path).name
-    image = _open(path, name)
+    _check_part(Path(path))
+    image = nib.squeeze_image(read_image(path))
     _check_geometry(image, name)
-    data = _read_voxels(image, name)
+    _check_overflow(image, name)
+    data = image.get_fdata(dtype=np.float32, caching="unchanged")
     bad = int(np.count_nonzero(~np.isfinite(data)))
     if bad and nonfinite == "fail":
         raise InputError(
@@ -36,32 +51,75 @@ def read_canonical(path: str | Path, *, nonfinite: str = "fail") -> nib.Nifti1Im
     data[~np.isfinite(data)] = 0
     if data.min() == data.max():
         raise InputError(f"{name}: every voxel has the value {data.min():g}; the image is empty, export it again")
-    canonical = nib.as_closest_canonical(nib.Nifti1Image(data, image.affine))
-    canonical.header.set_xyzt_units("mm", "sec")
-    return canonical
+    return nib.Nifti1Image(data, image.affine, image.header if isinstance(image, nib.Nifti1Image) else None)
 
 
-def _open(path: str | Path, name: str) -> nib.Nifti1Image:
-    if Path(path).stat().st_size == 0:
-        raise InputError(f"{name}: the file is empty (0 bytes); copy it again from its source")
-    try:
-        image = nib.load(path)
-    except (ImageFileError, OSError, EOFError, zlib.error) as error:
+def canonical(scan: nib.Nifti1Image) -> nib.Nifti1Image:
+    """The scan with its axes reordered to RAS+; voxels and their places in mm stay the same."""
+    image = nib.as_closest_canonical(nib.Nifti1Image(scan.get_fdata(dtype=np.float32), scan.affine))
+    image.header.set_xyzt_units("mm", "sec")
+    return image
+
+
+def as_stored(mask: np.ndarray, scan: nib.Nifti1Image) -> nib.Nifti1Image:
+    """A mask on canonical axes as an image on the scan's own voxels, with its sform and qform."""
+    back = ornt_transform(axcodes2ornt("RAS"), io_orientation(scan.affine))
+    image = nib.Nifti1Image(apply_orientation(mask.astype(np.uint8), back), scan.affine, scan.header, dtype=np.uint8)
+    for field, value in (("cal_min", 0), ("cal_max", 0), ("descrip", b""), ("intent_code", 0), ("intent_name", b"")):
+        image.header[field] = value
+    return image
+
+
+def _check_part(path: Path) -> None:
+    """Refuse phase, real and imaginary images, by the name of the file or by the ImageType of its sidecar."""
+    named = PARTS.search(path.name)
+    found = f"its name says part-{named[1]}" if named else ""
+    sidecar = path.with_name(ENDING.sub("", path.name) + ".json")
+    kind = _component(sidecar)
+    if not found and kind:
+        found = f"ImageType in {sidecar.name} says {kind}"
+    if found:
         raise InputError(
-            f"{name}: not a readable NIfTI image ({error}); check it with `nib-ls`, or copy it again"
-        ) from error
-    if not isinstance(image, nib.Nifti1Image):
-        raise InputError(f"{name}: is {type(image).__name__}, not NIfTI; convert it (dcm2niix, mrconvert)")
-    return nib.squeeze_image(image)
+            f"{path.name}: is not a magnitude image ({found}); give the magnitude (part-mag), or leave the file out"
+        )
 
 
-def _check_geometry(image: nib.Nifti1Image, name: str) -> None:
+def _component(sidecar: Path) -> str:
+    """Phase, real or imaginary by DICOM's ImageType or ComplexImageComponent, empty where it is a magnitude."""
+    if not sidecar.is_file():
+        return ""
+    try:
+        content: Any = json.loads(sidecar.read_text(encoding="utf-8"))
+    except ValueError:  # a sidecar of another program says nothing about the voxels
+        return ""
+    content = content if isinstance(content, dict) else {}
+    listed = content.get("ImageType")
+    words = {str(word).upper() for word in listed} if isinstance(listed, list) else set()
+    words |= {str(content.get("ComplexImageComponent", "")).upper()}
+    return (
+        "" if words & {"M", "MAGNITUDE"} else next((COMPONENTS[word] for word in sorted(words & set(COMPONENTS))), "")
+    )
+
+
+def _check_overflow(image: SpatialImage, name: str) -> None:
+    """Refuse 16-bit values without sign that were stored as if they had one: all above 32,767 became negative."""
+    if image.get_data_dtype() != np.int16 or (
+        getattr(image.dataobj, "slope", 1),
+        getattr(image.dataobj, "inter", 0),
+    ) != (1, 0):
+        return
+    stored = np.asarray(image.dataobj)
+    if stored.min() < -(2**14) and stored.max() > 2**14:
+        raise InputError(
+            f"{name}: voxels from {stored.min()} to {stored.max()}: the brightest have overflowed to negative values; "
+            "convert it again (dcm2niix -l y)"
+        )
+
+
+def _check_geometry(image: SpatialImage, name: str) -> None:
     if image.ndim != 3:
         raise InputError(f"{name}: the image has shape {image.shape}, 3-D was expected; give one volume or their mean")
-    if int(image.header["sform_code"]) == 0 and int(image.header["qform_code"]) == 0:
-        raise InputError(
-            f"{name}: neither sform nor qform is set, so left and right cannot be told; export it with orientation"
-        )
+    _check_orientation(image, name)
     size = nib.affines.voxel_sizes(image.affine)
     extent = size * np.array(image.shape)
     if not np.all(np.isfinite(size)) or abs(np.linalg.det(image.affine[:3, :3] / np.maximum(size, 1e-12))) < 1e-3:
@@ -76,15 +134,50 @@ def _check_geometry(image: nib.Nifti1Image, name: str) -> None:
             f"{name}: voxels of {_mm(size)} mm and a field of view of {_mm(extent)} mm; expected voxels of "
             f"{VOXEL_MM[0]:g}-{VOXEL_MM[1]:g} mm and {EXTENT_MM[0]:g}-{EXTENT_MM[1]:g} mm in all; are the units right?"
         )
-
-
-def _read_voxels(image: nib.Nifti1Image, name: str) -> np.ndarray:
-    try:
-        return image.get_fdata(dtype=np.float32, caching="unchanged")
-    except (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+    angle = shear_degrees(image.affine)
+    if angle > SHEAR_DEGREES:
         raise InputError(
-            f"{name}: the voxels cannot be read, the file is cut short ({error}); copy it again"
-        ) from error
+            f"{name}: the axes of the affine are {angle:.1f} degrees off right angles (shear; a gantry tilt?), at most "
+            f"{SHEAR_DEGREES:g} are allowed; resample it to a straight grid (mri_convert, flirt -applyisoxfm)"
+        )
+
+
+def shear_degrees(affine: np.ndarray) -> float:
+    """The largest deviation of two axes of an affine from a right angle, in degrees."""
+    cosines = affine[:3, :3] / nib.affines.voxel_sizes(affine)
+    return float(np.degrees(np.arcsin(np.abs(cosines.T @ cosines - np.eye(3)).max().clip(0, 1))))
+
+
+def _check_orientation(image: SpatialImage, name: str) -> None:
+    """Refuse a NIfTI image whose header does not say which side is left, or says both."""
+    if not isinstance(image, nib.Nifti1Image):  # MGH has one affine
+        return
+    header = image.header
+    codes = int(header["sform_code"]), int(header["qform_code"])
+    if codes == (0, 0):
+        raise InputError(
+            f"{name}: neither sform nor qform is set, so left and right are unknown; export it with its orientation"
+        )
+    if 0 in codes:
+        return
+    sform = header.get_sform()
+    try:
+        qform = header.get_qform()
+    except (ValueError, HeaderDataError):  # no rotation; the sform counts, as nibabel and ANTs have it
+        return
+    if _opposed(sform, qform):
+        axes = ["".join(str(axis) for axis in aff2axcodes(affine)) for affine in (sform, qform)]
+        raise InputError(
+            f"{name}: sform ({axes[0]}) and qform ({axes[1]}) disagree about left and right, so the scan may be "
+            "mirrored; find out which of them is right (a marker, the DICOM files) and copy it over the other "
+            "(fslorient -copysform2qform or -copyqform2sform)"
+        )
+
+
+def _opposed(sform: np.ndarray, qform: np.ndarray) -> bool:
+    """Is one affine a mirror image of the other, or its left the other's right?"""
+    first, second = (affine[:3, :3] / np.maximum(nib.affines.voxel_sizes(affine), 1e-12) for affine in (sform, qform))
+    return bool(np.linalg.det(first) * np.linalg.det(second) < 0 or first[0] @ second[0] < 0)
 
 
 def _mm(values: np.ndarray) -> str:

@@ -1,68 +1,25 @@
-"""The pieces a section of the report is made of, as plain data; the template alone turns them into HTML.
+"""The pieces of the report as plain data; the template alone turns them into HTML.
 
-A block is a dict with a `kind`: text, note, heading, figure, table, absent, details, cards, facts, tiles, pre, methods,
-html. Every text in it is shown as text, since the template escapes it. Only "html" holds markup of our own.
+A block is a dict with a `kind`: text, note, heading, figure, table, missing, details, gallery, facts, tiles, pre,
+methods, finding, html. The template escapes every text; only "html" holds markup of our own.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from neurovae.report.figures import thumbnails
+from neurovae.report.results import Run, read, why
+from neurovae.report.text import shown
+
 Block = dict[str, Any]
-MOST = 3000  # rows of a table that the page holds
-NARROW, WIDE = 26, 50  # letters of the longest text of a column that is never broken; that gets room
-SHOWN = 15  # rows of a table that are drawn before anybody asks for more
-TEXTS = ["scan", "person", "session", "acquisition", "run", "site", "score", "model", "latent", "against", "term",
-         "maxt_status", "maxt_reason",
-         "scan_a", "scan_b", "person_a", "person_b", "reason", "nuisance", "replicated", "score_nuisance"]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one report is about: the folder of results, the models, the fit shown, the whole validated configuration."""
-
-    cohort: Path
-    models: list[str]
-    fit: str
-    primary: str
-    shown: list[str]
-    captions: Path
-    config: dict[str, Any]
-
-    @property
-    def fold(self) -> str:
-        """ "fold-0" of "fold-0_seed-0"."""
-        return self.fit.split("_")[0]
-
-    @property
-    def seed(self) -> str:
-        """ "seed-0" of "fold-0_seed-0"."""
-        return self.fit.split("_")[1]
-
-    def ordered(self) -> list[str]:
-        """The primary model first."""
-        return sorted(self.models, key=lambda model: model != self.primary)
-
-
-def read(run: Run, path: str) -> pd.DataFrame | None:
-    """A table below the cohort's folder, by its ending; None if it is not there. In TSV only n/a is missing."""
-    file = run.cohort / path
-    if not file.exists():
-        return None
-    if file.suffix == ".parquet":
-        return pd.read_parquet(file)
-    types = dict.fromkeys(TEXTS, "object")
-    return pd.read_csv(file, sep="\t", keep_default_na=False, na_values=["n/a"], dtype=types)
-
-
-def of_fit(table: pd.DataFrame, fit: str) -> pd.DataFrame:
-    """The rows of one fold and seed ("fold-0_seed-0")."""
-    fold, seed = (part.split("-")[1] for part in fit.split("_"))
-    return table[(table["fold"].astype(str) == fold) & (table["seed"].astype(str) == seed)]
+MAX_ROWS = 3000  # rows of a table that the page holds
+NARROW, WIDE = 26, 50  # characters of the longest text of a column that never wraps; that gets room
+GOOD = ("none", "healthy", "partial")  # beginnings of verdicts and caveats that need no attention
+FIRST = 15  # rows of a table that are drawn before the reader asks for more
 
 
 def text(words: str) -> Block:
@@ -71,7 +28,7 @@ def text(words: str) -> Block:
 
 
 def note(words: str, level: str = "warn") -> Block:
-    """A paragraph that stands out; level: "warn" or "info"."""
+    """A highlighted paragraph; level: "warn" or "info"."""
     return {"kind": "note", "text": words, "level": level}
 
 
@@ -80,44 +37,72 @@ def heading(words: str) -> Block:
     return {"kind": "heading", "text": words}
 
 
-def absent(path: str, why: str) -> Block:
-    """What should stand here and does not, with the reason."""
-    return {"kind": "absent", "path": path, "why": why}
+def missing(path: str, reason: str) -> Block:
+    """A result that does not exist, with the reason."""
+    return {"kind": "missing", "path": path, "why": reason}
 
 
 def details(title: str, blocks: list[Block]) -> Block:
-    """Blocks folded away below a title."""
+    """Blocks that are closed until the reader opens them."""
     return {"kind": "details", "title": title, "blocks": blocks}
 
 
-def folded(title: str, blocks: list[Block], run: Run, model: str) -> list[Block]:
-    """The primary model's blocks as they are, those of another model folded away."""
-    return blocks if model == run.primary else [details(title, blocks)]
+def by_model(run: Run, model: str, blocks: list[Block]) -> list[Block]:
+    """The primary model's blocks as they are, those of another model closed."""
+    return blocks if model == run.primary else [details(f"Model {model}", blocks)]
 
 
 def facts(pairs: Sequence[tuple[str, Any]], source: str) -> Block:
-    """Names with values, and the file they are from."""
+    """Names with values, and the file they come from."""
     return {"kind": "facts", "pairs": [(name, shown(value)) for name, value in pairs], "source": source}
 
 
 def figure(src: str, caption: str, source: str, alt: str, wide: bool = True) -> Block:
-    """A picture as data URI; wide: on a phone it scrolls in its box instead of shrinking beyond reading."""
+    """A picture as data URI; wide: on a phone it scrolls in its box instead of shrinking until it is illegible."""
     return {"kind": "figure", "src": src, "caption": caption, "source": source, "alt": alt, "wide": wide}
 
 
-def table(
-    frame: pd.DataFrame, columns: Mapping[str, str], source: str, caption: str, first: int = SHOWN, mark: str = ""
-) -> Block:
-    """A sortable table: `columns` (name -> heading) of the frame, without those it lacks and those that are empty.
+def picture(run: Run, name: str, alt: str, reason: str = "") -> Block:
+    """A PNG of the report's folder with its caption; `reason` is shown if the file does not exist."""
+    path = run.cohort / "report" / name
+    if not path.exists():
+        return missing(f"report/{name}", reason or "this run has not drawn it")
+    return figure(thumbnails.png(path), caption(run.captions, path.stem.split("_")[-1]), f"report/{name}", alt)
 
-    Rows hold [text, number or text to sort by], the number exactly as in the file. `mark` names a column of verdicts or
-    audits. Of more than MOST rows the first are kept, and the page says so.
+
+def pictures(run: Run, model: str, part: str, names: Mapping[str, str]) -> list[Block]:
+    """The PNGs <model>_<part>_<name>.png of a model, by name, with what each shows."""
+    return [picture(run, f"{model}_{part}_{name}.png", f"{model}: {alt}", why(run, model))
+            for name, alt in names.items()]  # fmt: skip
+
+
+def caption(folder: Path, name: str) -> str:
+    """The caption of a kind of figure, or nothing."""
+    path = folder / f"{name}.rst"
+    return " ".join(path.read_text(encoding="utf-8").split()) if path.exists() else ""
+
+
+def file_table(run: Run, path: str, columns: Mapping[str, str], title: str, mark: str = "") -> Block:
+    """A table of the results folder, or that it does not exist."""
+    found = read(run, path)
+    return (
+        missing(path, "this run has not written it") if found is None else table(found, columns, path, title, mark=mark)
+    )
+
+
+def table(
+    frame: pd.DataFrame, columns: Mapping[str, str], source: str, caption: str, first: int = FIRST, mark: str = ""
+) -> Block:
+    """A sortable table: `columns` (name -> heading) of the frame, without those that are absent or empty.
+
+    Rows hold [text, number or text to sort by, highlighted], the number exactly as in the file. `mark` names a column
+    of verdicts or caveats, highlighted unless they are GOOD. Beyond MAX_ROWS the page says how many rows are left out.
     """
-    cut = frame.head(MOST)
+    cut = frame.head(MAX_ROWS)
     kept = {
         name: head for name, head in columns.items() if name in cut and (cut[name].notna() & (cut[name] != "")).any()
     }
-    cells = [[_cell(value) for value in cut[name]] for name in kept]  # (columns, rows)
+    cells = [[_cell(value, name == mark) for value in cut[name]] for name in kept]  # (columns, rows)
     heads = [
         {"name": head, "kind": "mark" if name == mark else _kind(column)}
         for (name, head), column in zip(kept.items(), cells, strict=True)
@@ -128,36 +113,18 @@ def table(
 
 
 def _kind(cells: list[list[Any]]) -> str:
-    """number, or by the longest text short (never broken), long, or text."""
-    if all(not isinstance(value, str) for _, value in cells):
+    """number, or by the longest text short (never wraps), long, or text."""
+    if all(not isinstance(value, str) for _, value, _ in cells):
         return "number"
-    longest = max(len(words) for words, _ in cells)
+    longest = max(len(words) for words, _, _ in cells)
     return "short" if longest <= NARROW else "long" if longest > WIDE else "text"
 
 
-def _cell(value: Any) -> list[Any]:
+def _cell(value: Any, mark: bool) -> list[Any]:
     if isinstance(value, bool | np.bool_):
-        return ["yes" if value else "no", int(value)]
+        return ["yes" if value else "no", int(value), False]
     if value is None or value is pd.NA or (isinstance(value, float | np.floating) and not np.isfinite(value)):
-        return ["n/a" if value is None or value is pd.NA or np.isnan(value) else str(value), None]
+        return ["n/a" if value is None or value is pd.NA or np.isnan(value) else str(value), None, False]
     if isinstance(value, int | float | np.number):
-        return [shown(value), value.item() if isinstance(value, np.number) else value]
-    return [str(value), str(value)]
-
-
-def shown(value: Any) -> str:
-    """A number in three significant digits (whole numbers in full), a missing one as n/a, texts as they are."""
-    if isinstance(value, str):
-        return value
-    if value is None or pd.isna(value):
-        return "n/a"
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    if isinstance(value, int | np.integer) or (float(value).is_integer() and abs(value) < 1e9):
-        return str(int(value))
-    return f"{value:.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
-
-
-def interval(value: float, low: float, high: float) -> str:
-    """ "+0.52 [+0.40, +0.65]"."""
-    return "n/a" if pd.isna(value) else f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
+        return [shown(value), value.item() if isinstance(value, np.number) else value, False]
+    return [str(value), str(value), mark and not str(value).startswith(GOOD)]

@@ -1,39 +1,43 @@
-"""The report: one HTML file that opens offline, with everything that the run found and the path of every number."""
+"""The report: one HTML file that opens offline, with the findings first and everything else behind headings."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from neurovae.cli import Json, cli
 from neurovae.io.files import write_beside
-from neurovae.report.blocks import Block, Run
-from neurovae.report.sections import findings as sections_summary
-from neurovae.report.sections import maps as sections_maps
-from neurovae.report.sections import methods
-from neurovae.report.sections import models as sections_models
-from neurovae.report.sections import people as sections_people
-from neurovae.report.sections import tests as sections_tests
+from neurovae.report.blocks import Block
+from neurovae.report.results import Run
+from neurovae.report.sections.associations import associations
+from neurovae.report.sections.audits import audits, proof
+from neurovae.report.sections.findings import findings
+from neurovae.report.sections.latents import latents
+from neurovae.report.sections.maps import maps
+from neurovae.report.sections.methods import methods
+from neurovae.report.sections.models import models
+from neurovae.report.sections.participants import participants
+from neurovae.report.sections.predictions import predictions
 from neurovae.report.sections.provenance import provenance
+from neurovae.report.sections.quality import duplicates, quality
 
 ASSETS = Path(__file__).parent / "assets"
 CAPTIONS = Path(__file__).parents[3] / "workflow" / "report"
-SECTIONS: list[tuple[str, str, Callable[[Run], list[Block]]]] = [
-    ("summary", "Summary", sections_summary.summary),
-    ("cohort", "Cohort", sections_people.cohort),
-    ("quality", "Quality", sections_people.quality),
-    ("duplicates", "Copies", sections_people.duplicates),
-    ("models", "Models", sections_models.models),
-    ("latents", "Latents", sections_models.latents),
-    ("associations", "Associations", sections_tests.associations),
-    ("predictions", "Predictions", sections_tests.predictions),
-    ("maps", "Maps", sections_maps.maps),
-    ("audits", "Audits", sections_tests.audit),
-    ("proof", "Proof", sections_tests.proof),
-    ("methods", "Methods", lambda run: [_methods(run)]),
-    ("provenance", "Provenance", provenance),
+SECTIONS: list[tuple[str, str, str, Callable[[Run], list[Block]]]] = [
+    ("findings", "Findings", "what was found, and its caveats", findings),
+    ("participants", "Participants", "who was analysed, and which effects could be detected", participants),
+    ("quality", "Quality control", "every scan, worst first", quality),
+    ("duplicates", "Duplicates", "identical or similar scans", duplicates),
+    ("models", "Models", "verdicts, reconstructions, training", models),
+    ("latents", "Latents", "distributions, pairs, nearest neighbours", latents),
+    ("associations", "Associations", "all tests of latents against scores", associations),
+    ("predictions", "Prediction", "scores of unseen participants", predictions),
+    ("maps", "Maps", "interactive viewer, score maps, traversals", maps),
+    ("audits", "Sensitivity checks", "nuisances, sites, seeds, dimension", audits),
+    ("proof", "Validation", "checks of the method on simulated data", proof),
+    ("methods", "Methods", "text for a paper, with references", methods),
+    ("provenance", "Provenance", "versions, configuration, files", provenance),
 ]
 
 
@@ -61,7 +65,7 @@ def run(
         shown: names of the models that the stage interpret has maps of.
         settings: the whole validated configuration.
         out: HTML to write.
-        captions: folder of the pictures' captions.
+        captions: folder of the figures' captions.
     """
     start = time.monotonic()
     html = build(Run(Path(cohort), models, fit, primary, shown, Path(captions), settings))
@@ -71,29 +75,18 @@ def run(
 
 
 def build(run: Run) -> str:
-    """The page as HTML; texts of the run are escaped, only the viewer's markup and our assets are taken as they are."""
-    made = []
-    for k, (name, title, section) in enumerate(SECTIONS):
+    """The page as HTML; texts of the run are escaped, only the viewer's markup and our assets are inserted as is."""
+    sections = []
+    for k, (name, title, about, section) in enumerate(SECTIONS):
         start = time.monotonic()
-        made.append({"id": name, "title": title, "blocks": section(run)})
+        sections.append({"id": name, "title": title, "about": about, "blocks": section(run)})
         print(f"{k + 1}/{len(SECTIONS)} {title}: {time.monotonic() - start:.1f} s", flush=True)
     loader = FileSystemLoader(ASSETS)
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     ours = {name: (ASSETS / f"report.{name}").read_text(encoding="utf-8") for name in ("css", "js")}
-    template = environment.get_template("report.html.jinja", globals={"flagged": flagged})
-    return template.render(name=run.cohort.name, sections=made, **ours)
-
-
-def flagged(words: str) -> bool:
-    """Whether a cell of verdicts or audits speaks against its row (as report.js has it)."""
-    return words.startswith(("FLAGGED", "NOT TESTED", "not there", "collapsed", "untrained", "diverged", "overfit"))
-
-
-def _methods(run: Run) -> dict[str, Any]:
-    words, works = methods.cited(methods.paragraphs(run))
-    return {"kind": "methods", "paragraphs": words, "references": works}
+    return environment.get_template("report.html.jinja").render(name=run.cohort.name, sections=sections, **ours)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The last job: when all else is done, end the run with a failure if a model knows only the average brain."""
+"""The last job: when all else is done, end the run with a failure if a model has collapsed, diverged or not trained."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import write_beside
-from neurovae.train.health.verdicts import STOPPING
+from neurovae.report import results
 
 
 def run(*, train: Path, models: list[str], fits: list[str], out: Path) -> None:
@@ -22,31 +22,27 @@ def run(*, train: Path, models: list[str], fits: list[str], out: Path) -> None:
         out: text file to write.
 
     Raises:
-        InputError: a model is collapsed, diverged or untrained, and that is not overruled; its tables hold its verdict
-            and no statistics.
+        InputError: a model is collapsed, diverged or untrained and is not listed in train.keep_collapsed; its tables
+            hold its verdict and no statistics.
     """
     paths = {(model, fit): train / model / fit / "health.json" for model in models for fit in fits}
     found = {key: json.loads(path.read_text(encoding="utf-8")) for key, path in paths.items()}
     lines = []
     for (model, fit), health in found.items():
-        lines.append(f"{model} {fit}: {'; '.join([health['verdict'], *health.get('caveats', [])])}: {health['reason']}")
-        lines += [f"  to change: {health['advice']}"] if health.get("advice") else []
-    stopped = {model: health["verdict"] for (model, _), health in found.items() if _stops(health)}
-    if stopped:
-        named = ", ".join(f"{model} ({verdict})" for model, verdict in stopped.items())
+        lines.append(f"{model} {fit}: {results.verdict(health)}: {health['reason']}")
+        lines += [f"  suggested change: {health['advice']}"] if health.get("advice") else []
+    failed = {model: health["verdict"] for (model, _), health in found.items() if results.stopped(health)}
+    if failed:
+        named = ", ".join(f"{model} ({verdict})" for model, verdict in failed.items())
         raise InputError(
             [
                 *lines,
-                f"the latents of {named} were not tested; all else is done, and the report can be built; change the "
-                f"model, or name it in train.keep_collapsed to have them tested and marked: [{', '.join(stopped)}]",
+                f"the latents of {named} were not tested; everything else is done and the report exists. Change the "
+                f"model, or test its latents anyway with train.keep_collapsed: [{', '.join(failed)}]",
             ]
         )
     with write_beside(out) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _stops(health: dict[str, str]) -> bool:
-    return health["verdict"] in STOPPING and not health.get("kept_collapsed", False)
 
 
 if __name__ == "__main__":

@@ -195,7 +195,7 @@ def test_band_of_least_squares_is_the_delta_method():
     )
 
 
-def test_the_figure_is_written(tmp_path: Path):
+def test_the_figure_shows_the_tested_spline_on_the_scale_of_the_score(tmp_path: Path):
     entries = [TYPES[2] | {"positive": "patient"}, TYPES[3], TYPES[4]]
     made = table(entries[2], lambda z: z, people=80)
     rng = np.random.default_rng(12)
@@ -221,4 +221,7 @@ def test_the_figure_is_written(tmp_path: Path):
     given = {name: tmp_path / f"{name}.parquet" for name in (*columns, "glm", "permute", "curves")}
     scores.draw(**given, scores=entries, confounds=[], most=2, name="vae", out=tmp_path / "scores.png")
     assert (tmp_path / "scores.png").stat().st_size > 10_000
-    assert np.allclose(scores.shown(made, entries[2]), made["mmse"]) and scores.label(entries[0]) == "ill: patient"
+    line = scores.curve(curves, "mmse", "mu_000")
+    assert len(line) == GRID
+    of_score = scores.participants(made, entries[2], [])
+    assert np.allclose(of_score["drawn"], of_score["mmse"]) and scores.label(entries[0]) == "ill (1: patient)"

@@ -109,4 +109,4 @@ def test_seeds_with_the_same_latents_are_named_and_not_drawn(tmp_path: Path, dra
     few = [row | {"status": "too few people"} for row in found[1:]]
     tidy(few, seeds.MATCHES).to_parquet(tmp_path / "matches.parquet")
     stability.draw(**files, name="vae", out=tmp_path / "out.png")
-    assert "too few people" in drawn[1].axes[1].get_title()
+    assert "too few participants" in drawn[1].axes[1].get_title()

@@ -7,7 +7,8 @@ import pytest
 
 from neurovae.errors import InputError
 from neurovae.findings import with_audits, with_score_audit
-from neurovae.report.summary import of_seed, prediction
+from neurovae.report.results import of_seed
+from neurovae.report.summary import prediction
 
 LATENTS = ["mu_000", "mu_001"]
 
@@ -83,5 +84,8 @@ def test_the_screen_shows_one_seed_and_its_own_p() -> None:
         )
     ]  # fmt: skip
     rows += [told(float("nan"), "voxels", "voxels", "auc", 0.7), told(0, "pca-3", "latents", "auc", 0.75)]
-    line = prediction(of_seed(pd.DataFrame(rows), "fold-0_seed-0"), "vae")[1]
-    assert "+0.80 [+0.70, +0.90]" in line and "+0.85, p 0.31" in line and "+0.70" in line and "pca-3 0.75" in line
+    line = prediction(of_seed(pd.DataFrame(rows), "fold-0_seed-0"), "sick", "vae")
+    assert (
+        line
+        == "AUC 0.85 [0.75, 0.95] from latents + confounds (permutation p = 0.31), voxels 0.70, pca-3 0.75; per fold"
+    )

@@ -94,7 +94,7 @@ def test_maps_are_cut_at_the_peak_with_outline_and_bars(tmp_path: Path, drawn: l
     first, second = ([*patch.get_facecolor()[:3]] for patch in bars.patches)
     assert first != second  # only the first interval leaves 0 out
     title = change.get_title(loc="left")
-    assert "n 66" in title and "1 of 3 voxels" in title and "3 seeds: r of the maps 0.81 to 0.81" in title
+    assert "n = 66" in title and "1 of 3 voxels" in title and "3 seeds: correlation of the maps 0.81 to 0.81" in title
     assert "falls: too few people, 9 people" in other.texts[0].get_text()
 
 
@@ -105,8 +105,10 @@ def test_seeds_with_the_same_map_are_no_agreement() -> None:
 
     a = np.random.default_rng(0).normal(size=50)
     assert told(a, a) == "over seeds: same maps"
-    assert told(a, -a, a) == "2 seeds: r of the maps -1.00 to -1.00 (of 3, those with the same map count once)"
-    assert told(a, -a) == "2 seeds: r of the maps -1.00 to -1.00"
+    assert (
+        told(a, -a, a) == "2 seeds: correlation of the maps -1.00 to -1.00 (of 3, those with the same map count once)"
+    )
+    assert told(a, -a) == "2 seeds: correlation of the maps -1.00 to -1.00"
 
 
 def test_bars_are_grey_where_no_voxel_passes(tmp_path: Path, drawn: list[Figure]) -> None:
@@ -165,7 +167,9 @@ def test_the_most_important_latent_comes_first(tmp_path: Path, drawn: list[Figur
     tidy([*importances(folds), few], permuted.COLUMNS).to_parquet(tmp_path / "i.parquet")
     importance.draw(table=tmp_path / "i.parquet", name="vae", out=tmp_path / "out.png")
     panels = [axis for axis in drawn[0].axes if axis.lines]
-    assert [panel.get_yticklabels()[0].get_text() for panel in panels] == (["3"] if len(folds) == 1 else ["3", "5"])
+    assert [panel.get_yticklabels()[0].get_text() for panel in panels] == (
+        ["mu_003"] if len(folds) == 1 else ["mu_003", "mu_005"]
+    )
     assert panels[0].lines[0].get_xdata()[0] == pytest.approx(50)  # an increase of 1 over 2
     texts = [text.get_text().replace("\n", " ") for axis in drawn[0].axes for text in axis.texts]
     assert texts == ["falls: too few people, 9 people for 3 confound columns"]

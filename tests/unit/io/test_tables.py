@@ -65,6 +65,8 @@ def test_a_code_can_be_kept(tmp_path):
         (["EMEA", "APAC", "NA"], {"NA": 1}),
         (["mild", "severe", "none"], {"none": 1}),
         (["+", "-", "+"], {"-": 1}),
+        (["de", "fr", "na"], {"na": 1}),
+        (["yes", "no", "na"], {}),
         (["F", "M", "NA"], {}),
         (["1", "2", "NA"], {}),
         (["DE", "FR", "n/a"], {}),

@@ -157,7 +157,7 @@ def test_plain_table_bad_rows(tmp_path):
     problems = index.look({"table": str(tmp_path / "t.csv")}).problems
     expected = [
         "t.csv, row 3: path is 'c.nii', there is no such file",
-        "t.csv, row 4: path is 'x.png'; give a .nii or .nii.gz file",
+        "t.csv, row 4: path is 'x.png'; give a .nii, .nii.gz or .mgz file",
         "t.csv, row 5: sub-1 was already given in row 2; keep one",
         "t.csv, row 6: path 'a.nii' is already that of sub-1; give each scan",
         "t.csv, row 7: participant_id is '../5'; give sub- and letters",

@@ -187,6 +187,18 @@ def test_sessions_that_match_nowhere(tmp_path):
     ]
 
 
+def test_sessions_under_another_name(tmp_path):
+    """`session` for `session_id` (a BIDS example had it): the remedy is a rename, not fewer rows."""
+    cohort = visits(tmp_path, ["1", "2"], PEOPLE[:1])
+    (tmp_path / "sub-01/sub-01_sessions.tsv").write_text("session\tx\nses-1\t1\nses-2\t2\n")
+    first = index.look(cohort).problems[0]
+    assert first.startswith("sub-01/sub-01_sessions.tsv, row 1: no column 'session_id'; did you mean 'session'?")
+    cohort["rename"] = {"sessions.tsv:session": "session_id"}
+    assert not index.look(cohort).problems
+    (tmp_path / "participants.tsv").write_text("participant_id\tVisit\nsub-01\t1\nsub-01\t2\n")
+    assert "('Visit' holds sessions? map it to session_id in cohort.rename)" in only(index.look(cohort).problems)
+
+
 def test_people_of_other_tables_that_nearly_match(tmp_path):
     """sub-1 for sub-01 in a questionnaire drops nobody silently."""
     cohort = {**plant(tmp_path, PEOPLE), "scores": [{"name": "moca", "type": "count"}]}

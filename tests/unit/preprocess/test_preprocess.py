@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from neurovae.errors import InputError
 from neurovae.io.files import write_tsv
-from neurovae.preprocess import affine, batch, extract, grid, normalise, pack, qc, register
+from neurovae.preprocess import affine, batch, columns, extract, grid, normalise, pack, qc, register
 from neurovae.preprocess.names import derivative, in_space
 from neurovae.preprocess.scan import read_canonical
 
@@ -69,6 +69,8 @@ def test_a_left_blob_stays_left_in_all_48_orientations_and_obliquely(tmp_path: P
     manifest = chain(tmp_path, images)
     assert len(images) == 49
     assert (manifest["status"] == "ok").all(), manifest["cause"].tolist()
+    assert set(columns.QUALITY) <= set(manifest.columns)
+    assert (manifest["orientation_lead"] > 0.3).all() and (manifest[["outside_fov", "negative"]] == 0).all(axis=None)
     reference = preproc(tmp_path, "sub-00").get_fdata()
     mask = grid.brain_mask(4)
     for scan in images:
@@ -207,7 +209,7 @@ def test_every_packed_row_decodes_to_its_key(tmp_path: Path) -> None:
     assert tables[0].equals(tables[1])
     assert "sub-11" not in set(tables[0]["scan"])
     in_space(tmp_path, "sub-03", 4, "desc-preproc_T1w.nii.gz").unlink()
-    with pytest.raises(InputError, match="sub-03.*missing on disk"):
+    with pytest.raises(InputError, match="sub-03.*not on disk"):
         pack.run(
             manifests=tmp_path / "0", batches=["0000", "0001"], qc=tmp_path / "qc.parquet", derivatives=tmp_path,
             suffix="T1w", voxel_mm=4, volumes=tmp_path / "w.npy", rows=tmp_path / "w.parquet", mask=tmp_path / "m.nii.gz",
@@ -281,10 +283,10 @@ def test_a_broken_scan_leaves_its_neighbours_work(tmp_path: Path) -> None:
     extract.run(**arguments, max_failed=1.0)
     found = qc.read_manifest(tmp_path / "e.tsv").set_index("scan")
     assert found.index[found["status"] == "ok"].tolist() == ["sub-1", "sub-3"]
-    assert found.loc["sub-gone", "cause"].endswith("the file is missing; was it moved while the chain ran?")
+    assert found.loc["sub-gone", "cause"].endswith("the file is missing; was it moved while the pipeline ran?")
     mask = derivative(tmp_path, "sub-1", "desc-brain_mask.nii.gz")
     before = mask.stat().st_mtime_ns
-    with pytest.raises(InputError, match="11 of 13 scans of this bucket failed"):
+    with pytest.raises(InputError, match="11 of 13 scans of this batch failed"):
         extract.run(**arguments, max_failed=0.2)
     assert mask.stat().st_mtime_ns == before
 
@@ -327,7 +329,7 @@ def test_one_file_under_two_people_is_refused() -> None:
     table = pd.DataFrame(
         {"scan": ["sub-1", "sub-2", "sub-3_ses-1", "sub-3_ses-2"], "source_sha256": ["a", "a", "b", "b"]}
     )
-    with pytest.raises(InputError, match="sub-1, sub-2: the same file"):
+    with pytest.raises(InputError, match="sub-1, sub-2: identical files"):
         qc.refuse_copies(table)
     qc.refuse_copies(table.iloc[1:])
 

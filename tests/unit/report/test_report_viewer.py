@@ -9,11 +9,17 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import pytest
 from nibabel.affines import apply_affine
 from tiny import MASK
 from viewer_results import FIT, HOSTILE, results
 
-from neurovae.report.viewer import viewer
+from neurovae.report.viewer import section as viewer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return results(tmp_path_factory.mktemp("viewer") / "results", ["vae", "pca"])
 
 
 class Page(HTMLParser):
@@ -65,12 +71,12 @@ def test_embedded_maps_are_the_files_in_mni_within_half_a_step(folder: Path) -> 
             assert abs(found[x, y, z, 0] - expected) <= step / 2 + 1e-4, option
 
 
-def test_latents_go_by_their_smallest_p_and_frames_say_quantiles(folder: Path) -> None:
+def test_latents_are_ordered_by_their_smallest_p_and_frames_name_percentiles(folder: Path) -> None:
     page = Page(viewer.section(folder, ["vae"], FIT, "vae"))
     latents = [option for option in page.options if "Latent" in option]
-    assert latents[0] == "vae, Latent 002 (rank 1: motor, max-T p 0.1)" and "Latent 000 (rank 3" in latents[2]
+    assert latents[0] == "vae, Latent mu_002 (rank 1: motor, max-T p 0.1)" and "Latent mu_000 (rank 3" in latents[2]
     entry = json.loads(page.held["index"])[page.options.index(latents[0])]
-    assert entry["frames"][2] == "95 % quantile of people, z = 1.00" and entry["start"] == 2
+    assert entry["frames"][2] == "95th percentile, z = 1.00" and entry["start"] == 2
 
 
 def test_score_map_holds_only_significant_voxels_in_its_second_frame(folder: Path) -> None:
@@ -83,7 +89,7 @@ def test_score_map_holds_only_significant_voxels_in_its_second_frame(folder: Pat
     assert (found[..., 1][found[..., 0] > 1 + step] > 0).all() and (found[..., 1][found[..., 0] < 1 - step] == 0).all()
 
 
-def test_budget_is_kept_and_what_is_left_out_is_said_with_its_path(folder: Path) -> None:
+def test_budget_is_kept_and_maps_left_out_are_listed_with_their_path(folder: Path) -> None:
     whole = Page(viewer.section(folder, ["vae", "pca"], FIT, "vae"))
     html = viewer.section(folder, ["vae", "pca"], FIT, "vae", budget_mb=0.06)
     page = Page(html)
@@ -98,7 +104,7 @@ def test_fine_grids_are_averaged_where_they_are(tmp_path: Path) -> None:
     html = viewer.section(folder, ["vae"], FIT, "vae")
     page = Page(html)
     image = page.image("centre-0")
-    assert "averaged to voxels of 4 mm" in html and np.allclose(np.diag(image.affine)[:3], 4)
+    assert "averaged to 4-mm voxels" in html and np.allclose(np.diag(image.affine)[:3], 4)
     whole = nib.load(folder / "interpret" / "vae" / FIT / "traversals" / "mu_000.nii.gz")
     corner = np.argwhere(MASK).min(axis=0)
     block = whole.get_fdata()[tuple(slice(k, k + 2) for k in corner)][..., 1]
@@ -113,14 +119,14 @@ def test_text_of_the_cohort_stays_text(tmp_path: Path) -> None:
     assert f"vae, {HOSTILE}: pattern" in "".join(page.options)
 
 
-def test_missing_maps_are_said(tmp_path: Path) -> None:
+def test_missing_maps_are_listed(tmp_path: Path) -> None:
     folder = results(tmp_path / "none", [])
     (folder / "interpret" / "vae" / FIT).mkdir(parents=True)
     rows = {"status": ["not tested"], "reason": ["<collapsed>"], "score": [None], "smallest_p": [np.nan]}
     pd.DataFrame(rows).to_parquet(folder / "interpret" / "vae" / FIT / "maps.parquet")
     html = viewer.section(folder, ["vae"], FIT, "vae")
     assert "no score maps of vae: not tested: &lt;collapsed&gt;" in html and "<canvas" not in html
-    assert "no traversals of vae: nothing in" in html
+    assert "no traversals of vae: interpret/vae" in html
 
 
 def test_same_inputs_give_the_same_page(folder: Path) -> None:

@@ -21,7 +21,7 @@ from neurovae.io.volumes import masked
 from neurovae.report import verdict as last_job
 from neurovae.report.figures import health as picture
 from neurovae.report.figures import losses, rates, reconstructions
-from neurovae.report.summary import with_caveats
+from neurovae.report.results import verdict
 from neurovae.train import fit
 from neurovae.train.engine import data
 from neurovae.train.health import evidence, health, judge, measures
@@ -358,7 +358,7 @@ def test_every_picture_is_drawn(finished: Path, tmp_path: Path) -> None:
         picture.draw(
             health=own / "health.json", index=own / "latent_index.parquet", name=name, out=tmp_path / f"{name}.png"
         )
-        assert with_caveats(json.loads((own / "health.json").read_text())).startswith("healthy")
+        assert verdict(json.loads((own / "health.json").read_text())).startswith("healthy")
     own = finished / "mmd" / "fold-0_seed-0"
     losses.draw(history=own / "h.parquet", name="mmd", out=tmp_path / "losses.png")
     for models in (["vae", "mmd", "pca"], ["pca"]):

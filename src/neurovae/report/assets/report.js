@@ -1,6 +1,5 @@
-// Tables sort by a click on a heading, galleries by a choice; texts go into the page as text only.
+// Tables sort by a click on a heading, galleries by a choice, sections open by their links; texts stay texts.
 "use strict";
-const BAD = /^(FLAGGED|NOT TESTED|not there|collapsed|untrained|diverged|overfit)/; // as page.flagged
 for (const holder of document.querySelectorAll(".table")) {
   const body = holder.querySelector("tbody"), heads = [...holder.querySelectorAll("th")];
   const kinds = heads.map((head) => head.className);
@@ -11,10 +10,10 @@ for (const holder of document.querySelectorAll(".table")) {
   const draw = () => {
     body.replaceChildren(...read().slice(0, first).map((row) => {
       const line = document.createElement("tr");
-      row.forEach(([text, value], k) => {
+      row.forEach(([text, value, bad], k) => {
         const cell = line.insertCell();
         cell.textContent = text;
-        cell.className = kinds[k] === "mark" && BAD.test(text) ? "mark bad" : kinds[k];
+        cell.className = bad ? "mark bad" : kinds[k];
         if (kinds[k] === "number") cell.dataset.value = value ?? "";
       });
       return line;
@@ -62,3 +61,31 @@ for (const button of document.querySelectorAll("button.copy")) {
     }
   });
 }
+
+/* Sections are closed until opened: by their heading, by a link to them, or all at once. */
+const parts = [...document.querySelectorAll("details.part")];
+const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
+const reveal = () => {
+  const place = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!place) return;
+  for (const box of place.matches("section") ? place.querySelectorAll(":scope > details") : []) box.open = true;
+  for (let box = place.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
+  place.scrollIntoView();
+};
+addEventListener("hashchange", reveal);
+for (const link of links.values()) link.addEventListener("click", () => { if (link.hash === location.hash) reveal(); });
+const every = document.querySelector("button.every");
+every?.addEventListener("click", () => {
+  const open = parts.some((part) => !part.open);
+  for (const part of parts) part.open = open;
+  every.textContent = open ? "close all" : "open all";
+});
+const visible = new Set();
+const watch = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) visible[isIntersecting ? "add" : "delete"](target.id);
+  const current = [...links.keys()].find((id) => visible.has(id));
+  for (const link of links.values()) link.removeAttribute("aria-current");
+  links.get(current)?.setAttribute("aria-current", "true");
+}, { rootMargin: "-5% 0px -60% 0px" });
+for (const section of document.querySelectorAll("main > section")) watch.observe(section);
+if (location.hash) reveal();

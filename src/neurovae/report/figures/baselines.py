@@ -1,4 +1,4 @@
-"""How well each score is told by every model and baseline, side by side: R2 or AUC with its interval."""
+"""Prediction of each score by every model and baseline: R2 or AUC with its interval."""
 
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,20 @@ from matplotlib.lines import Line2D
 from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
 
 CONFOUNDS = "confounds"
-SEARCHED = "hyperparameters transductive"  # a mark of the verdict
+SEARCHED = "hyperparameters transductive"  # a caveat of the verdict
 LEARNERS = {"linear": "ridge or logistic", "svm": "SVM"}
 METRICS = {"r2": ("R²", 0.0), "auc": ("AUC", 0.5)}  # label, chance
-LOWEST = {"r2": -0.6, "auc": 0.25}  # an axis that shows a value far below chance shows nothing else
+LOWEST = {"r2": -0.6, "auc": 0.25}  # lower limit of an axis: a value far below chance would compress the others
 MARKS = [
-    ("o", BLUE, BLUE, "model, with confounds"),
-    ("o", GREEN, GREEN, "PCA or voxels, with confounds"),
-    ("D", ORANGE, ORANGE, "without the confounds"),
-    ("o", BLUE, "white", "open: the model has seen those it is tested on (transductive)"),
+    ("o", BLUE, BLUE, "model and confounds"),
+    ("o", GREEN, GREEN, "PCA or voxels, and confounds"),
+    ("D", ORANGE, ORANGE, "without confounds"),
+    ("o", BLUE, "white", "open: the model saw the scans of its test participants (transductive)"),
 ]
 
 
 def draw(*, predictions: Path, baselines: list[str], out: Path) -> None:
-    """Draw every score, a panel per learner, a line per model; the confounds alone as a band behind.
+    """Draw every score, a panel per learner, a line per model; the confounds alone as a band.
 
     Args:
         predictions: predictions.tsv of all models and the voxels.
@@ -47,18 +47,18 @@ def draw(*, predictions: Path, baselines: list[str], out: Path) -> None:
         Line2D([], [], marker=m, color=edge, markerfacecolor=face, linestyle="", markersize=5, label=text)
         for m, edge, face, text in MARKS
     ]
-    band = Line2D([], [], color=GREY, alpha=0.3, linewidth=8, label="confounds alone")
+    band = Line2D([], [], color=GREY, alpha=0.3, linewidth=8, label="confounds alone (95 % CI)")
     figure.legend(handles=[*marks, band], loc="outside lower center", ncols=3, fontsize=8)
-    title = f"Cross-validated prediction of new people; intervals: {'; '.join(table['interval'].dropna().unique())}"
+    title = "Cross-validated prediction of unseen participants; 95 % CI by bootstrap over participants, models fixed"
     searched = bool(table["verdict"].astype(str).str.contains(SEARCHED).any())
-    figure.suptitle(title + "\n† hyperparameters chosen on people who are tested here" * searched, fontsize=10)
+    figure.suptitle(title + "\n† hyperparameters chosen on participants who are tested here" * searched, fontsize=10)
     save(figure, out)
 
 
 def of_score(table: pd.DataFrame, score: str | None) -> pd.DataFrame:
-    """Rows of a score in R2 or AUC, and rows that say why there are none; `line`, from the bottom, orders the models.
+    """Rows of a score in R2 or AUC, and rows with the reason where there are none; `line` orders the models.
 
-    Lowest is what was not predicted, then by the linear learner's value with everything in it.
+    From the bottom: models without a prediction, then by the linear learner's value with all features.
     """
     rows = table[(table["score"] == score) | table["score"].isna()]
     rows = rows[rows["metric"].isin(METRICS) | rows["metric"].isna()].copy()
@@ -73,7 +73,7 @@ def of_score(table: pd.DataFrame, score: str | None) -> pd.DataFrame:
 
 
 def mark(verdict: str) -> str:
-    """What a model's verdict adds to its name."""
+    """What the verdict adds to a model's name."""
     return " (overfit)" * ("overfit" in verdict) + " †" * (SEARCHED in verdict)
 
 
@@ -107,7 +107,7 @@ def _panel(axis: Axes, found: pd.DataFrame, learner: str, baselines: set[str]) -
 
 
 def _mark(axis: Axes, row: dict[Any, Any], baseline: bool) -> None:
-    """One feature set of one model; residual latents are left to the tables."""
+    """One feature set of one model; residualised latents are in the tables only."""
     if row["features"].endswith("without confounds"):
         return
     both = with_confounds(row["features"])

@@ -1,4 +1,4 @@
-"""Predicted against observed, per score and learner: are cross-validated predictions right at every height?"""
+"""Calibration: predicted against observed, per score and learner."""
 
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from neurovae.predict.learners import LEARNERS
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
 
 BINS = 5  # of a reliability curve, with equally many scans each
-SHOWN = {"r2": "R²", "r": "r", "auc": "AUC", "log_loss": "log loss"}  # metrics over a panel
+SHOWN = {"r2": "R²", "r": "r", "auc": "AUC", "log_loss": "log loss"}  # metrics in the title of a panel
+ACROSS = 4  # panels in a row
 
 
 def draw(*, predictions: Path, metrics: Path, name: str, out: Path) -> None:
-    """Draw every score of one model by learner, from latents and confounds together (latents, where there are none).
+    """Draw every score of one model by learner, from latents and confounds (latents alone, without confounds).
 
     Args:
         predictions: predictions.parquet of predict.
@@ -28,39 +29,31 @@ def draw(*, predictions: Path, metrics: Path, name: str, out: Path) -> None:
     """
     predicted, rows = pd.read_parquet(predictions), pd.read_parquet(metrics)
     scores = list(dict.fromkeys(rows["score"].dropna()))
-    figure, axes = plt.subplots(
-        max(len(scores), 1),
-        len(LEARNERS),
-        figsize=(3.6 * len(LEARNERS), 3.2 * max(len(scores), 1)),
-        squeeze=False,
-        constrained_layout=True,
-    )
-    for row, score in enumerate(scores or [None]):
+    panels = [(score, learner) for score in scores or [None] for learner in LEARNERS]
+    lines, across = -(-len(panels) // ACROSS), min(ACROSS, len(panels))
+    figure, axes = plt.subplots(lines, across, figsize=(3.3 * across, 3 * lines), squeeze=False, layout="constrained")
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    for axis, (score, learner) in zip(axes.flat, panels, strict=False):
         of_score = rows[rows["score"] == score] if score else rows
         features = BOTH if (of_score["features"] == BOTH).any() else LATENTS
-        for axis, learner in zip(axes[row], LEARNERS, strict=True):
-            chosen = "learner == @learner and features == @features and score == @score"
-            part, found = predicted.query(chosen), of_score.query(chosen)
-            if part.empty:
-                row_of = (
-                    of_score.iloc[0].to_dict()
-                    if len(of_score)
-                    else {"status": "no score", "reason": "none is declared"}
-                )
-                _empty(axis, row_of, score or name)
-            else:
-                _panel(axis, part, found, f"{score}, {learner}, {features}")
+        chosen = "learner == @learner and features == @features and score == @score"
+        part, found = predicted.query(chosen), of_score.query(chosen)
+        if len(part):
+            _panel(axis, part, found, f"{score}, {learner}, {features}")
+            continue
+        none = {"status": "no score", "reason": "none is declared"}
+        _empty(axis, of_score.iloc[0].to_dict() if len(of_score) else none, score or name)
     first = rows.iloc[0].to_dict() if len(rows) else {"verdict": "no score", "policy": "nothing predicted"}
-    figure.suptitle(
-        f"{name} ({first['verdict']}, {first['policy']}): predicted against observed, people held out", fontsize=10
-    )
+    title = f"{name} ({first['verdict']}, {first['policy']}): predicted against observed, unseen participants"
+    figure.suptitle(title, fontsize=10)
     save(figure, out)
 
 
 def reliability(probability: np.ndarray, truth: np.ndarray, person: np.ndarray, bins: int = BINS) -> pd.DataFrame:
-    """Mean probability, share of ones with its 95 % Wilson interval, in bins of about equally many scans (n).
+    """Mean probability, observed proportion with 95 % Wilson interval, in bins of about equally many scans (n).
 
-    The interval is over people, since the scans of a person repeat each other: (sum m)^2 / sum m^2 of them, with m the
+    The interval is over participants, since the scans of one are dependent: (sum m)^2 / sum m^2 of them, with m the
     scans of each in the bin (Kish 1965), which is their number where all have equally many.
     """
     order = np.argsort(probability, kind="stable")
@@ -115,8 +108,8 @@ def _curve(axis: Axes, probability: np.ndarray, truth: np.ndarray, person: np.nd
         predicted = probability[truth == observed]
         axis.plot(predicted, np.full(len(predicted), at), "|", color=ORANGE, markersize=5, alpha=0.5)
     axis.set(
-        xlabel="probability predicted",
-        ylabel="share observed, 95 % over people",
+        xlabel="predicted probability",
+        ylabel="observed proportion, 95 % CI",
         xlim=(-0.02, 1.02),
         ylim=(-0.08, 1.08),
     )

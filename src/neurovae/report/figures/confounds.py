@@ -1,4 +1,4 @@
-"""What nuisances explain of each latent and score: a heat map, flagged cells marked."""
+"""Variance of each latent and score that nuisances explain, as a heat map."""
 
 from pathlib import Path
 
@@ -8,15 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from neurovae.io import latent_table
-from neurovae.report.figures.drawing import ORANGE, save
+from neurovae.report.figures.drawing import ORANGE, save, sentence
 
-HIGHEST = 0.5  # share at which the colour ends
-REGIONS = 12  # regional volumes shown, those that latents code most
+HIGHEST = 0.5  # R2 at which the colour ends
+REGIONS = 12  # regional volumes shown, those that the latents encode most
 
 
 def draw(*, audit: Path, name: str, out: Path) -> None:
-    """Draw the confound audit of one model.
+    """Draw the variance that nuisances explain, for one model.
 
     Args:
         audit: confounds.parquet of the model.
@@ -25,10 +24,7 @@ def draw(*, audit: Path, name: str, out: Path) -> None:
     """
     table = pd.read_parquet(audit)
     if table["kind"].isna().all():
-        figure, axis = plt.subplots(figsize=(7, 1.2))
-        axis.set_axis_off()
-        axis.text(0, 0.5, f"{name}: {table['verdict'].iloc[0]}, not audited\n{table['reason'].iloc[0]}", va="center")
-        save(figure, out)
+        save(sentence(f"{name}: {table['verdict'].iloc[0]}, not analysed\n{table['reason'].iloc[0]}"), out)
         return
     kinds = [kind for kind in ("latent", "score") if (table["kind"] == kind).any()]
     parts = [table[table["kind"] == kind].assign(of=table[kind]) for kind in kinds]
@@ -45,22 +41,22 @@ def draw(*, audit: Path, name: str, out: Path) -> None:
     )
     for axis, part, kind in zip(axes[:, 0], parts, kinds, strict=True):
         image = _heat(axis, part, columns, kind)
-    figure.colorbar(image, ax=axes, label="adjusted variance explained", extend="max", shrink=0.6, aspect=30)
+    figure.colorbar(image, ax=axes, label="variance explained (adjusted R²)", extend="max", shrink=0.6, aspect=30)
     figure.suptitle(
-        f"{name} ({table['verdict'].iloc[0]}): what nuisances explain\n"
-        "orange frame: flagged, beyond the declared confounds; *: declared; grey: not tested",
+        f"{name} ({table['verdict'].iloc[0]}): variance explained by nuisances\n"
+        "orange frame: flagged, explained beyond the declared confounds; *: declared; grey: not tested",
         fontsize=10,
     )
     save(figure, out)
 
 
 def _columns(table: pd.DataFrame) -> pd.DataFrame:
-    """Nuisances that were tested, in the audit's order, then the regions that latents code most."""
+    """Nuisances that were tested, in the order of the table, then the regions that the latents encode most."""
     tested = table[table["status"] == "ok"]
     columns = tested[tested["nuisance_kind"] != "region"].drop_duplicates("nuisance")
     regions = tested[tested["nuisance_kind"] == "region"].groupby("nuisance")["r2_adjusted"].max().nlargest(REGIONS)
-    told = pd.DataFrame({"nuisance": regions.index, "nuisance_kind": "region", "declared": False})
-    return pd.concat([columns[["nuisance", "nuisance_kind", "declared"]], told], ignore_index=True)
+    last = pd.DataFrame({"nuisance": regions.index, "nuisance_kind": "region", "declared": False})
+    return pd.concat([columns[["nuisance", "nuisance_kind", "declared"]], last], ignore_index=True)
 
 
 def _heat(axis: Axes, part: pd.DataFrame, columns: pd.DataFrame, kind: str) -> AxesImage:
@@ -74,9 +70,7 @@ def _heat(axis: Axes, part: pd.DataFrame, columns: pd.DataFrame, kind: str) -> A
         axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=ORANGE, linewidth=1.6))
     labels = [f"{c.nuisance}{' *' if c.declared else ''}" for c in columns.itertuples()]
     axis.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
-    axis.set_yticks(
-        range(len(names)), [latent_table.short(name) for name in names], fontsize=6 if len(names) > 20 else 8
-    )
+    axis.set_yticks(range(len(names)), names, fontsize=6 if len(names) > 20 else 8)
     axis.set_ylabel(f"{kind}s")
     regions = int((columns["nuisance_kind"] == "region").sum())
     if regions:

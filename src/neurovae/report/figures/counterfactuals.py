@@ -1,33 +1,33 @@
-"""Own scans of people as a score would change them, and where they would change."""
+"""Counterfactuals: participants' own scans with the change that is decoded for another value of a score."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
+from neurovae.io.images import read_image
 from neurovae.io.volumes import read_mask
-from neurovae.report.figures.drawing import ORANGE, save
-from neurovae.report.figures.traversals import busiest, nothing, overlay, views
+from neurovae.report.figures.brains import busiest, grey, overlay
+from neurovae.report.figures.drawing import ORANGE, save, sentence
 
 
 def draw(*, table: Path, maps: Path, mask: Path, name: str, most: int = 3, out: Path) -> None:
-    """Draw a row per score and person: the scan at each step of the score, and the difference from end to end.
+    """Draw a row per score and participant: the scan at each step of the score, and the difference of the extremes.
 
     Args:
         table: counterfactuals.parquet.
         maps: folder of the counterfactuals.
         mask: the fixed mask.
         name: the model, for the title.
-        most: number of scores, the first of the configuration.
+        most: number of scores, the first ones of the configuration.
         out: PNG to write.
     """
     rows = pd.read_parquet(table)
     if (rows["status"] != "ok").all():
-        nothing(f"{name}: {rows['status'].iloc[0]}, no counterfactuals\n{rows['reason'].iloc[0]}", out)
+        save(sentence(f"{name}: {rows['status'].iloc[0]}, no counterfactuals\n{rows['reason'].iloc[0]}"), out)
         return
     brain = read_mask(mask)
     rows = rows[rows["status"] == "ok"]
@@ -45,40 +45,40 @@ def draw(*, table: Path, maps: Path, mask: Path, name: str, most: int = 3, out: 
         scan = volumes[..., own.index(0.0)]
         low, high = np.percentile(scan[brain], [1, 99.5])
         for k, step in enumerate(own):
-            shown = views(np.where(brain, volumes[..., k], low), place, float(low))
             axis, row = line[steps.index(step)], part.loc[step].to_dict()
-            axis.imshow(shown, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+            grey(axis, volumes[..., k], brain, place, (low, high))
             axis.set_title(_title(step, row), fontsize=7, pad=2, color=ORANGE if row["beyond"] else "black")
         image = overlay(line[-1], scan, change, brain, place, limit)
-        line[-1].set_title(f"{_step(own[-1])} minus {_step(own[0])}", fontsize=7, pad=2)
+        binary = part["type"].iloc[0] == "binary"
+        line[-1].set_title(f"{_step(own[-1], binary)} minus {_step(own[0], binary)}", fontsize=7, pad=2)
         label = f"{row['score']}\n{row['scan']}\n{_value(row)}"
         line[0].set_ylabel(label, fontsize=7, rotation=0, ha="right", va="center")
     bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 3 / len(parts)), aspect=25, pad=0.01)
-    bar.set_label("difference (voxel values as normalised)", fontsize=8)
+    bar.set_label("difference (normalised intensity)", fontsize=8)
     figure.suptitle(
-        f"{name} ({rows['verdict'].iloc[0]}): own scan plus what decoding adds when the score changes, given the "
-        "confounds\nsteps in standard deviations (of a binary score: to the other class): the score that they lead to\n"
-        "orange: beyond what the score can be or the cohort has",
+        f"{name} ({rows['verdict'].iloc[0]}): own scan plus the change decoded for another score, at fixed confounds\n"
+        "titles: change in SD (binary scores: to the other class) and resulting score; orange: outside the range "
+        "of the score or the cohort",
         fontsize=10,
     )
     save(figure, out)
 
 
-def _step(step: float) -> str:
-    return f"{step:+g}" if step else "own"
+def _step(step: float, binary: bool) -> str:
+    return "own scan" if not step else "other class" if binary else f"{step:+g} SD"
 
 
 def _title(step: float, row: dict[Any, Any]) -> str:
-    """The step, the score that it leads to, and where the score or the cohort ends before it."""
+    """The step, the score that it leads to, and the limit that it exceeds."""
     target = f": {row['target']:.3g}" if step and pd.notna(row["target"]) else ""
-    return f"{_step(step)}{target}" + (f" ({row['beyond']})" if row["beyond"] else "")
+    return f"{_step(step, row['type'] == 'binary')}{target}" + (f" ({row['beyond']})" if row["beyond"] else "")
 
 
 def _value(row: dict[Any, Any]) -> str:
-    return "not tested" if pd.isna(row["value"]) else f"is {row['value']:.3g}"
+    return "not tested" if pd.isna(row["value"]) else f"score {row['value']:.3g}"
 
 
 def _read(path: Path) -> tuple[np.ndarray, list[float]]:
     """Volumes (x, y, z, steps) and their steps."""
-    told = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text(encoding="utf-8"))
-    return np.asarray(nib.Nifti1Image.from_filename(path).dataobj), told["Steps"]
+    sidecar = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text(encoding="utf-8"))
+    return np.asarray(read_image(path).dataobj), sidecar["Steps"]

@@ -1,4 +1,4 @@
-"""How many dimensions people fill: of the volumes and of each model's latents, and |z|^2 beside the prior's shell."""
+"""Intrinsic dimension of the volumes and of each model's latents, and the length of the latents beside the prior's."""
 
 import textwrap
 from pathlib import Path
@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from neurovae.report.figures.drawing import BLUE, COLOURS, GREEN, GREY, NAMES, ORANGE, save
+from neurovae.report.figures.drawing import BLUE, COLOURS, GREEN, GREY, ORANGE, save
 
 ESTIMATES = {"TwoNN": (BLUE, "o", -0.13), "MLE": (ORANGE, "s", 0.13)}
 SUGGESTED = "latents suggested"
@@ -31,10 +31,10 @@ def draw(*, table: Path, out: Path) -> None:
     figure.subplots_adjust(top=1 - 0.85 / height, bottom=0.4 / height, wspace=0.25)  # inches; legends hang below
     _dimensions(axes[0], whole, latents, models)
     _lengths(axes[1], latents, models)
-    said = whole[whole["measure"] == SUGGESTED]
-    reason = "" if said.empty else f"{said['value'].iloc[0]:.0f} latents suggested: {said['reason'].iloc[0]}"
+    rows = whole[whole["measure"] == SUGGESTED]
+    reason = "" if rows.empty else f"{rows['value'].iloc[0]:.0f} latents suggested: {rows['reason'].iloc[0]}"
     figure.suptitle(
-        "\n".join([f"How many dimensions {_people(whole)} fill", *textwrap.wrap(reason, 150)]),
+        "\n".join([f"Intrinsic dimension{_people(whole)}", *textwrap.wrap(reason, 150)]),
         fontsize=9,
         y=1,
         va="top",
@@ -43,7 +43,7 @@ def draw(*, table: Path, out: Path) -> None:
 
 
 def _people(whole: pd.DataFrame) -> str:
-    return "people" if whole["n"].isna().all() else f"{whole['n'].max():.0f} people"
+    return "" if whole["n"].isna().all() else f", {whole['n'].max():.0f} participants"
 
 
 def _dimensions(axis: Axes, whole: pd.DataFrame, latents: pd.DataFrame, models: list[Any]) -> None:
@@ -70,10 +70,10 @@ def _dimensions(axis: Axes, whole: pd.DataFrame, latents: pd.DataFrame, models: 
     axis.set(ylim=(len(groups) - 0.5, -0.5), xlabel="dimensions")
     axis.set_xlim(left=0)
     handles = [
-        *(plt.Line2D([], [], color=colour, marker=marker, label=f"{name}, 95 % interval")
+        *(plt.Line2D([], [], color=colour, marker=marker, label=f"{name}, 95 % CI")
           for name, (colour, marker, _) in ESTIMATES.items()),
-        plt.Line2D([], [], color=GREY, marker="o", linestyle="none", fillstyle="none", label="of half the people"),
-        plt.Line2D([], [], color="black", marker="|", linestyle="none", markersize=9, label="latents of the model"),
+        plt.Line2D([], [], color=GREY, marker="o", linestyle="none", fillstyle="none", label="half the participants"),
+        plt.Line2D([], [], color="black", marker="|", linestyle="none", markersize=9, label="number of latents"),
         plt.Line2D([], [], color=GREEN, label=SUGGESTED),
         plt.Line2D([], [], color=GREY, linestyle=":", label="components above smooth noise"),
     ]  # fmt: skip
@@ -82,7 +82,7 @@ def _dimensions(axis: Axes, whole: pd.DataFrame, latents: pd.DataFrame, models: 
 
 
 def _lengths(axis: Axes, latents: pd.DataFrame, models: list[Any]) -> None:
-    """Mean |z|^2 over people, over that of the prior, with the spread over people beside the prior's shell."""
+    """Mean |z|^2 over participants relative to the prior's, with its SD over participants beside that of the prior."""
     known = latents[(latents["status"] == "ok") & latents["measure"].isin(["mean |z|^2", "spread of |z|^2"])]
     drawn = [model for model in models if model in set(known["model"])]
     for k, model in enumerate(drawn):
@@ -101,19 +101,19 @@ def _lengths(axis: Axes, latents: pd.DataFrame, models: list[Any]) -> None:
     axis.axvline(1, color="black", linewidth=0.8)
     free = set(known.loc[known["reason"].notna(), "model"])
     axis.set_yticks(range(len(drawn)), [f"{model}*" if model in free else str(model) for model in drawn])
-    axis.set(ylim=(max(len(drawn), 1) - 0.5, -0.5), xlabel="|z|² over that of the prior, d")
+    axis.set(ylim=(max(len(drawn), 1) - 0.5, -0.5), xlabel="|z|² relative to the prior")
     axis.set_xlim(left=0)
     notes = [f"* {text}" for text in dict.fromkeys(known["reason"].dropna())]
     if others := len(models) - len(drawn):
-        notes.append(f"left out: {others} without a posterior variance")
+        notes.append(f"not shown: {others} without a posterior variance")
     handles = [
-        *(plt.Line2D([], [], color=COLOURS[split], linewidth=4, label=f"{NAMES[split]}: mean, 95 % interval (thin: SD)")
+        *(plt.Line2D([], [], color=COLOURS[split], linewidth=4, label=f"{split} set: mean, 95 % CI (thin: SD)")
           for split in ("training", "test")),
-        Patch(color=GREY, alpha=0.25, label="the prior's shell: d ± one SD"),
+        Patch(color=GREY, alpha=0.25, label="prior: d ± SD"),
         *(plt.Line2D([], [], linestyle="none", label=note) for note in notes),
     ]  # fmt: skip
     _below(axis, handles, 1)
-    axis.set_title("length of latents, |μ|² + Σσ²", fontsize=9, loc="left")
+    axis.set_title("squared length of the latents, |μ|² + Σσ²", fontsize=9, loc="left")
 
 
 def _below(axis: Axes, handles: list[Any], columns: int) -> None:

@@ -1,4 +1,4 @@
-"""Each score's direction in the latent space of one model: the pattern per latent with its bootstrap interval."""
+"""Activation pattern of each score over the latents of one model, with bootstrap intervals."""
 
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from neurovae.report.figures.drawing import BLUE, GREY, save
+from neurovae.report.results import LEVEL
+from neurovae.report.text import p_value
 
-LEVEL = 0.05  # omnibus p above it: drawn in grey, there is no direction to speak of
-NAMED = 5  # latents named in a panel
+ACROSS = 2  # panels in a row
+MAX_TICKS = 32  # latents that are named below a panel
 
 
 def draw(*, omnibus: Path, directions: Path, name: str, out: Path) -> None:
@@ -23,50 +25,46 @@ def draw(*, omnibus: Path, directions: Path, name: str, out: Path) -> None:
         name: the model, for the title.
         out: PNG to write.
     """
-    tests, by_latent = pd.read_parquet(omnibus), pd.read_parquet(directions)
-    tests = tests.reset_index(drop=True)
-    figure, axes = plt.subplots(
-        len(tests), 1, figsize=(9.5, 2.1 * len(tests) + 0.9), squeeze=False, constrained_layout=True
-    )
-    for axis, test in zip(axes[:, 0], tests.to_dict("records"), strict=True):
+    tests, by_latent = pd.read_parquet(omnibus).reset_index(drop=True), pd.read_parquet(directions)
+    lines = -(-len(tests) // ACROSS)
+    figure, axes = plt.subplots(lines, ACROSS, figsize=(12, 2.4 * lines + 0.8), squeeze=False, layout="constrained")
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, test in zip(axes.flat, tests.to_dict("records"), strict=False):
         if test["status"] == "ok":
+            axis.set_axis_on()
             rows = by_latent[(by_latent["score"] == test["score"]) & (by_latent["status"] == "ok")]
-            _panel(axis, test, rows)
+            _panel(axis, test, rows.reset_index(drop=True))
         else:
-            axis.set_axis_off()
             what = name if pd.isna(test["score"]) else test["score"]
             axis.text(0, 0.5, f"{what}: {test['status']}, {test['reason']}", fontsize=8, wrap=True)
     verdict = "" if tests.empty else f" ({tests['verdict'].iloc[0]})"
     figure.suptitle(
-        f"{name}{verdict}: what goes with each score in latent space, beside the confounds\n"
-        "pattern: SD of the latent per SD of the score's direction; bars: 95 % bootstrap interval over people, model"
-        f" fixed\nblue: interval without 0; all grey where the omnibus p is above {LEVEL:g}",
+        f"{name}{verdict}: activation pattern of each score over the latents, adjusted for confounds (Haufe 2014)\n"
+        "SD of the latent per SD of the score's direction, 95 % bootstrap CI over participants; blue: CI excludes 0\n"
+        f"all grey where the omnibus p is {LEVEL:g} or above",
         fontsize=9,
     )
     save(figure, out)
 
 
 def _panel(axis: Axes, test: dict[Any, Any], rows: pd.DataFrame) -> None:
-    place = np.arange(len(rows))  # rows come in the order of the latents
+    place = np.arange(len(rows))
     pattern, low, high = (rows[column].to_numpy() for column in ("pattern", "pattern_low", "pattern_high"))
-    sure = ((low > 0) | (high < 0)) & (test["p"] <= LEVEL)
+    sure = ((low > 0) | (high < 0)) & (test["p"] < LEVEL)
     axis.axhline(0, color=GREY, linewidth=0.6)
     for mask, colour in ((~sure, GREY), (sure, BLUE)):
         axis.vlines(place[mask], low[mask], high[mask], color=colour, linewidth=1.2, alpha=0.6)
         axis.plot(place[mask], pattern[mask], "o", color=colour, markersize=3.5)
-    for k in np.argsort(-np.abs(pattern))[:NAMED]:
-        if sure[k]:
-            up = pattern[k] > 0
-            axis.annotate(str(place[k]), (place[k], high[k] if up else low[k]), (0, 2 if up else -2),
-                          textcoords="offset points", ha="center", va="bottom" if up else "top",
-                          fontsize=7)  # fmt: skip
-    axis.set(ylim=(-1.12, 1.12), xlabel="latent", ylabel="pattern")
+    step = -(-len(rows) // MAX_TICKS)
+    axis.set_xticks(place[::step], rows["latent"].iloc[::step], fontsize=6, rotation=90)
+    axis.set(ylim=(-1.12, 1.12), ylabel="pattern")
     axis.margins(x=0.02)
     first = rows.iloc[0]
     axis.set_title(
-        f"{test['score']}: omnibus p {test['p']:.2g}, q {test['q']:.2g}, n {test['n']}; cross-fitted"
-        f" partial R² {test['partial_r2_cv']:.2f}, r {first['r']:.2f} (p {first['p_r']:.2g});"
-        f" cosine of bootstraps {first['stability']:.2f}, of halves {first['halves']:.2f}",
-        fontsize=8,
+        f"{test['score']}: n = {test['n']}, omnibus p {p_value(test['p'])}, q {p_value(test['q'])}\n"
+        f"cross-validated partial R² = {test['partial_r2_cv']:.2f}, r = {first['r']:.2f} (p {p_value(first['p_r'])}); "
+        f"cosine: bootstrap {first['stability']:.2f}, halves {first['halves']:.2f}",
+        fontsize=7.5,
         loc="left",
     )

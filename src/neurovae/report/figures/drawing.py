@@ -1,16 +1,15 @@
-"""What the figures share: house style, slices of volumes, saving beside and renaming."""
+"""What the figures share: style, colours, names of the participant sets, saving, and a figure of one sentence."""
 
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.figure import Figure
 
 from neurovae.io.files import write_beside
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"  # Okabe and Ito: colour-blind safe
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"  # Okabe and Ito: safe for colour-blind readers
+PALETTE = [BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#B8A800"]  # the same, yellow darkened
 COLOURS = {"training": BLUE, "validation": GREEN, "test": ORANGE}
-NAMES = {"training": "training", "validation": "early stopping", "test": "held out"}
 
 plt.rcParams.update(
     {
@@ -27,23 +26,15 @@ plt.rcParams.update(
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the figure as PNG."""
+    """Write the figure as PNG and close it."""
     with write_beside(path) as temporary:
         figure.savefig(temporary, bbox_inches="tight", facecolor="white")
     plt.close(figure)
 
 
-def slices(volume: np.ndarray, outside: float = 0.0) -> np.ndarray:
-    """Axial, coronal and sagittal slice through the ventricles, side by side, the shorter ones padded with `outside`.
-
-    The left hemisphere is on the left (neurological convention); top is superior, or anterior in the axial slice.
-    """
-    x, y, z = (int(round(share * side)) for share, side in zip((0.46, 0.52, 0.52), volume.shape, strict=True))
-    views = [volume[:, :, z].T[::-1], volume[:, y, :].T[::-1], volume[x, :, :].T[::-1]]
-    height = max(view.shape[0] for view in views)
-    return np.concatenate([_pad(view, height, outside) for view in views], axis=1)
-
-
-def _pad(view: np.ndarray, height: int, outside: float) -> np.ndarray:
-    missing = height - view.shape[0]
-    return np.pad(view, ((missing // 2, missing - missing // 2), (0, 0)), constant_values=outside)
+def sentence(text: str) -> Figure:
+    """A figure that only says why there is none."""
+    figure, axis = plt.subplots(figsize=(7, 1.2))
+    axis.set_axis_off()
+    axis.text(0, 0.5, text, va="center", fontsize=8, wrap=True)
+    return figure

@@ -1,4 +1,4 @@
-"""One model's health: what each latent carries, how much of people it rebuilds, whether it tells them apart."""
+"""One model's health: information in each latent, variance explained, and identification accuracy."""
 
 import json
 import textwrap
@@ -11,9 +11,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from neurovae.report.figures.drawing import BLUE, COLOURS, GREY, NAMES, save
+from neurovae.report.figures.drawing import BLUE, COLOURS, GREY, save
+from neurovae.report.results import verdict
 
-WIDTH = 150  # letters of a line of the title
+WIDTH = 150  # characters of a line of the title
 
 
 def draw(*, health: Path, index: Path, name: str, out: Path) -> None:
@@ -39,9 +40,8 @@ def draw(*, health: Path, index: Path, name: str, out: Path) -> None:
 
 def title(name: str, found: dict[str, Any]) -> str:
     """Name, verdict with caveats, reason and advice, wrapped."""
-    verdict = "; ".join([found["verdict"], *found["caveats"]])
-    lines = [f"{name}: {verdict}", *textwrap.wrap(found["reason"], WIDTH)]
-    return "\n".join(lines + textwrap.wrap(f"To change: {found['advice']}" if found["advice"] else "", WIDTH))
+    lines = [f"{name}: {verdict(found)}", *textwrap.wrap(found["reason"], WIDTH)]
+    return "\n".join(lines + textwrap.wrap(f"Suggested change: {found['advice']}" if found["advice"] else "", WIDTH))
 
 
 def _latents(axis: Axes, table: pd.DataFrame, found: dict[str, Any]) -> None:
@@ -49,7 +49,7 @@ def _latents(axis: Axes, table: pd.DataFrame, found: dict[str, Any]) -> None:
     kl = bool(found["logvar_calibrated"])
     column = "kl_training" if kl else "variance_training"
     if column not in table or table.empty:
-        _say(axis, "no latents: the numbers are not finite")
+        _say(axis, "no latents: values are not finite")
         return
     table = table.sort_values(column, ascending=False, kind="stable")
     values = table[column].to_numpy(float) ** (1 if kl else 0.5)
@@ -66,19 +66,19 @@ def _latents(axis: Axes, table: pd.DataFrame, found: dict[str, Any]) -> None:
     axis.set(xlabel="latents, largest first", xlim=(0.3, len(table) + 0.7))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     if kl:
-        axis.set(ylabel="KL from the prior, nats a scan", ylim=(0, max(float(values.max()), 0.01) * 1.12))
+        axis.set(ylabel="KL from the prior (nats per scan)", ylim=(0, max(float(values.max()), 0.01) * 1.12))
         units = f"{found['active_units']} of {len(table)} latents active"
-        axis.set_title(f"{units} (× not); KL {values.sum():.1f} nats in all", fontsize=9, loc="left")
+        axis.set_title(f"{units} (×: not active); total KL {values.sum():.1f} nats", fontsize=9, loc="left")
     else:
-        axis.set(ylabel="standard deviation over training people")
-        axis.set_title("no KL in the loss: spread of each latent", fontsize=9, loc="left")
+        axis.set(ylabel="SD over training participants")
+        axis.set_title("SD of each latent (no KL divergence)", fontsize=9, loc="left")
 
 
 def _shares(axis: Axes, found: dict[str, Any]) -> None:
-    """Variance share by split; hatched beside it that of the linear part alone."""
-    names = [name for name in NAMES if found.get(f"variance_explained_{name}") is not None]
+    """Variance explained by participant set; hatched: the linear part alone."""
+    names = [name for name in COLOURS if found.get(f"variance_explained_{name}") is not None]
     if not names:
-        _say(axis, "no shares: the numbers are not finite")
+        _say(axis, "no variance explained: values are not finite")
         return
     both = f"variance_explained_linear_{names[0]}" in found
     for place, name in enumerate(names):
@@ -86,12 +86,12 @@ def _shares(axis: Axes, found: dict[str, Any]) -> None:
         if both:
             _bar(axis, place + 0.2, found[f"variance_explained_linear_{name}"], COLOURS[name], "////")
     axis.axhline(0, color=GREY, linewidth=0.8)
-    shares = [value for key, value in found.items() if key.startswith("variance_explained_")]
-    low, high = min(0.0, *shares), max(0.1, *shares)
+    values = [value for key, value in found.items() if key.startswith("variance_explained_")]
+    low, high = min(0.0, *values), max(0.1, *values)
     axis.set(ylim=(low - 0.12 * (high - low) * (low < 0), high + 0.1 * (high - low)), ylabel="variance explained")
-    axis.set_xticks(range(len(names)), [NAMES[name].replace(" ", "\n") for name in names])
+    axis.set_xticks(range(len(names)), names)
     interval = f"{found.get('gain_test_low', 0):+.3f} to {found.get('gain_test_high', 0):+.3f}"
-    note = f"hatched: linear part alone\nnetwork adds {interval} held out" if both else "variance explained rebuilt"
+    note = f"hatched: linear part alone\ngain, test set: {interval} (95 % CI)" if both else "variance explained"
     axis.set_title(note, fontsize=9, loc="left")
 
 
@@ -106,24 +106,21 @@ def _bar(axis: Axes, at: float, value: float, colour: str, hatch: str | None) ->
 
 
 def _identification(axis: Axes, found: dict[str, Any]) -> None:
-    """Rate on training and held-out people, the bound of chance as a line, one principal component as a cross."""
-    shown = {
-        name: found[f"identification_accuracy_{name}"]
-        for name in ("training", "test")
-        if f"identification_accuracy_{name}" in found
-    }
+    """Accuracy on training and test participants; line: 99 % bound of chance; cross: one principal component."""
+    keys = {name: f"identification_accuracy_{name}" for name in ("training", "test")}
+    shown = {name: found[key] for name, key in keys.items() if key in found}
     if not shown:
-        _say(axis, "no identification: the numbers are not finite")
+        _say(axis, "no identification accuracy: values are not finite")
         return
     for place, (name, rates) in enumerate(shown.items()):
         _bar(axis, place, rates["rate"], COLOURS[name], None)
         chance, component = "99 % bound of chance", "one principal component"
         axis.plot([place - 0.32, place + 0.32], [rates["chance"]] * 2, "k--", label=None if place else chance)
         axis.plot(place + 0.26, rates["component"], "kx", markersize=6, label=None if place else component)
-    axis.set(ylim=(0, 1.35), ylabel="rate", yticks=[0, 0.25, 0.5, 0.75, 1])
-    axis.set_xticks(range(len(shown)), [f"{NAMES[name]}\nN = {rates['people']}" for name, rates in shown.items()])
+    axis.set(ylim=(0, 1.35), ylabel="accuracy", yticks=[0, 0.25, 0.5, 0.75, 1])
+    axis.set_xticks(range(len(shown)), [f"{name}\nn = {rates['people']}" for name, rates in shown.items()])
     axis.legend(fontsize=7, loc="upper left", handlelength=2)
-    axis.set_title("identified by their reconstruction", fontsize=9, loc="left")
+    axis.set_title("identification accuracy", fontsize=9, loc="left")
 
 
 def _say(axis: Axes, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Which latents a score is told from: how much worse test people are told with one latent permuted (Breiman 2001)."""
+"""Permutation importance of the latents: increase of the loss when one latent is permuted (Breiman 2001)."""
 
 import textwrap
 from pathlib import Path
@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from neurovae.io import latent_table
 from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
 
 INK = {"linear": (BLUE, "o", -0.16), "svm": (ORANGE, "s", 0.16)}
@@ -41,7 +40,7 @@ def draw(*, table: Path, name: str, out: Path, most: int = 6) -> None:
         _panel(axes[line, next_in[line]], part, most)
         next_in[line] += 1
     handles = [
-        plt.Line2D([], [], color=colour, marker=marker, label=f"{learner}, ± SD between permutations")
+        plt.Line2D([], [], color=colour, marker=marker, label=f"{learner}, ± SD over permutations")
         for learner, (colour, marker, _) in _inks(rows).items()
     ]
     if handles:
@@ -60,8 +59,8 @@ def _title(rows: pd.DataFrame, name: str, width: int) -> str:
     verdict, averaged = rows["verdict"].dropna(), rows["averaged"].dropna()
     parts = [
         f"{name} ({verdict.iloc[0]}):" if len(verdict) else f"{name}:",
-        "how much worse test people are told when a latent is permuted among them, % of the loss as it is;",
-        f"averaged: {averaged.iloc[0]}" if len(averaged) else "",
+        "permutation importance of the latents in unseen participants: % increase in loss;",
+        f"averaged {averaged.iloc[0]}" if len(averaged) else "",
     ]
     return "\n".join(textwrap.wrap(" ".join(part for part in parts if part), width))
 
@@ -85,9 +84,9 @@ def _panel(axis: Axes, part: pd.DataFrame, most: int) -> None:
         axis.hlines(at, share - spread, share + spread, color=colour, linewidth=1.2)
         axis.plot(share, at, marker, color=colour, markersize=4)
     axis.axvline(0, color=GREY, linewidth=0.8)
-    axis.set_yticks(range(len(latents)), [latent_table.short(name) for name in latents])
+    axis.set_yticks(range(len(latents)), latents)
     axis.set_ylim(len(latents) - 0.5, -0.5)
     axis.tick_params(labelsize=7)
-    axis.set_xlabel(f"% of the {first['loss']}", fontsize=7)
+    axis.set_xlabel(f"% increase in {first['loss']}", fontsize=7)
     fold = "" if pd.isna(first["fold"]) else f", fold {first['fold']}"
-    axis.set_title(f"{first['score']}{fold}: n {first['n']}", fontsize=8, loc="left")
+    axis.set_title(f"{first['score']}{fold}: n = {first['n']}", fontsize=8, loc="left")

@@ -1,4 +1,4 @@
-"""Loss curves of one model: each term of its loss, variance explained and active latents over epochs, by split."""
+"""Training curves of one model: terms of the loss, variance explained and active latents, by participant set."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from neurovae.report.figures.drawing import COLOURS, GREY, NAMES, save
+from neurovae.report.figures.drawing import COLOURS, GREY, save
 
 PANELS = {
-    "nll": "negative log-likelihood, nats a scan",
-    "dssim": "weighted DSSIM a scan",
-    "kl": "KL divergence, nats a scan",
-    "mmd": "MMD of codes and prior",
-    "loss": "loss with the final weights",
+    "nll": "negative log-likelihood (nats per scan)",
+    "dssim": "weighted DSSIM per scan",
+    "kl": "KL divergence (nats per scan)",
+    "mmd": "MMD of latents and prior",
+    "loss": "loss at the final beta",
     "variance_explained": "variance explained",
     "active": "active latents",
     "sigma": "sigma of the likelihood",
@@ -32,7 +32,7 @@ def draw(*, history: Path, name: str, out: Path) -> None:
         out: PNG to write.
     """
     table = pd.read_parquet(history)
-    shown = [column for column in PANELS if _told(table, column)]
+    shown = [column for column in PANELS if _relevant(table, column)]
     lines = -(-len(shown) // COLUMNS)
     across = -(-len(shown) // lines)
     figure, axes = plt.subplots(
@@ -43,12 +43,12 @@ def draw(*, history: Path, name: str, out: Path) -> None:
     for axis in axes.ravel()[len(shown) :]:
         axis.set_axis_off()
     axes[0, 0].legend(fontsize=8)
-    figure.suptitle(f"{name}; vertical line: the epoch whose weights are kept (0: before the first step)", fontsize=10)
+    figure.suptitle(f"{name}; vertical line: the epoch that was kept (0: before the first step)", fontsize=10)
     save(figure, out)
 
 
-def _told(table: pd.DataFrame, column: str) -> bool:
-    """Is it a term of this loss? A sigma that stands still and a KL that is not penalised say nothing."""
+def _relevant(table: pd.DataFrame, column: str) -> bool:
+    """Whether it is a term of this loss; a constant sigma and a KL that is not penalised are left out."""
     values = table.get(column, pd.Series(dtype=float)).dropna()
     if column == "sigma":
         return bool(np.ptp(values.to_numpy(float)) > 0) if len(values) else False
@@ -65,9 +65,9 @@ def _penalised(table: pd.DataFrame) -> bool:
 def _panel(axis: Axes, table: pd.DataFrame, column: str) -> None:
     styles = {"training": "-", "validation": "--", "test": ":"}
     for split, rows in table.groupby("split", sort=False):
-        label, colour = NAMES[str(split)], COLOURS[str(split)]
+        colour = COLOURS[str(split)]
         axis.plot(
-            rows["epoch"], rows[column], styles[str(split)], color=colour, label=label, linewidth=1.5,
+            rows["epoch"], rows[column], styles[str(split)], color=colour, label=str(split), linewidth=1.5,
             marker="o" if len(rows) == 1 else None,
         )  # fmt: skip
     stop = table[table["split"] == "validation"]
@@ -85,7 +85,7 @@ def _panel(axis: Axes, table: pd.DataFrame, column: str) -> None:
 
 
 def _beta(axis: Axes, table: pd.DataFrame) -> str:
-    """Beta in words, and its rise as a thin line where it has one."""
+    """Beta in words, and its warm-up as a thin line where it has one."""
     if not _penalised(table):
         return " (not in the loss)"
     beta = table.loc[(table["split"] == "validation") & (table["epoch"] > 0), ["epoch", "beta"]]
@@ -95,4 +95,4 @@ def _beta(axis: Axes, table: pd.DataFrame) -> str:
         twin.set_ylim(bottom=0)
         twin.set_ylabel("beta (thin line)", color=GREY)
         twin.spines["right"].set_visible(True)
-    return f"; beta {beta['beta'].max():g}"
+    return f"; beta = {beta['beta'].max():g}"

@@ -1,27 +1,26 @@
-"""What goes with each score, in the brain: decoded intensity, local volume, and the regions that say it most.
+"""Score maps: decoded intensity, local volume, and the regions with the largest effects.
 
-Colour is the pattern per step of the score (Haufe et al. 2014), lines are max-T p < .05 over voxels; volume comes from
-registering decoded(low) to decoded(high) and has no test of its own.
+Colour is the activation pattern per step of the score (Haufe et al. 2014), outlines are max-T p < .05 over voxels; the
+change of volume comes from registering the volumes decoded at both ends of the score, and is not tested.
 """
 
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import nibabel as nib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from nibabel.affines import apply_affine
 
 from neurovae.interpret.images import in_file
+from neurovae.io.images import read_image
 from neurovae.io.volumes import read_mask
-from neurovae.report.figures.drawing import BLUE, GREY, save
-from neurovae.report.figures.traversals import nothing, overlay, views
+from neurovae.report.figures.brains import located, outline, overlay, voxel
+from neurovae.report.figures.drawing import BLUE, GREY, save, sentence
+from neurovae.report.figures.finding import HIGHEST, read_map
+from neurovae.report.results import LEVEL
 
-ALPHA = 0.05
-HIGHEST = 99.5  # percentile of |value| over the mask at which the colours end
 SIDES = {"left": "L ", "right": "R "}
 
 
@@ -59,9 +58,9 @@ def draw(
     if tested.empty:
         text = [f"{row.score}: {row.status}, {row.reason}" for row in rows.itertuples() if not pd.isna(row.score)]
         text = text or [f"{rows['status'].iloc[0]}, {rows['reason'].iloc[0]}"]
-        nothing("\n".join([f"{name}: {rows['verdict'].iloc[0]}, no score maps", *text]), out)
+        save(sentence("\n".join([f"{name}: {rows['verdict'].iloc[0]}, no score maps", *text])), out)
         return
-    brain, affine = read_mask(mask), nib.Nifti1Image.from_filename(mask).affine
+    brain, affine = read_mask(mask), read_image(mask).affine
     images = {score: _read(maps, jacobian, score) for score in tested["score"]}
     limits = [
         float(np.median([np.percentile(np.abs(found[what][brain]), HIGHEST) for found in images.values()])) or 1.0
@@ -77,75 +76,63 @@ def draw(
             _words(axes, f"{row['score']}: {row['status']}, {row['reason']}")
             continue
         found = images[row["score"]]
-        place = _voxel(affine, row)
+        place = voxel(affine, [row[f"peak_{axis}"] for axis in "xyz"])
         shown = [
             overlay(axis, found["mean"], found[what], brain, place, limit)
             for axis, what, limit in zip(axes[:2], ("map", "percent"), limits, strict=True)
         ]
-        _outline(axes[0], views((found["p"] < ALPHA) & brain, place))
+        outline(axes[0], (found["p"] < LEVEL) & brain, place)
+        for axis in axes[:2]:
+            located(axis, brain.shape, place, affine)
         axes[0].set_title(title(row, alike), fontsize=8, loc="left")
         if row["score"] == tested["score"].iloc[0]:
-            axes[2].set_title("mean decoded intensity per step (in brackets: volume)", fontsize=8, loc="left")
+            axes[2].set_title("mean of the map (brackets: change of volume)", fontsize=8, loc="left")
         _bars(
             axes[2],
             parts[parts["score"] == row["score"]],
             grown[grown["score"] == row["score"]],
             most,
-            row["smallest_p"] < ALPHA,
+            row["smallest_p"] < LEVEL,
         )
     labels = (
-        f"decoded intensity per step of the score; lines: max-T p < {ALPHA:g}",
-        "local volume in %, high against low end of the score (no test)",
+        f"decoded intensity per step of the score\noutlines: max-T p < {LEVEL:g}",
+        "local change of volume (%), high against\nlow end of the score (not tested)",
     )
     for column, (image, label) in enumerate(zip(shown, labels, strict=True)):
         cax = figure.add_subplot(grid[-1, column])
         figure.colorbar(image, cax=cax, orientation="horizontal", label=label, extend="both")
     figure.suptitle(
-        f"{name} ({tested['verdict'].iloc[0]}): what goes with each score in the brain, beside the confounds\n"
-        "slices through the largest |t|, left is left; right: regions with the largest mean |t|, "
-        f"interval {tested['interval'].iloc[0]}; grey: it holds 0, or no voxel passes",
+        f"{name} ({tested['verdict'].iloc[0]}): score maps, adjusted for confounds\n"
+        "slices through the largest |t|; right: regions with the largest mean |t| and 95 % CI, "
+        "grey where the interval includes 0 or no voxel passes",
         fontsize=10,
     )
     save(figure, out)
 
 
 def title(row: dict[Any, Any], alike: list[pd.DataFrame]) -> str:
-    """What a row is: score, people, step, p, peak, and over seeds where there are several."""
+    """Score, participants, step, smallest p, peak, and agreement over seeds where there are several."""
     at = ", ".join(f"{row[f'peak_{axis}']:+.0f}" for axis in "xyz")
     text = (
-        f"{row['score']}: n {row['n']}; step: {row['unit']}\n{row['voxels_below_05']} of {row['voxels']} voxels"
-        f" p < .05, smallest p {row['smallest_p']:.2g}; peak {row['peak_region']} ({at} mm)"
+        f"{row['score']}: n = {row['n']}; step: {row['unit']}\n{row['voxels_below_05']} of {row['voxels']} voxels with "
+        f"max-T p < {LEVEL:g}, smallest p = {row['smallest_p']:.2g}; peak: {row['peak_region']} ({at} mm)"
     )
     for table in alike:
         same = table[table["score"] == row["score"]]
         if len(whole := same[(same["kind"] == "all") & (same["status"] == "ok")]):
             pairs = same.loc[(same["kind"] == "pair") & (same["status"] == "ok"), "r"]
-            text += f"\n{whole['seeds'].iloc[0]} seeds: r of the maps {pairs.min():.2f} to {pairs.max():.2f}"
+            text += f"\n{whole['seeds'].iloc[0]} seeds: correlation of the maps {pairs.min():.2f} to {pairs.max():.2f}"
             text += f" ({whole['reason'].iloc[0]})" if whole["reason"].iloc[0] else ""
-        elif len(same):
+        elif len(same) and same["status"].iloc[0] != "one seed":
             text += f"\nover seeds: {same['status'].iloc[0]}"
     return text
 
 
 def _read(maps: Path, jacobian: Path, score: str) -> dict[str, np.ndarray]:
     """Volumes (x, y, z) of one score: map, p, mean of its decoded ends, and the change of local volume in percent."""
-
-    def image(path: Path) -> np.ndarray:
-        return np.asarray(nib.Nifti1Image.from_filename(path).dataobj, np.float32)
-
-    found = {end: image(maps / f"{in_file(score)}_{end}.nii.gz") for end in ("map", "p", "from", "to")}
-    change = 100 * np.expm1(image(jacobian / f"{in_file(score)}_logjacobian.nii.gz"))
-    return {"map": found["map"], "p": found["p"], "mean": (found["from"] + found["to"]) / 2, "percent": change}
-
-
-def _voxel(affine: np.ndarray, row: dict[Any, Any]) -> tuple[int, ...]:
-    peak = [row[f"peak_{axis}"] for axis in "xyz"]
-    return tuple(np.rint(apply_affine(np.linalg.inv(affine), peak)).astype(int))
-
-
-def _outline(axis: Axes, inside: np.ndarray) -> None:
-    if inside.any() and not inside.all():
-        axis.contour(inside.astype(float), levels=[0.5], colors="black", linewidths=0.7)
+    path = jacobian / f"{in_file(score)}_logjacobian.nii.gz"
+    change = np.asarray(read_image(path).dataobj, np.float32)
+    return read_map(maps, score) | {"percent": 100 * np.expm1(change)}
 
 
 def _words(axes: list[Axes], text: str) -> None:
@@ -155,9 +142,9 @@ def _words(axes: list[Axes], text: str) -> None:
 
 
 def _bars(axis: Axes, parts: pd.DataFrame, grown: pd.DataFrame, most: int, any_voxel: bool) -> None:
-    """Mean map of the top regions with their intervals, blue where 0 lies outside, and the volume's change as text.
+    """Mean of the map in the top regions with 95 % CI, blue where it excludes 0, and the change of volume as text.
 
-    All grey where no voxel passes: the intervals know nothing of the number of regions.
+    All grey where no voxel passes: the intervals are not corrected for the number of regions.
     """
     top = parts.sort_values("rank").head(most)
     volume = grown.set_index("index")["percent"]

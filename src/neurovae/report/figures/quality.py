@@ -1,14 +1,15 @@
-"""Slices of every scan with the outline of the template's mask, worst registration first."""
+"""Slices of the scans that fit the template worst, with the outline of their brain masks."""
 
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from neurovae.preprocess.names import in_space
-from neurovae.report.figures.drawing import ORANGE, save, slices
+from neurovae.io.images import read_image
+from neurovae.preprocess.names import MASK, in_space
+from neurovae.report.figures.brains import grey, outline
+from neurovae.report.figures.drawing import ORANGE, save
 
 COLUMNS = 4
 
@@ -21,7 +22,7 @@ def draw(*, qc: Path, derivatives: Path, suffix: str, voxel_mm: float, most: int
         derivatives: folder of the BIDS derivatives.
         suffix: BIDS suffix of the images.
         voxel_mm: voxel size of the grid.
-        most: number of scans shown.
+        most: number of scans.
         out: PNG to write.
     """
     table = pd.read_parquet(qc)
@@ -33,20 +34,14 @@ def draw(*, qc: Path, derivatives: Path, suffix: str, voxel_mm: float, most: int
     for axis in axes.ravel():
         axis.set_axis_off()
     for axis, row in zip(axes.ravel(), shown.to_dict("records"), strict=False):
-        image = nib.Nifti1Image.from_filename(
-            in_space(derivatives, row["scan"], voxel_mm, f"desc-brain_{suffix}.nii.gz")
-        ).get_fdata()
-        mask = (
-            nib.Nifti1Image.from_filename(
-                in_space(derivatives, row["scan"], voxel_mm, "desc-brain_mask.nii.gz")
-            ).get_fdata()
-            >= 0.5
-        )
-        top = float(np.percentile(image[mask], 99.5))
-        axis.imshow(slices(image), cmap="gray", vmin=0, vmax=top)
-        axis.contour(slices(mask.astype(float)), levels=[0.5], colors=[ORANGE], linewidths=0.6)
-        note = f"{row['scan']}  r {row['template_r']:.2f}  Dice {row['mask_dice']:.2f}"
-        axis.set_title(note + ("  EXCLUDED" if row["excluded"] else ""), fontsize=7, loc="left")
+        names = (f"desc-brain_{suffix}.nii.gz", MASK)
+        paths = [in_space(derivatives, row["scan"], voxel_mm, end) for end in names]
+        image, mask = (np.asarray(read_image(path).dataobj, np.float32) for path in paths)
+        grey(axis, image, mask >= 0.5, limits=(0, float(np.percentile(image[mask >= 0.5], 99.5))))
+        outline(axis, mask >= 0.5, colour=ORANGE)
+        note = f"{row['scan']}: r = {row['template_r']:.2f}, Dice = {row['mask_dice']:.2f}"
+        axis.set_title(note + (" (EXCLUDED)" if row["excluded"] else ""), fontsize=7, loc="left")
     passed = int((~table["excluded"]).sum())
-    figure.suptitle(f"{passed} of {len(table)} scans pass; the {len(shown)} least like the template, brain outlined")
+    title = f"{passed} of {len(table)} scans passed; the {len(shown)} least correlated with the template"
+    figure.suptitle(title, fontsize=10)
     save(figure, out)

@@ -1,4 +1,4 @@
-"""Rate and distortion of the run's models on held-out people: what the latents spend, and what it buys."""
+"""Rate and distortion of all models on test participants."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
 from neurovae.train.health.verdicts import STOPPING
 
 LINES = ("--", ":", "-.", (0, (1, 3)), (0, (6, 2, 1, 2, 1, 2)))  # of models without a rate
-SAME = ("kind", "sigma", "linear", "latent", "reconstruction", "divergence")  # of models along one curve
+SAME = ("kind", "sigma", "linear", "n_latent", "reconstruction", "divergence")  # of models along one curve
 Health = dict[str, Any]
 
 
@@ -31,15 +31,15 @@ def draw(*, train: Path, models: list[str], fit: str, out: Path) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(11, 4), constrained_layout=True)
     _distortion(axes[0], bounded)
     _shares(axes[1], with_kl, {name: health for name, health in found.items() if name not in with_kl})
-    figure.suptitle(f"{fit}, held-out people; beta beside each model with a KL; open: stopped", fontsize=10)
+    figure.suptitle(f"{fit}, test participants; open circles: models that were not analysed further", fontsize=10)
     save(figure, out)
 
 
 def _distortion(axis: Axes, models: dict[str, Health]) -> None:
-    """Distortion against rate; models that differ in beta alone are joined. Nats compare within one sigma only."""
-    axis.set(xlabel="rate: KL from the prior, nats a scan", ylabel="distortion: −E log p(x|z), nats a scan")
+    """Distortion against rate; models that differ in beta only are joined. Nats compare within one sigma only."""
+    axis.set(xlabel="rate: KL from the prior (nats per scan)", ylabel="distortion: −E log p(x|z) (nats per scan)")
     if not models:
-        _note(axis, "no model of this run has both a KL\nand a Gaussian likelihood")
+        _note(axis, "no model of this run has a KL divergence\nand a Gaussian likelihood")
         return
     alike: dict[str, list[Health]] = {}
     for health in models.values():
@@ -50,14 +50,13 @@ def _distortion(axis: Axes, models: dict[str, Health]) -> None:
     _points(axis, models, "distortion")
     sigmas = {f"{health['sigma']:g}" if health["sigma"] != "learned" else "learned" for health in models.values()}
     curve = any(len(same) > 1 for same in alike.values())
-    joined = "models that differ in beta alone are joined" if curve else "a curve needs two or more values of beta"
-    said = f"sigma {', '.join(sorted(sigmas))}; {joined}"
-    axis.set_title(said, fontsize=9, loc="left")
+    joined = "; models that differ in beta only are joined" if curve else ""
+    axis.set_title(f"sigma = {', '.join(sorted(sigmas))}{joined}", fontsize=9, loc="left")
 
 
 def _shares(axis: Axes, with_kl: dict[str, Health], without: dict[str, Health]) -> None:
-    """Variance share against rate; a model without a KL has no rate and is a line."""
-    axis.set(xlabel="rate: KL from the prior, nats a scan", ylabel="variance explained of held-out people")
+    """Held-out variance explained against rate; a model without a KL has no rate and is a line."""
+    axis.set(xlabel="rate: KL from the prior (nats per scan)", ylabel="held-out variance explained")
     _points(axis, with_kl, "variance_explained_test")
     lines = {
         name: health["variance_explained_test"]
@@ -67,9 +66,11 @@ def _shares(axis: Axes, with_kl: dict[str, Health], without: dict[str, Health]) 
     for i, (name, share) in enumerate(sorted(lines.items(), key=lambda line: -line[1])):
         axis.axhline(share, color=GREY, linewidth=1, linestyle=LINES[i % len(LINES)], label=f"{name}: {share:.3f}")
     if lines:
-        axis.legend(title="no KL in the loss", fontsize=8, title_fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
+        axis.legend(
+            title="without a KL divergence", fontsize=8, title_fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1)
+        )
     if not with_kl:
-        _note(axis, "no model of this run has a KL")
+        _note(axis, "no model of this run has a KL divergence")
         axis.set_xticks([])
 
 
@@ -81,7 +82,7 @@ def _points(axis: Axes, models: dict[str, Health], column: str) -> None:
         axis.plot(health["rate"], health[column], "o", markersize=6, markeredgecolor=colour, color=face)
         up = place % 2 == 0
         axis.annotate(
-            f"{name}, β {health['beta']:g}", (health["rate"], health[column]), (4, 6 if up else -12),
+            f"{name}, β = {health['beta']:g}", (health["rate"], health[column]), (4, 6 if up else -12),
             textcoords="offset points", fontsize=7, bbox={"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 0.5},
         )  # fmt: skip
     axis.margins(0.25, 0.18)

@@ -1,4 +1,4 @@
-"""Inputs over reconstructions over the mean brain: the tutorial's figure 2, where a collapse would show."""
+"""Inputs, reconstructions and residuals of test participants beside the training mean."""
 
 import importlib
 import json
@@ -9,15 +9,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from neurovae.io.volumes import SPLITS, chunks, read_mask, read_volumes
-from neurovae.report.figures.drawing import save, slices
+from neurovae.report.figures.brains import OVERLAY, slices
+from neurovae.report.figures.drawing import save
+from neurovae.report.results import verdict
 from neurovae.train import weights
 
 PEOPLE = 5
-WIDTH = 170  # letters of a line of the title
+WIDTH = 170  # characters of a line of the title
 
 
 def draw(*, volumes: Path, rows: Path, mask: Path, model: Path, health: Path, name: str, out: Path) -> None:
-    """Draw held-out people: input, reconstruction, mean of the training people, and what the reconstruction leaves.
+    """Draw test participants: input, reconstruction, mean training image, and residual.
 
     Args:
         volumes: packed volumes.
@@ -44,30 +46,30 @@ def draw(*, volumes: Path, rows: Path, mask: Path, model: Path, health: Path, na
         "input": x,
         "reconstruction": x_hat,
         "training mean": np.broadcast_to(mean, x.shape),
-        "left over": x - x_hat,
+        "residual": x - x_hat,
     }
     figure = _draw(lines, list(table.loc[held, "scan"]), brain)
-    verdict = "; ".join([judged["verdict"], *judged.get("caveats", [])])
-    figure.suptitle(textwrap.fill(f"{name}, held-out people. {verdict}: {judged['reason']}", WIDTH), fontsize=10)
+    text = f"{name}, test participants. Verdict {verdict(judged)}: {judged['reason']}"
+    figure.suptitle(textwrap.fill(text, WIDTH), fontsize=10)
     save(figure, out)
 
 
 def _draw(lines: dict[str, np.ndarray], titles: list[str], brain: np.ndarray) -> plt.Figure:
     shown = lines["input"][:, brain]
     low, high = np.percentile(shown, [1, 99.5])
-    spread = float(np.percentile(np.abs(lines["left over"][:, brain]), 99))
+    spread = float(np.percentile(np.abs(lines["residual"][:, brain]), 99))
     figure, axes = plt.subplots(
         len(lines), len(titles), figsize=(2.9 * len(titles), 1.3 * len(lines)), squeeze=False, constrained_layout=True
     )
     for row, (label, images) in enumerate(lines.items()):
         limits = (
-            dict(cmap="RdBu_r", vmin=-spread, vmax=spread)
-            if label == "left over"
+            dict(cmap=OVERLAY, vmin=-spread, vmax=spread)
+            if label == "residual"
             else dict(cmap="gray", vmin=low, vmax=high)
         )
         for column, image in enumerate(images):
-            outside = 0.0 if label == "left over" else float(low)
-            axes[row, column].imshow(slices(np.where(brain, image, outside), outside), **limits)
+            outside = 0.0 if label == "residual" else float(low)
+            axes[row, column].imshow(slices(np.where(brain, image, outside), outside=outside), **limits)
             axes[row, column].set(xticks=[], yticks=[], frame_on=False)
             if row == 0:
                 axes[row, column].set_title(titles[column], fontsize=8)

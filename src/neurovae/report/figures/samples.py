@@ -1,22 +1,22 @@
-"""Real people, what the model makes of them, volumes from its prior and a path, and how near they are to real ones."""
+"""Realism: test scans, their reconstructions, samples from the prior, a path, and distances to training scans."""
 
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import nibabel as nib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from neurovae.interpret.decoder import read
+from neurovae.io.images import read_image
 from neurovae.io.volumes import read_volumes
-from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save, slices
-from neurovae.report.figures.traversals import nothing
+from neurovae.report.figures.brains import grey
+from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save, sentence
 
-SHOWN = 7  # volumes in a row, as many as a path has steps
+SHOWN = 7  # volumes in a row, as many as steps of a path
 KINDS = {"held-out scan": GREY, "held-out reconstruction": BLUE, "sample": ORANGE, "path": GREEN}
-NAMES = {"held-out scan": "held-out people, scans", "held-out reconstruction": "held-out people, decoded",
-         "sample": "samples of the prior", "path": "steps of the path"}  # fmt: skip
+NAMES = {"held-out scan": "test scans", "held-out reconstruction": "test reconstructions",
+         "sample": "samples from the prior", "path": "steps of the path"}  # fmt: skip
 
 
 def draw(
@@ -32,7 +32,7 @@ def draw(
     name: str,
     out: Path,
 ) -> None:
-    """Draw held-out scans, their reconstructions, samples, the path, and the distances of each kind to training people.
+    """Draw test scans, their reconstructions, samples, the path, and the distance of each kind to training scans.
 
     Args:
         model: weights.safetensors.
@@ -48,7 +48,7 @@ def draw(
     """
     found = pd.read_parquet(table)
     if (found["status"] != "ok").all():
-        nothing(f"{name}: {found['verdict'].iloc[0]}, no samples\n{found['reason'].iloc[0]}", out)
+        save(sentence(f"{name}: {found['verdict'].iloc[0]}, no samples\n{found['reason'].iloc[0]}"), out)
         return
     decoder = read(model, latents, mask, health)
     array, packed = read_volumes(volumes, rows)
@@ -60,8 +60,8 @@ def draw(
     ratios = {kind: found.loc[found["kind"] == kind, "reconstruction_ratio"].to_numpy() for kind in KINDS}
     ends = str(found.loc[found["kind"] == "path", "scan"].iloc[0])
     lines = [
-        ("held-out\nscans", scans, held),
-        ("decoded", made, [_times(value) for value in ratios["held-out reconstruction"]]),
+        ("test scans", scans, held),
+        ("reconstructions", made, [_times(value) for value in ratios["held-out reconstruction"]]),
         ("samples", drawn[:SHOWN], [_times(value) for value in ratios["sample"]]),
         ("path", path[:SHOWN], [_times(value) for value in ratios["path"]]),
     ]
@@ -69,13 +69,14 @@ def draw(
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[4.1, 2.5]).ravel()
     _images(upper.subplots(len(lines), SHOWN, squeeze=False), lines, decoder.mask)
     left, right = lower.subplots(1, 2)
-    _distances(left, found, "reconstruction", "to the nearest training person's reconstruction: like with like")
-    _distances(right, found, "scan", "to the nearest training person's scan: flatters what is decoded, it is smooth")
+    _distances(left, found, "reconstruction", "to the nearest training reconstruction")
+    _distances(right, found, "scan", "to the nearest training scan (favours smooth, decoded volumes)")
     samples = found[found["kind"] == "sample"]
-    prior = "" if samples.empty else f"; samples from {samples['prior'].iloc[0]}, {samples['duplicate'].sum()} copies"
+    same = 0 if samples.empty else int(samples["duplicate"].sum())
+    prior = "" if samples.empty else f"; samples from {samples['prior'].iloc[0]}, {same} duplicates of training scans"
     upper.suptitle(
-        f"{name} ({found['verdict'].iloc[0]}){prior}; path from {ends}\nnumbers: distance to the nearest training "
-        "person over the median of held-out people, all decoded",
+        f"{name} ({found['verdict'].iloc[0]}){prior}; path from {ends}\nnumbers: distance to the nearest "
+        "training reconstruction, relative to the median of the test reconstructions",
         fontsize=10,
     )
     save(figure, out)
@@ -87,7 +88,7 @@ def _times(value: float) -> str:
 
 def _frames(path: Path) -> np.ndarray:
     """Volumes (frames, x, y, z)."""
-    return np.moveaxis(np.asarray(nib.Nifti1Image.from_filename(path).dataobj), -1, 0)
+    return np.moveaxis(np.asarray(read_image(path).dataobj), -1, 0)
 
 
 def _images(axes: np.ndarray, lines: list[tuple[str, np.ndarray, list[str]]], brain: np.ndarray) -> None:
@@ -97,13 +98,12 @@ def _images(axes: np.ndarray, lines: list[tuple[str, np.ndarray, list[str]]], br
     for line, (label, volumes, titles) in zip(axes, lines, strict=True):
         line[0].set_ylabel(label, fontsize=8, rotation=0, ha="right", va="center")
         for axis, volume, title in zip(line, volumes, titles, strict=False):
-            shown = slices(np.where(brain, volume, low), float(low))
-            axis.imshow(shown, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+            grey(axis, volume, brain, limits=(low, high))
             axis.set_title(title, fontsize=7, pad=2)
 
 
 def _distances(axis: Axes, found: pd.DataFrame, what: str, title: str) -> None:
-    """A line of dots per kind, its median as a bar."""
+    """A line of points per kind, its median as a bar."""
     kinds = [kind for kind in KINDS if found.loc[found["kind"] == kind, f"{what}_distance"].notna().any()]
     rng = np.random.default_rng(0)
     for line, kind in enumerate(kinds):
@@ -114,7 +114,7 @@ def _distances(axis: Axes, found: pd.DataFrame, what: str, title: str) -> None:
     if what == "reconstruction":
         below = float(found["duplicate_below"].max())
         axis.axvline(below, color=GREY, linewidth=0.8, linestyle="--")
-        axis.text(below, -0.6, " left of this line: copies", fontsize=7, color=GREY, va="center")
+        axis.text(below, -0.6, " left of this line: duplicates", fontsize=7, color=GREY, va="center")
     axis.set_yticks(range(len(kinds)), [NAMES[kind] for kind in kinds])
     axis.set(ylim=(len(kinds) - 0.4, -0.8), xlabel="distance (root mean square over the mask)")
     axis.set_title(title, fontsize=9, loc="left")

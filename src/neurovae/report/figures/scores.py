@@ -1,4 +1,4 @@
-"""Each score against its top latents: people, the tested spline and its band; the tutorial's figure 3."""
+"""Each score against its strongest latents: participants, and the tested 3-df spline with its band."""
 
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from neurovae.cli import Json
 from neurovae.design.design import design, join, score_values
 from neurovae.findings import with_maxt
-from neurovae.io import latent_table
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
-from neurovae.report.sections.tested import brief, tested
+from neurovae.report.results import tested
+from neurovae.report.text import p_value
 
-FEW = 6  # distinct values
+MAX_LEVELS = 6  # a score with fewer distinct values is spread a little, since its points would hide each other
 
 
 def draw(
@@ -32,7 +32,7 @@ def draw(
     name: str,
     out: Path,
 ) -> None:
-    """Draw every score of one model against the latents with the smallest max-T p, the people as they were tested.
+    """Draw every score of one model against the latents with the smallest max-T p, on the participants tested.
 
     Args:
         cohort: cohort.parquet.
@@ -53,61 +53,76 @@ def draw(
     figure, axes = plt.subplots(
         height, most, figsize=(3.2 * most, 2.5 * height + 0.6), squeeze=False, layout="constrained"
     )
-    for row, score in enumerate(scores):
-        top = tested(tests[tests["score"] == score["name"]]).head(most)
-        for axis in axes[row, len(top) :]:
-            axis.set_axis_off()
-        if top.empty:
-            found = tests.loc[tests["score"] == score["name"], ["status", "reason"]].head(1).to_numpy().ravel()
-            text = "\n".join([f"{score['name']}: not tested", *map(str, found)])
-            axes[row, 0].text(0, 0.5, text, fontsize=8, wrap=True, transform=axes[row, 0].transAxes)
-        rows = design(points, score, confounds).rows  # one scan per person
-        for axis, test in zip(axes[row], top.to_dict("records"), strict=False):
-            curve = lines[(lines["score"] == score["name"]) & (lines["latent"] == test["latent"])]
-            _panel(axis, points.iloc[rows], shown(points, score)[rows], curve, test, label(score))
+    for row, score in zip(axes, scores, strict=False):
+        _row(row, points, tests[tests["score"] == score["name"]], lines, score, confounds)
     verdict = "" if tests.empty else f" ({tests['verdict'].iloc[0]})"
-    figure.suptitle(f"{name}{verdict}: scores against the latents with the smallest max-T p, {most} each", fontsize=10)
+    figure.suptitle(f"{name}{verdict}: each score against its {most} strongest latents (smallest max-T p)", fontsize=10)
     legends = [axis.get_legend_handles_labels()[0] for axis in axes.flat]
     if handles := next((found for found in legends if found), None):
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)
     save(figure, out)
 
 
-def shown(points: pd.DataFrame, score: dict[str, Any]) -> np.ndarray:
-    """The score's values on its own scale; a binary one as 0 and 1."""
+def _row(
+    axes: np.ndarray,
+    points: pd.DataFrame,
+    tests: pd.DataFrame,
+    lines: pd.DataFrame,
+    score: dict[str, Any],
+    confounds: list[dict[str, Any]],
+) -> None:
+    top = tested(tests).head(len(axes))
+    for axis in axes[len(top) :]:
+        axis.set_axis_off()
+    if top.empty:
+        said = tests[["status", "reason"]].head(1).to_numpy().ravel()
+        text = "\n".join([f"{score['name']}: not tested", *map(str, said)])
+        axes[0].text(0, 0.5, text, fontsize=8, wrap=True, transform=axes[0].transAxes)
+    of_score = participants(points, score, confounds)
+    for axis, test in zip(axes, top.to_dict("records"), strict=False):
+        line = curve(lines, score["name"], test["latent"])
+        panel(axis, of_score, test["latent"], line, label(score))
+        axis.set_title(_title(test, line), fontsize=8)
+
+
+def participants(points: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, Any]]) -> pd.DataFrame:
+    """The scans on which a score was tested (one per participant), with its values in the column `drawn`.
+
+    Values are on the score's own scale, a binary one as 0 and 1.
+    """
     low, high = score["bounds"] if score["type"] == "bounded" else (0.0, 1.0)
-    return low + (high - low) * score_values(points, score)
+    values = low + (high - low) * score_values(points, score)
+    return points.assign(drawn=values).iloc[design(points, score, confounds).rows]
+
+
+def curve(lines: pd.DataFrame, score: str, latent: str) -> pd.DataFrame:
+    """The fitted spline of one score and latent."""
+    return lines[(lines["score"] == score) & (lines["latent"] == latent)]
 
 
 def label(score: dict[str, Any]) -> str:
     """Name of a score for an axis."""
     positive = score.get("positive")
     if score["type"] == "binary":
-        return f"{score['name']}: {'1' if positive is None else positive}"
+        return f"{score['name']} (1: {'yes' if positive is None else positive})"
     return str(score["name"]) + (" (level)" if score["type"] == "ordinal" else "")
 
 
-def _panel(
-    axis: Axes, points: pd.DataFrame, values: np.ndarray, curve: pd.DataFrame, test: dict[Any, Any], name: str
-) -> None:
-    held = (points["latents_split"] == "test").to_numpy()
-    few = len(np.unique(values)) < FEW  # such values would lie on each other
-    drawn = values + np.random.default_rng(0).normal(0, 0.025 * np.ptp(values), len(values)) * few
-    for mask, colour, text in ((~held, GREY, "seen by the model"), (held, ORANGE, "held out of the model")):
-        axis.scatter(points.loc[mask, test["latent"]], drawn[mask], s=9, color=colour, label=text, linewidths=0)
-    axis.fill_between(
-        curve["latent_value"],
-        curve["low"],
-        curve["high"],
-        color=BLUE,
-        alpha=0.2,
-        linewidth=0,
-        label="pointwise 95 % band",
-    )
-    axis.plot(curve["latent_value"], curve["fitted"], color=BLUE, linewidth=1.6, label="fitted at mean confounds")
-    axis.set(xlabel=f"latent {latent_table.short(test['latent'])}", ylabel=name)
-    shape = (
-        "" if curve.empty else f"spline, {curve['df'].iloc[0]} df; nonlinearity: p {curve['p_nonlinear'].iloc[0]:.2g}"
-    )
-    line = f"line: p {test['p']:.2g}, partial R² {test['partial_r2']:.2f}" if test["status"] == "ok" else test["status"]
-    axis.set_title(f"{line}, max-T p {brief(test['p_maxt'])}, n {test['n']}\n{shape or 'no curve'}", fontsize=8)
+def panel(axis: Axes, points: pd.DataFrame, latent: str, line: pd.DataFrame, name: str) -> None:
+    """Participants, and the 3-df natural cubic spline at mean confounds with its pointwise 95 % band."""
+    test = (points["latents_split"] == "test").to_numpy()
+    few = points["drawn"].nunique() < MAX_LEVELS
+    drawn = points["drawn"] + np.random.default_rng(0).normal(0, 0.025 * np.ptp(points["drawn"]), len(points)) * few
+    for part, colour, text in ((~test, GREY, "training or validation set"), (test, ORANGE, "test set")):
+        axis.scatter(points.loc[part, latent], drawn[part], s=9, color=colour, label=text, linewidths=0)
+    x, low, high = (line[column] for column in ("latent_value", "low", "high"))
+    axis.fill_between(x, low, high, color=BLUE, alpha=0.2, linewidth=0, label="pointwise 95 % band")
+    axis.plot(x, line["fitted"], color=BLUE, linewidth=1.6, label="spline (3 df) at mean confounds")
+    axis.set(xlabel=latent, ylabel=name)
+
+
+def _title(test: dict[Any, Any], line: pd.DataFrame) -> str:
+    linear = f"linear p {p_value(test['p'])}, partial R² = {test['partial_r2']:.2f}"
+    linear = linear if test["status"] == "ok" else test["status"]
+    bent = "no spline" if line.empty else f"nonlinearity p {p_value(line['p_nonlinear'].iloc[0])}"
+    return f"{linear}\nmax-T p {p_value(test['p_maxt'])}; {bent}; n = {test['n']}"

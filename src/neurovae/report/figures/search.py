@@ -1,4 +1,4 @@
-"""The explored space of hp: the objective against each searched value, trial by trial."""
+"""Hyperparameter search: the objective of every trial against each searched value."""
 
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -14,8 +14,8 @@ from neurovae.cli import Json
 from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
 
 COLUMNS = 3  # panels in a row
-LABELS = {"variance_explained": "variance explained, validation people", "elbo": "ELBO, nats a scan, validation people"}
-WORDS = {"latent": "latents", "width": "channels of the first layer", "learning_rate": "learning rate"}
+LABELS = {"variance_explained": "variance explained, validation set", "elbo": "ELBO (nats per scan), validation set"}
+WORDS = {"n_latent": "number of latents", "base_channels": "channels of the first layer", "mixup": "mixup"}
 
 
 class Mark(NamedTuple):
@@ -29,10 +29,10 @@ class Mark(NamedTuple):
 
 
 MARKS = {
-    "feasible": Mark("may be chosen", "o", BLUE, True, 26),
-    "infeasible": Mark("not healthy, or too few active units", "x", ORANGE, True, 28),
-    "pruned": Mark("ended early (pruned)", "v", GREY, False, 24),
-    "failed": Mark("failed: no value", "|", GREY, True, 60),
+    "feasible": Mark("eligible", "o", BLUE, True, 26),
+    "infeasible": Mark("not eligible (not healthy, or too few active units)", "x", ORANGE, True, 28),
+    "pruned": Mark("pruned", "v", GREY, False, 24),
+    "failed": Mark("failed", "|", GREY, True, 60),
 }
 CHOSEN = Mark("chosen", "*", GREEN, True, 190)
 
@@ -53,15 +53,15 @@ def draw(
         trials: trials.tsv.
         name: the model, for the title.
         fold: of the search, for the title.
-        objective: what was made large.
-        min_active: active units that were asked for.
-        space: what the search could try, by key.
+        objective: what was maximised.
+        min_active: smallest number of active units of an eligible trial.
+        space: the values that could be chosen, by key.
         out: PNG to write.
     """
     table = pd.read_csv(trials, sep="\t", na_values="n/a").sort_values("order", ignore_index=True)
     table["outcome"] = [outcome(row) for row in table.to_dict("records")]
     low, high = limits(table)
-    strip = low - 0.12 * (high - low)  # where trials lie that have no final value, or a lower one
+    strip = low - 0.12 * (high - low)  # where trials without a value, or with a lower one, are drawn
     table["y"] = table["objective"].where(table["objective"] >= low, strip)
     keys = [key for key in sorted(space) if table[key].nunique() > 1]
     active = ["active"] if table["active"].nunique() > 1 else []
@@ -83,7 +83,7 @@ def draw(
     for axis in axes[:, 0]:
         axis.set_ylabel(LABELS[objective])
         ticks = [tick for tick in axis.get_yticks() if low <= tick <= axis.get_ylim()[1]]
-        axis.set_yticks([strip, *ticks], ["lower, or\nno value", *axis.yaxis.get_major_formatter().format_ticks(ticks)])
+        axis.set_yticks([strip, *ticks], ["lower or\nno value", *axis.yaxis.get_major_formatter().format_ticks(ticks)])
     _words(figure, table, name, fold)
     save(figure, out)
 
@@ -96,9 +96,9 @@ def outcome(row: dict[Any, Any]) -> str:
 
 
 def limits(table: pd.DataFrame) -> tuple[float, float]:
-    """Range of the objective that is drawn: that of the trials that may be chosen, and as much again below it.
+    """Range of the objective that is drawn: that of the eligible trials, and as much again below it.
 
-    A single diverged trial would press all others into a line.
+    A single diverged trial would otherwise compress all others into a line.
     """
     ended, good = table["objective"].dropna(), table.loc[table["outcome"] == "feasible", "objective"]
     span = float(good.max() - good.min()) or max(abs(float(good.max())), 1e-3) * 0.1
@@ -116,7 +116,7 @@ def _panel(axis: Axes, table: pd.DataFrame, key: str, allowed: Any) -> None:
     if key == "order":
         good = table["objective"].where(table["outcome"] == "feasible").cummax().ffill()
         axis.step(x, good, where="post", color=BLUE, linewidth=1, zorder=1)
-    words = {"order": "order of trials; line: best so far", "active": "active units"}
+    words = {"order": "trial; line: best so far", "active": "active units"}
     axis.set_xlabel({**WORDS, **words}.get(key, key.replace("_", " ")))
 
 
@@ -134,13 +134,13 @@ def _draw(axis: Axes, x: np.ndarray, y: pd.Series, mark: Mark) -> None:
 
 
 def _positions(axis: Axes, table: pd.DataFrame, key: str, allowed: Any) -> np.ndarray:
-    """Where the trials lie on the axis: choices side by side, ranges as they are, on a log scale if so searched."""
+    """Positions of the trials on the axis: choices side by side, ranges as numbers, on a log scale if searched so."""
     values = table[key].to_numpy(dtype=float)
     if isinstance(allowed, list):
         choices = sorted(allowed)
         axis.set_xticks(range(len(choices)), [f"{choice:g}" for choice in choices])
         axis.set_xlim(-0.5, len(choices) - 0.5)
-        beside = np.random.default_rng(0).uniform(-0.18, 0.18, len(values))  # else equal trials would hide each other
+        beside = np.random.default_rng(0).uniform(-0.18, 0.18, len(values))  # equal trials would hide each other
         return np.array([choices.index(value) for value in values]) + beside
     if isinstance(allowed, dict):
         low, high = allowed["low"], allowed["high"]
@@ -156,18 +156,18 @@ def _positions(axis: Axes, table: pd.DataFrame, key: str, allowed: Any) -> np.nd
 
 
 def _constraint(axis: Axes, min_active: int) -> None:
-    """Shade what has too few active units."""
+    """Shade trials with too few active units."""
     left = min(axis.get_xlim()[0], min_active - 1)
     axis.axvspan(left, min_active - 0.5, color=GREY, alpha=0.15, linewidth=0, zorder=0)
     axis.set_xlim(left, axis.get_xlim()[1])
-    axis.set_xlabel(f"active units; grey: fewer than {min_active}")
+    axis.set_xlabel(f"active units; shaded: fewer than {min_active}")
 
 
 def _words(figure: Figure, table: pd.DataFrame, name: str, fold: int) -> None:
     best = table[table["chosen"]].iloc[0]
     counts = table["outcome"].value_counts()
     figure.suptitle(
-        f"{name}, fold {fold}: {len(table)} trials, trial {best['trial']} chosen ({best['objective']:.4g}: dotted)",
+        f"{name}, fold {fold}: {len(table)} trials; trial {best['trial']} chosen ({best['objective']:.4g}, dotted)",
         fontsize=10,
     )
     seen = {

@@ -1,4 +1,4 @@
-"""Would another seed have found the same: how alike the seeds' spaces are, latents that match, directions of scores."""
+"""Agreement of seeds: similarity of their latent spaces, matched latents, and directions of the scores."""
 
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from matplotlib.ticker import MaxNLocator
 
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
 
-SAME = "same latents"  # status of a pair of seeds whose agreement says nothing
+SAME = "same latents"  # status of a pair of seeds with identical latents, whose agreement is trivial
 
 
 def draw(*, stability: Path, matches: Path, name: str, out: Path) -> None:
-    """Draw how alike the seeds of one model and fold are; seeds with the same latents are named, not drawn.
+    """Draw the agreement of the seeds of one model and fold; seeds with identical latents are named, not drawn.
 
     Args:
         stability: stability.parquet of the model and fold.
@@ -37,7 +37,7 @@ def draw(*, stability: Path, matches: Path, name: str, out: Path) -> None:
     _spaces(axes[0], space)
     _matched(axes[1], pairs[pairs["status"] != SAME])
     _directions(axes[2], table[(table["kind"] == "direction") & (table["status"] != SAME)])
-    title = [f"{name}: {len(_seeds(space))} seeds, {space['n'].iloc[0]} people held out of every seed"]
+    title = [f"{name}: {len(_seeds(space))} seeds, {space['n'].iloc[0]} participants in the test set of every seed"]
     for status in ("not tested", SAME):
         left = whole[whole["status"] == status].to_dict("records")
         title += [f"{status}: {', '.join(map(_who, left))}"] if left else []
@@ -54,7 +54,7 @@ def _seeds(space: pd.DataFrame) -> list[int]:
 
 
 def _spaces(axis: Axes, space: pd.DataFrame) -> None:
-    """Debiased CKA above the diagonal, Procrustes share below."""
+    """Debiased CKA above the diagonal, Procrustes R2 below."""
     seeds = _seeds(space)
     grid = np.full((len(seeds), len(seeds)), np.nan)
     for row in space.itertuples():
@@ -67,7 +67,7 @@ def _spaces(axis: Axes, space: pd.DataFrame) -> None:
     axis.set_yticks(range(len(seeds)), [str(seed) for seed in seeds])
     axis.set(xlabel="seed", ylabel="seed")
     chance = space["procrustes_chance"].mean()
-    axis.set_title(f"above: debiased CKA (chance 0)\nbelow: Procrustes share (chance {chance:.2f})", fontsize=8)
+    axis.set_title(f"above: debiased CKA (chance 0)\nbelow: Procrustes R² (chance {chance:.2f})", fontsize=8)
 
 
 def _matched(axis: Axes, pairs: pd.DataFrame) -> None:
@@ -83,19 +83,19 @@ def _matched(axis: Axes, pairs: pd.DataFrame) -> None:
     counts = first.groupby("other_seed")["status"].apply(lambda found: int((found == "ok").sum()))
     each = ", ".join(map(str, counts))
     axis.set(
-        ylim=(0, 1.03), xlabel=f"latent of seed {first['seed'].iloc[0]}, best first", ylabel="|r| on held-out people"
+        ylim=(0, 1.03), xlabel=f"latents of seed {first['seed'].iloc[0]}, best first", ylabel="|r|, test participants"
     )
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     few = set(first["status"]) == {"too few people"}
-    text = "too few people to match latents" if few else f"matched latents: {each} of {first['latent'].nunique()}"
+    text = "too few participants to match latents" if few else f"matched latents: {each} of {first['latent'].nunique()}"
     axis.set_title(f"{text}\n(crosses: no counterpart)", fontsize=8)
 
 
 def _directions(axis: Axes, ways: pd.DataFrame) -> None:
-    """Correlation of each score's direction between seeds: over held-out people, and of the decoded maps."""
+    """Correlation of each score's direction between seeds: over test participants, and of the decoded maps."""
     if ways.empty:
         axis.set_axis_off()
-        axis.text(0, 0.5, "no directions of scores")
+        axis.text(0, 0.5, "no score has a direction")
         return
     scores = list(dict.fromkeys(ways["score"]))
     for k, score in enumerate(scores):
@@ -111,4 +111,4 @@ def _directions(axis: Axes, ways: pd.DataFrame) -> None:
     axis.xaxis.set_major_locator(MaxNLocator(5))
     axis.set(xlim=(-1.05, 1.05), ylim=(len(scores) - 0.5, -0.5), xlabel="correlation between seeds")
     axis.set_yticks(range(len(scores)), scores)
-    axis.set_title("direction of each score: held-out people (●), map (■)\nright: omnibus p of the seeds", fontsize=8)
+    axis.set_title("direction of each score: test participants (●), map (■)\nright: omnibus p of the seeds", fontsize=8)

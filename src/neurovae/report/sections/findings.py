@@ -1,134 +1,180 @@
-"""Section of the report that is read first: people, verdicts, findings with what speaks against them, predictions."""
+"""The first screen: what was found, in one sentence, and a card per score with its evidence and caveats."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from neurovae.design.tables import STOPPING
-from neurovae.report.blocks import Block, Run, absent, details, interval, note, of_fit, read, shown, table
-from neurovae.report.sections.models import HEADS, health, verdicts, why
-from neurovae.report.sections.tested import QUALITY, below, estimate, positive, scans, tested
+from neurovae.design.design import join
+from neurovae.report import conclusions as judged
+from neurovae.report.blocks import Block, missing, note, text
+from neurovae.report.conclusions import ASSOCIATED, SINGLE, UNTESTED
+from neurovae.report.figures import finding, thumbnails
+from neurovae.report.figures.scores import participants
+from neurovae.report.results import (
+    ASSOCIATIONS,
+    EXCLUDED,
+    OMNIBUS,
+    POWER,
+    PREDICTIONS,
+    QUALITY,
+    Row,
+    Run,
+    entry,
+    health,
+    of_seed,
+    positive,
+    read,
+    scans,
+    stopped,
+    verdict,
+    why,
+)
+from neurovae.report.text import count, p_value, shown, unsigned
 
-ASSOCIATIONS = "findings/associations.tsv"
-FINDINGS = {"score": "score", "latent": "strongest latent", "effect": "effect per SD [95 % CI]", "q": "q",
-            "p_maxt": "max-T p", "audits": "audits", "replicated": "other seeds", "omnibus": "omnibus p",
-            "partial_r2_cv": "share told", "below": "latents below .05", "bend": "U: smallest max-T p",
-            "n": "n"}  # fmt: skip
-PREDICTED = {"score": "score", "model": "model", "seed": "seed", "features": "features", "learner": "learner",
-             "metric": "metric", "value": "value", "ci_low": "95 % low", "ci_high": "high",
-             "gain": "gain over confounds", "p_permutation": "permutation p", "n": "n", "policy": "policy",
-             "verdict": "verdict", "status": "status", "reason": "reason"}  # fmt: skip
-PASSED = "nothing flagged"
-
-
-def audits(row: dict[Any, Any]) -> str:
-    """What speaks against a finding: nuisances, the model's verdict and caveats, other seeds; or that nothing does."""
-    found = []
-    if str(row.get("flagged")) == "True":
-        found.append(f"the latent goes with {row['nuisance']}")
-    if isinstance(row.get("score_nuisance"), str) and row["score_nuisance"]:
-        found.append(row["score_nuisance"])
-    verdict, *caveats = str(row.get("verdict")).split("; ")
-    if verdict != "healthy":
-        found.append(f"model: {verdict}")
-    seen = row.get("replicated")
-    if isinstance(seen, str) and (seen.startswith("0 of") or seen == "no counterpart"):
-        found.append(f"other seeds: {seen}")
-    said = "FLAGGED: " + "; ".join(found) if found else PASSED
-    return said + (f" ({'; '.join(caveats)})" if caveats else "")
-
-
-def findings(run: Run, tests: pd.DataFrame, whole: pd.DataFrame | None) -> pd.DataFrame:
-    """A row per score: the primary model's strongest latent with q, max-T p, omnibus p, stability and audits."""
-    rows = []
-    for score, part in of_fit(tests[tests["model"] == run.primary], run.fit).groupby("score", sort=False, dropna=False):
-        known = tested(part)
-        if known.empty:
-            name = "every score" if pd.isna(score) else score
-            rows.append(
-                {"score": name, "latent": part["status"].iloc[0], "audits": f"NOT TESTED: {part['reason'].iloc[0]}"}
-            )
-            continue
-        best = known.iloc[0].to_dict()
-        row = {"score": score, "effect": estimate(best, positive(run, score)), "audits": audits(best)}
-        row |= {name: best[name] for name in ("latent", "q", "p_maxt", "n", "replicated")}
-        row |= {"below": below(known), "bend": known["p_quadratic_maxt"].min()}
-        rows.append(row | together(run, whole, score))
-    return pd.DataFrame(rows)
+REGIONS = 4  # regions with the largest change of volume
+FEATURES = {"latents + confounds": "latents and confounds", "latents": "latents alone", "confounds": "confounds alone",
+            "voxels + confounds": "voxels and confounds", "voxels": "voxels alone"}  # fmt: skip
+LEGEND = (
+    "Brackets: 95 % confidence intervals. Points: participants (orange: test set). Line: 3-df spline at mean confounds "
+    "with its pointwise 95 % band. Maps: change of the decoded intensity with the score; outlines: voxels with max-T "
+    "p < .05. Volume changes are not tested."
+)
+METRICS = {"r2": "R²", "auc": "AUC"}
 
 
-def together(run: Run, whole: pd.DataFrame | None, score: Any) -> dict[str, Any]:
-    """The primary model's omnibus p and share of one score; empty where it was not tested."""
-    if whole is None:
-        return {}
-    one = of_fit(whole[(whole["model"] == run.primary) & (whole["score"] == score)], run.fit)
-    return {} if one.empty else {"omnibus": one["p"].iloc[0], "partial_r2_cv": one["partial_r2_cv"].iloc[0]}
-
-
-def summary(run: Run) -> list[Block]:
-    """The run on one screen: people, verdicts, findings with what speaks against them, predictions."""
-    checks, people, left = read(run, QUALITY), scans(run), read(run, "cohort/excluded.tsv")
-    counts: list[tuple[str, Any]] = []
-    if people is not None:
-        counts += [("people analysed", int(people["person"].nunique())), ("scans analysed", len(people))]
-    counts += [("left out by the tables", "not there" if left is None else len(left))]
-    counts += [("excluded by quality", "not there" if checks is None else int(checks["excluded"].astype(bool).sum()))]
-    found = health(run, run.primary)
-    counts += [("primary model", run.primary), ("its verdict", found["verdict"] if found else "not there")]
-    blocks: list[Block] = [{"kind": "tiles", "pairs": [(name, shown(value)) for name, value in counts]}]
-    if found and found["verdict"] in STOPPING:
-        blocks += [note(f"Primary model: {why(run, run.primary)}")]
-    short = {
-        name: HEADS[name]
-        for name in (
-            "model",
-            "verdict",
-            "variance_explained_training",
-            "variance_explained_test",
-            "identified",
-            "reason",
-        )
-    }
-    caption = f"Verdict of each model on its own, {run.fit}"
-    blocks += [table(verdicts(run), short, f"train/<model>/{run.fit}/health.json", caption, 12, "verdict")]
+def findings(run: Run) -> list[Block]:
+    """Participants and model in a line, the overview, caveats that hold for all scores, and a card per score."""
     tests = read(run, ASSOCIATIONS)
+    blocks: list[Block] = [text(_analysed(run))]
+    found = health(run, run.primary)
+    if found and stopped(found):
+        blocks += [note(f"Primary model: {why(run, run.primary)}")]
     if tests is None:
-        blocks += [absent(ASSOCIATIONS, "the stage associate has not written it")]
-    else:
-        caption = f"Inference, {run.fit}, primary model {run.primary}: strongest latent, and what speaks against it"
-        frame = findings(run, tests, read(run, "findings/omnibus.tsv"))
-        blocks += [table(frame, FINDINGS, f"{ASSOCIATIONS}, findings/omnibus.tsv", caption, 30, "audits")]
-    blocks += _told(run)
-    path = run.cohort / "report" / "summary.txt"
-    if path.exists():
-        blocks += [details("The same as text (report/summary.txt)", [{"kind": "pre", "text": path.read_text("utf-8")}])]
-    return blocks
+        return [*blocks, missing(ASSOCIATIONS, "the associations have not been tested")]
+    cards = judged.conclusions(tests, read(run, OMNIBUS), read(run, POWER), run.fit, run.primary)
+    few = judged.preliminary(read(run, POWER))
+    blocks.insert(0, {"kind": "lead", "text": f"{few} {judged.overview(cards, run.primary)}".strip()})
+    blocks += [{"kind": "caveats", "title": "Caveats for all scores", "items": general(run, cards)}]
+    blocks += [{"kind": "legend", "text": LEGEND}] if any(card["status"] != UNTESTED for card in cards) else []
+    return [*blocks, {"kind": "findings", "cards": [_card(run, one) for one in cards]}]
 
 
-def _told(run: Run) -> list[Block]:
-    """Prediction in one table: R2 or AUC of the linear learner, from confounds, latents, both and voxels."""
-    predictions = read(run, "predict/predictions.tsv")
-    if predictions is None:
-        return [absent("predict/predictions.tsv", "the stage predict has not written it")]
-    seeds = predictions["seed"].isna() | (predictions["seed"] == int(run.seed.split("-")[1]))
-    mine = seeds & predictions["model"].isin([run.primary, "voxels"]) & (predictions["learner"] == "linear")
-    kept = predictions[mine & predictions["metric"].isin(["r2", "auc"])].copy()
-    kept["told"] = [interval(*row) for row in kept[["value", "ci_low", "ci_high"]].itertuples(index=False)]
-    wide = kept[~kept["features"].astype(str).str.endswith("without confounds")].drop_duplicates(["score", "features"])
-    if wide.empty:
-        lost = predictions[predictions["status"] != "ok"].drop_duplicates(["score", "model"])
-        return [table(lost, PREDICTED, "predict/predictions.tsv", "No prediction of the primary model", 30)]
-    frame = wide.pivot(index="score", columns="features", values="told").reindex(wide["score"].unique()).reset_index()
-    p = wide[wide["features"] == "latents + confounds"].set_index("score")
-    frame["metric"] = [{"r2": "R²", "auc": "AUC"}[m] for m in wide.drop_duplicates("score")["metric"]]
-    tested = predictions[mine & (predictions["features"] == "latents + confounds")].dropna(subset="p_permutation")
-    tested = tested[tested["model"] == run.primary].drop_duplicates("score")  # it stands in the row of its statistic
-    frame["p_permutation"] = frame["score"].map(tested.set_index("score")["p_permutation"])
-    frame["policy"] = frame["score"].map(p["policy"]) if len(p) else None
-    heads = {"score": "score", "metric": "metric", "confounds": "confounds", "latents": "latents",
-             "latents + confounds": "latents + confounds", "p_permutation": "permutation p", "voxels": "voxels",
-             "voxels + confounds": "voxels + confounds", "policy": "policy"}  # fmt: skip
-    caption = (
-        f"Prediction of people left out of the fit by {run.primary} and by all voxels, linear learner [95 % interval]"
-    )
-    return [table(frame, heads, "predict/predictions.tsv", caption, 30)]
+def _analysed(run: Run) -> str:
+    people, left, checks = scans(run), read(run, EXCLUDED), read(run, QUALITY)
+    said = []
+    if people is not None:
+        said += [f"{count(people['person'].nunique(), 'participant')}, {count(len(people), 'scan')}"]
+    if checks is not None and left is not None:
+        said += [f"excluded: {int(checks['excluded'].astype(bool).sum())} by quality control, {len(left)} incomplete"]
+    found = health(run, run.primary)
+    said += [f"primary model {run.primary}: {verdict(found) if found else 'not evaluated'}"]
+    if found and found.get("variance_explained_test") is not None:
+        said += [f"held-out variance explained {found['variance_explained_test']:.2f}"]
+    return ". ".join(f"{part[0].upper()}{part[1:]}" for part in said) + "."
+
+
+def general(run: Run, cards: list[Row]) -> list[str]:
+    """What limits every finding of the run: stated once, so that the cards hold what is theirs."""
+    said = []
+    if run.config.get("cohort", {}).get("simulate"):
+        said += ["The participants are simulated: nothing here is a result about real brains."]
+    power = read(run, POWER)
+    small = pd.Series(dtype=float) if power is None else power.loc[power["reason"].fillna("") != "", "n"].dropna()
+    if len(small):
+        n = f"{small.min():.0f}" if small.min() == small.max() else f"{small.min():.0f} to {small.max():.0f}"
+        said += [f"With {n} participants, estimates vary from sample to sample, and those that are significant tend to "
+                 "be too large."]  # fmt: skip
+    tested = [one["row"] for one in cards if one["status"] != UNTESTED]
+    if any(str(row.get("replicated")) == "one seed" for row in tested):
+        said += ["One random seed was trained, so replication with other seeds is unknown."]
+    if any(str(row.get("split_policy")).startswith("transductive") for row in tested):
+        said += ["The model saw the scans, not the scores, of participants who are tested here (transductive)."]
+    scores = [one for one in cards if one["score"] != judged.EVERY]
+    if len(scores) > 1:
+        said += [f"q is corrected over the {len(scores)} scores, max-T p over the latents of one score."]
+    return said
+
+
+def _card(run: Run, one: Row) -> Block:
+    score, status, row = one["score"], one["status"], one["row"]
+    kind = entry(run, score).get("type", one["type"])
+    n = f", n = {row['n']:.0f}" if status != UNTESTED and pd.notna(row.get("n")) else ""
+    card = {"score": str(score), "about": f"{kind}{n}" if isinstance(kind, str) else "", "status": status,
+            "headline": one["headline"], "evidence": one["evidence"], "caveats": one["caveats"],
+            "figures": [], "map": "", "prediction": [], "predicted": ""}  # fmt: skip
+    if status == UNTESTED:
+        return card
+    card["figures"] += _association(run, score, row)
+    if status in (ASSOCIATED, SINGLE):
+        figures, card["map"] = _map(run, score)
+        card["figures"] += figures
+    card["predicted"], card["prediction"] = prediction(run, score)
+    return card
+
+
+def _association(run: Run, score: str, row: Row) -> list[Block]:
+    """The score against one latent; nothing where its tables do not exist."""
+    folder = Path("associate") / run.primary / run.fit
+    paths = ["cohort/cohort.parquet", f"latents/{run.primary}/{run.fit}/latents.parquet", "preprocess/qc.parquet"]
+    found, lines = [read(run, path) for path in paths], read(run, f"{folder}/curves.parquet")
+    if lines is None or any(table is None for table in found) or not entry(run, score):
+        return []
+    points = participants(join(*found), entry(run, score), run.config["cohort"].get("confounds", []))
+    image = thumbnails.drawn(finding.association(points, entry(run, score), lines, row["latent"]), 150)
+    return [{"src": image, "alt": f"{score} against {row['latent']}"}]
+
+
+def _map(run: Run, score: str) -> tuple[list[Block], str]:
+    """The map's slices where a voxel passes, and the regions of largest volume change, in words."""
+    folder = f"interpret/{run.primary}/{run.fit}"
+    maps = read(run, f"{folder}/maps.parquet")
+    rows = [] if maps is None else maps[maps["score"] == score].to_dict("records")
+    if not rows or rows[0]["status"] != "ok":
+        return [], "No map: " + (rows[0]["reason"] if rows else "interpret has not been run for this model.")
+    row = rows[0]
+    if not row["voxels_below_05"]:
+        return [], f"No voxel of the map passed max-T (smallest p {p_value(row['smallest_p'])})."
+    image = thumbnails.drawn(finding.score_map(run.cohort / folder / "maps", run.cohort / "preprocess/mask.nii.gz",
+                                               score, row), 150)  # fmt: skip
+    said = f"Map ({row['unit']}): {row['voxels_below_05']:,} of {row['voxels']:,} voxels pass max-T."
+    said = f"{said} {volumes(read(run, f'{folder}/jacobian.tsv'), score)}".strip()
+    return [{"src": image, "alt": f"map of {score}"}], said
+
+
+def volumes(table: pd.DataFrame | None, score: str) -> str:
+    """The regions whose volume differs most between the low and the high end of a score."""
+    if table is None:
+        return ""
+    rows = table[(table["score"] == score) & (table["status"] == "ok")]
+    top = rows.reindex(rows["log_jacobian"].abs().sort_values(ascending=False).index).head(REGIONS)
+    if top.empty:
+        return ""
+    parts = [f"{_side(row['hemisphere'])}{row['region']} {row['percent']:+.0f} %" for row in top.to_dict("records")]
+    binary = (rows["type"] == "binary").all()
+    ends = "between the classes" if binary else "5th to 95th percentile of the score"
+    return f"Largest volume changes, {ends}: {', '.join(parts)}."
+
+
+def _side(hemisphere: Any) -> str:
+    return f"{hemisphere} " if hemisphere in ("left", "right") else ""
+
+
+def prediction(run: Run, score: str) -> tuple[str, list[tuple[str, str]]]:
+    """Metric with its permutation p, and per feature set its value with the interval (linear learner)."""
+    table = read(run, PREDICTIONS)
+    if table is None:
+        return "Prediction has not been run.", []
+    mine = of_seed(table, run.fit)
+    mine = mine[(mine["score"] == score) & mine["model"].isin([run.primary, "voxels"]) & (mine["learner"] == "linear")]
+    kept = mine[mine["metric"].isin(list(METRICS)) & (mine["status"] == "ok")].drop_duplicates("features")
+    if kept.empty:
+        lost = table[((table["score"] == score) | table["score"].isna()) & (table["status"] != "ok")]
+        return "Not predicted: " + (lost["reason"].iloc[0] if len(lost) else "no row in the table of predictions."), []
+    by = kept.set_index("features")
+    rows = [(words, unsigned(*by.loc[name, ["value", "ci_low", "ci_high"]]))
+            for name, words in FEATURES.items() if name in by.index]  # fmt: skip
+    p = mine.loc[mine["model"] == run.primary, "p_permutation"].min()  # it stands in the row of its statistic
+    rows += [] if pd.isna(p) else [("gain over confounds, permutation", f"p {p_value(p)}")]
+    up = positive(run, score)
+    return f"{METRICS[kept['metric'].iloc[0]]}{'' if up is None else f' of {shown(up)}'} [95 % CI]", rows

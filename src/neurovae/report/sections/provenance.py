@@ -1,4 +1,4 @@
-"""What made the results: versions, commit, the configuration, and every table with its path."""
+"""Provenance: versions, commit, configuration, and every file of results."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -8,23 +8,14 @@ import pandas as pd
 import yaml
 
 from neurovae.provenance.record import FOLDER, commit
-from neurovae.report.blocks import Block, Run, details, facts, table
+from neurovae.report.blocks import Block, details, facts, table
+from neurovae.report.results import Run
 
 PACKAGES = ["neurovae", "torch", "numpy", "scipy", "pandas", "scikit-learn", "statsmodels", "nibabel", "nilearn",
             "antspyx", "deepbet", "matplotlib", "snakemake"]  # fmt: skip
 ENDINGS = {".tsv", ".parquet", ".json", ".npy", ".safetensors", ".gz", ".txt"}
-LEFT = {
-    FOLDER,
-    "logs",
-    "benchmarks",
-    "derivatives",
-    "bids",
-    "truth",
-    "extract",
-    "register",
-    "verdict.txt",  # made from the report: there or not, depending on whether it was made before
-    "normalise",
-}  # besides, a file per scan or job
+OMITTED = {FOLDER, "logs", "benchmarks", "derivatives", "bids", "truth", "extract", "register", "normalise",
+           "verdict.txt"}  # a file per scan or job; and a file that is made after the report  # fmt: skip
 
 
 def versions() -> list[tuple[str, str]]:
@@ -42,18 +33,13 @@ def _version(name: str) -> str:
 def provenance(run: Run) -> list[Block]:
     """Versions, commit, configuration as YAML, and the files of the run."""
     settings = yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True, width=100)
-    made = [("commit", commit()), ("fit shown", run.fit), ("results", run.cohort.name), *versions()]
+    pairs = [("commit", commit()), ("fit shown", run.fit), ("results", run.cohort.name), *versions()]
     files = listed(run.cohort)
-    heads = {"file": "file", "kB": "kB"}
+    title = f"{len(files)} result files (logs and files per scan are omitted)"
     return [
-        facts(made, "this Python environment"),
+        facts(pairs, "the Python environment of the report"),
         details("The whole configuration, with defaults", [{"kind": "pre", "text": settings}]),
-        table(
-            files,
-            heads,
-            f"results/{run.cohort.name}",
-            f"{len(files)} files of results (logs and files per scan are left out)",
-        ),
+        table(files, {"file": "file", "kB": "kB"}, f"results/{run.cohort.name}", title),
     ]
 
 
@@ -62,7 +48,9 @@ def listed(folder: Path) -> pd.DataFrame:
     found = [
         path
         for path in sorted(folder.rglob("*"))
-        if path.suffix in ENDINGS and not LEFT & set(path.relative_to(folder).parts) and not path.name.startswith(".")
+        if path.suffix in ENDINGS
+        and not OMITTED & set(path.relative_to(folder).parts)
+        and not path.name.startswith(".")
     ]
     rows = [{"file": str(path.relative_to(folder)), "kB": round(path.stat().st_size / 1000, 1)} for path in found]
     return pd.DataFrame(rows, columns=["file", "kB"])

@@ -1,4 +1,4 @@
-"""Which maps of `interpret` the report's viewer may show: what is there, in which order, how each frame is called."""
+"""The maps of `interpret` that the report's viewer can show: their files, order, and the names of their frames."""
 
 import json
 from collections.abc import Iterator
@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from neurovae.io import latent_table
+from neurovae.io.images import read_image
 
 ALPHA = 0.05
-FIRST = {True: 6, False: 3}  # latents of the primary model, and of another, that go before what is left of any model
+FIRST = {True: 6, False: 3}  # latents of the primary model, and of another, that come before all remaining maps
 WANTED = {"maps": "score maps", "jacobian": "log-Jacobians", "traversals": "traversals", "samples": "samples"}
-INTENSITY, RATIO = "decoded intensity, as normalised", "log ratio of volumes; above 0: larger at the high score"
-SCORE = [f"the same, where max-T p < {ALPHA:g}", "lower end of the 95 % interval over people", "its upper end"]
+INTENSITY, RATIO = (
+    "decoded intensity (normalised)",
+    "log ratio of volumes; above 0: larger at the high end of the score",
+)
+SCORE = [f"voxels with max-T p < {ALPHA:g}", "lower end of the 95 % CI", "upper end of the 95 % CI"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Map:
 
 
 def listed(cohort: Path, model: str, fit: str, primary: bool) -> tuple[list[Map], list[str]]:
-    """Maps of a model that are there, and a line on each kind that is not."""
+    """Maps of a model that exist, and a line on each kind that does not."""
     folder = cohort / "interpret" / model / fit
     found = {
         "maps": list(_scores(folder, model, primary)),
@@ -63,12 +65,12 @@ def centre(cohort: Path, model: str, fit: str) -> np.ndarray | None:
 
 def frames(path: Path) -> np.ndarray:
     """An image as (frames, x, y, z), single precision."""
-    data = np.asarray(nib.Nifti1Image.from_filename(path).dataobj, np.float32)
+    data = np.asarray(read_image(path).dataobj, np.float32)
     return np.moveaxis(data, 3, 0) if data.ndim == 4 else data[None]
 
 
 def change(one: Map, middle: np.ndarray) -> np.ndarray:
-    """What a map lays over the decoded centre (x, y, z): (frames, x, y, z)."""
+    """The change that a map adds to the decoded centre (x, y, z): (frames, x, y, z)."""
     stacked = np.concatenate([frames(path) for path in one.files])
     if one.kind == "volume":
         return stacked - middle
@@ -85,7 +87,7 @@ def _scores(folder: Path, model: str, primary: bool) -> Iterator[Map]:
     for score in sorted(paths, key=lambda name: rank.get(name, (2.0, {}))[0]):
         stem = paths[score].name.removesuffix("_map.nii.gz")
         parts = {name: paths[score].with_name(f"{stem}_{name}.nii.gz") for name in ("map", "p", "low", "high")}
-        per = rank.get(score, (2.0, {}))[1].get("unit", "per step of the score")
+        per = rank.get(score, (2.0, {}))[1].get("unit", "per SD of the score")
         if all(part.is_file() for part in parts.values()):
             yield Map(model, f"{score}: pattern", "score", list(parts.values()), 0 if primary else 1, [per, *SCORE])
         ends = [paths[score].with_name(f"{stem}_{name}.nii.gz") for name in ("from", "to")]
@@ -97,31 +99,31 @@ def _scores(folder: Path, model: str, primary: bool) -> Iterator[Map]:
 def _jacobians(folder: Path, model: str) -> Iterator[Map]:
     for path in sorted(folder.glob("jacobian/*_logjacobian.nii.gz")):
         score = unquote(path.name.removesuffix("_logjacobian.nii.gz"))
-        yield Map(model, f"{score}: log-Jacobian", "ratio", [path], 1, ["from the low to the high score"], RATIO)
+        yield Map(
+            model, f"{score}: log-Jacobian", "ratio", [path], 1, ["from the low to the high end of the score"], RATIO
+        )
 
 
 def _latents(folder: Path, tests: Path, model: str, primary: bool) -> Iterator[Map]:
     """Traversals, ranked by the smallest max-T p over the scores."""
-    paths = {
-        path.name.removesuffix("_change.nii.gz"): path for path in sorted(folder.glob("traversals/*_change.nii.gz"))
-    }
+    files = sorted(folder.glob("traversals/*_change.nii.gz"))
+    paths = {path.name.removesuffix("_change.nii.gz"): path for path in files}
     best = _smallest(tests, "latent", "p_maxt")
     for rank, name in enumerate(sorted(paths, key=lambda name: best.get(name, (2.0, {}))[0])):
         p, row = best.get(name, (2.0, {}))
-        told = f" (rank {rank + 1}: {row['score']}, max-T p {p:.2g})" if row else ""
+        ranked = f" (rank {rank + 1}: {row['score']}, max-T p {p:.2g})" if row else ""
         tier = 1 if rank < FIRST[primary] else 2 if primary else 3
         side = _sidecar(paths[name])
         pairs = zip(side.get("Quantiles", []), side.get("Values", []), strict=False)
         called = [
-            f"{100 * quantile:g} % quantile of people, z = {value:.2f}".replace("-", "\u2212")
-            for quantile, value in pairs
+            f"{100 * quantile:g}th percentile, z = {value:.2f}".replace("-", "\u2212") for quantile, value in pairs
         ]
-        yield Map(model, f"Latent {latent_table.short(name)}{told}", "change", [paths[name]], tier, called)
+        yield Map(model, f"Latent {name}{ranked}", "change", [paths[name]], tier, called)
 
 
 def _decoded(folder: Path, model: str) -> Iterator[Map]:
-    """A path between two people, and samples of the prior."""
-    for name, label, tier in (("path", "Path between people", 2), ("samples", "Samples of the prior", 3)):
+    """A path between two participants, and samples from the prior."""
+    for name, label, tier in (("path", "Path between participants", 2), ("samples", "Samples from the prior", 3)):
         path = folder / "samples" / f"{name}.nii.gz"
         if path.is_file():
             ends = " to ".join(str(scan) for scan in _sidecar(path).get("Scans", []))
@@ -143,9 +145,9 @@ def _smallest(path: Path, name: str, p: str) -> dict[str, tuple[float, dict[str,
 
 
 def _why(folder: Path, name: str) -> str:
-    """Why a model has none of some maps: its table's reason, or the folder that holds nothing."""
+    """Why a model lacks a kind of map: its table's reason, or the empty folder."""
     table = folder / ("realism.parquet" if name == "samples" else f"{name}.parquet")
     rows = pd.read_parquet(table) if table.is_file() else pd.DataFrame()
     if len(rows) and {"status", "reason"} <= set(rows.columns) and (rows["status"] != "ok").all():
         return f"{rows['status'].iloc[0]}: {rows['reason'].iloc[0]}"
-    return f"nothing in interpret/{folder.parent.name}/{folder.name} ({name})"
+    return f"interpret/{folder.parent.name}/{folder.name} has no {name}"

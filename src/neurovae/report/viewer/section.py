@@ -1,6 +1,6 @@
 """The report's 3-D viewer: maps of `interpret` as small NIfTI files inside the page, drawn by NiiVue (BSD-2).
 
-Every map has one form: a change per frame in 8 bits, over the model's decoded centre in 16. The page adds them up.
+Every map has one form: a change per frame in 8 bits, over the model's decoded centre in 16 bits; the page adds them.
 """
 
 import json
@@ -10,24 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from neurovae.report.viewer.images import Grid, encode, read_grid, underlay
 from neurovae.report.viewer.maps import Map, centre, listed
+from neurovae.report.viewer.volumes import Grid, encode, read_grid, underlay
 
 ASSETS = Path(__file__).parents[1] / "assets"
 SCRIPTS = ("niivue.umd.js", "viewer.js")
 
 
 def section(cohort: Path, models: list[str], fit: str, primary: str, budget_mb: float = 8) -> str:
-    """HTML of the viewer: the best-ranked maps of all models that fit in the budget, and what was left out.
+    """HTML of the viewer: the best-ranked maps of all models that fit in the budget, and a list of the others.
 
-    The text is safe to insert as it is: all that comes from data is escaped. One viewer per page.
+    Safe to insert as is: all that comes from data is escaped. One viewer per page.
 
     Args:
         cohort: results folder (results/<cohort>), with preprocess/mask.nii.gz and interpret/.
         models: those interpreted.
         fit: fold and seed ("fold-0_seed-0").
         primary: the model that comes first and gets the most room.
-        budget_mb: of embedded volumes, as text in the page; NiiVue itself adds 2.3 MB.
+        budget_mb: size of the embedded volumes; NiiVue itself adds 2.3 MB.
     """
     grid = read_grid(cohort / "preprocess" / "mask.nii.gz")
     maps: list[Map] = []
@@ -36,10 +36,10 @@ def section(cohort: Path, models: list[str], fit: str, primary: str, budget_mb: 
         found, missing = listed(cohort, model, fit, model == primary)
         maps, notes = maps + found, notes + missing
     entries, data, left = embed(sorted(maps, key=lambda one: one.tier), grid, cohort, fit, budget_mb * 1e6)
-    notes += [f"not in this page, since {budget_mb:g} MB of maps are full: {text}" for text in left]
+    notes += [f"not embedded, to keep the page below {budget_mb:g} MB of maps: {text}" for text in left]
     if grid.factor > 1 and entries:
         size = np.linalg.norm(grid.affine[:3, 0])
-        notes.insert(0, f"averaged to voxels of {size:g} mm for this page; the files hold the finer grid")
+        notes.insert(0, f"averaged to {size:g}-mm voxels for this page; the files have the original resolution")
     place = {(one.model, one.label): k for k, one in enumerate(maps)}
     return _html(sorted(entries, key=lambda one: place[one["model"], one["label"]]), data, notes)
 
@@ -47,9 +47,9 @@ def section(cohort: Path, models: list[str], fit: str, primary: str, budget_mb: 
 def embed(
     maps: list[Map], grid: Grid, cohort: Path, fit: str, budget: float
 ) -> tuple[list[dict[str, Any]], dict[str, str], list[str]]:
-    """Entries for the page and their volumes as base64 by name, in the order given until the budget (bytes) is full.
+    """Entries for the page and their volumes as base64 by name, in the order given until the budget (bytes) is spent.
 
-    Also a line per model and kind on what is left out, with its files.
+    Also a line per model and kind on the maps that are left out, with their files.
     """
     entries: list[dict[str, Any]] = []
     data: dict[str, str] = {}
@@ -59,21 +59,21 @@ def embed(
         if not full:
             if one.model not in middles:
                 middles[one.model] = underlay(centre(cohort, one.model, fit), grid, len(middles))
-            volume, told, text = middles[one.model]
+            volume, about, text = middles[one.model]
             entry, coded = encode(one, volume, grid)
-            new = {f"change-{len(entries)}": coded, f"centre-{told['centre']}": text}
+            new = {f"change-{len(entries)}": coded, f"centre-{about['centre']}": text}
             full = sum(map(len, (data | new).values())) > budget
         if full:
             left.append(one)
             continue
         data |= new
         path = one.files[0].relative_to(cohort).as_posix()
-        entries.append(entry | told | {"id": len(entries), "file": path})
+        entries.append(entry | about | {"id": len(entries), "file": path})
     return entries, data, _grouped(left, cohort)
 
 
 def _grouped(left: list[Map], cohort: Path) -> list[str]:
-    """A line per model and folder on maps left out."""
+    """A line per model and folder on the maps that are left out."""
     groups: dict[tuple[str, str], list[str]] = {}
     for one in left:
         folder = one.files[0].parent.relative_to(cohort).as_posix()
@@ -82,12 +82,12 @@ def _grouped(left: list[Map], cohort: Path) -> list[str]:
 
 
 def _html(entries: list[dict[str, Any]], data: dict[str, str], notes: list[str]) -> str:
-    """Controls, canvas, volumes and scripts; only the notes where there is nothing to show."""
+    """Controls, canvas, volumes and scripts; only the notes where there is no map."""
     noted = "".join(f"<li>{escape(note)}</li>" for note in notes)
     if notes:
-        noted = f"<details><summary>What is not shown here ({len(notes)})</summary><ul>{noted}</ul></details>"
+        noted = f"<details><summary>Maps that are not shown ({len(notes)})</summary><ul>{noted}</ul></details>"
     if not entries:
-        return f'<div id="viewer"><p>There is no map to show.</p>{noted}</div>'
+        return f'<div id="viewer"><p>No map is available.</p>{noted}</div>'
     groups: dict[str, list[str]] = {}
     for k, entry in enumerate(entries):
         name = escape(f"{entry['model']}, {entry['label']}")
@@ -102,7 +102,7 @@ def _html(entries: list[dict[str, Any]], data: dict[str, str], notes: list[str])
 
 
 def _json(name: str, value: Any) -> str:
-    """A script element that holds data; no <, > or & is left that could end it."""
+    """A script element that holds data; without <, > and &, which could end it."""
     text = json.dumps(value, ensure_ascii=True)
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")

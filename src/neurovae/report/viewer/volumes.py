@@ -11,6 +11,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from scipy.ndimage import uniform_filter
 
+from neurovae.io.images import read_image
 from neurovae.io.volumes import read_mask
 from neurovae.report.viewer.maps import Map, change
 
@@ -38,7 +39,7 @@ class Grid:
 
 def read_grid(path: Path) -> Grid:
     """Box, affine and averaging for the mask in a file."""
-    mask, affine = read_mask(path), np.asarray(nib.Nifti1Image.from_filename(path).affine, float)
+    mask, affine = read_mask(path), np.asarray(read_image(path).affine, float)
     factor = max(1, int(COARSE / np.linalg.norm(affine[:3, 0]) + 1e-3))
     first, last = np.argwhere(mask).min(axis=0), np.argwhere(mask).max(axis=0)
     box = tuple(slice(int(low), int(high) + 1) for low, high in zip(first, last, strict=True))
@@ -58,7 +59,7 @@ def blocks(values: np.ndarray, factor: int) -> np.ndarray:
 
 
 def underlay(volume: np.ndarray | None, grid: Grid, number: int) -> tuple[np.ndarray, dict[str, Any], str]:
-    """The decoded centre on the files' grid, what the page must know of it, and its text; the mask if there is none."""
+    """The decoded centre on the files' grid (or the mask), what the page needs to know of it, and its text."""
     whole = grid.mask.astype(np.float32) if volume is None else volume
     small = grid.shrink(whole[None])[0]
     values = small[grid.inside]
@@ -91,7 +92,7 @@ def encode(one: Map, middle: np.ndarray, grid: Grid) -> tuple[dict[str, Any], st
         "limit": limit,
         "peak": [float(mm) for mm in peak],
         "adds": one.kind != "ratio",
-        "shown": one.label.split(",")[0] not in ("Path between people", "Samples of the prior"),
+        "shown": one.label.split(",")[0] not in ("Path between participants", "Samples from the prior"),
         "unit": one.unit,
     }
     return entry, nifti(np.moveaxis(steps, 0, 3), grid.affine, largest / 127)

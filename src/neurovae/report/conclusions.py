@@ -1,0 +1,192 @@
+"""What was found for each score, in one sentence with its evidence and caveats: for the first screen and summary.txt.
+
+A score counts as associated if the test of all latents together (omnibus) has q < .05 over the scores. Max-T names the
+latents, and is controlled within a score only: alone it is reported as weaker evidence, as is a quadratic effect.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neurovae.report.results import LEVEL, Row, of_fit, tested
+from neurovae.report.text import interval, p_value, signed, unsigned
+
+ASSOCIATED, SINGLE, QUADRATIC, NONE, UNTESTED = "associated", "single latent", "quadratic", "none", "not tested"
+HEADLINES = {
+    ASSOCIATED: "Associated with the latents",
+    SINGLE: "Weak evidence: one latent is associated, all latents together are not",
+    QUADRATIC: "No linear association; one latent has a quadratic effect",
+    NONE: "No association found",
+    UNTESTED: "Not tested",
+}
+RATIOS = {("count", "log"): "rate ratio", ("gamma", "log"): "ratio of means", ("binary", "logit"): "odds ratio",
+          ("ordinal", "logit"): "odds ratio of a higher level", ("bounded", "logit"): "odds ratio"}  # fmt: skip
+LARGE = 0.5  # correlation from which an effect is large (Cohen 1988)
+EVERY = "all scores"  # a model that was not tested has one row for all of them
+
+
+def conclusions(
+    tests: pd.DataFrame, omnibus: pd.DataFrame | None, power: pd.DataFrame | None, fit: str, primary: str
+) -> list[Row]:
+    """One dict per score of the primary model, associated ones first: headline, evidence, row, caveats."""
+    found = []
+    for score, rows in of_fit(tests[tests["model"] == primary], fit).groupby("score", sort=False, dropna=False):
+        name = score if isinstance(score, str) else EVERY
+        known = tested(rows)
+        whole = _omnibus(omnibus, fit, primary, score)
+        one = _untested(rows) if known.empty else _conclusion(known, whole)
+        found.append({"score": name} | _with_power(one, power, name))
+    order = list(HEADLINES)
+    return sorted(found, key=lambda one: order.index(one["status"]))
+
+
+def _untested(rows: pd.DataFrame) -> Row:
+    first = rows.iloc[0].to_dict()
+    reason = str(first["reason"]) or str(first["status"])
+    return {"status": UNTESTED, "headline": f"{HEADLINES[UNTESTED]}: {reason}", "evidence": "", "caveats": [],
+            "type": first.get("type"), "row": first}  # fmt: skip
+
+
+def _conclusion(known: pd.DataFrame, whole: Row) -> Row:
+    best, bent = known.iloc[0].to_dict(), known.sort_values("p_quadratic_maxt", kind="stable").iloc[0].to_dict()
+    status = _status(best, bent, whole)
+    row = bent if status == QUADRATIC else best
+    return {"status": status, "headline": HEADLINES[status], "evidence": evidence(status, known, best, bent, whole),
+            "caveats": caveats(row, status not in (NONE, QUADRATIC)), "type": best["type"], "row": row,
+            "significant": significant(known), "omnibus": whole}  # fmt: skip
+
+
+def _with_power(one: Row, power: pd.DataFrame | None, score: str) -> Row:
+    """A conclusion with what its participants could show: beside a negative result, and where only large effects."""
+    least = detectable(power, score)
+    if one["status"] == NONE and least:
+        return one | {"evidence": f"{one['evidence']} {least.capitalize()}."}
+    if one["status"] in (ASSOCIATED, SINGLE) and preliminary(power, score):
+        return one | {"caveats": [f"{least}, so this one is probably overestimated", *one["caveats"]]}
+    return one
+
+
+def _status(best: Row, bent: Row, whole: Row) -> str:
+    if whole.get("status") == "ok" and whole["q"] < LEVEL:
+        return ASSOCIATED
+    if best["p_maxt"] < LEVEL:
+        return SINGLE
+    return QUADRATIC if bent["p_quadratic_maxt"] < LEVEL else NONE
+
+
+def _omnibus(omnibus: pd.DataFrame | None, fit: str, primary: str, score: Any) -> Row:
+    """The primary model's test of all latents together; empty where there is none."""
+    if omnibus is None:
+        return {}
+    rows = of_fit(omnibus[(omnibus["model"] == primary) & (omnibus["score"] == score)], fit)
+    return {} if rows.empty else rows.iloc[0].to_dict()
+
+
+def evidence(status: str, known: pd.DataFrame, best: Row, bent: Row, whole: Row) -> str:
+    """The numbers behind a headline, in sentences."""
+    if status == NONE:
+        first = f"Smallest p: {best['latent']}, {maxt(best)}."
+    else:
+        first = f"{best['latent']}: {estimate(best)}, {maxt(best)} ({significant(known)})."
+    said = [first, together(whole)]
+    if bent["p_quadratic_maxt"] < LEVEL:
+        said.append(f"Quadratic effect of {bent['latent']}: max-T p {p_value(bent['p_quadratic_maxt'])}.")
+    return " ".join(words for words in said if words)
+
+
+def together(whole: Row) -> str:
+    """The test of all latents together, in a sentence."""
+    if not whole:
+        return ""
+    if whole["status"] != "ok":
+        return f"All latents together: {whole['status']}."
+    r2 = f"cross-validated partial R² = {signed(whole['partial_r2_cv'])}"
+    return f"All latents together: p {p_value(whole['p'])}, q {p_value(whole['q'])}; {r2}."
+
+
+def maxt(row: Row) -> str:
+    """Max-T's p of a latent, or why it was not run."""
+    if pd.isna(row["p_maxt"]):
+        return f"max-T not run ({row['maxt_status']}: {row['maxt_reason']})"
+    return f"max-T p {p_value(row['p_maxt'])}"
+
+
+def significant(rows: pd.DataFrame) -> str:
+    """ "2 of 16 latents below 0.05" by max-T, of the tested rows of a score."""
+    if rows["p_maxt"].isna().all():
+        return f"n/a of {len(rows)} latents"
+    return f"{int((rows['p_maxt'] < LEVEL).sum())} of {len(rows)} latents below {LEVEL:g}"
+
+
+def estimate(row: Row, positive: Any = None) -> str:
+    """A latent's effect per standard deviation with its 95 % interval, or why there is none."""
+    if row["status"] != "ok":
+        return f"no estimate ({row['status']})"
+    of = "" if positive is None else f" of {positive}"
+    values = [row[name] for name in ("effect", "ci_low", "ci_high")]
+    if (ratio := RATIOS.get((row["type"], row["link"]))) is not None:
+        return f"{ratio}{of} {unsigned(*np.exp(values))} per SD"
+    if (row["type"], row["link"]) == ("continuous", "identity"):
+        return f"standardised beta {interval(*values)}"
+    return f"effect {interval(*values)} ({row['link']} scale) per SD"
+
+
+def caveats(row: Row, associated: bool = True) -> list[str]:
+    """What limits a finding: nuisances of its latent and score, the model's verdict and caveats, other seeds."""
+    found = []
+    if associated and str(row.get("flagged")) == "True":
+        found.append(f"{row['latent']}: {row['nuisance']}")
+    if isinstance(row.get("score_nuisance"), str) and row["score_nuisance"]:
+        found.append(row["score_nuisance"])
+    verdict, *more = str(row.get("verdict")).split("; ")
+    found += [*([] if verdict == "healthy" else [f"the model is {verdict}"]), *more]
+    seeds = row.get("replicated")
+    if associated and isinstance(seeds, str) and (seeds.startswith("0 of") or seeds == "no counterpart"):
+        found.append("not replicated with other seeds" if seeds.startswith("0 of") else "no counterpart in other seeds")
+    return found
+
+
+def overview(found: list[Row], primary: str) -> str:
+    """All conclusions in one sentence."""
+    scores = [one for one in found if one["score"] != EVERY]
+    by = {status: [str(one["score"]) for one in scores if one["status"] == status] for status in HEADLINES}
+    if len(by[UNTESTED]) == len(scores):
+        reason = found[0]["headline"].removeprefix("Not tested: ") if found else "no score is declared"
+        return f"No score could be tested: {reason}."
+    said = {
+        ASSOCIATED: "associated with the latents of {}",
+        SINGLE: "associated with a single latent only (weak evidence)",
+        QUADRATIC: "associated only by a quadratic effect of one latent (weak evidence)",
+        NONE: "no association found",
+        UNTESTED: "not tested",
+    }
+    parts = [f"{words.format(primary)}: {', '.join(by[status])}" for status, words in said.items() if by[status]]
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def detectable(power: pd.DataFrame | None, score: str) -> str:
+    """The smallest effect that could have been detected with a score's participants, over all latents."""
+    row = _power(power, score)
+    if not row:
+        return ""
+    return (f"with {row['n']:.0f} participants, only partial correlations of {row['partial_r']:.2f} or more could be "
+            f"detected with {100 * row['power']:.0f} % power")  # fmt: skip
+
+
+def preliminary(power: pd.DataFrame | None, score: str | None = None) -> str:
+    """A warning where one score, or every score, has participants enough for large effects only (Cohen 1988)."""
+    scores = [score] if score else [] if power is None else list(dict.fromkeys(power["score"].dropna()))
+    rows = [row for row in (_power(power, name) for name in scores) if row]
+    if not rows or any(row["partial_r"] < LARGE for row in rows):
+        return ""
+    return f"Preliminary, since {max(row['n'] for row in rows):.0f} participants suffice for large effects only."
+
+
+def _power(power: pd.DataFrame | None, score: str) -> Row:
+    """The design check of a score over all latents; empty where there is none."""
+    rows = (
+        pd.DataFrame() if power is None or power.empty else power[(power["score"] == score) & (power["status"] == "ok")]
+    )
+    return {} if rows.empty else rows.loc[rows["tests"].idxmax()].to_dict()

@@ -1,0 +1,144 @@
+"""Reading one run's results: its tables, its models' health, who was analysed and which rows were tested."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from neurovae.design.tables import STOPPING
+
+ASSOCIATIONS, OMNIBUS = "findings/associations.tsv", "findings/omnibus.tsv"
+PREDICTIONS, COMPARISONS = "predict/predictions.tsv", "predict/comparisons.tsv"
+COHORT, EXCLUDED, POWER = "cohort/cohort.parquet", "cohort/excluded.tsv", "audit/power.tsv"
+QUALITY, DUPLICATES = "preprocess/qc.tsv", "preprocess/duplicates.tsv"
+LEVEL = 0.05
+TEXTS = ["scan", "person", "session", "acquisition", "run", "site", "score", "model", "latent", "against", "term",
+         "maxt_status", "maxt_reason", "scan_a", "scan_b", "person_a", "person_b", "reason", "nuisance", "replicated",
+         "score_nuisance"]  # fmt: skip
+Row = dict[Any, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one report is about: the results folder, the models, the fit shown, the validated configuration."""
+
+    cohort: Path
+    models: list[str]
+    fit: str
+    primary: str
+    shown: list[str]
+    captions: Path
+    config: dict[str, Any]
+
+    @property
+    def fold(self) -> str:
+        """ "fold-0" of "fold-0_seed-0"."""
+        return self.fit.split("_")[0]
+
+    @property
+    def seed(self) -> str:
+        """ "seed-0" of "fold-0_seed-0"."""
+        return self.fit.split("_")[1]
+
+    def ordered(self) -> list[str]:
+        """The primary model first."""
+        return sorted(self.models, key=lambda model: model != self.primary)
+
+
+def read_tsv(path: Path) -> pd.DataFrame:
+    """A TSV of this run: only n/a is missing, so that a score may be called NA or 007."""
+    return pd.read_csv(path, sep="\t", keep_default_na=False, na_values=["n/a"], dtype=dict.fromkeys(TEXTS, "object"))
+
+
+def read(run: Run, path: str) -> pd.DataFrame | None:
+    """A table (Parquet or TSV) below the results folder; None if it does not exist."""
+    file = run.cohort / path
+    if not file.exists():
+        return None
+    return pd.read_parquet(file) if file.suffix == ".parquet" else read_tsv(file)
+
+
+def of_fit(table: pd.DataFrame, fit: str) -> pd.DataFrame:
+    """The rows of one fold and seed ("fold-0_seed-0")."""
+    fold, seed = (part.split("-")[1] for part in fit.split("_"))
+    return table[(table["fold"].astype(str) == fold) & (table["seed"].astype(str) == seed)]
+
+
+def of_seed(table: pd.DataFrame, fit: str) -> pd.DataFrame:
+    """The rows of one seed and those without a seed (voxels); the best of several seeds would be a selection."""
+    return table[table["seed"].isna() | (table["seed"] == int(fit.rsplit("-", 1)[1]))]
+
+
+def health(run: Run, model: str) -> dict[str, Any] | None:
+    """A model's health file, or None."""
+    path = run.cohort / "train" / model / run.fit / "health.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def stopped(found: dict[str, Any]) -> bool:
+    """Whether a model's verdict excludes it from all later analyses."""
+    return found["verdict"] in STOPPING and not found.get("kept_collapsed", False)
+
+
+def verdict(found: dict[str, Any]) -> str:
+    """A model's verdict with its caveats."""
+    return "; ".join([found["verdict"], *found.get("caveats", [])])
+
+
+def why(run: Run, model: str) -> str:
+    """Why a result of a model does not exist: its verdict, or that no stage wrote it."""
+    found = health(run, model)
+    if found is None:
+        return f"{model} was not trained or not evaluated (no health.json of {run.fit})"
+    if stopped(found):
+        return f"{model} is {found['verdict']} and was not analysed further: {found.get('reason', '')}"
+    return "this run has not written it"
+
+
+def scans(run: Run) -> pd.DataFrame | None:
+    """The scans that were analysed; None where the cohort's table does not exist."""
+    people = read(run, COHORT)
+    return None if people is None else analysed(people, read(run, QUALITY))
+
+
+def analysed(people: pd.DataFrame, checks: pd.DataFrame | None) -> pd.DataFrame:
+    """Rows of the cohort's table that passed quality control (no quality table: all); an unknown site is missing."""
+    out = set() if checks is None else set(checks.loc[checks["excluded"].astype(bool), "scan"])
+    kept = people[~people["scan"].isin(out)].reset_index(drop=True)
+    return kept.assign(site=kept["site"].where(kept["site"] != "n/a"))
+
+
+def tested(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with a p of the regression or of max-T, the strongest by max-T first.
+
+    A latent that separates the classes of a binary score perfectly has no finite estimate, but a max-T p.
+    """
+    kept = rows[(rows["status"] == "ok") | rows["p_maxt"].notna()]
+    size = -pd.to_numeric(kept["maxt_statistic"]).abs()  # orders latents that share the smallest possible p
+    return kept.assign(size=size).sort_values(["p_maxt", "size", "p"]).drop(columns="size")
+
+
+def entry(run: Run, score: Any) -> dict[str, Any]:
+    """A score's entry in the configuration; empty where there is none."""
+    entries = run.config.get("cohort", {}).get("scores", [])
+    return next((one for one in entries if one["name"] == score), {})
+
+
+def positive(run: Run, score: Any) -> Any:
+    """The value of a binary score that counts as 1, where the configuration gives one."""
+    found = entry(run, score)
+    return found.get("positive") if found.get("type") == "binary" else None
+
+
+def levels(values: pd.Series, up: Any) -> pd.Series:
+    """A binary score (0 and 1) with the name `up` for 1, where there is one; other columns unchanged."""
+    return values if up is None else values.map({1.0: str(up), 0.0: f"not {up}"})
+
+
+def declared(run: Run, people: pd.DataFrame) -> list[str]:
+    """Scores and confounds of the configuration that the cohort's table has, each once."""
+    section = run.config.get("cohort", {})
+    names = [one["name"] for key in ("scores", "confounds") for one in section.get(key, [])]
+    return [name for name in dict.fromkeys(names) if name in people]

@@ -1,0 +1,146 @@
+"""The methods text up to the models: participants, preprocessing, latent variable models."""
+
+from typing import Any
+
+from neurovae.report.results import COHORT, EXCLUDED, QUALITY, Run, analysed, health, read
+from neurovae.report.text import count, limit, listed, shown
+
+EXTRACT = {"deepbet": "Brains were extracted with deepbet [deepbet].",
+           "template": "Brain masks were propagated from the template by affine registration [ants].",
+           "none": "Images had been skull-stripped beforehand."}  # fmt: skip
+NORMALISE = {"zscore": "Intensities were z-scored within the brain.",
+             "percentile": "Intensities were scaled by percentiles within the brain.",
+             "white-matter": "Intensities were divided by the white-matter peak.",
+             "reference": "Intensities were divided by the mean of a reference region.",
+             "none": "Intensities were not normalised."}  # fmt: skip
+TRANSFORM = {"affine": "affine transforms [ants]", "syn": "affine and nonlinear (SyN) transforms [ants, syn]"}
+THRESHOLDS = {"clipped": "a fraction of clipped voxels of {}",
+              "mask_dice": "a Dice coefficient with the template's mask of {}",
+              "mask_ml": "a brain volume (ml) of {}", "snr": "a signal-to-noise ratio of {}",
+              "template_r": "a correlation with the template of {}"}  # fmt: skip
+KINDS = {"vae": "a variational autoencoder [vae]", "autoencoder": "an autoencoder",
+         "pca": "a principal component analysis", "mds": "metric multidimensional scaling (SMACOF)",
+         "isomap": "Isomap [isomap]", "lle": "locally linear embedding [lle]"}  # fmt: skip
+AUGMENTED = {"flip": "left-right mirroring",
+             "mixup": "replacing {:.0%} of the scans by weighted averages with another scan [mixup]",
+             "noise": "Gaussian noise (SD {:g}) on the input",
+             "jitter": "random affine jitter (SD {:g} degrees, mm and %)"}  # fmt: skip
+
+
+def participants(run: Run) -> str:
+    """Who was studied."""
+    table, left, checks = (read(run, path) for path in (COHORT, EXCLUDED, QUALITY))
+    if table is None:
+        return ""
+    kept, cohort = analysed(table, checks), run.config["cohort"]
+    sites, unknown = kept["site"].nunique(), int(kept["site"].isna().sum())
+    people = "simulated participant" if cohort.get("simulate") else "participant"
+    scans = f"{count(len(kept), 'scan')} ({cohort.get('suffix', 'T1w')})"
+    where = f" from {count(sites, 'site')}" if sites else ""
+    said = [f"Participants. {count(kept['person'].nunique(), people)} with {scans}{where} were analysed."]
+    said += [f"The site of {count(unknown, 'scan')} was unknown."] if sites and unknown else []
+    if left is not None and len(left):
+        said += [f"Before preprocessing, {count(len(left), 'scan or table row', 'scans or table rows')} without a "
+                 "counterpart were excluded."]  # fmt: skip
+    if checks is not None:
+        out = int(checks["excluded"].astype(bool).sum())
+        said += [f"{out} of {len(checks)} scans failed quality control and were excluded." if out else
+                 "No scan failed quality control."]  # fmt: skip
+    return " ".join(said)
+
+
+def preprocessing(run: Run) -> str:
+    """How scans became volumes."""
+    settings = run.config.get("preprocess")
+    if not settings:
+        return ""
+    register, size = settings["register"], f"{settings['voxel_mm']:g}-mm isotropic voxels"
+    said = [f"Preprocessing. {EXTRACT[settings['extract']['method']]}"]
+    if register["bias_field"] == "n4":
+        said += ["Intensity non-uniformity was corrected with N4BiasFieldCorrection [n4]."]
+    if register["transform"] in TRANSFORM:
+        said += [f"Images were registered to the ICBM 152 nonlinear symmetric template (2009a) [template] with "
+                 f"{TRANSFORM[register['transform']]} estimated at {register['template_mm']:g} mm, and resampled to "
+                 f"{size} in a single interpolation."]  # fmt: skip
+    else:
+        said += [f"Images were in MNI space and were resampled to {size}."]
+    said += [NORMALISE[settings["normalise"]["method"]]]
+    thresholds = {name: pair for name, pair in settings["qc"]["thresholds"].items() if pair != [None, None]}
+    required = [THRESHOLDS.get(name, f"{name} of {{}}").format(limit(pair)) for name, pair in thresholds.items()]
+    return " ".join([*said, f"Scans were excluded unless they had {listed(required)}."] if required else said)
+
+
+def latent_models(run: Run) -> str:
+    """What was trained, on whom, and how it was evaluated."""
+    found = {model: health(run, model) for model in run.ordered()}
+    known = {model: one for model, one in found.items() if one}
+    if not known:
+        return ""
+    one, train = next(iter(known.values())), run.config.get("train", {})  # all models share the sets
+    folds, seeds, search = train.get("folds") or [0], train.get("seeds") or [0], train.get("search", {})
+    sizes = [one[f"people_{name}"] for name in ("training", "validation", "test")]
+    said = [
+        "Latent variable models. The voxels inside a fixed brain mask were modelled without scores or diagnoses.",
+        *(_model(model, one) for model, one in known.items()),
+        f"Training, validation and test sets comprised {sizes[0]}, {sizes[1]} and {sizes[2]} participants.",
+        f"Results are reported for fold {run.fold.split('-')[1]} and seed {run.seed.split('-')[1]}"
+        + (
+            f", of {count(len(folds), 'fold')} and {count(len(seeds), 'seed')} trained."
+            if max(len(folds), len(seeds)) > 1
+            else "."
+        ),
+        f"Hyperparameters of {search['model']} were chosen by {search['trials']} trials with Optuna [optuna] on "
+        "training and validation participants."
+        if search.get("model")
+        else "",
+        "Models were evaluated by the variance explained relative to the mean training image, and by identification "
+        "accuracy: how often a reconstruction correlates more with the participant's own scan than with any other.",
+        f"In the test set, {'; '.join(_evaluated(model, one) for model, one in known.items())}.",
+        primary(run),
+    ]
+    return " ".join(words for words in said if words)
+
+
+def primary(run: Run) -> str:
+    """The primary model; that it was named beforehand is only said where the configuration names it."""
+    named = (run.config.get("associate") or {}).get("primary")
+    how = "was specified beforehand" if named else "was the first one in the configuration"
+    return f"The primary model, {run.primary}, {how}."
+
+
+def _evaluated(model: str, one: dict[str, Any]) -> str:
+    explained, known = one.get("variance_explained_test"), one.get("identification_accuracy_test") or {}
+    if explained is None or not known:
+        return f"{model} was {one['verdict']}"
+    right, bound = (round(known[name] * known["people"]) for name in ("rate", "chance"))
+    return (f"{model} explained {100 * explained:.0f} % of the variance and identified {right} of {known['people']} "
+            f"participants (99 % bound of chance: {bound}; verdict: {one['verdict']})")  # fmt: skip
+
+
+def _model(model: str, one: dict[str, Any]) -> str:
+    said = [f"Model {model} was {KINDS.get(one['kind'], one['kind'])} with {one['n_latent']} latent variables."]
+    said += _network(one) if one["kind"] in ("vae", "autoencoder") else []
+    used = [words.format(one[name]) for name, words in AUGMENTED.items() if one.get(name)]
+    said += [f"Training scans were augmented by {listed(used)}."] if used else []
+    if one.get("blur") and (one["kind"] == "pca" or one.get("linear") == "pca"):
+        said += [f"Principal components were computed from the scans and copies smoothed with a Gaussian kernel "
+                 f"(SD {one['blur']:g} mm)."]  # fmt: skip
+    return " ".join(said)
+
+
+def _network(one: dict[str, Any]) -> list[str]:
+    """Loss, architecture and optimisation of a model that is trained by gradient."""
+    loss = str(one.get("reconstruction"))
+    terms = ["structural dissimilarity (1 - SSIM) [ssim]" if loss == "dssim" else
+             f"a {loss.replace('gaussian', 'Gaussian')} reconstruction likelihood"]  # fmt: skip
+    divergence = {"kl": f"the KL divergence weighted by beta = {shown(one.get('beta'))}",
+                  "mmd": "the maximum mean discrepancy to the prior [infovae]"}  # fmt: skip
+    terms += [divergence[one["divergence"]]] if one.get("divergence") in divergence else []
+    said = [f"Its loss comprised {listed(terms)}." if len(terms) > 1 else f"Its loss was {terms[0]}."]
+    added = ", added to the probabilistic principal components of the training participants [ppca]"
+    said += [f"Encoder and decoder were 3-D convolutional networks{added if one.get('linear') == 'pca' else ''}."]
+    if one.get("epochs"):
+        kept = f"; the parameters of epoch {one['kept_epoch']} were kept" if one.get("kept_epoch") is not None else ""
+        said += [f"Parameters were optimised with AdamW [adamw] in batches of {one['batch']} for at most "
+                 f"{one['epochs']} epochs, with early stopping on the validation set{kept}."]  # fmt: skip
+    return said

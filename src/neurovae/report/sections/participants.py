@@ -1,0 +1,115 @@
+"""Participants: table 1, distributions of scores and confounds, exclusions, and which effects could be detected."""
+
+from typing import Any
+
+import pandas as pd
+
+from neurovae.design.design import first_scans, in_order
+from neurovae.report.blocks import Block, figure, missing, note, table, text
+from neurovae.report.figures import columns, thumbnails
+from neurovae.report.results import (
+    COHORT,
+    EXCLUDED,
+    POWER,
+    QUALITY,
+    Run,
+    analysed,
+    declared,
+    levels,
+    positive,
+    read,
+)
+from neurovae.report.text import count, shown
+
+POWERED = {"score": "score", "n": "participants", "confound_columns": "confound columns", "tests": "tests",
+           "level": "level", "power": "power", "partial_r": "smallest partial r", "odds_ratio": "odds ratio per SD",
+           "cases": "in class 1"}  # fmt: skip
+
+
+def participants(run: Run) -> list[Block]:
+    """Table 1 with histograms, detectable effects, and who was excluded."""
+    whole = read(run, COHORT)
+    if whole is None:
+        return [missing(COHORT, "the stage cohort has not written it")]
+    people, named = analysed(whole, read(run, QUALITY)), declared(run, whole)
+    first = first_scans(in_order(people))
+    sites, unknown = first["site"].value_counts(), int(first["site"].isna().sum())
+    blocks = [text(_counts(whole, people, sites, unknown))]
+    if run.config.get("cohort", {}).get("simulate"):
+        blocks += [note("The participants are simulated: nothing here is a result about real brains.", "info")]
+    heads = {"column": "column", "role": "role", "type": "type", "n": "participants", "missing": "missing",
+             "value": "mean ± SD, or counts", "range": "range"}  # fmt: skip
+    heads |= {f"site {site}": f"site {site}" for site in sites.index if len(sites) > 1}
+    source, caption = f"{COHORT}, {QUALITY}", "Table 1. Scores and confounds of each participant's first scan"
+    blocks += [table(summary(run, first, named), heads, source, caption, 40)]
+    if named:
+        coded = first.assign(**{name: levels(first[name], positive(run, name)) for name in named})
+        image = thumbnails.drawn(columns.histograms(coded, named))
+        blocks += [figure(image, "Scores and confounds of the participants.", source, "histograms of the columns")]
+    return [*blocks, *_power(run), *_excluded(run)]
+
+
+def _counts(whole: pd.DataFrame, people: pd.DataFrame, sites: pd.Series, unknown: int) -> str:
+    each = [f"{name}: {n}" for name, n in sites.items()] + [f"not known: {unknown}"] * bool(unknown)
+    said = f"{count(people['person'].nunique(), 'participant')} with {count(len(people), 'scan')} analysed, of "
+    said += f"{whole['person'].nunique()} with {len(whole)} before quality control"
+    if len(sites):
+        said += f"; {count(len(sites), 'site')}"
+    return said + (f" ({', '.join(each)})." if len(each) > 1 else ".")
+
+
+def summary(run: Run, people: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Table 1: a row per column, mean and SD or counts of levels, overall and by site."""
+    section = run.config.get("cohort", {})
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        entries = [(key[:-1], one) for key in ("scores", "confounds") for one in section.get(key, [])]
+        own = [(role, one["type"]) for role, one in entries if one["name"] == name]
+        values = levels(people[name], positive(run, name))
+        known = values.dropna()
+        row = {"column": name, "role": ", ".join(role for role, _ in own), "type": own[0][1], "n": len(known)}
+        row |= {"missing": int(values.isna().sum()), "value": described(known)}
+        row |= {"range": f"{shown(known.min())} to {shown(known.max())}" if numeric(known) else ""}
+        by_site = values.groupby(people["site"])
+        rows.append(row | {f"site {site}": described(part.dropna()) for site, part in by_site})
+    return pd.DataFrame(rows)
+
+
+def numeric(values: pd.Series) -> bool:
+    """Whether a column has a mean: numbers of more than two values."""
+    return bool(pd.api.types.is_numeric_dtype(values) and values.nunique() > 2)
+
+
+def described(values: pd.Series) -> str:
+    """ "63.1 ± 8.2", or "F: 31, M: 41"."""
+    if values.empty:
+        return "n/a"
+    if numeric(values):
+        return f"{shown(float(values.mean()))} ± {shown(float(values.std()))}"
+    counts = values.value_counts()
+    more = f", and {len(counts) - 8} more" if len(counts) > 8 else ""
+    return ", ".join(f"{shown(level)}: {n}" for level, n in counts.sort_index().head(8).items()) + more
+
+
+def _power(run: Run) -> list[Block]:
+    power = read(run, POWER)
+    if power is None:
+        return [missing(POWER, "the design has not been checked")]
+    small = power[power["reason"].fillna("") != ""].drop_duplicates("score").sort_values("n")
+    lost = [f"{row['score']}: {row['status']}: {row['reason']}"
+            for row in power[power["status"] != "ok"].to_dict("records")]  # fmt: skip
+    notes = [note(f"Score with the fewest participants: {small['reason'].iloc[0]}.")] if len(small) else []
+    notes += [note("; ".join(lost))] if lost else []
+    title = "Detectable effects: the smallest partial correlation for one test and for all latents (Bonferroni)"
+    return [*notes, table(power[power["status"] == "ok"], POWERED, POWER, title)]
+
+
+def _excluded(run: Run) -> list[Block]:
+    left = read(run, EXCLUDED)
+    if left is None:
+        return [missing(EXCLUDED, "the stage cohort has not written it")]
+    if left.empty:
+        return [text(f"Every scan has a row in the table and every row a scan ({EXCLUDED}).")]
+    heads = {"scan": "scan", "person": "participant", "reason": "reason"}
+    return [table(left, heads, EXCLUDED, f"{count(len(left), 'scan or row', 'scans or rows')} excluded before "
+                  "preprocessing, with the reason")]  # fmt: skip

@@ -1,0 +1,62 @@
+"""Numbers as the report, its captions and the summary print them."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def shown(value: Any) -> str:
+    """A number in three significant digits (whole numbers in full), a missing one as n/a, texts unchanged."""
+    if isinstance(value, str):
+        return value
+    if value is None or pd.isna(value):
+        return "n/a"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, int | np.integer) or (float(value).is_integer() and abs(value) < 1e9):
+        return str(int(value))
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
+
+
+def p_value(value: Any) -> str:
+    """ "= 0.012", "= 0.0001", or "n/a": a p after the letter, in two significant digits."""
+    return "n/a" if value is None or pd.isna(value) else f"= {float(value):.2g}"
+
+
+def signed(value: Any) -> str:
+    """A number with its sign and two decimals, a missing one as n/a."""
+    return "n/a" if value is None or pd.isna(value) else f"{round(value, 2) + 0.0:+.2f}"
+
+
+def interval(value: Any, low: Any, high: Any) -> str:
+    """ "+0.52 [+0.40, +0.65]"."""
+    return "n/a" if value is None or pd.isna(value) else f"{signed(value)} [{signed(low)}, {signed(high)}]"
+
+
+def unsigned(value: float, low: float, high: float) -> str:
+    """ "0.52 [0.40, 0.65]"."""
+    value, low, high = (round(one, 2) + 0.0 for one in (value, low, high))  # never -0.00
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def plain(words: Any, longest: int = 24) -> str:
+    """A text for a figure, shortened."""
+    short = str(words)
+    return short if len(short) <= longest else short[: longest - 1] + "…"
+
+
+def limit(pair: list[float | None]) -> str:
+    """ "at least 700 and at most 2200" of [700, 2200]; null is no limit."""
+    ends = zip(("at least", "at most"), pair, strict=True)
+    return " and ".join(f"{word} {value:g}" for word, value in ends if value is not None)
+
+
+def listed(words: list[str]) -> str:
+    """ "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def count(number: int, noun: str, several: str = "") -> str:
+    """ "1 score", "2 scores"; several: the plural, if it is not the noun with an s."""
+    return f"{number} {noun if number == 1 else several or noun + 's'}"

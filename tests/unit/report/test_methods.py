@@ -1,0 +1,69 @@
+"""The methods text describes what was run, as it was run."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from report_tests import FIT, PEOPLE, associations, joined, run_of
+
+from neurovae.report.sections import methods_data, methods_tests
+from neurovae.train.health.health import STATED
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.mark.parametrize(("kind", "link", "freedman"), [("continuous", "identity", True), ("continuous", "log", False),
+                                                        ("binary", "logit", False)])  # fmt: skip
+def test_freedman_and_lane_are_cited_where_the_score_was_permuted(tmp_path: Path, kind: str, link: str, freedman: bool):
+    tests = associations(joined(["A"] * PEOPLE)).query("status == 'ok'")
+    run = run_of(tmp_path, findings__associations=tests.assign(type=kind, link=link, family="Gaussian (HC2)"))
+    said = methods_tests.inference(run)
+    assert ("[freedman]" in said) == freedman and ("residuals of the latent" in said) != freedman
+    assert (f" and a {link} link" in said) == (link == "log")  # only where it is not the default
+
+
+def test_maps_are_described_only_where_some_were_made(tmp_path: Path):
+    ok, lost = pd.DataFrame({"status": ["ok"], "permutations": [500]}), pd.DataFrame({"status": ["not tested"]})
+    (tmp_path / "interpret").mkdir()
+    (tmp_path / "interpret/atlas.nii.gz").touch()
+    assert methods_tests.maps(run_of(tmp_path)) == ""
+    where = f"interpret/vae/{FIT}"
+    assert methods_tests.maps(run_of(tmp_path, **{f"{where}/maps": lost, f"{where}/jacobian": lost})) == ""
+    said = methods_tests.maps(run_of(tmp_path, **{f"{where}/maps": ok}))
+    assert said.startswith("Maps. For each score, the activation pattern") and "Jacobian" not in said
+    assert "500 permutations" in said
+    assert "Jacobian" in methods_tests.maps(run_of(tmp_path, **{f"{where}/jacobian": ok}))
+
+
+def test_the_network_is_described_as_it_was_trained(tmp_path: Path):
+    """A search may have replaced what the configuration says."""
+    assert {"epochs", "batch", "blur", *methods_data.AUGMENTED} <= set(STATED)  # what health.json says of the training
+    run = run_of(tmp_path)
+    run.config["train"] = {"models": [{"name": "vae", "epochs": 150, "batch": 8, "flip": False}]}
+    found = {"kind": "vae", "n_latent": 16, "verdict": "healthy", "kept_epoch": 203, "epochs": 400, "batch": 4,
+             "linear": "pca", "flip": True, "blur": 4.0, "mixup": 0.5, "noise": 0.2, "jitter": 0.0,
+             "reconstruction": "gaussian", "divergence": "kl", "beta": 1, "people_training": 9, "people_validation": 2,
+             "people_test": 1, "variance_explained_test": 0.51,
+             "identification_accuracy_test": {"rate": 0.5, "people": 2, "chance": 1.0}}  # fmt: skip
+    path = tmp_path / f"train/vae/{FIT}/health.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(found))
+    said = methods_data.latent_models(run)
+    for part in ("16 latent variables", "the KL divergence weighted by beta = 1", "in batches of 4 for at most 400 epochs",
+                 "the parameters of epoch 203 were kept", "left-right mirroring, replacing 50% of the scans", "(SD 4 mm)",
+                 "comprised 9, 2 and 1 participants", "explained 51 % of the variance and identified 1 of 2"):  # fmt: skip
+        assert part in said, part
+    assert "150" not in said and "jitter" not in said and "Optuna" not in said
+    path.write_text(json.dumps(found | {"linear": "none", "flip": False}))
+    said = methods_data.latent_models(run)
+    assert "Gaussian kernel" not in said and "mirroring" not in said and "principal components" not in said
+
+
+def test_repeated_sessions_are_described_where_they_were_tested(tmp_path: Path):
+    row = {"score": "dx", "model": "vae", "fold": 0, "seed": 0, "term": "within", "family": "binomial (GEE)", "n": 20,
+           "n_scans": 55, "exchangeability": "sessions within a person", "status": "ok"}  # fmt: skip
+    assert methods_tests.repeated(run_of(tmp_path)) == ""
+    said = methods_tests.repeated(run_of(tmp_path, findings__mixed=pd.DataFrame([row, row | {"latent": "mu_001"}])))
+    assert said.count("dx, within: binomial (GEE), 20 participants with 55 scans") == 1
+    assert methods_tests.repeated(run_of(tmp_path, findings__mixed=pd.DataFrame([row | {"status": "flat"}]))) == ""
