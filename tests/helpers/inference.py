@@ -44,7 +44,7 @@ KEYS = {
     "sites": ["latent"],
     "power": ["score", "tests"],
     "predict": ["score", "learner", "features", "metric"],
-    "predictions": ["score", "learner", "features", "scan"],
+    "predictions": ["score", "learner", "features", "row"],
     "voxels": ["score", "learner", "features", "metric"],
     "importance": ["score", "learner", "latent"],
     "comparisons": ["score", "learner", "features", "against", "metric"],
@@ -144,9 +144,16 @@ def predicted(given: World, table: pd.DataFrame, learners: tuple[str, ...]) -> d
     told, tests = pd.concat(records).assign(verdict="ok"), pd.DataFrame(metrics).assign(verdict="ok")
     rows = compare.comparisons("vae", 1, told, tests, {"itself": (told, tests)})
     return {
-        "predict": metrics, "predictions": told.drop(columns="verdict").to_dict("records"), "importance": weights,
+        "predict": metrics, "predictions": numbered(told).to_dict("records"), "importance": weights,
         "voxels": baseline, "comparisons": rows,
     }  # fmt: skip
+
+
+def numbered(told: pd.DataFrame) -> pd.DataFrame:
+    """Predictions with a number in the place of a scan's name."""
+    told = told.sort_values(["score", "learner", "features", "scan"])
+    row = told.groupby(["score", "learner", "features"]).cumcount()
+    return told.assign(row=row).drop(columns=["verdict", "scan", "person"])
 
 
 def predict_confounds(table: pd.DataFrame, score: Row, confounds: list[Row]) -> Any:
@@ -157,12 +164,12 @@ def predict_confounds(table: pd.DataFrame, score: Row, confounds: list[Row]) -> 
 def differing(
     before: dict[str, pd.DataFrame],
     after: dict[str, pd.DataFrame],
-    expected: Callable[[str, str, pd.Series], pd.Series] | None = None,
+    expected: Callable[[str, str, pd.Series, pd.Series], pd.Series] | None = None,
     rounding: float = 1e-6,
 ) -> list[str]:
     """What two runs do not agree on, as "table column (rows of rows)".
 
-    expected: of a table's name, a column's name and the values before, the values that there should be after.
+    expected: of a table's name, a column's name, the values before and after: the values that there should be after.
     rounding: relative to a value, and to one.
     """
     found = []
@@ -175,7 +182,7 @@ def differing(
             if column not in new or column not in old:
                 found.append(f"{name} {column}: only once")
                 continue
-            wanted = expected(name, column, old[column]) if expected else old[column]
+            wanted = expected(name, column, old[column], new[column]) if expected else old[column]
             apart = differs(wanted, new[column], rounding)
             if apart.any():
                 found.append(
