@@ -6,7 +6,7 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONNOUSERSITE=1
 CHECK := $(RUN) PYTHONPATH=src:tests:tests/helpers:tests/proof:tests/stress OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=agg python
 SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
 
-.PHONY: help demo test lint lock verify ixi ds000011 browser-test conda-test slurm-test scale-test fault-test reproduce ablation invariances proof benchmark clean
+.PHONY: help demo test lint lock verify ixi ds000011 browser-test conda-test slurm-test scale-test fault-test reproduce ablation invariances proof caveats benchmark clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -68,6 +68,9 @@ proof: $(VENV)/done  ## collapse is caught; tests keep their level, find what is
 	@status=0; for name in proof/collapse proof/proof bench/benchmark_permute; do \
 		$(CHECK) tests/$$name.py || status=1; \
 	done; exit $$status
+
+caveats: $(VENV)/done  ## caveats: silent on true effects, raised by planted noise and motion blur (about 15 minutes)
+	$(CHECK) tests/proof/caveats.py --jobs $(CORES)
 
 .launcher/done: envs/snakemake.yaml  # Snakemake with the plugin for SLURM, whose numpy excludes antspyx
 	$(PYTHON) -m venv .launcher

@@ -51,16 +51,16 @@ def run(
     }
     single = beside(tables["glm"], tables["spline"][KEYS + SPLINE], KEYS, "univariate")
     single = with_maxt(single, tables["permute"])
-    flags = pd.concat([pd.read_parquet(audit / model / fit / "flags.parquet") for model, fit in pairs])
+    caveats = pd.concat([pd.read_parquet(audit / model / fit / "caveats.parquet") for model, fit in pairs])
     seeds = pd.concat(
         [
             pd.read_parquet(audit / model / fit.split("_")[0] / "replicated.parquet")
             for model, fit in dict.fromkeys((model, fits[0]) for model in models)
         ]
     )
-    single = with_audits(single, flags, seeds)
+    single = with_audits(single, caveats, seeds)
     for name in ("omnibus", "multivariable", "mixed"):
-        tables[name] = with_score_audit(tables[name], flags)
+        tables[name] = with_score_audit(tables[name], caveats)
     for path, table in (
         (associations, single),
         (omnibus, tables["omnibus"]),
@@ -94,20 +94,20 @@ def beside(tests: pd.DataFrame, more: pd.DataFrame, keys: list[str], name: str) 
     return found.drop(columns="_merge")
 
 
-def with_audits(tests: pd.DataFrame, flags: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
-    """Tests with `nuisance` (what explains the latent most), `flagged`, and `replicated` (in other seeds)."""
-    latent = ["model", "fold", "seed", "latent"]
-    found = flags.loc[flags["kind"] == "latent", [*latent, "text", "flagged"]].rename(columns={"text": "nuisance"})
-    table = beside(tests, found, latent, "confounds")
+def with_audits(tests: pd.DataFrame, caveats: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
+    """Tests with `nuisance` (of the latent), `flagged` (it is associated with the score too), and `replicated`."""
+    of_pairs = caveats.loc[caveats["kind"] == "association", [*KEYS, "text", "flagged"]]
+    table = beside(tests, of_pairs.rename(columns={"text": "nuisance"}), KEYS, "confounds")
     table = beside(table, seeds[[*KEYS, "replicated"]], KEYS, "stability")
-    return with_score_audit(table, flags)
+    return with_score_audit(table, caveats)
 
 
-def with_score_audit(tests: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFrame:
-    """Tests with `score_nuisance`: what undeclared nuisance the score itself goes with, where it is flagged."""
+def with_score_audit(tests: pd.DataFrame, caveats: pd.DataFrame) -> pd.DataFrame:
+    """Tests with `score_nuisance`: undeclared nuisances that explain part of the score itself, where there are any."""
     score = ["model", "fold", "seed", "score"]
-    found = flags.loc[(flags["kind"] == "score") & flags["flagged"].astype("boolean").fillna(False), [*score, "text"]]
-    return tests.merge(found.rename(columns={"text": "score_nuisance"}), on=score, how="left", validate="many_to_one")
+    own = (caveats["kind"] == "score") & caveats["flagged"].astype("boolean").fillna(False)
+    found = caveats.loc[own, [*score, "text"]].rename(columns={"text": "score_nuisance"})
+    return tests.merge(found, on=score, how="left", validate="many_to_one")
 
 
 if __name__ == "__main__":

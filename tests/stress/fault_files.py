@@ -140,7 +140,7 @@ def replaced(ground: Ground) -> Seen:
     seconds = again(project)
     ground.whole(project)
     return Seen(
-        "Snakemake cannot see it; `make verify` names the scan and what to do (--forcerun of its bucket)", seconds
+        "Snakemake cannot see it; `make verify` names the scan and what to do (--forcerun of its batch)", seconds
     )
 
 
@@ -201,7 +201,7 @@ def record_empty(ground: Ground) -> Seen:
 
 
 def manifest_short(ground: Ground) -> Seen:
-    """The last row of a bucket's manifest is missing: nobody may vanish from the cohort unsaid."""
+    """The last row of a batch's manifest is missing: nobody may vanish from the cohort unsaid."""
     project = ground.copy("manifest")
     manifest = project.results / "preprocess" / "register" / "0000.tsv"
     gone = manifest.read_text().splitlines()[-1].split("\t")[0]

@@ -67,7 +67,7 @@ class Ground:
 
 
 def configuration() -> dict[str, Any]:
-    """The tiny cohort in two buckets, one small VAE that trains for a few seconds, and its PCA."""
+    """The tiny cohort in two batches, one small VAE that trains for a few seconds, and its PCA."""
     config = copy.deepcopy(CONFIG)
     config["preprocess"]["batches"] = 2
     model = {**config["train"]["models"][0], "epochs": EPOCHS, "patience": EPOCHS}

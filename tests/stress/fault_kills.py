@@ -75,7 +75,7 @@ def registration(ground: Ground) -> Seen:
 
 
 def few(ground: Ground, name: str) -> Project:
-    """Five people in one bucket, registered by ANTs."""
+    """Five people in one batch, registered by ANTs."""
     project = ground.copy(name, finished=False)
     for number in range(6, 26):
         shutil.rmtree(project.bids / f"sub-{number:02d}")

@@ -1,7 +1,7 @@
 """A hundred thousand scans: what the plan costs and reruns, what a kill loses, whether memory grows with the cohort.
 
 `make scale-test`, in 20 minutes on two idle cores. The plan is made for people with empty scans; what is
-killed are buckets of small scans; packed and trained on are simulated volumes. --people and --volumes say how many.
+killed are batches of small scans; packed and trained on are simulated volumes. --people and --volumes say how many.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import scale_bucket
+import scale_batch
 import scale_graph
 import scale_memory
 from lines import closed, said
@@ -32,7 +32,7 @@ def main() -> int:
         if "plan" in given.only:
             _plan(folder / "plan", given.people)
         if "kill" in given.only:
-            scale_bucket.killed(folder / "kill")
+            scale_batch.killed(folder / "kill")
         if "memory" in given.only:
             _memory(folder / "memory", given.volumes)
     finally:

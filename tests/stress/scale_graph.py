@@ -10,8 +10,8 @@ from lines import said
 from project import Project, copy_code, jobs_of
 from scale_measure import config, person, plant, snakemake
 
-RULES = ("extract", "register", "normalise")  # a job per bucket
-SCANS = 50  # a bucket
+RULES = ("extract", "register", "normalise")  # a job per batch
+SCANS = 50  # a batch
 MOST = 131_072  # bytes that Linux takes as one argument
 PREFIX = 1000  # bytes that shell.prefix puts before each command, rounded up
 COMMAND = re.compile(r"^Shell command: (.*python -m neurovae\.(\S+).*)$", flags=re.M)
@@ -49,7 +49,7 @@ def planned(folder: Path, people: int, seconds: float) -> Project:
 
 
 def long_command(folder: Path, people: int = 390) -> None:
-    """One bucket whose paths are more than one argument may hold: Snakemake writes such a command to a script."""
+    """One batch whose paths are more than one argument may hold: Snakemake writes such a command to a script."""
     bids = f"{DEEP}/bids"
     made = project(folder, people, 1, bids)
     made.write({**config("many", bids, 1), "preprocess": {"batches": 1, "extract": {"method": "none"}}})
@@ -84,28 +84,28 @@ def changed(made: Project, people: int, more: int = 20) -> None:
     scan.write_bytes(b"another")
     jobs, own = _listed(made), [batch for batch, command in before.items() if person(7) in _scans(command)]
     wanted = {f"{rule} {batch}" for rule in RULES for batch in own}
-    said(jobs == wanted and len(own) == 1, "one scan changed:", ", ".join(sorted(jobs)), "its bucket alone", people)
+    said(jobs == wanted and len(own) == 1, "one scan changed:", ", ".join(sorted(jobs)), "its batch alone", people)
     scan.write_bytes(b"")
     new = {person(number) for number in range(people, people + more)}
     plant(made.bids, range(people, people + more))
     after = _commands(made)
     others = {batch for batch, command in after.items() if not new & _scans(command)}
     same = sum(after[batch] == before.get(batch) for batch in others)
-    said(same == len(others), f"buckets without {more} new people:", f"{same} as before", f"{len(others)}", len(after))
+    said(same == len(others), f"batches without {more} new people:", f"{same} as before", f"{len(others)}", len(after))
     moved = sum(not _scans(before[batch]) <= _scans(after[batch]) for batch in before)
-    said(not moved, "buckets that a scan has left:", moved, "0", len(before))
+    said(not moved, "batches that a scan has left:", moved, "0", len(before))
     jobs = {job.split()[1] for job in _listed(made)} - set(own)
     said(
         jobs == set(after) - others - set(own),
         f"{more} new people rerun:",
-        f"{len(jobs)} buckets",
+        f"{len(jobs)} batches",
         "theirs",
         len(after),
     )
 
 
 def _commands(made: Project) -> dict[str, str]:
-    """The command of each bucket's extract."""
+    """The command of each batch's extract."""
     text = snakemake(made, "-n", "-p", "--forcerun", "extract", "--until", "extract")[1]
     return {re.findall(r"extract/(\d{4})\.tsv", command)[0]: command for command, _ in COMMAND.findall(text)}
 
@@ -115,5 +115,5 @@ def _scans(command: str) -> set[str]:
 
 
 def _listed(made: Project) -> set[str]:
-    """The jobs of buckets that a run would do."""
+    """The jobs of batches that a run would do."""
     return jobs_of(snakemake(made, "-n", "--until", "normalise")[1])

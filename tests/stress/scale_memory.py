@@ -58,7 +58,7 @@ def _commands(folder: Path, batches: list[str]) -> dict[str, list[str]]:
     """The rules' commands, by step."""
     packed = {"volumes": "volumes.npy", "rows": "volumes.parquet", "mask": "mask.nii.gz"}
     read = [text for name, file in packed.items() for text in (f"--{name}", str(folder / file))]
-    manifests = ["--manifests", str(folder / "normalise"), "--buckets", json.dumps(batches)]
+    manifests = ["--manifests", str(folder / "normalise"), "--batches", json.dumps(batches)]
     grid = [
         "--derivatives",
         str(folder / "derivatives"),
@@ -68,7 +68,7 @@ def _commands(folder: Path, batches: list[str]) -> dict[str, list[str]]:
         f"{scale_volumes.VOXEL_MM:g}",
     ]
     qc = ["neurovae.preprocess.qc", *manifests, "--thresholds", "{}", "--max_failed", "0.2", "--out"]
-    lists = ["--lists", str(folder / "extract"), "--buckets", json.dumps(batches), "--nonfinite", "fail"]
+    lists = ["--lists", str(folder / "extract"), "--batches", json.dumps(batches), "--nonfinite", "fail"]
     found = {
         "qc": [*qc, str(folder / "qc.parquet")],
         "pack": ["neurovae.preprocess.pack", *manifests, *grid, *read, "--qc", str(folder / "qc.parquet")],

@@ -21,7 +21,7 @@ QUALITY = {"mask_ml": 1400.0, "clipped": 0.0, "mask_dice": 0.95, "template_r": 0
 
 
 def prepare(folder: Path, count: int) -> list[str]:
-    """Write images, manifests, lists and folds of so many scans; the names of their buckets."""
+    """Write images, manifests, lists and folds of so many scans; the names of their batches."""
     draw, derivatives = Simulated(), folder / "derivatives"
     names = []
     for start in range(0, count, BUCKET):

@@ -85,7 +85,7 @@ def prepared(folder: Path) -> Project:
 
 
 def chain(run: Runner, targets: list[str]) -> None:
-    """All stages with the profile; buckets as an array; the first attempt of pack has too little memory."""
+    """All stages with the profile; batches as an array; the first attempt of pack has too little memory."""
     start = time.monotonic()
     memory = f"pack:mem_mb={SHORT} if attempt == 1 else 2000"
     more = ["--slurm-array-jobs", "extract", *run.resources(memory), "--", *targets]
@@ -96,7 +96,7 @@ def chain(run: Runner, targets: list[str]) -> None:
     said(ended >= 20, "jobs completed:", f"{ended} in {time.monotonic() - start:.0f} s", "20 or more", len(listed))
     tasks = [job["id"] for job in run.jobs("extract")]
     one = len(tasks) == BATCHES and len({task.split("_")[0] for task in tasks}) == 1
-    said(one, "buckets as one array:", ", ".join(tasks), f"{BATCHES} tasks of one job", len(tasks))
+    said(one, "batches as one array:", ", ".join(tasks), f"{BATCHES} tasks of one job", len(tasks))
     packs = run.jobs("pack")
     found = ", ".join(f"{job['memory']} {job['state']}, {job['limit']}" for job in packs)
     states = [job["state"] for job in packs]

@@ -220,7 +220,7 @@ ROWS = {
         | {"plot_associate", "plot_audit", "plot_interpret"},
     ),
     "from when on a nuisance is flagged": (
-        config(lambda it: it.update(audit={"flag": 0.2})),
+        config(lambda it: it.update(audit={"min_variance_explained": 0.2})),
         jobs("confounds", MODELS) | ASSOCIATED | {"plot_audit"},
     ),
     "a pin of report": (

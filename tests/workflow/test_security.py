@@ -213,7 +213,9 @@ def everything(folder: Path, named: Callable[[str], str], predicted: bool = True
     multivariable.run(**files, **declared, out=out["multivariable"], interactions=2)
     omnibus.run(**files, **declared, out=out["omnibus"], directions=out["directions"], **draws)
     mixed.run(**files, **declared, out=out["mixed"], site="covariate", **draws)
-    confounds.run(**files, **declared, out=out["confounds"], flags=out["flags"], volumes=None, flag=0.05)
+    confounds.run(
+        **files, **declared, out=out["confounds"], caveats=out["caveats"], volumes=None, min_variance_explained=0.05
+    )
     sites.run(**files, confounds=declared["confounds"], out=out["sites"])
     power.run(cohort=files["cohort"], **declared, out=out["power"], latents=2, power=0.8)
     lists = {"latents": [files["latents"]], "health": [files["health"]], "training": [folder / "none"]}
@@ -226,7 +228,7 @@ def everything(folder: Path, named: Callable[[str], str], predicted: bool = True
     return {name: pd.read_parquet(path) for name, path in out.items() if path.exists()}
 
 
-OUT = ["glm", "spline", "curves", "multivariable", "permute", "omnibus", "directions", "mixed", "confounds", "flags", "sites", "power",
+OUT = ["glm", "spline", "curves", "multivariable", "permute", "omnibus", "directions", "mixed", "confounds", "caveats", "sites", "power",
        "predict", "predictions", "importance"]  # fmt: skip
 ROLES = ["years", "group", "memory", "ill", "site0", "site1", "level0", "level1"]
 

@@ -154,7 +154,7 @@ def test_a_wrong_configuration_is_refused_by_name(text: str, message: str) -> No
 
 def test_all_problems_of_a_configuration_are_named_at_once() -> None:
     with pytest.raises(InputError) as caught:
-        complete("{train: {epoch: 3}, preprocess: {voxel_mm: 3, buckets: 0}}")
+        complete("{train: {epoch: 3}, preprocess: {voxel_mm: 3, batches: 0}}")
     assert len(caught.value.problems) == 3
 
 
@@ -248,7 +248,7 @@ def test_the_report_waits_for_every_result(tmp_path: Path) -> None:
 
 
 def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "my.yaml").write_text("preprocess: {voxel_mm: 4}\ntrain: {}\npreprocess: {buckets: 2}\n")
+    (tmp_path / "my.yaml").write_text("preprocess: {voxel_mm: 4}\ntrain: {}\npreprocess: {batches: 2}\n")
     with pytest.raises(InputError, match="my.yaml.*, line 1: preprocess is given twice"):
         configuration.refuse_repeats([str(tmp_path / "my.yaml")])
     configuration.refuse_repeats([str(path) for path in (ROOT / "config").glob("*.yaml")])
@@ -332,11 +332,12 @@ def test_a_search_brings_a_pca_of_each_size_and_says_what_it_saw() -> None:
 def test_the_columns_that_can_be_named_are_those_that_are_measured() -> None:
     import numpy as np
 
-    from neurovae.preprocess import affine, columns, normalise
+    from neurovae.preprocess import affine, columns, image_quality, normalise
 
     brain = np.ones((4, 4, 4), dtype=bool)
     noise = np.random.default_rng(0).random((4, 4, 4))
-    measured = {*affine.columns(np.eye(4)), *normalise.quality(noise, brain, brain, noise, brain), *columns.OTHERS}
+    measured = {*affine.columns(np.eye(4)), *normalise.quality(noise, brain, brain, noise, brain, np.eye(4))}
+    measured |= {*image_quality.image_quality(noise, brain, np.ones(3)), *columns.OTHERS}
     assert measured == set(columns.QUALITY)
 
 

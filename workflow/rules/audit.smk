@@ -31,7 +31,7 @@ rule confounds:
         volumes=VOLUMES,
     output:
         table="results/{cohort}/audit/{model}/fold-{fold}_seed-{seed}/confounds.parquet",
-        flags="results/{cohort}/audit/{model}/fold-{fold}_seed-{seed}/flags.parquet",
+        caveats="results/{cohort}/audit/{model}/fold-{fold}_seed-{seed}/caveats.parquet",
     log:
         "results/{cohort}/logs/audit/confounds-{model}-fold-{fold}_seed-{seed}.log",
     benchmark:
@@ -43,13 +43,13 @@ rule confounds:
         runtime=60,
     params:
         flags=SCORES,
-        flag=graph.flags({"flag": config["audit"]["flag"], "volumes": config["audit"]["volumes"] or ""}),
+        checks=graph.flags({**config["audit"], "volumes": config["audit"]["volumes"] or ""}, leave=("power",)),
         codes=CODES,
         code=CODE["audit.confounds"],
         env=ENV["associate"],
     shell:
         "python -m neurovae.audit.confounds --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
-        "--health {input.health} --out {output.table} --flags {output.flags} {params.flags} {params.flag} {params.codes} > {log} 2>&1"
+        "--health {input.health} --out {output.table} --caveats {output.caveats} {params.flags} {params.checks} {params.codes} > {log} 2>&1"
 
 
 rule sites:

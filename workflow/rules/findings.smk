@@ -7,7 +7,7 @@ rule findings:
             fit=INFERRED,
             table=["glm", "spline", "multivariable", "permute", "omnibus", "mixed"],
         ),
-        flags=expand("results/{{cohort}}/audit/{model}/{fit}/flags.parquet", model=MODELS, fit=INFERRED),
+        caveats=expand("results/{{cohort}}/audit/{model}/{fit}/caveats.parquet", model=MODELS, fit=INFERRED),
         stability=expand(
             "results/{{cohort}}/audit/{model}/fold-{fold}/replicated.parquet", model=MODELS, fold=FOLDS[:1]
         ),

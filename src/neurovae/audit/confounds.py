@@ -1,10 +1,15 @@
-"""Is it really the disease: the share of every latent, and of every score, that nuisances explain.
+"""Sensitivity checks for confounding: the variance of every latent and score that nuisances explain.
 
 R2 of least squares on a nuisance's columns (splines of 3 df, dummies), adjusted (Ezekiel 1930: 1 - (1 - R2) (n - 1) /
-(n - k - 1), 0 on average where nothing is explained), with its F test and q over everything x nuisances. `beyond` is
-what the nuisance adds to the declared confounds, which the tests account for: adjusted R2 of both less that of the
-confounds, and the F test of the added columns. What is flagged rests on `beyond`, so that a column that merely goes
-with a declared confound raises no alarm. A latent that codes a region's volume is no alarm either: regions are told.
+(n - k - 1), 0 on average where nothing is explained), with its F test and q within latents, regions and scores.
+`beyond` is what the nuisance adds to the declared confounds, which every test accounts for: the difference of the two
+adjusted R2, and the F test of the added columns. Caveats rest on `beyond` alone, so that a nuisance that is merely
+correlated with a declared confound raises none.
+
+A score has a caveat when an undeclared nuisance explains at least `min_variance_explained` of it with q < .05. An
+association of a score with a latent has one when the same undeclared nuisance explains that much of the latent and is
+also associated with the score (q < .05): a nuisance of the latent alone adds noise to the association, but cannot
+produce it. The variance that regional volumes explain is reported and is never a caveat.
 """
 
 from pathlib import Path
@@ -29,7 +34,7 @@ NUMBERS = ["r2", "r2_adjusted", "p", "q", "r2_beyond", "p_beyond", "q_beyond"]
 COLUMNS = KEYS | {"nuisance": "object", "nuisance_kind": "object", "columns": "object", "declared": "boolean"} | {
     "n": "Int64", "df": "Int64", "df_beyond": "Int64"} | dict.fromkeys(NUMBERS, "float64") | {
     "flagged": "boolean", "family_size": "Int64"} | AFTER  # fmt: skip
-FLAGS = KEYS | {"nuisance": "object", "r2": "float64", "flagged": "boolean", "text": "object"} | AFTER
+CAVEATS = KEYS | {"nuisance": "object", "r2": "float64", "flagged": "boolean", "text": "object"} | AFTER
 
 
 def run(
@@ -41,12 +46,12 @@ def run(
     scores: Json,
     confounds: Json,
     volumes: Path | None,
-    flag: float,
+    min_variance_explained: float,
     out: Path,
-    flags: Path,
+    caveats: Path,
     codes: Json | None = None,
 ) -> None:
-    """Write what nuisances explain of each latent and score, and which of these are flagged (.parquet, .tsv).
+    """Write what nuisances explain of each latent and score, and which of these are caveats (.parquet, .tsv).
 
     Example:
         snakemake --cores 2 --configfile config/demo.yaml --forcerun confounds
@@ -59,22 +64,24 @@ def run(
         scores: the scores of the configuration.
         confounds: the declared confounds of the configuration.
         volumes: table of regional volumes by scan or participant_id; null or empty: none.
-        flag: adjusted share beyond the declared confounds from which on an undeclared nuisance is flagged.
+        min_variance_explained: adjusted R2 beyond the declared confounds from which on a nuisance is a caveat.
         out: table of latent or score x nuisance.
-        flags: table of latents and scores, a row each.
+        caveats: table with a row per latent, per score, and per association of a score with a latent.
         codes: `missing` and `not_missing` of the cohort section, for the table of volumes.
     """
     verdict, reason = read_verdict(health)
     table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
     if verdict in STOPPING:
-        rows = named = [stopped(table, verdict, reason)]
+        rows = [stopped(table, verdict, reason)]
+        named = [rows[0] | {"kind": "association"}]
     else:
         table, regions = read_regions(volumes, table, missing.codes(codes or {}))
-        rows = [row | {"verdict": verdict} for row in audit(table, scores, confounds, regions, flag)]
+        rows = [row | {"verdict": verdict} for row in audit(table, scores, confounds, regions, min_variance_explained)]
         named = summary(rows)
     write_both(out, tidy(rows, COLUMNS))
-    write_both(flags, tidy(named, FLAGS))
-    print(*[row["text"] for row in named if row.get("flagged")] or ["nothing flagged"], sep="\n", flush=True)
+    write_both(caveats, tidy(named, CAVEATS))
+    texts = [row["text"] for row in named if row["kind"] == "score" and row.get("flagged")]
+    print(*texts or ["no score is associated with an undeclared nuisance"], sep="\n", flush=True)
 
 
 def audit(
@@ -82,7 +89,7 @@ def audit(
     scores: list[dict[str, Any]],
     confounds: list[dict[str, Any]],
     regions: list[str],
-    flag: float,
+    min_variance_explained: float,
 ) -> list[dict[str, Any]]:
     """Rows of every latent and every score against every nuisance and region; q within latents, regions and scores."""
     found = nuisances(table, scores, confounds, regions)
@@ -98,9 +105,9 @@ def audit(
         y = score_values(table, score)[:, None]
         alone = {"status": cases.status, "reason": cases.reason} if not len(cases.rows) else {}
         for nuisance in (entry for entry in found if entry.kind != "region" and entry.name != score["name"]):
-            said = same | {"kind": "score", "score": score["name"]}
-            rows.append(said | _explained(table, y, cases.rows, cases.x, nuisance)[0] | alone)
-    return _judged(rows, flag)
+            known = same | {"kind": "score", "score": score["name"]}
+            rows.append(known | _explained(table, y, cases.rows, cases.x, nuisance)[0] | alone)
+    return _judged(rows, min_variance_explained)
 
 
 def _explained(
@@ -158,8 +165,8 @@ def explained(y: np.ndarray, x: np.ndarray, block: np.ndarray) -> tuple[np.ndarr
     return gained, adjusted if added else np.zeros(y.shape[1]), p, added
 
 
-def _judged(rows: list[dict[str, Any]], flag: float) -> list[dict[str, Any]]:
-    """Add q within each family (latents, regions, scores) and what is flagged."""
+def _judged(rows: list[dict[str, Any]], min_variance_explained: float) -> list[dict[str, Any]]:
+    """Add q within each family (latents, regions, scores) and whether the row is flagged."""
     family = np.array([f"{row['kind']} {row['nuisance_kind']}" for row in rows], dtype=object)
     for name in ("p", "p_beyond"):
         for each in dict.fromkeys(family):
@@ -167,42 +174,66 @@ def _judged(rows: list[dict[str, Any]], flag: float) -> list[dict[str, Any]]:
             q, m = bh(p, (family == each) & np.isfinite(p))
             for k in np.flatnonzero(family == each):
                 rows[k] = rows[k] | {name.replace("p", "q", 1): q[k]} | ({"family_size": m} if name == "p" else {})
-    for k, row in enumerate(rows):
-        alarm = not row["declared"] and (row["nuisance_kind"] == "nuisance" or row["kind"] == "score")
-        shown = row.get("r2_beyond", 0.0) >= flag and row["q_beyond"] < ALPHA  # a missing q is not below
-        rows[k] = row | {"flagged": bool(alarm and shown)}
-    return rows
+    enough = [row.get("r2_beyond", 0.0) >= min_variance_explained for row in rows]
+    return [row | {"flagged": _undeclared(row) and ok} for row, ok in zip(rows, enough, strict=True)]
+
+
+def _undeclared(row: dict[str, Any]) -> bool:
+    """Is it an undeclared nuisance with q < .05? Regions are none, and another score is none for a latent."""
+    nuisance = row["nuisance_kind"] == "nuisance" or row["kind"] == "score"
+    return bool(nuisance and not row["declared"] and row["q_beyond"] < ALPHA)  # a missing q is not below
 
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row per latent and per score: what is flagged ("rotation .34, noise .12"), else what explains the most."""
+    """A row per latent, score and association: its caveat in words, or else the nuisance that explains the most."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         if row["nuisance_kind"] == "nuisance" or row["kind"] == "score":
             groups.setdefault((row["kind"], row.get("latent"), row.get("score")), []).append(row)
-    return [_named(group) for group in groups.values()]
+    named = [_named(group) for group in groups.values()]
+    parts = [[group for key, group in groups.items() if key[0] == kind] for kind in ("latent", "score")]
+    return named + [_association(latent, score) for score in parts[1] for latent in parts[0]]
 
 
 def _named(group: list[dict[str, Any]]) -> dict[str, Any]:
+    """The row of one latent or score."""
     same = {key: group[0].get(key) for key in (*KEYS, "verdict")}
     tested = [row for row in group if row["status"] == "ok"]
     if not tested:
         return same | {"flagged": False, "text": "", "status": group[0]["status"], "reason": group[0]["reason"]}
     flagged = sorted((row for row in tested if row["flagged"]), key=lambda row: -row["r2_beyond"])
     most = flagged[0] if flagged else max(tested, key=lambda row: row["r2_adjusted"])
+    whose = "this latent's variance" if most["kind"] == "latent" else f"the variance in {most['score']}"
     if flagged:
-        text = ", ".join(f"{row['nuisance']} {_short(row['r2_beyond'])}" for row in flagged)
+        text = f"{_listed(flagged)} of {whose}" + (" (not a declared confound)" if most["kind"] == "score" else "")
+    elif most["q"] < ALPHA:
+        text = f"{most['nuisance']} explains {_percent(most['r2_adjusted'])} of {whose}"
+        text += " (a declared confound)" if most["declared"] else ""
     else:
-        text = f"{most['nuisance']} {_short(most['r2_adjusted'])}" if most["q"] < ALPHA else ""
-        text += " (declared)" if text and most["declared"] else ""
-    if flagged and group[0]["kind"] == "score":
-        text = f"{group[0]['score']} goes with {text}, not declared"
+        text = ""
     same |= {"nuisance": most["nuisance"], "r2": most["r2_beyond" if flagged else "r2_adjusted"]}
     return same | {"flagged": bool(flagged), "text": text, "status": "ok", "reason": ""}
 
 
-def _short(share: float) -> str:
-    return f"{share:.2f}".replace("0.", ".", 1)
+def _association(latent: list[dict[str, Any]], score: list[dict[str, Any]]) -> dict[str, Any]:
+    """The row of one score with one latent: flagged by the nuisances that explain both."""
+    row = _named(latent) | {"kind": "association", "score": score[0]["score"]}
+    both = {of["nuisance"] for of in score if of["status"] == "ok" and _undeclared(of)}
+    shared = sorted((of for of in latent if of["flagged"] and of["nuisance"] in both), key=lambda of: -of["r2_beyond"])
+    if not shared:
+        return row | {"flagged": False}
+    text = f"{_listed(shared)} of this latent's variance; also associated with {row['score']}"
+    return row | {"flagged": True, "text": text, "nuisance": shared[0]["nuisance"], "r2": shared[0]["r2_beyond"]}
+
+
+def _listed(rows: list[dict[str, Any]]) -> str:
+    """`noise explains 27 %, rotation 12 %`."""
+    first, *rest = [f"{row['nuisance']} {_percent(row['r2_beyond'])}" for row in rows]
+    return ", ".join([first.replace(" ", " explains ", 1), *rest])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 if __name__ == "__main__":

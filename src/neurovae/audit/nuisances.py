@@ -14,21 +14,15 @@ from neurovae.plan.user_tables import volumes
 from neurovae.stats.basis import expand, independent
 
 GROUPS = {  # of the quality table, with the reason why each is not disease
-    "size": ("mask_ml", "head_size"),  # volume of the head and the affine's mean scale: registration undoes most of it
-    "rotation": (
-        "rotation_x",
-        "rotation_y",
-        "rotation_z",
-    ),  # pose of the head; the affine removes it, up to interpolation
-    "translation": ("translation_x", "translation_y", "translation_z"),  # position: coil profile, field of view
-    "proportions": ("scale_x", "scale_y", "scale_z"),  # long or broad heads, and miscalibrated gradients
-    "shear": ("shear_xy", "shear_xz", "shear_yz"),  # of the affine: a poor fit or a distorted head
-    "noise": (
-        "snr",
-        "clipped",
-    ),  # intensity: coil, sequence, motion (no better proxy of motion is available for T1 scans)
-    "registration": ("mask_dice", "template_r"),  # agreement of the scan with the template
-}
+    "size": ("head_size",),  # of the head: registration removes most of it
+    "rotation": ("rotation_x", "rotation_y", "rotation_z"),  # how the head lay; the affine removes nearly all of it
+    "translation": ("translation_x", "translation_y", "translation_z"),  # where it lay: coil profile, field of view
+    "proportions": ("scale_x", "scale_y", "scale_z"),  # long or broad heads, and gradients that are out of scale
+    "shear": ("shear_xy", "shear_xz", "shear_yz"),  # what else the affine removed: shape of the head, distortion
+    "noise": ("noise", "clipped"),  # thermal noise, receive coil, clipped intensities
+    "sharpness": ("sharpness",),  # blur by motion of the head, by reconstruction or by resampling
+    "registration": ("misalignment_mm",),  # how far the registered brain still lies from the template
+}  # not mask_ml, mask_dice, template_r and snr: atrophy moves them, whatever the scanner does
 KEYS = ("scan", "person", "session", "acquisition", "run", "fold", "session_order")
 ALWAYS = ("age", "sex", "site")  # checked in every cohort; the table says where such a column is missing
 LEVELS = 20  # a text column with more levels than this is not a category
@@ -39,7 +33,7 @@ class Nuisance(NamedTuple):
     """A named group of columns of the joined table; `declared`: the tests account for all of it."""
 
     name: str
-    kind: str  # nuisance, region, or score (other scores may be associated with it, latents should be)
+    kind: str  # nuisance, region, or score (a score may explain another score; a latent that it explains is no caveat)
     columns: dict[str, str]  # column -> continuous or categorical
     declared: bool
     reason: str = ""  # why it cannot be used, if it cannot
@@ -50,8 +44,8 @@ def nuisances(
 ) -> list[Nuisance]:
     """Age, sex, site, declared confounds, every other column of the cohort table, the quality groups, the regions.
 
-    A site column with several sites is accounted for by the design itself, and counts as declared. A flag is a
-    question: noise and size are measured on the tissue itself, and disease moves them too.
+    A group is declared when all of its columns are confounds (`from: preprocess`); one that is declared in part is
+    tested for what the rest adds. A site column with several sites is a confound of every test, and counts as declared.
     """
     used = {str(column.name): kind for _, kind, column in used_confounds(table, {"name": ""}, confounds, False)[0]}
     used |= {"site": "categorical"} if "site" in used or table["site"].nunique() > 1 else {}

@@ -11,7 +11,16 @@ from neurovae.plan.index import Index, look, people, used
 
 RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split", "family"}
 RESERVED |= {"model", "seed", "error", "model_hash", "data_hash"}
-AUDITED = {"size", "rotation", "translation", "proportions", "shear", "noise", "registration"}  # nuisances.GROUPS
+AUDITED = {
+    "size",
+    "rotation",
+    "translation",
+    "proportions",
+    "shear",
+    "noise",
+    "sharpness",
+    "registration",
+}  # nuisances.GROUPS
 PREFIXES = ("mu_", "logvar_", "kl_", "split_", "qc_", "latents_", "table_")
 LONGEST = 120  # characters of a score's name as interpret.images.in_file writes it
 TYPES = ("continuous", "gamma", "count", "binary", "ordinal", "bounded")
@@ -59,7 +68,11 @@ def _names(cohort: dict[str, Any]) -> list[str]:
         problems += _range(confound)
         name, column = confound["name"], source(confound)
         is_site = name == "site" and column == cohort.get("site")
-        if (name in RESERVED | AUDITED and not is_site) or name.startswith(PREFIXES):
+        measured = (
+            confound.get("from") == "preprocess" and name == column
+        )  # `noise` of the quality table is what it says
+        taken = RESERVED if measured else RESERVED | AUDITED
+        if (name in taken and not is_site) or name.startswith(PREFIXES):
             problems.append(f"cohort.confounds: '{name}' is a name of neurovae's own columns; give another name")
         if given.get(name, column) != column:
             problems.append(f"cohort.confounds: '{name}' is also a score, of column '{given[name]}'; give another name")

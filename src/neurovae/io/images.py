@@ -24,6 +24,7 @@ HEADERS = {348: b"n+1\0", 540: b"n+2\0"}  # sizeof_hdr -> magic of a NIfTI file 
 MAGIC = {348: 344, 540: 4}  # sizeof_hdr -> where the magic lies
 OTHERS = [  # (offset, bytes there, what the file is, what to do)
     (128, b"DICM", "a DICOM file", "convert it (dcm2niix)"),
+    (0, GZIP, "compressed twice", "unpack it once (gunzip)"),
     (257, b"ustar", "a tar archive", "unpack it"),
     (0, b"PK\x03\x04", "a zip archive", "unpack it"),
     (0, b"BZh", "compressed with bzip2", "unpack it, then compress it with gzip"),

@@ -2,9 +2,9 @@
 
 AFFINE = tuple(f"{part}_{axis}" for part in ("rotation", "translation", "scale") for axis in "xyz")
 AFFINE = (*AFFINE, "head_size", "shear_xy", "shear_xz", "shear_yz")
-OTHERS = ("mask_ml", "clipped", "negative", "bias_removed", "outside_fov", "orientation_lead")
+OTHERS = ("mask_ml", "clipped", "noise", "sharpness", "negative", "bias_removed", "outside_fov", "orientation_lead")
 NOTES = {  # what a value beyond its threshold means, added to the reason of the exclusion
     "outside_fov": "part of the brain was not scanned",
     "orientation_lead": "the header may be turned or mirrored, so left and right are unknown",
 }
-QUALITY = (*OTHERS, "mask_dice", "template_r", "snr", *AFFINE)
+QUALITY = (*OTHERS, "mask_dice", "template_r", "snr", "misalignment_mm", *AFFINE)

@@ -15,6 +15,7 @@ from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import plain_tempdir, sha256, write_beside
 from neurovae.preprocess import batch
+from neurovae.preprocess.image_quality import image_quality
 from neurovae.preprocess.names import MASK, derivative
 from neurovae.preprocess.scan import as_stored, canonical, read_scan
 
@@ -85,6 +86,7 @@ def _step(row: batch.Row, clock: batch.Clock, *, derivatives: Path, method: Meth
         "source_sha256": sha256(Path(row["source"])),
         "mask_ml": round(float(mask.sum() * abs(np.linalg.det(scan.affine[:3, :3])) / 1000), 3),
         "clipped": round(float(np.mean(data[mask] >= data.max())), 6),
+        **image_quality(data, mask, nib.affines.voxel_sizes(scan.affine)),
     }
     return batch.Work([target], columns, {"SkullStripped": True, "Method": _describe(method), "Type": "Brain"})
 

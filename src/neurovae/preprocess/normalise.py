@@ -14,6 +14,7 @@ from neurovae.errors import InputError
 from neurovae.io.files import sha256, write_beside
 from neurovae.io.images import read_image
 from neurovae.preprocess import batch, grid
+from neurovae.preprocess.alignment import misalignment_mm
 from neurovae.preprocess.names import MASK, SPACE, in_space
 
 Method = Literal["zscore", "percentile", "white-matter", "reference", "none"]
@@ -98,7 +99,8 @@ def _step(
     target = _preproc(brain(row), suffix)
     with write_beside(target) as temporary:
         nib.save(nib.Nifti1Image(out.astype(np.float32), image.affine), temporary)
-    measured = quality(data, own, fixed, grid.template(voxel_mm).get_fdata(), grid.white_matter(voxel_mm))
+    template = grid.template(voxel_mm)
+    measured = quality(data, own, fixed, template.get_fdata(), grid.white_matter(voxel_mm), template.affine)
     columns = {**measured, "preproc_sha256": sha256(target)}
     return batch.Work([target], columns, {"SkullStripped": True, "Normalisation": method, "SpatialReference": SPACE})
 
@@ -143,17 +145,29 @@ def _peak(values: np.ndarray) -> float:
 
 
 def quality(
-    data: np.ndarray, own: np.ndarray, fixed: np.ndarray, template: np.ndarray, white: np.ndarray
+    data: np.ndarray,
+    own: np.ndarray,
+    fixed: np.ndarray,
+    template: np.ndarray,
+    white: np.ndarray,
+    affine: np.ndarray,
 ) -> dict[str, float]:
     """Quality numbers of one scan on the grid.
 
     mask_dice: Dice of its own mask and the template's; template_r: Pearson correlation of intensities with the
     template inside the template's mask; snr: mean over standard deviation of intensity in the template's white matter.
+    These three serve to exclude failed scans; anatomy changes them too (large ventricles lower all three), so they are
+    no measures of noise or of registration in the sensitivity checks. misalignment_mm: see `alignment`.
     """
     dice = 2 * np.count_nonzero(own & fixed) / (np.count_nonzero(own) + np.count_nonzero(fixed))
     r = np.corrcoef(data[fixed], template[fixed])[0, 1]
     snr = data[white].mean() / max(float(data[white].std()), 1e-12)
-    return {"mask_dice": round(float(dice), 5), "template_r": round(float(r), 5), "snr": round(float(snr), 4)}
+    return {
+        "mask_dice": round(float(dice), 5),
+        "template_r": round(float(r), 5),
+        "snr": round(float(snr), 4),
+        "misalignment_mm": round(misalignment_mm(data, template, fixed, affine), 4),
+    }
 
 
 def reference_region(reference: str | None, voxel_mm: float) -> np.ndarray:

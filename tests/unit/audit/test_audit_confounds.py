@@ -1,6 +1,7 @@
 """The confound audit against statsmodels, planted nuisances, noise, and a score that goes with what nobody declared."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 PEOPLE, LATENTS, FLAG = 120, 12, 0.1
 AGE = {"name": "age", "type": "continuous"}
 MOTOR = {"name": "motor", "type": "continuous"}
+OTHER = {"name": "other", "type": "continuous"}
 
 
 def tables(seed: int = 0, people: int = PEOPLE) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -78,8 +80,8 @@ def test_planted_rotation_is_named_and_declared_age_is_not():
         "latent"
     )
     assert named.index[named["flagged"]].tolist() == ["mu_003"]
-    assert named.loc["mu_003", "text"].startswith("rotation .")
-    assert named.loc["mu_005", "text"].startswith("age .") and named.loc["mu_005", "text"].endswith("(declared)")
+    assert re.fullmatch(r"rotation explains \d\d % of this latent's variance", named.loc["mu_003", "text"])
+    assert re.fullmatch(r"age .* latent's variance \(a declared confound\)", named.loc["mu_005", "text"])
     undeclared = audited((cohort, latents, qc), [])
     assert one(undeclared, "mu_005", "age")["flagged"] and not one(undeclared, "mu_005", "age")["declared"]
 
@@ -117,12 +119,30 @@ def test_a_score_that_goes_with_an_undeclared_column_is_named(name: str):
     said = named[named["kind"] == "score"].iloc[0]
     assert (
         said["flagged"]
-        and said["text"].startswith(f"motor goes with {name} .")
-        and said["text"].endswith("not declared")
+        and said["text"].startswith(f"{name} explains ")
+        and said["text"].endswith(" % of the variance in motor (not a declared confound)")
     )
     kind = "continuous" if name == "age" else "categorical"
     rows = audited((cohort, latents, qc), [{"name": name, "type": kind}], [MOTOR])
     assert not rows.loc[rows["kind"] == "score", "flagged"].any()
+
+
+def test_a_nuisance_of_a_latent_is_a_caveat_of_its_associations_only_where_the_score_has_it_too():
+    cohort, latents, qc = tables()
+    cohort["other"] = np.random.default_rng(9).normal(size=PEOPLE)
+    cohort["motor"] += qc["noise"]
+    latents["mu_000"] += qc["noise"]
+    latents["mu_001"] += qc["rotation_x"]
+    rows = confounds.audit(first_scans(join(cohort, latents, qc)), [MOTOR, OTHER], [AGE], [], FLAG)
+    named = pd.DataFrame(confounds.summary(rows))
+    pairs = named[named["kind"] == "association"].set_index(["score", "latent"])
+    assert len(pairs) == 2 * LATENTS and pairs.index[pairs["flagged"]].tolist() == [("motor", "mu_000")]
+    said = r"noise explains \d\d % of this latent's variance; also associated with motor"
+    assert re.fullmatch(said, pairs.loc[("motor", "mu_000"), "text"])
+    assert re.fullmatch(r"rotation explains \d\d % of this latent's variance", pairs.loc[("other", "mu_001"), "text"])
+    declared = {"name": "noise", "type": "continuous", "from": "preprocess"}
+    rows = confounds.audit(first_scans(join(cohort, latents, qc)), [MOTOR, OTHER], [AGE, declared], [], FLAG)
+    assert not any(row["flagged"] for row in confounds.summary(rows) if row["kind"] != "latent")
 
 
 def test_another_score_alarms_a_score_and_no_latent():
@@ -147,7 +167,7 @@ def test_several_sites_are_accounted_for_by_the_design_itself():
 def test_what_cannot_be_tested_says_so():
     cohort, latents, qc = tables()
     latents["mu_002"] = 1.0
-    rows = audited((cohort.drop(columns="sex").assign(note=cohort["person"]), latents, qc.drop(columns="snr")), [])
+    rows = audited((cohort.drop(columns="sex").assign(note=cohort["person"]), latents, qc.drop(columns="noise")), [])
     untested = rows[rows["status"] != "ok"]
     found = untested[untested["latent"] == "mu_000"].set_index("nuisance")
     assert "no column 'sex'" in found.loc["sex", "reason"] and "missing" in found.loc["site", "reason"]
@@ -161,8 +181,8 @@ def options(folder: Path, parts: tuple[pd.DataFrame, ...], verdict: str = "healt
         table.to_parquet(folder / f"{name}.parquet")
     (folder / "health.json").write_text(json.dumps({"verdict": verdict, "reason": "no active unit"}))
     files = {name: folder / f"{name}.parquet" for name in ("cohort", "latents", "qc")}
-    wanted = {"health": folder / "health.json", "scores": [MOTOR], "confounds": [AGE], "flag": FLAG}
-    return files | wanted | {"out": folder / "out.parquet", "flags": folder / "flags.parquet"}
+    wanted = {"health": folder / "health.json", "scores": [MOTOR], "confounds": [AGE], "min_variance_explained": FLAG}
+    return files | wanted | {"out": folder / "out.parquet", "caveats": folder / "caveats.parquet"}
 
 
 def test_regions_are_told_and_never_flagged(tmp_path: Path):
@@ -177,8 +197,8 @@ def test_regions_are_told_and_never_flagged(tmp_path: Path):
     rows = pd.read_parquet(tmp_path / "out.parquet")
     row = one(rows, "mu_004", "ventricles")
     assert row["nuisance_kind"] == "region" and row["r2"] > 0.6 and row["family_size"] == LATENTS and not row["flagged"]
-    flags = pd.read_parquet(tmp_path / "flags.parquet")
-    assert len(flags) == LATENTS + 1 and set(flags["verdict"]) == {"healthy"}
+    flags = pd.read_parquet(tmp_path / "caveats.parquet")
+    assert len(flags) == LATENTS + 1 + LATENTS and set(flags["verdict"]) == {"healthy"}
     pd.concat([volumes, volumes]).to_csv(tmp_path / "volumes.tsv", sep="\t", index=False)
     with pytest.raises(InputError, match="was already given in row 2"):
         confounds.run(**options(tmp_path, (cohort, latents, qc)), volumes=tmp_path / "volumes.tsv")
@@ -186,6 +206,6 @@ def test_regions_are_told_and_never_flagged(tmp_path: Path):
 
 def test_a_collapsed_model_is_one_row(tmp_path: Path):
     confounds.run(**options(tmp_path, tables(), "collapsed"), volumes=Path(""))
-    for name in ("out", "flags"):
+    for name in ("out", "caveats"):
         rows = pd.read_parquet(tmp_path / f"{name}.parquet")
         assert rows["status"].tolist() == ["not tested"] and rows["verdict"].tolist() == ["collapsed"]

@@ -22,26 +22,30 @@ def row(model: str, score: str | None, latent: str | None, **more: Any) -> dict[
 
 
 def tables() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Tests, flags and seeds of a model with two scores and two latents, and of one that collapsed."""
+    """Tests, caveats and seeds of a model with two scores and two latents, and of one that collapsed."""
     pairs = [(score, latent) for score in ("a", "b") for latent in LATENTS]
     tests = frame([row("vae", *pair, p=0.1) for pair in pairs] + [row("bad", None, None)])
-    flags = frame(
-        [row("vae", None, name, kind="latent", text=f"shear {name}", flagged=name == "mu_001") for name in LATENTS]
+    caveats = frame(
+        [row("vae", None, name, kind="latent", text=f"shear {name}", flagged=True) for name in LATENTS]
+        + [
+            row("vae", *pair, kind="association", text=f"shear {pair[1]}", flagged=pair == ("a", "mu_001"))
+            for pair in pairs
+        ]
         + [row("vae", "a", None, kind="score", text="noise .3", flagged=True)]
         + [row("vae", "b", None, kind="score", text="age .0", flagged=False)]
-        + [row("bad", None, None, kind="latent", text=None, flagged=None)]
+        + [row("bad", None, None, kind="association", text=None, flagged=None)]
     )
     seeds = frame(
         [row("vae", *pair, replicated="1 of 2") for pair in pairs] + [row("bad", None, None, replicated=None)]
     )
-    return tests, flags, seeds
+    return tests, caveats, seeds
 
 
 def test_every_row_stays_and_carries_its_audits() -> None:
-    tests, flags, seeds = tables()
-    found = with_audits(tests, flags, seeds)
+    tests, caveats, seeds = tables()
+    found = with_audits(tests, caveats, seeds)
     assert len(found) == len(tests) == 5
-    assert found.loc[found["latent"] == "mu_001", "flagged"].tolist() == [True, True]
+    assert found.loc[found["latent"] == "mu_001", "flagged"].tolist() == [True, False]
     assert found.loc[found["latent"] == "mu_000", "nuisance"].tolist() == ["shear mu_000"] * 2
     assert (found["replicated"] == "1 of 2").sum() == 4
     assert found.loc[found["score"] == "a", "score_nuisance"].tolist() == ["noise .3"] * 2
@@ -52,19 +56,19 @@ def test_every_row_stays_and_carries_its_audits() -> None:
 
 
 def test_a_score_that_goes_with_an_undeclared_nuisance_is_marked_in_every_table() -> None:
-    _, flags, _ = tables()
+    _, caveats, _ = tables()
     omnibus = frame([row("vae", "a", None, p=0.01), row("vae", "b", None, p=0.5), row("bad", None, None)])
-    found = with_score_audit(omnibus.drop(columns="latent"), flags)
+    found = with_score_audit(omnibus.drop(columns="latent"), caveats)
     assert found["score_nuisance"].fillna("").tolist() == ["noise .3", "", ""]
 
 
 def test_a_test_whose_audit_is_lost_is_refused() -> None:
     """Its columns would be empty, as if nothing spoke against it."""
-    tests, flags, seeds = tables()
+    tests, caveats, seeds = tables()
     with pytest.raises(InputError, match="stability: no row for 1 tests, first score b, model vae"):
-        with_audits(tests, flags, seeds.drop(index=3))
+        with_audits(tests, caveats, seeds.drop(index=3))
     with pytest.raises(InputError, match="confounds: no row for 2 tests"):
-        with_audits(tests, flags.drop(index=0), seeds)
+        with_audits(tests, caveats[caveats["latent"] != "mu_000"], seeds)
 
 
 def told(seed: float, model: str, features: str, metric: str, value: float, p: float = float("nan")) -> dict[str, Any]:

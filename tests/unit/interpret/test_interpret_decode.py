@@ -43,14 +43,20 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     volumes, table = read_volumes(made["volumes"], made["rows"])
     split = np.array(tiny.roles(PEOPLE))
     tensors, architecture, _ = pca.fit(
-        volumes, split, tiny.MASK, seed=0, device="cpu", latent=LATENTS, flip=False, blur=0.0
+        volumes, split, tiny.MASK, seed=0, device="cpu", n_latent=LATENTS, flip=False, blur=0.0
     )
     meta = {"kind": "pca", "architecture": architecture, "options": {}, "fold": 0, "seed": 0}
     meta |= {"data_hash": data_hash(table)}
     meta |= {"people": {name: list(table.loc[split == name, "person"]) for name in ("training", "validation", "test")}}
     weights.save(folder / "w.safetensors", tensors, meta)
     given = {key: made[key] for key in ("volumes", "rows", "mask")}
-    latents_rule.run(**given, model=folder / "w.safetensors", name="pca-3", out=folder / "l.parquet")
+    latents_rule.run(
+        **given,
+        model=folder / "w.safetensors",
+        name="pca-3",
+        out=folder / "l.parquet",
+        index=folder / "latent_index.parquet",
+    )
     (folder / "h.json").write_text(json.dumps({"verdict": "healthy", "reason": ""}))
     labels = np.where(tiny.MASK, np.where(np.arange(16) < 8, 2, 1)[:, None, None], 0)
     nib.save(nib.Nifti1Image(labels.astype(np.int16), affine), folder / "atlas.nii.gz")
@@ -82,7 +88,7 @@ def traversed(files: Files, folder: Path, **changed: Any) -> tuple[pd.DataFrame,
 
 
 def sampled(files: Files, folder: Path, **changed: Any) -> tuple[pd.DataFrame, Path]:
-    given = of(files, "volumes", "rows") | {"samples": 5, "path": [], "most": 100, "seed": 0} | changed
+    given = of(files, "volumes", "rows") | {"samples": 5, "path": [], "max_people": 100, "seed": 0} | changed
     samples.run(**given, maps=folder / "maps", out=folder / "s.parquet")
     return pd.read_parquet(folder / "s.parquet"), folder / "maps"
 

@@ -41,7 +41,7 @@ def write_fold(
         "people": people or roles(fold),
         "data_hash": "d",
         "kind": "pca",
-        "architecture": {"latent": 1},
+        "architecture": {"n_latent": 1},
     }
     weights.save(folder / "weights.safetensors", tensors, meta)
     own = {person: split for split, names in meta["people"].items() for person in names}

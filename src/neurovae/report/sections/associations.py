@@ -76,6 +76,6 @@ def _score(run: Run, one: Row, rows: pd.DataFrame) -> list[Block]:
 def _caption(known: pd.DataFrame, best: dict[Any, Any]) -> str:
     families, links = (", ".join(sorted(known[name].dropna().unique())) or "n/a" for name in ("family", "link"))
     return (f"Effect of each latent with 95 % CI (family {families}, {links} link; n = {best['n']:.0f}). Filled: "
-            "max-T p < .05; cross: no estimate; orange: an undeclared nuisance explains part of the latent. "
+            "max-T p < .05; cross: no estimate; orange: an undeclared nuisance explains both. "
             f"Nonlinearity of {best['latent']}: p {p_value(best['p_nonlinear'])}. Confounds: {best['confounds']}. "
             f"Sets: {best['split_policy']}. Correction: {shown(best['maxt_family'])}.")  # fmt: skip

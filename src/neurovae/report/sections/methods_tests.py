@@ -161,15 +161,17 @@ def prediction(run: Run) -> str:
 
 def audits(run: Run) -> str:
     """Sensitivity checks."""
-    seeds, flag = run.config.get("train", {}).get("seeds") or [0], run.config.get("audit", {}).get("flag", 0.1)
+    seeds = run.config.get("train", {}).get("seeds") or [0]
+    least = run.config.get("audit", {}).get("min_variance_explained", 0.1)
     table = read(run, f"audit/{run.primary}/{run.fit}/confounds.tsv")
     said = []
     if table is not None and (table["status"] == "ok").any():
         used = table[(table["status"] == "ok") & (table["nuisance_kind"] == "nuisance")]
         names = listed(list(dict.fromkeys(used["nuisance"].astype(str))))
         said += [f"For each latent and score, we computed the adjusted R² of potential nuisance variables ({names}); "
-                 f"those that explained more than {100 * flag:.0f} % of the variance beyond the declared confounds are "
-                 "reported as caveats."]  # fmt: skip
+                 f"undeclared ones that explained at least {100 * least:.0f} % of the variance in a score beyond the "
+                 "declared confounds (q < .05) are reported as its caveats, and those that explained as much of a "
+                 "latent and were associated with the score as well, as caveats of their association."]  # fmt: skip
     if len(seeds) > 1:
         said += [f"Agreement of {count(len(seeds), 'random seed')} was measured on test participants by centred kernel "
                  "alignment [cka]."]  # fmt: skip

@@ -1,4 +1,4 @@
-"""A bucket of small scans through the real rules: killed with -9 in each of them and gone on; one scan changed."""
+"""A batch of small scans through the real rules: killed with -9 in each of them and gone on; one scan changed."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ VOXEL_MM = 4.0
 
 
 def project(folder: Path) -> Project:
-    """One bucket of stripped brains that lie in MNI space, which the rules need about a tenth of a second each for."""
+    """One batch of stripped brains that lie in MNI space, which the rules need about a tenth of a second each for."""
     made = Project(folder / "code")
     made.folder.mkdir(parents=True)
     copy_code(made.folder)
@@ -39,7 +39,7 @@ def project(folder: Path) -> Project:
 
 
 def killed(folder: Path) -> None:
-    """Each rule is killed in the middle of the bucket; the same command goes on and loses at most the scan in hand."""
+    """Each rule is killed in the middle of the batch; the same command goes on and loses at most the scan in hand."""
     made = project(folder / "killed")
     other = moved(made, folder / "whole")
     for rule, image in RULES.items():
@@ -75,7 +75,7 @@ def killed(folder: Path) -> None:
 
 
 def _changed(made: Project) -> None:
-    """One scan is replaced by its mirror image: its bucket reruns, and only that scan's images are written anew."""
+    """One scan is replaced by its mirror image: its batch reruns, and only that scan's images are written anew."""
     before = {rule: _times(made, image) for rule, image in RULES.items()}
     scan = nib.Nifti1Image.from_filename(made.bids / person(3) / "anat" / f"{person(3)}_T1w.nii.gz")
     write_scan(made.bids, person(3), np.asarray(scan.dataobj)[::-1] / 1000, scan.affine)
@@ -94,7 +94,7 @@ def _start(made: Project) -> subprocess.Popen[bytes]:
 
 
 def _kill(made: Project, rule: str) -> int:
-    """Kill the rule's process once a third of the bucket is done; how many scans it has said to be done."""
+    """Kill the rule's process once a third of the batch is done; how many scans it has said to be done."""
     log = made.results / "logs/preprocess" / f"{rule}-0000.log"
     until = time.monotonic() + 120
     while time.monotonic() < until:
