@@ -1,8 +1,11 @@
 """The whole chain on a tiny cohort: what is planted is found, what is not is not, and the same comes out every time."""
 
 import copy
+import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -228,3 +231,14 @@ def test_a_cohort_of_broken_scans_is_refused_with_their_causes(prepared: Project
     assert "25 of 25 scans" in done.stdout
     assert "sub-07_T1w.nii.gz: not a readable NIfTI image" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_the_derivatives_are_a_valid_bids_dataset(finished: Project) -> None:
+    folder = finished.results / "preprocess" / "derivatives"
+    found = json.loads((folder / "dataset_description.json").read_text())
+    assert found["DatasetType"] == "derivative" and found["GeneratedBy"][0]["Name"] == "neurovae"
+    assert (folder / found["SourceDatasets"][0]["URL"]).resolve() == finished.bids.resolve()
+    validator = Path(sys.executable).with_name("bids-validator-deno")
+    done = subprocess.run([validator, "--json", folder], capture_output=True, text=True, check=False)
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    assert [issue for issue in issues if issue["severity"] == "error"] == []

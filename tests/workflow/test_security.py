@@ -34,6 +34,7 @@ from neurovae.io import volumes
 from neurovae.io.files import write_json, write_tsv
 from neurovae.io.parquet import write_table
 from neurovae.plan import config, frozen, graph, index
+from neurovae.plan.bids import walk
 from neurovae.predict import predict
 from neurovae.preprocess import batch, extract, qc
 from neurovae.preprocess.scan import read_canonical
@@ -218,7 +219,7 @@ def everything(folder: Path, named: Callable[[str], str], predicted: bool = True
     )
     sites.run(**files, confounds=declared["confounds"], out=out["sites"])
     power.run(cohort=files["cohort"], **declared, out=out["power"], latents=2, power=0.8)
-    lists = {"latents": [files["latents"]], "health": [files["health"]], "training": [folder / "none"]}
+    lists = {"latents": [files["latents"]], "health": [files["health"]], "weights": [folder / "none"]}
     if predicted:
         predict.run(
             **{**files, **lists}, **{**declared, "scores": declared["scores"][:1]}, permutations=1, seed=0, inner=2, bootstraps=5, out=out["predict"],
@@ -234,7 +235,7 @@ ROLES = ["years", "group", "memory", "ill", "site0", "site1", "level0", "level1"
 
 
 def test_names_of_columns_and_levels_change_no_number(tmp_path: Path, mark: Path, monkeypatch):
-    monkeypatch.setattr(predict.guard, "refuse", lambda *given: None)  # there are no weights here
+    monkeypatch.setattr(predict.leakage, "refuse", lambda *given: None)  # there are no weights here
     plain = everything(tmp_path / "plain", lambda role: role)
     assert set(plain) == set(OUT)
     for turn in (0, 8):
@@ -322,8 +323,8 @@ def test_ids_are_labels_or_are_refused_by_name(label: str, tmp_path: Path):
             scan = tmp_path / "c" / folder / "anat" / f"{folder.replace('/', '_')}_T1w.nii.gz"
             scan.parent.mkdir(parents=True)
             scan.touch()
-        paths, _, problems = __import__("neurovae.plan.bids", fromlist=["walk"]).walk(str(tmp_path / "c"), "T1w")
-        assert not paths and sum("rename the folder" in line for line in problems) == 2
+        walked = walk(str(tmp_path / "c"), "T1w")
+        assert not walked.scans and sum("rename the folder" in line for line in walked.problems) == 2
     (tmp_path / "t.csv").write_text(
         f'participant_id,session,path\n"sub-{label}",,x.nii\nsub-01,"{label or "?"}",x.nii\n'
     )

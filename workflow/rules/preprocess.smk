@@ -95,6 +95,7 @@ rule qc:
             caption="../report/qc.rst",
             category="Quality",
         ),
+        description="results/{cohort}/preprocess/derivatives/dataset_description.json",
     log:
         "results/{cohort}/logs/preprocess/qc.log",
     benchmark:
@@ -107,11 +108,13 @@ rule qc:
         max_failed=str(config["preprocess"]["max_failed"]),  # no param: it changes no result
     params:
         flags=graph.flags({"batches": list(PATHS), **PREPROCESS["qc"]}),
+        source=config["cohort"]["bids"] or config["cohort"]["table"] or f"results/{COHORT}/cohort/bids",
         code=CODE["preprocess.qc"],
         env=ENV["preprocess"],
     shell:
         "python -m neurovae.preprocess.qc --manifests results/{wildcards.cohort}/preprocess/normalise "
         "--lists results/{wildcards.cohort}/preprocess/extract "
+        "--derivatives results/{wildcards.cohort}/preprocess/derivatives --source {params.source:q} "
         "--out {output.table} --max_failed {resources.max_failed} {params.flags} > {log} 2>&1"
 
 

@@ -15,7 +15,7 @@ from neurovae.io.files import sha256, write_beside
 from neurovae.io.images import read_image
 from neurovae.preprocess import batch, grid
 from neurovae.preprocess.alignment import misalignment_mm
-from neurovae.preprocess.names import MASK, SPACE, in_space
+from neurovae.preprocess.names import MASK, in_space, on_grid
 
 Method = Literal["zscore", "percentile", "white-matter", "reference", "none"]
 
@@ -102,7 +102,7 @@ def _step(
     template = grid.template(voxel_mm)
     measured = quality(data, own, fixed, template.get_fdata(), grid.white_matter(voxel_mm), template.affine)
     columns = {**measured, "preproc_sha256": sha256(target)}
-    return batch.Work([target], columns, {"SkullStripped": True, "Normalisation": method, "SpatialReference": SPACE})
+    return batch.Work([target], columns, {"SkullStripped": True, "Normalisation": method, **on_grid(voxel_mm)})
 
 
 def normalise(

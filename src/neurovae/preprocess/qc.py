@@ -11,6 +11,7 @@ from neurovae.io.parquet import write_table
 from neurovae.plan import user_tables
 from neurovae.preprocess.batch import read_list
 from neurovae.preprocess.columns import NOTES
+from neurovae.preprocess.description import describe
 
 ASIDE = ("source_sha256", "preproc_sha256")  # of the manifests, not of the quality table
 
@@ -24,8 +25,10 @@ def run(
     max_failed: float,
     out: Path,
     lists: Path | None = None,
+    derivatives: Path | None = None,
+    source: str = "",
 ) -> None:
-    """Write the quality table of all scans, as Parquet and TSV.
+    """Write the quality table of all scans, as Parquet and TSV, and describe the derivatives as a BIDS dataset.
 
     Args:
         manifests: folder of the batches' manifests.
@@ -35,6 +38,8 @@ def run(
         max_failed: share of failed scans above which the job fails.
         out: Parquet file to write.
         lists: folder of the batches' lists of scans, each of which must be in a manifest.
+        derivatives: folder of the preprocessed scans, where the files that BIDS asks for are written.
+        source: folder or table that the scans came from.
     """
     table = pd.concat([read_manifest(manifests / f"{name}.tsv") for name in batches], ignore_index=True)
     if lists is not None:
@@ -47,6 +52,8 @@ def run(
     kept = table.drop(columns=[name for name in ASIDE if name in table])
     write_table(out, kept)
     write_table(out.with_suffix(".tsv"), kept)
+    if derivatives is not None:
+        describe(derivatives, source)
 
 
 def read_manifest(path: Path) -> pd.DataFrame:

@@ -12,10 +12,10 @@ import numpy as np
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.io.files import plain_tempdir, sha256, write_beside
+from neurovae.io.files import plain_tempdir, sha256, write_beside, write_json
 from neurovae.io.images import read_image
 from neurovae.preprocess import affine, batch, bias, coverage, grid, orientation
-from neurovae.preprocess.names import MASK, SPACE, derivative, in_space
+from neurovae.preprocess.names import MASK, SPACE, derivative, in_space, on_grid
 from neurovae.preprocess.scan import read_canonical
 
 Transform = Literal["affine", "syn", "none"]
@@ -75,12 +75,15 @@ def run(
                 images[name(f"desc-jacobian_{suffix}.nii.gz")] = _jacobian(transforms, voxel_mm)
             for path, image in images.items():
                 _save(image, path)
+            write_json(name(MASK.replace(".nii.gz", ".json")), {"Type": "Brain", **on_grid(voxel_mm)})
             matrix = derivative(derivatives, row["scan"], f"from-{suffix}_to-{SPACE}_mode-image_xfm.mat")
             found = _keep_affine(transforms, scan.shear, matrix)
         written = [*images, *([matrix] if transforms else [])]
         outside = coverage.outside_share(seen, grid.brain_mask(voxel_mm))
         columns |= {"outside_fov": round(outside, 5), "orientation_lead": round(lead, 4)}
-        return batch.Work(written, affine.columns(found) | columns, _describe(transform, bias_field, template_mm))
+        return batch.Work(
+            written, affine.columns(found) | columns, _describe(transform, bias_field, template_mm, voxel_mm)
+        )
 
     batch.run(
         batch.read_manifest(extracted, list),
@@ -214,9 +217,10 @@ def _keep_affine(transforms: list[str], shear: np.ndarray, target: Path) -> np.n
     return affine.read_itk(target)
 
 
-def _describe(transform: str, bias_field: str, template_mm: float) -> batch.Row:
+def _describe(transform: str, bias_field: str, template_mm: float, voxel_mm: float) -> batch.Row:
     parameters = {"Transform": transform, "BiasField": bias_field, "TemplateVoxelMm": template_mm}
-    return parameters | {"SkullStripped": True, "Method": f"antspyx {version('antspyx')}", "SpatialReference": SPACE}
+    parameters |= {"SkullStripped": True, "Method": f"antspyx {version('antspyx')}"}
+    return parameters | on_grid(voxel_mm)
 
 
 def _save(image: Any, path: Path) -> None:
