@@ -57,6 +57,7 @@ rule cohort:
             caption="../report/excluded.rst",
             category="Cohort",
         ),
+        visits="results/{cohort}/cohort/visits.tsv",
         source="results/{cohort}/cohort/source.json",
     log:
         "results/{cohort}/logs/cohort/table.log",
@@ -75,5 +76,5 @@ rule cohort:
         code=CODE["cohort.table"],
         env=ENV["cohort"],
     shell:
-        "python -m neurovae.cohort.table --folds {input.folds} --out {output.table} --excluded {output.excluded} --source {output.source} "
+        "python -m neurovae.cohort.table --folds {input.folds} --out {output.table} --excluded {output.excluded} --matched {output.visits} --source {output.source} "
         "{params.flags} > {log} 2>&1"

@@ -8,7 +8,7 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 from neurovae.cohort import check, warn
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
-from neurovae.plan import display, entries, frozen, graph, index, search_flags, search_space, user_tables
+from neurovae.plan import derivatives, display, entries, frozen, graph, index, search_flags, search_space, user_tables
 
 display.attach(workflow)
 
@@ -22,15 +22,17 @@ try:
     PEOPLE = len(index.people(FOUND.scans))
     ENTRIES = entries.models(config["train"], config["cohort"])
     faults, notes = user_tables.problems(config, FOUND)
+    misplaced, doubtful = derivatives.checked(config, [scan.path for scan in FOUND.scans])
     graph.refuse(
         check.check(config["cohort"], FOUND)
         + faults
+        + misplaced
         + graph.known(config)
         + entries.impossible(config, ENTRIES, PEOPLE)
         + graph.interpretable(config["interpret"], list(ENTRIES))
         + search_space.problems(config, SCHEMA, PEOPLE)
     )
-    warn.say(config["cohort"], FOUND, notes)
+    warn.say(config["cohort"], FOUND, notes + doubtful)
     entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
     FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
@@ -43,7 +45,7 @@ except InputError as error:
     raise WorkflowError(f"\n{error}") from None
 
 COHORT = config["cohort"]["name"]
-PATHS = {name: [scan.path for scan in members] for name, members in BATCHES.items()}
+PATHS = graph.images(BATCHES)
 MODELS = list(ENTRIES)
 TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] in entries.PERIODS]  # those that have epochs
 FIT = f"fold-{FOLDS[0]}_seed-{SEEDS[0]}"  # the one that the report draws

@@ -4,11 +4,12 @@ from typing import Any
 from urllib.parse import quote
 
 from neurovae.cohort.columns import Seen, codes, plain, source, values
+from neurovae.cohort.family import problems as relatives
 from neurovae.cohort.words import read_as_missing, same_words
 from neurovae.io.tables import first, lookup, no_column, number, short
 from neurovae.plan.index import Index, look, people, used
 
-RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split"}
+RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split", "family"}
 RESERVED |= {"model", "seed", "error", "model_hash", "data_hash"}
 AUDITED = {
     "size",
@@ -20,7 +21,7 @@ AUDITED = {
     "sharpness",
     "registration",
 }  # nuisances.GROUPS
-PREFIXES = ("mu_", "logvar_", "kl_", "split_", "qc_", "latents_", "table_")
+PREFIXES = ("mu_", "logvar_", "kl_", "split_", "qc_", "latents_", "table_", "days_")
 LONGEST = 120  # characters of a score's name as interpret.images.in_file writes it
 TYPES = ("continuous", "gamma", "count", "binary", "ordinal", "bounded")
 
@@ -40,7 +41,7 @@ def check(cohort: dict[str, Any], found: Index | None = None) -> list[str]:
             if confound.get("from", "table") == "table":
                 problems += _rows(confound, seen)
                 problems += _empty(confound, found, seen)
-    return problems + _folds(cohort, found)
+    return problems + _folds(cohort, found) + relatives(found.scans, (cohort.get("folds") or {}).get("by", "person"))
 
 
 def _names(cohort: dict[str, Any]) -> list[str]:
@@ -141,7 +142,7 @@ def _empty(confound: dict[str, Any], found: Index, seen: Seen) -> list[str]:
     """A confound without any value would leave nobody to test."""
     column = source(confound)
     files = ", ".join(table.file for table in found.tables if column in table.columns)
-    if not files or not found.scans or seen[column]:
+    if not files or not found.scans or seen[column] or found.problems:
         return []
     hint = read_as_missing(found.tables, column)
     return [f"{files}: confound {confound['name']} has no value for any of the {len(found.scans)} scans; drop it{hint}"]
@@ -179,10 +180,11 @@ def _score(score: dict[str, Any], found: Index, seen: Seen) -> list[str]:
     shown = ", ".join(repr(level) for level in levels[:6]) + (" ..." if len(levels) > 6 else "")
     hint = read_as_missing(found.tables, column)
     if not levels:
-        problems.append(
+        empty = (
             f"{files}: {name} has no value for any of the {len(found.scans)} scans; check its IDs and "
             f"sessions, or drop it from cohort.scores{hint}"
         )
+        problems += [] if found.problems else [empty]  # another problem may be the cause
     elif len(levels) == 1:
         problems.append(f"{files}: {name} is constant, {shown} for everyone; drop it from cohort.scores{hint}")
     elif score["type"] == "binary" and len(levels) > 2:

@@ -11,12 +11,14 @@ import pandas as pd
 from neurovae.cli import Json, cli
 from neurovae.cohort.check import check
 from neurovae.cohort.columns import codes, source
+from neurovae.cohort.family import families, joined
 from neurovae.cohort.warn import say
 from neurovae.errors import InputError
 from neurovae.io.files import write_json, write_tsv
 from neurovae.io.levels import level
 from neurovae.io.parquet import write_table
 from neurovae.io.tables import lookup, number
+from neurovae.plan import visits
 from neurovae.plan.index import Index, data_root, look, people, used, written
 
 KEYS = ("scan", "person", "session", "acquisition", "run", "site")
@@ -24,8 +26,8 @@ USUAL = ("age", "sex", "gender", "site", "scanner", "centre", "center", "manufac
 NUMBERS = ("age", "education")  # the others are categories, also where they are written as numbers
 
 
-def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, source: Path) -> None:
-    """Check the cohort's tables and write cohort.parquet and excluded.tsv.
+def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, matched: Path, source: Path) -> None:
+    """Check the cohort's tables and write cohort.parquet, excluded.tsv and visits.tsv.
 
     Example:
         snakemake --cores 2 --configfile config/demo.yaml --forcerun cohort
@@ -35,6 +37,7 @@ def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, source: Path) -
         folds: folds.tsv.
         out: cohort.parquet.
         excluded: excluded.tsv, scans without a row and rows without a scan.
+        matched: visits.tsv, the row of each visit table that each scan was given.
         source: source.json; by it, another data root under the same name is refused.
 
     Raises:
@@ -51,12 +54,14 @@ def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, source: Path) -
         dealt = {row["person"]: int(row["fold"]) for row in csv.DictReader(file, delimiter="\t")}
     everyone = people(found.scans)
     if cohort.get("freeze"):
-        dealt = {**new_folds(everyone, dealt, n=cohort["folds"]["n"], by=cohort["folds"]["by"]), **dealt}
+        new = new_folds(everyone, dealt, n=cohort["folds"]["n"], by=cohort["folds"]["by"])
+        dealt = {**joined(new, dealt, families(found.scans)), **dealt}
     elif set(dealt) != {person for person, _, _ in everyone}:
         raise InputError(f"{folds}: its people are not those of the scans; make it anew (snakemake --forcerun folds)")
     write_table(out, build(cohort, found, dealt))
     rows = ({"scan": scan, "person": person, "reason": reason} for scan, person, reason in found.excluded)
     write_tsv(excluded, rows, ["scan", "person", "reason"])
+    write_tsv(matched, (match._asdict() for match in found.visit_rows), list(visits.Match._fields))
     write_json(source, root)
     count = len({scan.person for scan in found.scans})
     print(f"{len(found.scans)} scans of {count} people, {len(found.excluded)} left out", flush=True)
@@ -85,12 +90,30 @@ def build(cohort: dict[str, Any], found: Index, folds: dict[str, int]) -> pd.Dat
     table = pd.DataFrame({key: [getattr(scan, key) for scan in found.scans] for key in KEYS})
     table["fold"] = [folds[scan.person] for scan in found.scans]
     table["session_order"] = pd.array([found.order.get(scan.scan, 1) for scan in found.scans], dtype="Int64")
+    if cohort.get("family"):
+        family = families(found.scans)
+        table["family"] = [family[scan.person] for scan in found.scans]
     confounds = [item for item in cohort.get("confounds") or [] if item.get("from", "table") == "table"]
     for item in [*(cohort.get("scores") or []), *confounds]:
         if item["name"] not in table:
             texts = _texts(found, source(item))
             table[item["name"]] = typed(texts, item["type"], item.get("positive"))
+    table = table.assign(**delays(found, [*(cohort.get("scores") or []), *confounds]))
     return table.assign(**undeclared(found, set(table), used(cohort)))
+
+
+def delays(found: Index, items: Iterable[dict[str, Any]]) -> dict[str, pd.Series]:
+    """Days from the scan to the visit that a score is from, as `days_<score>`, where a visit table gives dates."""
+    known = visits.days(found.visit_rows)
+    columns: dict[str, pd.Series] = {}
+    for item in items:
+        rows = [lookup(found.tables, item.get("column") or item["name"], scan.keys) for scan in found.scans]
+        delay = [
+            known.get((row[0][1].file, scan.scan)) if row else None for row, scan in zip(rows, found.scans, strict=True)
+        ]
+        if any(value is not None for value in delay):
+            columns[f"days_{item['name']}"] = pd.Series(delay, dtype="float64")
+    return columns
 
 
 def undeclared(found: Index, taken: set[str], declared: list[tuple[str, str]]) -> dict[str, pd.Series]:

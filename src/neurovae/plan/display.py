@@ -62,6 +62,9 @@ def attach(workflow: Any) -> None:
 
 def finish(cohort: str) -> None:
     """Print the summary of the run, if this run has made it, and where the report is."""
+    for handler in _logger().handlers:
+        if isinstance(handler, Display):
+            handler.close()
     folder = Path("results", cohort, "report")
     summary, report = folder / "summary.txt", folder / "report.html"
     if report.is_file() and report.stat().st_mtime > STARTED:
@@ -111,9 +114,10 @@ class Display(logging.Handler):
         return True
 
     def close(self) -> None:
-        """Draw the last state, which stays."""
+        """Draw the last state, which stays; once."""
+        begun = self.thread.ident and not self.on.is_set()
         self.on.set()
-        if self.thread.ident:
+        if begun:
             self.thread.join()
             self._draw()
             self.shown = 0

@@ -12,8 +12,9 @@ from neurovae.plan import user_tables
 from neurovae.preprocess.batch import read_list
 from neurovae.preprocess.columns import NOTES
 from neurovae.preprocess.description import describe
+from neurovae.preprocess.placement import doubts
 
-ASIDE = ("source_sha256", "preproc_sha256")  # of the manifests, not of the quality table
+ASIDE = ("source_sha256", "source_volume", "preproc_sha256")  # of the manifests, not of the quality table
 
 
 def run(
@@ -48,6 +49,8 @@ def run(
     table = judge(table.sort_values("scan", ignore_index=True), thresholds)
     if override is not None:
         table = apply_override(table, override)
+    for doubt in doubts(table):
+        print(f"warning: {doubt}")
     _announce(table, max_failed)
     kept = table.drop(columns=[name for name in ASIDE if name in table])
     write_table(out, kept)
@@ -77,7 +80,8 @@ def refuse_copies(table: pd.DataFrame) -> None:
     if "source_sha256" not in table:
         return
     problems = []
-    for _, rows in table.dropna(subset=["source_sha256"]).groupby("source_sha256", sort=False):
+    volumes = table["source_volume"] if "source_volume" in table else pd.Series(0, index=table.index)
+    for _, rows in table.dropna(subset=["source_sha256"]).groupby(["source_sha256", volumes.fillna(-1)], sort=False):
         people = sorted({scan.split("_")[0] for scan in rows["scan"]})
         if len(people) > 1:
             problems.append(f"{', '.join(people)}: identical files; remove the duplicates, or correct the ids")

@@ -14,7 +14,7 @@ from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import plain_tempdir, sha256, write_beside, write_json
 from neurovae.io.images import read_image
-from neurovae.preprocess import affine, batch, bias, coverage, grid, orientation
+from neurovae.preprocess import affine, batch, bias, coverage, grid, orientation, source
 from neurovae.preprocess.names import MASK, SPACE, derivative, in_space, on_grid
 from neurovae.preprocess.scan import read_canonical
 
@@ -90,7 +90,12 @@ def run(
         step,
         sidecar=lambda row: in_space(derivatives, row["scan"], voxel_mm, f"desc-brain_{suffix}.json"),
         key=lambda row: batch.digest(
-            "register", stamp, arguments, row["source_sha256"], sha256(derivative(derivatives, row["scan"], MASK))
+            "register",
+            stamp,
+            arguments,
+            row["source_sha256"],
+            row["volume"],
+            sha256(derivative(derivatives, row["scan"], MASK)),
         ),
         manifest=manifest,
         max_failed=max_failed,
@@ -113,9 +118,9 @@ def _read(
 ) -> tuple[Scan, batch.Row]:
     """The scan with its bias field corrected, and the columns measured on it."""
     path = Path(row["source"])
-    if sha256(path) != row["source_sha256"]:
+    if source.digest(path) != row["source_sha256"]:
         raise InputError(f"{path.name}: changed since its mask was made; rerun with --forcerun extract")
-    image = read_canonical(path, nonfinite=nonfinite)
+    image = read_canonical(path, nonfinite=nonfinite, volume=row["volume"])
     straight, shear = affine.straightened(image.affine, image.shape)
     data = image.get_fdata(dtype=np.float32)
     image = nib.Nifti1Image(data, straight)

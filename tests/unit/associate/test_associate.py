@@ -188,7 +188,9 @@ def test_statuses_instead_of_numbers():
     rare = table.assign(ill=(np.arange(PEOPLE) < 3).astype(float))
     assert {r["status"] for r in glm_rows(rare, score("ill"), [])} == {"too few people"}
     by_age = table.assign(years=2 * table["age"])
-    assert {r["status"] for r in glm_rows(by_age, {"name": "years", "type": "continuous"}, [AGE])} == {"constant score"}
+    assert {r["status"] for r in glm_rows(by_age, {"name": "years", "type": "continuous"}, [AGE])} == {
+        "explained by confounds"
+    }
     gone = table.assign(memory=np.nan)
     row = glm_rows(gone, score("memory"), CONFOUNDS)[0]
     assert (row["status"], row["n"], row["family_size"]) == ("too few people", 0, 0)

@@ -15,7 +15,7 @@ from neurovae.findings import with_maxt
 from neurovae.report import conclusions as judged
 from neurovae.report import results, summary
 from neurovae.report.figures import effects
-from neurovae.report.sections import findings, latents, methods_tests
+from neurovae.report.sections import findings, latents, methods_inference
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -124,7 +124,7 @@ def test_a_latent_that_separates_the_classes_is_the_strongest(tmp_path: Path):
     assert latents.strongest(run, "vae", names, joined(["A"] * PEOPLE))[:2] == ["mu_000", "mu_001"]
     axis = effects.effects(tests).axes[0]
     assert [text.get_text() for text in axis.get_xticklabels()][0] == "mu_000" and len(axis.get_xticks()) == 6
-    said = methods_tests.inference(run)
+    said = methods_inference.inference(run)
     assert "Without a finite estimate, tested by permutation only: dx, mu_000: separation." in said
 
 
@@ -135,7 +135,7 @@ def test_max_t_that_was_not_run_is_reported_with_its_reason(tmp_path: Path):
     one = judged.conclusions(lost, None, None, FIT, "vae")[0]
     assert f"max-T not run ({why['maxt_status']}: {why['maxt_reason']})" in one["evidence"]
     assert one["status"] == "none" and "nan" not in one["evidence"]
-    said = methods_tests.inference(run_of(tmp_path, findings__associations=lost))
+    said = methods_inference.inference(run_of(tmp_path, findings__associations=lost))
     assert f"Max-T was not run for dx ({why['maxt_status']}: {why['maxt_reason']})." in said
     assert "[maxt]" not in said and "nan permutations" not in said
 
