@@ -130,15 +130,14 @@ LOSS: Edits = {
     "src/neurovae/train/engine/step.py": [
         (
             "beta * (divergence.kl_per_dimension(mu, logvar) * counted)",
-            "beta * ((divergence.jeffreys if recipe.divergence == 'jeffreys' else divergence.kl_per_dimension)"
+            "beta * ((divergence.jeffreys if hp.divergence == 'jeffreys' else divergence.kl_per_dimension)"
             "(mu, logvar) * counted)",
         )
     ],
     "src/neurovae/train/engine/evaluate.py": [
         (
-            "recipe.beta * float(divergence.free_bits(kl,",
-            "recipe.beta * float(divergence.free_bits("
-            "divergence.jeffreys(*codes) if recipe.divergence == 'jeffreys' else kl,",
+            "hp.beta * float(divergence.free_bits(kl,",
+            "hp.beta * float(divergence.free_bits(divergence.jeffreys(*codes) if hp.divergence == 'jeffreys' else kl,",
         )
     ],
 }
@@ -188,7 +187,7 @@ from scipy.ndimage import gaussian_filter
 
 from neurovae.cli import cli
 from neurovae.io.files import sha256, write_beside
-from neurovae.preprocess import bucket
+from neurovae.preprocess import batch
 from neurovae.preprocess.names import in_space
 
 
@@ -196,10 +195,10 @@ def run(
     *, registered: Path, derivatives: Path, manifest: Path, seconds: Path, stamp: str, suffix: str, voxel_mm: float,
     fwhm: float, max_failed: float,
 ) -> None:
-    """Write every scan of a bucket smoothed.
+    """Write every scan of a batch smoothed.
 
     Args:
-        registered: the bucket's manifest of registered brains.
+        registered: the manifest of the batch of registered brains.
         derivatives: folder of the BIDS derivatives.
         manifest: table to write, a row per scan.
         seconds: table to write of the seconds spent per scan.
@@ -210,19 +209,19 @@ def run(
         max_failed: share of failed scans that ends the job.
     """
 
-    def path(row: bucket.Row, what: str) -> Path:
+    def path(row: batch.Row, what: str) -> Path:
         return in_space(derivatives, row["scan"], voxel_mm, f"desc-{what}_{suffix}.nii.gz")
 
-    def step(row: bucket.Row, clock: bucket.Clock) -> bucket.Work:
+    def step(row: batch.Row, clock: batch.Clock) -> batch.Work:
         image = nib.Nifti1Image.from_filename(path(row, "brain"))
         with write_beside(path(row, "smooth")) as temporary:
             nib.save(nib.Nifti1Image(smoothed(image.get_fdata(dtype=np.float32), voxel_mm, fwhm), image.affine), temporary)
-        return bucket.Work([path(row, "smooth")], {}, {"FWHM": fwhm})
+        return batch.Work([path(row, "smooth")], {}, {"FWHM": fwhm})
 
-    bucket.run(
-        bucket.read_manifest(registered), step, manifest=manifest, max_failed=max_failed, seconds=seconds,
+    batch.run(
+        batch.read_manifest(registered), step, manifest=manifest, max_failed=max_failed, seconds=seconds,
         sidecar=lambda row: path(row, "smooth").with_name(path(row, "smooth").name[:-7] + ".json"),
-        key=lambda row: bucket.digest("smooth", stamp, fwhm, sha256(path(row, "brain"))),
+        key=lambda row: batch.digest("smooth", stamp, fwhm, sha256(path(row, "brain"))),
     )
 
 
@@ -242,7 +241,7 @@ def preprocessing() -> Edits:
     rule = re.search(r"^rule normalise:\n.*?(?=^rule )", text, flags=re.S | re.M)
     assert rule
     mine = rule[0].replace("normalise", "smooth").replace("        reference=REFERENCE,\n", "")
-    after = rule[0].replace("preprocess/register/{bucket}.tsv", "preprocess/smooth/{bucket}.tsv")
+    after = rule[0].replace("preprocess/register/{batch}.tsv", "preprocess/smooth/{batch}.tsv")
     key = '  smooth: {type: object, default: {}, additionalProperties: false, description: "smoothing", properties: {fwhm: {type: number, minimum: 0, default: 6, description: "mm"}}}\n'
     return {
         "src/neurovae/preprocess/smooth.py": [("", SMOOTH)],
@@ -302,7 +301,7 @@ from typing import Any
 
 import pandas as pd
 
-from neurovae.design.design import latent_names
+from neurovae.io import latent_table
 from neurovae.design.tables import STOPPING, read_verdict, tidy, write_both
 from neurovae.cli import cli
 
@@ -324,7 +323,7 @@ def run(*, latents: Path, health: Path, out: Path) -> None:
 
 def spread(table: pd.DataFrame, verdict: str) -> list[dict[str, Any]]:
     """A row per latent."""
-    names = latent_names(table)
+    names = latent_table.columns(table)
     return [{"latent": name, "sd": table[name].std(), "status": "ok", "verdict": verdict} for name in names]
 
 

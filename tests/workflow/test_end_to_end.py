@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from project import CONFIG, CUT, HEADING, PEOPLE, Copy, Project, jobs_of
+from project import CONFIG, CUT, HEADING, PEOPLE, ROOT, Copy, Project, jobs_of
 from reruns import TESTED
 
 FIT = "fold-0_seed-0"
@@ -231,6 +231,16 @@ def test_a_cohort_of_broken_scans_is_refused_with_their_causes(prepared: Project
     assert "25 of 25 scans" in done.stdout
     assert "sub-07_T1w.nii.gz: not a readable NIfTI image" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_tables_have_the_columns_of_the_reference(finished: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/reference/written.yaml is what a run writes; `python docs/extension/outputs.py results/demo` makes it anew."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "extension"))
+    import outputs
+
+    written, found = outputs.read("written.yaml"), outputs.of_run(finished.results)
+    assert {path: [*names] for path, names in found.items() if sorted(names) != sorted(written.get(path, []))} == {}
+    assert len(found) > 30
 
 
 def test_the_derivatives_are_a_valid_bids_dataset(finished: Project) -> None:

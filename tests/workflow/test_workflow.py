@@ -161,17 +161,6 @@ def test_all_problems_of_a_configuration_are_named_at_once() -> None:
 def test_config_yaml_shows_the_schemas_defaults() -> None:
     shown = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
     assert complete(yaml.safe_dump(shown)) == complete("{}")
-    described = (ROOT / "config" / "README.md").read_text()
-    assert [key for key in keys(configuration.load_schema()) if f"`{key}`" not in described] == []
-
-
-def keys(schema: dict, place: str = "") -> list[str]:
-    """Dotted names of all keys of a schema."""
-    found = []
-    for name, child in schema.get("properties", {}).items():
-        inner = child.get("items", child)
-        found += [f"{place}{name}", *keys(inner, f"{place}{name}.")]
-    return found
 
 
 def test_every_vae_brings_a_pca_of_its_size() -> None:

@@ -1,4 +1,4 @@
-"""Images of fMRIPrep, CAT12, FSL-VBM and FreeSurfer, by the examples of docs/inputs.md: index and first steps."""
+"""Images of fMRIPrep, CAT12, FSL-VBM and FreeSurfer, by the examples of docs/how-to/inputs.md: index and first steps."""
 
 import re
 import shlex
@@ -18,7 +18,7 @@ from neurovae.preprocess import extract, grid, normalise, placement, qc, registe
 from neurovae.preprocess.names import in_space
 
 PEOPLE = ["sub-01", "sub-02", "sub-03", "sub-04"]
-TEXT = (Path(__file__).parents[3] / "docs" / "inputs.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[3] / "docs" / "how-to" / "inputs.md").read_text(encoding="utf-8")
 EXAMPLES = {e["cohort"]["name"]: e for e in map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL))}
 LAYOUTS = {"fmriprep": ("derivatives/fmriprep", trees.fmriprep), "grey": ("derivatives/fmriprep", trees.fmriprep),
            "cat12": ("cat12", trees.cat12), "vbm": ("vbm", trees.fsl_vbm), "freesurfer": ("freesurfer", trees.freesurfer)}  # fmt: skip

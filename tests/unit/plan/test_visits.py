@@ -320,10 +320,10 @@ def test_the_cohorts_table(alzheimer, tmp_path):
     ("ppmi", "ppmi", ["33", "99", "66", "99", "0", "99"]), ("adni", "alzheimer", ["29", None, "27", None, None, "25"]),
 ])  # fmt: skip
 def test_documented_examples(name, fixture, expected, request, monkeypatch):
-    """The configurations of docs/inputs.md, read from the folder that holds the tables."""
+    """The configurations of docs/how-to/inputs.md, read from the folder that holds the tables."""
     bids, _ = request.getfixturevalue(fixture)
     monkeypatch.chdir(bids.parent)
-    text = (Path(__file__).parents[3] / "docs" / "inputs.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "how-to" / "inputs.md").read_text(encoding="utf-8")
     parts = [yaml.safe_load(part)["cohort"] for part in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
     given = next(part for part in parts if part["name"] == name)
     cohort = config.validate({"cohort": {**given, "folds": {"n": 3}}, "audit": {}}, config.load_schema())["cohort"]
