@@ -93,7 +93,7 @@ NOT_IMAGES = {
         (gzip.compress(b"not an image at all", mtime=0), "not a readable NIfTI image but text"),
         (gzip.compress(b"x" * 257 + b"ustar" + b"\0" * 400, mtime=0), "tar archive"),
         (gzip.compress(b"\0" * 5000, mtime=0), "not a readable NIfTI"),
-        (gzip.compress(gzip.compress(b"\0" * 5000), mtime=0), "compressed twice.*gunzip"),
+        (gzip.compress(gzip.compress(b"\0" * 5000, mtime=0), mtime=0), "compressed twice.*gunzip"),
     ],
     "a.nii": [
         (b"../../.git/annex/objects/xx/yy/SHA256E-s1--ab.nii", "git-annex pointer"),
