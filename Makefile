@@ -6,7 +6,7 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONNOUSERSITE=1
 CHECK := $(RUN) PYTHONPATH=src:tests:tests/helpers:tests/proof:tests/stress OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=agg python
 SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
 
-.PHONY: help demo test lint lock verify ixi ds000011 browser-test conda-test slurm-test scale-test fault-test reproduce ablation proof caveats benchmark clean
+.PHONY: help demo test lint docs lock verify ixi ds000011 browser-test conda-test slurm-test scale-test fault-test reproduce ablation proof caveats benchmark clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -20,7 +20,7 @@ $(VENV)/done: pyproject.toml envs/lock.txt
 
 lock:  ## after a change of pyproject.toml: envs/lock.txt anew, from a new environment
 	rm -rf $(VENV)/lock && $(PYTHON) -m venv $(VENV)/lock
-	$(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs]'
 	sed -n 1p envs/lock.txt > $(VENV)/lock/lock.txt
 	$(VENV)/lock/bin/python -m pip freeze --all --exclude-editable > $(VENV)/lock/freeze.txt
 	sed '/^pip=/d; s/+cpu$$//' $(VENV)/lock/freeze.txt >> $(VENV)/lock/lock.txt
@@ -28,21 +28,27 @@ lock:  ## after a change of pyproject.toml: envs/lock.txt anew, from a new envir
 
 demo: $(VENV)/done  ## the whole chain on the built-in simulated cohort
 	$(SNAKEMAKE) --configfile config/demo.yaml
-	@cat results/demo/report/summary.txt
 	@status=0; for name in truth truth_maps truth_jacobian; do \
 		echo; $(CHECK) tests/proof/$$name.py results/demo || status=1; \
 	done; exit $$status
-	@echo; echo "report: $(CURDIR)/results/demo/report/report.html"
 
 test: $(VENV)/done  ## all tests
 	$(RUN) python -m pytest -n $(CORES) --dist loadfile $(TESTS)
 
 lint: $(VENV)/done  ## ruff, mypy, snakefmt, snakemake --lint
-	$(RUN) ruff check src tests
-	$(RUN) ruff format --check src tests
+	$(RUN) ruff check src tests docs
+	$(RUN) ruff format --check src tests docs
 	$(RUN) mypy
 	$(RUN) snakefmt --check Snakefile workflow
 	$(SNAKEMAKE) --lint --configfile config/demo.yaml
+
+$(VENV)/docs: $(VENV)/done
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c envs/lock.txt -e '.[dev,docs]'
+	@touch $@
+
+docs: $(VENV)/docs  ## the documentation as a site that needs no network: docs/build/html/index.html
+	$(RUN) python -m sphinx -q -W --keep-going -E -b html docs docs/build/html
+	@echo "documentation: $(CURDIR)/docs/build/html/index.html"
 
 ixi:  ## 120 real scans in ../shared/data, with their numbers (about half an hour; ds000011: 14 scans)
 ixi: MORE := --config audit='{volumes: results/ixi/dlmuse.tsv}'
@@ -51,17 +57,18 @@ ixi ds000011: $(VENV)/done
 	@test $@ = ds000011 || $(CHECK) tests/helpers/volumes.py ../shared/data/$@ results/$@/dlmuse.tsv
 	$(SNAKEMAKE) --configfile config/$@.yaml $(MORE)
 	@$(CHECK) tests/helpers/measure.py results/$@ ../shared/data/$@
-	@cat results/$@/report/summary.txt; echo; echo "report: $(CURDIR)/results/$@/report/report.html"
 
 RESULTS ?= results/demo
 verify: $(VENV)/done  ## are all results, and the scans they came from, still those that were recorded? (RESULTS=results/ixi)
 	$(RUN) PYTHONPATH=src python -m neurovae verify $(RESULTS)
 
-browser-test: $(VENV)/done  ## the demo's report in headless Chromium (Debian's; installed by root); screenshots
+browser-test: $(VENV)/done  ## report and documentation in headless Chromium (Debian's; installed by root); screenshots
 	@test -f results/demo/report/report.html || { echo "SKIPPED: no report yet; run: make demo"; exit 1; }
 	$(CHECK) tests/stress/browser.py results/demo/report/report.html $(REPORTS)
+	@test -f docs/build/html/index.html || { echo "SKIPPED: no documentation yet; run: make docs"; exit 1; }
+	$(CHECK) tests/stress/browser_site.py docs/build/html
 
-ablation: $(VENV)/done  ## after ixi: what each switch of the recipe does, and age from latents and voxels (an hour)
+ablation: $(VENV)/done  ## after ixi: what each setting of the default model does, and age from latents and voxels (an hour)
 	$(CHECK) tests/proof/ablation.py
 
 proof: $(VENV)/done  ## collapse is caught; tests keep their level, find what is planted; alarms fire (at most 40 minutes)
@@ -104,5 +111,5 @@ $(VENV)/benchmark: $(VENV)/done
 benchmark: $(VENV)/benchmark  ## speed beside MONAI's, small without a GPU (about 5 minutes; BENCHMARK="--only 1 3")
 	$(RUN) python tests/bench/benchmark.py $(BENCHMARK)
 
-clean:  ## remove the environment; results are kept
-	rm -rf $(VENV)
+clean:  ## remove the environment and the built documentation; results are kept
+	rm -rf $(VENV) docs/build

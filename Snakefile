@@ -18,8 +18,8 @@ rule all:
         expand("results/{cohort}/preprocess/volumes.npy", cohort=COHORT),
         expand("results/{cohort}/train/{model}/{fit}/weights.safetensors", cohort=COHORT, model=MODELS, fit=FITS),
         expand("results/{cohort}/latents/{model}/{fit}/latents.parquet", cohort=COHORT, model=MODELS, fit=FITS),
-        expand("results/{cohort}/associate/associations.tsv", cohort=COHORT),
-        expand("results/{cohort}/associate/omnibus.tsv", cohort=COHORT),
+        expand("results/{cohort}/findings/associations.tsv", cohort=COHORT),
+        expand("results/{cohort}/findings/omnibus.tsv", cohort=COHORT),
         expand("results/{cohort}/predict/predictions.tsv", cohort=COHORT),
         expand("results/{cohort}/predict/comparisons.tsv", cohort=COHORT),
         expand("results/{cohort}/audit/power.tsv", cohort=COHORT),
@@ -52,11 +52,11 @@ include: "workflow/rules/latents.smk"
 include: "workflow/rules/associate.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/audit.smk"
+include: "workflow/rules/findings.smk"
 include: "workflow/rules/interpret.smk"
-include: "workflow/rules/pictures_models.smk"
-include: "workflow/rules/pictures_findings.smk"
-include: "workflow/rules/pictures_maps.smk"
+include: "workflow/rules/plots.smk"
 include: "workflow/rules/report.smk"
 
 
-attempts.grow(workflow.rules)  # a job that is tried again gets more memory and time
+onsuccess:
+    display.finish(COHORT)

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import SubFigure
 
-from neurovae.report.figures.drawing import BLUE, GREY, ORANGE
-from neurovae.train.models import vae
-from neurovae.train import weights
 from neurovae.io.volumes import masked, read_mask, read_volumes
+from neurovae.report.figures.drawing import BLUE, GREY, ORANGE
+from neurovae.train import weights
+from neurovae.train.models import vae
 
 RUN = Path("results/demo")
 FIT = "vae/fold-0_seed-0"

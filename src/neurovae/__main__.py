@@ -14,9 +14,10 @@ STAGES = {
     "preprocess": "scans to brains in MNI space, judged, and packed into one array",
     "train": "packed brains to a model of each kind, with a verdict on its health",
     "latents": "model and packed brains to the posterior mean of every scan",
-    "associate": "latents and scores to tests: which latents go with which score",
+    "associate": "latents and scores to tests: which latents are associated with which score",
     "predict": "latents and scores to predictions of people the model has not seen",
     "audit": "what could be mistaken for an effect: confounds, sites, seeds, power",
+    "findings": "tests of all models together, each with its caveats",
     "interpret": "latents and score directions to maps of the brain",
     "report": "tables to pictures, the summary and the report",
 }
@@ -27,9 +28,9 @@ EXAMPLES = """The whole chain (README.md), one stage of it, and one command of a
   snakemake --cores 2 --configfile config/demo.yaml --forcerun train
   python -m neurovae train.fit --help
   python -m neurovae report.summary --help
-  python -m neurovae provenance results/demo/associate/associations.tsv
+  python -m neurovae provenance results/demo/findings/associations.tsv
   python -m neurovae verify results/demo
-  python -m neurovae export --model results/demo/train/vae/fold-0_seed-0/weights.safetensors --out exported/demo-vae
+  python -m neurovae export --model results/demo/train/vae/fold-0_seed-0/weights.safetensors --out exported/vae
 """
 
 

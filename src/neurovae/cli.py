@@ -1,14 +1,15 @@
 """Turn a stage's keyword-only function into its command line: parameters become options, the docstring its help."""
 
-import importlib
+import inspect
 import json
 import os
 import sys
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jsonargparse import auto_cli
+from jsonargparse import DefaultHelpFormatter, auto_cli
 from jsonargparse.typing import register_type
 
 from neurovae.errors import InputError
@@ -24,24 +25,25 @@ else:
     register_type(Json, json.dumps, json.loads, type_check=lambda value, _: isinstance(value, dict | list))
 
 
+class Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
+    """Help that keeps the lines of a docstring."""
+
+
 def cli(function: Callable[..., None], first: str = "") -> None:
     """Run `function` from the command line; an InputError ends with its message and status 1.
 
-    Any other error names the file that was read last: most of them are of a library that was given a damaged one.
-    With --help it says what its docstring says, with an example: by name, so that a help text reruns no stage. A record
-    of how it came about is written beside each result (record.py), by the first of several processes of one training.
+    Any other error names the file that was read last: most of them come from a library that was given a damaged file.
+    A record of how each result was made is written beside it (record.py), by the first process of a training.
 
     Args:
+        function: the command; its docstring is the help.
         first: the option that a first word without dashes is the value of.
     """
     if first and sys.argv[1:] and not sys.argv[1].startswith("-"):
         sys.argv.insert(1, f"--{first}")
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(importlib.import_module("neurovae.manual").page(function))
-        sys.exit()
     watch = record.Watch(sys.argv[1:]) if _recording() else None
     try:
-        auto_cli(function, as_positional=False)
+        auto_cli(function, **parser_options(function))
     except InputError as error:
         print("\nERROR", *error.problems, sep="\n", file=sys.stderr)
         sys.exit(1)
@@ -51,6 +53,16 @@ def cli(function: Callable[..., None], first: str = "") -> None:
         raise
     if watch:
         watch.write(_command(function))
+
+
+def parser_options(function: Callable[..., None]) -> dict[str, Any]:
+    """What the parser of a command is made with: the docstring, up to its list of options, is the description."""
+    return {
+        "as_positional": False,
+        "prog": f"python -m neurovae {_command(function)}",
+        "description": (inspect.getdoc(function) or "").split("\nArgs:")[0].strip(),
+        "formatter_class": Formatter,
+    }
 
 
 def _known(path: str) -> str:
@@ -67,4 +79,4 @@ def _recording() -> bool:
 def _command(function: Callable[..., None]) -> str:
     """The short name of the command ("train.fit"), however it was started."""
     spec = sys.modules["__main__"].__spec__
-    return (spec.name if spec else function.__module__).removeprefix("neurovae.")
+    return (spec.name if spec and function.__module__ == "__main__" else function.__module__).removeprefix("neurovae.")

@@ -25,6 +25,9 @@ def run(
 ) -> None:
     """Write `latents.parquet` (keys, posterior, error, hashes) and `latent_index.parquet` (a row per latent).
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun latents
+
     Args:
         volumes: packed volumes.
         rows: table of their rows.

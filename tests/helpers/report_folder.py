@@ -41,8 +41,8 @@ def folder(path: Path, score: str, people: list[str], sites: list[str], reason: 
         file = cohort / f"train/{model}/{FIT}/health.json"
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(found))
-    put(cohort / "associate/associations.tsv", associations(score, reason))
-    put(cohort / "associate/omnibus.tsv", pd.DataFrame([{"score": score, "model": "vae", "fold": 0, "seed": 0, "p": 0.0123, "q": 0.0123, "partial_r2_cv": 0.21,
+    put(cohort / "findings/associations.tsv", associations(score, reason))
+    put(cohort / "findings/omnibus.tsv", pd.DataFrame([{"score": score, "model": "vae", "fold": 0, "seed": 0, "p": 0.0123, "q": 0.0123, "partial_r2_cv": 0.21,
                                                          "permutations": 500, **OK}]))  # fmt: skip
     config = {"cohort": {"scores": [{"name": score, "type": "continuous"}], "confounds": [{"name": "age", "type": "continuous"}]},
               "report": {"scans": 3}, "preprocess": SETTINGS}  # fmt: skip

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from univariate_rows import glm_rows, permute_rows
 
 from neurovae.associate import permute as permutation
-from neurovae.associate.glm import glm
-from neurovae.associate.summary import with_maxt
 from neurovae.design.tables import tidy
+from neurovae.findings import with_maxt
 from neurovae.report.results import Run
 
 FIT = "fold-0_seed-0"
@@ -33,9 +33,9 @@ def joined(sites: list[str]) -> pd.DataFrame:
 
 def associations(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of associations.tsv of one score."""
-    moved = tidy(permutation.permute(table, [DX], [AGE], 199, 0), permutation.COLUMNS)
+    moved = tidy(permute_rows(table, [DX], [AGE], 199, 0), permutation.COLUMNS)
     rest = {"p_nonlinear": 0.5, "flagged": False, "nuisance": "", "score_nuisance": np.nan, "replicated": "one seed"}
-    return with_maxt(pd.DataFrame(glm(table, DX, [AGE])), moved).assign(verdict="healthy", **rest)
+    return with_maxt(pd.DataFrame(glm_rows(table, DX, [AGE])), moved).assign(verdict="healthy", **rest)
 
 
 def run_of(folder: Path, **tables: pd.DataFrame) -> Run:

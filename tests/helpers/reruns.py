@@ -4,42 +4,42 @@ from project import Project
 
 
 def jobs(rules: str, of: str) -> set[str]:
-    """Every rule with every model or bucket: jobs("glm spline", "vae pca-3")."""
+    """Every rule with every model or bucket: jobs("train health", "vae pca-3")."""
     return {f"{rule} {one}" for rule in rules.split() for one in of.split()}
 
 
 MODELS = "vae other pca-3 pca-4"
 
 
-TESTS = "glm spline joint permute omnibus mixed"  # inference
+TESTS = "univariate multivariable omnibus mixed"  # inference
 
 
-AUDITS = "confounds sites stability confounds_picture stability_picture"
+AUDITS = "confounds sites stability"
 
 
 SEEN = "vae pca-3"  # models that are decoded
 
 
-MAPPED = "maps jacobian seeds counterfactual maps_picture counterfactuals_picture traversals_picture"
+MAPPED = "maps jacobian seeds counterfactual"
 
 
 LAST = {"summary", "test", "verdict"}
 
 
-ASSOCIATED = {"associate"} | LAST
+ASSOCIATED = {"findings"} | LAST
 
 
-PREDICTED = {"predictions", "compare", "baselines"} | LAST
+PREDICTED = {"predictions", "compare", "plot_predict"} | LAST
 
 
 SUMMARISED = ASSOCIATED | PREDICTED
 
 
 TESTED = (
-    jobs(f"{TESTS} {AUDITS} predict scores directions calibration importance_picture", MODELS)
+    jobs(f"{TESTS} {AUDITS} predict", MODELS)
     | jobs(MAPPED, SEEN)
     | SUMMARISED
-    | {"power", "voxels"}
+    | {"power", "voxels", "plot_associate", "plot_audit", "plot_interpret"}
 )
 
 

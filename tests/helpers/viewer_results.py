@@ -50,6 +50,9 @@ def results(folder: Path, models: list[str], score: str = "motor", latents: int 
             "score": [score],
             "unit": ["+1 SD of the score"],
             "smallest_p": [0.01],
+            "voxels": [int(MASK.sum())],
+            "voxels_below_05": [3],
+            **{f"peak_{axis}": [0.0] for axis in "xyz"},
             "status": ["ok"],
             "reason": [""],
         }

@@ -36,17 +36,22 @@ BY_NAME = [
     "neurovae.train.health.health",
     "neurovae.latents",
     "neurovae.audit.stability",
-    "neurovae.report.figures.reconstructions",
-    "neurovae.report.figures.samples",
+    "neurovae.report.plots.train",
+    "neurovae.report.plots.interpret",
     *(f"neurovae.interpret.{name}" for name in ("traverse", "maps", "samples", "counterfactual")),
 ]
+
+
+def bodies(path: Path) -> list[tuple[str, str]]:
+    """(rule, text) of every rule of a file."""
+    return re.findall(r"^ *rule (\w+):\n(.*?)(?=^ *rule |\Z)", path.read_text(), flags=re.S | re.M)
 
 
 def rules() -> list[tuple[str, str, str]]:
     """(rule, module, environment) of every rule that runs Python."""
     found = []
     for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
-        for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", path.read_text(), flags=re.S | re.M):
+        for name, body in bodies(path):
             module = re.search(r"(?:python -m|\{resources\.launch\}) (neurovae[\w.]*)", body)
             env = re.search(r'conda:\s+"../../envs/(\w+).yaml"', body)
             assert module and env, f"rule {name} runs no module or declares no environment"
@@ -81,8 +86,7 @@ def pins(env: str) -> set[str]:
 def check_directive(directive: str) -> None:
     """Every rule declares it."""
     for path in (ROOT / "workflow" / "rules").glob("*.smk"):
-        bodies = re.findall(r"^rule \w+:\n(.*?)(?=^rule |\Z)", path.read_text(), flags=re.S | re.M)
-        assert all(re.search(rf"^    {directive}:", body, flags=re.M) for body in bodies), path.name
+        assert all(re.search(rf"^ +{directive}:", body, flags=re.M) for _, body in bodies(path)), path.name
 
 
 def check_plain() -> None:

@@ -13,8 +13,8 @@ from proof_lines import Check
 from proof_null import bend_overall
 from proof_predict import INNER, R2, value
 from scipy.stats import kstest
+from univariate_rows import glm_rows
 
-from neurovae.associate.glm import glm
 from neurovae.audit import power
 from neurovae.design.design import join
 from neurovae.predict.folds import Folds, complete_cases, outer_folds
@@ -148,7 +148,7 @@ def flipped() -> list[Check]:
         y = made.score(family, made.predictor(people) + 0.3 * z[:, 0], rng)
         score = {"name": "score", "type": kind} | ({"bounds": [0, 1]} if kind == "bounded" else {})
         one, other = (
-            glm(made.cohort_table(people, a * z[:, :1], {"score": y}), score, made.CONFOUNDS)[0] for a in (1, -1)
+            glm_rows(made.cohort_table(people, a * z[:, :1], {"score": y}), score, made.CONFOUNDS)[0] for a in (1, -1)
         )
         ok = one["status"] == other["status"] == "ok"
         gap = max(abs(one["effect"] + other["effect"]), abs(one["p"] - other["p"])) if ok else np.nan

@@ -13,9 +13,8 @@ import proof_cohort as made
 import proof_lines as lines
 from proof_lines import Check
 from proof_null import bounded
+from univariate_rows import glm_rows, permute_rows
 
-from neurovae.associate.glm import glm
-from neurovae.associate.permute import permute
 from neurovae.audit.confounds import audit, summary
 
 SIZES = (120, 500)
@@ -54,11 +53,11 @@ def counted(driver: str, n: int, start: int, stop: int) -> dict[str, list[int]]:
     for number in range(start, stop):
         table, confounds, latent = cohort(driver, n, number, True)
         others = [name for name in table if name.startswith("mu_") and name != latent]
-        add("glm, declared", glm(table.drop(columns=others), SCORE[0], confounds)[0]["p"] < lines.ALPHA)
-        least = min(row["p_maxt"] for row in permute(table, SCORE, confounds, PERMUTATIONS, number))
+        add("glm, declared", glm_rows(table.drop(columns=others), SCORE[0], confounds)[0]["p"] < lines.ALPHA)
+        least = min(row["p_maxt"] for row in permute_rows(table, SCORE, confounds, PERMUTATIONS, number))
         add("max-T, declared", least <= lines.ALPHA + 1e-9)
         table, confounds, _ = cohort(driver, n, number, False)
-        add("glm, not declared", glm(table.drop(columns=others), SCORE[0], confounds)[0]["p"] < lines.ALPHA)
+        add("glm, not declared", glm_rows(table.drop(columns=others), SCORE[0], confounds)[0]["p"] < lines.ALPHA)
         if number % 5 == 0:
             told = summary(audit(table, SCORE, confounds, [], FLAG))
             word = "scanner" if driver == "site" else "age"

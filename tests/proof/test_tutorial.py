@@ -1,4 +1,4 @@
-"""The walk of docs/tutorial.md: each step's claim, and that its tables are what is computed now."""
+"""The walk of docs/explanation/argument.md: each step's claim, and that its tables are what is computed now."""
 
 import math
 import re
@@ -10,7 +10,7 @@ import tutorial
 from tutorial import Row
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "explanation" / "argument.md").read_text(encoding="utf-8")
 TRAINED = {"collapse", "divergences", "capacity"}  # another CPU rounds each step of a training in its own way
 Made = tuple[dict[str, list[Row]], str]
 
@@ -19,7 +19,7 @@ Made = tuple[dict[str, list[Row]], str]
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """All steps, run as the page says: their rows, and the page that was written."""
     folder = tmp_path_factory.mktemp("walk") / "tutorial"
-    shutil.copy(ROOT / "docs" / "tutorial.md", folder.with_suffix(".md"))
+    shutil.copy(ROOT / "docs" / "explanation" / "argument.md", folder.with_suffix(".md"))
     rows = tutorial.main(folder, [])
     assert sorted(path.name for path in folder.iterdir()) == sorted(f"{step}.png" for step in tutorial.STEPS)
     return rows, folder.with_suffix(".md").read_text(encoding="utf-8")
@@ -67,9 +67,9 @@ def test_a_number_that_is_not_computed_is_seen() -> None:
 
 @pytest.mark.parametrize("step", tutorial.STEPS)
 def test_the_page_shows_each_picture_and_its_command(step: str) -> None:
-    assert f"(tutorial/{step}.png)" in PAGE
-    assert f"`.venv/bin/python tests/proof/tutorial.py docs/tutorial {step}`" in PAGE
-    assert 10_000 < (ROOT / "docs" / "tutorial" / f"{step}.png").stat().st_size < 150_000
+    assert f"(argument/{step}.png)" in PAGE
+    assert f"`.venv/bin/python tests/proof/tutorial.py docs/explanation/argument {step}`" in PAGE
+    assert 10_000 < (ROOT / "docs" / "explanation" / "argument" / f"{step}.png").stat().st_size < 150_000
 
 
 def test_no_straight_method_orders_people_along_a_spiral(made: Made) -> None:
@@ -85,12 +85,16 @@ def test_no_straight_method_orders_people_along_a_spiral(made: Made) -> None:
 def test_beta_too_large_gives_the_mean_image_and_the_verdict_says_so(made: Made) -> None:
     rows = made[0]["collapse"]
     assert column(rows, "verdict") == ["healthy"] * 3 + ["collapsed"] * 2
-    for name in ("KL, nats a scan", "training share", "identified"):
+    for name in ("KL, nats per scan", "training variance explained", "identification accuracy"):
         assert column(rows, name) == sorted(column(rows, name), reverse=True)
     blurred, silent = rows[3:]
-    assert blurred["active units"] == 6 and blurred["training share"] < 0.05  # what active units alone do not see
-    assert silent["active units"] == 0 and silent["KL, nats a scan"] < 0.01
-    share, known = (rows[2][name] / rows[0][name] for name in ("training share", "identified"))
+    assert (
+        blurred["active units"] == 6 and blurred["training variance explained"] < 0.05
+    )  # what active units alone do not see
+    assert silent["active units"] == 0 and silent["KL, nats per scan"] < 0.01
+    share, known = (
+        rows[2][name] / rows[0][name] for name in ("training variance explained", "identification accuracy")
+    )
     assert known < 0.5 < share
 
 
@@ -100,18 +104,18 @@ def test_kl_and_mmd_draw_codes_to_the_prior(made: Made) -> None:
     assert far["no divergence"] > far["beta 1"] > 3 * far["beta 30"] > 3 * far["beta 100"]
     assert far["MMD"] < 0.2 * far["no divergence"]
     assert far["beta 30"] == pytest.approx(far["MMD"], abs=0.04)
-    assert rows["beta 30"]["test variance explained"] > rows["MMD"]["test variance explained"] + 0.02
-    betas = [rows[f"beta {beta}"]["KL, nats a scan"] for beta in (1, 30, 100)]
+    assert rows["beta 30"]["held-out variance explained"] > rows["MMD"]["held-out variance explained"] + 0.02
+    betas = [rows[f"beta {beta}"]["KL, nats per scan"] for beta in (1, 30, 100)]
     assert betas == sorted(betas, reverse=True)
-    assert rows["MMD"]["KL, nats a scan"] == "not in the loss"
+    assert rows["MMD"]["KL, nats per scan"] == "not in the loss"
 
 
 def test_a_decoder_that_sees_the_scan_abandons_the_latents(made: Made) -> None:
     alone, *helped = made[0]["capacity"]
     for row in helped:
-        assert row["KL, nats a scan"] < alone["KL, nats a scan"] / 3
+        assert row["KL, nats per scan"] < alone["KL, nats per scan"] / 3
         assert row["nats lost with another's z"] < 20 < 100 < alone["nats lost with another's z"]
-        assert row["test variance explained"] > alone["test variance explained"] + 0.05
+        assert row["held-out variance explained"] > alone["held-out variance explained"] + 0.05
         assert row["held-out ELBO"] > alone["held-out ELBO"] + 10
         assert row["information, nats"] < 0.6 * alone["information, nats"]
     assert alone["information, nats"] == pytest.approx(math.log(36), abs=0.05)
@@ -123,7 +127,7 @@ def test_a_filter_is_not_a_pattern_and_a_line_is_not_a_u(made: Made) -> None:
     assert p[0] < 1e-10 and min(p[1:]) > 0.05
     assert weights[1] / weights[0] == pytest.approx(-1 / math.sqrt(2), abs=0.1)  # signal = z0 - z1, standardised
     assert pattern[0] == pytest.approx(1 / math.sqrt(2), abs=0.1) and max(map(abs, pattern[1:])) < 0.15
-    lost, of_u = column(rows, "SVR loses, `line`"), column(rows, "SVR loses, `u`")
+    lost, of_u = column(rows, "SVR importance, `line`"), column(rows, "SVR importance, `u`")
     assert lost[0] > lost[1] > 10 * max(lost[2:])
     line, bend = column(rows, "GLM p, `u`"), column(rows, "spline p, `u`")
     assert min(line) > 0.05 and bend[2] < 1e-10 and min(bend[:2] + bend[3:]) > 0.05

@@ -9,8 +9,8 @@ import pandas as pd
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from univariate_rows import glm_rows
 
-from neurovae.associate.glm import glm
 from neurovae.design.design import first_scans, join
 from neurovae.io.volumes import masked, read_mask, read_volumes
 
@@ -92,7 +92,7 @@ def found(results: Path) -> list[bool]:
     people = pd.read_csv(results / "cohort" / "bids" / "participants.tsv", sep="\t").set_index("participant_id")
     tests, whole, told = (
         pd.read_csv(results / path, sep="\t").query("model == 'vae'")
-        for path in ("associate/associations.tsv", "associate/omnibus.tsv", "predict/predictions.tsv")
+        for path in ("findings/associations.tsv", "findings/omnibus.tsv", "predict/predictions.tsv")
     )
     told = told.query("learner == 'linear' and features == 'latents' and metric in ['r2', 'auc']").set_index("score")
     print(
@@ -127,7 +127,7 @@ def null(results: Path) -> bool:
     rng, score, hits = np.random.default_rng(0), {"name": "motor", "type": "continuous"}, 0
     for _ in range(SHUFFLES):
         shuffled = table.assign(motor=rng.permutation(table["motor"]))
-        hits += any(row["q"] < 0.05 for row in glm(shuffled, score, []))
+        hits += any(row["q"] < 0.05 for row in glm_rows(shuffled, score, []))
     share = hits / SHUFFLES
     return line(
         "shuffled score: any latent with q < .05, share", share, ".05 +- .03", abs(share - 0.05) <= 0.03, SHUFFLES

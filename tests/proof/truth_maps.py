@@ -21,9 +21,10 @@ from nibabel.affines import apply_affine
 from nilearn.datasets import load_mni152_template
 from sklearn.metrics import roc_auc_score
 
+from neurovae.associate import fitted as regression
 from neurovae.associate.permute import prepare
 from neurovae.cohort import anatomy, people
-from neurovae.design.design import design, join
+from neurovae.design.design import join
 from neurovae.interpret import shift, voxelwise
 from neurovae.interpret.decoder import Decoder, read
 from neurovae.stats.maxt import batch
@@ -53,8 +54,9 @@ def planted(mask: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 def maps(decoder: Decoder, table: pd.DataFrame, volumes: np.ndarray, confounds: list) -> tuple[np.ndarray, np.ndarray]:
     """Decoded change and t of the severity in the table, each (voxels,); volumes: decoded, of the table's rows."""
-    cases = design(table, SCORE, confounds)
-    ready, rows = prepare(table, SCORE, cases)
+    known = regression.fitted(table, SCORE, confounds)
+    ready, rows = prepare(table, known)
+    cases = known.cases
     assert ready is not None, rows[0]
     z = table[decoder.names].to_numpy(float)[cases.rows]
     centre, moved = z.mean(axis=0), shift.slope(z, cases.x, cases.y) * shift.step(cases.y, "continuous")[0]

@@ -1,6 +1,6 @@
-"""The steps of docs/tutorial.md: each computes the numbers of its table and draws its picture.
+"""The steps of docs/explanation/argument.md: each computes the numbers of its table and draws its picture.
 
-`python tests/proof/tutorial.py docs/tutorial` draws all and writes the tables into docs/tutorial.md; a step's name after it
+`python tests/proof/tutorial.py docs/explanation/argument` draws all and writes the tables into docs/explanation/argument.md; a step's name after it
 makes that one alone. Everything is seeded; half a minute on one core.
 """
 
@@ -23,8 +23,8 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from scipy.stats import spearmanr
+from univariate_rows import glm_rows, spline_rows
 
-from neurovae.associate import glm, spline
 from neurovae.audit.components import shell
 from neurovae.io.files import write_beside
 from neurovae.io.volumes import masked
@@ -113,22 +113,28 @@ def collapse() -> tuple[list[Row], Figure]:
         images[f"beta {beta}\n{found['verdict']}"] = vae.reconstruct(mu[shown], tiny.MASK, tensors, architecture)
         seen, known = tiny.SPLIT == "training", found["identification_accuracy_training"]
         shares = {
-            "training share": found["variance_explained_training"],
-            "test variance explained": found["variance_explained_test"],
+            "training variance explained": found["variance_explained_training"],
+            "held-out variance explained": found["variance_explained_test"],
         }
-        nats = {"beta": beta, "KL, nats a scan": rate(mu[seen], logvar[seen]), "active units": found["active_units"]}
-        rows.append({**nats, **shares, "identified": known["rate"], "verdict": found["verdict"]})
+        nats = {"beta": beta, "KL, nats per scan": rate(mu[seen], logvar[seen]), "active units": found["active_units"]}
+        rows.append({**nats, **shares, "identification accuracy": known["rate"], "verdict": found["verdict"]})
     figure = plt.figure(figsize=(8.6, 4.6), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=[1.5, 1])
     _reconstructions(upper, {"input": masked(people()[shown], tiny.MASK), **images})
     share, nats = lower.subplots(1, 2)
-    for column, colour in (("training share", BLUE), ("test variance explained", ORANGE)):
+    for column, colour in (("training variance explained", BLUE), ("held-out variance explained", ORANGE)):
         share.plot(BETAS, [row[column] for row in rows], "o-", color=colour, label=column)
-    share.plot(BETAS, [row["identified"] for row in rows], "s--", color=GREEN, label="training people identified")
+    share.plot(
+        BETAS,
+        [row["identification accuracy"] for row in rows],
+        "s--",
+        color=GREEN,
+        label="identification accuracy, training",
+    )
     share.set(xscale="log", xlabel="beta", ylim=(-0.05, 1.4), yticks=[0, 0.5, 1])
     share.legend(fontsize=7, ncols=2, loc="upper right")
-    nats.plot(BETAS, [row["KL, nats a scan"] for row in rows], "o-", color=BLUE)
-    nats.set(xscale="log", yscale="log", xlabel="beta", ylabel="KL, nats a scan")
+    nats.plot(BETAS, [row["KL, nats per scan"] for row in rows], "o-", color=BLUE)
+    nats.set(xscale="log", yscale="log", xlabel="beta", ylabel="KL, nats per scan")
     return rows, figure
 
 
@@ -164,11 +170,11 @@ def divergences() -> tuple[list[Row], Figure]:
         mu, logvar = posterior(name)
         length = float((np.square(mu) + np.exp(logvar)).sum(axis=1).mean())
         kept = {
-            "test variance explained": trained(name)[1]["variance_explained_test"],
+            "held-out variance explained": trained(name)[1]["variance_explained_test"],
             "MMD of codes and prior": far(codes(name)),
         }
         nats: Any = rate(mu, logvar) if name.startswith("beta") else "not in the loss"
-        rows.append({"loss": name, **kept, "mean length²": length, "KL, nats a scan": nats})
+        rows.append({"loss": name, **kept, "mean length²": length, "KL, nats per scan": nats})
     figure, axes = plt.subplots(1, 5, figsize=(10, 2.4), layout="constrained", width_ratios=[1.5, 1, 1, 1, 1])
     for name, colour, marker in (("beta 1", BLUE, "o"), ("beta 30", ORANGE, "s"), ("beta 100", GREEN, "^")):
         nats = divergence.kl_per_dimension(*map(torch.from_numpy, posterior(name))).mean(dim=0).sort(descending=True)
@@ -188,10 +194,10 @@ def capacity() -> tuple[list[Row], Figure]:
     volumes = tiny.people(noise=0.1)
     with patch.object(collapse_capacity, "EPOCHS", 40):
         found = [collapse_capacity.capacity(volumes, count, 0) for count in NEIGHBOURS]
-    columns = {"KL, nats a scan": "rate", "information, nats": "information", "nats lost with another's z": "lost"}
+    columns = {"KL, nats per scan": "rate", "information, nats": "information", "nats lost with another's z": "lost"}
     rows = [
         {"neighbours": row["neighbours"], **{name: row[key] for name, key in columns.items()},
-         "test variance explained": row["share"], "held-out ELBO": row["elbo"]} for row in found
+         "held-out variance explained": row["share"], "held-out ELBO": row["elbo"]} for row in found
     ]  # fmt: skip
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.5), layout="constrained", width_ratios=[1.6, 1])
     at = np.arange(len(rows))
@@ -199,8 +205,8 @@ def capacity() -> tuple[list[Row], Figure]:
         left.plot(at, [row[name] for row in rows], f"{mark}-", color=colour, label=name)
     left.set(yscale="log", ylim=(1, 1000), ylabel="nats")
     left.legend(fontsize=7, loc="upper right")
-    right.plot(at, [row["test variance explained"] for row in rows], "o-", color=BLUE)
-    right.set(ylim=(0.8, 1), ylabel="test variance explained of variance")
+    right.plot(at, [row["held-out variance explained"] for row in rows], "o-", color=BLUE)
+    right.set(ylim=(0.8, 1), ylabel="held-out variance explained")
     for axis in (left, right):
         axis.set_xticks(at, map(str, NEIGHBOURS))
         axis.set_xlabel("neighbours that the decoder sees")
@@ -250,9 +256,9 @@ def told(score: str, learner: str) -> tuple[float, np.ndarray]:
 
 def regressions() -> tuple[list[Row], Figure]:
     """What a GLM, a spline, a linear filter and an RBF-SVR say of the same latents."""
-    effects = glm.glm(table(), {"name": "line", "type": "continuous"}, [])
-    bends, curves = spline.spline(table(), {"name": "u", "type": "continuous"}, [])
-    lines = glm.glm(table(), {"name": "u", "type": "continuous"}, [])
+    effects = glm_rows(table(), {"name": "line", "type": "continuous"}, [])
+    bends, curves = spline_rows(table(), {"name": "u", "type": "continuous"}, [])
+    lines = glm_rows(table(), {"name": "u", "type": "continuous"}, [])
     split, y = parted("line")
     weights = linear.fitted(split, y[:, None], False)[1][:, 0]
     shown, rows = {"filter": weights / np.abs(weights).max(), "pattern": pattern(split.x_train, weights)}, []
@@ -260,15 +266,19 @@ def regressions() -> tuple[list[Row], Figure]:
     lost = {score: r2[score, "svm"][1] for score in ("line", "u")}
     for k in range(5):
         of_line = {"GLM p, `line`": effects[k]["p"], "filter": shown["filter"][k], "pattern": shown["pattern"][k]}
-        of_line["SVR loses, `line`"] = lost["line"][k]
-        of_u = {"GLM p, `u`": lines[k]["p"], "spline p, `u`": bends[k]["p_nonlinear"], "SVR loses, `u`": lost["u"][k]}
+        of_line["SVR importance, `line`"] = lost["line"][k]
+        of_u = {
+            "GLM p, `u`": lines[k]["p"],
+            "spline p, `u`": bends[k]["p_nonlinear"],
+            "SVR importance, `u`": lost["u"][k],
+        }
         rows.append({"n_latent": k, **of_line, **of_u})
     figure, axes = plt.subplots(1, 3, figsize=(9.6, 2.6), layout="constrained", width_ratios=[1.3, 1.3, 1])
     at = np.arange(5)
     bars = {
         "filter": (shown["filter"], ORANGE),
         "pattern": (shown["pattern"], BLUE),
-        "R² that the SVR loses": (lost["line"], GREY),
+        "permutation importance (R²)": (lost["line"], GREY),
     }
     for shift, (name, (values, colour)) in zip((-0.27, 0, 0.27), bars.items(), strict=True):
         axes[0].bar(at + shift, values, 0.25, color=colour, label=name)
@@ -294,7 +304,7 @@ def regressions() -> tuple[list[Row], Figure]:
     axes[2].legend(fontsize=7, ncols=2)
     names = {"linear": "ridge", "svm": "SVR"}
     ends = [
-        {"R2, left out": name, **{f"`{score}`": r2[score, key][0] for score in ("line", "u")}}
+        {"R2, held out": name, **{f"`{score}`": r2[score, key][0] for score in ("line", "u")}}
         for key, name in names.items()
     ]
     return rows + ends, figure

@@ -27,6 +27,8 @@ window.asked = {
   place: (id) => document.getElementById(id).getBoundingClientRect().top,
   inView: () => { const box = document.querySelector("nav").getBoundingClientRect(); return box.top >= 0 && box.top < innerHeight; },
 
+  close: () => document.querySelectorAll("details.part").forEach((one) => { one.open = false; }),
+
   open: () => document.querySelectorAll("details").forEach((one) => { one.open = true; }),
 
   /* Images: how many, without a text, not loaded. */

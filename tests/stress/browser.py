@@ -75,6 +75,7 @@ def laid_out(page: Page, screens: Path, name: str) -> None:
     page.emulate_media(media="print")
     tables, clipped = page.evaluate("asked.clipped()")
     none("tables cut off in print", clipped, tables)
+    page.evaluate("asked.close()")  # what prints unless a reader opens more; Chromium draws 40,000 pixels slowly
     shoot(page, screens, f"{name}_print")
 
 

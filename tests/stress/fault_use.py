@@ -97,11 +97,13 @@ def clock(ground: Ground) -> Seen:
     old = table.stat()
     table.write_text(table.read_text().replace("\tM\t", "\tF\t", 1))
     os.utime(table, (0, 0))
-    assert planned(project) == {"cohort", "glm"}, planned(project)
+    assert planned(project) == {"cohort", "univariate"}, planned(project)
     table.write_text(table.read_text())
     os.utime(table, (old.st_atime, old.st_mtime))
     ground.whole(project)
-    return Seen("times alone rerun nothing; a table edited under a time of 1970 is seen (cohort and glm rerun)", 0.0)
+    return Seen(
+        "times alone rerun nothing; a table edited under a time of 1970 is seen (cohort and univariate rerun)", 0.0
+    )
 
 
 def no_gpu(ground: Ground) -> Seen:
@@ -149,9 +151,9 @@ def edited(ground: Ground) -> Seen:
         assert process.wait(300) == 0
     ground.whole(project)
     rules = planned(project)
-    assert rules == {"train", "health", "latents", "glm"}, rules
+    assert rules == {"train", "health", "latents", "univariate"}, rules
     pins.write_text(old[0])
-    assert planned(project) == {"glm"}
+    assert planned(project) == {"univariate"}
     code.write_text(old[1])
     assert planned(project) == set()
     return Seen("the run ends as it began; the next one lists what the edits concern, and nothing once undone", 0.0)

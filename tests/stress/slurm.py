@@ -19,7 +19,7 @@ from project import CONFIG, ROOT, Project, copy_code, write_bids
 from slurm_run import Runner, Training, table
 
 KILLED = {1: "TIMEOUT", 2: "CANCELLED", 3: "REQUEUED"}  # seed: how its training ends at first
-CHAIN = ["results/tiny/associate/associations.tsv"]
+CHAIN = ["results/tiny/findings/associations.tsv"]
 WEIGHTS = [f"results/tiny/train/vae/fold-0_seed-{seed}/weights.safetensors" for seed in KILLED]
 PAIR = [f"results/tiny/train/pair/fold-0_seed-{seed}/weights.safetensors" for seed in (4, 5)]
 TWO_NODES = (

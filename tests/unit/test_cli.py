@@ -1,52 +1,47 @@
-"""Help: every command is listed and told of; the example of each rule is a command that its own parser accepts."""
+"""Help: every command is listed and documented, with an example that its parser or Snakemake accepts."""
 
 import importlib
-import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
-from jsonargparse import auto_parser
+from jsonargparse import ArgumentParser, auto_parser
 
 from neurovae import __main__ as main
-from neurovae import examples, manual
-from neurovae.errors import InputError
+from neurovae.cli import parser_options
 from neurovae.io import progress
+from neurovae.provenance import trace
 
 COMMANDS = sorted(main.commands())
-EXAMPLES = examples.commands()
 
 
-@pytest.mark.parametrize("module", sorted(EXAMPLES))
-def test_the_parser_accepts_the_example(module):
-    words = shlex.split(EXAMPLES[module][1].replace("\\\n", " "))
-    arguments = words[words.index(module) + 1 :]
-    parsed = auto_parser(importlib.import_module(module).run, as_positional=False).parse_args(arguments)
-    assert any("results/demo/" in str(value) for value in vars(parsed).values())
-    assert not re.search(r"\{[\w.:]+\}|\$\(", EXAMPLES[module][1]), "a field is left open"
+def command(name: str) -> Callable[..., None]:
+    return importlib.import_module(f"neurovae.{main.BY_HAND.get(name, name)}").run
 
 
-def test_every_command_has_a_rule_and_its_example_but_those_run_by_hand():
-    assert {f"neurovae.{name}" for name in COMMANDS} == {
-        *EXAMPLES,
-        *(f"neurovae.{name}" for name in ("export", "provenance", "verify")),
-    }
-
-
-@pytest.mark.parametrize("name", ["train.fit", "latents", "associate.permute", "export"])
-def test_the_help_has_every_option_its_line_and_the_example(name):
-    page = manual.page(importlib.import_module(f"neurovae.{main.BY_HAND.get(name, name)}").run)
-    text, options = manual.told(importlib.import_module(f"neurovae.{main.BY_HAND.get(name, name)}").run)
-    assert f"usage: python -m neurovae.{main.BY_HAND.get(name, name)}" in page and text.split("\n")[0] in page
-    assert all(f"--{option}" in page for option in options) and options["out"].split()[0] in page
-    assert "Example" in page and ("No rule" in page) == (name == "export")
+def parser(name: str) -> ArgumentParser:
+    return auto_parser(command(name), **parser_options(command(name)))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_of_every_command_is_told_of(name):
-    function = importlib.import_module(f"neurovae.{main.BY_HAND.get(name, name)}").run
-    assert {*manual.told(function)[1], *manual.USUAL} >= set(function.__annotations__) - {"return"}
+def test_every_command_has_an_example_that_runs_it_and_a_line_for_each_option(name: str) -> None:
+    made, rules = parser(name), trace.rules()
+    lines = made.description.split("Example:\n")[1].strip().split("\n")
+    words = shlex.split(lines[0])
+    assert len(lines) == 1
+    if name in main.BY_HAND:
+        assert words[:4] == ["python", "-m", "neurovae", name]
+        made.parse_args(words[4:] if words[4].startswith("-") else [f"--{FIRST[name]}", *words[4:]])
+    else:
+        assert words[:2] == ["snakemake", "--cores"] and words[-2:] == ["--forcerun", rules[name]]
+    options = {action.dest: action.help for action in made._actions}
+    undocumented = [key for key in command(name).__annotations__ if key != "return" and not options[key]]
+    assert undocumented == []
+
+
+FIRST = {"provenance": "file", "verify": "cohort"}  # the option that a first word without dashes is the value of
 
 
 def test_the_overview_lists_all_and_a_stage_its_own(capsys):
@@ -65,7 +60,12 @@ def test_a_command_runs_by_its_short_name_and_helps():
     done = subprocess.run(
         [sys.executable, "-m", "neurovae", "cohort.folds", "--help"], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0 and "Example (rule folds" in done.stdout and not done.stderr
+    assert (
+        done.returncode == 0
+        and "--forcerun folds" in done.stdout
+        and "usage: python -m neurovae cohort.folds" in done.stdout
+        and not done.stderr
+    )
 
 
 def test_a_long_loop_says_rate_and_time_left_and_a_short_one_nothing(monkeypatch, capsys):
@@ -76,14 +76,6 @@ def test_a_long_loop_says_rate_and_time_left_and_a_short_one_nothing(monkeypatch
     assert capsys.readouterr().out.splitlines() == [
         "permutations 200/1000, 16.7/s, 48 s left", "permutations 600/1000, 25/s, 16 s left"
     ]  # fmt: skip
-
-
-def test_a_broken_workflow_leaves_the_help_without_example(monkeypatch):
-    def broken() -> None:
-        raise InputError("cohort: unknown key")
-
-    monkeypatch.setattr(examples, "commands", broken)
-    assert "gives no example: cohort: unknown key" in manual.ending("neurovae.train.fit")
 
 
 @pytest.mark.parametrize(

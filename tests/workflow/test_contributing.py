@@ -75,11 +75,23 @@ def followed(folder: Path, heading: str, edits: Edits, name: str = "") -> Path:
 
 def python(folder: Path, code: str) -> str:
     """What Python prints in the copy."""
-    environment = {**os.environ, "PYTHONPATH": f"{folder / 'src'}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{folder / 'src'}{os.pathsep}{ROOT / 'tests' / 'helpers'}",
+        "OMP_NUM_THREADS": "1",
+    }
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
+
+
+def commands(folder: Path, target: str) -> list[str]:
+    """The commands that a dry run of the demo prints for a target."""
+    snakemake = [sys.executable, "-m", "snakemake", "-n", "-p", "--configfile", "config/demo.yaml", "--", target]
+    done = subprocess.run(snakemake, cwd=folder, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return re.findall(r"^Shell command: (.*)$", done.stdout + done.stderr, flags=re.M)
 
 
 def reruns(folder: Path, monkeypatch: pytest.MonkeyPatch, module: str) -> bool:
@@ -118,15 +130,14 @@ LOSS: Edits = {
     "src/neurovae/train/engine/step.py": [
         (
             "beta * (divergence.kl_per_dimension(mu, logvar) * counted)",
-            "beta * ((divergence.jeffreys if recipe.divergence == 'jeffreys' else divergence.kl_per_dimension)"
+            "beta * ((divergence.jeffreys if hp.divergence == 'jeffreys' else divergence.kl_per_dimension)"
             "(mu, logvar) * counted)",
         )
     ],
     "src/neurovae/train/engine/evaluate.py": [
         (
-            "recipe.beta * float(divergence.free_bits(kl,",
-            "recipe.beta * float(divergence.free_bits("
-            "divergence.jeffreys(*codes) if recipe.divergence == 'jeffreys' else kl,",
+            "hp.beta * float(divergence.free_bits(kl,",
+            "hp.beta * float(divergence.free_bits(divergence.jeffreys(*codes) if hp.divergence == 'jeffreys' else kl,",
         )
     ],
 }
@@ -176,7 +187,7 @@ from scipy.ndimage import gaussian_filter
 
 from neurovae.cli import cli
 from neurovae.io.files import sha256, write_beside
-from neurovae.preprocess import bucket
+from neurovae.preprocess import batch
 from neurovae.preprocess.names import in_space
 
 
@@ -184,10 +195,10 @@ def run(
     *, registered: Path, derivatives: Path, manifest: Path, seconds: Path, stamp: str, suffix: str, voxel_mm: float,
     fwhm: float, max_failed: float,
 ) -> None:
-    """Write every scan of a bucket smoothed.
+    """Write every scan of a batch smoothed.
 
     Args:
-        registered: the bucket's manifest of registered brains.
+        registered: the manifest of the batch of registered brains.
         derivatives: folder of the BIDS derivatives.
         manifest: table to write, a row per scan.
         seconds: table to write of the seconds spent per scan.
@@ -198,19 +209,19 @@ def run(
         max_failed: share of failed scans that ends the job.
     """
 
-    def path(row: bucket.Row, what: str) -> Path:
+    def path(row: batch.Row, what: str) -> Path:
         return in_space(derivatives, row["scan"], voxel_mm, f"desc-{what}_{suffix}.nii.gz")
 
-    def step(row: bucket.Row, clock: bucket.Clock) -> bucket.Work:
+    def step(row: batch.Row, clock: batch.Clock) -> batch.Work:
         image = nib.Nifti1Image.from_filename(path(row, "brain"))
         with write_beside(path(row, "smooth")) as temporary:
             nib.save(nib.Nifti1Image(smoothed(image.get_fdata(dtype=np.float32), voxel_mm, fwhm), image.affine), temporary)
-        return bucket.Work([path(row, "smooth")], {}, {"FWHM": fwhm})
+        return batch.Work([path(row, "smooth")], {}, {"FWHM": fwhm})
 
-    bucket.run(
-        bucket.read_manifest(registered), step, manifest=manifest, max_failed=max_failed, seconds=seconds,
+    batch.run(
+        batch.read_manifest(registered), step, manifest=manifest, max_failed=max_failed, seconds=seconds,
         sidecar=lambda row: path(row, "smooth").with_name(path(row, "smooth").name[:-7] + ".json"),
-        key=lambda row: bucket.digest("smooth", stamp, fwhm, sha256(path(row, "brain"))),
+        key=lambda row: batch.digest("smooth", stamp, fwhm, sha256(path(row, "brain"))),
     )
 
 
@@ -230,7 +241,7 @@ def preprocessing() -> Edits:
     rule = re.search(r"^rule normalise:\n.*?(?=^rule )", text, flags=re.S | re.M)
     assert rule
     mine = rule[0].replace("normalise", "smooth").replace("        reference=REFERENCE,\n", "")
-    after = rule[0].replace("preprocess/register/{bucket}.tsv", "preprocess/smooth/{bucket}.tsv")
+    after = rule[0].replace("preprocess/register/{batch}.tsv", "preprocess/smooth/{batch}.tsv")
     key = '  smooth: {type: object, default: {}, additionalProperties: false, description: "smoothing", properties: {fwhm: {type: number, minimum: 0, default: 6, description: "mm"}}}\n'
     return {
         "src/neurovae/preprocess/smooth.py": [("", SMOOTH)],
@@ -249,13 +260,9 @@ from pathlib import Path
 import nibabel as nib, numpy as np
 from neurovae.plan import config
 from neurovae.plan import graph
-from neurovae import examples
 whole = config.validate({"cohort": {"name": "x"}}, config.load_schema())
 options = graph.preprocess(whole["preprocess"], "T1w")["smooth"]
 assert options == {"fwhm": 6, "voxel_mm": 2, "suffix": "T1w"}, options
-rule, line = examples.commands()["neurovae.preprocess.smooth"]
-assert rule == "smooth" and "--fwhm 6" in line and "preprocess/register/0000.tsv" in line, line
-assert "preprocess/smooth/0000.tsv" in examples.commands()["neurovae.preprocess.normalise"][1]
 from neurovae.preprocess import smooth
 from neurovae.preprocess.names import in_space
 brain = in_space(Path("d"), "sub-1", 2, "desc-brain_T1w.nii.gz")
@@ -279,6 +286,10 @@ assert go() == first and go(stamp="b") > first  # kept while nothing changed
 
 def test_a_preprocessing_step_is_added_by_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = followed(tmp_path, "To add a preprocessing step", preprocessing(), "smooth")
+    printed = commands(folder, "results/demo/preprocess/normalise/0000.tsv")
+    line = next(line for line in printed if "neurovae.preprocess.smooth" in line)
+    assert "--fwhm 6" in line and "preprocess/register/0000.tsv" in line
+    assert "preprocess/smooth/0000.tsv" in next(line for line in printed if "neurovae.preprocess.normalise" in line)
     python(folder, TRY_STEP)
     wired(folder, monkeypatch, "smooth")
 
@@ -290,7 +301,7 @@ from typing import Any
 
 import pandas as pd
 
-from neurovae.design.design import latent_names
+from neurovae.io import latent_table
 from neurovae.design.tables import STOPPING, read_verdict, tidy, write_both
 from neurovae.cli import cli
 
@@ -312,7 +323,7 @@ def run(*, latents: Path, health: Path, out: Path) -> None:
 
 def spread(table: pd.DataFrame, verdict: str) -> list[dict[str, Any]]:
     """A row per latent."""
-    names = latent_names(table)
+    names = latent_table.columns(table)
     return [{"latent": name, "sd": table[name].std(), "status": "ok", "verdict": verdict} for name in names]
 
 
@@ -356,10 +367,8 @@ TRY_ANALYSIS = """
 import json, shlex, sys
 from pathlib import Path
 import numpy as np, pandas as pd
-from neurovae import cli, examples
-rule, line = examples.commands()["neurovae.audit.spread"]  # the rule's shell line, filled in for the demo
-assert rule == "spread", rule
-words = shlex.split(line.replace("\\\\\\n", " "))
+from neurovae import cli
+words = shlex.split(LINE)
 given = dict(zip(words[3::2], words[4::2]))
 for option in ("--latents", "--health", "--out"):
     Path(given[option]).parent.mkdir(parents=True, exist_ok=True)
@@ -377,5 +386,7 @@ assert np.allclose(found["sd"], [2**0.5, 0])
 
 def test_an_analysis_is_added_by_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = followed(tmp_path, "To add an analysis", ANALYSIS, "spread")
-    python(folder, TRY_ANALYSIS)
+    target = PLACE.format(cohort="demo", model="vae", fold=0, seed=0)
+    line = next(line for line in commands(folder, target) if "neurovae.audit.spread" in line)
+    python(folder, TRY_ANALYSIS.replace("LINE", repr(line.split(" 2>&1")[0])))
     wired(folder, monkeypatch, "spread")

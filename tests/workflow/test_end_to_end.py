@@ -1,8 +1,11 @@
 """The whole chain on a tiny cohort: what is planted is found, what is not is not, and the same comes out every time."""
 
 import copy
+import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from project import CONFIG, CUT, HEADING, PEOPLE, Copy, Project, jobs_of
+from project import CONFIG, CUT, HEADING, PEOPLE, ROOT, Copy, Project, jobs_of
 from reruns import TESTED
 
 FIT = "fold-0_seed-0"
@@ -19,7 +22,7 @@ GOOD = {f"sub-{number:02d}" for number in range(1, PEOPLE + 1)}
 
 
 def test_the_planted_effect_is_found_and_the_shuffled_one_is_not(finished: Project) -> None:
-    table = pd.read_csv(finished.results / "associate" / "associations.tsv", sep="\t")
+    table = pd.read_csv(finished.results / "findings" / "associations.tsv", sep="\t")
     assert set(table["model"]) == MODELS
     assert set(table["status"]) == {"ok"}
     assert len(table) == 2 * (3 + 4 + 3 + 4) and table.groupby("model")["primary"].all().to_dict() == {
@@ -27,9 +30,9 @@ def test_the_planted_effect_is_found_and_the_shuffled_one_is_not(finished: Proje
     }
     smallest = table.groupby(["score", "model"])[["p", "q", "p_maxt"]].min()
     assert (smallest.loc["severity", "p_maxt"] < 0.05).all(), smallest
-    whole = pd.read_csv(finished.results / "associate" / "omnibus.tsv", sep="\t").set_index("score")
+    whole = pd.read_csv(finished.results / "findings" / "omnibus.tsv", sep="\t").set_index("score")
     assert (whole.loc["severity", "p"] < 0.01).all() and (whole.loc["shuffled", "p"] > 0.001).all(), whole
-    mixed = pd.read_csv(finished.results / "associate" / "mixed.tsv", sep="\t")
+    mixed = pd.read_csv(finished.results / "findings" / "mixed.tsv", sep="\t")
     assert set(mixed["status"]) == {"one scan per person"} and len(mixed) == len(MODELS)
     assert (smallest.loc["severity", "q"] < 0.05).all(), smallest
     assert (smallest.loc["shuffled", "p"] > 0.001).all(), smallest
@@ -60,8 +63,8 @@ def test_scores_permuted_leave_weights_and_latents_alone(finished: Project, else
     people.to_csv(table, sep="\t", index=False)
     assert project.plan() == {"cohort"} | TESTED
     before = contents(project, "train", "latents", "preprocess")
-    done = project.run("--until", "glm")
-    assert jobs_of(done) - {"glm"} == {"cohort", *(f"glm {model}" for model in MODELS)}
+    done = project.run("--until", "univariate")
+    assert jobs_of(done) == {"cohort", *(f"univariate {model}" for model in MODELS)}
     assert contents(project, "train", "latents", "preprocess") == before
     found = pd.read_parquet(project.results / "associate" / "vae" / FIT / "glm.parquet")
     assert found["p"].min() > 0.001
@@ -88,7 +91,7 @@ def test_one_core_at_another_path_gives_the_same_bytes(finished: Project, prepar
     endings = (".parquet", ".tsv", ".json", ".safetensors", ".npy", ".nii.gz")
     first = contents(finished, "cohort", "preprocess", "train", "latents", "associate")
     second = contents(project, "cohort", "preprocess", "train", "latents", "associate")
-    assert sum(name.endswith(".parquet") for name in second) == 7
+    assert sum(name.endswith(".parquet") for name in second) == 9
     assert {name for name in second if name.endswith(endings) and second[name] != first.get(name)} == set()
 
 
@@ -228,3 +231,24 @@ def test_a_cohort_of_broken_scans_is_refused_with_their_causes(prepared: Project
     assert "25 of 25 scans" in done.stdout
     assert "sub-07_T1w.nii.gz: not a readable NIfTI image" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_tables_have_the_columns_of_the_reference(finished: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/reference/written.yaml is what a run writes; `python docs/extension/outputs.py results/demo` makes it anew."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "extension"))
+    import outputs
+
+    written, found = outputs.read("written.yaml"), outputs.of_run(finished.results)
+    assert {path: [*names] for path, names in found.items() if sorted(names) != sorted(written.get(path, []))} == {}
+    assert len(found) > 30
+
+
+def test_the_derivatives_are_a_valid_bids_dataset(finished: Project) -> None:
+    folder = finished.results / "preprocess" / "derivatives"
+    found = json.loads((folder / "dataset_description.json").read_text())
+    assert found["DatasetType"] == "derivative" and found["GeneratedBy"][0]["Name"] == "neurovae"
+    assert (folder / found["SourceDatasets"][0]["URL"]).resolve() == finished.bids.resolve()
+    validator = Path(sys.executable).with_name("bids-validator-deno")
+    done = subprocess.run([validator, "--json", folder], capture_output=True, text=True, check=False)
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    assert [issue for issue in issues if issue["severity"] == "error"] == []

@@ -20,13 +20,12 @@ Change = Callable[[Project], None]
 
 VAES = "vae other"
 BATCHES = "0000 0001 0002 0003"
-DRAWN = "health_picture reconstructions scores directions calibration confounds_picture stability_picture importance_picture"
-EACH = f"train health latents {TESTS} predict {AUDITS} {DRAWN}"  # jobs of every model
-JUDGED = f"health {TESTS} predict {AUDITS} {DRAWN}"  # what a verdict is carried into
-DECODED = f"traverse samples samples_picture {MAPPED}"
-WHOLE = {"rates", "dimension", "dimension_picture"}  # of all models together
-FITTED = jobs(EACH, MODELS) | jobs("losses", VAES) | jobs(DECODED, SEEN) | SUMMARISED | WHOLE
-PACKED = {"qc", "quality", "pack", "duplicates", "voxels", "atlas"} | FITTED
+PLOTS = {f"plot_{stage}" for stage in ("train", "associate", "predict", "audit", "interpret")}
+EACH = f"train health latents {TESTS} predict {AUDITS}"  # jobs of every model
+JUDGED = f"health {TESTS} predict {AUDITS}"  # what a verdict is carried into
+DECODED = f"traverse samples {MAPPED}"
+FITTED = jobs(EACH, MODELS) | jobs(DECODED, SEEN) | SUMMARISED | PLOTS | {"dimension"}
+PACKED = {"qc", "plot_preprocess", "pack", "duplicates", "voxels", "atlas"} | FITTED
 
 
 def config(change: Callable[[dict[str, Any]], Any]) -> Change:
@@ -137,43 +136,43 @@ ROWS = {
     "re-ordered keys, 4.0 for 4": (spelling, set()),
     "the network's module": (
         append("src/neurovae/train/models/network.py", "X = 1\n"),
-        jobs(f"{EACH} losses", VAES) | jobs(DECODED, "vae") | SUMMARISED | WHOLE,
+        jobs(EACH, VAES) | jobs(DECODED, "vae") | SUMMARISED | PLOTS | {"dimension"},
     ),
     "a value of one model": (
         model(beta=2),
-        jobs(f"{EACH} losses {DECODED}", "vae") | SUMMARISED | WHOLE,
+        jobs(f"{EACH} {DECODED}", "vae") | SUMMARISED | PLOTS | {"dimension"},
     ),
     "two values of one model swapped": (
         model(base_channels=2, epochs=4),
-        jobs(f"{EACH} losses {DECODED}", "vae") | SUMMARISED | WHOLE,
+        jobs(f"{EACH} {DECODED}", "vae") | SUMMARISED | PLOTS | {"dimension"},
     ),
     "the size of one model": (
         model(n_latent=5),  # its baseline comes with it
-        jobs(f"{EACH} {DECODED}", "vae pca-5") | {"losses vae", "power"} | SUMMARISED | WHOLE,
+        jobs(f"{EACH} {DECODED}", "vae pca-5") | SUMMARISED | PLOTS | {"dimension", "power"},
     ),
     "models in another order": (  # the first is the primary one, which is decoded
         config(lambda it: it["train"]["models"].reverse()),
-        jobs(DECODED, "other pca-4") | SUMMARISED | {"rates"},
-    ),
-    "the GLM's module": (
-        append("src/neurovae/associate/glm.py", "X = 1\n"),
-        jobs("glm scores stability stability_picture", MODELS) | ASSOCIATED,
+        jobs(DECODED, "other pca-4") | SUMMARISED | PLOTS,
     ),
     "the spline's module": (
         append("src/neurovae/associate/spline.py", "X = 1\n"),
-        jobs("spline scores", MODELS) | ASSOCIATED,
+        jobs("univariate stability", MODELS) | ASSOCIATED | {"plot_associate", "plot_audit", "plot_interpret"},
+    ),
+    "a figure's module": (
+        append("src/neurovae/report/figures/stability.py", "X = 1\n"),
+        {"plot_audit", "report", "verdict"},
     ),
     "a value of predict": (
         config(lambda it: it["predict"].update(bootstraps=101)),
-        jobs("predict calibration importance_picture", MODELS) | PREDICTED | {"voxels"},
+        jobs("predict", MODELS) | PREDICTED | {"voxels"},
     ),
     "quantiles of the traversals": (
         config(lambda it: it.update(interpret={"quantiles": [0.1, 0.9]})),
-        jobs("traverse traversals_picture", SEEN) | {"report", "verdict"},
+        jobs("traverse", SEEN) | {"plot_interpret", "report", "verdict"},
     ),
     "a model more that is decoded": (
         config(lambda it: it.update(interpret={"models": ["vae", "pca-3", "other"]})),
-        jobs(DECODED, "other") | LAST,
+        jobs(DECODED, "other") | {"plot_interpret"} | LAST,
     ),
     "the page's style": (append("src/neurovae/report/assets/report.css", "p { color: red }\n"), {"report", "verdict"}),
     "a confound less": (config(lambda it: it["cohort"]["confounds"].pop()), {"cohort"} | TESTED),
@@ -193,9 +192,7 @@ ROWS = {
     ),
     "a new person, frozen": (
         frozen,
-        jobs("extract register normalise", "0000")
-        | {"cohort", "power"}
-        | PACKED - jobs("train health health_picture", MODELS) - jobs("losses", VAES) - {"rates"},
+        jobs("extract register normalise", "0000") | {"cohort", "power"} | PACKED - jobs("train health", MODELS),
     ),
     "a person removed": (  # their bucket's manifests too; nothing is computed there, see below
         go,
@@ -206,58 +203,53 @@ ROWS = {
     "a pin of train": (pin("train", "torch"), FITTED),
     "a pin of associate": (
         pin("associate", "statsmodels"),
-        jobs(f"{TESTS} confounds stability confounds_picture stability_picture scores directions", MODELS)
-        | jobs("traversals_picture", SEEN)
+        jobs(f"{TESTS} confounds stability", MODELS)
         | ASSOCIATED
-        | {"power"},
+        | {"power", "plot_associate", "plot_audit", "plot_interpret"},
     ),
     "a pin of predict": (
         pin("predict", "scikit-learn"),
-        jobs("predict calibration importance_picture sites", MODELS) | PREDICTED | {"voxels"},
+        jobs("predict sites", MODELS) | PREDICTED | {"voxels"},
     ),
-    "a pin of interpret": (pin("interpret", "torch"), jobs(DECODED, SEEN) | {"atlas"} | LAST),
+    "a pin of interpret": (pin("interpret", "torch"), jobs(DECODED, SEEN) | {"atlas", "plot_interpret"} | LAST),
     "a value of the permutations": (
         config(lambda it: it["associate"].update(permutations=1000)),
-        jobs("permute omnibus mixed directions stability stability_picture scores", MODELS)
-        | jobs("maps jacobian seeds maps_picture traversals_picture", SEEN)
-        | ASSOCIATED,
+        jobs("univariate omnibus mixed stability", MODELS)
+        | jobs("maps jacobian seeds", SEEN)
+        | ASSOCIATED
+        | {"plot_associate", "plot_audit", "plot_interpret"},
     ),
     "from when on a nuisance is flagged": (
         config(lambda it: it.update(audit={"min_variance_explained": 0.2})),
-        jobs("confounds confounds_picture", MODELS) | ASSOCIATED,
+        jobs("confounds", MODELS) | ASSOCIATED | {"plot_audit"},
     ),
     "a pin of report": (
         pin("report", "matplotlib"),
-        jobs(DRAWN, MODELS)
-        | jobs("losses", VAES)
-        | jobs("traversals_picture maps_picture samples_picture counterfactuals_picture", SEEN)
-        | {"quality", "rates", "baselines", "dimension_picture"}
-        | LAST,
+        PLOTS | {"plot_preprocess"} | LAST,
     ),
     "another seed besides": (
         config(lambda it: it["train"].update(seeds=[0, 1])),
-        jobs(f"train health latents {TESTS} confounds predict stability stability_picture", MODELS)
-        | jobs("maps seeds maps_picture", SEEN)
-        | SUMMARISED,
+        jobs(f"train health latents {TESTS} confounds predict stability", MODELS)
+        | jobs("maps seeds", SEEN)
+        | SUMMARISED
+        | {"plot_audit", "plot_interpret"},
     ),
     "latents drawn per score": (
         config(lambda it: it.update(report={"latents": 2})),
-        jobs("scores", MODELS) | {"report", "verdict"},
+        {"plot_associate", "report", "verdict"},
     ),
     "a collapsed model kept by request": (
         config(lambda it: it["train"].update(keep_collapsed=["vae"])),
-        jobs(f"{JUDGED} {DECODED}", "vae") | SUMMARISED | {"rates"},
+        jobs(f"{JUDGED} {DECODED}", "vae") | SUMMARISED | PLOTS,
     ),
     "values chosen while looking": (
         model(transductive=True),
-        jobs(f"{JUDGED} {DECODED}", "vae pca-3") | SUMMARISED | {"rates"},
+        jobs(f"{JUDGED} {DECODED}", "vae pca-3") | SUMMARISED | PLOTS,
     ),
     "the share that may fail": (config(lambda it: it["preprocess"].update(max_failed=0.3)), set()),
     "associate deleted": (
         delete,
-        jobs(f"{TESTS} stability stability_picture scores directions", MODELS)
-        | jobs("traversals_picture", SEEN)
-        | ASSOCIATED,
+        jobs(f"{TESTS} stability", MODELS) | ASSOCIATED | {"plot_associate", "plot_audit", "plot_interpret"},
     ),
 }
 
@@ -276,8 +268,8 @@ def test_a_change_reruns_exactly(row: str, finished: Project, elsewhere: Copy) -
         (["--cores", "1", "--set-threads", "train=1", "--set-resources", "train:mem_mb=100"], set()),
         (["--config", "preprocess={voxel_mm: '4.0'}"], set()),
         (["--until", "train"], set()),
-        (["--forcerun", "associate"], ASSOCIATED),
-        (["--forcerun", "glm", "--until", "glm"], jobs("glm", MODELS)),
+        (["--forcerun", "findings"], ASSOCIATED),
+        (["--forcerun", "univariate", "--until", "univariate"], jobs("univariate", MODELS)),
     ],
 )
 def test_options_rerun_exactly(arguments: list[str], expected: set[str], finished: Project) -> None:
@@ -378,8 +370,8 @@ def test_a_users_configuration_shows_nothing_of_the_demo(prepared: Project, else
 
 
 def test_without_a_configuration_the_demo_is_listed(prepared: Project) -> None:
-    tables = {"simulate", "folds", "cohort", "qc", "pack", "duplicates", "quality", "power", "voxels", "atlas"}
-    tables |= WHOLE | SUMMARISED
+    tables = {"simulate", "folds", "cohort", "qc", "pack", "duplicates", "power", "voxels", "atlas", "dimension"}
+    tables |= PLOTS | {"plot_preprocess"} | SUMMARISED
     batches = jobs("extract register normalise", "0000 0001 0002 0003 0004 0005")
-    models = jobs(f"{EACH} {DECODED}", "vae pca-16") | {"losses vae"}
+    models = jobs(f"{EACH} {DECODED}", "vae pca-16")
     assert prepared.plan(config=None) == tables | batches | models

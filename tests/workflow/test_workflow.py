@@ -12,7 +12,7 @@ import yaml
 from bids_tree import plant
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from workflow_rules import ROOT, check_directive, check_environment, check_plain, pins, rules, third_party
+from workflow_rules import ROOT, bodies, check_directive, check_environment, check_plain, pins, rules, third_party
 
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
@@ -62,6 +62,17 @@ def test_environments_and_pyproject_pin_one_version() -> None:
 @pytest.mark.parametrize("directive", ["log", "benchmark", "resources", "conda", "params"])
 def test_every_rule_has(directive: str) -> None:
     check_directive(directive)
+
+
+def test_the_slurm_profile_gives_every_rule_its_memory_and_time_times_the_attempt() -> None:
+    asked = yaml.safe_load((ROOT / "workflow" / "profiles" / "slurm" / "config.yaml").read_text())["set-resources"]
+    given = {rule: {key: values[key] for key in ("mem_mb", "runtime")} for rule, values in asked.items()}
+    wanted = {}
+    for path in (ROOT / "workflow" / "rules").glob("*.smk"):
+        for rule, body in bodies(path):
+            found = dict(re.findall(r"^ +(mem_mb|runtime)=(\d+),", body, flags=re.M))
+            wanted[rule] = {key: f"{value} * attempt" for key, value in found.items()}
+    assert given == wanted
 
 
 def test_rules_hold_no_functions_and_no_lambdas() -> None:
@@ -150,17 +161,6 @@ def test_all_problems_of_a_configuration_are_named_at_once() -> None:
 def test_config_yaml_shows_the_schemas_defaults() -> None:
     shown = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
     assert complete(yaml.safe_dump(shown)) == complete("{}")
-    described = (ROOT / "config" / "README.md").read_text()
-    assert [key for key in keys(configuration.load_schema()) if f"`{key}`" not in described] == []
-
-
-def keys(schema: dict, place: str = "") -> list[str]:
-    """Dotted names of all keys of a schema."""
-    found = []
-    for name, child in schema.get("properties", {}).items():
-        inner = child.get("items", child)
-        found += [f"{place}{name}", *keys(inner, f"{place}{name}.")]
-    return found
 
 
 def test_every_vae_brings_a_pca_of_its_size() -> None:

@@ -19,7 +19,7 @@ rule power:
         code=CODE["audit.power"],
         env=ENV["associate"],
     shell:
-        "python -m neurovae.audit.power --cohort {input.cohort} --out {output.table} {params.flags} {params.power} 2>&1 | tee {log}"
+        "python -m neurovae.audit.power --cohort {input.cohort} --out {output.table} {params.flags} {params.power} > {log} 2>&1"
 
 
 rule confounds:
@@ -49,7 +49,7 @@ rule confounds:
         env=ENV["associate"],
     shell:
         "python -m neurovae.audit.confounds --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
-        "--health {input.health} --out {output.table} --caveats {output.caveats} {params.flags} {params.checks} {params.codes} 2>&1 | tee {log}"
+        "--health {input.health} --out {output.table} --caveats {output.caveats} {params.flags} {params.checks} {params.codes} > {log} 2>&1"
 
 
 rule sites:
@@ -75,7 +75,7 @@ rule sites:
         env=ENV["predict"],
     shell:
         "python -m neurovae.audit.sites --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
-        "--health {input.health} --out {output.table} {params.flags} 2>&1 | tee {log}"
+        "--health {input.health} --out {output.table} {params.flags} > {log} 2>&1"
 
 
 rule stability:
@@ -106,7 +106,7 @@ rule stability:
         env=ENV["train"],
     shell:
         "python -m neurovae.audit.stability --latents \"[$(echo {input.latents} | tr ' ' ',')]\" --weights \"[$(echo {input.weights} | tr ' ' ',')]\" --glm \"[$(echo {input.glm} | tr ' ' ',')]\" --omnibus \"[$(echo {input.omnibus} | tr ' ' ',')]\" --directions \"[$(echo {input.directions} | tr ' ' ',')]\" "
-        "--mask {input.mask} --out {output.stability} --matches {output.matches} --replicated {output.replicated} 2>&1 | tee {log}"
+        "--mask {input.mask} --out {output.stability} --matches {output.matches} --replicated {output.replicated} > {log} 2>&1"
 
 
 rule dimension:
@@ -131,4 +131,4 @@ rule dimension:
         env=ENV["audit"],
     shell:
         "python -m neurovae.audit.dimension --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
-        "--latents \"[$(echo {input.latents} | tr ' ' ',')]\" --out {output.table} 2>&1 | tee {log}"
+        "--latents \"[$(echo {input.latents} | tr ' ' ',')]\" --out {output.table} > {log} 2>&1"

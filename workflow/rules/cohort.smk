@@ -20,7 +20,30 @@ rule simulate:
         env=ENV["cohort"],
     shell:
         "python -m neurovae.cohort.simulate --out results/{wildcards.cohort}/cohort/bids "
-        "--truth results/{wildcards.cohort}/cohort/truth --jobs {threads} {params.flags} 2>&1 | tee {log}"
+        "--truth results/{wildcards.cohort}/cohort/truth --jobs {threads} {params.flags} > {log} 2>&1"
+
+
+if not config["cohort"]["freeze"]:  # otherwise the folds of the frozen models are used
+
+    rule folds:
+        output:
+            "results/{cohort}/cohort/folds.tsv",
+        log:
+            "results/{cohort}/logs/cohort/folds.log",
+        benchmark:
+            "results/{cohort}/benchmarks/cohort/folds.tsv"
+        conda:
+            "../../envs/cohort.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            flags=graph.flags({"cohort": graph.fold_section(config["cohort"])}),
+            people=index.digest(FOUND.scans),
+            code=CODE["cohort.folds"],
+            env=ENV["cohort"],
+        shell:
+            "python -m neurovae.cohort.folds --out {output} {params.flags} > {log} 2>&1"
 
 
 rule cohort:
@@ -34,6 +57,7 @@ rule cohort:
             caption="../report/excluded.rst",
             category="Cohort",
         ),
+        visits="results/{cohort}/cohort/visits.tsv",
         source="results/{cohort}/cohort/source.json",
     log:
         "results/{cohort}/logs/cohort/table.log",
@@ -52,5 +76,5 @@ rule cohort:
         code=CODE["cohort.table"],
         env=ENV["cohort"],
     shell:
-        "python -m neurovae.cohort.table --folds {input.folds} --out {output.table} --excluded {output.excluded} --source {output.source} "
-        "{params.flags} 2>&1 | tee {log}"
+        "python -m neurovae.cohort.table --folds {input.folds} --out {output.table} --excluded {output.excluded} --matched {output.visits} --source {output.source} "
+        "{params.flags} > {log} 2>&1"

@@ -5,11 +5,12 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, f"{workflow.basedir}/src")
 
-from neurovae import attempts
 from neurovae.cohort import check, warn
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
-from neurovae.plan import entries, frozen, graph, index, search_flags, search_space, user_tables
+from neurovae.plan import derivatives, display, entries, frozen, graph, index, search_flags, search_space, user_tables
+
+display.attach(workflow)
 
 try:
     configuration.refuse_repeats(workflow.configfiles)
@@ -21,15 +22,17 @@ try:
     PEOPLE = len(index.people(FOUND.scans))
     ENTRIES = entries.models(config["train"], config["cohort"])
     faults, notes = user_tables.problems(config, FOUND)
+    misplaced, doubtful = derivatives.checked(config, [scan.path for scan in FOUND.scans])
     graph.refuse(
         check.check(config["cohort"], FOUND)
         + faults
+        + misplaced
         + graph.known(config)
         + entries.impossible(config, ENTRIES, PEOPLE)
         + graph.interpretable(config["interpret"], list(ENTRIES))
         + search_space.problems(config, SCHEMA, PEOPLE)
     )
-    warn.say(config["cohort"], FOUND, notes)
+    warn.say(config["cohort"], FOUND, notes + doubtful)
     entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
     FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
@@ -42,7 +45,7 @@ except InputError as error:
     raise WorkflowError(f"\n{error}") from None
 
 COHORT = config["cohort"]["name"]
-PATHS = {name: [scan.path for scan in members] for name, members in BATCHES.items()}
+PATHS = graph.images(BATCHES)
 MODELS = list(ENTRIES)
 TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] in entries.PERIODS]  # those that have epochs
 FIT = f"fold-{FOLDS[0]}_seed-{SEEDS[0]}"  # the one that the report draws
@@ -66,16 +69,15 @@ SEARCHED = {name: name in SOUGHT for name in ENTRIES}
 TRIALS = range(config["train"]["search"]["trials"])
 TRIAL_FLAGS = search_flags.trial_flags(config["train"])
 CHOOSE_FLAGS = search_flags.choose_flags(config["train"])
-SEARCH_FLAGS = search_flags.picture_flags(config["train"])
+SEARCHES = search_flags.drawn(config["train"])
 LAUNCH = entries.launch(config["train"]["processes"])
 STABILITY_CODE = entries.model_codes(ENTRIES, "audit.stability")
 LATENTS_CODE = entries.model_codes(ENTRIES, "latents")
-PICTURE_CODE = entries.model_codes(ENTRIES, "report.figures.reconstructions")
 DECODED_CODE = {
     name: entries.model_codes(ENTRIES, f"interpret.{name}")
     for name in ("traverse", "maps", "samples", "counterfactual")
 }
-SAMPLES_CODE = entries.model_codes(ENTRIES, "report.figures.samples")
+PLOT_CODE = {name: entries.all_codes(ENTRIES, f"report.plots.{name}") for name in ("train", "interpret")}
 SCORES = graph.flags({key: config["cohort"][key] for key in ("scores", "confounds")})
 CODES = graph.flags({"codes": {key: config["cohort"][key] for key in ("missing", "not_missing")}})
 REFERENCE = graph.reference(config["preprocess"]["normalise"])
@@ -94,6 +96,7 @@ wildcard_constraints:
 
 shell.prefix(
     f"set -euo pipefail; export PYTHONPATH='{workflow.basedir}/src' PYTHONNOUSERSITE=1 PYTHONUTF8=1 PYTHONUNBUFFERED=1 MPLBACKEND=agg "
+    "MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 "  # else a third of deepbet's time is page faults
     "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 OMP_WAIT_POLICY=passive CUBLAS_WORKSPACE_CONFIG=:4096:8; "
     "python -c 'import importlib.util as u, sys; sys.exit(u.find_spec(\"jsonargparse\") is None)' || "
     "{{ echo 'this python lacks the packages of the rule: run `. .venv/bin/activate` first, or add --use-conda'; exit 1; }}; "

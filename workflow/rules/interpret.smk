@@ -20,7 +20,7 @@ rule atlas:
         code=CODE["interpret.atlas"],
         env=ENV["interpret"],
     shell:
-        "python -m neurovae.interpret.atlas --mask {input.mask} --image {output.image} --table {output.table} {params.flags} 2>&1 | tee {log}"
+        "python -m neurovae.interpret.atlas --mask {input.mask} --image {output.image} --table {output.table} {params.flags} > {log} 2>&1"
 
 
 rule traverse:
@@ -50,7 +50,7 @@ rule traverse:
         env=ENV["interpret"],
     shell:
         "python -m neurovae.interpret.traverse --model {input.model} --latents {input.latents} --health {input.health} --mask {input.mask} --atlas {input.atlas} "
-        "--maps {output.maps} --out {output.table} {params.flags} 2>&1 | tee {log}"
+        "--maps {output.maps} --out {output.table} {params.flags} > {log} 2>&1"
 
 
 rule maps:
@@ -87,7 +87,7 @@ rule maps:
     shell:
         "python -m neurovae.interpret.maps --cohort {input.cohort} --qc {input.qc} --model {input.model} --latents {input.latents} --health {input.health} --mask {input.mask} "
         "--atlas {input.atlas} --out_folder {output.maps} --out {output.table} --regions {output.regions} --threads {threads} "
-        "{params.permute} {params.flags} 2>&1 | tee {log}"
+        "{params.permute} {params.flags} > {log} 2>&1"
 
 
 rule samples:
@@ -117,7 +117,7 @@ rule samples:
         env=ENV["interpret"],
     shell:
         "python -m neurovae.interpret.samples --model {input.model} --latents {input.latents} --health {input.health} --mask {input.mask} --volumes {input.volumes} --rows {input.rows} "
-        "--maps {output.maps} --out {output.table} {params.flags} 2>&1 | tee {log}"
+        "--maps {output.maps} --out {output.table} {params.flags} > {log} 2>&1"
 
 
 rule counterfactual:
@@ -151,7 +151,7 @@ rule counterfactual:
     shell:
         "python -m neurovae.interpret.counterfactual --cohort {input.cohort} --qc {input.qc} --model {input.model} --latents {input.latents} --health {input.health} --mask {input.mask} "
         "--volumes {input.volumes} --rows {input.rows} --maps {output.maps} --out {output.table} "
-        "{params.chosen} {params.flags} 2>&1 | tee {log}"
+        "{params.chosen} {params.flags} > {log} 2>&1"
 
 
 rule seeds:
@@ -177,7 +177,7 @@ rule seeds:
         env=ENV["interpret"],
     shell:
         "python -m neurovae.interpret.seeds --maps \"[$(echo {input.maps} | tr ' ' ',')]\" --tables \"[$(echo {input.tables} | tr ' ' ',')]\" "
-        "--mask {input.mask} --out_folder {output.maps} --out {output.table} 2>&1 | tee {log}"
+        "--mask {input.mask} --out_folder {output.maps} --out {output.table} > {log} 2>&1"
 
 
 rule jacobian:
@@ -204,4 +204,4 @@ rule jacobian:
         env=ENV["register"],
     shell:
         "python -m neurovae.interpret.jacobian --maps {input.maps} --table {input.table} --mask {input.mask} --atlas {input.atlas} "
-        "--out_folder {output.maps} --out {output.table} 2>&1 | tee {log}"
+        "--out_folder {output.maps} --out {output.table} > {log} 2>&1"

@@ -24,4 +24,4 @@ rule latents:
         env=ENV["train"],
     shell:
         "python -m neurovae.latents --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
-        "--model {input.weights} --name {wildcards.model} --out {output.latents} --index {output.index} {params.flags} 2>&1 | tee {log}"
+        "--model {input.weights} --name {wildcards.model} --out {output.latents} --index {output.index} {params.flags} > {log} 2>&1"

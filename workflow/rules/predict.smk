@@ -29,7 +29,7 @@ rule predict:
     shell:
         "python -m neurovae.predict.predict --cohort {input.cohort} --qc {input.qc} "
         "--latents \"[$(echo {input.latents} | tr ' ' ',')]\" --health \"[$(echo {input.health} | tr ' ' ',')]\" --weights \"[$(echo {input.weights} | tr ' ' ',')]\" "
-        "--out {output.table} --predictions {output.predictions} --importance_table {output.importance} {params.flags} {params.predict} {params.freeze} 2>&1 | tee {log}"
+        "--out {output.table} --predictions {output.predictions} --importance_table {output.importance} {params.flags} {params.predict} {params.freeze} > {log} 2>&1"
 
 
 rule voxels:
@@ -59,7 +59,7 @@ rule voxels:
         env=ENV["predict"],
     shell:
         "python -m neurovae.predict.voxels --cohort {input.cohort} --qc {input.qc} --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
-        "--out {output.table} --predictions {output.predictions} {params.flags} {params.predict} 2>&1 | tee {log}"
+        "--out {output.table} --predictions {output.predictions} {params.flags} {params.predict} > {log} 2>&1"
 
 
 rule compare:
@@ -86,7 +86,7 @@ rule compare:
         code=CODE["predict.compare"],
         env=ENV["predict"],
     shell:
-        "python -m neurovae.predict.compare --folder results/{wildcards.cohort}/predict --out {output.table} {params.flags} 2>&1 | tee {log}"
+        "python -m neurovae.predict.compare --folder results/{wildcards.cohort}/predict --out {output.table} {params.flags} > {log} 2>&1"
 
 
 rule predictions:
@@ -111,4 +111,4 @@ rule predictions:
         code=CODE["predict.summary"],
         env=ENV["predict"],
     shell:
-        "python -m neurovae.predict.summary --folder results/{wildcards.cohort}/predict --out {output.table} {params.flags} 2>&1 | tee {log}"
+        "python -m neurovae.predict.summary --folder results/{wildcards.cohort}/predict --out {output.table} {params.flags} > {log} 2>&1"

@@ -22,11 +22,11 @@ rule extract:
         code=CODE["preprocess.extract"],
         env=ENV["extract"],
     shell:
-        "printf '%s\\t%s\\n' {params.scans} > {output.list} && "
+        "printf '%s\\t%s\\t%s\\t%s\\n' {params.scans} > {output.list} && "
         "python -m neurovae.preprocess.extract --list {output.list} --manifest {output.manifest} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
         "--seconds results/{wildcards.cohort}/benchmarks/preprocess/extract-{wildcards.batch}.calls.tsv "
-        "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} 2>&1 | tee {log}"
+        "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} > {log} 2>&1"
 
 
 rule register:
@@ -53,7 +53,7 @@ rule register:
         "python -m neurovae.preprocess.register --extracted {input.manifest} --list {input.list} --manifest {output} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
         "--seconds results/{wildcards.cohort}/benchmarks/preprocess/register-{wildcards.batch}.calls.tsv "
-        "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} 2>&1 | tee {log}"
+        "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} > {log} 2>&1"
 
 
 rule normalise:
@@ -80,7 +80,7 @@ rule normalise:
         "python -m neurovae.preprocess.normalise --registered {input.manifest} --manifest {output} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
         "--seconds results/{wildcards.cohort}/benchmarks/preprocess/normalise-{wildcards.batch}.calls.tsv "
-        "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} 2>&1 | tee {log}"
+        "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} > {log} 2>&1"
 
 
 rule qc:
@@ -95,6 +95,7 @@ rule qc:
             caption="../report/qc.rst",
             category="Quality",
         ),
+        description="results/{cohort}/preprocess/derivatives/dataset_description.json",
     log:
         "results/{cohort}/logs/preprocess/qc.log",
     benchmark:
@@ -107,12 +108,14 @@ rule qc:
         max_failed=str(config["preprocess"]["max_failed"]),  # no param: it changes no result
     params:
         flags=graph.flags({"batches": list(PATHS), **PREPROCESS["qc"]}),
+        source=config["cohort"]["bids"] or config["cohort"]["table"] or f"results/{COHORT}/cohort/bids",
         code=CODE["preprocess.qc"],
         env=ENV["preprocess"],
     shell:
         "python -m neurovae.preprocess.qc --manifests results/{wildcards.cohort}/preprocess/normalise "
         "--lists results/{wildcards.cohort}/preprocess/extract "
-        "--out {output.table} --max_failed {resources.max_failed} {params.flags} 2>&1 | tee {log}"
+        "--derivatives results/{wildcards.cohort}/preprocess/derivatives --source {params.source:q} "
+        "--out {output.table} --max_failed {resources.max_failed} {params.flags} > {log} 2>&1"
 
 
 rule pack:
@@ -139,7 +142,7 @@ rule pack:
     shell:
         "python -m neurovae.preprocess.pack --manifests results/{wildcards.cohort}/preprocess/normalise --qc {input.qc} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives --volumes {output.volumes} "
-        "--rows {output.rows} --mask {output.mask} {params.flags} 2>&1 | tee {log}"
+        "--rows {output.rows} --mask {output.mask} {params.flags} > {log} 2>&1"
 
 
 rule duplicates:
@@ -165,4 +168,4 @@ rule duplicates:
         env=ENV["preprocess"],
     shell:
         "python -m neurovae.preprocess.duplicates --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
-        "--lists results/{wildcards.cohort}/preprocess/extract --out {output} {params.flags} 2>&1 | tee {log}"
+        "--lists results/{wildcards.cohort}/preprocess/extract --out {output} {params.flags} > {log} 2>&1"

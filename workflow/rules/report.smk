@@ -6,8 +6,8 @@ rule summary:
         qc="results/{cohort}/preprocess/qc.parquet",
         health=expand("results/{{cohort}}/train/{model}/{fit}/health.json", model=MODELS, fit=FIT),
         power="results/{cohort}/audit/power.tsv",
-        associations="results/{cohort}/associate/associations.tsv",
-        omnibus="results/{cohort}/associate/omnibus.tsv",
+        associations="results/{cohort}/findings/associations.tsv",
+        omnibus="results/{cohort}/findings/omnibus.tsv",
         predictions="results/{cohort}/predict/predictions.tsv",
         maps=expand("results/{{cohort}}/interpret/{model}/{fit}/maps.parquet", model=INTERPRETED, fit=FIT),
     output:
@@ -29,42 +29,23 @@ rule summary:
         "python -m neurovae.report.summary --cohort {input.cohort} --excluded {input.excluded} --qc {input.qc} "
         "--power {input.power} --health results/{wildcards.cohort}/train --associations {input.associations} --omnibus {input.omnibus} "
         "--predictions {input.predictions} "
-        "--maps results/{wildcards.cohort}/interpret --out {output} {params.flags} 2>&1 | tee {log}"
+        "--maps results/{wildcards.cohort}/interpret --out {output} {params.flags} > {log} 2>&1"
 
 
 rule report:
     input:
         "results/{cohort}/report/summary.txt",
-        "results/{cohort}/report/quality.png",
-        "results/{cohort}/report/rates.png",
-        "results/{cohort}/report/baselines.png",
-        "results/{cohort}/report/dimension.png",
+        rules.plot_preprocess.output,
+        rules.plot_train.output,
+        rules.plot_associate.output,
+        rules.plot_predict.output,
+        rules.plot_audit.output,
+        rules.plot_interpret.output,
         "results/{cohort}/preprocess/volumes.npy",
-        "results/{cohort}/associate/multivariable.tsv",
-        "results/{cohort}/associate/mixed.tsv",
+        "results/{cohort}/findings/multivariable.tsv",
+        "results/{cohort}/findings/mixed.tsv",
         "results/{cohort}/predict/comparisons.tsv",
-        expand("results/{{cohort}}/report/{model}_fold-{fold}_search.png", model=SOUGHT, fold=FOLDS),
-        expand("results/{{cohort}}/report/{model}_{fit}_losses.png", model=TRAINED, fit=FIT),
-        expand(
-            "results/{{cohort}}/report/{model}_{fit}_{picture}.png",
-            model=MODELS,
-            fit=FIT,
-            picture=["reconstructions", "health", "scores", "directions", "confounds"],
-        ),
-        expand(
-            "results/{{cohort}}/report/{model}_{fit}_{picture}.png",
-            model=INTERPRETED,
-            fit=FIT,
-            picture=["traversals", "maps", "samples", "counterfactuals"],
-        ),
         expand("results/{{cohort}}/audit/{model}/{fit}/sites.parquet", model=MODELS, fit=FIT),
-        expand("results/{{cohort}}/report/{model}_fold-{fold}_stability.png", model=MODELS, fold=FOLDS[:1]),
-        expand(
-            "results/{{cohort}}/report/{model}_seed-{seed}_{picture}.png",
-            model=MODELS,
-            seed=SEEDS[:1],
-            picture=["calibration", "importance"],
-        ),
     output:
         "results/{cohort}/report/report.html",
     log:
@@ -84,7 +65,7 @@ rule report:
         env=ENV["report"],
     shell:
         "python -m neurovae.report.page --cohort results/{wildcards.cohort} "
-        "--out {output} {params.flags} {params.settings} 2>&1 | tee {log}"
+        "--out {output} {params.flags} {params.settings} > {log} 2>&1"
 
 
 rule verdict:
@@ -108,4 +89,4 @@ rule verdict:
         code=CODE["report.verdict"],
         env=ENV["report"],
     shell:
-        "python -m neurovae.report.verdict --train results/{wildcards.cohort}/train --out {output} {params.flags} 2>&1 | tee {log}"
+        "python -m neurovae.report.verdict --train results/{wildcards.cohort}/train --out {output} {params.flags} > {log} 2>&1"

@@ -1,27 +1,6 @@
-# Volumes -> folds, weights and history: one job per model, fold and seed; then a verdict. Where a model is searched, its
-# trials and the choice among them come first, per fold. No file read here contains a score. With cohort.freeze none of
-# these rules exists: what they made is taken as it lies there.
-rule folds:
-    output:
-        "results/{cohort}/cohort/folds.tsv",
-    log:
-        "results/{cohort}/logs/cohort/folds.log",
-    benchmark:
-        "results/{cohort}/benchmarks/cohort/folds.tsv"
-    conda:
-        "../../envs/cohort.yaml"
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        flags=graph.flags({"cohort": graph.fold_section(config["cohort"])}),
-        people=index.digest(FOUND.scans),
-        code=CODE["cohort.folds"],
-        env=ENV["cohort"],
-    shell:
-        "python -m neurovae.cohort.folds --out {output} {params.flags} 2>&1 | tee {log}"
-
-
+# Volumes and folds -> weights and history: one job per model, fold and seed; then a verdict. Where a model is searched,
+# its trials and the choice among them come first, per fold. No file read here contains a score. With cohort.freeze none
+# of these rules exists: the files in results/<cohort>/train are used as they are.
 rule trial:
     input:
         volumes="results/{cohort}/preprocess/volumes.npy",
@@ -50,7 +29,7 @@ rule trial:
         "python -m neurovae.train.search.trial --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --folds {input.folds} "
         "--state results/{wildcards.cohort}/train/.state/search/{wildcards.model}/fold-{wildcards.fold} --out {output} "
         "--code {params.code}-{params.env} --fold {wildcards.fold} --trial {wildcards.trial} --device {resources.device} "
-        "{params.flags} 2>&1 | tee {log}"
+        "{params.flags} > {log} 2>&1"
 
 
 rule choose:
@@ -75,7 +54,7 @@ rule choose:
         env=ENV["train"],
     shell:
         "python -m neurovae.train.search.choose --folder results/{wildcards.cohort}/train/{wildcards.model}/fold-{wildcards.fold}_search "
-        "--name {wildcards.model} --fold {wildcards.fold} --out {output.chosen} --table {output.table} --written {output.entry} {params.flags} 2>&1 | tee {log}"
+        "--name {wildcards.model} --fold {wildcards.fold} --out {output.chosen} --table {output.table} --written {output.entry} {params.flags} > {log} 2>&1"
 
 
 rule train:
@@ -112,7 +91,7 @@ rule train:
     shell:
         "{resources.launch} neurovae.train.fit --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --folds {input.folds} "
         "--out {output.weights} --history {output.history} --state results/{wildcards.cohort}/train/.state/{wildcards.model} --code {params.code}-{params.env} "
-        "--chosen '{input.chosen}' --fold {wildcards.fold} --seed {wildcards.seed} --device {resources.device} {params.flags} 2>&1 | tee {log}"
+        "--chosen '{input.chosen}' --fold {wildcards.fold} --seed {wildcards.seed} --device {resources.device} {params.flags} > {log} 2>&1"
 
 
 rule health:
@@ -140,4 +119,4 @@ rule health:
     shell:
         "python -m neurovae.train.health.health --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --model {input.weights} "
         "--history {input.history} --out {output.health} --seed {wildcards.seed} "
-        "{params.flags} 2>&1 | tee {log}"
+        "{params.flags} > {log} 2>&1"

@@ -1,17 +1,14 @@
 """Each latent against each score: a regression of the declared type, with confounds, effect, interval, p and q."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from neurovae.cli import Json, cli
-from neurovae.design.design import Design, design, join
-from neurovae.design.rows import AFTER, BEFORE, REASONS, described, outcome, standard, stopped, varies, worst
-from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
+from neurovae.associate.fitted import CONSTANT, Fitted, Line
+from neurovae.design.rows import AFTER, BEFORE, REASONS, described, worst
+from neurovae.design.tables import bh
 from neurovae.io import latent_table
-from neurovae.io.progress import steps
 from neurovae.stats import families
 from neurovae.stats.diagnostics import checked, spread_p
 
@@ -21,43 +18,15 @@ CHECKS = ["p_spread", "p_link", "aic", "dispersion", "p_overdispersion", "alpha"
 COLUMNS = BEFORE | dict.fromkeys(EFFECT + CHECKS, "float64") | AFTER
 
 
-def run(
-    *,
-    cohort: Path,
-    latents: Path,
-    qc: Path,
-    health: Path,
-    scores: Json,
-    confounds: Json,
-    out: Path,
-) -> None:
-    """Test every latent of one model against every score, one row per person, and write the table (.parquet, .tsv)."""
-    verdict, reason = read_verdict(health)
-    table = join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc))
-    if verdict in STOPPING:
-        rows = [stopped(table, verdict, reason)]
-    else:
-        rows = [row | {"verdict": verdict} for score in scores for row in glm(table, score, confounds)]
-    write_both(out, tidy(rows, COLUMNS))
-
-
-def glm(table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of one score, one per latent; q and Bonferroni over the latents that could be tested.
-
-    Raises:
-        InputError: the score's type has no such link.
-    """
-    names = latent_table.columns(table)
-    cases = design(table, score, confounds)
-    y = outcome(score, cases)
-    null = families.fit(score["type"], y, cases.x, score.get("link")) if cases.status == "ok" else None
-    between = _confounds_r2(score, y, cases, null)
+def glm(table: pd.DataFrame, known: Fitted, lines: dict[str, Line]) -> list[dict[str, Any]]:
+    """Rows of one score, one per latent; q and Bonferroni over the latents that could be tested."""
+    score, cases, null = known.score, known.cases, known.null
+    shared = {} if null is None else _of_score(known, null)
     rows = []
-    for name in steps(names, f"{score['name']}: latents"):
+    for name in latent_table.columns(table):
         row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
         if null is not None:
-            row |= {"confounds_r2": between, "p_spread": spread_p(score["type"], y, cases.x)}
-            row |= _tested(score, y, cases, table[name].iloc[cases.rows], null)
+            row |= shared | (_tested(known, null, lines[name]) if name in lines else CONSTANT)
         rows.append(row)
     tested = np.array([row["status"] == "ok" for row in rows])
     q, m = bh(np.array([row.get("p", np.nan) for row in rows]), tested)
@@ -67,14 +36,8 @@ def glm(table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, An
     ]
 
 
-def _tested(
-    score: dict[str, Any], y: np.ndarray, cases: Design, latent: pd.Series, null: families.Fit
-) -> dict[str, Any]:
-    kind, x, z = score["type"], cases.x, latent.to_numpy(float)
-    if not varies(z, x):
-        return {"status": "constant latent", "reason": "it does not vary between people beyond the confounds"}
-    x_full = np.column_stack([x, standard(z)])
-    full = families.fit(kind, y, x_full, score.get("link"))
+def _tested(known: Fitted, null: families.Fit, line: Line) -> dict[str, Any]:
+    kind, y, full = known.score["type"], known.y, line.fit
     status = worst(null, full)
     if status != "ok":
         return {"status": status, "reason": REASONS[status]}
@@ -86,22 +49,15 @@ def _tested(
         "ci_low": low,
         "ci_high": high,
         "p": families.nested_p(null, full, 1, len(y)),
-        "partial_r2": families.partial_r2(kind, y, x, x_full, null, full),
-    } | checked(kind, y, x_full, full, _unit(y, cases))
+        "partial_r2": families.partial_r2(kind, y, known.cases.x, line.x, null, full),
+    } | checked(kind, y, line.x, full, known.unit)
 
 
-def _unit(y: np.ndarray, cases: Design) -> float:
-    """What one of y is in the score's own unit, in which links are compared by AIC."""
-    return float(cases.y.std(ddof=1) / y.std(ddof=1))
-
-
-def _confounds_r2(score: dict[str, Any], y: np.ndarray, cases: Design, null: families.Fit | None) -> float:
-    if null is None or null.status != "ok":
-        return np.nan
-    kind = score["type"]
-    empty = families.fit(kind, y, cases.x[:, :1], score.get("link"))
-    return families.partial_r2(kind, y, cases.x[:, :1], cases.x, empty, null) if empty.status == "ok" else np.nan
-
-
-if __name__ == "__main__":
-    cli(run)
+def _of_score(known: Fitted, null: families.Fit) -> dict[str, float]:
+    """What every row of a score says: partial R2 of its confounds, and the test for unequal spread."""
+    kind, y, x = known.score["type"], known.y, known.cases.x
+    between = np.nan
+    if null.status == "ok":
+        empty = families.fit(kind, y, x[:, :1], known.score.get("link"))
+        between = families.partial_r2(kind, y, x[:, :1], x, empty, null) if empty.status == "ok" else np.nan
+    return {"confounds_r2": between, "p_spread": spread_p(kind, y, x)}

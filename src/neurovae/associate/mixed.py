@@ -49,6 +49,9 @@ def run(
 ) -> None:
     """Test every latent of one model against every score over all usable scans and write the table (.parquet, .tsv).
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun mixed
+
     Args:
         cohort: cohort.parquet.
         latents: latents.parquet of one model.

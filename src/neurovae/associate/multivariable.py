@@ -48,7 +48,17 @@ def run(
 ) -> None:
     """Test the latents of one model jointly against every score, one row per person; write the table (.parquet, .tsv).
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun multivariable
+
     Args:
+        cohort: cohort.parquet.
+        latents: latents.parquet of one model.
+        qc: qc.parquet.
+        health: health.json of the model.
+        scores: the scores of the configuration.
+        confounds: the confounds of the configuration.
+        out: table to write (.parquet, .tsv).
         interactions: products are tested between this many latents, those of the largest variance; 0 tests none.
     """
     verdict, reason = read_verdict(health)

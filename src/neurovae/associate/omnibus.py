@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
+from neurovae.associate.fitted import fitted
 from neurovae.associate.permute import Ready, prepare
 from neurovae.cli import Json, cli
-from neurovae.design.design import design, join
+from neurovae.design.design import join
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.io.progress import steps
@@ -50,6 +51,9 @@ def run(
 ) -> None:
     """Test all latents of one model together against every score, and write the table and the directions.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun omnibus
+
     Args:
         cohort: cohort.parquet.
         latents: latents.parquet of one model.
@@ -80,8 +84,7 @@ def omnibus(
     """A row per score, and a row per score and latent of its direction; q over the scores that could be tested."""
     rows, by_latent = [], []
     for score in steps(scores, "scores"):
-        cases = design(table, score, confounds)
-        ready, described = prepare(table, score, cases)
+        ready, described = prepare(table, fitted(table, score, confounds))
         row = {name: value for name, value in described[0].items() if name != "latent"}
         if ready is not None:
             row |= {"status": "ok", "reason": ""}

@@ -6,22 +6,20 @@ p_quadratic_maxt is over the latents of one score and not over scores.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
 
-from neurovae.cli import Json, cli
-from neurovae.design.design import Design, design, join
-from neurovae.design.rows import REASONS, described, standard, stopped, varies
-from neurovae.design.tables import STOPPING, read_verdict, tidy, write_both
+from neurovae.associate.fitted import CONSTANT, Fitted
+from neurovae.design.design import Design
+from neurovae.design.rows import REASONS, described, varies
 from neurovae.io import latent_table
 from neurovae.stats.exchangeability import rule, site_strata, too_few
 from neurovae.stats.maxt import at_once, batch, exceed, maxt, minp, statistics
 from neurovae.stats.quadratic import NAMES, bent
-from neurovae.stats.rao import Null, fit_null
+from neurovae.stats.rao import Null, null
 
 P = ["p_parametric", "p_permutation", "p_maxt", "p_minp", "p_bonferroni"]
 COLUMNS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64",
@@ -44,82 +42,42 @@ class Ready:
     latents: list[str]
 
 
-def run(
-    *,
-    cohort: Path,
-    latents: Path,
-    qc: Path,
-    health: Path,
-    scores: Json,
-    confounds: Json,
-    permutations: int,
-    seed: int,
-    out: Path,
-    threads: int = 1,
-) -> None:
-    """Test every latent of one model against every score by permutation of people and write the table.
-
-    Args:
-        cohort: cohort.parquet.
-        latents: latents.parquet of one model.
-        qc: qc.parquet.
-        health: health.json of the model.
-        scores: the scores of the configuration.
-        confounds: the confounds of the configuration.
-        permutations: number of permutations.
-        seed: of the permutations.
-        out: table to write (.parquet, .tsv).
-        threads: blocks of permutations at a time; changes nothing in the numbers.
-    """
-    verdict, reason = read_verdict(health)
-    table = join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc))
-    if verdict in STOPPING:
-        rows = [stopped(table, verdict, reason) | {"quadratic_status": "not tested", "quadratic_reason": reason}]
-    else:
-        found = permute(table, scores, confounds, permutations, seed, threads)
-        rows = [row | {"verdict": verdict} for row in found]
-    write_both(out, tidy(rows, COLUMNS))
-
-
-def permute(
-    table: pd.DataFrame, scores: list[Row], confounds: list[Row], permutations: int, seed: int, threads: int = 1
-) -> list[Row]:
+def permute(table: pd.DataFrame, known: list[Fitted], permutations: int, seed: int, threads: int = 1) -> list[Row]:
     """Rows of every score x latent, in this order; tested within families of scores of the same people."""
     rows: dict[tuple[str, str], Row] = {}
     families: dict[bytes, list[Ready]] = {}
-    for score in scores:
-        cases = design(table, score, confounds)
-        ready, found = prepare(table, score, cases)
+    for one in known:
+        ready, found = prepare(table, one)
         for row in found:
             same = {"quadratic_status": row["status"], "quadratic_reason": row["reason"]}
-            rows[score["name"], row["latent"]] = row | same
+            rows[one.score["name"], row["latent"]] = row | same
         if ready is not None:
-            families.setdefault(cases.rows.tobytes(), []).append(ready)
+            families.setdefault(one.cases.rows.tobytes(), []).append(ready)
     for family in families.values():
         for key, numbers in _tested(table, family, permutations, seed, threads).items():
             rows[key] |= numbers
     return list(rows.values())
 
 
-def prepare(table: pd.DataFrame, score: Row, cases: Design) -> tuple[Ready | None, list[Row]]:
+def prepare(table: pd.DataFrame, known: Fitted) -> tuple[Ready | None, list[Row]]:
     """What is needed to test one score, and its rows without numbers yet; nothing if it cannot be tested."""
+    score, cases, test = known.score, known.cases, None
     site = table["site"].to_numpy()[cases.rows].astype(str)
-    status, reason, null, latents = cases.status, cases.reason, None, []
+    status, reason, latents = cases.status, cases.reason, []
     if status == "ok" and (few := too_few(site_strata(site))):
         status, reason = "too few permutations", few
-    if status == "ok":
-        y = standard(cases.y) if score["type"] == "continuous" and score.get("link") in (None, "identity") else cases.y
-        fit, null = fit_null(score["type"], y, cases.x, score.get("link"))
-        status, reason = fit.status, REASONS.get(fit.status, "")
+    if status == "ok" and known.null is not None:
+        status, reason = known.null.status, REASONS.get(known.null.status, "")
+        test = null(score["type"], known.y, cases.x, known.null) if status == "ok" else None
     rows = []
     for name in latent_table.columns(table):
         row = described(table, score, name, cases) | {"exchangeability": rule(site), "status": status, "reason": reason}
-        if null is not None and varies(table[name].to_numpy(float)[cases.rows], cases.x):
+        if test is not None and varies(table[name].to_numpy(float)[cases.rows], cases.x):
             latents.append(name)
-        elif null is not None:
-            row |= {"status": "constant latent", "reason": "it does not vary between people beyond the confounds"}
+        elif test is not None:
+            row |= CONSTANT
         rows.append(row)
-    return (Ready(score, cases, null, latents) if null is not None and latents else None), rows
+    return (Ready(score, cases, test, latents) if test is not None and latents else None), rows
 
 
 def _tested(
@@ -183,7 +141,3 @@ def _numbers(
     parametric = 2 * law.sf(np.abs(seen))
     columns = (seen, parametric, alone, within, across, np.minimum(parametric * len(seen), 1.0))
     return [dict(zip(["statistic", *P], map(float, values), strict=True)) for values in zip(*columns, strict=True)]
-
-
-if __name__ == "__main__":
-    cli(run)

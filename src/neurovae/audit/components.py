@@ -1,4 +1,4 @@
-"""How many principal components of the cohort's scans stand out: from the scalar products of people (n, n)."""
+"""Number of principal components above noise (parallel analysis), from the scalar products of people (n, n)."""
 
 import math
 
@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 from neurovae.io.progress import steps
 from neurovae.io.volumes import chunks, masked
 
-DRAWS = 20  # of noise; a component counts above the largest of them (p = 1 / 21)
+DRAWS = 20  # of noise; a component counts if it exceeds the largest of them (p = 1 / 21)
 SHARED = 0.1  # of the mask's voxels that must have a partner at a lag, for its covariance to count
 COLUMNS = 2**14  # voxels at a time, in double precision
 
@@ -72,9 +72,9 @@ def smooth_noise(lengths: np.ndarray, mask: np.ndarray, spectrum: np.ndarray, rn
 
 
 def standing_out(volumes: np.ndarray, mask: np.ndarray, seed: int) -> int:
-    """Parallel analysis against smooth noise: components before the first that the largest of DRAWS reaches.
+    """Parallel analysis (Horn 1965) against smooth noise: components before the first that does not exceed all DRAWS.
 
-    Voxels shuffled between people, as Horn 1965 has it, would be noise of no smoothness: any smooth one exceeds it.
+    Voxels shuffled between people would be noise without smoothness, which any smooth component exceeds.
     """
     rng = np.random.default_rng(seed)
     centred = products(masked(volumes, mask))

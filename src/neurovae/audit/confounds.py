@@ -53,6 +53,9 @@ def run(
 ) -> None:
     """Write what nuisances explain of each latent and score, and which of these are caveats (.parquet, .tsv).
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun confounds
+
     Args:
         cohort: cohort.parquet.
         latents: latents.parquet of one model.

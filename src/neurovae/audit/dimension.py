@@ -1,7 +1,7 @@
-"""How many dimensions people fill, where a prior's mass lies, and how many latents that suggests.
+"""Intrinsic dimension of the scans and latents, the number of latents it suggests, and concentration of the prior.
 
 Concentration (the tutorial's appendix A, corrected): the share of a ball's volume in its outer shell is
-1 - (1 - e/R)^n. What is held against the prior's shell is E|z|^2 = |mu|^2 + sum sigma^2 against d, spread sqrt(2 d),
+1 - (1 - e/R)^n. The quantity compared with the prior's shell is E|z|^2 = |mu|^2 + sum sigma^2 (prior: d, SD sqrt(2 d)),
 since |mu| always lies inside. Its spread over people is that of |z|^2 itself: Var E|z|^2 + E[sum 4 mu^2 sigma^2 +
 2 sigma^4].
 """
@@ -31,6 +31,9 @@ OK = {"status": "ok", "reason": ""}
 
 def run(*, volumes: Path, rows: Path, mask: Path, latents: list[Path], out: Path, seed: int = 0) -> None:
     """Write dimension and concentration of the cohort's volumes and of every model's latents (.parquet, .tsv).
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun dimension
 
     Args:
         volumes: packed volumes.
@@ -82,14 +85,14 @@ def cohort(array: np.ndarray, people: np.ndarray, mask: np.ndarray, seed: int) -
 def suggested(count: int, found: list[dict[str, Any]], people: int) -> dict[str, Any]:
     """The components above smooth noise, or the dimension by MLE, rounded up, where that is larger.
 
-    Not by TwoNN, which with few people sees the noise of the scans: its interval is too wide to set a number.
+    TwoNN is not used: with few people it reflects the noise of the scans, and its interval is wide.
     """
     least = max(
         (math.ceil(row["value"]) for row in found if row["measure"] == "MLE" and row["status"] == "ok"), default=0
     )
     reason = (
         f"the larger of {count} components above smooth noise and a dimension of {least} (MLE); {people} people: few "
-        "people make both too small, so a lower bound, to be held against the test variance explained of larger models"
+        "people bias both downwards, so this is a lower bound; compare the held-out variance explained of larger models"
     )
     return {"measure": "latents suggested", "value": max(count, least), "n": people, "status": "ok", "reason": reason}
 
@@ -123,7 +126,7 @@ def norms(mu: np.ndarray, variance: np.ndarray, calibrated: bool) -> list[dict[s
     square = np.square(mu).sum(axis=1) + variance.sum(axis=1)
     within = (4 * mu**2 * variance + 2 * variance**2).sum(axis=1)
     mean, error = float(square.mean()), float(square.std(ddof=1) / math.sqrt(len(mu)))
-    reason = "" if calibrated else "nothing in the loss holds each variance (logvar is not calibrated)"
+    reason = "" if calibrated else "the loss does not constrain the posterior variances (logvar is not calibrated)"
     rows[0] |= {"value": mean, "low": mean - 1.96 * error, "high": mean + 1.96 * error}
     rows[1] |= {"value": math.sqrt(square.var(ddof=1) + within.mean())}
     return [row | {"status": "ok", "reason": reason} for row in rows]

@@ -1,7 +1,7 @@
-"""How many dimensions a cloud of people has: TwoNN and maximum likelihood by scikit-dimension, with an interval.
+"""Intrinsic dimension by TwoNN and maximum likelihood (scikit-dimension), with an interval.
 
 TwoNN: Facco 2017, the line through the distances to the two nearest neighbours, without the tenth with the largest
-ratios. MLE: Levina & Bickel 2004, pooled as MacKay & Ghahramani 2005. Both come out too small where few people fill
+ratios. MLE: Levina & Bickel 2004, pooled as MacKay & Ghahramani 2005. Both are biased downwards when few people fill
 many dimensions: 118 drawn from a ball of 20 dimensions give 13 and 11, and 1,000 give 14 and 13 (measured).
 """
 
@@ -52,7 +52,7 @@ def intrinsic(x: np.ndarray, seed: int) -> list[dict[str, Any]]:
     if n < LEAST or twins:
         status, reason = "too few people", f"{n} people; {LEAST} are needed"
         if twins:
-            status, reason = "equal people", f"{twins} people have a twin at distance 0"
+            status, reason = "equal people", f"{twins} people have a duplicate at distance 0"
         return [{"measure": name, "n": n, "status": status, "reason": reason} for name in ("TwoNN", "MLE")]
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(n)[: n // 2] for _ in range(HALVES)]

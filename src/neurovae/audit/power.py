@@ -1,4 +1,4 @@
-"""What could be found before anything is trained: the smallest effect of one latent with the stated power, per score.
+"""Power, before anything is trained: the smallest effect of one latent on each score that can be detected.
 
 The t test of one latent beside the confounds: t = r sqrt(df) / sqrt(1 - r^2) follows a noncentral t whose noncentrality
 is |rho| sqrt(n - 1 - confound columns) / sqrt(1 - rho^2), |rho| the partial correlation in the population, since that
@@ -21,7 +21,7 @@ from neurovae.design.design import RESIDUAL_DF, Design, design, first_scans, in_
 from neurovae.design.tables import tidy, write_both
 
 SPLINE = 3  # columns of a confound that preprocess measures later
-FEW = 300  # people; below, associations with brain scans are unstable (science.md: several hundred or a warning)
+FEW = 300  # people; below, associations with brain scans are unstable (Marek 2022)
 COLUMNS = {"score": "object", "type": "object", "n": "Int64", "people": "Int64", "confound_columns": "Int64",
            "confounds": "object", "tests": "Int64", "level": "float64", "power": "float64", "partial_r": "float64",
            "partial_r2": "float64", "odds_ratio": "float64", "cases": "Int64", "text": "object", "status": "object",
@@ -31,7 +31,10 @@ COLUMNS = {"score": "object", "type": "object", "n": "Int64", "people": "Int64",
 def run(
     *, cohort: Path, scores: Json, confounds: Json, latents: int, power: float, out: Path, alpha: float = 0.05
 ) -> None:
-    """Write, and say, what effect could be found for each score with these people (.parquet, .tsv).
+    """Write and print the smallest detectable effect for each score with these people (.parquet, .tsv).
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun power
 
     Args:
         cohort: cohort.parquet.
@@ -62,7 +65,7 @@ def check(
     later = [entry for entry in confounds if entry.get("from", "table") == "preprocess"]
     cases = design(people, score, [entry for entry in confounds if entry not in later], with_split=False)
     columns = cases.x.shape[1] - 1 + SPLINE * len(later)
-    awaited = [f"{entry['name']} ({SPLINE} columns, awaited from preprocess)" for entry in later]
+    awaited = [f"{entry['name']} ({SPLINE} columns, measured by preprocess)" for entry in later]
     row = {
         "score": score["name"],
         "type": score["type"],
@@ -75,7 +78,7 @@ def check(
     status, reason = cases.status, cases.reason
     if status == "ok" and len(cases.y) - columns - 2 < RESIDUAL_DF:
         status, reason = "too few people", f"{len(cases.y)} people for {columns} confound columns"
-    few = f"{len(cases.y)} people, under {FEW}: effects vary from sample to sample, and those found are too large"
+    few = f"{len(cases.y)} people, under {FEW}: effects vary between samples, and significant ones are too large"
     row |= {"status": status, "reason": reason if status != "ok" else (few if len(cases.y) < FEW else "")}
     return [row | _found(cases, columns, tests, alpha / tests, power, row) for tests in dict.fromkeys((1, latents))]
 
@@ -87,12 +90,12 @@ def _found(cases: Design, columns: int, tests: int, level: float, power: float, 
     r = smallest(len(cases.y), columns, level, power)
     found = same | {"partial_r": r, "partial_r2": r**2}
     text = f"{row['score']}: {len(cases.y)} people, {columns} confound columns, {tests} test{'s' * (tests > 1)}: "
-    text += f"partial r {r:.2f} (share {r * r:.3f}) with {100 * power:g} % power"
+    text += f"partial r {r:.2f} (R2 {r * r:.3f}) with {100 * power:g} % power"
     if row["type"] == "binary":
         found |= {"odds_ratio": odds_ratio(cases.y, level, power), "cases": int(cases.y.sum())}
         text += f", odds ratio {found['odds_ratio']:.2f} per SD ({found['cases']} of {len(cases.y)} cases)"
     elif row["type"] != "continuous":
-        text += f" (about: it is {row['type']})"
+        text += f" (approximate: the score is {row['type']})"
     return found | {"text": text}
 
 

@@ -1,4 +1,4 @@
-"""The fits of one model and fold, a seed each: read together, and refused where they do not belong together."""
+"""The fits of one model and fold with different seeds, read together; a fit that does not belong is refused."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from neurovae.train import weights as stored
 
 
 class Fit(NamedTuple):
-    """One seed: latents of held-out people (by person), mean and SD of all, weights, and what associate found."""
+    """One seed: latents of held-out people (by person), mean and SD over all people, weights, and associations."""
 
     seed: int
     held: pd.DataFrame
@@ -28,7 +28,7 @@ class Fit(NamedTuple):
 
     @property
     def stopped(self) -> bool:
-        """Whether nobody tests this seed's latents."""
+        """Whether the latents of this seed are not tested."""
         return self.verdict.split(";")[0] in STOPPING
 
 
@@ -54,12 +54,12 @@ def read(
     if len(set(seeds)) < len(seeds):
         raise InputError(f"stability: seeds {seeds}; give each seed once")
     if any(list(fit.held.index) != list(fits[0].held.index) for fit in fits):
-        raise InputError("stability: the seeds hold out different people; rerun train from one folds.tsv")
+        raise InputError("stability: the seeds have different test people; rerun train with one folds.tsv")
     return {"model": str(keys[0][0]), "fold": int(keys[0][1])}, fits
 
 
 def alike(a: Fit, b: Fit) -> bool:
-    """Whether two seeds gave the same latents, to the bit: one model then, whose agreement says nothing."""
+    """Whether two seeds gave identical latents: they are then one model, and their agreement is no evidence."""
     return np.array_equal(a.held.to_numpy(float), b.held.to_numpy(float))
 
 

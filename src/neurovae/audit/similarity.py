@@ -1,4 +1,4 @@
-"""How alike two latent spaces of the same people are: debiased linear CKA, Procrustes, and latents matched by |r|.
+"""Similarity of two latent spaces of the same people: debiased linear CKA, Procrustes, and latents matched by |r|.
 
 CKA: Kornblith 2019, eq. 5, with the unbiased HSIC of Song 2012, eq. 5 (Murphy 2024: the plain one is near 1 for pure
 noise where latents outnumber people). Procrustes: Schoenemann 1966. Two spaces (people, latents) may differ in latents.
@@ -10,7 +10,7 @@ from scipy.stats import t
 
 MATCH = 0.7  # |r| on held-out people below which a latent has no counterpart
 CHANCE = 0.05  # share of unrelated latents that may seem to have a counterpart
-PEOPLE = 4  # fewer than this have no unbiased HSIC
+PEOPLE = 4  # the unbiased HSIC is undefined for fewer
 
 
 def hsic(k: np.ndarray, m: np.ndarray) -> float:
@@ -32,10 +32,10 @@ def cka(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def procrustes(a: np.ndarray, b: np.ndarray) -> float:
-    """Share of a (n, p) that b (n, q), shifted, rotated and scaled at best, reproduces; the same the other way round.
+    """R2 of a (n, p) predicted from b (n, q) by the best shift, rotation and scale; symmetric in a and b.
 
     |A'B|*^2 / (|A|^2 |B|^2), |.|* the sum of the singular values. It nears 1 for noise too where latents outnumber
-    people: to be read beside its value for people in another order.
+    people: compare it with its value for people in random order.
     """
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     whole = np.sum(a**2) * np.sum(b**2)
@@ -54,7 +54,7 @@ def correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def match(r: np.ndarray, least: float = MATCH) -> np.ndarray:
-    """Column that goes with each row of r (p, q), one to one with the largest sum of |r| >= least; -1: none."""
+    """Column matched to each row of r (p, q), one to one with the largest sum of |r| >= least; -1: none."""
     good = np.where(np.abs(r) >= least, np.abs(r), 0.0)  # a pair that counts never gives way to two that do not
     rows, columns = linear_sum_assignment(-good)
     found = np.full(len(r), -1)
@@ -75,7 +75,7 @@ def fewest(latents: int) -> int:
 
 
 def by_chance(a: np.ndarray, b: np.ndarray, draws: int, seed: int) -> tuple[float, float]:
-    """Procrustes share and number of matched latents, on average over people in random order."""
+    """Mean Procrustes R2 and number of matched latents over random orders of the people."""
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(len(b)) for _ in range(draws)]
     shares = [procrustes(a, b[order]) for order in orders]

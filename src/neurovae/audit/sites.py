@@ -1,10 +1,10 @@
-"""How much of the latents is site, and what ComBat learnt from other people leaves of it.
+"""Variance of the latents that is explained by site, before and after harmonisation with ComBat.
 
-Per latent: partial R2 of the site beyond the other confounds (F), and whether the residuals spread alike over sites
-(Levene's test about medians, Brown & Forsythe 1974), before ComBat and after it, each person harmonised by what the
-other folds' people taught. Row "all": can the site be told from the latents of people of another fold (logistic
-regression, balanced accuracy; chance is 1 / sites)? Where a site's people differ in age ComBat keeps that difference,
-and the site can still be told by it.
+Per latent: partial R2 of site beyond the other confounds (F test), and equality of the residual variances over sites
+(Levene's test about medians, Brown & Forsythe 1974), before and after ComBat. ComBat is fitted on the people of the
+other folds. Row "all": balanced accuracy of a logistic regression that predicts the site from the latents of people of
+another fold (chance is 1 / sites). ComBat keeps differences in age between sites, so that they may still predict the
+site.
 """
 
 from pathlib import Path
@@ -37,7 +37,19 @@ Row = dict[str, Any]
 
 
 def run(*, cohort: Path, latents: Path, qc: Path, health: Path, confounds: Json, out: Path) -> None:
-    """Write the site's share of every latent of one model before and after ComBat (.parquet, .tsv)."""
+    """Write the variance of each latent that site explains, before and after ComBat (.parquet, .tsv).
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun sites
+
+    Args:
+        cohort: cohort.parquet.
+        latents: latents.parquet of one model.
+        qc: qc.parquet.
+        health: health.json of the model.
+        confounds: the confounds of the configuration.
+        out: table to write (.parquet, .tsv).
+    """
     verdict, reason = read_verdict(health)
     table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
     rows = [stopped(table, verdict, reason)] if verdict in STOPPING else sites(table, confounds)
@@ -48,7 +60,7 @@ def sites(table: pd.DataFrame, confounds: list[Row]) -> list[Row]:
     """One row per latent and one named all; people without a site or a confound are left out."""
     source, table = provenance(table), table[table["site"].replace("n/a", None).notna()].reset_index(drop=True)
     if table["site"].nunique() < 2:
-        found = f"all {len(table)} people are of site {table['site'].iloc[0]}" if len(table) else "no site is known"
+        found = f"all {len(table)} people are from site {table['site'].iloc[0]}" if len(table) else "no site is known"
         one = {"n": len(table), "n_sites": int(len(table) > 0), "status": "one site", "reason": found}
         return [source | one]
     names = latent_table.columns(table)
@@ -58,7 +70,7 @@ def sites(table: pd.DataFrame, confounds: list[Row]) -> list[Row]:
     base = {name: value for name, value in base.items() if name in COLUMNS}
     if people.status != "ok" or base["n_sites"] < 2:
         said = {"status": people.status, "reason": people.reason}
-        few = {"status": "one site", "reason": "of those with all confounds"}
+        few = {"status": "one site", "reason": "only one site among the people with all confounds"}
         return [base | {"latent": name} | (said if people.status != "ok" else few) for name in [*names, "all"]]
     z, site = table[names].to_numpy(float)[people.rows], table["site"].to_numpy(str)[people.rows]
     fold, x = table["fold"].to_numpy()[people.rows], people.x
@@ -82,7 +94,7 @@ def sites(table: pd.DataFrame, confounds: list[Row]) -> list[Row]:
 def out_of_fold(
     z: np.ndarray, site: np.ndarray, x: np.ndarray, fold: np.ndarray
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """Latents harmonised by the other folds' people, and the balanced accuracy of telling the site before and after.
+    """Latents harmonised by the other folds' people, and the balanced accuracy of predicting the site before and after.
 
     z: (n, latents), site: (n,), x: (n, columns) confounds, fold: (n,).
 

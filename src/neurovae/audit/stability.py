@@ -1,7 +1,8 @@
-"""Would another seed have found the same: spaces, latents, score directions and findings of one model, seed by seed.
+"""Stability over random seeds: latent spaces, latents, score directions and associations of one model.
 
-Latent k of one seed is not latent k of another. Spaces are compared as wholes on people whom no seed saw, latents only
-after one-to-one matching, directions by what they say of those people and by their decoded maps.
+Latent k of one seed does not correspond to latent k of another. Latent spaces are compared as a whole, in people whom
+no seed was trained on; single latents only after one-to-one matching; score directions by their values in those people
+and by their decoded maps.
 """
 
 import importlib
@@ -19,7 +20,7 @@ from neurovae.design.tables import tidy, write_both
 from neurovae.io.progress import steps
 from neurovae.io.volumes import read_mask
 
-DRAWS = 200  # orders of people, for what chance gives
+DRAWS = 200  # random orders of people, for the chance level
 ALPHA = 0.05
 PAIR = {"model": "object", "fold": "Int64", "seed": "Int64", "other_seed": "Int64"}
 AFTER = {"n": "Int64", "status": "object", "reason": "object", "verdict": "object"}
@@ -35,7 +36,8 @@ FEW = "too few people"
 ONE = {"status": "one seed", "reason": "nothing to compare with; add seeds to train.seeds"}
 SAME = {
     "status": "same latents",
-    "reason": "both seeds gave the same numbers: nothing is drawn, or the network stayed at its start; no replication",
+    "reason": "both seeds gave the same numbers: the model is deterministic, or the network kept its initial weights; "
+    "this is no replication",
 }
 
 
@@ -52,6 +54,9 @@ def run(
     replicated: Path,
 ) -> None:
     """Compare the seeds of one model and fold (.parquet, .tsv); the lists hold a file per seed, in one order.
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun stability
 
     Args:
         latents: latents.parquet.
@@ -94,7 +99,7 @@ def compare(a: Fit, b: Fit, mask: np.ndarray) -> list[dict[str, Any]]:
 
 
 def space(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-    """CKA, Procrustes and matched latents of two spaces (people, latents), with what people in random order give."""
+    """CKA, Procrustes and matched latents of two spaces (people, latents), with chance levels (random order)."""
     row: dict[str, Any] = {"kind": "space", "latents": x.shape[1]}
     if len(x) < PEOPLE:
         return row | {"status": FEW, "reason": f"{len(x)} held-out people; CKA needs {PEOPLE}"}
@@ -146,9 +151,12 @@ def matched(a: Fit, b: Fit) -> list[dict[str, Any]]:
     """
     r, n, least = correlations(a.held.to_numpy(float), b.held.to_numpy(float)), len(a.held), fewest(len(b.held.columns))
     clones, ok = SAME if alike(a, b) else {}, {"status": "ok", "reason": ""}
-    none = {"status": "no counterpart", "reason": f"no latent left with |r| >= {MATCH:g} on held-out people"}
+    none = {"status": "no counterpart", "reason": f"no unmatched latent with |r| >= {MATCH:g} in held-out people"}
     if n < least:
-        none = {"status": FEW, "reason": f"{n} held-out people; below {least} chance often gives |r| >= {MATCH:g}"}
+        none = {
+            "status": FEW,
+            "reason": f"{n} held-out people; with fewer than {least}, |r| >= {MATCH:g} is common by chance",
+        }
     rows = []
     for k, other in enumerate(match(r) if n >= least or clones else np.full(len(r), -1)):
         most = int(np.abs(r[k]).argmax()) if other < 0 else int(other)

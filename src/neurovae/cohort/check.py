@@ -20,7 +20,7 @@ AUDITED = {
     "sharpness",
     "registration",
 }  # nuisances.GROUPS
-PREFIXES = ("mu_", "logvar_", "kl_", "split_", "qc_", "latents_", "table_")
+PREFIXES = ("mu_", "logvar_", "kl_", "split_", "qc_", "latents_", "table_", "days_")
 LONGEST = 120  # characters of a score's name as interpret.images.in_file writes it
 TYPES = ("continuous", "gamma", "count", "binary", "ordinal", "bounded")
 
@@ -141,7 +141,7 @@ def _empty(confound: dict[str, Any], found: Index, seen: Seen) -> list[str]:
     """A confound without any value would leave nobody to test."""
     column = source(confound)
     files = ", ".join(table.file for table in found.tables if column in table.columns)
-    if not files or not found.scans or seen[column]:
+    if not files or not found.scans or seen[column] or found.problems:
         return []
     hint = read_as_missing(found.tables, column)
     return [f"{files}: confound {confound['name']} has no value for any of the {len(found.scans)} scans; drop it{hint}"]
@@ -179,10 +179,11 @@ def _score(score: dict[str, Any], found: Index, seen: Seen) -> list[str]:
     shown = ", ".join(repr(level) for level in levels[:6]) + (" ..." if len(levels) > 6 else "")
     hint = read_as_missing(found.tables, column)
     if not levels:
-        problems.append(
+        empty = (
             f"{files}: {name} has no value for any of the {len(found.scans)} scans; check its IDs and "
             f"sessions, or drop it from cohort.scores{hint}"
         )
+        problems += [] if found.problems else [empty]  # another problem may be the cause
     elif len(levels) == 1:
         problems.append(f"{files}: {name} is constant, {shown} for everyone; drop it from cohort.scores{hint}")
     elif score["type"] == "binary" and len(levels) > 2:

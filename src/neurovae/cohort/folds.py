@@ -11,6 +11,9 @@ from neurovae.plan.index import people, read
 def run(*, cohort: Json, out: Path) -> None:
     """Write folds.tsv: person, site, fold, split_0 .. split_{n-1}.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun folds
+
     Args:
         cohort: the source, `name`, `rename`, `site` and `folds` of the config section; scores are not looked at.
         out: folds.tsv.

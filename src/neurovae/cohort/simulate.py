@@ -48,7 +48,19 @@ No person was scanned; participants.tsv was drawn too.
 
 
 def run(*, out: Path, truth: Path, people: int = 72, voxel_mm: float = 3.0, seed: int = 0, jobs: int = 2) -> None:
-    """Write the demo cohort into the BIDS folder `out`, and what is known of it into the folder `truth`."""
+    """Write the demo cohort into the BIDS folder `out`, and what is known of it into the folder `truth`.
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun simulate
+
+    Args:
+        out: BIDS folder to write.
+        truth: folder to write of what is known of the simulated people.
+        people: number of people.
+        voxel_mm: voxel size, mm.
+        seed: of what is drawn.
+        jobs: people simulated at a time; changes nothing in the numbers.
+    """
     out, truth = Path(out), Path(truth)
     anatomy = build(seed=seed)
     tasks = (

@@ -17,6 +17,7 @@ from neurovae.io.files import write_json, write_tsv
 from neurovae.io.levels import level
 from neurovae.io.parquet import write_table
 from neurovae.io.tables import lookup, number
+from neurovae.plan import visits
 from neurovae.plan.index import Index, data_root, look, people, used, written
 
 KEYS = ("scan", "person", "session", "acquisition", "run", "site")
@@ -24,14 +25,18 @@ USUAL = ("age", "sex", "gender", "site", "scanner", "centre", "center", "manufac
 NUMBERS = ("age", "education")  # the others are categories, also where they are written as numbers
 
 
-def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, source: Path) -> None:
-    """Check the cohort's tables and write cohort.parquet and excluded.tsv.
+def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, matched: Path, source: Path) -> None:
+    """Check the cohort's tables and write cohort.parquet, excluded.tsv and visits.tsv.
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun cohort
 
     Args:
         cohort: the config section.
         folds: folds.tsv.
         out: cohort.parquet.
         excluded: excluded.tsv, scans without a row and rows without a scan.
+        matched: visits.tsv, the row of each visit table that each scan was given.
         source: source.json; by it, another data root under the same name is refused.
 
     Raises:
@@ -54,6 +59,7 @@ def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, source: Path) -
     write_table(out, build(cohort, found, dealt))
     rows = ({"scan": scan, "person": person, "reason": reason} for scan, person, reason in found.excluded)
     write_tsv(excluded, rows, ["scan", "person", "reason"])
+    write_tsv(matched, (match._asdict() for match in found.visit_rows), list(visits.Match._fields))
     write_json(source, root)
     count = len({scan.person for scan in found.scans})
     print(f"{len(found.scans)} scans of {count} people, {len(found.excluded)} left out", flush=True)
@@ -87,7 +93,22 @@ def build(cohort: dict[str, Any], found: Index, folds: dict[str, int]) -> pd.Dat
         if item["name"] not in table:
             texts = _texts(found, source(item))
             table[item["name"]] = typed(texts, item["type"], item.get("positive"))
+    table = table.assign(**delays(found, [*(cohort.get("scores") or []), *confounds]))
     return table.assign(**undeclared(found, set(table), used(cohort)))
+
+
+def delays(found: Index, items: Iterable[dict[str, Any]]) -> dict[str, pd.Series]:
+    """Days from the scan to the visit that a score is from, as `days_<score>`, where a visit table gives dates."""
+    known = visits.days(found.visit_rows)
+    columns: dict[str, pd.Series] = {}
+    for item in items:
+        rows = [lookup(found.tables, item.get("column") or item["name"], scan.keys) for scan in found.scans]
+        delay = [
+            known.get((row[0][1].file, scan.scan)) if row else None for row, scan in zip(rows, found.scans, strict=True)
+        ]
+        if any(value is not None for value in delay):
+            columns[f"days_{item['name']}"] = pd.Series(delay, dtype="float64")
+    return columns
 
 
 def undeclared(found: Index, taken: set[str], declared: list[tuple[str, str]]) -> dict[str, pd.Series]:

@@ -97,11 +97,11 @@ def finite(values: Any) -> None:
             raise InputError(f"volumes {part.start} to {part.stop - 1} contain NaN or infinity; mend or leave them out")
 
 
-def settled(split: Any, groups: Any, count: int, stop: float, kind: str, seed: int) -> np.ndarray:
+def settled(split: Any, groups: Any, count: int, validation: float, kind: str, seed: int) -> np.ndarray:
     """Split of each row, as given or drawn by person.
 
     Raises:
-        InputError: lengths that do not fit, or nobody to fit on or, for networks, to stop on.
+        InputError: lengths that do not fit, or no training or, for networks, no validation participants.
     """
     for name, values in (("split", split), ("groups", groups)):
         if values is not None and len(values) != count:
@@ -111,8 +111,8 @@ def settled(split: Any, groups: Any, count: int, stop: float, kind: str, seed: i
     else:
         person = np.unique(np.arange(count) if groups is None else np.asarray(groups), return_inverse=True)[1]
         people = person.max() + 1
-        least = int(kind in PERIODS and stop > 0)
-        ended = np.random.default_rng(seed).permutation(people)[: max(round(stop * people), least)]
+        least = int(kind in PERIODS and validation > 0)
+        ended = np.random.default_rng(seed).permutation(people)[: max(round(validation * people), least)]
         found = np.where(np.isin(person, ended), "validation", "training")
     needed = ["training", *(["validation"] if kind in PERIODS else [])]
     wrong = sorted(set(found) - set(SPLITS)) or [name for name in needed if name not in found]

@@ -40,15 +40,20 @@ class LatentModel(TransformerMixin, BaseEstimator):
     Args:
         kind: vae, autoencoder, pca, mds, isomap or lle.
         n_latent: number of latents.
-        options: other keys of an entry in train.models (config/README.md, which has their defaults). `flip` and `blur`
-            are off unless given where nothing says that an array is a brain in MNI space (a NIfTI mask, a table).
+        options: other keys of an entry in train.models, with the same defaults. `flip` and `blur` are off unless
+            given where nothing says that an array is a brain in MNI space (a NIfTI mask, a table).
         mask: the voxels that count: bool array (x, y, z), or a NIfTI file; by default all, of a table the template's.
-        stop: share of people, drawn at random, who are not fitted on; they end the training of vae and autoencoder.
+        validation_fraction: fraction of people, drawn at random, who are not trained on; they decide when the training
+            of a vae or autoencoder stops.
         device: auto (cuda, then cpu), cpu or cuda.
         random_state: seed of the split, of initial weights, batches and samples.
 
-    Attributes: model_ (weights, description), mask_, n_features_in_ (voxels or features), split_ (weights or stop, of
-    each row fitted on), verdict_ (of a model that was read with its health.json, else "").
+    Attributes:
+        model_: weights and their description.
+        mask_: the voxels that count.
+        n_features_in_: number of voxels or features.
+        split_: training or validation, for each row that was fitted on.
+        verdict_: of a model that was read with its health.json, else "".
     """
 
     def __init__(
@@ -58,7 +63,7 @@ class LatentModel(TransformerMixin, BaseEstimator):
         *,
         options: dict[str, Any] | None = None,
         mask: Any = None,
-        stop: float = 0.125,
+        validation_fraction: float = 0.125,
         device: str = "cpu",
         random_state: Any = 0,
     ) -> None:
@@ -66,12 +71,12 @@ class LatentModel(TransformerMixin, BaseEstimator):
         self.n_latent = n_latent
         self.options = options
         self.mask = mask
-        self.stop = stop
+        self.validation_fraction = validation_fraction
         self.device = device
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None, groups: Any = None, split: Any = None) -> "LatentModel":
-        """Fit on the rows drawn for "training", stop on the others.
+        """Fit on the rows drawn for training; the others are for validation.
 
         Args:
             X: volumes, features or a table.
@@ -90,7 +95,7 @@ class LatentModel(TransformerMixin, BaseEstimator):
         if groups is None and images.is_table(X) and "person" in X:
             groups = X["person"]
         seed = self._seed()
-        drawn = layout.settled(split, groups, len(values), self.stop, self.kind, seed)
+        drawn = layout.settled(split, groups, len(values), self.validation_fraction, self.kind, seed)
         module = importlib.import_module(f"neurovae.train.models.{self.kind}")
         with layout.as_the_rules():
             tensors, architecture, _ = module.fit(

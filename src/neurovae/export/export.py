@@ -44,6 +44,9 @@ def run(
 ) -> None:
     """Write a folder with weights.safetensors, mask.nii.gz, preprocessing.json, health.json and README.md.
 
+    Example:
+        python -m neurovae export --model results/demo/train/vae/fold-0_seed-0/weights.safetensors --out exported/vae
+
     Args:
         model: weights.safetensors in results/<cohort>/train/<model>/<fit>.
         out: folder to write; must not be there yet.

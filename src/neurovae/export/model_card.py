@@ -33,8 +33,8 @@ TEXT = """---
 {warning}
 ## Training data
 
-{weights} people fitted on, {stop} who ended the training, {report} held out and only reported on (fold {fold},
-seed {seed}). The ids of people and scans were taken out of the weights' description and replaced by these counts; it
+The training, validation and test sets comprised {training}, {validation} and {test} participants (fold {fold},
+seed {seed}). IDs of people and scans were removed from the weights' description and replaced by these counts; it
 holds no name and no score.
 
 ## How good it is

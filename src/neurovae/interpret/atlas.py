@@ -29,6 +29,9 @@ COVERED = 0.8  # share of the mask that a label image's box has to hold
 def run(*, mask: Path, image: Path, table: Path, atlas: str = "builtin") -> None:
     """Write the regions on the grid of the mask, and their names.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun atlas
+
     Args:
         mask: the fixed mask.
         image: label image to write (.nii.gz), 0 where no region is.

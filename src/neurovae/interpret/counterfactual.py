@@ -54,6 +54,9 @@ def run(
     A step of 1 is what +1 SD of the score goes with in the latents given the confounds (`unit`; binary: the other
     class, and that step alone). It says what the model has seen in other people, not what would happen to this one.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun counterfactual
+
     Args:
         cohort: cohort.parquet.
         latents: latents.parquet.

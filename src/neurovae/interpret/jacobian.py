@@ -38,6 +38,9 @@ def run(*, maps: Path, table: Path, mask: Path, atlas: Path, out_folder: Path, o
     Positive: larger at the high score than at the low one. Table: mean log-Jacobian of a region, the same as a change
     of volume in percent, 100 (exp(mean) - 1), the share of its voxels that are larger, and its rank by |mean|.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun jacobian
+
     Args:
         maps: folder of score maps, with `<score>_from.nii.gz` and `<score>_to.nii.gz`.
         table: maps.tsv, a row per score.

@@ -13,9 +13,10 @@ import pandas as pd
 import torch
 from nibabel.affines import apply_affine
 
+from neurovae.associate.fitted import fitted
 from neurovae.associate.permute import Ready, prepare
 from neurovae.cli import Json, cli
-from neurovae.design.design import design, join
+from neurovae.design.design import join
 from neurovae.design.rows import stopped
 from neurovae.design.tables import tidy, write_both
 from neurovae.interpret.atlas import read_atlas
@@ -70,6 +71,9 @@ def run(
     score test of a score that is not Gaussian); p: max-T over voxels; from, to: decoded at the score's 5 and 95 %
     quantile (binary: the classes), confounds at their means.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun maps
+
     Args:
         cohort: cohort.parquet.
         latents: latents.parquet of one model.
@@ -94,7 +98,7 @@ def run(
     labels, parts = read_atlas(atlas, mask)
     rows, places = [], []
     with write_folder(out_folder) as folder, tempfile.TemporaryFile(dir=folder) as file:
-        prepared = [prepare(table, score, design(table, score, confounds)) for score in scores if not decoder.stopped]
+        prepared = [prepare(table, fitted(table, score, confounds)) for score in scores if not decoder.stopped]
         people = np.unique([int(row) for ready, _ in prepared if ready is not None for row in ready.cases.rows])
         volumes = decode_people(decoder, table[decoder.names].to_numpy(float)[people.astype(int)], file)
         for ready, described in prepared:

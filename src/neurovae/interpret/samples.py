@@ -55,6 +55,9 @@ def run(
     reconstructions to scans. copy: nearer to a training person's reconstruction than that of any other real person,
     training or held out (duplicate_below).
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun samples
+
     Args:
         model: weights.safetensors.
         latents: latents.parquet.
@@ -64,7 +67,7 @@ def run(
         rows: table of their rows.
         samples: number of prior samples.
         path: two scan keys; none: the two held-out people farthest apart in latent space.
-        most: people of either kind who are compared, drawn at random in a larger cohort.
+        max_people: people of either kind who are compared, drawn at random in a larger cohort.
         seed: of samples and people.
         maps: folder to write.
         out: Parquet to write, TSV beside it.

@@ -32,6 +32,9 @@ def run(*, maps: list[Path], tables: list[Path], mask: Path, out_folder: Path, o
     (networks that left their common start as it was) are no second opinion: their pair has status `same maps`, and
     they count once in all that is over seeds; where there is no other map there is no mean and no deviation.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun seeds
+
     Args:
         maps: folders of score maps, one per seed.
         tables: their maps.parquet, in the same order.

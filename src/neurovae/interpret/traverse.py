@@ -54,6 +54,9 @@ def run(
     quantile over the mask, give `order`; change (mean) and rms of a region give `rank` within the latent;
     posterior_low and _high are of the region's mean around the centre.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun traverse
+
     Args:
         model: weights.safetensors.
         latents: latents.parquet.

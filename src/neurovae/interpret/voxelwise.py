@@ -2,10 +2,11 @@
 
 `associate.maxt` lets the rows of the latents change places; with 230,000 voxels it is cheaper to move what stands
 against them. Row index[i] of the voxels at place i is the score of place i at row index[i], so that each statistic is
-a matrix product with voxels that stay.
+a matrix product with voxels that stay. Of a permutation only the largest statistic counts: single precision finds the
+voxels that come near it, and double precision decides among these.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,8 +17,9 @@ from neurovae.stats.exchangeability import plan, shuffle
 from neurovae.stats.maxt import TIE, Batch, batch
 from neurovae.stats.rao import Null
 
-STATISTICS = 2**21  # draws x voxels in one block
+STATISTICS = 2**18  # draws x voxels in one block, which the processor's cache holds
 VALUES = 2**23  # people x voxels in one block
+NEAR = 1e-3  # relative: how near the largest a single-precision statistic has to come to be computed again
 STILL = 1e-6  # single precision: a voxel that varies less than this share of its size does not vary
 
 
@@ -49,7 +51,7 @@ def permute(
     jobs = plan(permutations, size, seed)
     statistic, largest = np.zeros(volumes.shape[1]), np.zeros(permutations)
     with Parallel(n_jobs=threads, prefer="threads") as parallel:
-        for part in parts(volumes.shape[1], len(rows), min(size, permutations)):
+        for part in parts(volumes.shape[1], VALUES // max(len(rows), 1)):
             values = np.asarray(volumes[rows, part], np.float64)
             data = batch(values, x, [null])
             moves = varying(values, data.latents)
@@ -63,9 +65,9 @@ def permute(
     return Voxels(statistic, np.where(statistic == 0, 1.0, p), largest)
 
 
-def parts(voxels: int, people: int, draws: int) -> Iterator[slice]:
-    """Blocks of voxels whose values and statistics stay within bounds."""
-    size = max(min(STATISTICS // max(draws, 1), VALUES // max(people, 1)), 1)
+def parts(voxels: int, size: int) -> Iterator[slice]:
+    """Blocks of at most `size` voxels."""
+    size = max(size, 1)
     return (slice(start, min(start + size, voxels)) for start in range(0, voxels, size))
 
 
@@ -79,9 +81,7 @@ def statistics(data: Batch, index: np.ndarray) -> np.ndarray:
     draws, (n, voxels) = len(index), data.latents.shape
     found, columns = [], data.basis.shape[1]
     if len(data.gaussian):
-        kept = np.square(data.gaussian).sum(axis=1) - np.square(
-            np.einsum("sn,dnq->dsq", data.gaussian, data.basis[index])
-        ).sum(axis=2)  # (draws, scores): squared residual of the permuted score on the confounds
+        kept = _kept(data, index)
         r = _move(data.gaussian, index) @ data.latents
         r /= np.sqrt(kept.reshape(-1, 1) * np.square(data.latents).sum(axis=0))
         found.append((r * np.sqrt((n - columns - 1) / (1 - r**2))).reshape(draws, -1, voxels))
@@ -102,12 +102,72 @@ def exceedance(seen: np.ndarray, largest: np.ndarray) -> np.ndarray:
 
 
 def _largest(data: Batch, strata: np.ndarray, count: int, sequence: np.random.SeedSequence) -> np.ndarray:
-    return np.abs(statistics(data, shuffle(strata, count, sequence))[:, 0]).max(axis=1)
+    """Largest |statistic| of the one score over voxels, of each draw (draws,)."""
+    index = shuffle(strata, count, sequence)
+    best, short = np.zeros(count), _single(data)
+    rough = _rough(short, index)
+    for part in parts(short.latents.shape[1], STATISTICS // count):
+        found = rough(short.latents[:, part])
+        bar = (1 - NEAR) * np.maximum(found.max(axis=1), best)
+        draws, near = np.nonzero(~(found < bar[:, None]))
+        np.maximum.at(best, draws, np.abs(_exact(data, index[draws], part.start + near)))
+    return best
+
+
+def _single(data: Batch) -> Batch:
+    """The same in single precision, with voxels of length one."""
+    unit = data.latents / np.sqrt(np.square(data.latents).sum(axis=0))
+    return Batch(*(part.astype(np.float32) for part in (unit, data.basis, data.gaussian, data.score, data.weight,
+                                                        data.factor)))  # fmt: skip
+
+
+def _rough(data: Batch, index: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Function from voxels (n, voxels) to |statistics| (draws, voxels) of the one score; nan where there is none."""
+    n, columns = data.basis.shape
+    if len(data.gaussian):
+        score, kept = _move(data.gaussian, index), _kept(data, index)
+
+        def gaussian(z: np.ndarray) -> np.ndarray:
+            r = score @ z
+            np.square(r, out=r)
+            r /= kept
+            return np.sqrt(r / (1 - r) * np.float32(n - columns - 1))
+
+        return gaussian
+    score, weight = _move(data.score, index), _move(data.weight, index)
+    factors = [_move(factor[None], index) for factor in data.factor]
+
+    def other(z: np.ndarray) -> np.ndarray:
+        information, product = weight @ np.square(z), np.empty((len(index), z.shape[1]), np.float32)
+        for factor in factors:
+            np.matmul(factor, z, out=product)
+            information -= np.square(product, out=product)
+        np.abs(np.matmul(score, z, out=product), out=product)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(product / np.sqrt(information, out=information))
+
+    return other
+
+
+def _exact(data: Batch, index: np.ndarray, voxels: np.ndarray) -> np.ndarray:
+    """Statistic of the one score in pairs of a draw and a voxel, (pairs,). index: (pairs, n); voxels: (pairs,)."""
+    z = data.latents[index, voxels[:, None]]  # (pairs, n)
+    if len(data.gaussian):
+        r = z @ data.gaussian[0] / np.sqrt(_kept(data, index)[:, 0] * np.square(data.latents[:, voxels]).sum(axis=0))
+        return np.asarray(r * np.sqrt((z.shape[1] - data.basis.shape[1] - 1) / (1 - r**2)))
+    information = np.square(z) @ data.weight[0] - np.square(z @ data.factor.T).sum(axis=1)
+    return np.asarray(z @ data.score[0] / np.sqrt(information))
+
+
+def _kept(data: Batch, index: np.ndarray) -> np.ndarray:
+    """Squared residual of the permuted scores on the confounds, (draws, scores)."""
+    moved = np.einsum("sn,dnq->dsq", data.gaussian, data.basis[index])
+    return np.asarray(np.square(data.gaussian).sum(axis=1) - np.square(moved).sum(axis=2))
 
 
 def _move(values: np.ndarray, index: np.ndarray) -> np.ndarray:
     """Values (k, n) at their permuted rows, (draws x k, n): column index[i] of a draw holds column i."""
     shape = (len(index), *values.shape)
-    moved = np.empty(shape)
+    moved = np.empty(shape, values.dtype)
     np.put_along_axis(moved, np.broadcast_to(index[:, None, :], shape), np.broadcast_to(values, shape), axis=2)
     return moved.reshape(-1, values.shape[1])

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from neurovae.io.missing import BUILTIN, Codes
 from neurovae.io.tables import Keyed, first, identifier, keyed, read
 from neurovae.plan import bidsignore
+from neurovae.plan.pattern import DERIVED
 
 ENTITIES = re.compile(r"sub-[A-Za-z0-9+]+(_[a-z]+-[A-Za-z0-9+]+)*")
 ENDINGS = (".nii", ".nii.gz")  # in any case: .NII.GZ too
@@ -65,6 +66,8 @@ def _add(
     person, part = prefix.split("_")[0], re.search(r"_part-([A-Za-z0-9]+)", key)
     if ignored(place):
         found.excluded.append((key, person, f"{place} is listed in .bidsignore"))
+    elif re.search(f"_({DERIVED})-", key):
+        found.problems.append(f"{place!r}: not a raw scan but a derivative; choose such files with cohort.files")
     elif not ENTITIES.fullmatch(key) or not f"{key}_".startswith(f"{prefix}_"):
         form = f"{prefix}[_acq-<label>][_run-<label>]_{suffix}"
         found.problems.append(f"{place!r}: not named {form}, labels of letters, digits and plus signs; rename the file")

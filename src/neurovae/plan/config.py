@@ -225,8 +225,8 @@ def _explain(error: ValidationError) -> list[str]:
     retyped = isinstance(error.instance, bool | int | float) or error.instance is None
     if error.validator == "type" and retyped and "string" in str(error.validator_value):
         hint = f" (YAML read the value as {_read_as(error.instance)}: put it in quotes)"
-        return [f"{place}: {error.message}{hint}; {schema.get('description', 'see config/README.md')}"]
-    return [f"{place}: {error.message}; {schema.get('description', 'see config/README.md')}"]
+        return [f"{place}: {error.message}{hint}; {schema.get('description', 'see docs/reference/configuration.md')}"]
+    return [f"{place}: {error.message}; {schema.get('description', 'see docs/reference/configuration.md')}"]
 
 
 def _closest(key: str, known: list[str]) -> str:

@@ -105,6 +105,11 @@ def model_codes(entries: Entries, rule: str) -> dict[str, str]:
     }
 
 
+def all_codes(entries: Entries, rule: str) -> str:
+    """Fingerprint of a rule's module with those of the modules of all kinds among the entries."""
+    return "-".join(dict.fromkeys(code for one in model_codes(entries, rule).values() for code in one.split("-")))
+
+
 def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[str]:
     """Problems of sizes and names that would otherwise show only after hours; none where nobody was found."""
     if not people:

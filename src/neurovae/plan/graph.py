@@ -17,6 +17,7 @@ from neurovae.errors import InputError
 from neurovae.plan import fingerprint, index, user_tables
 from neurovae.preprocess.columns import QUALITY
 
+FOLD_KEYS = ("name", "bids", "files", "volumes", "participants", "table", "simulate", "suffix", "site", "folds")
 KEY_COLUMNS = ("participant_id", "session_id", "session", "acquisition", "run", "path")
 HOW = {"train": ("device", "processes"), "preprocess": ("max_failed",)}  # how it is computed, not what
 ROOT = Path(__file__).parents[3]
@@ -68,9 +69,9 @@ def environments() -> dict[str, str]:
 
 
 def lists(filled: dict[str, list[index.Scan]]) -> dict[str, str]:
-    """Key, path, key, path ... of each batch's scans, quoted once, since Snakemake formats each command three times."""
+    """Key, path, volume and mask of each batch's scans, quoted once: Snakemake formats a command three times."""
     return {
-        name: shlex.join(text for scan in members for text in (scan.scan, scan.path))
+        name: shlex.join(text for scan in members for text in (scan.scan, scan.path, scan.volume, scan.mask))
         for name, members in filled.items()
     }
 
@@ -87,7 +88,29 @@ def of(wildcard: str, values: dict[str, Any]) -> Callable[[Any], Any]:
 def sources(filled: dict[str, list[index.Scan]], simulated: bool) -> dict[str, str]:
     """Digest per batch of its scans, their files and sizes: exchanged paths change it."""
     return {
-        name: _digest([[scan.scan, scan.path, None if simulated else os.stat(scan.path).st_size] for scan in members])
+        name: _digest(
+            [
+                [scan.scan, scan.path, None if simulated else os.stat(scan.path).st_size, *_more(scan)]
+                for scan in members
+            ]
+        )
+        for name, members in filled.items()
+    }
+
+
+def _more(scan: index.Scan) -> list[Any]:
+    """Volume, mask and the mask's size, where there are any."""
+    return (
+        [scan.volume, *([scan.mask, os.stat(scan.mask).st_size] if scan.mask else [])]
+        if scan.volume or scan.mask
+        else []
+    )
+
+
+def images(filled: dict[str, list[index.Scan]]) -> dict[str, list[str]]:
+    """The files of each bucket's scans and masks, each once."""
+    return {
+        name: list(dict.fromkeys(path for scan in members for path in (scan.path, scan.mask) if path))
         for name, members in filled.items()
     }
 
@@ -143,10 +166,11 @@ def fold_section(cohort: dict[str, Any]) -> dict[str, Any]:
 
     Codes for missing values belong to it only where people, sites or strata are others without them.
     """
-    kept = {key: cohort[key] for key in ("name", "bids", "table", "simulate", "suffix", "site", "folds")}
+    kept = {key: cohort[key] for key in FOLD_KEYS}
     codes = {key: cohort[key] for key in ("missing", "not_missing") if cohort.get(key)}
-    plain = index.look({**cohort, **dict.fromkeys(codes, [])}) if codes else None
-    if plain and index.digest(plain.scans) != index.digest(index.look(cohort).scans):
+    people = {**cohort, "visits": [], "scores": [], "confounds": []}
+    plain = index.look({**people, **dict.fromkeys(codes, [])}) if codes else None
+    if plain and index.digest(plain.scans) != index.digest(index.look(people).scans):
         kept |= codes
     said = {*KEY_COLUMNS, cohort["site"], cohort["folds"]["stratify"]}
     return {**kept, "rename": {old: new for old, new in cohort["rename"].items() if new in said}}
@@ -186,6 +210,9 @@ def paths(config: dict[str, Any]) -> list[str]:
     given = {
         "cohort.bids": cohort["bids"],
         "cohort.table": cohort["table"],
+        "cohort.participants": cohort["participants"],
+        "cohort.volumes": cohort["volumes"],
+        **{f"cohort.visits.{turn}.file": entry["file"] for turn, entry in enumerate(cohort["visits"])},
         "preprocess.qc.override": preprocess["qc"]["override"],
         "preprocess.normalise.reference": preprocess["normalise"]["reference"],
         "interpret.atlas": config["interpret"]["atlas"],

@@ -1,4 +1,4 @@
-"""The scans of a cohort, listed when the Snakefile is read: from a BIDS folder, a plain table or a simulation."""
+"""The scans of a cohort, listed when the Snakefile is read: from BIDS, other tools, a plain table or the demo."""
 
 import hashlib
 import json
@@ -10,12 +10,18 @@ from typing import Any, NamedTuple
 from neurovae.errors import InputError
 from neurovae.io import missing
 from neurovae.io.levels import level
-from neurovae.io.tables import Keyed, Row, lookup, loose
-from neurovae.plan import bids, matches, plain_table, sessions
+from neurovae.io.tables import Keyed, Row, keyed, lookup, loose
+from neurovae.io.tables import read as read_table
+from neurovae.plan import bids, derivatives, matches, plain_table, sessions, totals, visits
+
+SOURCES = ("bids", "files", "table", "simulate")
 
 
 class Scan(NamedTuple):
-    """One scan; `session`, `acquisition` and `run` are labels without prefix, empty where there is none."""
+    """One scan; `session`, `acquisition` and `run` are labels without prefix, empty where there is none.
+
+    `volume` is its volume in a 4-D file (from 0) and `mask` the file of its brain mask, empty where there is none.
+    """
 
     scan: str
     person: str
@@ -25,6 +31,8 @@ class Scan(NamedTuple):
     path: str
     site: str
     stratum: str
+    volume: str = ""
+    mask: str = ""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -36,6 +44,7 @@ class Index(NamedTuple):
     """Scans, what is left out as (scan, person, reason), the tables and their paths, and every problem.
 
     notes: what a dry run should warn of. order: place of each scan's session within the person, see `sessions`.
+    times: acq_time by scan from the scans tables. visit_rows: the row of each visit table that each scan was given.
     """
 
     scans: list[Scan]
@@ -45,6 +54,8 @@ class Index(NamedTuple):
     problems: list[str]
     notes: list[str] = []
     order: sessions.Order = {}
+    times: dict[str, str] = {}
+    visit_rows: list[visits.Match] = []
 
 
 def read(cohort: dict[str, Any]) -> list[Scan]:
@@ -62,18 +73,20 @@ def inputs(cohort: dict[str, Any]) -> list[str]:
 
 def look(cohort: dict[str, Any]) -> Index:
     """Read the folder and the tables once; nothing is raised, problems are listed."""
-    sources = [name for name in ("bids", "table", "simulate") if cohort.get(name)]
+    sources = [name for name in SOURCES if cohort.get(name)]
     if len(sources) != 1:
-        found = " and ".join(sources) or "none"
-        return Index([], [], [], [], [f"cohort: found {found} of bids, table, simulate; give exactly one"])
-    if sources == ["simulate"]:
-        return _simulated(cohort)
-    return _bids(cohort) if sources == ["bids"] else _plain(cohort)
+        given = " and ".join(sources) or "none"
+        return Index([], [], [], [], [f"cohort: found {given} of {', '.join(SOURCES)}; give exactly one"])
+    reader = {"bids": _bids, "files": _files, "table": _plain, "simulate": _simulated}[sources[0]]
+    found = reader(cohort)
+    stray = [key for key in ("participants", "masks", "volumes", "space") if cohort.get(key) and sources != ["files"]]
+    faults = [f"cohort.{key}: belongs to cohort.files; leave it out with cohort.{sources[0]}" for key in stray]
+    return _joined(cohort, found._replace(problems=[*faults, *found.problems]))
 
 
 def data_root(cohort: dict[str, Any]) -> dict[str, str]:
-    """The source of the section's data: one of bids, table and simulate, with its path."""
-    given = [key for key in ("bids", "table", "simulate") if cohort.get(key)]
+    """The source of the section's data: one of SOURCES, with its path."""
+    given = [key for key in SOURCES if cohort.get(key)]
     return {key: "" if key == "simulate" else os.path.normpath(cohort[key]) for key in given}
 
 
@@ -143,27 +156,84 @@ def _simulated(cohort: dict[str, Any]) -> Index:
     return Index(sorted(scans), [], [], [f"{folder}/participants.tsv"], [refused] if stratify else [])
 
 
+def _joined(cohort: dict[str, Any], found: Index) -> Index:
+    """Add the visit tables with a row per scan, and the totals of items."""
+    base = {column for table in found.tables for column in table.columns}
+    joined = visits.join(cohort, found.scans, found.tables, found.times)
+    keys = {key for scan in found.scans for key in scan.keys}
+    items = [*(cohort.get("scores") or []), *(cohort.get("confounds") or [])]
+    tables, faults, notes = totals.add(items, [*found.tables, *joined.tables], keys)
+    visiting = {column for table in joined.tables for column in table.columns} - base
+    faults += [
+        f"{what}: '{name}' is a column of a visit table; folds are made from the participants table alone: put it there"
+        for what, name in used(cohort)
+        if what in ("cohort.site", "stratify") and name in visiting
+    ]
+    return found._replace(
+        tables=tables,
+        files=[*found.files, *visits.files(cohort)],
+        problems=found.problems + joined.problems + faults,
+        notes=found.notes + joined.warnings + notes,
+        visit_rows=joined.matches,
+    )
+
+
 def _bids(cohort: dict[str, Any]) -> Index:
     root, suffix = os.path.normpath(cohort["bids"]), cohort.get("suffix") or "T1w"
     if not os.path.isdir(root):
         return Index([], [], [], [], [f"cohort.bids: folder '{cohort['bids']}' not found; correct the path"])
     found = bids.walk(root, suffix)
     scans = [_named(key, path) for key, path in sorted(found.scans.items())]
+    return _with_folder(cohort, root, found, Index(scans, found.excluded, [], [], found.problems))
+
+
+def _files(cohort: dict[str, Any]) -> Index:
+    """Files of another tool, and the participants table or BIDS folder that goes with them."""
+    sources, problems = derivatives.find(cohort)
+    scans = [
+        _named(key, source.path)._replace(volume=source.volume, mask=source.mask)
+        for key, source in sorted(sources.items())
+    ]
+    problems += derivatives.space(cohort, [scan.path for scan in scans])[1]
+    first, place = Index(scans, [], [], [], problems), cohort.get("participants")
+    if not place:
+        needed = [f"{what}: column '{name}' has no table; give cohort.participants" for what, name in used(cohort)]
+        return first._replace(problems=problems + (needed if not cohort.get("visits") else []))
+    if os.path.isdir(place):
+        root = os.path.normpath(place)
+        return _with_folder(cohort, root, bids.walk(root, "T1w"), first)
+    table, unread = read_table(
+        place, file=os.path.basename(place), rename=cohort.get("rename") or {}, codes=missing.codes(cohort)
+    )
+    rows, unkeyed = keyed(table)
+    return _with_rows(cohort, first._replace(tables=[rows], files=[place], problems=problems + unread + unkeyed), {})
+
+
+def _with_folder(cohort: dict[str, Any], root: str, found: bids.Walk, first: Index) -> Index:
+    """The scans with the tables of a BIDS folder; dates of all scans are read where visit tables need them."""
     columns, codes = {column for _, column in used(cohort)}, missing.codes(cohort)
     tables, files, problems = bids.tables(root, found.sessions, cohort.get("rename") or {}, columns, codes)
+    dated = any(entry.get("date") for entry in cohort.get("visits") or [])
+    times, read_files, unread = sessions.scan_times(found.times, first.scans, root, codes, everyone=dated)
+    problems = first.problems + problems + unread
+    return _with_rows(cohort, first._replace(tables=tables, files=files + read_files, problems=problems), times)
+
+
+def _with_rows(cohort: dict[str, Any], first: Index, times: dict[str, str]) -> Index:
+    """Keep the scans whose person has a row in the first of the tables."""
+    table, scans, problems = first.tables[0], first.scans, list(first.problems)
     rows: dict[str, Row] = {}
-    for key, row in tables[0].rows.items():
+    for key, row in table.rows.items():
         rows.setdefault(key.split("_")[0], row)
-    kept, excluded = _matched(scans, rows, suffix)
+    kept, excluded = _matched(scans, rows, table.file, cohort.get("suffix") or "T1w")
     if scans and not rows and not problems:
-        problems.append("participants.tsv: no row below the header; give a row per person")
+        problems.append(f"{table.file}: no row below the header; give a row per person")
     if scans and rows and not kept:
         problems.append(
-            f"participants.tsv: none of the {len(scans)} scans has a row; scans are of {scans[0].person} ...,"
+            f"{table.file}: none of the {len(scans)} scans has a row; scans are of {scans[0].person} ...,"
             f" rows of {next(iter(rows))} ...; use the same participant IDs in both"
         )
-    times, read_files, unread = sessions.scan_times(found.times, kept, root, codes)
-    first = Index(kept, found.excluded + excluded, tables, files + read_files, found.problems + problems + unread)
+    first = first._replace(scans=kept, excluded=first.excluded + excluded, problems=problems)
     return _finished(first, cohort, times, {"sessions.tsv", "sub-*/sub-*_sessions.tsv"})
 
 
@@ -175,7 +245,7 @@ def _finished(found: Index, cohort: dict[str, Any], times: dict[str, str], order
     notes = [note for table in found.tables for note in table.notes] + matches.twins(found.tables[:1], scans)
     notes += matches.left_out(found.excluded) + lost + placed.notes
     problems = found.problems + placed.problems + ([] if found.problems else unmatched)
-    return found._replace(scans=scans, problems=problems, notes=notes, order=placed.order)
+    return found._replace(scans=scans, problems=problems, notes=notes, order=placed.order, times=times)
 
 
 def _named(key: str, path: str) -> Scan:
@@ -197,7 +267,7 @@ def _placed(scans: list[Scan], tables: list[Keyed], cohort: dict[str, Any]) -> l
 
 
 def _matched(
-    scans: list[Scan], rows: dict[str, Row], suffix: str
+    scans: list[Scan], rows: dict[str, Row], file: str, suffix: str
 ) -> tuple[list[Scan], list[tuple[str | None, str, str]]]:
     """Scans whose person has a row, and those left out on either side, with look-alike ids (`sub-1`, `sub-01`)."""
     of_rows, of_scans = {loose(person): person for person in rows}, {loose(scan.person): scan.person for scan in scans}
@@ -206,7 +276,7 @@ def _matched(
         if scan.person not in rows:
             twin = of_rows.get(loose(scan.person))
             hint = f"; row {rows[twin].number} is of {twin}: use the same participant ID in both" if twin else ""
-            excluded.append((scan.scan, scan.person, f"no row in participants.tsv{hint}"))
+            excluded.append((scan.scan, scan.person, f"no row in {file}{hint}"))
     seen = {scan.person for scan in scans}
     for person, row in rows.items():
         if person not in seen:

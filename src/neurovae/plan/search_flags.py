@@ -29,10 +29,10 @@ def choose_flags(train: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def picture_flags(train: dict[str, Any]) -> dict[str, str]:
-    """Flags of the picture, by model."""
+def drawn(train: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the figure of each search says of it, by model."""
     asked = {key: train["search"][key] for key in ("min_active", "objective", "space")}
-    return {name: flags(asked) for name in searched(train)}
+    return dict.fromkeys(searched(train), asked)
 
 
 def _entries(train: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -111,7 +111,7 @@ def _ranked(
 ) -> tuple[list[str], str]:
     """One person's sessions in time, and what is doubtful about it."""
     natural = sorted(labels, key=_natural)
-    texts = {label: _texts(labels[label], tables, times, cohort) for label in labels}
+    texts = {label: written(labels[label], tables, times, cohort) for label in labels}
     when = {label: _earliest(listed, cohort.get("scan_date_format")) for label, listed in texts.items()}
     unread = next((listed[0] for label, listed in texts.items() if listed and when[label] is None), None)
     known = {day for day in when.values() if day is not None}
@@ -133,7 +133,7 @@ def _ranked(
     return listed, f"as in the sessions table{why}" if why else ""
 
 
-def _texts(scans: list[Any], tables: list[Keyed], times: Mapping[str, str], cohort: Mapping[str, Any]) -> list[str]:
+def written(scans: list[Any], tables: list[Keyed], times: Mapping[str, str], cohort: Mapping[str, Any]) -> list[str]:
     """What is written about a session's date: for its scans, else in its row of a table."""
     names = [cohort["scan_date"]] if cohort.get("scan_date") else COLUMNS
     columns = {column.lower(): column for table in tables for column in table.columns}
@@ -189,16 +189,16 @@ def _doubt(why: str, counts: Counter[tuple[str, ...]]) -> str:
 
 
 def scan_times(
-    files: Iterable[tuple[str, str]], scans: Sequence[Any], root: str, codes: Codes
+    files: Iterable[tuple[str, str]], scans: Sequence[Any], root: str, codes: Codes, *, everyone: bool = False
 ) -> tuple[dict[str, str], list[str], list[str]]:
-    """acq_time by scan from the scans tables of people with several sessions; the tables read, and their problems."""
+    """acq_time by scan, the tables read, and their problems; tables of people with one session only for `everyone`."""
     sessions = {(scan.person, scan.session) for scan in scans}
     several = {person for person, count in Counter(person for person, _ in sessions).items() if count > 1}
     keys = {scan.scan for scan in scans}
     times: dict[str, str] = {}
     read_files, problems = [], []
     for prefix, path in files:
-        if prefix.split("_")[0] not in several:
+        if not everyone and prefix.split("_")[0] not in several:
             continue
         table, unread = read(path, file=path[len(root) + 1 :], rename={}, codes=codes)
         read_files.append(path)

@@ -43,7 +43,7 @@ def override(path: str | Path, scans: Iterable[str]) -> tuple[dict[str, tuple[bo
     """Scan -> (keep, reason) of the table that overrules the quality control, and what is wrong with it."""
     table, faults = read(str(path), file=Path(path).name, rename={})
     faults += _columns(table, ("scan", "keep", "reason"))
-    known = list(scans)
+    known = set(scans)
     twins = {loose(scan): scan for scan in known}
     verdicts: dict[str, tuple[bool, str]] = {}
     rows: dict[str, Row] = {}

@@ -33,6 +33,9 @@ COLUMNS = {"score": "object", "type": "object", "model": "object", "seed": "Int6
 def run(*, folder: Path, models: list[str], seeds: list[int], baselines: Json, out: Path) -> None:
     """Write the comparison of every model with confounds alone, the PCA of its size and the voxels.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun compare
+
     Args:
         folder: the stage's results folder, with <model>/seed-<seed>/ and voxels/.
         models: names of the models.

@@ -54,6 +54,9 @@ def run(
 ) -> None:
     """Cross-validate every score from one model: one latents table, or one per fold; write three tables.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun predict
+
     Args:
         cohort: cohort.parquet.
         latents: latents.parquet, one or one per outer fold.

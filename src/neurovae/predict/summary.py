@@ -11,6 +11,9 @@ from neurovae.io.parquet import write_table
 def run(*, folder: Path, models: list[str], seeds: list[int], out: Path) -> None:
     """Write one table of all prediction metrics.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun predictions
+
     Args:
         folder: the stage's results folder.
         models: names of the models.

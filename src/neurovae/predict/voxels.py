@@ -52,6 +52,9 @@ def run(
 ) -> None:
     """Cross-validate every score from the voxels, as `predict` does from latents; write metrics and predictions.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun voxels
+
     Args:
         cohort: cohort.parquet.
         qc: qc.parquet.

@@ -19,6 +19,7 @@ from neurovae.errors import InputError
 from neurovae.io.files import sha256, write_json, write_tsv
 
 Row = dict[str, Any]
+SOURCE = ("scan", "source", "volume", "mask")  # columns of the list of scans; the manifest has the first only
 MIN_FAILED = 3  # failures below which a batch is not judged as a whole
 
 
@@ -51,17 +52,18 @@ def digest(*parts: Any) -> str:
 
 
 def read_list(path: Path) -> list[Row]:
-    """Read the batch's list of scans: a scan key and a path per line."""
+    """Read the batch's list of scans: key, path and, where there are any, volume of a 4-D file and path of the mask."""
     lines = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    return [dict(zip(("scan", "source"), line.split("\t"), strict=True), status="ok", cause="") for line in lines]
+    cells = [dict(zip(SOURCE, line.split("\t"), strict=False)) for line in lines]
+    return [{**dict.fromkeys(SOURCE, ""), **row, "status": "ok", "cause": ""} for row in cells]
 
 
 def read_manifest(path: Path, scans: Path | None = None) -> list[Row]:
     """Read a manifest, every cell as text; with the batch's list, each row also gets its source file."""
     with Path(path).open(encoding="utf-8", newline="") as file:
         rows: list[Row] = list(csv.DictReader(file, delimiter="\t"))
-    sources = {row["scan"]: row["source"] for row in read_list(scans)} if scans else {}
-    return [row | ({"source": sources[row["scan"]]} if scans else {}) for row in rows]
+    sources = {row["scan"]: {key: row[key] for key in SOURCE} for row in read_list(scans)} if scans else {}
+    return [row | sources.get(row["scan"], {}) for row in rows]
 
 
 def run(
@@ -100,7 +102,7 @@ def _one(
     clock: Clock,
 ) -> Row:
     base = {"scan": row["scan"], "status": row["status"], "cause": row["cause"]}
-    carried = {name: value for name, value in row.items() if name not in (*base, "source")}
+    carried = {name: value for name, value in row.items() if name not in (*base, *SOURCE)}
     if row["status"] != "ok":
         return base
     try:

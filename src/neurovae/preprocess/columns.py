@@ -7,4 +7,5 @@ NOTES = {  # what a value beyond its threshold means, added to the reason of the
     "outside_fov": "part of the brain was not scanned",
     "orientation_lead": "the header may be turned or mirrored, so left and right are unknown",
 }
-QUALITY = (*OTHERS, "mask_dice", "template_r", "snr", "misalignment_mm", *AFFINE)
+OFFSET = ("offset", "offset_x", "offset_y", "offset_z")
+QUALITY = (*OTHERS, "mask_dice", "template_r", "snr", "misalignment_mm", *OFFSET, *AFFINE)

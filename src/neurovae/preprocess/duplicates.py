@@ -55,7 +55,8 @@ def run(
         out: TSV to write.
     """
     array, table = read_volumes(volumes, rows)
-    sources = {row["scan"]: Path(row["source"]) for name in batches for row in read_list(lists / f"{name}.list")}
+    listed = [row for name in batches for row in read_list(lists / f"{name}.list")]
+    sources = {row["scan"]: (Path(row["source"]), row["volume"]) for row in listed}
     found = duplicates(array, table, read_mask(mask), sources, nonfinite)
     write_table(out, found)
     copies = found[found["duplicate"].astype(bool)]
@@ -68,7 +69,11 @@ def run(
 
 
 def duplicates(
-    volumes: np.ndarray, table: pd.DataFrame, mask: np.ndarray, sources: dict[str, Path], nonfinite: str = "fail"
+    volumes: np.ndarray,
+    table: pd.DataFrame,
+    mask: np.ndarray,
+    sources: dict[str, tuple[Path, str]],
+    nonfinite: str = "fail",
 ) -> pd.DataFrame:
     """Pairs of similar scans (above NEAR), in the order of the table; `duplicate` marks duplicates.
 
@@ -76,8 +81,8 @@ def duplicates(
         volumes: (scans, x, y, z), memory-mapped or not.
         table: scan, person, session of each.
         mask: bool (x, y, z).
-        sources: file of each scan.
-        nonfinite: what to do with NaN and Inf voxels of the sources.
+        sources: file of each scan, and its volume in a 4-D file (empty otherwise).
+        nonfinite: what is done with NaN and Inf voxels of the sources.
     """
     found = []
     for a, b in steps(candidates(block_means(volumes, mask)), "pairs of scans"):
@@ -85,7 +90,7 @@ def duplicates(
         if r <= NEAR:
             continue
         first, second = table.iloc[a], table.iloc[b]
-        r_source, same = compared(*(read_source(sources[scan], nonfinite) for scan in (first["scan"], second["scan"])))
+        r_source, same = compared(*(read_source(*sources[scan], nonfinite) for scan in (first["scan"], second["scan"])))
         copy = r > SAME or r_source > SAME or (r > BLIND and np.isnan(r_source))
         names = [first["scan"], second["scan"], first["person"], second["person"]]
         found.append([*names, round(r, 7), round(r_source, 7), same, _kind(first, second), copy])
@@ -123,9 +128,9 @@ def candidates(means: np.ndarray) -> list[tuple[int, int]]:
     return pairs
 
 
-def read_source(path: Path, nonfinite: str) -> np.ndarray:
-    """Voxels of the source on canonical axes, whatever its header, compression and storage order."""
-    return read_canonical(path, nonfinite=nonfinite).get_fdata(dtype=np.float32)
+def read_source(path: Path, volume: str, nonfinite: str) -> np.ndarray:
+    """Voxels of the source on canonical axes: header, compression and order of storage do not matter."""
+    return read_canonical(path, nonfinite=nonfinite, volume=volume).get_fdata(dtype=np.float32)
 
 
 def compared(first: np.ndarray, second: np.ndarray) -> tuple[float, bool]:

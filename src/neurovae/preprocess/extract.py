@@ -1,6 +1,7 @@
 """Brain extraction: a mask per scan, by deepbet, from the template, or from an image that is already skull-stripped."""
 
 import warnings
+from collections.abc import Callable
 from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -13,13 +14,13 @@ from scipy.ndimage import binary_fill_holes
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.io.files import plain_tempdir, sha256, write_beside
-from neurovae.preprocess import batch
+from neurovae.io.files import plain_tempdir, write_beside
+from neurovae.preprocess import batch, source
 from neurovae.preprocess.image_quality import image_quality
 from neurovae.preprocess.names import MASK, derivative
 from neurovae.preprocess.scan import as_stored, canonical, read_scan
 
-Method = Literal["deepbet", "template", "none"]
+Method = Literal["deepbet", "template", "mask", "none"]
 TOPS_MM = (115.0, 125.0, 135.0, 145.0)  # depths below the top of the head that are tried for the template mask
 
 
@@ -36,13 +37,17 @@ def run(
 ) -> None:
     """Write a brain mask for every scan of a batch, on the scan's own voxels.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun extract
+
     Args:
         list: a scan key and a path per line.
         derivatives: folder of the BIDS derivatives.
         manifest: table to write, a row per scan.
         seconds: table to write of the seconds spent per scan and library call.
         stamp: digest of code and environment.
-        method: deepbet, template (its mask propagated by an affine), none (the image is already skull-stripped).
+        method: deepbet, template (its mask propagated by an affine), mask (the one in the list, of another tool), none
+            (the image is already skull-stripped).
         nonfinite: what to do with NaN and Inf voxels.
         max_failed: share of failed scans above which the job fails.
     """
@@ -50,7 +55,9 @@ def run(
     arguments = {"method": method, "nonfinite": nonfinite}
 
     def key(row: batch.Row) -> str:
-        return batch.digest("extract", stamp, arguments, _source(row))
+        return batch.digest(
+            "extract", stamp, arguments, _source(row), row["volume"], row["mask"] and _digest(row["mask"])
+        )
 
     batch.run(
         batch.read_list(list),
@@ -64,15 +71,21 @@ def run(
 
 
 def _source(row: batch.Row) -> str:
-    if not Path(row["source"]).is_file():
-        raise InputError(f"{Path(row['source']).name}: the file is missing; was it moved while the pipeline ran?")
-    return sha256(Path(row["source"]))
+    return _digest(row["source"])
+
+
+def _digest(path: str) -> str:
+    if not Path(path).is_file():
+        raise InputError(f"{Path(path).name}: the file is missing; was it moved while the pipeline ran?")
+    return source.digest(Path(path))
 
 
 def _step(row: batch.Row, clock: batch.Clock, *, derivatives: Path, method: Method, nonfinite: str) -> batch.Work:
-    stored = read_scan(row["source"], nonfinite=nonfinite)
+    stored = read_scan(row["source"], nonfinite=nonfinite, volume=row["volume"])
     scan = canonical(stored)
-    mask = {"deepbet": _deepbet, "template": _template, "none": _nonzero}[method](scan, clock)
+    mask = {"deepbet": _deepbet, "template": _template, "mask": _given(row["mask"]), "none": _nonzero}[method](
+        scan, clock
+    )
     data = scan.get_fdata(dtype=np.float32)
     if not mask.any():
         raise InputError(f"{Path(row['source']).name}: {method} found no brain; inspect the scan")
@@ -80,7 +93,8 @@ def _step(row: batch.Row, clock: batch.Clock, *, derivatives: Path, method: Meth
     with write_beside(target) as temporary:
         nib.save(as_stored(mask, stored), temporary)
     columns = {
-        "source_sha256": sha256(Path(row["source"])),
+        "source_sha256": source.digest(Path(row["source"])),
+        **({"source_volume": int(row["volume"])} if row["volume"] else {}),
         "mask_ml": round(float(mask.sum() * abs(np.linalg.det(scan.affine[:3, :3])) / 1000), 3),
         "clipped": round(float(np.mean(data[mask] >= data.max())), 6),
         **image_quality(data, mask, nib.affines.voxel_sizes(scan.affine)),
@@ -153,6 +167,11 @@ def _top(scan: nib.Nifti1Image, depth: float) -> nib.Nifti1Image:
     return nib.Nifti1Image(data, scan.affine, scan.header)
 
 
+def _given(path: str) -> Callable[[nib.Nifti1Image, batch.Clock], np.ndarray]:
+    """The mask of another tool, on the scan's own voxels."""
+    return lambda scan, clock: source.given_mask(Path(path), scan)
+
+
 def _nonzero(scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
     """Voxels of a stripped image that differ from its corners by over 1/1000 of its range, with holes filled."""
     data = scan.get_fdata(dtype=np.float32)
@@ -162,6 +181,8 @@ def _nonzero(scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
 
 
 def _describe(method: Method) -> str:
+    if method == "mask":
+        return "mask of the tool that preprocessed the scan"
     package = {"deepbet": "deepbet", "template": "antspyx", "none": None}[method]
     return (
         f"{package} {version(package)}" if package else "already skull-stripped: voxels that differ from the background"

@@ -18,3 +18,8 @@ def in_space(folder: Path, scan: str, voxel_mm: float, ending: str) -> Path:
     """Path of one derivative on a grid in MNI space; 2 -> "res-2mm", 1.5 -> "res-1p5mm"."""
     label = f"{voxel_mm:g}mm".replace(".", "p")
     return derivative(folder, scan, f"space-{SPACE}_res-{label}_{ending}")
+
+
+def on_grid(voxel_mm: float) -> dict[str, str]:
+    """What the sidecar of an image on a grid in MNI space has to say (BIDS)."""
+    return {"SpatialReference": SPACE, "Resolution": f"{voxel_mm:g} mm, isotropic"}

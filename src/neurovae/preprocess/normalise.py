@@ -13,9 +13,9 @@ from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import sha256, write_beside
 from neurovae.io.images import read_image
-from neurovae.preprocess import batch, grid
+from neurovae.preprocess import batch, grid, placement
 from neurovae.preprocess.alignment import misalignment_mm
-from neurovae.preprocess.names import MASK, SPACE, in_space
+from neurovae.preprocess.names import MASK, in_space, on_grid
 
 Method = Literal["zscore", "percentile", "white-matter", "reference", "none"]
 
@@ -34,6 +34,9 @@ def run(
     max_failed: float,
 ) -> None:
     """Write every scan of a batch with normalised intensities, and its quality numbers.
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun normalise
 
     Args:
         registered: the batch's manifest of registered brains.
@@ -98,8 +101,8 @@ def _step(
         nib.save(nib.Nifti1Image(out.astype(np.float32), image.affine), temporary)
     template = grid.template(voxel_mm)
     measured = quality(data, own, fixed, template.get_fdata(), grid.white_matter(voxel_mm), template.affine)
-    columns = {**measured, "preproc_sha256": sha256(target)}
-    return batch.Work([target], columns, {"SkullStripped": True, "Normalisation": method, "SpatialReference": SPACE})
+    columns = {**measured, **placement.offset(data, voxel_mm), "preproc_sha256": sha256(target)}
+    return batch.Work([target], columns, {"SkullStripped": True, "Normalisation": method, **on_grid(voxel_mm)})
 
 
 def normalise(

@@ -11,8 +11,10 @@ from neurovae.io.parquet import write_table
 from neurovae.plan import user_tables
 from neurovae.preprocess.batch import read_list
 from neurovae.preprocess.columns import NOTES
+from neurovae.preprocess.description import describe
+from neurovae.preprocess.placement import doubts
 
-ASIDE = ("source_sha256", "preproc_sha256")  # of the manifests, not of the quality table
+ASIDE = ("source_sha256", "source_volume", "preproc_sha256")  # of the manifests, not of the quality table
 
 
 def run(
@@ -24,8 +26,10 @@ def run(
     max_failed: float,
     out: Path,
     lists: Path | None = None,
+    derivatives: Path | None = None,
+    source: str = "",
 ) -> None:
-    """Write the quality table of all scans, as Parquet and TSV.
+    """Write the quality table of all scans, as Parquet and TSV, and describe the derivatives as a BIDS dataset.
 
     Args:
         manifests: folder of the batches' manifests.
@@ -35,6 +39,8 @@ def run(
         max_failed: share of failed scans above which the job fails.
         out: Parquet file to write.
         lists: folder of the batches' lists of scans, each of which must be in a manifest.
+        derivatives: folder of the preprocessed scans, where the files that BIDS asks for are written.
+        source: folder or table that the scans came from.
     """
     table = pd.concat([read_manifest(manifests / f"{name}.tsv") for name in batches], ignore_index=True)
     if lists is not None:
@@ -43,10 +49,14 @@ def run(
     table = judge(table.sort_values("scan", ignore_index=True), thresholds)
     if override is not None:
         table = apply_override(table, override)
+    for doubt in doubts(table):
+        print(f"warning: {doubt}")
     _announce(table, max_failed)
     kept = table.drop(columns=[name for name in ASIDE if name in table])
     write_table(out, kept)
     write_table(out.with_suffix(".tsv"), kept)
+    if derivatives is not None:
+        describe(derivatives, source)
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
@@ -70,7 +80,8 @@ def refuse_copies(table: pd.DataFrame) -> None:
     if "source_sha256" not in table:
         return
     problems = []
-    for _, rows in table.dropna(subset=["source_sha256"]).groupby("source_sha256", sort=False):
+    volumes = table["source_volume"] if "source_volume" in table else pd.Series(0, index=table.index)
+    for _, rows in table.dropna(subset=["source_sha256"]).groupby(["source_sha256", volumes.fillna(-1)], sort=False):
         people = sorted({scan.split("_")[0] for scan in rows["scan"]})
         if len(people) > 1:
             problems.append(f"{', '.join(people)}: identical files; remove the duplicates, or correct the ids")

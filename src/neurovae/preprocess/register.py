@@ -12,10 +12,10 @@ import numpy as np
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.io.files import plain_tempdir, sha256, write_beside
+from neurovae.io.files import plain_tempdir, sha256, write_beside, write_json
 from neurovae.io.images import read_image
-from neurovae.preprocess import affine, batch, bias, coverage, grid, orientation
-from neurovae.preprocess.names import MASK, SPACE, derivative, in_space
+from neurovae.preprocess import affine, batch, bias, coverage, grid, orientation, source
+from neurovae.preprocess.names import MASK, SPACE, derivative, in_space, on_grid
 from neurovae.preprocess.scan import read_canonical
 
 Transform = Literal["affine", "syn", "none"]
@@ -39,6 +39,9 @@ def run(
     max_failed: float,
 ) -> None:
     """Write every brain of a batch in MNI space.
+
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun register
 
     Args:
         extracted: the batch's manifest of masks.
@@ -72,19 +75,27 @@ def run(
                 images[name(f"desc-jacobian_{suffix}.nii.gz")] = _jacobian(transforms, voxel_mm)
             for path, image in images.items():
                 _save(image, path)
+            write_json(name(MASK.replace(".nii.gz", ".json")), {"Type": "Brain", **on_grid(voxel_mm)})
             matrix = derivative(derivatives, row["scan"], f"from-{suffix}_to-{SPACE}_mode-image_xfm.mat")
             found = _keep_affine(transforms, scan.shear, matrix)
         written = [*images, *([matrix] if transforms else [])]
         outside = coverage.outside_share(seen, grid.brain_mask(voxel_mm))
         columns |= {"outside_fov": round(outside, 5), "orientation_lead": round(lead, 4)}
-        return batch.Work(written, affine.columns(found) | columns, _describe(transform, bias_field, template_mm))
+        return batch.Work(
+            written, affine.columns(found) | columns, _describe(transform, bias_field, template_mm, voxel_mm)
+        )
 
     batch.run(
         batch.read_manifest(extracted, list),
         step,
         sidecar=lambda row: in_space(derivatives, row["scan"], voxel_mm, f"desc-brain_{suffix}.json"),
         key=lambda row: batch.digest(
-            "register", stamp, arguments, row["source_sha256"], sha256(derivative(derivatives, row["scan"], MASK))
+            "register",
+            stamp,
+            arguments,
+            row["source_sha256"],
+            row["volume"],
+            sha256(derivative(derivatives, row["scan"], MASK)),
         ),
         manifest=manifest,
         max_failed=max_failed,
@@ -107,9 +118,9 @@ def _read(
 ) -> tuple[Scan, batch.Row]:
     """The scan with its bias field corrected, and the columns measured on it."""
     path = Path(row["source"])
-    if sha256(path) != row["source_sha256"]:
+    if source.digest(path) != row["source_sha256"]:
         raise InputError(f"{path.name}: changed since its mask was made; rerun with --forcerun extract")
-    image = read_canonical(path, nonfinite=nonfinite)
+    image = read_canonical(path, nonfinite=nonfinite, volume=row["volume"])
     straight, shear = affine.straightened(image.affine, image.shape)
     data = image.get_fdata(dtype=np.float32)
     image = nib.Nifti1Image(data, straight)
@@ -211,9 +222,10 @@ def _keep_affine(transforms: list[str], shear: np.ndarray, target: Path) -> np.n
     return affine.read_itk(target)
 
 
-def _describe(transform: str, bias_field: str, template_mm: float) -> batch.Row:
+def _describe(transform: str, bias_field: str, template_mm: float, voxel_mm: float) -> batch.Row:
     parameters = {"Transform": transform, "BiasField": bias_field, "TemplateVoxelMm": template_mm}
-    return parameters | {"SkullStripped": True, "Method": f"antspyx {version('antspyx')}", "SpatialReference": SPACE}
+    parameters |= {"SkullStripped": True, "Method": f"antspyx {version('antspyx')}"}
+    return parameters | on_grid(voxel_mm)
 
 
 def _save(image: Any, path: Path) -> None:

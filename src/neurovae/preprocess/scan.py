@@ -11,7 +11,7 @@ from nibabel.orientations import aff2axcodes, apply_orientation, axcodes2ornt, i
 from nibabel.spatialimages import HeaderDataError, SpatialImage
 
 from neurovae.errors import InputError
-from neurovae.io.images import read_image
+from neurovae.preprocess.source import open_volume
 
 VOXEL_MM = (0.2, 8.0)  # plausible voxel sizes of a whole-brain image
 EXTENT_MM = (60.0, 600.0)  # plausible field of view
@@ -22,24 +22,25 @@ COMPONENTS = {"P": "phase", "PHASE": "phase", "PHASE MAP": "phase", "R": "real",
 COMPONENTS |= {"I": "imaginary", "IMAG": "imaginary", "IMAGINARY": "imaginary"}  # DICOM's ImageType
 
 
-def read_canonical(path: str | Path, *, nonfinite: str = "fail") -> nib.Nifti1Image:
+def read_canonical(path: str | Path, *, nonfinite: str = "fail", volume: str = "") -> nib.Nifti1Image:
     """Read a 3-D scan with its axes reordered to RAS+ (an oblique affine is kept); arguments as in `read_scan`."""
-    return canonical(read_scan(path, nonfinite=nonfinite))
+    return canonical(read_scan(path, nonfinite=nonfinite, volume=volume))
 
 
-def read_scan(path: str | Path, *, nonfinite: str = "fail") -> nib.Nifti1Image:
+def read_scan(path: str | Path, *, nonfinite: str = "fail", volume: str = "") -> nib.Nifti1Image:
     """Read a 3-D scan as it is stored, in single precision.
 
     Args:
         path: NIfTI or MGH file.
         nonfinite: "fail" refuses NaN and Inf voxels; "zero" sets them to 0 (maps whose background is NaN).
+        volume: of a 4-D file, from 0; empty for a file with one volume.
 
     Raises:
         InputError: what is wrong with the file, what was found and what to do.
     """
-    name = Path(path).name
+    name = Path(path).name + (f", volume {volume}" if volume else "")
     _check_part(Path(path))
-    image = nib.squeeze_image(read_image(path))
+    image = open_volume(Path(path), volume)
     _check_geometry(image, name)
     _check_overflow(image, name)
     data = image.get_fdata(dtype=np.float32, caching="unchanged")

@@ -2,6 +2,7 @@
 
 import json as text_of
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
-from neurovae.examples import ROOT, RULE, RUN
 from neurovae.provenance import record
 
+RULES = Path(__file__).parents[3] / "workflow" / "rules"
+RULE = re.compile(r"^ *rule (\w+):$(.*?)(?=^ *rule \w+:$|\Z)", re.MULTILINE | re.DOTALL)
+RUN = re.compile(r"-m neurovae\.([\w.]+)|launch\} neurovae\.([\w.]+)")  # the module that a rule runs
 SHOWN = 2  # inputs of one kind that are shown; how many more there are is said
 WIDTH = 150  # characters of a line of parameters
 SAME = ("python", "packages", "processor", "commit")  # said once, and again where they differ
@@ -20,6 +23,9 @@ Record = dict[str, Any]
 
 def run(*, file: Path, json: bool = False) -> None:
     """Print how a result came about: what made it from which files, with which parameters, versions and code.
+
+    Example:
+        python -m neurovae provenance results/demo/findings/associations.tsv
 
     Args:
         file: any result (a table, weights, a map, a picture, the report) or a folder of maps.
@@ -125,11 +131,15 @@ def told(found: Record) -> Iterator[str]:
 
 def rule(command: str) -> str:
     """The rule of the workflow that runs a command, in brackets; nothing where none does."""
-    texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
-    found = [
-        name for text in texts for name, body in RULE.findall(f"{text}\n") if f"neurovae.{command}" in RUN.findall(body)
-    ]
-    return f" (rule {found[0]})" if found else ""
+    name = rules().get(command)
+    return f" (rule {name})" if name else ""
+
+
+def rules() -> dict[str, str]:
+    """The rule that runs each command; empty where the package stands without the workflow."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted(RULES.glob("*.smk"))]
+    pairs = [(RUN.search(body), name) for text in texts for name, body in RULE.findall(text)]
+    return {run[1] or run[2]: name for run, name in pairs if run}
 
 
 def branches(found: Record, name: str, margin: str, seen: set[str]) -> Iterator[str]:

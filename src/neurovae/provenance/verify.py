@@ -31,6 +31,9 @@ BESIDE = {"logs", "benchmarks", "bids", "truth", "derivatives", ".state", record
 def run(*, cohort: Path) -> None:
     """Compare every result, every file it was made from, every scan and every packed image with its recorded digest.
 
+    Example:
+        python -m neurovae verify results/demo
+
     Args:
         cohort: folder of results (results/<cohort>).
 
@@ -130,7 +133,9 @@ def compared(known: Records, root: Path) -> Records:
 def dealt_alike(one: dict[str, Any], root: Path) -> bool:
     """Would the people that the tables name today be dealt to folds as they were?"""
     cohort = json.loads(one["arguments"][one["arguments"].index("--cohort") + 1])
-    places = {key: str(root / cohort[key]) for key in ("bids", "table") if cohort.get(key)}
+    places = {
+        key: str(root / cohort[key]) for key in ("bids", "volumes", "participants", "table", "files") if cohort.get(key)
+    }
     with TemporaryDirectory() as folder:
         try:
             folds.run(cohort={**cohort, **places}, out=Path(folder, "folds.tsv"))

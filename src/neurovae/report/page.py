@@ -54,6 +54,9 @@ def run(
 ) -> None:
     """Write the report of one run.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun report
+
     Args:
         cohort: folder of results (results/<cohort>).
         models: names of the models.

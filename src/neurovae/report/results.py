@@ -9,7 +9,7 @@ import pandas as pd
 
 from neurovae.design.tables import STOPPING
 
-ASSOCIATIONS, OMNIBUS = "associate/associations.tsv", "associate/omnibus.tsv"
+ASSOCIATIONS, OMNIBUS = "findings/associations.tsv", "findings/omnibus.tsv"
 PREDICTIONS, COMPARISONS = "predict/predictions.tsv", "predict/comparisons.tsv"
 COHORT, EXCLUDED, POWER = "cohort/cohort.parquet", "cohort/excluded.tsv", "audit/power.tsv"
 QUALITY, DUPLICATES = "preprocess/qc.tsv", "preprocess/duplicates.tsv"

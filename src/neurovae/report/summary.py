@@ -38,6 +38,9 @@ def run(
 ) -> None:
     """Write the summary as text, and print it.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun summary
+
     Args:
         cohort: cohort.parquet.
         excluded: excluded.tsv of the cohort.

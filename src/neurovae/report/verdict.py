@@ -12,6 +12,9 @@ from neurovae.report import results
 def run(*, train: Path, models: list[str], fits: list[str], out: Path) -> None:
     """Write every model's verdict with its caveats, a line each.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun verdict
+
     Args:
         train: folder that holds <model>/<fit>/health.json.
         models: names of the models.

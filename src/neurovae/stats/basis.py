@@ -28,19 +28,6 @@ def spline_knots(x: np.ndarray) -> np.ndarray | None:
     return knots if len(np.unique(x)) >= DISTINCT and np.all(np.diff(knots) > 1e-8) else None
 
 
-def curvature(knots: np.ndarray) -> np.ndarray:
-    """Integral of the squared second derivative over the bending columns of `natural_spline`: f b has b' S b.
-
-    The second derivative of a natural spline is a broken line through its values at the inner knots, 0 at both ends
-    (Green & Silverman 1994, section 2.1.2). Result: (len(knots) - 2, len(knots) - 2).
-    """
-    step = np.diff(knots)
-    inner = knots[1:-1, None]
-    second = 6 * np.maximum(inner - knots[None, :-2], 0) / (knots[-1] - knots[0]) ** 2  # (inner knots, columns)
-    mass = np.diag((step[:-1] + step[1:]) / 3) + np.diag(step[1:-1] / 6, 1) + np.diag(step[1:-1] / 6, -1)
-    return second.T @ mass @ second
-
-
 def polynomial(x: np.ndarray, degree: int) -> np.ndarray:
     """Orthogonal polynomials of degree 1 to `degree`, each of mean 0 and variance 1. x: (n,), result: (n, degree)."""
     q, r = np.linalg.qr(np.vander((x - x.mean()) / x.std(), degree + 1, increasing=True))

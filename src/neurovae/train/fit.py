@@ -50,6 +50,9 @@ def run(
 ) -> None:
     """Fit a model and write its weights and history.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun train
+
     Args:
         volumes: packed volumes.
         rows: table of their rows.
@@ -61,7 +64,7 @@ def run(
         fold: the fold whose people are the test set.
         seed: of initial weights, batches and samples.
         device: auto (cuda, then cpu), cpu, cuda or mps.
-        options: the model's entry in train.models (config/README.md).
+        options: the entry of the model in train.models.
         state: folder for checkpoints, from which a training that was killed goes on.
         code: fingerprint of the code; a checkpoint of other code, options or data is not used.
         chosen: JSON of options that a search has chosen, in place of those of the entry; empty: there was no search.

@@ -13,9 +13,11 @@ from scipy import stats
 from scipy.special import expit
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 from statsmodels.stats.multitest import multipletests
+from univariate_rows import glm_rows, spline_rows
 
-from neurovae.associate import glm, spline
+from neurovae.associate import glm, univariate
 from neurovae.design import design, tables
+from neurovae.design.rows import standard
 from neurovae.errors import InputError
 from neurovae.stats import basis, families, ordinal
 from neurovae.stats.separation import separated
@@ -161,7 +163,7 @@ def test_confounds_text_names_what_entered():
 
 
 def test_score_is_dropped_from_its_own_confounds():
-    rows = glm.glm(joined(), {"name": "age", "type": "continuous"}, CONFOUNDS)
+    rows = glm_rows(joined(), {"name": "age", "type": "continuous"}, CONFOUNDS)
     assert "age left out (it is the score)" in rows[0]["confounds"] and rows[0]["status"] == "ok"
     renamed = [{"name": "years", "column": "Age", "type": "continuous"}]
     cases = design.design(
@@ -181,17 +183,17 @@ def test_a_person_alone_at_a_site_is_left_out_and_named():
 def test_statuses_instead_of_numbers():
     table = joined().assign(flat=3.0)
     for name, kind in (("flat", "continuous"), ("flat", "count"), ("flat", "binary")):
-        assert {r["status"] for r in glm.glm(table, {"name": name, "type": kind}, [])} == {"constant score"}
-    assert {r["status"] for r in glm.glm(table.head(15), score("memory"), CONFOUNDS)} == {"too few people"}
+        assert {r["status"] for r in glm_rows(table, {"name": name, "type": kind}, [])} == {"constant score"}
+    assert {r["status"] for r in glm_rows(table.head(15), score("memory"), CONFOUNDS)} == {"too few people"}
     rare = table.assign(ill=(np.arange(PEOPLE) < 3).astype(float))
-    assert {r["status"] for r in glm.glm(rare, score("ill"), [])} == {"too few people"}
+    assert {r["status"] for r in glm_rows(rare, score("ill"), [])} == {"too few people"}
     by_age = table.assign(years=2 * table["age"])
-    assert {r["status"] for r in glm.glm(by_age, {"name": "years", "type": "continuous"}, [AGE])} == {"constant score"}
+    assert {r["status"] for r in glm_rows(by_age, {"name": "years", "type": "continuous"}, [AGE])} == {"constant score"}
     gone = table.assign(memory=np.nan)
-    row = glm.glm(gone, score("memory"), CONFOUNDS)[0]
+    row = glm_rows(gone, score("memory"), CONFOUNDS)[0]
     assert (row["status"], row["n"], row["family_size"]) == ("too few people", 0, 0)
     table["mu_001"] = 0.25
-    rows = glm.glm(table, score("memory"), CONFOUNDS)
+    rows = glm_rows(table, score("memory"), CONFOUNDS)
     assert [r["status"] for r in rows] == ["ok", "constant latent"] + ["ok"] * 4
     assert rows[0]["family_size"] == 5 and "p" not in rows[1] and np.isnan(rows[1]["q"])
 
@@ -201,10 +203,10 @@ def test_statuses_instead_of_numbers():
 
 def test_hc2_with_its_degrees_of_freedom_closed_form():
     table = joined(effect=0.5)
-    row = glm.glm(table, score("memory"), CONFOUNDS)[0]
+    row = glm_rows(table, score("memory"), CONFOUNDS)[0]
     cases = design.design(table, score("memory"), CONFOUNDS)
-    x = np.column_stack([cases.x, glm.standard(table["mu_000"].to_numpy())])
-    y = glm.standard(cases.y)
+    x = np.column_stack([cases.x, standard(table["mu_000"].to_numpy())])
+    y = standard(cases.y)
     inverse = np.linalg.inv(x.T @ x)
     maker = np.eye(len(y)) - x @ inverse @ x.T
     residual, leverage = maker @ y, 1 - np.diag(maker)
@@ -269,7 +271,7 @@ def test_planted_effect_comes_back_and_its_interval_covers(kind: str):
     truth, estimates, covered = 0.6, [], []
     for _ in range(60):
         x = np.column_stack([np.ones(200), rng.normal(size=(200, 3))])
-        x[:, -1] = glm.standard(x[:, -1])
+        x[:, -1] = standard(x[:, -1])
         y = draw(kind, 0.3 * x[:, 1] + truth * x[:, -1], rng)
         fit = families.fit(kind, (y - 10) / 20 if kind == "bounded" else y, x)
         low, high = families.interval(fit, len(y))
@@ -282,8 +284,8 @@ def test_planted_effect_comes_back_and_its_interval_covers(kind: str):
 @pytest.mark.parametrize(("entry"), SCORES, ids=lambda entry: entry["type"])
 def test_planted_latent_is_found_and_its_sign_flip_leaves_p(entry: dict[str, Any]):
     table = joined(effect=1.2, people=120)
-    rows = glm.glm(table, entry, CONFOUNDS)
-    flipped = glm.glm(table.assign(mu_000=-table["mu_000"]), entry, CONFOUNDS)
+    rows = glm_rows(table, entry, CONFOUNDS)
+    flipped = glm_rows(table.assign(mu_000=-table["mu_000"]), entry, CONFOUNDS)
     assert rows[0]["q"] < 1e-3 and rows[0]["effect"] > 0 and 0.05 < rows[0]["partial_r2"] < 0.7
     assert min(row["p"] for row in rows[1:]) > 1e-3
     assert np.isclose(flipped[0]["effect"], -rows[0]["effect"], rtol=1e-4)
@@ -294,8 +296,8 @@ def test_planted_latent_is_found_and_its_sign_flip_leaves_p(entry: dict[str, Any
 def test_confounds_are_taken_out():
     table = joined()
     table["mu_000"] = table["age"] + np.random.default_rng(9).normal(size=len(table))
-    assert glm.glm(table, score("memory"), [])[0]["p"] < 1e-6
-    assert glm.glm(table, score("memory"), CONFOUNDS)[0]["p"] > 0.01
+    assert glm_rows(table, score("memory"), [])[0]["p"] < 1e-6
+    assert glm_rows(table, score("memory"), CONFOUNDS)[0]["p"] > 0.01
 
 
 def test_linear_null_is_uniform():
@@ -329,7 +331,7 @@ def test_separation_is_a_status():
         (score("ill"), table["mu_000"] > 0),
         (score("stage"), np.digitize(table["mu_000"], [-1, 0, 1])),
     ):
-        rows = glm.glm(table.assign(**{entry["name"]: np.asarray(values, float)}), entry, [])
+        rows = glm_rows(table.assign(**{entry["name"]: np.asarray(values, float)}), entry, [])
         assert rows[0]["status"] == "separation" and "p" not in rows[0] and rows[0]["reason"]
         assert {row["status"] for row in rows[1:]} == {"ok"} and rows[0]["family_size"] == 5
 
@@ -339,7 +341,7 @@ def test_a_level_in_which_all_have_the_border_value_holds_no_information(name: s
     """The others' estimates are those of the whole likelihood, whose dummy for that level runs away."""
     table = joined()
     alike = table.assign(**{name: np.where(table["site"] == "B", value, table[name])})
-    rows, alone = (glm.glm(each, score(name), CONFOUNDS) for each in (alike, alike[alike["site"] != "B"]))
+    rows, alone = (glm_rows(each, score(name), CONFOUNDS) for each in (alike, alike[alike["site"] != "B"]))
     count = (table["site"] == "B").sum()
     assert f"{count} people left out (all of site B have one value)" in rows[0]["confounds"]
     assert {row["status"] for row in rows} == {"ok"} and rows[0]["n"] == len(table) - count
@@ -396,10 +398,10 @@ def test_spline_finds_a_u_that_the_line_misses():
     table = joined()
     z = table["mu_000"].to_numpy()
     table["memory"] = z**2 + np.random.default_rng(8).normal(size=PEOPLE)
-    rows, curve = spline.spline(table, score("memory"), CONFOUNDS)
+    rows, curve = spline_rows(table, score("memory"), CONFOUNDS)
     assert rows[0]["p_nonlinear"] < 1e-6 and rows[0]["q_nonlinear"] < 1e-5 and rows[0]["df"] == 3
     assert rows[0]["partial_r2"] > rows[0]["partial_r2_nonlinear"] > 0.2
-    assert glm.glm(table, score("memory"), CONFOUNDS)[0]["p"] > 1e-3
+    assert glm_rows(table, score("memory"), CONFOUNDS)[0]["p"] > 1e-3
     fitted = pd.DataFrame(curve).query("latent == 'mu_000'")
     middle = fitted["fitted"].to_numpy()[20]
     assert fitted["fitted"].iloc[0] > middle + 1 and fitted["fitted"].iloc[-1] > middle + 1
@@ -412,7 +414,7 @@ def test_spline_is_nominal_on_a_line():
     p = []
     for _ in range(300):
         x = np.column_stack([np.ones(100), rng.normal(size=(100, 2))])
-        z = glm.standard(rng.normal(size=100))
+        z = standard(rng.normal(size=100))
         y = z + rng.normal(size=100)
         full = np.column_stack([x, basis.natural_spline(z, basis.spline_knots(z))])
         line = families.fit("continuous", y, np.column_stack([x, z]))
@@ -424,7 +426,7 @@ def test_spline_is_nominal_on_a_line():
 @pytest.mark.parametrize("entry", SCORES, ids=lambda entry: entry["type"])
 def test_curves_stay_in_range_and_cover_the_truth(entry: dict[str, Any]):
     table = joined(effect=1.0, people=200, seed=11)
-    rows, curve = spline.spline(table, entry, [])
+    rows, curve = spline_rows(table, entry, [])
     fitted = pd.DataFrame(curve).query("latent == 'mu_000'")
     assert rows[0]["p_overall"] < 1e-4
     low, high = {"count": (0, np.inf), "binary": (0, 1), "ordinal": (0, 3), "bounded": (10, 30)}.get(
@@ -444,14 +446,15 @@ def test_curves_stay_in_range_and_cover_the_truth(entry: dict[str, Any]):
 
 # --- the files ---
 
+TABLES = ("glm", "spline", "curves", "permute")
+
 
 def run_all(folder: Path, parts, verdict: str = "healthy") -> dict[str, pd.DataFrame]:
     folder.mkdir()
     given = write(folder, parts, verdict)
-    glm.run(**given, out=folder / "glm.parquet")
-    spline.run(**given, out=folder / "spline.parquet", curves=folder / "curves.parquet")
-    names = ("glm", "spline", "curves")
-    return {name: pd.read_parquet(folder / f"{name}.parquet") for name in names}
+    out = {name: folder / f"{name}.parquet" for name in TABLES}
+    univariate.run(**given, **out, permutations=19, seed=0)
+    return {name: pd.read_parquet(path) for name, path in out.items()}
 
 
 def test_shuffled_rows_change_no_byte(tmp_path: Path):
@@ -459,7 +462,7 @@ def test_shuffled_rows_change_no_byte(tmp_path: Path):
     run_all(tmp_path / "a", parts)
     shuffled = tuple(table.sample(frac=1, random_state=k) for k, table in enumerate(parts))
     run_all(tmp_path / "b", shuffled)
-    for name in ("glm", "spline", "curves"):
+    for name in TABLES:
         for ending in ("parquet", "tsv"):
             first, second = ((tmp_path / side / f"{name}.{ending}").read_bytes() for side in "ab")
             assert first == second, name
@@ -477,7 +480,7 @@ def test_every_row_carries_its_provenance(tmp_path: Path):
 
 def test_a_collapsed_model_gives_one_row_without_statistics(tmp_path: Path):
     found = run_all(tmp_path / "a", cohort(people=30, size=3), "collapsed")
-    for name in ("glm", "spline"):
+    for name in ("glm", "spline", "permute"):
         row = found[name].to_dict("records")
         assert len(row) == 1 and (row[0]["verdict"], row[0]["reason"]) == ("collapsed", "no active unit")
     assert pd.isna(found["glm"]["p"]).all() and found["curves"].empty

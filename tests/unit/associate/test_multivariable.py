@@ -11,7 +11,8 @@ import statsmodels.api as sm
 from scipy import stats
 from scipy.special import expit
 
-from neurovae.associate import glm, multivariable
+from neurovae.associate import multivariable
+from neurovae.design.rows import standard
 
 pytestmark = pytest.mark.filterwarnings("error")
 AGE = [{"name": "age", "type": "continuous"}]
@@ -22,7 +23,7 @@ def table_of(people: int = 120, size: int = 4, product: float = 0.0, seed: int =
     """A joined table: mu_000 drives every score by .5, the product of mu_001 and mu_002 by `product`; age is linear."""
     rng = np.random.default_rng(seed)
     z = rng.normal(size=(people, size)) * np.linspace(2, 1, size)
-    eta = 0.5 * glm.standard(z[:, 0]) + product * glm.standard(z[:, 1]) * glm.standard(z[:, 2])
+    eta = 0.5 * standard(z[:, 0]) + product * standard(z[:, 1]) * standard(z[:, 2])
     table = pd.DataFrame(z, columns=[f"mu_{k:03d}" for k in range(size)])
     table["age"] = np.arange(people) % 4 * 10.0  # too few values for a spline
     return table.assign(
@@ -45,14 +46,14 @@ def rows_of(table: pd.DataFrame, score: dict[str, Any], interactions: int = 4) -
 
 def columns_of(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Confounds and standardised latents."""
-    z = np.column_stack([glm.standard(table[name].to_numpy()) for name in table if name.startswith("mu_")])
-    return sm.add_constant(glm.standard(table["age"].to_numpy())), z
+    z = np.column_stack([standard(table[name].to_numpy()) for name in table if name.startswith("mu_")])
+    return sm.add_constant(standard(table["age"].to_numpy())), z
 
 
 def test_all_latents_equal_the_f_test_of_statsmodels():
     table = table_of()
     x, z = columns_of(table)
-    y = glm.standard(table["continuous"].to_numpy())
+    y = standard(table["continuous"].to_numpy())
     full, null = sm.OLS(y, np.hstack([x, z])).fit(), sm.OLS(y, x).fit()
     row = rows_of(table, SCORES[0]).loc[multivariable.ALL]
     assert np.isclose(row["p"], full.compare_f_test(null)[1], rtol=1e-6) and row["df"] == 4
@@ -77,7 +78,7 @@ def test_adjusted_effects_are_those_of_the_one_model(score: dict[str, Any]):
     y = table[score["name"]].to_numpy()
     both = np.hstack([x, z])
     theirs = {
-        "continuous": lambda: sm.OLS(glm.standard(y), both).fit(),
+        "continuous": lambda: sm.OLS(standard(y), both).fit(),
         "count": lambda: sm.NegativeBinomial(y, both).fit(disp=0, method="bfgs", maxiter=500, gtol=1e-7),
         "binary": lambda: sm.Logit(y, both).fit(disp=0),
     }[score["type"]]()

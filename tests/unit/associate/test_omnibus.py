@@ -303,7 +303,9 @@ def test_files_statuses_and_the_picture(tmp_path: Path, monkeypatch: pytest.Monk
     assert set(by_latent.loc[by_latent["latent"] == "mu_003", "status"]) == {"constant latent", "constant score"}
     assert set(rows["verdict"]) == set(by_latent["verdict"]) == {"overfit"}
     assert rows["exchangeability"].tolist()[0] == "people within site"
-    picture.run(omnibus=tmp_path / "a.parquet", directions=tmp_path / "a_d.parquet", name="vae", out=tmp_path / "a.png")
+    picture.draw(
+        omnibus=tmp_path / "a.parquet", directions=tmp_path / "a_d.parquet", name="vae", out=tmp_path / "a.png"
+    )
     assert (tmp_path / "a.png").stat().st_size > 10_000
 
 
@@ -314,5 +316,5 @@ def test_a_collapsed_model_gives_one_row_and_a_picture_that_says_so(tmp_path: Pa
     for path in paths.values():
         row = pd.read_parquet(path).to_dict("records")
         assert len(row) == 1 and (row[0]["status"], row[0]["verdict"]) == ("not tested", "collapsed")
-    picture.run(omnibus=paths["out"], directions=paths["directions"], name="vae", out=tmp_path / "a.png")
+    picture.draw(omnibus=paths["out"], directions=paths["directions"], name="vae", out=tmp_path / "a.png")
     assert (tmp_path / "a.png").exists()

@@ -12,8 +12,11 @@ from nilearn.mass_univariate import permuted_ols
 from scipy import stats
 from scipy.special import expit
 from simulated_tests import CONFOUNDS, KINDS, draw, people, score
+from univariate_rows import permute_rows
 
-from neurovae.associate import permute
+from neurovae.associate import permute, univariate
+from neurovae.associate.fitted import Fitted
+from neurovae.design.design import Design
 from neurovae.stats import exchangeability, families, maxt, rao
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -185,7 +188,7 @@ def test_family_wise_error_and_uniform_p_under_the_null():
     rejected, alone = np.zeros(2), []
     scores = [score(kind) for kind in ("continuous", "count", "ordinal")]
     for seed in range(150):
-        rows = pd.DataFrame(permute.permute(people(60, 4, seed=seed), scores, CONFOUNDS, 199, seed))
+        rows = pd.DataFrame(permute_rows(people(60, 4, seed=seed), scores, CONFOUNDS, 199, seed))
         rejected += [np.sum(rows.loc[rows["score"] == "count", "p_maxt"].min() <= 0.05), rows["p_minp"].min() <= 0.05]
         alone.append(rows.loc[rows["score"] == "ordinal", "p_permutation"].iloc[0])
     low, high = stats.binom.interval(0.999, 150, 0.05)
@@ -196,8 +199,8 @@ def test_family_wise_error_and_uniform_p_under_the_null():
 @pytest.mark.parametrize("kind", KINDS)
 def test_planted_latent_is_found_and_a_sign_flip_leaves_p(kind: str):
     table = people(effect=1.0, n=100)
-    rows = permute.permute(table, [score(kind)], CONFOUNDS, 999, 0)
-    flipped = permute.permute(table.assign(mu_000=-table["mu_000"]), [score(kind)], CONFOUNDS, 999, 0)
+    rows = permute_rows(table, [score(kind)], CONFOUNDS, 999, 0)
+    flipped = permute_rows(table.assign(mu_000=-table["mu_000"]), [score(kind)], CONFOUNDS, 999, 0)
     assert rows[0]["p_maxt"] == rows[0]["p_permutation"] == 0.001 and rows[0]["statistic"] > 3.5
     assert np.isclose(flipped[0]["statistic"], -rows[0]["statistic"])
     for name in permute.P[1:]:
@@ -212,7 +215,7 @@ def test_scores_of_other_people_are_a_family_of_their_own():
     table = people(sites="AB")
     table.loc[:9, "gamma"] = np.nan
     scores = [score(kind) for kind in ("binary", "gamma", "continuous")]
-    rows = pd.DataFrame(permute.permute(table, scores, CONFOUNDS, 99, 0))
+    rows = pd.DataFrame(permute_rows(table, scores, CONFOUNDS, 99, 0))
     assert list(rows["score"].unique()) == ["binary", "gamma", "continuous"] and set(rows["m"]) == {5}
     text = rows.drop_duplicates("score").set_index("score")["family"]
     same = "(all scores of the same 80 people)"
@@ -222,25 +225,24 @@ def test_scores_of_other_people_are_a_family_of_their_own():
     assert (own["p_minp"] == own["p_maxt"]).all() and set(rows["exchangeability"]) == {"people within site"}
     joint = rows[rows["score"] == "binary"]
     assert (joint["p_minp"] >= joint["p_maxt"]).all()
-    alone = permute.permute(table, [score("continuous")], CONFOUNDS, 99, 0)
+    alone = permute_rows(table, [score("continuous")], CONFOUNDS, 99, 0)
     assert [row["p_maxt"] for row in alone] == list(rows.loc[rows["score"] == "continuous", "p_maxt"])
 
 
 def test_what_cannot_be_tested_has_a_status():
     table = people().assign(mu_002=1.0, flat=2.0)
-    rows = permute.permute(table, [score("count"), {"name": "flat", "type": "continuous"}], CONFOUNDS, 99, 0)
+    rows = permute_rows(table, [score("count"), {"name": "flat", "type": "continuous"}], CONFOUNDS, 99, 0)
     assert [row["status"] for row in rows] == ["ok", "ok", "constant latent", "ok", "ok"] + ["constant score"] * 5
     assert rows[0]["m"] == 4 and "p_maxt" not in rows[2] and all(row["reason"] for row in rows if row["status"] != "ok")
     separated = table.assign(binary=(table["age"] > 50).astype(float))
-    status = {row["status"] for row in permute.permute(separated, [score("binary")], CONFOUNDS, 99, 0)}
+    status = {row["status"] for row in permute_rows(separated, [score("binary")], CONFOUNDS, 99, 0)}
     assert status == {"separation"}
     pairs = table.head(18).assign(site=np.repeat(list("ABCDEFGHI"), 2))
-    one = permute.prepare(pairs, score("continuous"), _cases(18))[1][0]
+    y = np.arange(18) % 5.0
+    cases = Design(np.arange(18), y, np.ones((18, 1)), "none", "ok", "")
+    known = Fitted(score("continuous"), cases, y, families.fit("continuous", y, cases.x))
+    one = permute.prepare(pairs, known)[1][0]
     assert one["status"] == "too few permutations" and one["reason"].startswith("512 distinct")
-
-
-def _cases(n: int) -> permute.Design:
-    return permute.Design(np.arange(n), np.arange(n) % 5.0, np.ones((n, 1)), "none", "ok", "")
 
 
 def _files(folder: Path, verdict: str, shuffle: int | None) -> dict[str, Any]:
@@ -258,20 +260,26 @@ def _files(folder: Path, verdict: str, shuffle: int | None) -> dict[str, Any]:
     return given | {"scores": scores, "confounds": CONFOUNDS, "permutations": 300, "seed": 5}
 
 
+def _run(folder: Path, verdict: str, shuffle: int | None = None, name: str = "a", threads: int = 1) -> pd.DataFrame:
+    (folder / name).mkdir()
+    out = {table: folder / name / f"{table}.parquet" for table in ("glm", "spline", "curves", "permute")}
+    univariate.run(**_files(folder, verdict, shuffle), **out, threads=threads)
+    return pd.read_parquet(out["permute"])
+
+
 def test_row_order_and_threads_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(maxt, "ELEMENTS", 2**14)
-    permute.run(**_files(tmp_path, "overfit", None), out=tmp_path / "a.parquet")
-    permute.run(**_files(tmp_path, "overfit", 1), out=tmp_path / "b.parquet", threads=2)
+    table = _run(tmp_path, "overfit")
+    _run(tmp_path, "overfit", 1, "b", threads=2)
     for ending in ("parquet", "tsv"):
-        assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
-    table = pd.read_parquet(tmp_path / "a.parquet")
+        one, other = (tmp_path / name / f"permute.{ending}" for name in "ab")
+        assert one.read_bytes() == other.read_bytes()
     assert list(table.columns) == list(permute.COLUMNS) and len(table) == 15 and set(table["status"]) == {"ok"}
     assert set(table["verdict"]) == {"overfit"} and set(table["permutations"]) == {300}
 
 
 def test_a_collapsed_model_gives_one_row(tmp_path: Path):
-    permute.run(**_files(tmp_path, "collapsed", None), out=tmp_path / "a.parquet")
-    rows = pd.read_parquet(tmp_path / "a.parquet").to_dict("records")
+    rows = _run(tmp_path, "collapsed").to_dict("records")
     assert len(rows) == 1 and (rows[0]["status"], rows[0]["verdict"]) == ("not tested", "collapsed")
 
 

@@ -8,8 +8,8 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 from scipy.special import expit
+from univariate_rows import permute_rows
 
-from neurovae.associate import permute
 from neurovae.stats import exchangeability, maxt, quadratic, rao
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -140,21 +140,21 @@ def test_p_are_those_of_counting_over_the_draws_of_the_lines(monkeypatch: pytest
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_planted_u_is_found_and_a_sign_flip_leaves_p(kind: str):
     table = people(150, 0.0, 0.7, 0)
-    found = pd.DataFrame(permute.permute(table, scores(kind), CONFOUNDS, 999, 0))
+    found = pd.DataFrame(permute_rows(table, scores(kind), CONFOUNDS, 999, 0))
     assert found["p_quadratic_maxt"].iloc[0] <= 0.005 and found["statistic_quadratic"].iloc[0] > 3
     assert (found["p_quadratic_maxt"] >= found["p_quadratic_permutation"]).all() and set(found["m_quadratic"]) == {3}
     turned = table.assign(mu_000=-table["mu_000"], mu_001=-3 * table["mu_001"] + 2)
-    again = pd.DataFrame(permute.permute(turned, scores(kind), CONFOUNDS, 999, 0))
+    again = pd.DataFrame(permute_rows(turned, scores(kind), CONFOUNDS, 999, 0))
     for name in quadratic.NAMES:
         assert np.allclose(again[name], found[name], rtol=1e-6), name
-    upside = pd.DataFrame(permute.permute(people(150, 0.0, -0.7, 0), scores(kind), CONFOUNDS, 999, 0))
+    upside = pd.DataFrame(permute_rows(people(150, 0.0, -0.7, 0), scores(kind), CONFOUNDS, 999, 0))
     assert upside["p_quadratic_maxt"].iloc[0] <= 0.005 and upside["statistic_quadratic"].iloc[0] < -3
 
 
 def test_straight_truths_are_not_called_bent():
     hits: dict[tuple[str, str], int] = {}
     for seed in range(COHORTS):
-        rows = pd.DataFrame(permute.permute(people(80, 0.4, 0.0, seed), scores(*KINDS), CONFOUNDS, DRAWS, seed))
+        rows = pd.DataFrame(permute_rows(people(80, 0.4, 0.0, seed), scores(*KINDS), CONFOUNDS, DRAWS, seed))
         for kind, part in rows.groupby("score"):
             p = {"alone": part["p_quadratic_permutation"].iloc[seed % 3], "max-T": part["p_quadratic_maxt"].min()}
             for test, value in p.items():
@@ -173,7 +173,7 @@ def test_what_cannot_be_tested_has_a_status():
     table["mu_003"] = np.where(table["binary"] > 0, 1.0, -1.0) * np.random.default_rng(0).uniform(0.5, 2, 100)
     table["mu_004"] = 1.0
     given = [*scores("binary", "continuous"), {"name": "flat", "type": "continuous"}]
-    rows = pd.DataFrame(permute.permute(table, given, CONFOUNDS, DRAWS, 0)).set_index(["score", "latent"])
+    rows = pd.DataFrame(permute_rows(table, given, CONFOUNDS, DRAWS, 0)).set_index(["score", "latent"])
     assert list(rows.loc["binary", "quadratic_status"]) == [
         "ok", "constant square", "ok", "separation", "constant latent",
     ]  # fmt: skip

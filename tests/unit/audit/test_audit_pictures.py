@@ -47,7 +47,7 @@ def rows() -> list[dict[str, Any]]:
 
 def test_flagged_cells_are_framed(tmp_path: Path, drawn: list[Figure]):
     tidy(rows(), audit.COLUMNS).to_parquet(tmp_path / "audit.parquet")
-    confounds.run(audit=tmp_path / "audit.parquet", name="vae", out=tmp_path / "out.png")
+    confounds.draw(audit=tmp_path / "audit.parquet", name="vae", out=tmp_path / "out.png")
     latents, scores = drawn[0].axes[:2]
     assert [label.get_text() for label in scores.get_xticklabels()] == ["age", "noise", "ventricles"]
     np.testing.assert_allclose(latents.images[0].get_array()[:, 0], [0, 0.1, 0.2])
@@ -58,14 +58,14 @@ def test_flagged_cells_are_framed(tmp_path: Path, drawn: list[Figure]):
 def test_a_stopped_model_and_one_seed_say_so(tmp_path: Path, drawn: list[Figure]):
     stopped = {"model": "vae", "status": "not tested", "reason": "no active unit", "verdict": "collapsed"}
     tidy([stopped], audit.COLUMNS).to_parquet(tmp_path / "audit.parquet")
-    confounds.run(audit=tmp_path / "audit.parquet", name="vae", out=tmp_path / "out.png")
+    confounds.draw(audit=tmp_path / "audit.parquet", name="vae", out=tmp_path / "out.png")
     tidy([{"seed": 3, **seeds.ONE}], seeds.COLUMNS).to_parquet(tmp_path / "stability.parquet")
     tidy([{"seed": 3, **seeds.ONE}], seeds.MATCHES).to_parquet(tmp_path / "matches.parquet")
     files = {name: tmp_path / f"{name}.parquet" for name in ("stability", "matches")}
-    stability.run(**files, name="vae", out=tmp_path / "out.png")
+    stability.draw(**files, name="vae", out=tmp_path / "out.png")
     clones = {"seed": 3, "other_seed": 4, "kind": "space", "cka": 1.0, **seeds.SAME}
     tidy([clones], seeds.COLUMNS).to_parquet(tmp_path / "stability.parquet")
-    stability.run(**files, name="vae", out=tmp_path / "out.png")
+    stability.draw(**files, name="vae", out=tmp_path / "out.png")
     words = [figure.axes[0].texts[0].get_text() for figure in drawn]
     assert "seeds 3 and 4: same latents; both seeds gave the same numbers" in words[2]
     assert "collapsed" in words[0] and "no active unit" in words[0] and "seed 3: one seed" in words[1]
@@ -81,7 +81,7 @@ def test_pairs_of_seeds_are_drawn(tmp_path: Path, drawn: list[Figure]):
     second = pair | {"latent": "mu_001", "r": 0.3, "status": "no counterpart"}
     tidy([first, second], seeds.MATCHES).to_parquet(tmp_path / "matches.parquet")
     files = {name: tmp_path / f"{name}.parquet" for name in ("stability", "matches")}
-    stability.run(**files, name="vae", out=tmp_path / "out.png")
+    stability.draw(**files, name="vae", out=tmp_path / "out.png")
     spaces, matched, ways = drawn[0].axes[:3]
     assert [text.get_text() for text in spaces.texts] == ["0.91", "0.83"]
     assert "1 of 2" in matched.get_title() and [len(found.get_offsets()) for found in matched.collections] == [1, 1]
@@ -100,7 +100,7 @@ def test_seeds_with_the_same_latents_are_named_and_not_drawn(tmp_path: Path, dra
     tidy(rows, seeds.COLUMNS).to_parquet(tmp_path / "stability.parquet")
     tidy(found, seeds.MATCHES).to_parquet(tmp_path / "matches.parquet")
     files = {name: tmp_path / f"{name}.parquet" for name in ("stability", "matches")}
-    stability.run(**files, name="vae", out=tmp_path / "out.png")
+    stability.draw(**files, name="vae", out=tmp_path / "out.png")
     spaces, matched, ways = drawn[0].axes[:3]
     assert sorted(text.get_text() for text in spaces.texts) == ["0.40", "0.40", "0.50", "0.50"]
     assert "matched latents: 1 of 1" in matched.get_title()
@@ -108,5 +108,5 @@ def test_seeds_with_the_same_latents_are_named_and_not_drawn(tmp_path: Path, dra
     assert "same latents: seeds 0 and 1" in drawn[0].get_suptitle()
     few = [row | {"status": "too few people"} for row in found[1:]]
     tidy(few, seeds.MATCHES).to_parquet(tmp_path / "matches.parquet")
-    stability.run(**files, name="vae", out=tmp_path / "out.png")
+    stability.draw(**files, name="vae", out=tmp_path / "out.png")
     assert "too few participants" in drawn[1].axes[1].get_title()

@@ -91,7 +91,7 @@ def test_rows_of_the_design_check(tmp_path: Path, capsys: pytest.CaptureFixture[
     motor = rows.loc[("motor", 32)]
     assert (motor["n"], motor["people"], motor["confound_columns"], motor["level"]) == (110, 118, 6, 0.05 / 32)
     np.testing.assert_allclose(motor["partial_r"], power.smallest(110, 6, 0.05 / 32, 0.8))
-    assert "awaited from preprocess" in motor["confounds"] and "under 300" in motor["reason"]
+    assert "measured by preprocess" in motor["confounds"] and "under 300" in motor["reason"]
     assert rows.loc[("ill", 1), "odds_ratio"] > 1.5 and rows.loc[("ill", 1), "cases"] == cohort["ill"].sum()
     assert rows.loc[("rare", 1), "status"] == "too few people" and np.isnan(rows.loc[("rare", 1), "partial_r"])
     said = capsys.readouterr().out

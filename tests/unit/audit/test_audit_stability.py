@@ -221,7 +221,7 @@ def test_with_too_few_held_out_people_no_latent_has_a_counterpart(tmp_path: Path
         assert replicated["replicated"].iloc[0] == text and pairs["n"].iloc[0] == left
     assert set(matches["status"]) == set(replicated["replicated"]) == {"too few people"}
     assert matches["counterpart"].isna().all() and pairs["matched"].isna().all()
-    assert "12 held-out people; below 13 chance" in matches["reason"][0]
+    assert "12 held-out people; with fewer than 13" in matches["reason"][0]
     pd.read_parquet(fits[0]["latents"]).assign(seed=1).to_parquet(fits[1]["latents"])
     pairs, matches, replicated = compared(tmp_path, fits[:2])
     assert set(pairs["status"]) == set(matches["status"]) == set(replicated["replicated"]) == {"same latents"}
@@ -244,7 +244,7 @@ def test_seeds_of_different_people_are_refused(tmp_path: Path):
     fits = seeds(tmp_path)
     table = pd.read_parquet(fits[1]["latents"])
     table.assign(split=table["split"].to_numpy()[::-1]).to_parquet(fits[1]["latents"])
-    with pytest.raises(InputError, match="different people"):
+    with pytest.raises(InputError, match="different test people"):
         compared(tmp_path, fits[:2])
     with pytest.raises(InputError, match="each seed once"):
         compared(tmp_path, [fits[0], fits[0]])

@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from neurovae.associate.summary import with_audits, with_score_audit
 from neurovae.errors import InputError
+from neurovae.findings import with_audits, with_score_audit
 from neurovae.report.results import of_seed
 from neurovae.report.summary import prediction
 

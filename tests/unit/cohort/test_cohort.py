@@ -37,6 +37,7 @@ def built(cohort: dict, out: Path) -> pd.DataFrame:
         folds=out / "folds.tsv",
         out=out / "cohort.parquet",
         excluded=out / "excluded.tsv",
+        matched=out / "visits.tsv",
         source=out / "s",
     )
     return pd.read_parquet(out / "cohort.parquet")
@@ -140,9 +141,7 @@ def test_every_problem_at_once(tmp_path):
     cohort = cohort_of(tmp_path, columns, scores, folds={"n": 9, "seed": 0, "validation": 0.1, "by": "person"})
     assert len(check(cohort)) == 5
     with pytest.raises(InputError) as raised:
-        table.run(
-            cohort=cohort, folds=tmp_path / "no", out=tmp_path / "no", excluded=tmp_path / "no", source=tmp_path / "no"
-        )
+        table.run(cohort=cohort, **dict.fromkeys(("folds", "out", "excluded", "matched", "source"), tmp_path / "no"))
     assert len(raised.value.problems) == 5
 
 
@@ -367,7 +366,8 @@ def test_command_lines(tmp_path):
         return subprocess.run(command, cwd=tmp_path, env=ENV, capture_output=True, text=True)
 
     assert call("folds", "--out", "folds.tsv").returncode == 0
-    flags = ("--folds", "folds.tsv", "--out", "cohort.parquet", "--excluded", "excluded.tsv", "--source", "s.json")
+    flags = ("--folds", "folds.tsv", "--out", "cohort.parquet", "--excluded", "excluded.tsv", "--matched", "visits.tsv")
+    flags = (*flags, "--source", "s.json")
     assert call("table", *flags).returncode == 0 and len(pd.read_parquet(tmp_path / "cohort.parquet")) == 4
     cohort["scores"][0]["name"] = "y"
     refused = call("table", *flags)
@@ -385,6 +385,7 @@ def test_folds_of_other_people_are_refused(tmp_path):
             folds=tmp_path / "folds.tsv",
             out=tmp_path / "x",
             excluded=tmp_path / "y",
+            matched=tmp_path / "v",
             source=tmp_path / "z",
         )
 

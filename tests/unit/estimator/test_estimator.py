@@ -148,9 +148,13 @@ def test_a_table_of_brains_is_read_as_pack_reads_it(tmp_path):
 @pytest.mark.parametrize(
     ("model", "values", "said"),
     [
-        (LatentModel("pca", n_latent=2, options={"base_channels": 3}), np.ones((9, 4)), "a pca has no 'width'"),
+        (LatentModel("pca", n_latent=2, options={"base_channels": 3}), np.ones((9, 4)), "a pca has no 'base_channels'"),
         (LatentModel("pca", n_latent=2, options={"flip": True}), np.ones((9, 4)), "not symmetric"),
-        (LatentModel("vae", n_latent=2, stop=0.0), np.ones((9, 4)), "a vae needs weights and stop"),
+        (
+            LatentModel("vae", n_latent=2, validation_fraction=0.0),
+            np.ones((9, 4)),
+            "a vae needs training and validation",
+        ),
         (LatentModel("pca", n_latent=9), np.random.default_rng(0).normal(size=(9, 20)), "lower n_latent"),
         (LatentModel("pca", mask=np.ones((3, 3, 3), bool)), np.ones((9, 4)), "the mask 27 voxels"),
         (LatentModel("pca"), np.full((9, 2, 2, 2), np.nan), "NaN"),

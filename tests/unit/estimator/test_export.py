@@ -59,7 +59,7 @@ def test_the_card_has_a_front_and_says_what_is_known(tmp_path):
     export.run(**own, out=tmp_path / "given", licence="cc-by-4.0")
     _, front, text = (tmp_path / "given" / "README.md").read_text().split("---\n", 2)
     assert yaml.safe_load(front)["license"] == "cc-by-4.0"
-    assert "15 people fitted on, 5 who ended" in text and "**Verdict: healthy.** share .5" in text
+    assert "sets comprised 15, 5 and" in text and "**Verdict: healthy.** share .5" in text
     assert "held-out people | 0.5 |" in text and "lower bound" not in text and "contain brain scans" not in text
 
 

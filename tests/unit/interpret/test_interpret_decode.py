@@ -319,7 +319,7 @@ def test_panels_name_their_score_in_orange_where_it_cannot_be(files, tmp_path, m
     scores = [{"name": "motor", "type": "continuous"}, SCORES[1]]
     table, maps = changed_by(files, tmp_path, people=["sub-03"], steps=[0.01, 40], scores=scores)
     same = {"name": "pca-3", "mask": files["mask"], "table": tmp_path / "c.parquet", "maps": maps}
-    counterfactuals_picture.run(**same, most=2, out=tmp_path / "c.png")
+    counterfactuals_picture.draw(**same, most=2, out=tmp_path / "c.png")
     plt.close(figures[0])
     titles = {axis.get_title(): axis.title.get_color() for axis in figures[0].axes if axis.get_title()}
     near, far = table.loc[table["score"] == "motor", "target"].iloc[1:]
@@ -350,13 +350,13 @@ def test_pictures_show_colour_where_something_changes(files, tmp_path):
     same = {"name": "pca-3", "mask": files["mask"]}
     pictures = {name: tmp_path / f"{name}.png" for name in "tsc"}
     files_of = {"table": parts["t"] / "t.parquet", "maps": maps}
-    traversals_picture.run(**same, **files_of, tests=[], most=1, out=pictures["t"])
+    traversals_picture.draw(**same, **files_of, tests=[], most=1, out=pictures["t"])
     sampled(files, parts["s"])
     files_of = {"table": parts["s"] / "s.parquet", "maps": parts["s"] / "maps"}
-    samples_picture.run(**of(files, "volumes", "rows"), **files_of, name="pca-3", out=pictures["s"])
+    samples_picture.draw(**of(files, "volumes", "rows"), **files_of, name="pca-3", out=pictures["s"])
     changed_by(files, parts["c"], people=["sub-03"], steps=[2])
     files_of = {"table": parts["c"] / "c.parquet", "maps": parts["c"] / "maps"}
-    counterfactuals_picture.run(**same, **files_of, most=2, out=pictures["c"])
+    counterfactuals_picture.draw(**same, **files_of, most=2, out=pictures["c"])
     for picture in pictures.values():
         pixels = plt.imread(picture)[..., :3]
         assert np.mean(np.ptp(pixels, axis=2) > 0.3) > 0.001

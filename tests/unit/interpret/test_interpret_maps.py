@@ -12,6 +12,7 @@ import statsmodels.api as sm
 from nilearn.mass_univariate import permuted_ols
 from simulated_tests import draw
 
+from neurovae.design.design import design, join
 from neurovae.errors import InputError
 from neurovae.interpret import maps, scoremap, seeds, shift, spread, voxelwise
 from neurovae.interpret.decoder import Decoder
@@ -224,8 +225,8 @@ def test_the_rule_finds_what_was_planted_where_it_was_planted(tmp_path, monkeypa
     cohort = pd.read_parquet(files["cohort"]).drop(3)
     y, x = (
         cohort["planted"].to_numpy(),
-        maps.design(
-            maps.join(pd.read_parquet(files["cohort"]), decoder.latents, pd.read_parquet(files["qc"])),
+        design(
+            join(pd.read_parquet(files["cohort"]), decoder.latents, pd.read_parquet(files["qc"])),
             files["scores"][0],
             files["confounds"],
         ).x,

@@ -80,7 +80,7 @@ def test_maps_are_cut_at_the_peak_with_outline_and_bars(tmp_path: Path, drawn: l
     tidy(
         [{k: v for k, v in row.items() if k in over_seeds.COLUMNS} for row in (pair, whole)], over_seeds.COLUMNS
     ).to_parquet(tmp_path / "seeds.parquet")
-    maps.run(**files, seeds=[tmp_path / "seeds.parquet"])
+    maps.draw(**files, seeds=[tmp_path / "seeds.parquet"])
     change, volume, bars, other = drawn[0].axes[:4]
     width = SHAPE[0]  # the axial slice comes first
     row, column = SHAPE[1] - 1 - PLACE[1], PLACE[0]  # y upwards; the axial slice is the tallest
@@ -113,14 +113,14 @@ def test_seeds_with_the_same_map_are_no_agreement() -> None:
 
 def test_bars_are_grey_where_no_voxel_passes(tmp_path: Path, drawn: list[Figure]) -> None:
     files = interpreted(tmp_path, [MOTOR | {"smallest_p": 0.2}])
-    maps.run(**files, seeds=[])
+    maps.draw(**files, seeds=[])
     first, second = ([*patch.get_facecolor()] for patch in drawn[0].axes[2].patches)
     assert first == second
 
 
 def test_a_stopped_model_has_words(tmp_path: Path, drawn: list[Figure]) -> None:
     stopped = SAME | {"verdict": "collapsed", "status": "not tested", "reason": "no active unit"}
-    maps.run(**interpreted(tmp_path, [stopped]), seeds=[])
+    maps.draw(**interpreted(tmp_path, [stopped]), seeds=[])
     text = drawn[0].axes[0].texts[0].get_text()
     assert "collapsed" in text and "no active unit" in text
 
@@ -138,7 +138,7 @@ def test_dimensions_and_lengths(tmp_path: Path, drawn: list[Figure]) -> None:
         rows.append(model | {"model": "vae", "split": split, "measure": "spread of |z|^2", "value": 8.0})
     rows.append(model | {"model": "pca", "split": "test", "measure": "mean |z|^2", "status": "no variances"})
     tidy(rows, audit.COLUMNS).to_csv(tmp_path / "d.tsv", sep="\t", na_rep="n/a", index=False)
-    dimension.run(table=tmp_path / "d.tsv", out=tmp_path / "out.png")
+    dimension.draw(table=tmp_path / "d.tsv", out=tmp_path / "out.png")
     dimensions, lengths = drawn[0].axes
     drawn_at = [tuple(line.get_xdata()) for line in dimensions.lines]
     assert (15.0, 25.0) in drawn_at and (5.0, 7.0) in drawn_at and (15.0, 15.0) in drawn_at  # the last: suggested
@@ -165,7 +165,7 @@ def importances(folds: list[int | None]) -> list[dict[str, Any]]:
 def test_the_most_important_latent_comes_first(tmp_path: Path, drawn: list[Figure], folds: list[int | None]) -> None:
     few = {k: v for k, v in (SAME | FEW | {"score": "falls"}).items() if k in permuted.COLUMNS}
     tidy([*importances(folds), few], permuted.COLUMNS).to_parquet(tmp_path / "i.parquet")
-    importance.run(table=tmp_path / "i.parquet", name="vae", out=tmp_path / "out.png")
+    importance.draw(table=tmp_path / "i.parquet", name="vae", out=tmp_path / "out.png")
     panels = [axis for axis in drawn[0].axes if axis.lines]
     assert [panel.get_yticklabels()[0].get_text() for panel in panels] == (
         ["mu_003"] if len(folds) == 1 else ["mu_003", "mu_005"]

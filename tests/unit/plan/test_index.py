@@ -114,7 +114,7 @@ def test_no_scan_says_what_was_looked_for(tmp_path):
 )
 def test_exactly_one_source(cohort, found):
     """None or two sources are refused."""
-    assert only(check(cohort)) == f"cohort: found {found} of bids, table, simulate; give exactly one"
+    assert only(check(cohort)) == f"cohort: found {found} of bids, files, table, simulate; give exactly one"
 
 
 def test_folder_or_table_not_found(tmp_path):

@@ -388,7 +388,7 @@ def test_shuffled_rows_change_no_byte_and_rows_say_all(tmp_path: Path, monkeypat
     assert np.isclose(by_learner.loc[("linear", "memory"), "gain"], r2["latents + confounds"] - r2["confounds"])
     loss = table.query("learner == 'svm' and metric == 'log_loss'").set_index("features")["value"]
     assert np.isclose(by_learner.loc[("svm", "ill"), "gain"], loss["confounds"] - loss["latents + confounds"])
-    calibration.run(
+    calibration.draw(
         predictions=tmp_path / "a" / "predictions.parquet",
         metrics=tmp_path / "a" / "predict.parquet",
         name="vae",
@@ -404,7 +404,7 @@ def test_a_collapsed_model_gives_one_row_without_statistics(tmp_path: Path, monk
         assert len(row) == 1 and (row[0]["verdict"], row[0]["reason"]) == ("collapsed", "no active unit")
     assert pd.isna(found["predict"]["value"]).all() and found["predictions"].empty
     files = {"predictions": tmp_path / "a" / "predictions.parquet", "metrics": tmp_path / "a" / "predict.parquet"}
-    calibration.run(**files, name="vae", out=tmp_path / "calibration.png")
+    calibration.draw(**files, name="vae", out=tmp_path / "calibration.png")
 
 
 def test_the_guard_comes_before_any_table(tmp_path: Path, monkeypatch):

@@ -20,12 +20,12 @@ def table(names: list[str]) -> pd.DataFrame:
     return pd.DataFrame([{"scan": name, **pack.split_key(name)} for name in names])
 
 
-def sources(folder: Path, images: dict[str, np.ndarray]) -> dict[str, Path]:
+def sources(folder: Path, images: dict[str, np.ndarray]) -> dict[str, tuple[Path, str]]:
     """Files of the scans, 50 mm voxels so that the field of view is that of a head."""
     for name, data in images.items():
         image = nib.Nifti1Image(data.astype(np.float32), np.diag([8.0, 8, 8, 1]))
         nib.save(image, folder / f"{name}.nii.gz")
-    return {name: folder / f"{name}.nii.gz" for name in images}
+    return {name: (folder / f"{name}.nii.gz", "") for name in images}
 
 
 def test_planted_copies_are_found_and_other_people_are_not(tmp_path: Path) -> None:

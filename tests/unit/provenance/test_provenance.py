@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from project import ROOT, Project
-from recorded import COMMAND, python
+from recorded import COMMAND, made, python  # noqa: F401
 
 from neurovae.errors import InputError
 from neurovae.plan import fingerprint
@@ -18,7 +18,7 @@ from neurovae.provenance import record, trace
 NO_NUMBERS = {"jsonargparse", "jsonschema", "yaml"}  # they read options; no number depends on them
 
 
-def test_a_record_says_what_was_run_and_read(made: Path) -> None:
+def test_a_record_says_what_was_run_and_read(made: Path) -> None:  # noqa: F811
     known = record.read(made / "results/tiny/predict/predictions.tsv")
     assert known is not None
     read = {f"results/tiny/predict/{name}/predict.parquet" for name in ("vae/seed-0", "voxels")}
@@ -29,7 +29,7 @@ def test_a_record_says_what_was_run_and_read(made: Path) -> None:
     assert known["commit"].startswith(git.stdout.strip() or "not known")
 
 
-def test_full_paths_are_noted_from_the_working_directory(made: Path) -> None:
+def test_full_paths_are_noted_from_the_working_directory(made: Path) -> None:  # noqa: F811
     words = [str(made / word) if word.startswith("results/") else word for word in COMMAND]
     assert python(made, *words).returncode == 0
     known = record.read(made / "results/tiny/predict/predictions.tsv")
@@ -38,14 +38,14 @@ def test_full_paths_are_noted_from_the_working_directory(made: Path) -> None:
     assert text == '{"bids": "../bids", "what": "a / b", "n": 1}'
 
 
-def test_only_the_first_of_several_processes_writes_a_record(made: Path) -> None:
+def test_only_the_first_of_several_processes_writes_a_record(made: Path) -> None:  # noqa: F811
     place = record.place(made / "results/tiny/predict/predictions.tsv")
     place.unlink()
     assert python(made, *COMMAND, WORLD_SIZE="2", RANK="1").returncode == 0 and not place.exists()
     assert python(made, *COMMAND, WORLD_SIZE="2", RANK="0").returncode == 0 and place.exists()
 
 
-def test_a_command_that_fails_leaves_the_old_record_which_no_longer_fits(made: Path) -> None:
+def test_a_command_that_fails_leaves_the_old_record_which_no_longer_fits(made: Path) -> None:  # noqa: F811
     table = made / "results/tiny/predict/predictions.tsv"
     before = record.read(table)
     words = [word.replace('["vae"]', '["gone"]') for word in COMMAND]
@@ -101,7 +101,7 @@ def test_folders_scans_and_what_changes_while_it_is_read(tmp_path: Path) -> None
     assert any("t.tsv  None" in line and "CHANGED while it was read" in line for line in lines), lines
 
 
-def test_a_touched_file_is_hashed_once_more_and_then_known(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_touched_file_is_hashed_once_more_and_then_known(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     path = made / "results/tiny/predict/predictions.tsv"
     os.utime(path, ns=(1, 1))
     before = record.sha256(path)
@@ -116,14 +116,14 @@ def test_every_package_that_is_imported_is_noted() -> None:
     assert third - set(sys.stdlib_module_names) - NO_NUMBERS <= set(record.PACKAGES)
 
 
-def test_a_file_without_record_is_refused_by_name(made: Path) -> None:
+def test_a_file_without_record_is_refused_by_name(made: Path) -> None:  # noqa: F811
     done = python(made, "-m", "neurovae", "provenance", "results/tiny/predict/voxels/predict.parquet")
     assert done.returncode == 1 and "voxels/predict.parquet: nothing says how it was made" in done.stderr
     done = python(made, "-m", "neurovae", "provenance", "results/nowhere")
     assert done.returncode == 1 and "results/nowhere: there is no such file" in done.stderr
 
 
-def test_the_tree_says_what_was_made_anew_since(made: Path, tmp_path: Path) -> None:
+def test_the_tree_says_what_was_made_anew_since(made: Path, tmp_path: Path) -> None:  # noqa: F811
     done = python(tmp_path, "-m", "neurovae", "provenance", "results/tiny/predict/predictions.tsv")
     assert done.returncode == 0 and "predictions.tsv: as recorded" in done.stdout, done.stderr
     assert "voxels/predict.parquet" in done.stdout and "(raw)" in done.stdout and "--seeds [0]" in done.stdout

@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from report_tests import AGE, DX, FIT, PEOPLE, associations, joined, run_of
+from univariate_rows import glm_rows, permute_rows
 
 from neurovae.associate import permute as permutation
-from neurovae.associate.glm import glm
-from neurovae.associate.summary import with_maxt
 from neurovae.design.tables import tidy
+from neurovae.findings import with_maxt
 from neurovae.report import conclusions as judged
 from neurovae.report import results, summary
 from neurovae.report.figures import effects
-from neurovae.report.sections import findings, latents, methods_tests
+from neurovae.report.sections import findings, latents, methods_inference
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -120,11 +120,11 @@ def test_a_latent_that_separates_the_classes_is_the_strongest(tmp_path: Path):
     assert one["row"]["latent"] == "mu_000" and one["significant"] == f"{small} of 6 latents below 0.05" and small >= 2
     assert "mu_000: no estimate (separation), max-T p = 0.005" in one["evidence"] and "nan" not in one["evidence"]
     names = [f"mu_{k:03d}" for k in range(6)]
-    run = run_of(tmp_path, associate__associations=tests)
+    run = run_of(tmp_path, findings__associations=tests)
     assert latents.strongest(run, "vae", names, joined(["A"] * PEOPLE))[:2] == ["mu_000", "mu_001"]
     axis = effects.effects(tests).axes[0]
     assert [text.get_text() for text in axis.get_xticklabels()][0] == "mu_000" and len(axis.get_xticks()) == 6
-    said = methods_tests.inference(run)
+    said = methods_inference.inference(run)
     assert "Without a finite estimate, tested by permutation only: dx, mu_000: separation." in said
 
 
@@ -135,15 +135,15 @@ def test_max_t_that_was_not_run_is_reported_with_its_reason(tmp_path: Path):
     one = judged.conclusions(lost, None, None, FIT, "vae")[0]
     assert f"max-T not run ({why['maxt_status']}: {why['maxt_reason']})" in one["evidence"]
     assert one["status"] == "none" and "nan" not in one["evidence"]
-    said = methods_tests.inference(run_of(tmp_path, associate__associations=lost))
+    said = methods_inference.inference(run_of(tmp_path, findings__associations=lost))
     assert f"Max-T was not run for dx ({why['maxt_status']}: {why['maxt_reason']})." in said
     assert "[maxt]" not in said and "nan permutations" not in said
 
 
 def test_a_refused_permutation_gives_its_reason_beside_the_regression():
     table = joined(["A"] * PEOPLE).iloc[1:].assign(site=[f"s{k // 2}" for k in range(PEOPLE - 1)])
-    moved = tidy(permutation.permute(table, [DX], [AGE], 19, 0), permutation.COLUMNS)
-    tests = with_maxt(pd.DataFrame(glm(table, DX, [AGE])), moved)
+    moved = tidy(permute_rows(table, [DX], [AGE], 19, 0), permutation.COLUMNS)
+    tests = with_maxt(pd.DataFrame(glm_rows(table, DX, [AGE])), moved)
     assert tests["maxt_status"].notna().all() and (tests["maxt_reason"] != "").all() and tests["p_maxt"].isna().all()
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from report_tests import FIT, PEOPLE, associations, joined, run_of
 
-from neurovae.report.sections import methods_data, methods_tests
+from neurovae.report.sections import methods_data, methods_inference, methods_prediction
 from neurovae.train.health.health import STATED
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.filterwarnings("error")
                                                         ("binary", "logit", False)])  # fmt: skip
 def test_freedman_and_lane_are_cited_where_the_score_was_permuted(tmp_path: Path, kind: str, link: str, freedman: bool):
     tests = associations(joined(["A"] * PEOPLE)).query("status == 'ok'")
-    run = run_of(tmp_path, associate__associations=tests.assign(type=kind, link=link, family="Gaussian (HC2)"))
-    said = methods_tests.inference(run)
+    run = run_of(tmp_path, findings__associations=tests.assign(type=kind, link=link, family="Gaussian (HC2)"))
+    said = methods_inference.inference(run)
     assert ("[freedman]" in said) == freedman and ("residuals of the latent" in said) != freedman
     assert (f" and a {link} link" in said) == (link == "log")  # only where it is not the default
 
@@ -27,13 +27,13 @@ def test_maps_are_described_only_where_some_were_made(tmp_path: Path):
     ok, lost = pd.DataFrame({"status": ["ok"], "permutations": [500]}), pd.DataFrame({"status": ["not tested"]})
     (tmp_path / "interpret").mkdir()
     (tmp_path / "interpret/atlas.nii.gz").touch()
-    assert methods_tests.maps(run_of(tmp_path)) == ""
+    assert methods_prediction.maps(run_of(tmp_path)) == ""
     where = f"interpret/vae/{FIT}"
-    assert methods_tests.maps(run_of(tmp_path, **{f"{where}/maps": lost, f"{where}/jacobian": lost})) == ""
-    said = methods_tests.maps(run_of(tmp_path, **{f"{where}/maps": ok}))
+    assert methods_prediction.maps(run_of(tmp_path, **{f"{where}/maps": lost, f"{where}/jacobian": lost})) == ""
+    said = methods_prediction.maps(run_of(tmp_path, **{f"{where}/maps": ok}))
     assert said.startswith("Maps. For each score, the activation pattern") and "Jacobian" not in said
     assert "500 permutations" in said
-    assert "Jacobian" in methods_tests.maps(run_of(tmp_path, **{f"{where}/jacobian": ok}))
+    assert "Jacobian" in methods_prediction.maps(run_of(tmp_path, **{f"{where}/jacobian": ok}))
 
 
 def test_the_network_is_described_as_it_was_trained(tmp_path: Path):
@@ -63,7 +63,7 @@ def test_the_network_is_described_as_it_was_trained(tmp_path: Path):
 def test_repeated_sessions_are_described_where_they_were_tested(tmp_path: Path):
     row = {"score": "dx", "model": "vae", "fold": 0, "seed": 0, "term": "within", "family": "binomial (GEE)", "n": 20,
            "n_scans": 55, "exchangeability": "sessions within a person", "status": "ok"}  # fmt: skip
-    assert methods_tests.repeated(run_of(tmp_path)) == ""
-    said = methods_tests.repeated(run_of(tmp_path, associate__mixed=pd.DataFrame([row, row | {"latent": "mu_001"}])))
+    assert methods_inference.repeated(run_of(tmp_path)) == ""
+    said = methods_inference.repeated(run_of(tmp_path, findings__mixed=pd.DataFrame([row, row | {"latent": "mu_001"}])))
     assert said.count("dx, within: binomial (GEE), 20 participants with 55 scans") == 1
-    assert methods_tests.repeated(run_of(tmp_path, associate__mixed=pd.DataFrame([row | {"status": "flat"}]))) == ""
+    assert methods_inference.repeated(run_of(tmp_path, findings__mixed=pd.DataFrame([row | {"status": "flat"}]))) == ""

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from report_tests import AGE, DX, FIT, PEOPLE, joined, run_of
+from univariate_rows import glm_rows, permute_rows
 
 from neurovae.associate import permute as permutation
-from neurovae.associate.glm import glm
 from neurovae.design.tables import tidy
 from neurovae.report.figures import columns, scores
 from neurovae.report.figures import latents as drawn
@@ -89,9 +89,9 @@ def test_the_figure_shows_one_scan_of_each_participant_tested(tmp_path: Path, mo
     table = pd.concat([table.assign(session="1"), later.iloc[1:]], ignore_index=True)
     table.loc[5, "excluded"] = True  # the first scan of a participant: the second takes its place
     kept = table[~table["excluded"]].sort_values("scan").reset_index(drop=True)
-    rows = pd.DataFrame(glm(kept, DX, [AGE])).assign(verdict="healthy")
+    rows = pd.DataFrame(glm_rows(kept, DX, [AGE])).assign(verdict="healthy")
     rows.to_parquet(tmp_path / "glm.parquet")
-    tidy(permutation.permute(kept, [DX], [AGE], 199, 0), permutation.COLUMNS).to_parquet(tmp_path / "permute.parquet")
+    tidy(permute_rows(kept, [DX], [AGE], 199, 0), permutation.COLUMNS).to_parquet(tmp_path / "permute.parquet")
     curve = dict.fromkeys(["latent_value", "fitted", "low", "high"], 0.0) | {"score": "age", "latent": "", "curve": ""}
     pd.DataFrame([curve]).to_parquet(tmp_path / "curves.parquet")
     split = [
@@ -104,7 +104,7 @@ def test_the_figure_shows_one_scan_of_each_participant_tested(tmp_path: Path, mo
     figures: list[Figure] = []
     monkeypatch.setattr(scores, "save", lambda figure, out: figures.append(figure))
     names = ("cohort", "latents", "qc", "glm", "permute", "curves")
-    scores.run(**{name: tmp_path / f"{name}.parquet" for name in names}, scores=[DX], confounds=[AGE], most=2, name="vae",
+    scores.draw(**{name: tmp_path / f"{name}.parquet" for name in names}, scores=[DX], confounds=[AGE], most=2, name="vae",
                out=tmp_path / "x.png")  # fmt: skip
     axis = figures[0].axes[0]
     labels = ("training or validation set", "test set")

@@ -69,7 +69,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Page:
 
 def test_numbers_are_those_of_the_tables(plain: tuple[Run, Page, str]):
     run, found, _ = plain
-    truth = pd.read_csv(run.cohort / "associate/associations.tsv", sep="\t", na_values=["n/a"])
+    truth = pd.read_csv(run.cohort / "findings/associations.tsv", sep="\t", na_values=["n/a"])
     rows = next(rows for rows in found.data if len(rows) == len(truth) and ["mu_000", "mu_000", False] in rows[0])
     cells = {pair[1]: pair[0] for row in rows for pair in row if isinstance(pair[1], float)}
     for name in ("effect", "p", "q", "p_maxt"):

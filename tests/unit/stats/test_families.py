@@ -10,8 +10,8 @@ import statsmodels.api as sm
 from scipy import optimize, stats
 from scipy.special import expit
 from statsmodels.miscmodels.ordinal_model import OrderedModel
+from univariate_rows import glm_rows
 
-from neurovae.associate import glm
 from neurovae.design import design
 from neurovae.errors import InputError
 from neurovae.stats import diagnostics, families, links, ordinal
@@ -148,7 +148,7 @@ def test_unknown_links_and_values_are_refused():
         families.fit("beta", y, x)
     table, score = table_of("count", "log", people=12)  # too few to be fitted: the link is looked at all the same
     with pytest.raises(InputError, match="'probit'"):
-        glm.glm(table, score | {"link": "probit"}, [])
+        glm_rows(table, score | {"link": "probit"}, [])
     zero = table.assign(score=np.arange(12) / 2)
     with pytest.raises(InputError, match="score 'score' is declared gamma, found 0; mend the values or the type"):
         design.score_values(zero, score | {"type": "gamma"})
@@ -162,7 +162,7 @@ def test_a_link_that_leaves_the_range_is_a_status():
     assert families.fit("count", falling, x).status == "ok"
     assert families.fit("continuous", x[:, 1] - 1, x, "log").status == "link out of range"
     table, score = table_of("count", "identity", 80)
-    rows = glm.glm(table.assign(score=falling, mu_000=x[:, 1]), score, [])
+    rows = glm_rows(table.assign(score=falling, mu_000=x[:, 1]), score, [])
     assert rows[0]["status"] == "link out of range" and "border" in rows[0]["reason"] and "p" not in rows[0]
 
 
@@ -182,8 +182,8 @@ def test_separation_holds_for_every_link(link: str):
 @pytest.mark.parametrize(("kind", "link"), CASES)
 def test_every_link_goes_through_the_table_and_a_sign_flip_leaves_p(kind: str, link: str):
     table, score = table_of(kind, link)
-    row, other = glm.glm(table, score, [{"name": "age", "type": "continuous"}])
-    flipped = glm.glm(table.assign(mu_000=-table["mu_000"]), score, [{"name": "age", "type": "continuous"}])[0]
+    row, other = glm_rows(table, score, [{"name": "age", "type": "continuous"}])
+    flipped = glm_rows(table.assign(mu_000=-table["mu_000"]), score, [{"name": "age", "type": "continuous"}])[0]
     assert (row["status"], row["link"]) == ("ok", link) and 0 <= row["partial_r2"] < 0.6
     assert np.isclose(flipped["effect"], -row["effect"], rtol=1e-3) and np.isclose(flipped["p"], row["p"], rtol=1e-3)
     assert np.isclose(flipped["robust_low"], -row["robust_high"], rtol=1e-3)
@@ -300,10 +300,10 @@ def test_aic_equals_statsmodels_in_the_score_s_own_unit():
     assert np.isnan(diagnostics.aic("bounded", families.fit("bounded", *cohort("bounded"))))
     table, score = table_of("continuous", "identity")
     table["score"] = np.exp(table["score"])
-    row = glm.glm(table, score, [])[0]
+    row = glm_rows(table, score, [])[0]
     plain = sm.OLS(table["score"], sm.add_constant(table["mu_000"])).fit()
     assert np.isclose(row["aic"], plain.aic + 2)  # and the residual variance
-    assert glm.glm(table, score | {"type": "gamma", "link": "log"}, [])[0]["aic"] < row["aic"]
+    assert glm_rows(table, score | {"type": "gamma", "link": "log"}, [])[0]["aic"] < row["aic"]
 
 
 def test_robust_errors_closed_forms():

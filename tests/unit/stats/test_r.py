@@ -6,7 +6,6 @@ To remake them (Debian: apt-get install --no-install-recommends r-base-core r-cr
 """
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from scipy.stats import chi2
 from neurovae.associate.spline import polynomials
 from neurovae.stats import families
 from neurovae.stats.basis import natural_spline, spline_knots
-from neurovae.stats.penalised import penalised
 
 pytestmark = pytest.mark.filterwarnings("error")
 HERE = Path(__file__).parent / "r"
@@ -143,46 +141,3 @@ def test_polynomials():
     assert close(found["p_quadratic"], R["quadratic_binary"]["p_LR"])
     drop = R["quadratic_binary"]["deviance"] - R["cubic_binary"]["deviance"]
     assert close(found["p_cubic"], chi2.sf(drop * (N - CONFOUNDS.shape[1] - 3) / N, 1))
-
-
-# --- the penalised curve against mgcv's cr basis with ten knots ---
-#
-# GCV (UBRE) of every type and REML of the canonical links: 1e-5. Two REML weights are looser, for known reasons, and
-# the curve at mgcv's weight still equals to 1e-5: under a link that is not canonical (gamma and negative binomial with
-# the log) mgcv takes the determinant of the observed information, we that of the expected, which is never negative;
-# and for gamma we profile the dispersion of the extended quasi-likelihood, mgcv that of the gamma likelihood.
-CURVES = [("continuous", "gauss"), ("binary", "binary"), ("count", "few"), ("bounded", "share"), ("gamma", "gamma"),
-          ("count", "count")]  # fmt: skip
-LOOSE = {"reml_gamma": (0.1, 0.02), "reml_count": (0.01, 1e-3)}  # of the weight; of edf, curve and error
-
-
-def smooth(kind: str, score: str, by: str, weight: float | None = None):
-    """Our curve at R's grid and mean confounds: fit, linear predictor, its error."""
-    r = R[f"{by.lower()}_{score}"]
-    like = families.fit(kind, y(score), SPLINE)
-    like = replace(like, alpha=1 / r["theta"]) if "theta" in r else like
-    found = penalised(kind, y(score), CONFOUNDS, Z, like, SPLINE @ like.coef[:6], by=by, weight=weight)
-    grid = np.array(R["grid"])
-    mean = np.repeat(CONFOUNDS.mean(axis=0)[None, :], len(grid), axis=0)
-    at = np.column_stack([mean, natural_spline(grid, found.knots)])
-    return found, at @ found.coef, np.sqrt(np.einsum("ij,jk,ik->i", at, found.cov, at))
-
-
-@pytest.mark.parametrize("by", ["GCV", "REML"])
-@pytest.mark.parametrize(("kind", "score"), CURVES, ids=lambda value: value)
-def test_penalised_curve_equals_mgcv(kind: str, score: str, by: str):
-    r = R[f"{by.lower()}_{score}"]
-    of_weight, rest = LOOSE.get(f"{by.lower()}_{score}", (1e-4, 1e-5))  # the criterion is flat at its least value
-    found, eta, se = smooth(kind, score, by)
-    assert close(found.weight, r["weight"], of_weight) and close(found.edf, r["edf"], rest)
-    assert np.abs(eta - r["eta"]).max() < rest * np.ptp(r["eta"]) and close(se, r["se"], rest)
-    assert close(found.deviance, r["deviance"], rest) and close(found.dispersion, r["dispersion"], rest)
-
-
-@pytest.mark.parametrize("by", ["GCV", "REML"])
-@pytest.mark.parametrize(("kind", "score"), CURVES, ids=lambda value: value)
-def test_penalised_curve_at_mgcvs_weight(kind: str, score: str, by: str):
-    r = R[f"{by.lower()}_{score}"]
-    found, eta, se = smooth(kind, score, by, weight=r["weight"])
-    assert found.edf == pytest.approx(r["edf"], rel=1e-6) and np.abs(eta - r["eta"]).max() < 2e-6
-    assert close(se, r["se"], 1e-6) and close(found.deviance, r["deviance"], 1e-6)

@@ -355,20 +355,20 @@ def test_people_do_not_depend_on_how_many_are_read_at_a_time(
 def test_every_picture_is_drawn(finished: Path, tmp_path: Path) -> None:
     for name in ("vae", "mmd", "pca"):
         own = finished / name / "fold-0_seed-0"
-        picture.run(
+        picture.draw(
             health=own / "health.json", index=own / "latent_index.parquet", name=name, out=tmp_path / f"{name}.png"
         )
         assert verdict(json.loads((own / "health.json").read_text())).startswith("healthy")
     own = finished / "mmd" / "fold-0_seed-0"
-    losses.run(history=own / "h.parquet", name="mmd", out=tmp_path / "losses.png")
+    losses.draw(history=own / "h.parquet", name="mmd", out=tmp_path / "losses.png")
     for models in (["vae", "mmd", "pca"], ["pca"]):
-        rates.run(train=finished, models=models, fit="fold-0_seed-0", out=tmp_path / f"rates{len(models)}.png")
-    reconstructions.run(
+        rates.draw(train=finished, models=models, fit="fold-0_seed-0", out=tmp_path / f"rates{len(models)}.png")
+    reconstructions.draw(
         volumes=finished / "v.npy", rows=finished / "v.parquet", mask=finished / "m.nii.gz",
         model=own / "w.safetensors", health=own / "health.json", name="mmd", out=tmp_path / "people.png",
     )  # fmt: skip
     lost = {**health.with_caveats("diverged", False, True, False), "verdict": "diverged", "reason": "why", "advice": ""}
     write_json(tmp_path / "lost.json", {**lost, "logvar_calibrated": True, "active_units": None})
-    pd.DataFrame({"n_latent": []}).to_parquet(tmp_path / "lost.parquet")
-    picture.run(health=tmp_path / "lost.json", index=tmp_path / "lost.parquet", name="lost", out=tmp_path / "lost.png")
+    pd.DataFrame({"latent": []}).to_parquet(tmp_path / "lost.parquet")
+    picture.draw(health=tmp_path / "lost.json", index=tmp_path / "lost.parquet", name="lost", out=tmp_path / "lost.png")
     assert len(list(tmp_path.glob("*.png"))) == 8

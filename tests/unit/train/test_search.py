@@ -411,7 +411,7 @@ def test_the_picture_is_drawn_of_any_outcome(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         chosen(tmp_path / name, rows)
         out = tmp_path / f"{name}.png"
-        picture.run(
+        picture.draw(
             trials=tmp_path / name / "trials.tsv",
             name="v",
             fold=0,

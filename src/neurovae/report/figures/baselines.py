@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from neurovae.cli import cli
 from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
 
 CONFOUNDS = "confounds"
@@ -25,7 +24,7 @@ MARKS = [
 ]
 
 
-def run(*, predictions: Path, baselines: list[str], out: Path) -> None:
+def draw(*, predictions: Path, baselines: list[str], out: Path) -> None:
     """Draw every score, a panel per learner, a line per model; the confounds alone as a band.
 
     Args:
@@ -118,7 +117,3 @@ def _mark(axis: Axes, row: dict[Any, Any], baseline: bool) -> None:
     axis.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=1.2 if both else 0.8, zorder=1)
     size = 5.0 if both else 3.5
     axis.plot(row["value"], y, "o" if both else "D", color=colour, markerfacecolor=face, markersize=size, zorder=2)
-
-
-if __name__ == "__main__":
-    cli(run)

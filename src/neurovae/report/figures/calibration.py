@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from statsmodels.stats.proportion import proportion_confint
 
-from neurovae.cli import cli
 from neurovae.predict.features import BOTH, LATENTS
 from neurovae.predict.learners import LEARNERS
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
@@ -19,7 +18,7 @@ SHOWN = {"r2": "R²", "r": "r", "auc": "AUC", "log_loss": "log loss"}  # metrics
 ACROSS = 4  # panels in a row
 
 
-def run(*, predictions: Path, metrics: Path, name: str, out: Path) -> None:
+def draw(*, predictions: Path, metrics: Path, name: str, out: Path) -> None:
     """Draw every score of one model by learner, from latents and confounds (latents alone, without confounds).
 
     Args:
@@ -119,7 +118,3 @@ def _curve(axis: Axes, probability: np.ndarray, truth: np.ndarray, person: np.nd
 def _empty(axis: Axes, row: dict[Any, Any], label: str) -> None:
     axis.set_axis_off()
     axis.text(0, 0.5, f"{label}: {row['status']}\n{row['reason']}", fontsize=8, wrap=True)
-
-
-if __name__ == "__main__":
-    cli(run)

@@ -8,14 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from neurovae.cli import cli
 from neurovae.report.figures.drawing import ORANGE, save, sentence
 
 HIGHEST = 0.5  # R2 at which the colour ends
 REGIONS = 12  # regional volumes shown, those that the latents encode most
 
 
-def run(*, audit: Path, name: str, out: Path) -> None:
+def draw(*, audit: Path, name: str, out: Path) -> None:
     """Draw the variance that nuisances explain, for one model.
 
     Args:
@@ -79,7 +78,3 @@ def _heat(axis: Axes, part: pd.DataFrame, columns: pd.DataFrame, kind: str) -> A
     if regions and kind == "latent":
         axis.set_title("regional volumes", loc="right", fontsize=8)
     return image
-
-
-if __name__ == "__main__":
-    cli(run)

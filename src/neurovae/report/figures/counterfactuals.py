@@ -8,14 +8,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from neurovae.cli import cli
 from neurovae.io.images import read_image
 from neurovae.io.volumes import read_mask
 from neurovae.report.figures.brains import busiest, grey, overlay
 from neurovae.report.figures.drawing import ORANGE, save, sentence
 
 
-def run(*, table: Path, maps: Path, mask: Path, name: str, most: int = 3, out: Path) -> None:
+def draw(*, table: Path, maps: Path, mask: Path, name: str, most: int = 3, out: Path) -> None:
     """Draw a row per score and participant: the scan at each step of the score, and the difference of the extremes.
 
     Args:
@@ -83,7 +82,3 @@ def _read(path: Path) -> tuple[np.ndarray, list[float]]:
     """Volumes (x, y, z, steps) and their steps."""
     sidecar = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text(encoding="utf-8"))
     return np.asarray(read_image(path).dataobj), sidecar["Steps"]
-
-
-if __name__ == "__main__":
-    cli(run)

@@ -10,14 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from neurovae.cli import cli
 from neurovae.report.figures.drawing import BLUE, COLOURS, GREEN, GREY, ORANGE, save
 
 ESTIMATES = {"TwoNN": (BLUE, "o", -0.13), "MLE": (ORANGE, "s", 0.13)}
 SUGGESTED = "latents suggested"
 
 
-def run(*, table: Path, out: Path) -> None:
+def draw(*, table: Path, out: Path) -> None:
     """Draw the dimensions of one cohort.
 
     Args:
@@ -120,7 +119,3 @@ def _lengths(axis: Axes, latents: pd.DataFrame, models: list[Any]) -> None:
 def _below(axis: Axes, handles: list[Any], columns: int) -> None:
     """A legend under the axis and its label."""
     axis.legend(handles=handles, fontsize=7, ncols=columns, loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=5)
-
-
-if __name__ == "__main__":
-    cli(run)

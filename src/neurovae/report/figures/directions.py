@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from neurovae.cli import cli
 from neurovae.report.figures.drawing import BLUE, GREY, save
 from neurovae.report.results import LEVEL
 from neurovae.report.text import p_value
@@ -17,7 +16,7 @@ ACROSS = 2  # panels in a row
 MAX_TICKS = 32  # latents that are named below a panel
 
 
-def run(*, omnibus: Path, directions: Path, name: str, out: Path) -> None:
+def draw(*, omnibus: Path, directions: Path, name: str, out: Path) -> None:
     """Draw a panel per score.
 
     Args:
@@ -69,7 +68,3 @@ def _panel(axis: Axes, test: dict[Any, Any], rows: pd.DataFrame) -> None:
         fontsize=7.5,
         loc="left",
     )
-
-
-if __name__ == "__main__":
-    cli(run)

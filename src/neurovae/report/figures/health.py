@@ -11,14 +11,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from neurovae.cli import cli
 from neurovae.report.figures.drawing import BLUE, COLOURS, GREY, save
 from neurovae.report.results import verdict
 
 WIDTH = 150  # characters of a line of the title
 
 
-def run(*, health: Path, index: Path, name: str, out: Path) -> None:
+def draw(*, health: Path, index: Path, name: str, out: Path) -> None:
     """Draw the health of one model.
 
     Args:
@@ -127,7 +126,3 @@ def _identification(axis: Axes, found: dict[str, Any]) -> None:
 def _say(axis: Axes, text: str) -> None:
     axis.set_axis_off()
     axis.text(0.5, 0.5, "\n".join(textwrap.wrap(text, 28)), ha="center", va="center", transform=axis.transAxes)
-
-
-if __name__ == "__main__":
-    cli(run)

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from neurovae.cli import cli
 from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
 
 INK = {"linear": (BLUE, "o", -0.16), "svm": (ORANGE, "s", 0.16)}
@@ -17,7 +16,7 @@ OTHER = (GREEN, "D", 0.0)
 ACROSS = 3  # panels side by side where all folds share one model
 
 
-def run(*, table: Path, name: str, out: Path, most: int = 6) -> None:
+def draw(*, table: Path, name: str, out: Path, most: int = 6) -> None:
     """Draw the top latents of each score: a column per fold where each has its own model, else a panel per score.
 
     Args:
@@ -91,7 +90,3 @@ def _panel(axis: Axes, part: pd.DataFrame, most: int) -> None:
     axis.set_xlabel(f"% increase in {first['loss']}", fontsize=7)
     fold = "" if pd.isna(first["fold"]) else f", fold {first['fold']}"
     axis.set_title(f"{first['score']}{fold}: n = {first['n']}", fontsize=8, loc="left")
-
-
-if __name__ == "__main__":
-    cli(run)

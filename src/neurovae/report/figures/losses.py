@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from neurovae.cli import cli
 from neurovae.report.figures.drawing import COLOURS, GREY, save
 
 PANELS = {
@@ -24,7 +23,7 @@ PANELS = {
 COLUMNS = 4
 
 
-def run(*, history: Path, name: str, out: Path) -> None:
+def draw(*, history: Path, name: str, out: Path) -> None:
     """Draw the history of one model: the terms that its loss has.
 
     Args:
@@ -97,7 +96,3 @@ def _beta(axis: Axes, table: pd.DataFrame) -> str:
         twin.set_ylabel("beta (thin line)", color=GREY)
         twin.spines["right"].set_visible(True)
     return f"; beta = {beta['beta'].max():g}"
-
-
-if __name__ == "__main__":
-    cli(run)

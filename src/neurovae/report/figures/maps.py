@@ -13,7 +13,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 
-from neurovae.cli import cli
 from neurovae.interpret.images import in_file
 from neurovae.io.images import read_image
 from neurovae.io.volumes import read_mask
@@ -25,7 +24,7 @@ from neurovae.report.results import LEVEL
 SIDES = {"left": "L ", "right": "R "}
 
 
-def run(
+def draw(
     *,
     maps: Path,
     table: Path,
@@ -162,7 +161,3 @@ def _bars(axis: Axes, parts: pd.DataFrame, grown: pd.DataFrame, most: int, any_v
     axis.set_yticks(at, names, fontsize=7)
     axis.set_ylim(len(top) - 0.4, -0.6)
     axis.tick_params(axis="x", labelsize=7)
-
-
-if __name__ == "__main__":
-    cli(run)

@@ -6,7 +6,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from neurovae.cli import cli
 from neurovae.io.images import read_image
 from neurovae.preprocess.names import MASK, in_space
 from neurovae.report.figures.brains import grey, outline
@@ -15,7 +14,7 @@ from neurovae.report.figures.drawing import ORANGE, save
 COLUMNS = 4
 
 
-def run(*, qc: Path, derivatives: Path, suffix: str, voxel_mm: float, most: int, out: Path) -> None:
+def draw(*, qc: Path, derivatives: Path, suffix: str, voxel_mm: float, most: int, out: Path) -> None:
     """Draw the scans with the lowest correlation to the template.
 
     Args:
@@ -46,7 +45,3 @@ def run(*, qc: Path, derivatives: Path, suffix: str, voxel_mm: float, most: int,
     title = f"{passed} of {len(table)} scans passed; the {len(shown)} least correlated with the template"
     figure.suptitle(title, fontsize=10)
     save(figure, out)
-
-
-if __name__ == "__main__":
-    cli(run)

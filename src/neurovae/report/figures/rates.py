@@ -8,7 +8,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from neurovae.cli import cli
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
 from neurovae.train.health.verdicts import STOPPING
 
@@ -17,7 +16,7 @@ SAME = ("kind", "sigma", "linear", "n_latent", "reconstruction", "divergence")  
 Health = dict[str, Any]
 
 
-def run(*, train: Path, models: list[str], fit: str, out: Path) -> None:
+def draw(*, train: Path, models: list[str], fit: str, out: Path) -> None:
     """Draw all models of a run: distortion and variance explained against rate.
 
     Args:
@@ -94,7 +93,3 @@ def _points(axis: Axes, models: dict[str, Health], column: str) -> None:
 
 def _note(axis: Axes, text: str) -> None:
     axis.text(0.5, 0.5, text, ha="center", va="center", transform=axis.transAxes, color=GREY)
-
-
-if __name__ == "__main__":
-    cli(run)

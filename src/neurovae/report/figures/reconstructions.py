@@ -8,7 +8,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from neurovae.cli import cli
 from neurovae.io.volumes import SPLITS, chunks, read_mask, read_volumes
 from neurovae.report.figures.brains import OVERLAY, slices
 from neurovae.report.figures.drawing import save
@@ -19,7 +18,7 @@ PEOPLE = 5
 WIDTH = 170  # characters of a line of the title
 
 
-def run(*, volumes: Path, rows: Path, mask: Path, model: Path, health: Path, name: str, out: Path) -> None:
+def draw(*, volumes: Path, rows: Path, mask: Path, model: Path, health: Path, name: str, out: Path) -> None:
     """Draw test participants: input, reconstruction, mean training image, and residual.
 
     Args:
@@ -76,7 +75,3 @@ def _draw(lines: dict[str, np.ndarray], titles: list[str], brain: np.ndarray) ->
                 axes[row, column].set_title(titles[column], fontsize=8)
         axes[row, 0].set_ylabel(label, fontsize=8)
     return figure
-
-
-if __name__ == "__main__":
-    cli(run)

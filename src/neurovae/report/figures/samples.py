@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from neurovae.cli import cli
 from neurovae.interpret.decoder import read
 from neurovae.io.images import read_image
 from neurovae.io.volumes import read_volumes
@@ -20,7 +19,7 @@ NAMES = {"held-out scan": "test scans", "held-out reconstruction": "test reconst
          "sample": "samples from the prior", "path": "steps of the path"}  # fmt: skip
 
 
-def run(
+def draw(
     *,
     model: Path,
     latents: Path,
@@ -119,7 +118,3 @@ def _distances(axis: Axes, found: pd.DataFrame, what: str, title: str) -> None:
     axis.set_yticks(range(len(kinds)), [NAMES[kind] for kind in kinds])
     axis.set(ylim=(len(kinds) - 0.4, -0.8), xlabel="distance (root mean square over the mask)")
     axis.set_title(title, fontsize=9, loc="left")
-
-
-if __name__ == "__main__":
-    cli(run)

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from neurovae.associate.summary import with_maxt
-from neurovae.cli import Json, cli
+from neurovae.cli import Json
 from neurovae.design.design import design, join, score_values
+from neurovae.findings import with_maxt
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
 from neurovae.report.results import tested
 from neurovae.report.text import p_value
@@ -18,7 +18,7 @@ from neurovae.report.text import p_value
 MAX_LEVELS = 6  # a score with fewer distinct values is spread a little, since its points would hide each other
 
 
-def run(
+def draw(
     *,
     cohort: Path,
     latents: Path,
@@ -97,7 +97,7 @@ def participants(points: pd.DataFrame, score: dict[str, Any], confounds: list[di
 
 def curve(lines: pd.DataFrame, score: str, latent: str) -> pd.DataFrame:
     """The fitted spline of one score and latent."""
-    return lines[(lines["score"] == score) & (lines["latent"] == latent) & (lines["curve"] == "spline")]
+    return lines[(lines["score"] == score) & (lines["latent"] == latent)]
 
 
 def label(score: dict[str, Any]) -> str:
@@ -126,7 +126,3 @@ def _title(test: dict[Any, Any], line: pd.DataFrame) -> str:
     linear = linear if test["status"] == "ok" else test["status"]
     bent = "no spline" if line.empty else f"nonlinearity p {p_value(line['p_nonlinear'].iloc[0])}"
     return f"{linear}\nmax-T p {p_value(test['p_maxt'])}; {bent}; n = {test['n']}"
-
-
-if __name__ == "__main__":
-    cli(run)

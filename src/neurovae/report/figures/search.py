@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from neurovae.cli import Json, cli
+from neurovae.cli import Json
 from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
 
 COLUMNS = 3  # panels in a row
@@ -37,7 +37,7 @@ MARKS = {
 CHOSEN = Mark("chosen", "*", GREEN, True, 190)
 
 
-def run(
+def draw(
     *,
     trials: Path,
     name: str,
@@ -176,7 +176,3 @@ def _words(figure: Figure, table: pd.DataFrame, name: str, fold: int) -> None:
     present = [mark for key, mark in MARKS.items() if key in counts.index]
     order = [CHOSEN.label, *(mark.label for mark in present)]
     figure.legend([seen[label] for label in order], order, loc="outside lower center", ncols=len(order))
-
-
-if __name__ == "__main__":
-    cli(run)

@@ -9,13 +9,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from neurovae.cli import cli
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
 
 SAME = "same latents"  # status of a pair of seeds with identical latents, whose agreement is trivial
 
 
-def run(*, stability: Path, matches: Path, name: str, out: Path) -> None:
+def draw(*, stability: Path, matches: Path, name: str, out: Path) -> None:
     """Draw the agreement of the seeds of one model and fold; seeds with identical latents are named, not drawn.
 
     Args:
@@ -113,7 +112,3 @@ def _directions(axis: Axes, ways: pd.DataFrame) -> None:
     axis.set(xlim=(-1.05, 1.05), ylim=(len(scores) - 0.5, -0.5), xlabel="correlation between seeds")
     axis.set_yticks(range(len(scores)), scores)
     axis.set_title("direction of each score: test participants (●), map (■)\nright: omnibus p of the seeds", fontsize=8)
-
-
-if __name__ == "__main__":
-    cli(run)

@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 from nibabel.affines import apply_affine
 
-from neurovae.cli import cli
 from neurovae.io.images import read_image
 from neurovae.io.volumes import read_mask
 from neurovae.report.figures.brains import busiest, overlay
 from neurovae.report.figures.drawing import save, sentence
 
 
-def run(*, table: Path, maps: Path, mask: Path, tests: list[Path], name: str, most: int = 5, out: Path) -> None:
+def draw(*, table: Path, maps: Path, mask: Path, tests: list[Path], name: str, most: int = 5, out: Path) -> None:
     """Draw the latents with the smallest max-T p of any score (no tests: with the largest change), a row each.
 
     Columns are quantiles over participants; slices are those in which the volume changes most.
@@ -80,7 +79,3 @@ def _read(maps: Path, latent: str) -> tuple[np.ndarray, np.ndarray, dict[str, An
     stem = maps / latent
     images = [np.asarray(read_image(f"{stem}{end}.nii.gz").dataobj) for end in ("", "_change")]
     return images[0], images[1], json.loads(Path(f"{stem}.json").read_text(encoding="utf-8"))
-
-
-if __name__ == "__main__":
-    cli(run)

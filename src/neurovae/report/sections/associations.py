@@ -54,8 +54,8 @@ def associations(run: Run) -> list[Block]:
     blocks += [heading("All tests"), table(listed, TESTS, ASSOCIATIONS, title, mark="caveats")]
     for path, heads, title in (
         (OMNIBUS, WHOLE, "All latents together against each score (omnibus)"),
-        ("associate/multivariable.tsv", SEVERAL, "Several latents in one model, and products of two latents"),
-        ("associate/mixed.tsv", REPEATED, "Repeated sessions"),
+        ("findings/multivariable.tsv", SEVERAL, "Several latents in one model, and products of two latents"),
+        ("findings/mixed.tsv", REPEATED, "Repeated sessions"),
     ):
         blocks += [file_table(run, path, heads, title)]
     return blocks

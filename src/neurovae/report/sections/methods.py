@@ -7,7 +7,8 @@ from pathlib import Path
 from neurovae.report.blocks import Block
 from neurovae.report.results import Run
 from neurovae.report.sections.methods_data import latent_models, participants, preprocessing
-from neurovae.report.sections.methods_tests import audits, inference, maps, prediction, software
+from neurovae.report.sections.methods_inference import inference
+from neurovae.report.sections.methods_prediction import audits, maps, prediction, software
 
 WORKS: dict[str, tuple[str, str]] = json.loads(
     (Path(__file__).parents[1] / "assets" / "references.json").read_text(encoding="utf-8")

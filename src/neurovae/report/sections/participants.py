@@ -19,6 +19,7 @@ from neurovae.report.results import (
     positive,
     read,
 )
+from neurovae.report.sections.visits import visits
 from neurovae.report.text import count, shown
 
 POWERED = {"score": "score", "n": "participants", "confound_columns": "confound columns", "tests": "tests",
@@ -46,7 +47,7 @@ def participants(run: Run) -> list[Block]:
         coded = first.assign(**{name: levels(first[name], positive(run, name)) for name in named})
         image = thumbnails.drawn(columns.histograms(coded, named))
         blocks += [figure(image, "Scores and confounds of the participants.", source, "histograms of the columns")]
-    return [*blocks, *_power(run), *_excluded(run)]
+    return [*blocks, *visits(run), *_power(run), *_excluded(run)]
 
 
 def _counts(whole: pd.DataFrame, people: pd.DataFrame, sites: pd.Series, unknown: int) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from neurovae.io.images import read_image
 from neurovae.preprocess.names import MASK, in_space
+from neurovae.preprocess.placement import doubts
 from neurovae.report.blocks import Block, missing, note, table, text
 from neurovae.report.figures import thumbnails
 from neurovae.report.results import DUPLICATES, QUALITY, Row, Run, read
@@ -14,7 +15,8 @@ from neurovae.report.text import count, limit, shown
 
 MAX_EXCLUDED = 60  # excluded scans that are drawn, besides the worst ones
 MEASURES = {"template_r": "correlation with the template", "mask_dice": "Dice with the template's mask",
-            "mask_ml": "brain mask (ml)", "snr": "SNR", "clipped": "clipped voxels (fraction)"}  # fmt: skip
+            "misalignment_mm": "misalignment (mm)", "mask_ml": "brain mask (ml)", "noise": "noise",
+            "sharpness": "sharpness", "snr": "SNR", "clipped": "clipped voxels (fraction)"}  # fmt: skip
 POSE = {"rotation_x": "rotation x (°)", "rotation_y": "rotation y (°)", "rotation_z": "rotation z (°)",
         "translation_x": "translation x (mm)", "translation_y": "translation y (mm)",
         "translation_z": "translation z (mm)", "head_size": "head size (1: as the template)"}  # fmt: skip
@@ -38,6 +40,7 @@ def quality(run: Run) -> list[Block]:
     caption = "Every scan, excluded ones first, then by correlation with the template"
     return [
         text(f"{len(checks) - out} of {count(len(checks), 'scan')} passed. Thresholds: {said or 'none'}."),
+        *(note(line) for line in doubts(checks)),
         _gallery(run, checks),
         table(checks, heads, QUALITY, caption),
     ]

@@ -1,4 +1,4 @@
-"""The values of one entry of train.models that say how a network is trained (config/README.md names each)."""
+"""The values of one entry of train.models that say how a network is trained (train.schema.yaml describes each)."""
 
 from dataclasses import dataclass
 from typing import Literal

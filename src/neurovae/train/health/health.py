@@ -35,6 +35,9 @@ def run(
 ) -> None:
     """Write `health.json` (verdict, reason, advice and measures of one model).
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun health
+
     Args:
         volumes: packed volumes.
         rows: table of their rows.

@@ -36,6 +36,9 @@ def run(
 ) -> None:
     """Choose, and write the choice in three forms.
 
+    Example:
+        snakemake --cores 2 --configfile my.yaml --forcerun choose
+
     Args:
         folder: of the trials' JSON.
         trials: how many of them.

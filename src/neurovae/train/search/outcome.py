@@ -100,7 +100,7 @@ def measured(
         found["rate_validation"] = evidence.rate(scans["validation"]["mu"], scans["validation"]["logvar"])
     if objective == "elbo":
         found["elbo_validation"] = _bound(model, array, rows["validation"], scans["validation"], seed)
-    return {**found, "objective": found[f"{objective}_stop"], "reached": found[f"{objective}_stop"]}
+    return {**found, "objective": found[f"{objective}_validation"], "reached": found[f"{objective}_validation"]}
 
 
 def _scans(model: Fitted, array: np.ndarray, rows: np.ndarray, mean: np.ndarray) -> dict[str, np.ndarray]:

@@ -83,6 +83,9 @@ def run(
 ) -> None:
     """Run one trial, or write again what the journal knows of it where it was finished before.
 
+    Example:
+        snakemake --cores 2 --configfile my.yaml --forcerun trial
+
     Args:
         volumes: packed volumes.
         rows: table of their rows.

@@ -112,18 +112,6 @@ polynomial <- function(score, family, degree) {
   list(deviance = deviance(full), p_LR = pchisq(drop * df.residual(full) / n, degree - 1, lower.tail = FALSE))
 }
 
-# --- penalised curve; weight by GCV (UBRE where the dispersion is 1) and by REML ---
-grid <- seq(quantile(d$z, .025), quantile(d$z, .975), length = 41)
-penalised <- function(score, family, method = "GCV.Cp") {
-  many <- quantile(unique(d$z), seq(0, 1, length = 10))
-  full <- gam(as.formula(paste(score, '~ age + group + s(z, bs = "cr", k = 10)')), family, d, method = method,
-              knots = list(z = many), control = narrow)
-  at <- predict(full, data.frame(z = grid, age = mean(d$age), group = mean(d$group)), se.fit = TRUE)
-  list(eta = as.numeric(at$fit), se = as.numeric(at$se.fit), edf = sum(full$edf) - 3, deviance = deviance(full),
-       weight = as.numeric(full$sp) / full$smooth[[1]]$S.scale, dispersion = full$sig2)
-}
-
-theta <- glm.nb(count ~ age + group + z, d)$theta
 out <- list(
   versions = list(R = paste(R.version$major, R.version$minor, sep = "."), MASS = as.character(packageVersion("MASS")),
                   mgcv = as.character(packageVersion("mgcv"))),
@@ -145,18 +133,6 @@ out <- list(
   quadratic_binary = polynomial("binary", binomial(), 2),
   cubic_binary = polynomial("binary", binomial(), 3),
   grid = grid,
-  gcv_gauss = penalised("gauss", gaussian()),
-  gcv_binary = penalised("binary", binomial()),
-  gcv_few = penalised("few", poisson()),
-  gcv_share = penalised("share", quasibinomial()),
-  gcv_gamma = penalised("gamma", Gamma("log")),
-  gcv_count = c(penalised("count", negbin(theta)), theta = theta),
-  reml_gauss = penalised("gauss", gaussian(), "REML"),
-  reml_binary = penalised("binary", binomial(), "REML"),
-  reml_few = penalised("few", poisson(), "REML"),
-  reml_share = penalised("share", quasibinomial(), "REML"),
-  reml_gamma = penalised("gamma", Gamma("log"), "REML"),
-  reml_count = c(penalised("count", negbin(theta), "REML"), theta = theta)
 )
 lines <- paste0('"', names(out), '": ', sapply(out, json))
 writeLines(c("{", paste0(lines, c(rep(",", length(lines) - 1), "")), "}"), file.path(here, "reference.json"))

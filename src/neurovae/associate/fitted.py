@@ -1,0 +1,72 @@
+"""One score with its complete cases and the fits that its tests share: the confounds alone, and each latent's line."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neurovae.design.design import Design, design
+from neurovae.design.rows import outcome, standard, varies
+from neurovae.io import latent_table
+from neurovae.io.progress import steps
+from neurovae.stats import families
+
+CONSTANT = {"status": "constant latent", "reason": "it does not vary between people beyond the confounds"}
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One score, who enters with which confounds, and its regression on the confounds alone."""
+
+    score: Row
+    cases: Design
+    y: np.ndarray  # (n,) as fitted: in standard deviations for least squares under the identity
+    null: families.Fit | None  # none where the cases cannot be tested
+
+    @property
+    def origin(self) -> float:
+        """Zero of y, in the unit of `cases.y`."""
+        return float(self.cases.y[0] - self.unit * self.y[0])
+
+    @property
+    def unit(self) -> float:
+        """What one of y is, in the unit of `cases.y`."""
+        return float(self.cases.y.std(ddof=1) / self.y.std(ddof=1))
+
+
+@dataclass(frozen=True)
+class Line:
+    """The regression of one score on the confounds and one latent."""
+
+    z: np.ndarray  # (n,) the latent, standardised
+    x: np.ndarray  # (n, q + 1) the confounds, then z
+    fit: families.Fit
+
+
+def fitted(table: pd.DataFrame, score: Row, confounds: list[Row]) -> Fitted:
+    """Complete cases of one score and its regression on the confounds. table: joined scans.
+
+    Raises:
+        InputError: the score's type has no such link.
+    """
+    cases = design(table, score, confounds)
+    y = outcome(score, cases)
+    null = families.fit(score["type"], y, cases.x, score.get("link")) if cases.status == "ok" else None
+    return Fitted(score, cases, y, null)
+
+
+def lines(table: pd.DataFrame, known: Fitted) -> dict[str, Line]:
+    """The regression on each latent that varies beyond the confounds; empty where the cases cannot be tested."""
+    found: dict[str, Line] = {}
+    if known.null is None:
+        return found
+    score, x = known.score, known.cases.x
+    for name in steps(latent_table.columns(table), f"{score['name']}: latents"):
+        values = table[name].to_numpy(float)[known.cases.rows]
+        if varies(values, x):
+            z = standard(values)
+            both = np.column_stack([x, z])
+            found[name] = Line(z, both, families.fit(score["type"], known.y, both, score.get("link")))
+    return found

@@ -1,0 +1,119 @@
+"""The methods text on statistical inference, as the rows of the tests have it."""
+
+import pandas as pd
+
+from neurovae.report.results import (
+    ASSOCIATIONS,
+    OMNIBUS,
+    Run,
+    of_fit,
+    read,
+    tested,
+)
+from neurovae.report.text import listed, shown
+
+REGRESSION = {
+    "continuous": "ordinary least squares with HC2 standard errors and Bell-McCaffrey degrees of freedom [hc2]",
+    "count": "negative binomial (NB2) regression with likelihood-ratio tests",
+    "binary": "logistic regression with likelihood-ratio tests",
+    "ordinal": "proportional-odds regression [ordinal] with likelihood-ratio tests",
+    "bounded": "fractional logit regression [fractional] with quasi-likelihood F tests",
+    "gamma": "gamma regression with likelihood-ratio tests",
+}
+LINKS = {"continuous": "identity", "count": "log", "binary": "logit", "ordinal": "logit", "bounded": "logit",
+         "gamma": "log"}  # fmt: skip
+
+
+def inference(run: Run) -> str:
+    """Tests, families, confounds and permutations as the rows have them."""
+    tests, whole = read(run, ASSOCIATIONS), read(run, OMNIBUS)
+    if tests is None:
+        return ""
+    used = tested(of_fit(tests[tests["model"] == run.primary], run.fit))
+    if used.empty:
+        return "Inference. No test of the primary model was possible."
+    ok, lost = used[used["status"] == "ok"], used[used["status"] != "ok"].to_dict("records")
+    none = "; ".join(f"{row['score']}, {row['latent']}: {row['status']}" for row in lost)
+    said = [
+        "Statistical inference. Each latent variable was tested against each score in a separate regression, adjusted "
+        "for confounds, on one scan per participant (the first with complete data).",
+        f"We used {'; '.join(_regressions(ok))}." if len(ok) else "",
+        f"Without a finite estimate, tested by permutation only: {none}." if none else "",
+        *_confounds(used),
+        _maxt(used),
+        "False discovery rates (q) over the latents of one score were controlled by the Benjamini-Hochberg procedure "
+        "[bh].",
+        "Nonlinearity was tested with a natural cubic spline (3 df) against the nested linear model [harrell].",
+        _omnibus(whole),
+        repeated(run),
+        "We report activation patterns [haufe], not decoding weights.",
+    ]
+    return " ".join(words for words in said if words)
+
+
+def _regressions(rows: pd.DataFrame) -> list[str]:
+    """ "logistic regression with likelihood-ratio tests (diagnosis, n = 69)", by type and link."""
+    parts = []
+    for (kind, link), part in rows.groupby(["type", "link"], sort=False):
+        each = part.drop_duplicates("score").to_dict("records")
+        scores = "; ".join(f"{row['score']}, n = {row['n']:.0f}" for row in each)
+        other = "" if LINKS.get(kind) == link else f" and a {link} link"
+        parts.append(f"{REGRESSION.get(kind, kind)}{other} ({scores})")
+    return parts
+
+
+def _confounds(used: pd.DataFrame) -> list[str]:
+    """Confounds with the scores that they belong to, and how many participants were excluded for each score."""
+    by: dict[str, list[str]] = {}
+    lost: list[str] = []
+    for row in used.drop_duplicates("score").to_dict("records"):
+        text, _, left = str(row["confounds"]).partition("; left out: ")
+        by.setdefault(text.replace("split (2 levels)", "membership in the training set"), []).append(row["score"])
+        lost += [f"{row['score']}: {left}"] if left else []
+    said = [text if len(by) == 1 else f"{text} (for {listed(scores)})" for text, scores in by.items()]
+    return [f"Confounds were {'; '.join(said)}.", f"Excluded from these tests: {'; '.join(lost)}." if lost else ""]
+
+
+def _people(text: object) -> str:
+    return str(text).replace("people", "participants")
+
+
+def _maxt(used: pd.DataFrame) -> str:
+    """How max-T was run over latents, and for which scores it was not."""
+    done, refused = used[used["p_maxt"].notna()], used[used["p_maxt"].isna()].drop_duplicates("score")
+    said = []
+    if len(done):
+        gaussian = (done["type"] == "continuous") & (done["link"] == "identity")
+        moved = [(gaussian, "residuals of the score [freedman]" + " for continuous scores" * bool((~gaussian).any())),
+                 (~gaussian, "residuals of the latent" + " for all others" * bool(gaussian.any()))]  # fmt: skip
+        rules = listed([_people(rule) for rule in sorted(done["exchangeability"].unique())])
+        said += [f"P values were corrected over the latents of one score by max-T [maxt] with "
+                 f"{done['permutations'].max():,.0f} permutations of {rules} [blocks], which moved "
+                 f"{listed([words for rows, words in moved if rows.any()])}."]  # fmt: skip
+    if len(refused):
+        whys = [f"{row['score']} ({row['maxt_status']}: {row['maxt_reason']})" for row in refused.to_dict("records")]
+        said += [f"Max-T was not run for {'; '.join(whys)}."]
+    return " ".join(said)
+
+
+def _omnibus(whole: pd.DataFrame | None) -> str:
+    if whole is None or not (whole["status"] == "ok").any():
+        return ""
+    return (f"All latents were tested jointly against each score by variance-component score tests [goeman, liu] with "
+            f"{whole['permutations'].max():,.0f} permutations, and q values were computed over scores; partial R² was "
+            "cross-validated with ridge regression.")  # fmt: skip
+
+
+def repeated(run: Run) -> str:
+    """How repeated sessions were tested, where there were any."""
+    table = read(run, "findings/mixed.tsv")
+    if table is None:
+        return ""
+    used = of_fit(table[(table["model"] == run.primary) & (table["status"] == "ok")], run.fit)
+    each = [
+        f"{row['score']}, {row['term']}: {row['family']}, {shown(row['n'])} participants with {shown(row['n_scans'])} "
+        f"scans, permuting {_people(row['exchangeability'])}"
+        for row in used.drop_duplicates(["score", "term", "family"]).to_dict("records")
+    ]
+    said = "Repeated sessions were analysed between and within participants [within] with mixed models or generalised "
+    return f"{said}estimating equations [gee]: {'; '.join(each)}." if each else ""

@@ -1,0 +1,104 @@
+"""The methods text after inference: prediction, sensitivity checks, maps, software, as the tables have it."""
+
+import pandas as pd
+
+from neurovae.report.results import PREDICTIONS, Row, Run, read
+from neurovae.report.sections.provenance import versions
+from neurovae.report.text import count, listed
+
+FEATURES = {"confounds": "confounds alone", "latents": "latents alone", "latents + confounds": "latents and confounds",
+            "latents without confounds": "latents residualised on the confounds", "voxels": "all voxels",
+            "voxels + confounds": "voxels and confounds",
+            "voxels without confounds": "voxels residualised on the confounds"}  # fmt: skip
+LEARNERS = {"linear": "ridge regression (L2-penalised logistic regression for binary scores)",
+            "svm": "support vector machines with a radial basis function kernel"}  # fmt: skip
+
+
+def prediction(run: Run) -> str:
+    """How scores were predicted."""
+    table = read(run, PREDICTIONS)
+    if table is None or not (table["status"] == "ok").any():
+        return ""
+    good, settings = table[table["status"] == "ok"], run.config.get("predict", {})
+    used = {name: set(good[name].dropna().astype(str)) for name in ("features", "learner", "type", "policy")}
+    permuted = pd.to_numeric(good["permutations"]).max()
+    own = set(good.loc[good["model"].isin(run.models), "policy"].dropna())
+    binary = "binary" in used["type"]
+    said = [
+        f"Prediction. Scores were predicted by nested cross-validation over participants "
+        f"({good['folds'].max():.0f} outer and {settings.get('inner')} inner folds) with "
+        f"{listed([words for name, words in LEARNERS.items() if name in used['learner']])}. Feature sets were "
+        f"{'; '.join(words for name, words in FEATURES.items() if name in used['features'])}.",
+        "The latent variable models had been trained, without scores, on scans of participants in the outer test "
+        "folds (transductive)." if any("transductive" in policy for policy in own) else
+        "Each outer fold used a latent variable model trained without its test participants.",
+        "R² is relative to the mean of the training folds" + (", AUC is the mean over test folds" if binary else "") +
+        f"; 95 % confidence intervals are from {settings.get('bootstraps'):,} bootstrap samples of participants with "
+        "the fitted models held fixed." if settings.get("bootstraps") else "",
+        "Whether latents predict beyond the confounds was tested by repeating the whole cross-validation on "
+        f"{permuted:,.0f} permutations of the score's residuals given the confounds [freedman]"
+        + (" (binary scores: labels drawn given the confounds [berrett])." if binary else ".") if permuted > 0 else "",
+        "Latents were harmonised over sites with ComBat [combat] within each training set."
+        if settings.get("harmonise") == "combat" else "",
+        "Models were compared by the corrected resampled t test [nadeau].",
+    ]  # fmt: skip
+    return " ".join(words for words in said if words)
+
+
+def audits(run: Run) -> str:
+    """Sensitivity checks."""
+    seeds = run.config.get("train", {}).get("seeds") or [0]
+    least = run.config.get("audit", {}).get("min_variance_explained", 0.1)
+    table = read(run, f"audit/{run.primary}/{run.fit}/confounds.tsv")
+    said = []
+    if table is not None and (table["status"] == "ok").any():
+        used = table[(table["status"] == "ok") & (table["nuisance_kind"] == "nuisance")]
+        names = listed(list(dict.fromkeys(used["nuisance"].astype(str))))
+        said += [f"For each latent and score, we computed the adjusted R² of potential nuisance variables ({names}); "
+                 f"undeclared ones that explained at least {100 * least:.0f} % of the variance in a score beyond the "
+                 "declared confounds (q < .05) are reported as its caveats, and those that explained as much of a "
+                 "latent and were associated with the score as well, as caveats of their association."]  # fmt: skip
+    if len(seeds) > 1:
+        said += [f"Agreement of {count(len(seeds), 'random seed')} was measured on test participants by centred kernel "
+                 "alignment [cka]."]  # fmt: skip
+    else:
+        said += ["One random seed was trained, so stability over seeds was not assessed."]
+    if read(run, "audit/dimension.tsv") is not None:
+        said += ["Intrinsic dimension was estimated by TwoNN [twonn] and maximum likelihood [mle]."]
+    return f"Sensitivity checks. {' '.join(said)}"
+
+
+def maps(run: Run) -> str:
+    """How maps were computed, if any were."""
+    rows = [row for row in _rows(run, "maps") if row["status"] == "ok"]
+    if not rows:
+        return ""
+    said = [
+        "Maps. For each score, the activation pattern [haufe], that is, the difference in expected latents per "
+        "standard deviation of the score (binary scores: between the classes) at fixed confounds, was decoded into a "
+        f"map. Voxels were tested by max-T [maxt] with {max(row['permutations'] for row in rows):,.0f} permutations on "
+        "decoded volumes; intervals are from bootstrap samples of participants, for a fixed decoder.",
+        "Local volume change was the log-Jacobian determinant [ashburner] of the SyN registration [syn] of the volume "
+        "decoded at the 5th percentile of the score to that decoded at the 95th (binary scores: between the classes), "
+        "averaged over regions; it was not tested."
+        if any(row["status"] == "ok" for row in _rows(run, "jacobian"))
+        else "",
+    ]  # fmt: skip
+    return " ".join(words for words in said if words)
+
+
+def _rows(run: Run, name: str) -> list[Row]:
+    """All rows of a table of the stage interpret, of the models that are shown."""
+    found = [read(run, f"interpret/{model}/{run.fit}/{name}.tsv") for model in run.shown]
+    return [row for table in found if table is not None for row in table.to_dict("records")]
+
+
+def software(run: Run) -> str:
+    """Versions, as installed where the report was made."""
+    cites = {"torch": " [torch]", "numpy": " [numpy]", "scipy": " [scipy]", "scikit-learn": " [sklearn]",
+             "statsmodels": " [statsmodels]", "antspyx": " [ants]", "snakemake": " [snakemake]"}  # fmt: skip
+    method = run.config.get("preprocess", {}).get("extract", {}).get("method")
+    unused = set() if method == "deepbet" else {"deepbet"}
+    used = [pair for pair in versions() if pair[1] != "not installed" and pair[0] not in unused]
+    names = [f"{name} {version}{cites.get(name, '')}" for name, version in used]
+    return f"Software. Analyses were run with {listed(names)}. The approach follows a published tutorial [tutorial]."

@@ -1,0 +1,170 @@
+"""The documentation names what exists: keys, files, columns, messages, links; its generated parts say what they should."""
+
+import ast
+import json
+import re
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[3]
+sys.path.insert(0, str(ROOT / "docs" / "extension"))
+
+import bibliography  # noqa: E402
+import commands  # noqa: E402
+import configuration  # noqa: E402
+import generated  # noqa: E402
+import outputs  # noqa: E402
+
+READ = ["README.md", "CONTRIBUTING.md", "config/README.md", "results/README.md", "CHANGELOG.md"]
+
+
+def test_every_key_file_and_column_has_an_entry_and_every_entry_is_used() -> None:
+    assert generated.gaps() == []
+
+
+def test_a_gap_is_named() -> None:
+    entries = {"common": {"n": "people", "old": "gone"}, "tables": {"a.tsv": {"p": "p value", "x": "?"}}}
+    written = {"a.tsv": ["n", "p", "new"], "b.tsv": ["n", "p"]}
+    files = {"stage": {"a.tsv": "a table", "c.tsv": "nowhere"}}
+    lines = outputs.problems(files, entries, written, {"a.tsv", "d.png"})
+    expected = [
+        "no entry for b.tsv", "no entry for d.png", "no rule writes c.tsv", "no entry for column new of a.tsv",
+        "no entry for column p of b.tsv", "no table has old", "a.tsv has no column x",
+    ]  # fmt: skip
+    assert [line.split(": ", 1)[1] for line in lines] == expected
+    schema = {"a": {"description": "section", "properties": {"b": {}, "c": {"description": "key"}}}}
+    assert configuration.undescribed(schema) == ["a.b: no description in workflow/schemas"]
+
+
+def test_paths_of_runs_and_of_rules_are_one() -> None:
+    for run, rule in (
+        ("associate/vae/fold-0_seed-2/glm.parquet", "associate/{model}/fold-{fold}_seed-{seed}/glm.parquet"),
+        ("predict/pca-16/seed-0/predict.tsv", "predict/{model}/seed-{seed}/predict.tsv"),
+        ("preprocess/extract/0007.tsv", "preprocess/extract/{batch}.tsv"),
+        ("audit/vae/fold-3/stability.tsv", "audit/{{model}}/fold-{{fold}}/stability.tsv"),
+    ):
+        assert outputs.MODEL.sub(r"\1/<model>/", outputs.general(run)) == outputs.general(rule)
+    assert outputs.general("predict/voxels/predict.tsv") == "predict/voxels/predict.tsv"
+
+
+def test_a_key_is_shown_with_type_default_and_bounds() -> None:
+    spec = {"type": "number", "minimum": 0, "default": 0.2, "kinds": ["vae"], "description": "weight of a term"}
+    text = configuration.entry(configuration.Key("train.models.beta", spec, False))
+    assert text == (
+        "::::{confval} train.models.beta\n:type: number, at least 0\n:default: `0.2`\n\n"
+        "Weight of a term. Model kinds: vae.\n::::\n"
+    )
+    assert ":default: none, required" in configuration.entry(configuration.Key("a.b", {"enum": ["x"]}, True))
+    assert configuration.allowed({"enum": ["x", None]}) == "`x`, `null`"
+
+
+def test_every_command_is_described_with_all_its_options() -> None:
+    page = commands.page()
+    for name, run in commands.functions().items():
+        assert f"neurovae {name}`" in page or f"### `{name}`" in page
+        assert ast.get_docstring(run)
+    assert {"train.fit", "verify", "export", "provenance"} <= set(commands.functions())
+
+
+@pytest.mark.parametrize("name", READ)
+def test_links_lead_somewhere(name: str) -> None:
+    path = ROOT / name
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[\w-]+)?\)", path.read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
+
+
+def test_the_readme_is_a_page() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.split()) <= 1200
+    config = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    from neurovae.plan.config import load_schema, validate
+
+    assert validate(config, load_schema())["cohort"]["name"] == "mystudy"
+
+
+def blocks() -> list[tuple[str, str]]:
+    """Every configuration that the pages show, with its page."""
+    found = []
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        if "build" not in path.parts:
+            text = path.read_text(encoding="utf-8")
+            found += [(path.name, block) for block in re.findall(r"^ *```yaml\n(.*?)^ *```", text, flags=re.M | re.S)]
+    return [(name, block) for name, block in found if "set-resources" not in block]
+
+
+@pytest.mark.parametrize(("name", "block"), blocks())
+def test_the_configurations_of_the_pages_are_valid(name: str, block: str) -> None:
+    from neurovae.plan.config import load_schema, validate
+
+    config = yaml.safe_load(block)
+    config["cohort"] = {"name": "x", **config.get("cohort", {})}
+    validate(config, load_schema())
+
+
+@cache
+def source_texts() -> str:
+    """All texts of the source and the workflow, values in them as `...`, white space as one blank."""
+    parts = [path.read_text(encoding="utf-8") for path in [*ROOT.glob("workflow/rules/*.smk"), ROOT / "Makefile"]]
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts.append("".join(str(one.value) if isinstance(one, ast.Constant) else "..." for one in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                parts.append(node.value)
+    return re.sub(r"\s+", " ", " | ".join(parts))
+
+
+FOREIGN = (  # said by Snakemake, SLURM, the shell or the operating system
+    "command not found", "No module named", "ensurepip", "Directory cannot be locked", "No space left", "Read-only file",
+    "MissingOutputException", "invalid choice", "invalid partition", "Invalid generic", "generic-resources", "srun: fatal",
+    "Unable to guess", "exceeded memory", "OUT_OF_MEMORY",
+)  # fmt: skip
+
+
+def messages() -> list[str]:
+    """The messages that pages list with a remedy: what stands in code in the first or second column of their tables."""
+    found = []
+    for name in ("troubleshooting", "recover", "slurm"):
+        text = (ROOT / "docs" / "how-to" / f"{name}.md").read_text(encoding="utf-8")
+        for row in re.findall(r"^\| (`.*)$", text, flags=re.M):
+            found += re.findall(r"`([^`]+)`", row.split(" | ")[0])
+    return [text for text in found if len(text.split()) > 2 and not any(word in text for word in FOREIGN)]
+
+
+@pytest.mark.parametrize("message", messages())
+def test_a_message_with_a_remedy_is_one_that_the_code_gives(message: str) -> None:
+    """Three words in a row of it, or two where values stand between, are in the source."""
+    words = message.split()
+    runs = [[" ".join(words[k : k + size]) for k in range(len(words) - size + 1)] for size in (3, 2)]
+    plain = [[text for text in run if not re.search(r"\d|'|\[", text)] for run in runs]
+    valued = re.search(r"\d|'|\[", message) is not None
+    assert any(text in source_texts() for text in plain[0] + plain[1] * valued), message
+
+
+def test_references_of_the_report_become_entries_of_the_bibliography() -> None:
+    report = json.loads(bibliography.SOURCE.read_text(encoding="utf-8"))
+    for key, (short, text) in report.items():
+        entry = bibliography.entry(key, text)
+        surname, year = re.split(r" et al| & |,", short)[0], short[-4:]
+        assert entry.startswith(f"@misc{{{key},") and f"{{{surname}}}, " in entry and f"year = {{{year}}}" in entry, (
+            entry
+        )
+        doi = re.search(r"doi:(\S+?)\.?$", text)
+        assert doi is None or f"doi = {{{doi[1]}}}" in entry
+    assert bibliography.author("van de Geer SA") == "{van de Geer}, S. A."
+    with pytest.raises(ValueError, match="reference x is not"):
+        bibliography.entry("x", "Somebody, some day")
+
+
+def test_only_the_page_on_validation_says_when_something_was_seen() -> None:
+    dated = [
+        str(path.relative_to(ROOT))
+        for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+        if "build" not in path.parts
+        and re.search(r"\b20\d\d-\d\d-\d\d\b|\b[Ss]een on\b|not tried here", path.read_text(encoding="utf-8"))
+    ]
+    assert dated == ["docs/validation.md"]
