@@ -23,7 +23,7 @@ SEEN = "vae pca-3"  # models that are decoded
 MAPPED = "maps jacobian seeds counterfactual"
 
 
-LAST = {"summary", "test", "verdict"}
+LAST = {"summary", "report", "verdict"}
 
 
 ASSOCIATED = {"findings"} | LAST
