@@ -6,7 +6,7 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONNOUSERSITE=1
 CHECK := $(RUN) PYTHONPATH=src:tests:tests/helpers:tests/proof:tests/stress OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=agg python
 SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
 
-.PHONY: help demo test lint docs lock verify ixi ds000011 browser-test conda-test slurm-test scale-test fault-test reproduce ablation proof caveats benchmark clean
+.PHONY: help demo test lint docs lock verify ixi ds000011 browser-test conda-test slurm-test scale-test fault-test reproduce ablation invariances proof caveats benchmark clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -70,6 +70,9 @@ browser-test: $(VENV)/done  ## report and documentation in headless Chromium (De
 
 ablation: $(VENV)/done  ## after ixi: what each setting of the default model does, and age from latents and voxels (an hour)
 	$(CHECK) tests/proof/ablation.py
+
+invariances: $(VENV)/done  ## units, order, names and signs that must not matter to any test or prediction do not (10 minutes)
+	$(CHECK) tests/proof/invariances.py
 
 proof: $(VENV)/done  ## collapse is caught; tests keep their level, find what is planted; alarms fire (at most 40 minutes)
 	@status=0; for name in proof/collapse proof/proof bench/benchmark_permute; do \

@@ -10,22 +10,31 @@ import pandas as pd
 from scipy.stats import binom
 
 ALPHA, LEVEL = 0.05, 0.999
+USELESS = 0.2  # a test that rejects less than this share of its nominal level is faulty, not only conservative
 OUT = Path("results/proof")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the proof; passed None: skipped, with the reason as its bar."""
+    """One line of the proof; passed None: not judged, since it was skipped (the bar has the reason) or informs only.
+
+    information: what is no fault but worth its number: a conservative test, an oracle that wins, a known liberal test
+    whose rows carry a caveat.
+    """
 
     text: str
     value: str
     bar: str
     passed: bool | None
     n: int
+    information: str = ""
+
+    @property
+    def word(self) -> str:
+        return "info" if self.information else {True: "ok", False: "FAILED", None: "skipped"}[self.passed]
 
     def __str__(self) -> str:
-        word = {True: "ok", False: "FAILED", None: "skipped"}[self.passed]
-        return f"{word:<8}{self.text:<78} {self.value:>14}   {self.bar}, n {self.n}"
+        return f"{self.word:<8}{self.text:<78} {self.value:>14}   {self.bar}, n {self.n}{'; ' * bool(self.information)}{self.information}"
 
 
 def said(checks: Iterable[Check]) -> list[Check]:
@@ -43,14 +52,28 @@ def interval(n: int, share: float = ALPHA, level: float = LEVEL) -> tuple[float,
     return float(binom.ppf(tail, n, share) / n), float(binom.isf(tail, n, share) / n)
 
 
-def rate(text: str, hits: int, n: int, sides: int = 2, share: float = ALPHA) -> Check:
-    """Rejections inside the exact 99.9 % interval around alpha; one-sided: not above it."""
+def rate(text: str, hits: int, n: int, sides: int = 2, share: float = ALPHA, caveat: str = "") -> Check:
+    """Rejections not above the exact 99.9 % interval around alpha; two-sided: below it the test is conservative.
+
+    caveat: where the tables warn of this test, so that a rate above the interval, up to twice alpha, is information.
+    """
     if not n:
         return Check(text, "none", "at least one cohort tested", False, 0)
     low, high = interval(n, share)
-    if sides == 1:
-        return Check(text, f"{hits / n:.4f}", f"at most {high:.4f}", hits / n <= high, n)
-    return Check(text, f"{hits / n:.4f}", f"{low:.4f} to {high:.4f}", low <= hits / n <= high, n)
+    bar = f"at most {high:.4f}" if sides == 1 else f"{low:.4f} to {high:.4f}"
+    found = hits / n
+    if found > high and caveat and found <= 2 * share:
+        return Check(text, f"{found:.4f}", bar, None, n, f"caveat in {caveat}")
+    if sides == 2 and USELESS * share <= found < low:
+        return Check(text, f"{found:.4f}", bar, None, n, "conservative")
+    return Check(text, f"{found:.4f}", bar, found <= high and (sides == 1 or found >= low), n)
+
+
+def reached(text: str, value: float, bar: float, n: int, against: str) -> Check:
+    """A power or a ratio of powers at least at its bar; below it, but above half of it, it informs."""
+    if bar / 2 <= value < bar:
+        return Check(text, f"{value:.3f}", f"at least {bar:g} {against}", None, n, "less than the oracle")
+    return Check(text, f"{value:.3f}", f"at least {bar:g} {against}", bool(value >= bar), n)
 
 
 def blocks(count: int, size: int) -> list[tuple[int, int]]:
@@ -65,9 +88,8 @@ def shared(pool: Executor | None, work: Callable[..., Any], jobs: list[tuple[Any
 
 def listed(checks: list[Check]) -> pd.DataFrame:
     """The checks as a table."""
-    words = {True: "ok", False: "FAILED", None: "skipped"}
-    rows = [(words[one.passed], one.text, one.value, one.bar, one.n) for one in checks]
-    return pd.DataFrame(rows, columns=["found", "check", "value", "bar", "n"])
+    rows = [(one.word, one.text, one.value, one.bar, one.n, one.information) for one in checks]
+    return pd.DataFrame(rows, columns=["found", "check", "value", "bar", "n", "information"])
 
 
 def write(out: Path, name: str, table: pd.DataFrame) -> None:

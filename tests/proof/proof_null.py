@@ -21,6 +21,7 @@ from neurovae.stats.basis import natural_spline, spline_knots
 SIZES = (60, 120, 500)
 COHORTS = {"linear": 5000, "iterative": 1000}
 TESTS = ("glm", "spline bend", "spline overall", "quadratic", "multivariable")
+CAVEATS = {("spline overall", "skewed"): "spline.tsv"}
 BLOCK = 100
 Counts = dict[str, list[int]]  # test -> [tested, rejected]
 
@@ -122,5 +123,6 @@ def checks(found: pd.DataFrame) -> list[Check]:
             if not row.tested:
                 listed.append(Check(text, "refused", "too few people a column", None, int(row.cohorts)))
                 continue
-            listed.append(lines.rate(text, int(row.rejected), int(row.tested), row.sides))
+            caveat = CAVEATS.get((test, family), "")
+            listed.append(lines.rate(text, int(row.rejected), int(row.tested), row.sides, caveat=caveat))
     return listed

@@ -206,16 +206,14 @@ def checks(found: pd.DataFrame, bends: pd.DataFrame, straights: pd.DataFrame) ->
         for column, name in (("ours", SHAPES[shape][2]), ("maxt", primary)):
             least = (inside[column] / inside["oracle"]).min() if len(inside) else np.nan
             text = f"power: {shape}, {n} people, {name} over oracle, least of {len(inside)} effects"
-            bar = f"at least {RATIO:g} where the oracle has .5 to .9"
-            listed.append(Check(text, f"{least:.3f}", bar, bool(least >= RATIO), int(part["cohorts"].iloc[0])))
+            where = "where the oracle has .5 to .9"
+            listed.append(lines.reached(text, least, RATIO, int(part["cohorts"].iloc[0]), where))
     for (shape, n), part in bends.groupby(["shape", "n"], sort=False):
         sure = part[part["oracle"] >= BEND_ORACLE * part["cohorts"]]
         share = (sure["ours"] / sure["cohorts"]).iloc[0] if len(sure) else np.nan
         known = f"oracle {(sure['oracle'] / sure['cohorts']).iloc[0]:.3f}" if len(sure) else "oracle below .9"
         text = f"power: the spline finds the bend, {shape}, {n} people ({known})"
-        listed.append(
-            Check(text, f"{share:.3f}", f"at least {BEND:g}", bool(share >= BEND), int(part["cohorts"].iloc[0]))
-        )
+        listed.append(lines.reached(text, share, BEND, int(part["cohorts"].iloc[0]), "where the oracle has .9"))
     for row in straights.itertuples():
         listed.append(
             lines.rate(f"bend found on a straight effect, {row.family}, {row.n} people", row.ours, row.tested)

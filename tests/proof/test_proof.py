@@ -35,7 +35,14 @@ def test_the_interval_is_the_exact_binomial_one() -> None:
     assert binom.cdf(round(low * 1000) - 1, 1000, 0.05) <= 5e-4 < binom.cdf(round(low * 1000), 1000, 0.05)
     assert binom.sf(round(high * 1000), 1000, 0.05) <= 5e-4 < binom.sf(round(high * 1000) - 1, 1000, 0.05)
     assert lines.rate("", 50, 1000).passed and not lines.rate("", 90, 1000).passed
-    assert not lines.rate("", 10, 1000).passed and lines.rate("", 10, 1000, sides=1).passed
+    assert lines.rate("", 20, 1000).information == "conservative" and lines.rate("", 20, 1000, sides=1).passed
+    assert lines.rate("", 5, 1000).passed is False  # of no use
+    assert (
+        lines.rate("", 80, 1000, caveat="a.tsv").word == "info"
+        and lines.rate("", 120, 1000, caveat="a.tsv").word == "FAILED"
+    )
+    words = [lines.reached("", value, 0.8, 100, "").word for value in (0.9, 0.5, 0.3, np.nan)]
+    assert words == ["ok", "info", "FAILED", "FAILED"]
     assert lines.rate("", 0, 0).passed is False
 
 

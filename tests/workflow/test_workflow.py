@@ -326,7 +326,7 @@ def test_the_columns_that_can_be_named_are_those_that_are_measured() -> None:
     brain = np.ones((4, 4, 4), dtype=bool)
     noise = np.random.default_rng(0).random((4, 4, 4))
     measured = {*affine.columns(np.eye(4)), *normalise.quality(noise, brain, brain, noise, brain, np.eye(4))}
-    measured |= {*image_quality.image_quality(noise, brain, np.ones(3)), *columns.OTHERS}
+    measured |= {*image_quality.image_quality(noise, brain, np.ones(3)), *columns.OTHERS, *columns.OFFSET}
     assert measured == set(columns.QUALITY)
 
 

@@ -1,9 +1,12 @@
 # What every stage shares: the checked configuration, the scans by batch, fingerprints, and the shell's surroundings.
 import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(0, f"{workflow.basedir}/src")
+# beside this file, wherever the Snakefile stands that uses it as a module
+SOURCE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).resolve().parents[1] / "src"
+sys.path.insert(0, str(SOURCE))
 
 from neurovae.cohort import check, warn
 from neurovae.errors import InputError
@@ -95,7 +98,7 @@ wildcard_constraints:
 
 
 shell.prefix(
-    f"set -euo pipefail; export PYTHONPATH='{workflow.basedir}/src' PYTHONNOUSERSITE=1 PYTHONUTF8=1 PYTHONUNBUFFERED=1 MPLBACKEND=agg "
+    f"set -euo pipefail; export PYTHONPATH='{SOURCE}' PYTHONNOUSERSITE=1 PYTHONUTF8=1 PYTHONUNBUFFERED=1 MPLBACKEND=agg "
     "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 OMP_WAIT_POLICY=passive CUBLAS_WORKSPACE_CONFIG=:4096:8; "
     "python -c 'import importlib.util as u, sys; sys.exit(u.find_spec(\"jsonargparse\") is None)' || "
     "{{ echo 'this python lacks the packages of the rule: run `. .venv/bin/activate` first, or add --use-conda'; exit 1; }}; "

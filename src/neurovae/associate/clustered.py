@@ -30,6 +30,7 @@ from neurovae.stats.separation import separated
 def clustered(score: Row, y: np.ndarray, data: Repeated, z: np.ndarray) -> dict[str, Tests]:
     """Any other score that changes: GEE, both terms. y: (n,), z: (n, latents)."""
     kind, person = score["type"], data.person
+    cluster = person if data.family is None else data.family[person]
     link = chosen(kind, score.get("link"))
     x = np.column_stack([data.between[person], data.within])
     z_mean, moved = means(z, person), deviations(z, person)
@@ -40,7 +41,9 @@ def clustered(score: Row, y: np.ndarray, data: Repeated, z: np.ndarray) -> dict[
         use = {"between": varies(z_mean[:, k], data.between)}
         use["within"] = not few and float(np.std(moved[:, k])) > 1e-6 and varies(moved[:, k], x)
         columns = {"between": z_mean[person, k], "within": moved[:, k]}
-        tested = _gee(kind, link, y, x, {name: columns[name] for name in use if use[name]}, person, fit)
+        tested = _gee(kind, link, y, x, {name: columns[name] for name in use if use[name]}, cluster, fit)
+        for row in tested.values() if data.family is not None else ():
+            row["random"] = str(row.get("random", "")).replace("person", "family")
         for name in use:
             left = too_few(few) if name == "within" and few else flat(name)
             rows[name].append(tested[name] if use[name] else left)
@@ -57,10 +60,10 @@ def _gee(
     """Numbers of the added columns, by their names."""
     full, ordinal = np.column_stack([x, *columns.values()]), kind == "ordinal"
     words: Row = {"link": link, "random": f"none (GEE, {'independence' if ordinal else 'exchangeable'} within person)"}
-    df = int(person.max()) + 1 - full.shape[1] - (len(np.unique(y)) - 2 if ordinal else 0)
+    df = int(person.max()) + 1 - full.shape[1]
     status = null.status if null.status != "ok" else "separation" if separated(kind, y, full) else "ok"
     if status == "ok" and df < RESIDUAL_DF:
-        return dict.fromkeys(columns, too_few(f"{person.max() + 1} people for {full.shape[1]} columns"))
+        return dict.fromkeys(columns, too_few(f"{person.max() + 1} clusters for {full.shape[1]} columns"))
     result = None
     if status == "ok":
         slopes = x.shape[1] - ordinal

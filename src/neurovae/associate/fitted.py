@@ -53,7 +53,7 @@ def fitted(table: pd.DataFrame, score: Row, confounds: list[Row]) -> Fitted:
     """
     cases = design(table, score, confounds)
     y = outcome(score, cases)
-    null = families.fit(score["type"], y, cases.x, score.get("link")) if cases.status == "ok" else None
+    null = families.fit(score["type"], y, cases.x, score.get("link"), cases.family) if cases.status == "ok" else None
     return Fitted(score, cases, y, null)
 
 
@@ -68,5 +68,6 @@ def lines(table: pd.DataFrame, known: Fitted) -> dict[str, Line]:
         if varies(values, x):
             z = standard(values)
             both = np.column_stack([x, z])
-            found[name] = Line(z, both, families.fit(score["type"], known.y, both, score.get("link")))
+            fit = families.fit(score["type"], known.y, both, score.get("link"), known.cases.family)
+            found[name] = Line(z, both, fit)
     return found

@@ -15,6 +15,8 @@ from neurovae.stats.diagnostics import checked, spread_p
 EFFECT = ["effect", "ci_low", "ci_high", "p", "q", "p_bonferroni", "partial_r2", "confounds_r2"]
 CHECKS = ["p_spread", "p_link", "aic", "dispersion", "p_overdispersion", "alpha", "p_parallel", "se_robust",
           "robust_low", "robust_high"]  # fmt: skip
+# 120 people, four latents that matter (effect .4): 7.5 % of discoveries at q < .05 were false, 3.8 % were expected
+COUNTS = "over-dispersed counts: q is approximate, see p_maxt"
 COLUMNS = BEFORE | dict.fromkeys(EFFECT + CHECKS, "float64") | AFTER
 
 
@@ -42,7 +44,9 @@ def _tested(known: Fitted, null: families.Fit, line: Line) -> dict[str, Any]:
     if status != "ok":
         return {"status": status, "reason": REASONS[status]}
     low, high = families.interval(full, len(y))
+    caveats = [known.cases.reason, COUNTS if kind == "count" and full.alpha > 0 else ""]
     return {
+        "reason": "; ".join(filter(None, caveats)),
         "family": full.family,
         "link": full.link,
         "effect": full.effect,
@@ -50,7 +54,7 @@ def _tested(known: Fitted, null: families.Fit, line: Line) -> dict[str, Any]:
         "ci_high": high,
         "p": families.nested_p(null, full, 1, len(y)),
         "partial_r2": families.partial_r2(kind, y, known.cases.x, line.x, null, full),
-    } | checked(kind, y, line.x, full, known.unit)
+    } | checked(kind, y, line.x, full, known.unit, known.cases.family)
 
 
 def _of_score(known: Fitted, null: families.Fit) -> dict[str, float]:

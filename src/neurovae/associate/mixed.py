@@ -24,13 +24,27 @@ from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.errors import InputError
 from neurovae.io import latent_table
 from neurovae.io.progress import steps
+from neurovae.stats.basis import moves
 from neurovae.stats.exchangeability import too_few
 from neurovae.stats.maxt import batch, exceed, maxt, statistics
 
-NUMBERS = ["effect", "ci_low", "ci_high", "df", "p", "q", "p_permutation", "var_person", "var_site", "var_residual"]
+NUMBERS = [
+    "effect",
+    "ci_low",
+    "ci_high",
+    "df",
+    "p",
+    "q",
+    "p_permutation",
+    "var_person",
+    "var_site",
+    "var_family",
+    "var_residual",
+]
 COLUMNS = BEFORE | {"term": "object", "n_scans": "Int64", "random": "object"} | dict.fromkeys(
     [*NUMBERS, "icc"], "float64"
 ) | {"q_of": "object", "permutations": "Int64", "exchangeability": "object"} | AFTER  # fmt: skip
+GEE = "p of a GEE is approximate with few people: q rests on p_permutation"
 WHOLE = ("too few sites", "not available", "one scan per person")  # said once per score, not per latent
 
 
@@ -92,7 +106,7 @@ def mixed(
         said = {"status": data.status, "reason": data.reason}
         return [base[0] | {"latent": None} | said] if data.status in WHOLE else [row | said for row in base]
     y, z = data.cases.y, table[names].to_numpy(float)[data.cases.rows]
-    spread = np.where(z.std(axis=0, ddof=1) > 1e-12, z.std(axis=0, ddof=1), 1.0)
+    spread = np.where(moves(z), z.std(axis=0, ddof=1), 1.0)
     z = (z - z.mean(axis=0)) / spread
     if not data.varying:
         y = y / y[data.first].std(ddof=1) if gaussian else y
@@ -111,6 +125,8 @@ def mixed(
             moved = {"p_permutation": permuted[k], "permutations": permutations} if np.isfinite(permuted[k]) else {}
             rows.append({**first, "term": term, "exchangeability": text, "q": q[k], "family_size": m} | row | moved)
             rows[-1]["q_of"] = ("p_permutation" if wald else "p") if done[k] else None
+            if wald and done[k]:
+                rows[-1]["reason"] = "; ".join(filter(None, [rows[-1]["reason"], GEE]))
     if random_site and not gaussian and table["site"].nunique() > 1:
         return [row | {"random": f"{row.get('random', 'none')}; site is a covariate"} for row in rows]
     return rows
@@ -120,7 +136,7 @@ def permutation(tests: Tests, permutations: int, seed: int) -> np.ndarray:
     """p of each latent by exchange within the strata, missing where there is none to be had. (latents,)."""
     p = np.full(tests.z.shape[1], np.nan)
     use = np.array([row["status"] == "ok" for row in tests.numbers])
-    if tests.null is None or not use.any() or too_few(tests.strata):
+    if tests.null is None or not use.any() or too_few(tests.strata, tests.null.residual):
         return p
     data = batch(tests.z[:, use], tests.x, [tests.null])
     seen = statistics(data, np.arange(len(tests.z))[None, :])[0]
@@ -133,8 +149,9 @@ def _exchange(term: str, tests: Tests, data: Repeated) -> str:
         rule = "scans within each person"
     else:
         where = " and the same site" if len(set(data.site)) > 1 else ""
-        rule = f"whole people among those with equally many scans{where}"
-    few = too_few(tests.strata)
+        who = "whole people among those" if data.family is None else "whole families among those of equal size"
+        rule = f"{who} with equally many scans{where}"
+    few = too_few(tests.strata, None if tests.null is None else tests.null.residual)
     return f"{rule}: none ({few})" if few else rule
 
 

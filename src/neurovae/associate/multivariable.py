@@ -79,9 +79,9 @@ def joint(table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, 
     parts = {"together": [ALL], "adjusted": names, "interaction": [f"{a} x {b}" for a, b in pairs]}
     found: dict[str, list[Row]] = {part: [{}] * len(terms) for part, terms in parts.items()}
     if cases.status == "ok":
-        found = dict(zip(("together", "adjusted"), together(score, y, cases.x, values), strict=True))
+        found = dict(zip(("together", "adjusted"), together(score, y, cases.x, values, cases.family), strict=True))
         columns = [(values[:, names.index(a)], values[:, names.index(b)]) for a, b in pairs]
-        found["interaction"] = [interaction(score, y, cases.x, *pair) for pair in columns]
+        found["interaction"] = [interaction(score, y, cases.x, *pair, cases.family) for pair in columns]
     rows = []
     for part, terms in parts.items():
         described_rows = [_described(table, score, part, term, cases) for term in terms]
@@ -96,7 +96,9 @@ def widest(table: pd.DataFrame, count: int) -> list[str]:
     return sorted(names[k] for k in order[:count])
 
 
-def together(score: dict[str, Any], y: np.ndarray, x: np.ndarray, values: np.ndarray) -> tuple[list[Row], list[Row]]:
+def together(
+    score: dict[str, Any], y: np.ndarray, x: np.ndarray, values: np.ndarray, related: np.ndarray | None = None
+) -> tuple[list[Row], list[Row]]:
     """The row of all latents and one row for each of them, adjusted for the others. values: (people, latents)."""
     z = (values - values.mean(axis=0)) / np.where(values.std(axis=0, ddof=1) > 0, values.std(axis=0, ddof=1), 1.0)
     kept = np.array([varies(column, x) for column in values.T])
@@ -105,16 +107,15 @@ def together(score: dict[str, Any], y: np.ndarray, x: np.ndarray, values: np.nda
     adjusted, z = [nothing] * len(kept), z[:, kept]
     if not kept.any():
         return [_status("constant latent", "no latent varies between people beyond the confounds")], adjusted
-    if refused(score["type"], len(y), x.shape[1] + z.shape[1]):
-        reason = (
-            f"{len(y)} people for {x.shape[1] - 1} confound columns and {z.shape[1]} latents; see the omnibus table"
-        )
+    units, what = (len(y), "people") if related is None else (int(related.max()) + 1, "families")
+    if refused(score["type"], units, x.shape[1] + z.shape[1]):
+        reason = f"{units} {what} for {x.shape[1] - 1} confound columns and {z.shape[1]} latents; see the omnibus table"
         whole, each = _status("too few people", reason), [_status("too few people", reason)] * z.shape[1]
     else:
-        whole = _nested(score, y, x, np.column_stack([x, z]))
+        whole = _nested(score, y, x, np.column_stack([x, z]), related)
         orders = [np.append(np.delete(np.arange(z.shape[1]), k), k) for k in range(z.shape[1])]
         full = [np.column_stack([x, z[:, order]]) for order in orders] if whole["status"] == "ok" else []
-        each = [_nested(score, y, wide[:, :-1], wide) for wide in full] or [whole] * z.shape[1]
+        each = [_nested(score, y, wide[:, :-1], wide, related) for wide in full] or [whole] * z.shape[1]
     for k, row in zip(np.flatnonzero(kept), each, strict=True):
         adjusted[k] = row
     return [whole], adjusted
@@ -125,7 +126,14 @@ def refused(kind: str, people: int, columns: int) -> bool:
     return people - columns < RESIDUAL_DF or (kind in BY_RATIO and people < PER_COLUMN * columns)
 
 
-def interaction(score: dict[str, Any], y: np.ndarray, x: np.ndarray, first: np.ndarray, second: np.ndarray) -> Row:
+def interaction(
+    score: dict[str, Any],
+    y: np.ndarray,
+    x: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    related: np.ndarray | None = None,
+) -> Row:
     """The product of two latents, both standardised, over the confounds and the two."""
     if len(y) - x.shape[1] - 3 < RESIDUAL_DF:
         return _status("too few people", f"{len(y)} people for {x.shape[1] - 1} confound columns and 3 more")
@@ -135,12 +143,14 @@ def interaction(score: dict[str, Any], y: np.ndarray, x: np.ndarray, first: np.n
     product = x_null[:, -2] * x_null[:, -1]
     if not varies(product, x_null):
         return _status("constant latent", "the product does not vary beyond the confounds and the two")
-    return _nested(score, y, x_null, np.column_stack([x_null, product]))
+    return _nested(score, y, x_null, np.column_stack([x_null, product]), related)
 
 
-def _nested(score: dict[str, Any], y: np.ndarray, x_null: np.ndarray, x_full: np.ndarray) -> Row:
+def _nested(
+    score: dict[str, Any], y: np.ndarray, x_null: np.ndarray, x_full: np.ndarray, related: np.ndarray | None
+) -> Row:
     kind, df = score["type"], x_full.shape[1] - x_null.shape[1]
-    null, full = (families.fit(kind, y, x, score.get("link")) for x in (x_null, x_full))
+    null, full = (families.fit(kind, y, x, score.get("link"), related) for x in (x_null, x_full))
     status = worst(null, full)
     if status != "ok":
         return _status(status, REASONS[status])
@@ -149,7 +159,7 @@ def _nested(score: dict[str, Any], y: np.ndarray, x_null: np.ndarray, x_full: np
     if df == 1:
         low, high = families.interval(full, len(y))
         row |= {"effect": full.effect, "ci_low": low, "ci_high": high}
-    several = df > 1 and kind == "continuous"
+    several = df > 1 and kind == "continuous" and related is None
     p = ordinary_f(null, full, df, len(y) - x_full.shape[1]) if several else families.nested_p(null, full, df, len(y))
     return row | {"p": p}
 

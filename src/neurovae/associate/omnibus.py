@@ -13,14 +13,14 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from neurovae.associate.fitted import fitted
-from neurovae.associate.permute import Ready, prepare
+from neurovae.associate.permute import Ready, prepare, strata
 from neurovae.cli import Json, cli
 from neurovae.design.design import join
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.io.progress import steps
 from neurovae.stats.direction import DIRECTIONS, directions
-from neurovae.stats.exchangeability import plan, shuffle, site_strata
+from neurovae.stats.exchangeability import plan, shuffle
 from neurovae.stats.kernel import SINGLE, Space, kernels, space
 from neurovae.stats.maxt import TIE, minp
 from neurovae.stats.ridge import Fold, cross_fit, folds
@@ -123,10 +123,11 @@ def _tested(
 ) -> tuple[Row, list[Row]]:
     people, x = ready.cases.rows, ready.cases.x
     z = table[ready.latents].to_numpy(float)[people]
-    strata = site_strata(table["site"].to_numpy()[people])
+    z = z - z.mean(axis=0)
+    places, family = strata(table, ready.cases), ready.cases.family
     data = space(ready.null, z, x)
-    parts = folds(data.z, data.x, seed)
-    draws, r_drawn = drawn(data, parts, strata, permutations, seed, threads)
+    parts = folds(data.z, data.x, seed, family)
+    draws, r_drawn = drawn(data, parts, places, permutations, seed, threads)
     seen = kernels(data, data.e[None, :])[0]
     r, share = (float(value[0]) for value in cross_fit(parts, data.e[None, :]))
     p, best = kernel_test(draws, seen)
@@ -135,7 +136,7 @@ def _tested(
         "p_r": float((1 + np.sum(r_drawn >= r - TIE)) / (permutations + 1)),
         "permutations": permutations,
     }
-    by_latent = directions(data, z, x, ready.latents, strata, seed)
+    by_latent = directions(data, z, x, ready.latents, places, seed, family)
     found = [row | (shared | by_latent[row["latent"]] if row["status"] == "ok" else {}) for row in described]
     return {
         "latents": len(ready.latents),

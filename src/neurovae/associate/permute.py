@@ -16,7 +16,7 @@ from neurovae.associate.fitted import CONSTANT, Fitted
 from neurovae.design.design import Design
 from neurovae.design.rows import REASONS, described, varies
 from neurovae.io import latent_table
-from neurovae.stats.exchangeability import rule, site_strata, too_few
+from neurovae.stats.exchangeability import family_strata, rule, site_strata, too_few
 from neurovae.stats.maxt import at_once, batch, exceed, maxt, minp, statistics
 from neurovae.stats.quadratic import NAMES, bent
 from neurovae.stats.rao import Null, null
@@ -64,20 +64,29 @@ def prepare(table: pd.DataFrame, known: Fitted) -> tuple[Ready | None, list[Row]
     score, cases, test = known.score, known.cases, None
     site = table["site"].to_numpy()[cases.rows].astype(str)
     status, reason, latents = cases.status, cases.reason, []
-    if status == "ok" and (few := too_few(site_strata(site))):
-        status, reason = "too few permutations", few
     if status == "ok" and known.null is not None:
         status, reason = known.null.status, REASONS.get(known.null.status, "")
         test = null(score["type"], known.y, cases.x, known.null) if status == "ok" else None
+    if test is not None and (few := too_few(strata(table, cases), test.residual)):
+        status, reason, test = "too few permutations", few, None
     rows = []
     for name in latent_table.columns(table):
-        row = described(table, score, name, cases) | {"exchangeability": rule(site), "status": status, "reason": reason}
+        row = described(table, score, name, cases) | {
+            "exchangeability": rule(site, cases.family),
+            "status": status,
+            "reason": reason,
+        }
         if test is not None and varies(table[name].to_numpy(float)[cases.rows], cases.x):
             latents.append(name)
         elif test is not None:
             row |= CONSTANT
         rows.append(row)
     return (Ready(score, cases, test, latents) if test is not None and latents else None), rows
+
+
+def strata(table: pd.DataFrame, cases: Design) -> np.ndarray:
+    """Who may change places among the people of a score, as `exchangeability` has it."""
+    return family_strata(site_strata(table["site"].to_numpy()[cases.rows]), cases.family)
 
 
 def _tested(
@@ -92,8 +101,8 @@ def _tested(
         batch(table[group[0].latents].to_numpy(float)[people], group[0].cases.x, [ready.null for ready in group])
         for group in groups.values()
     ]
-    strata = site_strata(table["site"].to_numpy()[people])
-    found = exceed(batches, strata, permutations, seed, threads)
+    places = strata(table, family[0].cases)
+    found = exceed(batches, places, permutations, seed, threads)
     identity = np.arange(len(people))[None, :]
     seen = [row for data in batches for row in statistics(data, identity)[0]]  # (latents,) of each score
     tests = [maxt(statistics(data, identity)[0], one) for data, one in zip(batches, found, strict=True)]
@@ -102,7 +111,7 @@ def _tested(
     text = f"{', '.join(ready.score['name'] for ready in family)} (all scores of the same {len(people)} people)"
     size = at_once(*batches[0].latents.shape)  # the squares get the draws of the lines
     curves = [
-        row for group in groups.values() for row in _bends(table, group, strata, size, permutations, seed, threads)
+        row for group in groups.values() for row in _bends(table, group, places, size, permutations, seed, threads)
     ]
     return {
         (ready.score["name"], name): {

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.design.design import RARER_CLASS, RESIDUAL_DF, Design, design
-from neurovae.stats.basis import independent
+from neurovae.design.design import RARER_CLASS, RESIDUAL_DF, Design, design, relatives
+from neurovae.stats.basis import ROUNDING, independent
 
 SITES = 6  # fewer sites than this give no variance between sites
 
@@ -28,6 +28,7 @@ class Repeated:
     site: np.ndarray  # (P,) codes of the sites, as the random effect or for exchanging people within them
     between: np.ndarray  # (P, columns) means of the confounds, the intercept first
     within: np.ndarray  # (n, columns) their deviations, those that vary
+    family: np.ndarray | None  # (P,) codes of the families, where some people are related
     varying: bool  # does the score change within anybody
     status: str
     reason: str
@@ -53,9 +54,11 @@ def repeated(
     person, counts = people(table, cases.rows)
     first = np.unique(person, return_index=True)[1]
     site = pd.factorize(table["site"].iloc[cases.rows[first]].astype(str))[0]
-    varying = bool(changes(cases.y, person).any())
+    varying, family = bool(changes(cases.y, person).any()), relatives(table, cases.rows[first])
     status, reason = _usable(table, cases, person, site, between.shape[1], random_site, score["type"])
-    return Repeated(cases, person, first, counts, site, between, within, varying, status, reason)
+    if status == "ok" and random_site and family is not None:
+        status, reason = "not available", "a random effect of the site beside families; set site: covariate"
+    return Repeated(cases, person, first, counts, site, between, within, family, varying, status, reason)
 
 
 def people(table: pd.DataFrame, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -78,7 +81,7 @@ def deviations(values: np.ndarray, person: np.ndarray) -> np.ndarray:
 
 def changes(y: np.ndarray, person: np.ndarray) -> np.ndarray:
     """Whether each scan's value differs from its person's mean beyond round-off. (n,)."""
-    return np.abs(deviations(y[:, None], person)[:, 0]) > 1e-9 * np.abs(y).max(initial=0.0)
+    return np.abs(deviations(y[:, None], person)[:, 0]) > ROUNDING * np.abs(y).max(initial=0.0)
 
 
 def _split(table: pd.DataFrame, cases: Design) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -26,6 +26,7 @@ def constant(score: Row, y: np.ndarray, data: Repeated, z: np.ndarray, random_si
     z, y, x = means(z, data.person), y[data.first], data.between
     sites, none = data.site if random_site else None, (0.0, 0)
     fit, null = fit_null(kind, y, x, link)
+    related = data.family
     if random_site:
         outer = reml(y, x, data.counts, none, sites)
         null, z, x, plain = _whitened(outer, y, x), whiten(outer, z), whiten(outer, x), (z, x)
@@ -36,13 +37,14 @@ def constant(score: Row, y: np.ndarray, data: Repeated, z: np.ndarray, random_si
             for k in plain[0].T
         ]
     else:
-        rows = [_regressed(kind, link, y, x, k, fit) if varies(k, x) else flat("between") for k in z.T]
+        rows = [_regressed(kind, link, y, x, k, fit, related) if varies(k, x) else flat("between") for k in z.T]
     return {"between": Tests(rows, null, z, x, strata(data))}
 
 
 def linear(y: np.ndarray, data: Repeated, z: np.ndarray, random_site: bool) -> dict[str, Tests]:
     """A Gaussian score that changes: linear mixed model, both terms. y: (n,), z: (n, latents)."""
-    sites = data.site if random_site else None
+    sites = data.family if data.family is not None else data.site if random_site else None
+    shared = "site" if data.family is None else "family"
     e = residual(deviations(y[:, None], data.person), data.within)[:, 0]
     moved = residual(deviations(z, data.person), data.within)
     df = len(y) - len(data.counts) - data.within.shape[1]
@@ -57,14 +59,14 @@ def linear(y: np.ndarray, data: Repeated, z: np.ndarray, random_site: bool) -> d
         fit = None
         if varies(z_mean[:, k], x):
             fit = reml(y_mean, np.column_stack([x, z_mean[:, k]]), data.counts, _known(inner[k]), sites)
-        between.append(flat("between") if fit is None else _mixed(fit, _df(data, sites)))
+        between.append(flat("between") if fit is None else _mixed(fit, _df(data, sites), shared))
         if inner[k][1] < RESIDUAL_DF:
             row = too_few(scarce(data))
         elif not moves[k]:
             row = flat("within")
         else:
             se = np.sqrt(inner[k][0] / inner[k][1] / square[k])
-            row = numbers(slope[k], se, inner[k][1]) | ({} if fit is None else _variances(fit))
+            row = numbers(slope[k], se, inner[k][1]) | ({} if fit is None else _variances(fit, shared))
         within.append(row | {"family": "Gaussian (mixed)", "link": "identity"})
     outer = reml(y_mean, x, data.counts, _known((float(e @ e), df)), sites)
     inside = Null("t, Freedman-Lane", True, e, np.ones(len(e)), np.empty((len(e), 0)), 1.0)
@@ -74,10 +76,18 @@ def linear(y: np.ndarray, data: Repeated, z: np.ndarray, random_site: bool) -> d
     }
 
 
-def _regressed(kind: str, link: str | None, y: np.ndarray, x: np.ndarray, z: np.ndarray, null: families.Fit) -> Row:
-    full = families.fit(kind, y, np.column_stack([x, z]), link)
+def _regressed(
+    kind: str,
+    link: str | None,
+    y: np.ndarray,
+    x: np.ndarray,
+    z: np.ndarray,
+    null: families.Fit,
+    related: np.ndarray | None,
+) -> Row:
+    full = families.fit(kind, y, np.column_stack([x, z]), link, related)
     status = null.status if null.status != "ok" else full.status
-    words = {"random": "none (one row per person)"}
+    words = {"random": "none (one row per person)" if related is None else "none (errors clustered by family)"}
     if status != "ok":
         return words | {"status": status, "reason": REASONS.get(status, status)}
     low, high = families.interval(full, len(y))
@@ -86,21 +96,23 @@ def _regressed(kind: str, link: str | None, y: np.ndarray, x: np.ndarray, z: np.
     return words | found | {"df": df, "family": full.family, "link": full.link, "status": "ok", "reason": ""}
 
 
-def _mixed(fit: Between, df: int) -> Row:
-    words = {"family": "Gaussian (mixed)", "link": "identity"} | _variances(fit)
+def _mixed(fit: Between, df: int, shared: str = "site") -> Row:
+    words = {"family": "Gaussian (mixed)", "link": "identity"} | _variances(fit, shared)
     if not fit.converged:
         return words | {"status": "not converged", "reason": REASONS["not converged"]}
     return numbers(fit.coef[-1], np.sqrt(fit.cov[-1, -1]), df) | words
 
 
-def _variances(fit: Between) -> Row:
+def _variances(fit: Between, shared: str) -> Row:
+    """shared: what the second random effect is of, site or family."""
     total = fit.person + fit.site + fit.residual
-    names = [name for name, used in (("person", fit.with_person), ("site", fit.with_site)) if used]
-    zero = [name for name in names if getattr(fit, name) == 0]
+    sizes = {"person": fit.person} if fit.with_person else {}
+    sizes |= {shared: fit.site} if fit.with_site else {}
+    zero = [name for name, size in sizes.items() if size == 0]
     return {
-        "random": ", ".join(names),
-        "var_person": fit.person if fit.with_person else None,
-        "var_site": fit.site if fit.with_site else None,
+        "random": ", ".join(sizes),
+        "var_person": sizes.get("person"),
+        f"var_{shared}": sizes.get(shared),
         "var_residual": fit.residual,
         "icc": (fit.person + fit.site) / total,
         "reason": f"variance of {' and '.join(zero)} at 0, its boundary" if zero else "",
@@ -108,6 +120,8 @@ def _variances(fit: Between) -> Row:
 
 
 def _df(data: Repeated, sites: np.ndarray | None) -> int:
+    if data.family is not None:  # fewer than people, since relatives share what the latent cannot tell apart
+        return int(data.family.max()) + 1 - data.between.shape[1] - 1
     x = data.between if sites is None else np.column_stack([data.between, sites[:, None] == np.unique(sites)])
     return len(x) - int(np.linalg.matrix_rank(x)) - 1
 

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import skew
 
 from neurovae.associate.fitted import CONSTANT, Fitted, Line, Row
 from neurovae.design.rows import AFTER, BEFORE, REASONS, described, worst
 from neurovae.design.tables import bh
 from neurovae.io import latent_table
 from neurovae.stats import families
-from neurovae.stats.basis import natural_spline, polynomial, spline_knots
+from neurovae.stats.basis import natural_spline, polynomial, residual, spline_knots
 from neurovae.stats.curve import band
 
 TESTS = ("nonlinear", "overall", "quadratic", "cubic")
@@ -25,6 +26,7 @@ COLUMNS = BEFORE | {"df": "Int64"} | dict.fromkeys(STATISTICS, "float64") | {"po
 CURVE = {"score": "object", "model": "object", "fold": "Int64", "seed": "Int64", "latent": "object", "df": "Int64",
          "latent_value": "float64", "fitted": "float64", "low": "float64", "high": "float64",
          "p_nonlinear": "float64", "verdict": "object"}  # fmt: skip
+SKEWED = 1.0  # skewness of the residuals of a continuous score from which on p_overall has a caveat
 GRID = 41  # points of a curve, from the 2.5 % to the 97.5 % quantile of the latent
 NO_SPLINE = {"status": "too few people", "reason": "the latent has too few distinct values for a spline"}
 
@@ -59,7 +61,8 @@ def _tested(known: Fitted, null: families.Fit, line: Line, values: np.ndarray) -
     if knots is None:
         return dict(NO_SPLINE), []
     x_full = np.column_stack([x, natural_spline(line.z, knots)])
-    full = families.fit(kind, y, x_full, link)
+    related = known.cases.family
+    full = families.fit(kind, y, x_full, link, related)
     status = worst(null, line.fit, full)
     if status != "ok":
         return {"status": status, "reason": REASONS[status]}, []
@@ -73,18 +76,36 @@ def _tested(known: Fitted, null: families.Fit, line: Line, values: np.ndarray) -
         "partial_r2_nonlinear": families.partial_r2(kind, y, line.x, x_full, line.fit, full),
         "partial_r2": families.partial_r2(kind, y, x, x_full, null, full),
     }
-    return tested | polynomials(kind, y, x, line.z, line.fit, link), curve_points(known, line, values, knots, full)
+    if caveat := skewed(kind, y, x_full):
+        tested["reason"] = "; ".join(filter(None, [known.cases.reason, caveat]))
+    powers = polynomials(kind, y, x, line.z, line.fit, link, related)
+    return tested | powers, curve_points(known, line, values, knots, full)
+
+
+def skewed(kind: str, y: np.ndarray, x: np.ndarray) -> str:
+    """A caveat where the residuals of a continuous score are skewed: the F of three columns is then approximate.
+
+    With exponential residuals it rejects 6.8 % of true nulls at 5 % with 500 people (5,000 cohorts).
+    """
+    size = abs(float(skew(residual(y, x)))) if kind == "continuous" else 0.0
+    return f"skewed residuals ({size:.1f}): p_overall is approximate, see p_permutation" if size > SKEWED else ""
 
 
 def polynomials(
-    kind: str, y: np.ndarray, x: np.ndarray, unit: np.ndarray, line: families.Fit, link: str | None = None
+    kind: str,
+    y: np.ndarray,
+    x: np.ndarray,
+    unit: np.ndarray,
+    line: families.Fit,
+    link: str | None = None,
+    related: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """p of the quadratic term over the line, and of the cubic term over the quadratic: 1 df each."""
     power = polynomial(unit, 3)
     found: dict[str, Any] = {}
     lower = line
     for degree, name in ((2, "quadratic"), (3, "cubic")):
-        curved = families.fit(kind, y, np.column_stack([x, power[:, :degree]]), link)
+        curved = families.fit(kind, y, np.column_stack([x, power[:, :degree]]), link, related)
         if curved.status != "ok":
             return found | {"polynomial_status": f"{name}: {curved.status}"}
         found[f"p_{name}"] = families.nested_p(lower, curved, 1, len(y))

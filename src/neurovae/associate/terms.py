@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import t
 
 from neurovae.associate.repeated import Repeated
-from neurovae.stats.exchangeability import person_strata
+from neurovae.stats.exchangeability import family_strata
 from neurovae.stats.rao import Null
 
 Row = dict[str, Any]
@@ -25,8 +26,9 @@ class Tests:
 
 
 def strata(data: Repeated) -> np.ndarray:
-    """Codes of the people who may change places: as many scans, the same site."""
-    return person_strata(data.person, data.site[data.person].astype(str))[1]
+    """Codes of the people who may change places: as many scans, the same site; families as wholes."""
+    kinds = pd.factorize(pd.Series(list(zip(data.counts, data.site, strict=True)), dtype=object))[0]
+    return family_strata(kinds, data.family)
 
 
 def numbers(effect: float, se: float, df: int) -> Row:

@@ -103,9 +103,10 @@ def audit(
     for score in scores:
         cases = design(table, score, confounds, with_split=False)
         y = score_values(table, score)[:, None]
+        alone = {"status": cases.status, "reason": cases.reason} if not len(cases.rows) else {}
         for nuisance in (entry for entry in found if entry.kind != "region" and entry.name != score["name"]):
             known = same | {"kind": "score", "score": score["name"]}
-            rows.append(known | _explained(table, y, cases.rows, cases.x, nuisance)[0])
+            rows.append(known | _explained(table, y, cases.rows, cases.x, nuisance)[0] | alone)
     return _judged(rows, min_variance_explained)
 
 
@@ -119,6 +120,8 @@ def _explained(
         "columns": ", ".join(nuisance.columns),
         "declared": nuisance.declared,
     }
+    if not len(rows):
+        return [said | {"status": "nobody to test", "reason": "no person has the score and all confounds"}] * y.shape[1]
     if nuisance.reason:
         return [said | {"status": "no such numbers", "reason": nuisance.reason}] * y.shape[1]
     known, block = columns_of(table, nuisance, rows)

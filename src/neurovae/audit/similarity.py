@@ -8,6 +8,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import t
 
+from neurovae.stats.basis import moves
+
 MATCH = 0.7  # |r| on held-out people below which a latent has no counterpart
 CHANCE = 0.05  # share of unrelated latents that may seem to have a counterpart
 PEOPLE = 4  # the unbiased HSIC is undefined for fewer
@@ -46,9 +48,8 @@ def correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Correlation (p, q) of every latent of a (n, p) with every one of b (n, q); 0 for one that does not vary."""
     units = []
     for x in (a, b):
-        x = x - x.mean(axis=0)
-        length = np.linalg.norm(x, axis=0)
-        units.append(np.divide(x, length, out=np.zeros_like(x), where=length > 1e-12))
+        varying, x = moves(x), x - x.mean(axis=0)
+        units.append(np.divide(x, np.linalg.norm(x, axis=0), out=np.zeros_like(x), where=varying))
     r: np.ndarray = units[0].T @ units[1]
     return r
 

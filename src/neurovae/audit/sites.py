@@ -20,12 +20,12 @@ from sklearn.preprocessing import StandardScaler
 
 from neurovae.cli import Json, cli
 from neurovae.design.design import Design, design, first_scans, join
-from neurovae.design.rows import described, provenance, stopped
+from neurovae.design.rows import described, provenance, stopped, varies
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.errors import InputError
 from neurovae.io import latent_table
 from neurovae.predict.harmonise import apply, fit
-from neurovae.stats.basis import independent, residual
+from neurovae.stats.basis import independent
 
 WHEN = ("before", "after")
 NUMBERS = [f"{name}_{when}" for name in ("r2", "p", "q", "levene_p", "accuracy") for when in WHEN]
@@ -136,8 +136,7 @@ def _classifier() -> Any:
 
 
 def _shares(before: np.ndarray, after: np.ndarray, site: np.ndarray, x: np.ndarray) -> Row:
-    left = residual(before, x)
-    if left.std() <= 1e-6 * max(before.std(), 1e-6):
+    if not varies(before, x):
         return {"status": "constant latent", "reason": "it does not vary between people beyond the confounds"}
     row: Row = {"status": "ok", "reason": ""}
     for when, z in (("before", before), ("after", after)):

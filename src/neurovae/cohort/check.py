@@ -4,11 +4,12 @@ from typing import Any
 from urllib.parse import quote
 
 from neurovae.cohort.columns import Seen, codes, plain, source, values
+from neurovae.cohort.family import problems as relatives
 from neurovae.cohort.words import read_as_missing, same_words
 from neurovae.io.tables import first, lookup, no_column, number, short
 from neurovae.plan.index import Index, look, people, used
 
-RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split"}
+RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split", "family"}
 RESERVED |= {"model", "seed", "error", "model_hash", "data_hash"}
 AUDITED = {
     "size",
@@ -40,7 +41,7 @@ def check(cohort: dict[str, Any], found: Index | None = None) -> list[str]:
             if confound.get("from", "table") == "table":
                 problems += _rows(confound, seen)
                 problems += _empty(confound, found, seen)
-    return problems + _folds(cohort, found)
+    return problems + _folds(cohort, found) + relatives(found.scans, (cohort.get("folds") or {}).get("by", "person"))
 
 
 def _names(cohort: dict[str, Any]) -> list[str]:

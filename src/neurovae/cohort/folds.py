@@ -4,6 +4,7 @@ from pathlib import Path
 
 from neurovae.cli import Json, cli
 from neurovae.cohort.deal import assign
+from neurovae.cohort.family import expanded, families, units
 from neurovae.io.files import write_tsv
 from neurovae.plan.index import people, read
 
@@ -15,11 +16,13 @@ def run(*, cohort: Json, out: Path) -> None:
         snakemake --cores 2 --configfile config/demo.yaml --forcerun folds
 
     Args:
-        cohort: the source, `name`, `rename`, `site` and `folds` of the config section; scores are not looked at.
+        cohort: source, `name`, `rename`, `site`, `family` and `folds` of the config section; scores are not read.
         out: folds.tsv.
     """
-    folds = cohort["folds"]
-    rows = assign(people(read(cohort)), n=folds["n"], seed=folds["seed"], stop=folds["validation"], by=folds["by"])
+    folds, scans = cohort["folds"], read(cohort)
+    everyone, family = people(scans), families(scans)
+    dealt = {"n": folds["n"], "seed": folds["seed"], "stop": folds["validation"], "by": folds["by"]}
+    rows = expanded(assign(units(everyone, family), **dealt), everyone, family)
     write_tsv(out, rows, ["person", "site", "fold", *(f"split_{fold}" for fold in range(folds["n"]))])
 
 

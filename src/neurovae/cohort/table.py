@@ -11,6 +11,7 @@ import pandas as pd
 from neurovae.cli import Json, cli
 from neurovae.cohort.check import check
 from neurovae.cohort.columns import codes, source
+from neurovae.cohort.family import families, joined
 from neurovae.cohort.warn import say
 from neurovae.errors import InputError
 from neurovae.io.files import write_json, write_tsv
@@ -53,7 +54,8 @@ def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, matched: Path, 
         dealt = {row["person"]: int(row["fold"]) for row in csv.DictReader(file, delimiter="\t")}
     everyone = people(found.scans)
     if cohort.get("freeze"):
-        dealt = {**new_folds(everyone, dealt, n=cohort["folds"]["n"], by=cohort["folds"]["by"]), **dealt}
+        new = new_folds(everyone, dealt, n=cohort["folds"]["n"], by=cohort["folds"]["by"])
+        dealt = {**joined(new, dealt, families(found.scans)), **dealt}
     elif set(dealt) != {person for person, _, _ in everyone}:
         raise InputError(f"{folds}: its people are not those of the scans; make it anew (snakemake --forcerun folds)")
     write_table(out, build(cohort, found, dealt))
@@ -88,6 +90,9 @@ def build(cohort: dict[str, Any], found: Index, folds: dict[str, int]) -> pd.Dat
     table = pd.DataFrame({key: [getattr(scan, key) for scan in found.scans] for key in KEYS})
     table["fold"] = [folds[scan.person] for scan in found.scans]
     table["session_order"] = pd.array([found.order.get(scan.scan, 1) for scan in found.scans], dtype="Int64")
+    if cohort.get("family"):
+        family = families(found.scans)
+        table["family"] = [family[scan.person] for scan in found.scans]
     confounds = [item for item in cohort.get("confounds") or [] if item.get("from", "table") == "table"]
     for item in [*(cohort.get("scores") or []), *confounds]:
         if item["name"] not in table:

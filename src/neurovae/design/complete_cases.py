@@ -1,7 +1,9 @@
-"""Who enters a test: complete cases, one scan per person where asked for, without people who cannot tell anything."""
+"""Who enters a test: complete cases, one scan per person where asked for, without people who carry no information."""
 
 import numpy as np
 import pandas as pd
+
+from neurovae.stats.basis import expand, residual
 
 Used = list[tuple[str, str, pd.Series]]  # (name, continuous or categorical, values) of each confound
 
@@ -49,6 +51,30 @@ def silent(kind: str, y: np.ndarray, used: Used, rows: np.ndarray) -> tuple[np.n
                 gone |= inside
                 notes.append(f"{inside.sum()} people left out (all of {name} {level} have one value)")
     return gone, notes
+
+
+def determining(y: np.ndarray, used: Used, rows: np.ndarray) -> str:
+    """Which confounds determine the score y (n,) of `rows`, in words: alone, else as few as do so together."""
+    blocks = {name: expand(name, kind, column.iloc[rows], column.iloc[rows])[1] for name, kind, column in used}
+
+    def enough(names: list[str]) -> bool:
+        return explained(y, np.hstack([np.ones((len(y), 1)), *(blocks[name] for name in names)]))
+
+    alone = [name for name in blocks if enough([name])]
+    if alone:
+        return f"{alone[0]} determines" if len(alone) == 1 else f"{' and '.join(alone)} each determine"
+    needed = list(blocks)
+    for name in reversed(list(blocks)):
+        rest = [other for other in needed if other != name]
+        needed = rest if enough(rest) else needed
+    return f"{' and '.join(needed)} together determine"
+
+
+def explained(y: np.ndarray, x: np.ndarray) -> bool:
+    """Whether the columns of x leave nothing of y but rounding. y: (n,), x: (n, columns) with the intercept."""
+    y = y - y.mean()
+    left = residual(y, x)
+    return bool(left @ left < 1e-10 * (y @ y))
 
 
 def crowded(kind: str, y: np.ndarray) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.design.complete_cases import complete, crowded, modal_rest, silent
+from neurovae.design.complete_cases import complete, crowded, determining, explained, modal_rest, silent
 from neurovae.errors import InputError
 from neurovae.io.latent_table import columns
 from neurovae.stats.basis import expand, independent
@@ -26,6 +26,7 @@ class Design:
     text: str
     status: str
     reason: str
+    family: np.ndarray | None = None  # (n,) codes of the families, where some people are related
 
 
 def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.DataFrame:
@@ -142,7 +143,7 @@ def design(
     values = score_values(table, score)
     used, notes = used_confounds(table, score, confounds, with_split)
     rows, left = complete(table, values, used, per_person)
-    notes += left
+    notes, everyone = notes + left, rows
     x, text = _confound_matrix(used, rows)
     while len(rows) > x.shape[1]:
         gone, why = silent(score["type"], values[rows], used if drop_silent else [], rows)
@@ -153,8 +154,23 @@ def design(
         notes, rows = notes + why, rows[~gone]
         x, text = _confound_matrix(used, rows)
     y = values[rows]
-    status, reason = _usable(y, x, score["type"])
-    return Design(rows, y, x, "; ".join(["none" if not text else text, *notes]), status, reason)
+    related = relatives(table, rows)
+    status, reason = _usable(y, x, score["type"], related)
+    known = values[everyone]
+    if len(known) and np.ptp(known) > 0 and (not len(y) or status == "explained by confounds"):
+        which = determining(known, used, everyone) if not len(y) else determining(y, used, rows)
+        people = f"each of the {len(known)} people" if not len(y) else f"each of the {len(y)} people who are left"
+        status, reason = "explained by confounds", f"{which} the score of {people}: nothing is left to test"
+    text = "; ".join(["none" if not text else text, *notes])
+    return Design(rows, y, x, text, status, reason, related)
+
+
+def relatives(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray | None:
+    """Codes of the families of these rows, (n,); none where no two people of them are related."""
+    if "family" not in table:
+        return None
+    pairs = table[["person", "family"]].iloc[rows]
+    return pd.factorize(pairs["family"])[0] if pairs["family"].nunique() < pairs["person"].nunique() else None
 
 
 def _confound_matrix(used: list[tuple[str, str, pd.Series]], rows: np.ndarray) -> tuple[np.ndarray, str]:
@@ -174,18 +190,19 @@ def _confound_matrix(used: list[tuple[str, str, pd.Series]], rows: np.ndarray) -
     return x[:, kept], ", ".join(texts)
 
 
-def _usable(y: np.ndarray, x: np.ndarray, kind: str) -> tuple[str, str]:
+def _usable(y: np.ndarray, x: np.ndarray, kind: str, related: np.ndarray | None) -> tuple[str, str]:
     if len(y) and np.ptp(y) == 0:
         return "constant score", f"every one of {len(y)} people has the same value"
     if len(y) - x.shape[1] - 1 < RESIDUAL_DF:
         return "too few people", f"{len(y)} people for {x.shape[1] - 1} confound columns"
+    if related is not None and (many := int(related.max()) + 1) - x.shape[1] - 1 < RESIDUAL_DF:
+        return "too few people", f"{many} families for {x.shape[1] - 1} confound columns"
     if kind in ("count", "bounded", "ordinal") and (rest := modal_rest(y)) < RARER_CLASS:
         return "too few people", f"{rest} people beside the commonest value"
     if kind == "binary" and (rarer := int(min(y.sum(), len(y) - y.sum()))) < RARER_CLASS:
         return "too few people", f"{rarer} people in the rarer class"
-    residual = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
-    if residual @ residual < 1e-10 * np.sum((y - y.mean()) ** 2):
-        return "constant score", "the confounds determine it"
+    if explained(y, x):
+        return "explained by confounds", ""
     return "ok", crowded(kind, y)
 
 

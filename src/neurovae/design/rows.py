@@ -7,7 +7,7 @@ import pandas as pd
 
 from neurovae.design.design import Design
 from neurovae.stats import families
-from neurovae.stats.basis import residual
+from neurovae.stats.basis import moves, residual
 from neurovae.stats.links import chosen
 
 BEFORE = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64", "latent": "object",
@@ -17,6 +17,7 @@ AFTER = {"family_size": "Int64", "split_policy": "object", "status": "object", "
 REASONS = {
     "separation": "the latent or the confounds tell some values apart without error: no finite estimate",
     "not converged": "the fit did not converge",
+    "many levels": f"an ordinal score of more than {families.LEVELS} levels; declare it continuous, or bounded",
     "link out of range": "under this link the best fit lies on the border of the mean's range",
 }
 
@@ -73,8 +74,7 @@ def outcome(score: dict[str, Any], cases: Design) -> np.ndarray:
 
 def varies(z: np.ndarray, x: np.ndarray) -> bool:
     """Whether anything of the latent is left beside the columns of x."""
-    spread = z.std()
-    return bool(spread > 1e-12) and bool(np.std(residual(z, x)) > 1e-6 * spread)
+    return bool(moves(z)) and bool(np.std(residual(standard(z), x)) > 1e-6)
 
 
 def worst(*fits: families.Fit) -> str:

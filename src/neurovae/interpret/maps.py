@@ -14,7 +14,7 @@ import torch
 from nibabel.affines import apply_affine
 
 from neurovae.associate.fitted import fitted
-from neurovae.associate.permute import Ready, prepare
+from neurovae.associate.permute import Ready, prepare, strata
 from neurovae.cli import Json, cli
 from neurovae.design.design import join
 from neurovae.design.rows import stopped
@@ -27,7 +27,6 @@ from neurovae.interpret.shift import step
 from neurovae.interpret.voxelwise import Voxels, permute
 from neurovae.io.images import read_image
 from neurovae.io.volumes import read_mask
-from neurovae.stats.exchangeability import site_strata
 from neurovae.stats.maxt import at_once
 
 INTERVAL = "over people, model fixed"
@@ -131,13 +130,8 @@ def tested_voxels(
     threads: int,
 ) -> Voxels:
     """Max-T over voxels of one score, under the draws of `associate.permute`; at: (n,) its rows of the volumes."""
-    size, strata = at_once(len(at), len(ready.latents)), strata_of(table, ready)
-    return permute(volumes, at, ready.cases.x, ready.null, strata, size, permutations, seed, threads)
-
-
-def strata_of(table: pd.DataFrame, ready: Ready) -> np.ndarray:
-    """Codes of who may change places, (n,)."""
-    return site_strata(table["site"].to_numpy()[ready.cases.rows])
+    size, places = at_once(len(at), len(ready.latents)), strata(table, ready.cases)
+    return permute(volumes, at, ready.cases.x, ready.null, places, size, permutations, seed, threads)
 
 
 def mapped(
@@ -146,7 +140,7 @@ def mapped(
     """The map of one score; table: joined scans; labels: region of each voxel; parts: the regions."""
     z, cases = table[decoder.names].to_numpy(float)[ready.cases.rows], ready.cases
     means = region_means(labels, parts)
-    return score_map(decoder, z, cases.x, cases.y, ready.score["type"], strata_of(table, ready), means, seed)
+    return score_map(decoder, z, cases.x, cases.y, ready.score["type"], strata(table, cases), means, seed)
 
 
 def numbers(ready: Ready, tested: Voxels, found: ScoreMap, permutations: int) -> Row:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from neurovae.stats.basis import residual
+from neurovae.stats.exchangeability import resample
 
 QUANTILES = (0.05, 0.95)  # of the score, between which volumes are compared
 
@@ -42,15 +43,14 @@ def ends(z: np.ndarray, y: np.ndarray, per_unit: np.ndarray, kind: str) -> np.nd
 
 
 def resampled(z: np.ndarray, x: np.ndarray, y: np.ndarray, strata: np.ndarray, draws: int, seed: int) -> np.ndarray:
-    """Slopes (draws, latents) of people drawn with replacement within the strata (n,).
+    """Slopes (draws, latents) of people drawn with replacement within the strata (of exchangeability).
 
     A draw that leaves nothing of the score beside the confounds has no slope and is left out.
     """
     rng = np.random.default_rng([seed, 2])
-    groups = [np.flatnonzero(strata == code) for code in np.unique(strata)]
     slopes = []
     for _ in range(draws):
-        rows = np.concatenate([rng.choice(group, len(group)) for group in groups])
+        rows = resample(strata, rng)
         slopes.append(slope(z[rows], x[rows], y[rows]))
     found = np.array(slopes)
     return found[np.isfinite(found).all(axis=1)]

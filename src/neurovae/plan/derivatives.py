@@ -102,7 +102,7 @@ def placed(cohort: Mapping[str, Any], paths: list[str], transform: str) -> tuple
     if not name.startswith(SAME):
         return [], [
             f"images are in the space of {name}, the fixed mask is that of {FIXED}; the two templates differ by "
-            "millimetres at the edge of the brain: see mask_dice and shift in preprocess/qc.tsv"
+            "millimetres at the edge of the brain: see mask_dice and offset in preprocess/qc.tsv"
         ]
     return [], []
 

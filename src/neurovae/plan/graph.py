@@ -17,7 +17,19 @@ from neurovae.errors import InputError
 from neurovae.plan import fingerprint, index, user_tables
 from neurovae.preprocess.columns import QUALITY
 
-FOLD_KEYS = ("name", "bids", "files", "volumes", "participants", "table", "simulate", "suffix", "site", "folds")
+FOLD_KEYS = (
+    "name",
+    "bids",
+    "files",
+    "volumes",
+    "participants",
+    "table",
+    "simulate",
+    "suffix",
+    "site",
+    "family",
+    "folds",
+)
 KEY_COLUMNS = ("participant_id", "session_id", "session", "acquisition", "run", "path")
 HOW = {"train": ("device", "processes"), "preprocess": ("max_failed",)}  # how it is computed, not what
 ROOT = Path(__file__).parents[3]
@@ -172,7 +184,7 @@ def fold_section(cohort: dict[str, Any]) -> dict[str, Any]:
     plain = index.look({**people, **dict.fromkeys(codes, [])}) if codes else None
     if plain and index.digest(plain.scans) != index.digest(index.look(people).scans):
         kept |= codes
-    said = {*KEY_COLUMNS, cohort["site"], cohort["folds"]["stratify"]}
+    said = {*KEY_COLUMNS, cohort["site"], cohort["family"], cohort["folds"]["stratify"]}
     return {**kept, "rename": {old: new for old, new in cohort["rename"].items() if new in said}}
 
 

@@ -33,6 +33,7 @@ class Scan(NamedTuple):
     stratum: str
     volume: str = ""
     mask: str = ""
+    family: str = "n/a"
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -108,8 +109,10 @@ def people(scans: Iterable[Scan]) -> list[tuple[str, str, str]]:
 
 
 def digest(scans: Iterable[Scan]) -> str:
-    """A short hash of everything that determines the folds: people, sites, strata."""
-    return hashlib.sha256(json.dumps(people(scans)).encode()).hexdigest()[:16]
+    """A short hash of everything that determines the folds: people, sites, strata, families."""
+    scans = list(scans)
+    related = sorted({(scan.person, scan.family) for scan in scans if scan.family != "n/a"})
+    return hashlib.sha256(json.dumps([people(scans), related] if related else people(scans)).encode()).hexdigest()[:16]
 
 
 def listing(found: Index) -> str:
@@ -142,7 +145,8 @@ def used(cohort: dict[str, Any]) -> list[tuple[str, str]]:
         if confound.get("from", "table") == "table"
     ]
     stratify = (cohort.get("folds") or {}).get("stratify")
-    return named + [(key, name) for key, name in (("cohort.site", cohort.get("site")), ("stratify", stratify)) if name]
+    keys = (("cohort.site", cohort.get("site")), ("cohort.family", cohort.get("family")), ("stratify", stratify))
+    return named + [(key, name) for key, name in keys if name]
 
 
 def _simulated(cohort: dict[str, Any]) -> Index:
@@ -153,7 +157,9 @@ def _simulated(cohort: dict[str, Any]) -> Index:
         scans.append(Scan(person, person, "", "", "", f"{folder}/{person}/anat/{person}_T1w.nii.gz", site, "n/a"))
     stratify = (cohort.get("folds") or {}).get("stratify")
     refused = f"stratify: '{stratify}' is not known before the cohort has been simulated; set folds.stratify to null"
-    return Index(sorted(scans), [], [], [f"{folder}/participants.tsv"], [refused] if stratify else [])
+    problems = [refused] if stratify else []
+    problems += ["cohort.family: the simulated people are not related; set it to null"] if cohort.get("family") else []
+    return Index(sorted(scans), [], [], [f"{folder}/participants.tsv"], problems)
 
 
 def _joined(cohort: dict[str, Any], found: Index) -> Index:
@@ -167,7 +173,7 @@ def _joined(cohort: dict[str, Any], found: Index) -> Index:
     faults += [
         f"{what}: '{name}' is a column of a visit table; folds are made from the participants table alone: put it there"
         for what, name in used(cohort)
-        if what in ("cohort.site", "stratify") and name in visiting
+        if what in ("cohort.site", "cohort.family", "stratify") and name in visiting
     ]
     return found._replace(
         tables=tables,
@@ -258,6 +264,7 @@ def _named(key: str, path: str) -> Scan:
 def _placed(scans: list[Scan], tables: list[Keyed], cohort: dict[str, Any]) -> list[Scan]:
     """Fill in site and stratum from their columns."""
     columns = {"site": cohort.get("site"), "stratum": (cohort.get("folds") or {}).get("stratify")}
+    columns["family"] = cohort.get("family")
 
     def value(scan: Scan, column: str | None) -> str:
         found = lookup(tables, column, scan.keys) if column else []

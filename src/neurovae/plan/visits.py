@@ -296,7 +296,8 @@ def _too_far(scan: Seen, visits: list[Visit], limit: float | None, before: bool)
 
 
 def _several(entry: Mapping[str, Any], scan: Seen, visits: list[Visit], by: str) -> str:
-    what = {"visit": f"visit {visits[0].code}", "date": "the nearest day", "person": "this person"}[by]
+    named = " or ".join(dict.fromkeys(visit.code or "" for visit in visits))
+    what = {"visit": f"visit {named}", "date": "the nearest day", "person": "this person"}[by]
     rows = " and ".join(str(visit.row.number) for visit in visits[:4]) + (" ..." if len(visits) > 4 else "")
     remedy = "keep: first or keep: last" + ("" if entry.get("visit") or entry.get("date") else ", visit, date")
     return (

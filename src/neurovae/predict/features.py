@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.model_selection import GroupKFold
 
 from neurovae.predict import harmonise
-from neurovae.stats.basis import expand
+from neurovae.stats.basis import expand, moves
 
 CONFOUNDS, LATENTS, BOTH, WITHOUT = FEATURES = (
     "confounds", "latents", "latents + confounds", "latents without confounds")  # fmt: skip
@@ -43,18 +43,26 @@ def feature_maker(name: str, latents: np.ndarray, used: Used, site: pd.Series | 
 
     def features(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
         confounds = confound_columns(used, train, test)  # (train + test, columns)
-        z = latents[np.concatenate([train, test])]
+        z = standardised(latents[np.concatenate([train, test])], len(train))
         if site is not None and name != CONFOUNDS:
             z = _harmonised(z, site, used, train, test)
         if name == WITHOUT:
             z = z - _fitted(z, confounds, len(train))
         last = confounds.shape[1] if name in (CONFOUNDS, BOTH) else 0
         x = np.hstack([z[:, : 0 if name == CONFOUNDS else None], confounds[:, :last]])
-        centre, spread = x[: len(train)].mean(axis=0), x[: len(train)].std(axis=0)
-        x = (x - centre) / np.where(spread > 1e-12, spread, np.inf)
+        x = standardised(x, len(train), 1e-9)
         return x[: len(train)], x[len(train) :], last
 
     return features
+
+
+def standardised(x: np.ndarray, n: int, least: float = 0.0) -> np.ndarray:
+    """Columns of mean 0 and variance 1 in the first n rows; zeros where these do not vary beyond rounding and `least`.
+
+    Rounding is relative to the size of a column, so that its unit does not matter.
+    """
+    centre, spread = x[:n].mean(axis=0), x[:n].std(axis=0)
+    return (x - centre) / np.where(moves(x[:n]) & (spread > least), spread, np.inf)
 
 
 def confound_columns(used: Used, train: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -71,10 +79,13 @@ def confound_columns(used: Used, train: np.ndarray, test: np.ndarray) -> np.ndar
 
 
 def split_rows(
-    features: Features, person: np.ndarray, train: np.ndarray, test: np.ndarray, inner: int, seed: int
+    features: Features, together: np.ndarray, train: np.ndarray, test: np.ndarray, inner: int, seed: int
 ) -> Split:
-    """Split with `inner` folds of whole training people, drawn from the seed and never from a score."""
-    folds = GroupKFold(inner, shuffle=True, random_state=seed).split(train, groups=person[train])
+    """Split with `inner` folds of training people, drawn from the seed and never from a score.
+
+    together: (n,) whose rows stay in one fold: people, or families.
+    """
+    folds = GroupKFold(inner, shuffle=True, random_state=seed).split(train, groups=together[train])
     parts = tuple(Split(train[a], train[b], *features(train[a], train[b])) for a, b in folds)
     return Split(train, test, *features(train, test), parts)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.design.design import design, used_confounds
+from neurovae.design.design import design, relatives, used_confounds
 from neurovae.design.rows import provenance
 from neurovae.errors import InputError
 from neurovae.io import latent_table
@@ -46,6 +46,9 @@ def outer_folds(tables: list[pd.DataFrame]) -> Folds:
     folds = sorted(int(k) for k in tables[0]["fold"].unique())
     people = tables[0].groupby("person")["fold"].nunique()
     problems = [f"cohort table: {person} lies in several folds" for person in people.index[people > 1]]
+    if "family" in tables[0]:
+        related = tables[0].groupby("family")["fold"].nunique()
+        problems += [f"cohort table: family {name} lies in several folds" for name in related.index[related > 1]]
     of_model = [int(table["latents_fold"].iloc[0]) for table in tables]
     if len({table["latents_model"].iloc[0] for table in tables}) > 1:
         problems.append("latents: tables of several models; predict takes one model at a time")
@@ -126,9 +129,14 @@ def _splits(cases: Cases, folds: Folds, rows: np.ndarray, used: Used, inner: int
             latents = folds.tables[int(k)].iloc[rows][cases.latents].to_numpy(float)
             train, test = np.flatnonzero(cases.table["fold"] != k), np.flatnonzero(cases.table["fold"] == k)
             features = feature_maker(name, latents, used, site)
-            part = split_rows(features, cases.table["person"].to_numpy(), train, test, inner, seed)
+            part = split_rows(features, kin(cases.table), train, test, inner, seed)
             splits.setdefault(name, []).append(part)
     return splits
+
+
+def kin(table: pd.DataFrame) -> np.ndarray:
+    """Who stays together in folds and resamples: families where some people are related, else people. (n,)."""
+    return table["family" if relatives(table, np.arange(len(table))) is not None else "person"].to_numpy()
 
 
 def _one_site(table: pd.DataFrame, reason: str) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from scipy.special import expit
 from sklearn.svm import SVC, SVR
 
 from neurovae.predict.features import Split
-from neurovae.predict.linear import decompose, fitted, solve
+from neurovae.predict.linear import decompose, fitted, smallest, solve
 
 # gamma is a multiple of 1 / columns; epsilon and the penalties are for a standardised y
 SVR_GRID = [
     dict(zip(("C", "gamma", "epsilon"), v, strict=True)) for v in itertools.product((0.1, 1, 10), (0.1, 1), (0.1, 0.5))
 ]
 SVC_GRID = [dict(zip(("C", "gamma"), v, strict=True)) for v in itertools.product((0.1, 1, 10), (0.1, 1))]
+TOLERANCE = 1e-6  # of libsvm, whose own 1e-3 lets rounding of y in another unit move a prediction by 1e-4
 LEARNERS = ("linear", "svm")
 Learned = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]  # columns -> prediction, probability of 1
 
@@ -29,7 +30,8 @@ def learn(learner: str, split: Split, y: np.ndarray, binary: bool) -> Learned:
         intercept, coef, _ = fitted(split, y[:, None], binary)
         return lambda x: _linear(intercept[0] + x @ coef[:, 0], binary)
     if not binary:
-        point = _best([_squared_error(split, y, point) for point in SVR_GRID], SVR_GRID)
+        errors = np.array([[_squared_error(split, y, point)] for point in SVR_GRID])
+        point = SVR_GRID[int(smallest(errors)[0])]
         return _plain(_svr(point, split.x_train, y[split.train]))
     decisions = [[_svc(point, part.x_train, y[part.train])(part.x_test) for part in split.inner] for point in SVC_GRID]
     truth = [y[part.test] for part in split.inner]
@@ -75,10 +77,6 @@ def _plain(machine: Callable[[np.ndarray], np.ndarray]) -> Learned:
     return lambda x: (machine(x), None)
 
 
-def _best(errors: list[float], grid: list[dict[str, float]]) -> dict[str, float]:
-    return grid[int(np.argmin(np.round(errors, 10)))]
-
-
 def _squared_error(split: Split, y: np.ndarray, point: dict[str, float]) -> float:
     told = [_svr(point, part.x_train, y[part.train])(part.x_test) for part in split.inner]
     return float(sum(np.sum((y[part.test] - guess) ** 2) for part, guess in zip(split.inner, told, strict=True)))
@@ -86,7 +84,7 @@ def _squared_error(split: Split, y: np.ndarray, point: dict[str, float]) -> floa
 
 def _svr(point: dict[str, float], x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     centre, spread = y.mean(), y.std() or 1.0
-    model = SVR(C=point["C"], gamma=point["gamma"] / max(x.shape[1], 1), epsilon=point["epsilon"])
+    model = SVR(C=point["C"], gamma=point["gamma"] / max(x.shape[1], 1), epsilon=point["epsilon"], tol=TOLERANCE)
     if not x.shape[1]:
         return lambda x_test: np.full(len(x_test), centre)
     model.fit(x, (y - centre) / spread)
@@ -96,7 +94,9 @@ def _svr(point: dict[str, float], x: np.ndarray, y: np.ndarray) -> Callable[[np.
 def _svc(point: dict[str, float], x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     if not x.shape[1] or np.ptp(y) == 0:  # one class alone: nothing to tell apart
         return lambda x_test: np.zeros(len(x_test))
-    model = SVC(C=point["C"], gamma=point["gamma"] / x.shape[1], class_weight="balanced").fit(x, y.astype(int))
+    model = SVC(C=point["C"], gamma=point["gamma"] / x.shape[1], class_weight="balanced", tol=TOLERANCE).fit(
+        x, y.astype(int)
+    )
     own = model.decision_function(
         x
     )  # its origin and scale differ from machine to machine, and Platt's sigmoid pools them

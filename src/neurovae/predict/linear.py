@@ -14,6 +14,7 @@ from scipy.special import expit, logit
 from neurovae.predict.features import Split
 
 ALPHAS = (10000.0, 1000.0, 100.0, 10.0, 1.0)  # columns are standardised; of equals the first, the strongest
+DIGITS = 8  # of a loss relative to that of the first candidate: losses that agree in them are equal on every machine
 STEPS, CLOSE = 5000, 1e-5  # of the logistic solver: most steps; largest change of a linear predictor at the end
 
 
@@ -98,8 +99,18 @@ def _tuned(split: Split, y: np.ndarray, binary: bool) -> np.ndarray:
     return chosen
 
 
+def smallest(losses: np.ndarray) -> np.ndarray:
+    """The first candidate with the smallest loss, of each target; the same in any unit of the target.
+
+    losses: (candidates, m) sums of squared errors or of log losses.
+    """
+    first = losses[0]
+    relative = np.divide(losses, first, out=np.zeros_like(losses), where=first > 0)
+    return np.asarray(np.argmin(np.round(relative, DIGITS), axis=0))
+
+
 def _least(losses: list[np.ndarray]) -> np.ndarray:
-    return np.array(ALPHAS)[np.argmin(np.round(losses, 6), axis=0)]
+    return np.array(ALPHAS)[smallest(np.array(losses))]
 
 
 def _loss(inner: list[tuple[Split, Parts]], y: np.ndarray, binary: bool, alpha: tuple[float, float]) -> np.ndarray:

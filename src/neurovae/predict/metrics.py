@@ -12,7 +12,7 @@ from scipy.special import expit, logit
 from neurovae.predict.linear import log_losses
 
 INTERVAL = "fixed models, bootstrap over people"
-FLAT = 1e-9  # predictions that differ less than this share of their size have no slope and no r
+FLAT = 1e-9  # predictions that differ less than this share of the range of the score have no slope and no r
 
 
 def person_weights(people: np.ndarray, fold: np.ndarray, draws: int, seed: int) -> np.ndarray:
@@ -141,7 +141,7 @@ def _r(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> np.nda
         value = np.sum(weights * a * b, axis=1) / np.sqrt(
             np.sum(weights * a**2, axis=1) * np.sum(weights * b**2, axis=1)
         )
-    flat = np.ptp(prediction) <= FLAT * np.abs(prediction).max() or np.ptp(truth) == 0
+    flat = np.ptp(prediction) <= FLAT * np.ptp(truth) or np.ptp(truth) == 0
     return np.full(len(weights), np.nan) if flat else value
 
 

@@ -3,8 +3,9 @@
 Null: the score is independent of the latents given the confounds. Numeric scores: residuals of a fit on the confounds
 are permuted (Freedman & Lane 1983). Binary: labels are drawn given the confounds and how many there are of each, by
 swaps of pairs (Berrett, Wang, Barber & Samworth 2020, JRSS B 82, algorithm 2). Whole persons move, among people with
-equally many scans and of the same site (Winkler 2015), also where the score changes over sessions: the question is how
-well a new person is told. Tuning is repeated; model and folds never saw the score and stay.
+equally many scans and of the same site, and relatives together (Winkler 2015), also where the score changes over
+sessions: the question is how well the score of a new person is predicted. Tuning is repeated; model and folds never saw
+the score and stay.
 """
 
 from typing import Any
@@ -14,10 +15,13 @@ import pandas as pd
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
+from neurovae.design.design import relatives
 from neurovae.predict.features import CONFOUNDS
 from neurovae.predict.folds import Cases
 from neurovae.predict.learners import out_of_fold
 from neurovae.predict.linear import log_losses
+from neurovae.stats.basis import residual
+from neurovae.stats.exchangeability import too_few
 
 SWAPS = 50  # rounds of pairwise swaps from the labels to the hub, and from the hub to each draw (their section 4.1)
 
@@ -26,11 +30,17 @@ def permuted(cases: Cases, learner: str, permutations: int, seed: int) -> dict[s
     """Columns gain, p_permutation, permutations and permutation of one learner; p = (b + 1) / (m + 1).
 
     Gain: R2, or minus the log loss, of all features minus that of the confounds alone (without any: training mean).
+    With too few distinct permutations there is no p, and `reason` says so.
     """
     if not permutations:
         gain = gains(cases, learner, cases.y[:, None])[0]
         return {"gain": gain, "permutations": 0, "permutation": f"not run ({learner}: 0 permutations)"}
-    draws, rule = null_scores(cases, permutations, seed)
+    units, rule = exchanged(cases)
+    few = too_few(strata(units, len(cases.y)), cases.y if cases.binary else residual(cases.y, cases.x))
+    if few:
+        gain, reason = gains(cases, learner, cases.y[:, None])[0], f"too few permutations: {few}"
+        return {"gain": gain, "permutations": 0, "permutation": f"{rule}: none ({few})", "reason": reason}
+    draws = null_scores(cases, units, permutations, seed)
     found = gains(cases, learner, np.column_stack([cases.y, draws]))
     p = (1 + np.sum(found[1:] >= found[0] - 1e-10)) / (permutations + 1)
     return {"gain": found[0], "p_permutation": p, "permutations": permutations, "permutation": rule}
@@ -49,28 +59,50 @@ def gains(cases: Cases, learner: str, y: np.ndarray) -> np.ndarray:
     return np.sum((y - without) ** 2 - (y - told) ** 2, axis=0) / np.sum((y - mean) ** 2, axis=0)
 
 
-def null_scores(cases: Cases, permutations: int, seed: int) -> tuple[np.ndarray, str]:
-    """Scores (n, permutations) under the null, and the rule in words."""
+def exchanged(cases: Cases) -> tuple[list[np.ndarray], str]:
+    """Rows that change places: an array (units, rows of a unit) for each kind of unit; and the rule in words.
+
+    A unit is a person with all scans, or a family with all its people; units of one kind have as many scans at the same
+    sites.
+    """
+    person = pd.factorize(cases.table["person"])[0]
+    scans = np.bincount(person)
+    site = pd.factorize(cases.table["site"].astype(str).groupby(person).first())[0]
+    related = relatives(cases.table, np.arange(len(person)))
+    family = np.arange(len(scans)) if related is None else pd.Series(related).groupby(person).first().to_numpy()
+    members = [sorted(np.flatnonzero(family == one), key=lambda k: (scans[k], site[k])) for one in np.unique(family)]
+    kinds: dict[tuple[tuple[int, int], ...], list[np.ndarray]] = {}
+    for who in members:
+        rows = np.concatenate([np.flatnonzero(person == k) for k in who])
+        kinds.setdefault(tuple((int(scans[k]), int(site[k])) for k in who), []).append(rows)
+    rule = "whole persons" if related is None else "whole families among those of equal size"
+    rule += " among people with equally many scans" if scans.max() > 1 else ""
+    rule += " within site" if len(set(site)) > 1 else ""
+    what = "labels drawn given the confounds" if cases.binary else "residuals given the confounds"
+    return [np.array(kinds[kind]) for kind in sorted(kinds)], f"{rule}: {what}"
+
+
+def strata(units: list[np.ndarray], n: int) -> np.ndarray:
+    """The same as codes of `exchangeability`: kind and unit of each of n rows."""
+    codes, first = np.empty((n, 2), int), 0
+    for kind, rows in enumerate(units):
+        codes[rows, 0], codes[rows, 1] = kind, first + np.arange(len(rows))[:, None]
+        first += len(rows)
+    return codes
+
+
+def null_scores(cases: Cases, units: list[np.ndarray], permutations: int, seed: int) -> np.ndarray:
+    """Scores (n, permutations) under the null. A score that is constant within people moves as one row of each."""
     person = pd.factorize(cases.table["person"])[0]
     constant = bool((pd.Series(cases.y).groupby(person).nunique() == 1).all())
-    scans = np.bincount(person)
-    site = cases.table["site"].astype(str).groupby(person).first()
-    kinds = np.unique(np.column_stack([scans, pd.factorize(site)[0]]), axis=0, return_inverse=True)[1].ravel()
-    if constant:  # one row per person
+    y, x, blocks = cases.y, cases.x, units
+    if constant:
         y = pd.Series(cases.y).groupby(person).first().to_numpy()
         x = pd.DataFrame(cases.x).groupby(person).mean().to_numpy()
-        blocks = [np.flatnonzero(kinds == kind)[:, None] for kind in np.unique(kinds)]
-    else:
-        y, x = cases.y, cases.x
-        rows, first = np.argsort(person, kind="stable"), np.concatenate([[0], np.cumsum(scans)[:-1]])
-        blocks = [rows[first[kinds == kind][:, None] + np.arange(scans[kinds == kind][0])] for kind in np.unique(kinds)]
-    blocks = [block for block in blocks if len(block) > 1]
+        blocks = [np.array([list(dict.fromkeys(person[of])) for of in rows]) for rows in units]
     draw = swapped_labels if cases.binary else permuted_residuals
-    found = draw(y, x, blocks, permutations, np.random.default_rng(seed))
-    what = "labels drawn given the confounds" if cases.binary else "residuals given the confounds"
-    among = " among people with equally many scans" if scans.max() > 1 else ""
-    among += " within site" if site.nunique() > 1 else ""
-    return found[person] if constant else found, f"whole persons{among}: {what}"
+    found = draw(y, x, [block for block in blocks if len(block) > 1], permutations, np.random.default_rng(seed))
+    return found[person] if constant else found
 
 
 def permuted_residuals(
@@ -78,10 +110,10 @@ def permuted_residuals(
 ) -> np.ndarray:
     """Freedman-Lane scores, (n, permutations); rows of a block (people, scans) move among its people."""
     fit = x @ np.linalg.lstsq(x, y, rcond=None)[0]
-    residual, found = y - fit, np.repeat(y[:, None], permutations, axis=1)
+    left, found = y - fit, np.repeat(y[:, None], permutations, axis=1)
     for block in blocks:
         order = rng.permuted(np.tile(np.arange(len(block)), (permutations, 1)), axis=1)  # (permutations, people)
-        moved = residual[block][order]  # (permutations, people, scans)
+        moved = left[block][order]  # (permutations, people, scans)
         found[block] = fit[block][:, :, None] + moved.transpose(1, 2, 0)
     return found
 

@@ -13,7 +13,7 @@ from neurovae.design.tables import STOPPING, joint_verdict, read_verdict, tidy, 
 from neurovae.io.progress import steps
 from neurovae.predict import importance as importances
 from neurovae.predict import leakage
-from neurovae.predict.folds import Cases, complete_cases, outer_folds
+from neurovae.predict.folds import Cases, complete_cases, kin, outer_folds
 from neurovae.predict.learners import LEARNERS, learn
 from neurovae.predict.metrics import INTERVAL, metric_table, person_weights
 from neurovae.predict.permutation import permuted
@@ -130,11 +130,13 @@ def summarise(
         return [cases.base]
     rows = []
     for (learner, features), part in found.groupby(["learner", "features"], sort=True):
-        weights = person_weights(part["person"].to_numpy(), part["fold"].to_numpy(int), bootstraps, seed)
+        who = kin(cases.table.set_index("scan").loc[part["scan"]])
+        weights = person_weights(who, part["fold"].to_numpy(int), bootstraps, seed)
         for metric in metric_table(part, cases.binary, weights):
             row = cases.base | {"learner": learner, "features": features, "interval": INTERVAL} | metric
             if features == cases.full and metric["metric"] in ("r2", "log_loss"):
-                row |= tested.get(str(learner), {})
+                test = tested.get(str(learner), {})
+                row |= test | {"reason": "; ".join(filter(None, [row["reason"], test.get("reason", "")]))}
             rows.append(row)
     return rows
 

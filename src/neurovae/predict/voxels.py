@@ -19,8 +19,18 @@ from neurovae.design.tables import tidy, write_both
 from neurovae.errors import InputError
 from neurovae.io.progress import steps
 from neurovae.io.volumes import read_mask, read_volumes
-from neurovae.predict.features import BOTH, CONFOUNDS, LATENTS, WITHOUT, Features, Used, confound_columns, split_rows
-from neurovae.predict.folds import Cases, Folds, complete_cases
+from neurovae.predict.features import (
+    BOTH,
+    CONFOUNDS,
+    LATENTS,
+    WITHOUT,
+    Features,
+    Used,
+    confound_columns,
+    split_rows,
+    standardised,
+)
+from neurovae.predict.folds import Cases, Folds, complete_cases, kin
 from neurovae.predict.leakage import several_folds
 from neurovae.predict.learners import LEARNERS
 from neurovae.predict.permutation import permuted
@@ -121,10 +131,10 @@ def with_voxels(cases: Cases, x: np.ndarray, used: Used, inner: int, seed: int, 
         seed: of the inner folds.
         names: feature sets.
     """
-    person = cases.table["person"].to_numpy()
+    together = kin(cases.table)
     splits = {
         name: [
-            split_rows(feature_maker(name, x, used), person, part.train, part.test, inner, seed)
+            split_rows(feature_maker(name, x, used), together, part.train, part.test, inner, seed)
             for part in cases.splits[name]
         ]
         for name in names
@@ -174,8 +184,7 @@ def feature_maker(name: str, x: np.ndarray, used: Used) -> Features:
     def features(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
         rows, n = np.concatenate([train, test]), len(train)
         confounds = confound_columns(used, train, test)  # (train + test, columns)
-        centre, spread = confounds[:n].mean(axis=0), confounds[:n].std(axis=0)
-        confounds = (confounds - centre) / np.where(spread > 1e-12, spread, np.inf)
+        confounds = standardised(confounds, n, 1e-9)
         z = x[rows] - x[train].mean(axis=0)
         if name == WITHOUT:
             z = z - confounds @ np.linalg.lstsq(confounds[:n], z[:n], rcond=1e-10)[0]

@@ -1,7 +1,7 @@
 """The pieces of the report as plain data; the template alone turns them into HTML.
 
-A block is a dict with a `kind`: text, note, heading, figure, table, missing, details, gallery, facts, tiles, pre,
-methods, finding, html. The template escapes every text; only "html" holds markup of our own.
+A block is a dict with a `kind`: text, note, heading, lead, caveats, legend, findings, figure, table, missing, details,
+gallery, facts, pre, methods, html. The template escapes every text; only "html" holds markup of our own.
 """
 
 from collections.abc import Mapping, Sequence

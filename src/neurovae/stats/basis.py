@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 QUANTILES = (0.05, 0.35, 0.65, 0.95)  # Harrell 2015, Regression Modeling Strategies, table 2.3: four knots, 3 df
+ROUNDING = 1e-13  # relative, of double precision after a few sums
 DISTINCT = 5  # fewer distinct values than this get a line
 
 
@@ -62,6 +63,11 @@ def independent(x: np.ndarray) -> np.ndarray:
             kept.append(k)
             basis = np.column_stack([basis, rest / np.linalg.norm(rest)])
     return np.isin(np.arange(x.shape[1]), kept)
+
+
+def moves(x: np.ndarray) -> np.ndarray:
+    """Which columns vary by more than rounding, which is relative to their size, whatever the unit. x: (n, columns)."""
+    return np.asarray(x.std(axis=0) > ROUNDING * np.abs(x).max(axis=0, initial=0.0))
 
 
 def residual(values: np.ndarray, x: np.ndarray) -> np.ndarray:

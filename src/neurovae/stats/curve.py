@@ -16,7 +16,7 @@ def band(kind: str, y: np.ndarray, at: np.ndarray, full: Fit) -> Curve:
     if kind == "ordinal":
         return _expected_level(y, at, full)
     columns = at.shape[1]
-    df = len(y) - columns if full.test == "robust F" else full.df  # full.df is then that of the last column alone
+    df = full.df_several if np.isfinite(full.df_several) else full.df  # full.df is else that of the last column alone
     return turned(full.link, at, full.coef[:columns], full.cov[:columns, :columns], df)
 
 

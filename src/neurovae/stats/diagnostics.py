@@ -23,19 +23,24 @@ from statsmodels.stats.diagnostic import het_breuschpagan
 from neurovae.design.rows import standard, varies
 from neurovae.stats import families, ordinal
 from neurovae.stats.basis import residual
+from neurovae.stats.clusters import influence, predictor
 from neurovae.stats.fits import Fit, quiet
 from neurovae.stats.likelihoods import pearson
 from neurovae.stats.links import family, positive_only
 from neurovae.stats.scoring import scoring, working
 
 
-def checked(kind: str, y: np.ndarray, x: np.ndarray, full: Fit, unit: float = 1.0) -> dict[str, float]:
+def checked(
+    kind: str, y: np.ndarray, x: np.ndarray, full: Fit, unit: float = 1.0, related: np.ndarray | None = None
+) -> dict[str, float]:
     """All columns of this page for a fit of y on x; missing where the family has no such thing.
 
-    unit: of y in the score's own units, in which the likelihood of a continuous score is meant.
+    unit: of y in the score's own units, in which the likelihood of a continuous score is meant. related: codes of the
+    families, where errors are clustered; over-dispersion, spread and parallel lines are tested as if nobody were
+    related.
     """
-    se, low, high = robust(kind, y, x, full)
-    found = {"p_link": link_p(kind, y, x, full), "aic": aic(kind, full) + 2 * len(y) * np.log(unit)}
+    se, low, high = robust(kind, y, x, full, related)
+    found = {"p_link": link_p(kind, y, x, full, related), "aic": aic(kind, full) + 2 * len(y) * np.log(unit)}
     found |= {"se_robust": se, "robust_low": low, "robust_high": high}
     if kind in ("bounded", "gamma"):
         found["dispersion"] = full.dispersion
@@ -56,19 +61,13 @@ def spread_p(kind: str, y: np.ndarray, x: np.ndarray) -> float:
     return float(het_breuschpagan(residual(y, x), x)[1])
 
 
-def link_p(kind: str, y: np.ndarray, x: np.ndarray, full: Fit) -> float:
+def link_p(kind: str, y: np.ndarray, x: np.ndarray, full: Fit, related: np.ndarray | None = None) -> float:
     """The p of the squared linear predictor; missing where it adds no column or the wider model has no estimate."""
     square = predictor(kind, x, full) ** 2
     if not varies(square, x):
         return np.nan
-    wider = families.fit(kind, y, np.column_stack([x, standard(square)]), full.link)
+    wider = families.fit(kind, y, np.column_stack([x, standard(square)]), full.link, related)
     return families.nested_p(full, wider, 1, len(y)) if wider.status == "ok" else np.nan
-
-
-def predictor(kind: str, x: np.ndarray, full: Fit) -> np.ndarray:
-    """Linear predictor of each row of x (without thresholds), (n,)."""
-    inner = x[:, 1:] if kind == "ordinal" else x
-    return inner @ full.coef[: inner.shape[1]]
 
 
 def aic(kind: str, full: Fit) -> float:
@@ -89,21 +88,17 @@ def overdispersion(y: np.ndarray, x: np.ndarray, link: str) -> tuple[float, floa
     return pearson("count", link, y, mu, x.shape[1]), float(norm.sf(score))
 
 
-def robust(kind: str, y: np.ndarray, x: np.ndarray, full: Fit) -> tuple[float, float, float]:
-    """Jackknife error of the last column of x and its 95 % interval by t with n - parameters degrees of freedom."""
+def robust(
+    kind: str, y: np.ndarray, x: np.ndarray, full: Fit, related: np.ndarray | None = None
+) -> tuple[float, float, float]:
+    """Jackknife error of the last column of x and its 95 % interval by t with n - parameters degrees of freedom.
+
+    related: (n,) codes of the families, which are then left out as wholes, and counted in the place of people.
+    """
     last = x.shape[1] - (2 if kind == "ordinal" else 1)
     with quiet():
-        change = influence(kind, y, x, full)[:, last]
+        change = influence(kind, y, x, full, np.arange(len(y)) if related is None else related)[:, last]
     se = float(np.sqrt(np.sum(change**2)))
-    half = float(t.ppf(0.975, len(y) - len(full.coef))) * se
+    units = len(y) if related is None else int(related.max()) + 1
+    half = float(t.ppf(0.975, max(units - full.counted, 1))) * se
     return se, full.effect - half, full.effect + half
-
-
-def influence(kind: str, y: np.ndarray, x: np.ndarray, full: Fit) -> np.ndarray:
-    """One-step change of the estimates on leaving each person out, alpha and 1 / shape held: (n, estimates)."""
-    if kind == "ordinal":
-        return ordinal.influence(np.unique(y, return_inverse=True)[1], x[:, 1:], full.coef, full.link)
-    s, weight, _ = working(y, predictor(kind, x, full), family(kind, full.link, full.alpha))
-    inverse = np.linalg.inv(x.T @ (weight[:, None] * x))
-    hat = weight * np.einsum("ij,jk,ik->i", x, inverse, x)
-    return (s / (1 - hat))[:, None] * (x @ inverse)

@@ -10,6 +10,7 @@ import numpy as np
 
 from neurovae.io.progress import steps
 from neurovae.stats.basis import residual
+from neurovae.stats.exchangeability import resample
 from neurovae.stats.kernel import Space
 from neurovae.stats.ridge import METRICS, direction, fixed
 
@@ -24,9 +25,16 @@ DIRECTIONS = {"score": "object", "type": "object", "model": "object", "fold": "I
 
 
 def directions(
-    data: Space, z: np.ndarray, x: np.ndarray, names: list[str], strata: np.ndarray, seed: int
+    data: Space,
+    z: np.ndarray,
+    x: np.ndarray,
+    names: list[str],
+    strata: np.ndarray,
+    seed: int,
+    family: np.ndarray | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Numbers of each latent. z: (n, latents) as they are, x: (n, columns), strata: (n,) resampled within.
+    """Numbers of each latent. z: (n, latents) as they are, x: (n, columns), strata: resampled within, of
+    exchangeability; family: (n,) codes, whose people stay together.
 
     metric: the ridge's prior of the larger restricted likelihood (`ridge`); bootstraps keep it and its weight, halves
     choose their own. weight: standard deviations of a continuous score, for other types units of its residual, per
@@ -42,13 +50,13 @@ def directions(
     full = pattern(left, beta)
     cosines, patterns = [], []
     for _ in steps(range(RESAMPLES), "bootstraps of the direction"):
-        rows = _resample(strata, rng)
+        rows = resample(strata, rng)
         again = fixed(data.z[rows], data.x[rows], data.e[rows], metric, k)
         cosines.append(abs(_cosine(left, beta, again)))
         patterns.append(pattern(residual(z[rows], x[rows]), again))
     low, high = np.quantile(patterns, [0.025, 0.975], axis=0)
     same = np.mean(np.sign(patterns) == np.sign(full), axis=0)
-    shared = {"metric": METRICS[metric], "stability": np.mean(cosines), "halves": _halves(data, left, rng)}
+    shared = {"metric": METRICS[metric], "stability": np.mean(cosines), "halves": _halves(data, left, rng, family)}
     columns = (beta * z.std(axis=0, ddof=1), full, low, high, same)
     labels = ("weight", "pattern", "pattern_low", "pattern_high", "same_sign")
     return {
@@ -68,15 +76,10 @@ def _cosine(left: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-def _halves(data: Space, left: np.ndarray, rng: np.random.Generator) -> float:
-    cosines = []
+def _halves(data: Space, left: np.ndarray, rng: np.random.Generator, family: np.ndarray | None) -> float:
+    cosines, family = [], np.arange(len(left)) if family is None else family
     for _ in steps(range(HALVES), "halves of the people"):
-        order = rng.permutation(len(left))
-        one, other = (direction(data.z[rows], data.x[rows], data.e[rows])[0] for rows in np.array_split(order, 2))
+        first = np.isin(family, np.array_split(rng.permutation(family.max() + 1), 2)[0])
+        one, other = (direction(data.z[rows], data.x[rows], data.e[rows])[0] for rows in (first, ~first))
         cosines.append(_cosine(left, one, other))
     return float(np.mean(cosines))
-
-
-def _resample(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    groups = [np.flatnonzero(strata == code) for code in np.unique(strata)]
-    return np.concatenate([rng.choice(rows, len(rows)) for rows in groups])

@@ -18,22 +18,29 @@ gamma       gamma with log link, 1 / shape by maximum likelihood; likelihood rat
 Under another link than the default the same tests hold; one that would take a mean out of its range is a status.
 The primary p of a non-Gaussian row never rests on a Wald error or on `GLM.fit(cov_type=...)`, which returns HC0.
 Likelihood ratios are asymptotic: plain ones reject 6.0 (ordinal), 7.1 (binary) and 6.5 % (count) of true nulls at 5 %
-with 118 people and 10 columns; scaled by (n - parameters) / n, 5.0, 5.9 and 5.2 % (1,500 draws each).
+with 118 people and 10 columns; scaled by (n - parameters) / n, 5.0, 5.9 and 5.2 % (1,500 draws each). The thresholds
+of an ordinal score count as one parameter, like the intercept of the other types: the effect of a latent is estimated
+about as precisely with many levels as with few (McCullagh 1980), and with two levels the test is that of binary.
 """
 
 import numpy as np
 from scipy.stats import chi2, f, t
 
 from neurovae.stats import likelihoods
+from neurovae.stats.clusters import clustered
+from neurovae.stats.fits import CLUSTERED, quiet, without
 from neurovae.stats.fits import Fit as Fit
-from neurovae.stats.fits import quiet, without
 from neurovae.stats.links import chosen, family, positive_only
 from neurovae.stats.scoring import scoring
 from neurovae.stats.separation import separated
 
+LEVELS = 20  # of an ordinal score; beyond it a threshold has too few people, and another type says as much
 
-def fit(kind: str, y: np.ndarray, x: np.ndarray, link: str | None = None) -> Fit:
+
+def fit(kind: str, y: np.ndarray, x: np.ndarray, link: str | None = None, related: np.ndarray | None = None) -> Fit:
     """Regress y on x (first column: the intercept) with the family of the declared type and its or the given link.
+
+    related: (n,) codes of the families of the people; where given, errors and tests are those of `clusters`.
 
     Raises:
         InputError: the type has no such link.
@@ -47,11 +54,14 @@ def fit(kind: str, y: np.ndarray, x: np.ndarray, link: str | None = None) -> Fit
         "gamma": likelihoods.gamma,
     }
     link = chosen(kind, link)
+    if kind == "ordinal" and len(np.unique(y)) > LEVELS:
+        return without("many levels")
     if separated(kind, y, x):
         return without("separation")
     with quiet():
         try:
-            return families[kind](y, x, link)
+            found = families[kind](y, x, link)
+            return found if related is None or found.status != "ok" else clustered(kind, y, x, found, related)
         except np.linalg.LinAlgError:
             return without("not converged")
 
@@ -61,20 +71,24 @@ def nested_p(null: Fit, full: Fit, extra: int, rows: int) -> float:
 
     A likelihood ratio is scaled by (n - parameters) / n, the usual small-sample correction.
     """
-    if full.test == "robust F" and extra == 1:
+    if full.test in ("robust F", CLUSTERED) and extra == 1:
         return float(2 * t.sf(abs(full.effect / full.se), full.df))
-    if full.test == "robust F":
-        coef, cov = full.coef[-extra:], full.cov[-extra:, -extra:]
-        return float(f.sf(coef @ np.linalg.solve(cov, coef) / extra, extra, rows - len(full.coef)))
+    if full.test in ("robust F", CLUSTERED):
+        at = slice(full.last - extra + 1, full.last + 1)
+        coef, cov = full.coef[at], full.cov[at, at]
+        wald, df = coef @ np.linalg.solve(cov, coef) / extra, full.df_several
+        if full.test == CLUSTERED:  # Hotelling's T2: the covariance rests on few families
+            wald, df = wald * (df + 1) / (df + extra), df + 1
+        return float(f.sf(wald, extra, df))
     if full.test == "quasi F":
         return float(f.sf((null.deviance - full.deviance) / extra / full.dispersion, extra, full.df))
-    ratio = 2 * (full.loglike - null.loglike) * (rows - len(full.coef)) / rows
+    ratio = 2 * (full.loglike - null.loglike) * (rows - full.counted) / rows
     return float(chi2.sf(max(ratio, 0.0), extra))
 
 
 def interval(full: Fit, rows: int) -> tuple[float, float]:
     """Wald 95 % interval of the last column (t where a dispersion is estimated), with the correction of its test."""
-    widen = np.sqrt(rows / (rows - len(full.coef))) if full.test == "LR" else 1.0
+    widen = np.sqrt(rows / (rows - full.counted)) if full.test == "LR" else 1.0
     half = float(t.ppf(0.975, full.df)) * full.se * float(widen)
     return full.effect - half, full.effect + half
 

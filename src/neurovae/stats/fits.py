@@ -13,6 +13,8 @@ from statsmodels.tools.sm_exceptions import (
     PerfectSeparationWarning,
 )
 
+CLUSTERED = "t or F, clustered by family"
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -30,24 +32,39 @@ class Fit:
     dispersion: float
     df: float  # residual degrees of freedom, infinite for a likelihood ratio
     alpha: float
-    test: str  # robust F, quasi F or LR
+    test: str  # robust F, quasi F, LR or CLUSTERED
+    counted: int  # parameters that small-sample corrections count: thresholds of an ordinal score as one intercept
+    last: int  # place of the last column of x among the estimates
+    df_several: float  # residual degrees of freedom of a robust F of several columns
 
 
 def finished(
-    family: str, link: str, coef: np.ndarray, cov: np.ndarray, last: int, done: bool, loglike: float = np.nan
+    family: str,
+    link: str,
+    coef: np.ndarray,
+    cov: np.ndarray,
+    last: int,
+    done: bool,
+    loglike: float = np.nan,
+    counted: int | None = None,
 ) -> Fit:
-    """The fit by likelihood ratio with these estimates, or the status that it has not converged."""
+    """The fit by likelihood ratio with these estimates, or the status that it has not converged.
+
+    last: place of the last column of x among the estimates; counted: of `Fit`, all estimates where not given.
+    """
     variance = cov[last, last]
     if not (done and np.isfinite(coef).all() and np.isfinite(variance) and variance > 0):
         return without("not converged")
     effect, se = float(coef[last]), float(np.sqrt(variance))
-    return Fit("ok", family, link, coef, cov, effect, se, float(loglike), -2 * float(loglike), 1.0, np.inf, 0.0, "LR")
+    numbers = (effect, se, float(loglike), -2 * float(loglike), 1.0, np.inf, 0.0)
+    counted = len(coef) if counted is None else counted
+    return Fit("ok", family, link, coef, cov, *numbers, "LR", counted, last, np.nan)
 
 
 def without(status: str) -> Fit:
     """A fit that has a status instead of numbers."""
     none, nan = np.empty(0), np.nan
-    return Fit(status, "", "", none, none, nan, nan, nan, nan, nan, nan, nan, "")
+    return Fit(status, "", "", none, none, nan, nan, nan, nan, nan, nan, nan, "", 0, 0, nan)
 
 
 @contextmanager

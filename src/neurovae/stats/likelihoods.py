@@ -30,7 +30,9 @@ def gaussian(y: np.ndarray, x: np.ndarray, link: str) -> Fit:
     name = "Gaussian (HC2)"
     fit = finished(name, link, coef + result.params, result.cov_params(), x.shape[1] - 1, True, result.llf)
     se, df = last_hc2(result.resid, tangent)
-    return fit if fit.status != "ok" else replace(fit, deviance=result.ssr, se=se, df=df, test="robust F")
+    if fit.status != "ok":
+        return fit
+    return replace(fit, deviance=result.ssr, se=se, df=df, test="robust F", df_several=len(y) - x.shape[1])
 
 
 def last_hc2(residual: np.ndarray, x: np.ndarray) -> tuple[float, float]:
@@ -109,7 +111,7 @@ def ordinal(y: np.ndarray, x: np.ndarray, link: str) -> Fit:
     coef, cov, loglike, done = proportional_odds(np.unique(y, return_inverse=True)[1], x[:, 1:], link)
     last = x.shape[1] - 2  # without slopes this is a threshold, and nobody asks for the effect
     name = "proportional odds" if link == "logit" else "cumulative link"
-    return finished(name, link, coef, cov, last, done, loglike)
+    return finished(name, link, coef, cov, last, done, loglike, x.shape[1])
 
 
 def _scored(kind: str, y: np.ndarray, x: np.ndarray, link: str) -> Scored:

@@ -10,6 +10,7 @@ from scipy.special import expit, logit, ndtr, ndtri
 from scipy.stats import chi2
 
 STEPS = 50
+FREE = 5  # levels up to which the parallel-lines test frees the slope at every threshold
 TOLERANCE = 1e-10  # expected gain of the log-likelihood at which the search ends
 QUANTILE = {"logit": logit, "probit": ndtri, "cloglog": lambda share: np.log(-np.log1p(-share))}
 
@@ -27,30 +28,35 @@ def proportional_odds(
 
 
 def parallel_p(codes: np.ndarray, x: np.ndarray, link: str, coef: np.ndarray, loglike: float) -> float:
-    """Likelihood ratio p of one slope of the last column of x against one for every threshold.
+    """Likelihood ratio p of one slope of the last column of x against slopes that differ between the thresholds.
 
-    Peterson & Harrell 1990. Scaled by (n - parameters) / n; missing for two levels, and where the free slopes have no
-    finite estimate.
+    Peterson & Harrell 1990: up to FREE levels a slope for every threshold, beyond it a linear trend of the slopes over
+    the thresholds (their constrained model), since with a free slope each, 14 % of true nulls are rejected at 5 % with
+    8 levels, 45 % with 15 (66 people). Scaled by (n - slopes - 1) / n; missing for two levels, and where the slopes
+    have no finite estimate.
     """
     levels = codes.max() + 1
     if levels < 3:
         return np.nan
     places = np.eye(levels)[:, 1:-1]  # the slope at the first threshold is the common one
+    if levels > FREE:
+        places = np.where(np.arange(levels) < levels - 1, np.arange(levels) / (levels - 2), 0)[:, None]
     upper, lower = threshold_rows(codes, x)
     upper = np.hstack([upper, -x[:, [-1]] * places[codes]])
     lower = np.hstack([lower, -x[:, [-1]] * places[codes - 1] * (codes > 0)[:, None]])
-    wider, _, found, done = _climb(np.append(coef, np.zeros(levels - 2)), upper, lower, codes, link)
-    ratio = 2 * (found - loglike) * (len(codes) - len(wider)) / len(codes)
-    return float(chi2.sf(max(ratio, 0.0), levels - 2)) if done else np.nan
+    more = places.shape[1]
+    _, _, found, done = _climb(np.append(coef, np.zeros(more)), upper, lower, codes, link)
+    ratio = 2 * (found - loglike) * (len(codes) - x.shape[1] - more - 1) / len(codes)
+    return float(chi2.sf(max(ratio, 0.0), more)) if done else np.nan
 
 
-def influence(codes: np.ndarray, x: np.ndarray, coef: np.ndarray, link: str) -> np.ndarray:
-    """One-step change of the estimates on leaving a person out, (I - I_i)^-1 score_i: (n, parameters)."""
+def contributions(codes: np.ndarray, x: np.ndarray, coef: np.ndarray, link: str) -> tuple[np.ndarray, np.ndarray]:
+    """Score (n, parameters) and observed information (n, parameters, parameters) of each person."""
     upper, lower = threshold_rows(codes, x)
     each, bend_above, bend_below = _derivatives(coef, upper, lower, codes, link)
     own = each[:, :, None] * each[:, None, :] - bend_above[:, None, None] * upper[:, :, None] * upper[:, None, :]
     own += bend_below[:, None, None] * lower[:, :, None] * lower[:, None, :]
-    return np.linalg.solve(own.sum(axis=0) - own, each[:, :, None])[:, :, 0]
+    return each, own
 
 
 def threshold_rows(codes: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -107,9 +107,10 @@ def fixed(z: np.ndarray, x: np.ndarray, e: np.ndarray, metric: int, k: float) ->
     return np.asarray(part.v @ (part.d / (part.d**2 + k) * (part.u.T @ e)))
 
 
-def folds(z: np.ndarray, x: np.ndarray, seed: int) -> list[Fold]:
-    """Five parts of the people, drawn; one row is one person."""
-    order = np.random.default_rng(seed).permutation(len(z)) % FOLDS
+def folds(z: np.ndarray, x: np.ndarray, seed: int, family: np.ndarray | None = None) -> list[Fold]:
+    """Five parts of the people, drawn, families (n,) whole; one row is one person."""
+    family = np.arange(len(z)) if family is None else family
+    order = (np.random.default_rng(seed).permutation(family.max() + 1) % FOLDS)[family]
     made = []
     for k in range(FOLDS):
         train, test = np.flatnonzero(order != k), np.flatnonzero(order == k)

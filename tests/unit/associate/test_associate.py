@@ -153,13 +153,13 @@ def test_confounds_text_names_what_entered():
     spline3 = "(natural spline, 3 df)"
     assert (
         cases.text
-        == f"age {spline3}, sex (2 levels), scale {spline3}, site (2 levels), split (2 levels); left out: 1 without the score"
+        == f"age {spline3}, sex (2 levels), head_size {spline3}, site (2 levels), split (2 levels); left out: 1 without the score"
     )
     table["age"] = table["age"].round(-1).clip(40, 60)
     table["duplicate"] = table["age"]
     cases = design.design(table, score("memory"), [AGE, {"name": "duplicate", "type": "continuous"}])
     assert "age (line: ties or fewer than 5 distinct values)" in cases.text
-    assert "dropped as constant or collinear: copy" in cases.text
+    assert "dropped as constant or collinear: duplicate" in cases.text
 
 
 def test_score_is_dropped_from_its_own_confounds():
@@ -188,7 +188,9 @@ def test_statuses_instead_of_numbers():
     rare = table.assign(ill=(np.arange(PEOPLE) < 3).astype(float))
     assert {r["status"] for r in glm_rows(rare, score("ill"), [])} == {"too few people"}
     by_age = table.assign(years=2 * table["age"])
-    assert {r["status"] for r in glm_rows(by_age, {"name": "years", "type": "continuous"}, [AGE])} == {"constant score"}
+    assert {r["status"] for r in glm_rows(by_age, {"name": "years", "type": "continuous"}, [AGE])} == {
+        "explained by confounds"
+    }
     gone = table.assign(memory=np.nan)
     row = glm_rows(gone, score("memory"), CONFOUNDS)[0]
     assert (row["status"], row["n"], row["family_size"]) == ("too few people", 0, 0)

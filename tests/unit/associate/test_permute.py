@@ -44,7 +44,8 @@ def test_rows_change_places_within_their_stratum_only_and_uniformly():
 def test_whole_people_move_with_all_their_rows_among_equals_at_their_site():
     person = np.array(["a", "a", "b", "c", "b", "d", "e", "e", "f", "f", "g"])
     site = np.array(["A", "A", "A", "A", "A", "A", "B", "B", "A", "A", "B"])
-    index = exchangeability.whole_people(person, site, 2000, seed=1)
+    codes = exchangeability.site_strata(site)
+    index = exchangeability.shuffle(exchangeability.family_strata(codes, person), 2000, 1)
     assert (np.sort(index, axis=1) == np.arange(11)).all() and (site[index] == site).all()
     first, second = index[:, [0, 2, 8]], index[:, [1, 4, 9]]  # the rows of a, b, f in their order
     partner = {0: 1, 2: 4, 8: 9}
@@ -52,12 +53,13 @@ def test_whole_people_move_with_all_their_rows_among_equals_at_their_site():
     assert (index[:, [6, 7, 10]] == [6, 7, 10]).all()  # e and g have nobody with as many rows at B
     counts = np.unique(first, axis=0, return_counts=True)[1]
     assert len(counts) == 6 and stats.chisquare(counts).pvalue > 1e-3
-    assert len(np.unique(exchangeability.whole_people(person, None, 500, 1)[:, [3, 5, 10]], axis=0)) == 6
+    anywhere = exchangeability.shuffle(exchangeability.family_strata(np.zeros(11, int), person), 500, 1)
+    assert len(np.unique(anywhere[:, [3, 5, 10]], axis=0)) == 6
 
 
 def test_within_people_rows_never_leave_the_person():
     person = np.repeat(["a", "b", "c"], [3, 1, 2])
-    index = exchangeability.within_people(person, 1000, seed=2)
+    index = exchangeability.shuffle(exchangeability.site_strata(person), 1000, 2)
     assert (person[index] == person).all() and len(np.unique(index, axis=0)) == 12
 
 
@@ -66,7 +68,18 @@ def test_too_few_distinct_permutations_are_counted():
         exchangeability.too_few(np.zeros(7, int)) == "" and exchangeability.too_few(np.repeat(np.arange(10), 2)) == ""
     )
     assert exchangeability.too_few(np.repeat(np.arange(9), 2)).startswith("512 distinct permutations of 18 rows")
-    assert exchangeability.too_few(np.arange(300)).startswith("1 distinct")
+    assert exchangeability.too_few(np.arange(300)).startswith("1 distinct permutation of 300 rows")
+    pairs = exchangeability.family_strata(np.zeros(12, int), np.repeat(np.arange(6), 2))
+    assert exchangeability.too_few(pairs).startswith("720 distinct permutations of 12 rows")
+
+
+def test_arrangements_that_look_the_same_are_counted_once():
+    y = np.repeat([0.0, 1.0], [20, 2])
+    text = exchangeability.too_few(np.zeros(22, int), y)
+    assert text.startswith("231 distinct permutations of 22 rows")  # 22 over 2
+    assert exchangeability.too_few(np.zeros(22, int), np.arange(22.0)) == ""
+    noise = 1e-15 * np.random.default_rng(0).normal(size=22)
+    assert exchangeability.too_few(np.zeros(22, int), 1e-9 * (y + noise)) == text
 
 
 # --- the statistic ---

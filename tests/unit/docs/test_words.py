@@ -48,7 +48,6 @@ src/neurovae/plan/index.py
 src/neurovae/plan/user_tables.py
 src/neurovae/plan/visits.py
 src/neurovae/predict/metrics.py
-src/neurovae/predict/permutation.py
 src/neurovae/predict/predict.py
 src/neurovae/preprocess/duplicates.py
 src/neurovae/provenance/images.py

@@ -13,7 +13,7 @@ from neurovae.cohort.warn import warnings
 from neurovae.design.complete_cases import complete
 from neurovae.design.design import first_scans, in_order
 from neurovae.design.rows import sessions
-from neurovae.plan import index
+from neurovae.plan import config, index
 from neurovae.plan.graph import fold_section
 
 PEOPLE = ["sub-01", "sub-02", "sub-03"]
@@ -282,16 +282,8 @@ def test_folds_know_codes_for_missing_only_where_they_change_people_or_sites(tmp
     cohort = {
         **plant(tmp_path, PEOPLE, table="participant_id\tx\tage\nsub-01\tNA\t999\nsub-02\tDE\t3\nsub-03\tFR\t4\n")
     }
-    given = {
-        "table": None,
-        "simulate": None,
-        "suffix": "T1w",
-        "site": "x",
-        "rename": {},
-        "missing": [],
-        "not_missing": [],
-    }
-    cohort = {**given, **cohort, "folds": {**cohort["folds"], "stratify": None}}
+    given = {"name": "x", "bids": cohort["bids"], "site": "x", "folds": {"n": 3}}
+    cohort = config.validate({"cohort": given}, config.load_schema())["cohort"]
     plain = fold_section(cohort)
     assert fold_section({**cohort, "missing": {"age": [999]}}) == plain
     kept = fold_section({**cohort, "not_missing": {"x": ["NA"]}})

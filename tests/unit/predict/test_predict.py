@@ -16,6 +16,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from neurovae.design import design
 from neurovae.errors import InputError
+from neurovae.io import latent_table
 from neurovae.predict import features, folds, learners, linear, metrics, predict
 from neurovae.report.figures import calibration
 
@@ -121,7 +122,7 @@ def test_features_are_scaled_on_the_training_rows():
             first, second = (
                 features.feature_maker(
                     name,
-                    t[design.latent_names(t)].to_numpy(),
+                    t[latent_table.columns(t)].to_numpy(),
                     design.used_confounds(t, MEMORY, CONFOUNDS, False)[0],
                     site,
                 )(train, test)
@@ -355,7 +356,7 @@ def run_all(folder: Path, parts, monkeypatch, verdict: str = "healthy", refuse=l
     (folder / "health.json").write_text(json.dumps({"verdict": verdict, "reason": "no active unit"}))
     monkeypatch.setattr(predict.leakage, "refuse", refuse)  # there are no weights here
     given: dict[str, Any] = {name: folder / f"{name}.parquet" for name in ("cohort", "qc")}
-    given |= {"latents": [folder / "latents.parquet"], "training": [folder / "weights"], "scores": [MEMORY, ILL]}
+    given |= {"latents": [folder / "latents.parquet"], "weights": [folder / "weights"], "scores": [MEMORY, ILL]}
     given |= {"health": [folder / "health.json"], "confounds": CONFOUNDS, "inner": 3, "bootstraps": 50, "seed": 0}
     given |= {"permutations": 9, "svm_permutations": 0, "importance": 2, "harmonise": "none", "new_site": "refuse"}
     names = {"out": "predict", "predictions": "predictions", "importance_table": "importance"}

@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from neurovae.plan.config import load_schema, validate
 from neurovae.report.results import Run
 from neurovae.report.sections import visits
+from neurovae.report.sections.methods_data import preprocessing
+
+FILES = "fmriprep/sub-*/anat/{bids}_space-MNI152NLin2009cAsym_res-2_desc-preproc_T1w.nii.gz"
 
 
 def run_of(folder: Path, **cohort) -> Run:
@@ -40,6 +44,28 @@ def test_ranges_and_caveat(tmp_path):
     kinds = [block["kind"] for block in visits.visits(run)]
     assert kinds == ["heading", "table", "note", "table"]
     assert [cell[0] for cell in visits.visits(run)[1]["rows"][0]] == ["updrs.csv", "date", "1"]
+
+
+def test_methods_name_the_masks_and_the_template(tmp_path):
+    """Every method of extraction has its sentence; the template is that of the names of the files."""
+    section = load_schema()["properties"]["preprocess"]
+    settings = validate({"cohort": {"name": "x", "files": FILES, "masks": FILES}, "audit": {}}, load_schema())
+    for method in section["properties"]["extract"]["properties"]["method"]["enum"]:
+        settings["preprocess"]["extract"]["method"] = method
+        settings["preprocess"]["register"]["transform"] = "none"
+        words = preprocessing(Run(tmp_path, ["pca"], "fold-0_seed-0", "pca", [], tmp_path, settings))
+        assert "Images were in MNI space (MNI152NLin2009cAsym) and were resampled" in words
+    assert "brain masks of the tool" in preprocessing(
+        Run(
+            tmp_path,
+            ["pca"],
+            "fold-0_seed-0",
+            "pca",
+            [],
+            tmp_path,
+            {**settings, "preprocess": {**settings["preprocess"], "extract": {"method": "mask"}}},
+        )
+    )
 
 
 def test_no_limit_and_no_visits(tmp_path):

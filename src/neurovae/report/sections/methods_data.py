@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from neurovae.plan.derivatives import space
 from neurovae.report.results import COHORT, EXCLUDED, QUALITY, Run, analysed, health, read
 from neurovae.report.text import count, limit, listed, shown
 
 EXTRACT = {"deepbet": "Brains were extracted with deepbet [deepbet].",
            "template": "Brain masks were propagated from the template by affine registration [ants].",
+           "mask": "The brain masks of the tool that had preprocessed the images were used.",
            "none": "Images had been skull-stripped beforehand."}  # fmt: skip
 NORMALISE = {"zscore": "Intensities were z-scored within the brain.",
              "percentile": "Intensities were scaled by percentiles within the brain.",
@@ -63,7 +65,8 @@ def preprocessing(run: Run) -> str:
                  f"{TRANSFORM[register['transform']]} estimated at {register['template_mm']:g} mm, and resampled to "
                  f"{size} in a single interpolation."]  # fmt: skip
     else:
-        said += [f"Images were in MNI space and were resampled to {size}."]
+        name = space(run.config["cohort"], [run.config["cohort"].get("files") or ""])[0]
+        said += [f"Images were in MNI space{f' ({name})' if name else ''} and were resampled to {size}."]
     said += [NORMALISE[settings["normalise"]["method"]]]
     thresholds = {name: pair for name, pair in settings["qc"]["thresholds"].items() if pair != [None, None]}
     required = [THRESHOLDS.get(name, f"{name} of {{}}").format(limit(pair)) for name, pair in thresholds.items()]

@@ -1,0 +1,80 @@
+"""Errors and tests of a regression whose people are related: clustered by family, with small-sample corrections.
+
+One column: CR2 errors and the degrees of freedom of Bell & McCaffrey (2002; Pustejovsky & Tipton 2018), on the weighted
+least squares of the last step; of ordinal scores the jackknife over families. Several columns: the jackknife over
+families (CR3; for a GLM the covariance of Mancl & DeRouen 2001) and Hotelling's T2 with families - parameters degrees
+of freedom.
+Likelihood ratios and the F of a quasi-likelihood take relatives for independent people and are not used.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from neurovae.stats import ordinal
+from neurovae.stats.fits import CLUSTERED, Fit
+from neurovae.stats.links import family
+from neurovae.stats.scoring import working
+
+
+def clustered(kind: str, y: np.ndarray, x: np.ndarray, full: Fit, group: np.ndarray) -> Fit:
+    """The fit with errors and degrees of freedom by family. group: (n,) codes 0, 1, ..."""
+    change = influence(kind, y, x, full, group)
+    left = max(float(len(change) - full.counted), 1.0)
+    known = change.shape[1]
+    cov = np.full_like(full.cov, np.nan)
+    cov[:known, :known] = change.T @ change
+    se, df = float(np.sqrt(cov[full.last, full.last])), left
+    if kind != "ordinal":
+        s, weight, _ = working(y, predictor(kind, x, full), family(kind, full.link, full.alpha))
+        se, df = cr2(s / np.sqrt(weight), np.sqrt(weight)[:, None] * x, group)
+    return replace(full, cov=cov, se=se, df=df, df_several=left, test=CLUSTERED)
+
+
+def cr2(e: np.ndarray, x: np.ndarray, group: np.ndarray) -> tuple[float, float]:
+    """CR2 error of the last coefficient of least squares with residual e, and its degrees of freedom.
+
+    The variance is the sum of (a_g'e_g)^2, a_g = (I - H_gg)^-1/2 x_g (x'x)^-1 c; with e = M y and equal variances it is
+    y'B y, B = sum of v_g v_g', v_g = M_g a_g, and df = tr(B)^2 / tr(B^2).
+    """
+    q, r = np.linalg.qr(x)
+    along = q @ np.linalg.inv(r).T[:, -1]  # (n,)
+    vectors = np.zeros((len(x), group.max() + 1))
+    variance = 0.0
+    for code in range(group.max() + 1):
+        rows = np.flatnonzero(group == code)
+        sizes, turn = np.linalg.eigh(np.eye(len(rows)) - q[rows] @ q[rows].T)
+        root = np.divide(1, np.sqrt(np.maximum(sizes, 0)), out=np.zeros_like(sizes), where=sizes > 1e-9)
+        a = turn @ (root * (turn.T @ along[rows]))
+        variance += float(a @ e[rows]) ** 2
+        vectors[rows, code] = a
+        vectors[:, code] -= q @ (q[rows].T @ a)
+    products = vectors.T @ vectors
+    return float(np.sqrt(variance)), float(np.trace(products) ** 2 / np.square(products).sum())
+
+
+def predictor(kind: str, x: np.ndarray, full: Fit) -> np.ndarray:
+    """Linear predictor of each row of x (without thresholds), (n,)."""
+    inner = x[:, 1:] if kind == "ordinal" else x
+    return inner @ full.coef[: inner.shape[1]]
+
+
+def influence(kind: str, y: np.ndarray, x: np.ndarray, full: Fit, group: np.ndarray) -> np.ndarray:
+    """One-step change of the estimates on leaving each group of people out, alpha and 1 / shape held.
+
+    group: (n,) codes 0, 1, ...; result: (groups, estimates).
+    """
+    if kind == "ordinal":
+        codes = np.unique(y, return_inverse=True)[1]
+        return left_out(*ordinal.contributions(codes, x[:, 1:], full.coef, full.link), group)
+    s, weight, _ = working(y, predictor(kind, x, full), family(kind, full.link, full.alpha))
+    own = np.einsum("ni,nj->nij", weight[:, None] * x, x)
+    return left_out(s[:, None] * x, own, group)
+
+
+def left_out(score: np.ndarray, own: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """(I - I_g)^-1 score_g of each group; score: (n, estimates), own: (n, estimates, estimates) information."""
+    scores, parts = np.zeros((group.max() + 1, score.shape[1])), np.zeros((group.max() + 1, *own.shape[1:]))
+    np.add.at(scores, group, score)
+    np.add.at(parts, group, own)
+    return np.asarray(np.linalg.solve(own.sum(axis=0) - parts, scores[:, :, None])[:, :, 0])

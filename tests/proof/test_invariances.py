@@ -1,0 +1,28 @@
+"""The harness for invariances, short: three changes of all tests and of the linear learner; `make invariances` has all."""
+
+import inference as half
+import invariances as changes
+import pytest
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[half.World, changes.Tables]:
+    world = half.world()
+    world = half.changed(
+        world, scores=[one for one in world.scores if one["name"] in ("motor", "rate", "ill", "stage")]
+    )
+    return world, half.inference(world, ("linear",))
+
+
+@pytest.mark.parametrize("name", ["scores times 1e-09", "latents times 1e+09", "names of people, sites, levels"])
+def test_what_must_not_matter(small, name: str) -> None:
+    world, base = small
+    moved, expected = changes.CHANGES[name](world, base)
+    assert half.differing(base, half.inference(moved, ("linear",)), expected, changes.ROUNDING) == []
+
+
+def test_what_must_matter(small) -> None:
+    world, base = small
+    after = half.inference(changes.one_score_changed(world), ("linear",))
+    assert changes.matters(base, after, ("motor",)) == []
+    assert half.differing(base, after)
