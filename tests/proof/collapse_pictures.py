@@ -48,7 +48,7 @@ def capacities(table: pd.DataFrame, people: int, sigma: float, path: Path) -> No
     panels = (
         (axes[0], "information", BLUE, "o-", "I(x; z)"),
         (axes[0], "rate", ORANGE, "s--", "rate: KL from the prior"),
-        (axes[1], "variance_explained", BLUE, "o-", "test variance explained of variance"),
+        (axes[1], "variance_explained", BLUE, "o-", "test variance explained"),
         (axes[2], "lost", BLUE, "o-", "lost with another person's z"),
     )
     for axis, column, colour, style, label in panels:

@@ -13,6 +13,7 @@ from proof_lines import Check
 from neurovae import latents as embedding
 from neurovae.errors import InputError
 from neurovae.io.files import write_json
+from neurovae.io.latent_table import ids
 from neurovae.predict import harmonise, leakage
 from neurovae.predict.features import LATENTS
 from neurovae.predict.folds import Folds, complete_cases
@@ -43,11 +44,12 @@ def clean(folder: Path) -> Files:
 
 
 def _write_latents(path: Path, volumes: np.ndarray, tensors: weights.Tensors, meta: dict, split: np.ndarray) -> None:
-    numbers = embedding.embed(volumes, tiny.MASK, tensors, meta)
+    numbers, error = embedding.embed(volumes, tiny.MASK, tensors, meta)
+    named = {f"{prefix}{one}": values[:, k] for prefix, values in numbers.items() for k, one in enumerate(ids(meta))}
     keys = pd.DataFrame({"scan": tiny.PERSON, "person": tiny.PERSON, "model": "pca", "split": split})
     stamps = {name: meta[name] for name in ("fold", "seed", "data_hash")}
     table = keys.assign(model_hash=weights.model_hash(tensors, meta), **stamps)
-    pd.concat([table, pd.DataFrame(numbers)], axis=1).to_parquet(path)
+    pd.concat([table, pd.DataFrame(named).assign(error=error)], axis=1).to_parquet(path)
 
 
 def _edit(path: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:

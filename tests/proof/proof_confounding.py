@@ -84,16 +84,16 @@ def checks(found: pd.DataFrame) -> list[Check]:
         bare = rows.loc["glm, not declared"]
         for test in ("glm, declared", "max-T, declared"):
             row = rows.loc[test]
-            text = f"score of {driver} alone, {test}, {n} people (not declared: {bare['partial_r2_cv']:.2f})"
+            text = f"score of {driver} alone, {test}, {n} people (not declared: {bare['share']:.2f})"
             listed.append(lines.rate(text, int(row["rejected"]), int(row["tested"]), 1))
         row = rows.loc["audit"]
         text = f"score of {driver} alone, not declared, {n} people: the audit names it"
         listed.append(
             Check(
                 text,
-                f"{row['partial_r2_cv']:.3f}",
+                f"{row['share']:.3f}",
                 f"at least {NAMED:g}",
-                row["partial_r2_cv"] >= NAMED,
+                row["share"] >= NAMED,
                 int(row["tested"]),
             )
         )

@@ -37,8 +37,8 @@ def copied(name: str | None, session: bool) -> bool:
             volumes = np.concatenate([volumes, packed[None]])
             again = {"scan": "again", "person": table["person"][7] if session else "sub-99", "session": "ses-2"}
             table = pd.concat([table, pd.DataFrame([again])], ignore_index=True)
-        found = duplicates(volumes, table, tiny.MASK, sources)
-    found = found[found["copy"].astype(bool)]
+        found = duplicates(volumes, table, tiny.MASK, {scan: (path, "") for scan, path in sources.items()})
+    found = found[found["duplicate"].astype(bool)]
     return list(found["scan_b"]) == ["again"] if name is not None else len(found) > 0
 
 

@@ -110,7 +110,7 @@ def bounded(found: pd.DataFrame, sides: int) -> pd.DataFrame:
     low, high = zip(*[lines.interval(int(m)) if m else (np.nan, np.nan) for m in found["tested"]], strict=True)
     share = found["rejected"] / found["tested"]
     found = found.assign(share=share, low=low if sides == 2 else 0.0, high=high, sides=sides)
-    inside = (found["partial_r2_cv"] >= found["low"]) & (found["partial_r2_cv"] <= found["high"])
+    inside = (found["share"] >= found["low"]) & (found["share"] <= found["high"])
     return found.assign(holds=inside | (found["tested"] == 0))
 
 

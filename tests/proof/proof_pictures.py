@@ -22,7 +22,7 @@ def rejections(found: pd.DataFrame, path: Path, title: str) -> None:
         rows, wide, figsize=(1.6 + 2.7 * wide, 0.9 + 2.7 * rows), sharey=True, squeeze=False, constrained_layout=True
     )
     families = list(dict.fromkeys(found["family"]))[::-1]
-    most = max(0.12, 1.08 * float(found[["partial_r2_cv", "high"]].max().max()))
+    most = max(0.12, 1.08 * float(found[["share", "high"]].max().max()))
     for axis, test in zip(axes.flat, tests, strict=False):
         part = found[found["test"] == test]
         sizes = sorted(part["n"].unique())

@@ -32,6 +32,7 @@ from neurovae.predict import features, learners, linear
 from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
 from neurovae.stats.direction import pattern
 from neurovae.train.engine import data, rng
+from neurovae.train.engine.rng import generator
 from neurovae.train.health.evidence import rate
 from neurovae.train.health.measures import variance_explained
 from neurovae.train.losses import divergence
@@ -197,7 +198,7 @@ def capacity() -> tuple[list[Row], Figure]:
     columns = {"KL, nats per scan": "rate", "information, nats": "information", "nats lost with another's z": "lost"}
     rows = [
         {"neighbours": row["neighbours"], **{name: row[key] for name, key in columns.items()},
-         "held-out variance explained": row["share"], "held-out ELBO": row["elbo"]} for row in found
+         "held-out variance explained": row["variance_explained"], "held-out ELBO": row["elbo"]} for row in found
     ]  # fmt: skip
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.5), layout="constrained", width_ratios=[1.6, 1])
     at = np.arange(len(rows))
@@ -283,10 +284,10 @@ def regressions() -> tuple[list[Row], Figure]:
     for shift, (name, (values, colour)) in zip((-0.27, 0, 0.27), bars.items(), strict=True):
         axes[0].bar(at + shift, values, 0.25, color=colour, label=name)
     axes[0].axhline(0, color=GREY, linewidth=0.6)
-    axes[0].set(title="score line", xlabel="n_latent", xticks=at)
+    axes[0].set(title="score line", xlabel="latent", xticks=at)
     axes[0].legend(fontsize=7)
     axes[1].scatter(table()["mu_002"], table()["u"], s=6, color=GREY)
-    drawn = pd.DataFrame(curves).query("latent == 'mu_002' and curve == 'spline'")
+    drawn = pd.DataFrame(curves).query("latent == 'mu_002'")
     axes[1].plot(drawn["latent_value"], drawn["fitted"], color=BLUE, label="spline")
     slope = np.polyfit(table()["mu_002"], table()["u"], 1)
     axes[1].plot([-2, 2], np.polyval(slope, [-2, 2]), "--", color=ORANGE, label="line")
@@ -337,7 +338,7 @@ def slips() -> tuple[list[Row], Figure]:
             float(inside.mean()), float(whole.mean()), float(tiny.LATENT)),
         "DSSIM of two people: (1 - SSIM)/2, 1 - SSIM; of equal scans": (unlike / 2, unlike, same),
         "beta 100, MMD from the prior: each posterior's, that of all together; of as many prior draws": (
-            float(alone), far(codes("beta 100")), far(torch.randn(len(people()), tiny.LATENT, generator=rng.generator(2)))),
+            float(alone), far(codes("beta 100")), far(torch.randn(len(people()), tiny.LATENT, generator=generator(2)))),
     }  # fmt: skip
     rows = [{"what": name, **dict(zip(("printed, or common", "here", "held against"), values, strict=True))}
             for name, values in checks.items()]  # fmt: skip
