@@ -273,7 +273,7 @@ def regressions() -> tuple[list[Row], Figure]:
             "spline p, `u`": bends[k]["p_nonlinear"],
             "SVR importance, `u`": lost["u"][k],
         }
-        rows.append({"n_latent": k, **of_line, **of_u})
+        rows.append({"latent": k, **of_line, **of_u})
     figure, axes = plt.subplots(1, 3, figsize=(9.6, 2.6), layout="constrained", width_ratios=[1.3, 1.3, 1])
     at = np.arange(5)
     bars = {
