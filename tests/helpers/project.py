@@ -98,7 +98,7 @@ class Project:
 
 
 def jobs_of(text: str) -> set[str]:
-    """The jobs that a run or a dry run lists: "<rule>", "<rule> <model>" or "<rule> <bucket>"; `all` is left out."""
+    """The jobs that a run or a dry run lists: "<rule>", "<rule> <model>" or "<rule> <batch>"; `all` is left out."""
     parts = HEADING.split(text)[1:]
     jobs = [_job(rule, body.split("\n\n")[0]) for rule, body in zip(parts[::2], parts[1::2], strict=True)]
     assert len(set(jobs)) == len(jobs), "two jobs of one name"
@@ -107,7 +107,7 @@ def jobs_of(text: str) -> set[str]:
 
 def _job(rule: str, body: str) -> str:
     wildcards = dict(
-        re.findall(r"(model|bucket)=([^,\s]+)", "".join(re.findall(r"^ +wildcards: .*$", body, flags=re.M)))
+        re.findall(r"(model|batch)=([^,\s]+)", "".join(re.findall(r"^ +wildcards: .*$", body, flags=re.M)))
     )
     return " ".join([rule, *wildcards.values()])
 

@@ -45,7 +45,7 @@ def test_a_scan_that_is_cut_short_is_named_and_the_others_are_there(finished: Pr
     qc = pd.read_csv(finished.results / "preprocess" / "qc.tsv", sep="\t", keep_default_na=False).set_index("scan")
     assert set(qc.index) == GOOD | {CUT}
     assert qc.loc[CUT, "status"] == "failed"
-    assert f"{CUT}_T1w.nii.gz: the voxels cannot be read, the file is cut short" in qc.loc[CUT, "cause"]
+    assert f"{CUT}_T1w.nii.gz: the file is cut short" in qc.loc[CUT, "cause"]
     assert qc.loc[CUT, "reason"] == f"failed: {qc.loc[CUT, 'cause']}"
     assert set(qc.index[~qc["excluded"].astype(bool)]) == GOOD
     for model in MODELS:
