@@ -2,7 +2,7 @@
 
 One small set of latents with a score of every type goes through every test, audit and prediction (tests/helpers
 /inference.py), as it is and changed. Each line names the change and what differs beyond a rounding of 1e-5 (relative to
-a value, or to the largest of its column), after the numbers that carry the unit of a score are turned into it.
+a value, or to the largest of its score and metric), after the numbers that carry the unit of a score are turned into it.
 """
 
 import sys
