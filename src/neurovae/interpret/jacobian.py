@@ -21,7 +21,7 @@ from scipy.ndimage import binary_dilation
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.interpret.images import in_file, read_maps, write_folder, write_maps
-from neurovae.io.files import write_tsv
+from neurovae.io.files import plain_tempdir, write_tsv
 from neurovae.io.images import read_image
 
 SETTINGS: dict[str, Any] = {"syn_metric": "CC", "syn_sampling": 2, "reg_iterations": (40, 20, 10), "flow_sigma": 3}
@@ -53,6 +53,7 @@ def run(*, maps: Path, table: Path, mask: Path, atlas: Path, out_folder: Path, o
     Raises:
         InputError: a score's volumes are not there, or the atlas has no such region.
     """
+    plain_tempdir()
     ants.config.set_ants_deterministic(True, seed_value=seed)
     names = read_names(atlas)
     labels = read_maps(atlas, read_mask(mask)).astype(int)

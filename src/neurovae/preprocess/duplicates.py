@@ -45,6 +45,9 @@ def run(
 ) -> None:
     """Write the pairs of similar scans; raise InputError naming every pair of duplicates.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun duplicates
+
     Args:
         volumes: packed volumes.
         rows: table of their rows.

@@ -31,6 +31,9 @@ def run(
 ) -> None:
     """Write the packed volumes (float16, scans x grid), the table of their rows, and the fixed mask.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun pack
+
     Args:
         manifests: folder of the batches' manifests.
         batches: the batches' names.

@@ -31,6 +31,9 @@ def run(
 ) -> None:
     """Write the quality table of all scans, as Parquet and TSV, and describe the derivatives as a BIDS dataset.
 
+    Example:
+        snakemake --cores 2 --configfile config/demo.yaml --forcerun qc
+
     Args:
         manifests: folder of the batches' manifests.
         batches: the batches' names.

@@ -66,8 +66,11 @@ def as_stored(mask: np.ndarray, scan: nib.Nifti1Image) -> nib.Nifti1Image:
     """A mask on canonical axes as an image on the scan's own voxels, with its sform and qform."""
     back = ornt_transform(axcodes2ornt("RAS"), io_orientation(scan.affine))
     image = nib.Nifti1Image(apply_orientation(mask.astype(np.uint8), back), scan.affine, scan.header, dtype=np.uint8)
-    for field, value in (("cal_min", 0), ("cal_max", 0), ("descrip", b""), ("intent_code", 0), ("intent_name", b"")):
-        image.header[field] = value
+    for field in ("cal_min", "cal_max", "intent_code"):
+        image.header[field] = 0
+    for field in ("descrip", "intent_name", "db_name", "aux_file"):  # texts may name the person
+        image.header[field] = b""
+    image.header.extensions.clear()
     return image
 
 
