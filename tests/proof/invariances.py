@@ -181,6 +181,8 @@ def relevelled(world: World, base: Tables) -> Change:
     moved = world.cohort.assign(stage=world.cohort["stage"].map(steps))
 
     def expected(table: str, column: str, values: pd.Series, after: pd.Series) -> pd.Series:
+        if table == "confounds" and column.startswith("q"):  # over all scores
+            return after
         distances = table in ("curves", "predict", "predictions", "importance", "voxels", "comparisons", "confounds")
         return values.where(~of_score(values, ("stage",)), after) if distances else values
 
