@@ -170,7 +170,7 @@ def differing(
     """What two runs do not agree on, as "table column (rows of rows)".
 
     expected: of a table's name, a column's name, the values before and after: the values that there should be after.
-    rounding: relative to a value, and to one.
+    rounding: relative to a value, or to the largest of its score and metric.
     """
     found = []
     for name, old in before.items():
@@ -192,16 +192,15 @@ def differing(
 
 
 def differs(a: pd.Series, b: pd.Series, rounding: float) -> np.ndarray:
-    """Rows in which two columns differ beyond rounding."""
+    """Rows in which two columns differ beyond rounding, of a value or of the largest of its score and metric."""
     if pd.api.types.is_numeric_dtype(a) and pd.api.types.is_numeric_dtype(b):
-        x, y = a.to_numpy(float), b.to_numpy(float)
-        near = np.isclose(
-            x, y, rtol=rounding, atol=rounding * min(1.0, np.nanmax(np.abs(x), initial=0.0)), equal_nan=True
-        )
-        return np.asarray(~near)
+        x, y = a.astype(float), b.to_numpy(float)
+        shared = [name for name in ("score", "metric") if name in x.index.names]
+        largest = x.abs().groupby(level=shared, dropna=False).transform("max") if shared else x.abs().max()
+        gap, same = np.abs(x.to_numpy() - y), x.isna().to_numpy() & np.isnan(y)
+        return np.asarray(~same & ~(gap <= rounding * np.fmax(np.abs(y), np.nan_to_num(np.asarray(largest, float)))))
     x, y = a.astype(object), b.astype(object)
-    same = (x == y) | (x.isna() & y.isna())
-    return np.asarray(~same)
+    return np.asarray(~((x == y) | (x.isna() & y.isna())))
 
 
 def changed(given: World, **parts: Any) -> World:
