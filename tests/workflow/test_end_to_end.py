@@ -91,7 +91,7 @@ def test_one_core_at_another_path_gives_the_same_bytes(finished: Project, prepar
     endings = (".parquet", ".tsv", ".json", ".safetensors", ".npy", ".nii.gz")
     first = contents(finished, "cohort", "preprocess", "train", "latents", "associate")
     second = contents(project, "cohort", "preprocess", "train", "latents", "associate")
-    assert sum(name.endswith(".parquet") for name in second) == 9
+    assert sum(name.endswith(".parquet") for name in second) == 10
     assert {name for name in second if name.endswith(endings) and second[name] != first.get(name)} == set()
 
 
