@@ -290,7 +290,7 @@ def test_two_processes_of_16_are_one_of_32(singles: list, tmp_path: Path) -> Non
     (tmp_path / "shared.py").write_text(SHARED)
     options = json.dumps([{"people": 55, **many(options)} for options in TERMS.values()])
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    shared = [str(tmp_path / "shared.py"), options, str(Path(__file__).parent), str(tmp_path)]
+    shared = [str(tmp_path / "shared.py"), options, str(Path(__file__).parents[2] / "helpers"), str(tmp_path)]
     done = subprocess.run([*torchrun, *shared], env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for i, (tensors, history) in enumerate(singles):
