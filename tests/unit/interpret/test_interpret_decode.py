@@ -235,7 +235,7 @@ def test_path_between_people_asked_for(files, tmp_path):
 
 
 def test_so_many_people_are_compared_at_most(files, tmp_path):
-    table, _ = sampled(files, tmp_path, most=4)
+    table, _ = sampled(files, tmp_path, max_people=4)
     assert table["training_people"].unique() == [4] and table["held_out_people"].unique() == [4]
     assert (table["kind"] == "held-out scan").sum() == 4
 
@@ -370,7 +370,7 @@ def test_latents_are_drawn_by_their_smallest_p_then_by_their_change():
     tests = tests.assign(p_maxt=[0.2, 0.5, 0.01], statistic=[1.0, 2, 3])
     found = traversals_picture.strongest(rows, [tests])
     assert [row["latent"] for row in found] == ["mu_002", "mu_001", "mu_000"]
-    assert found[0]["text"] == "b: p 0.01" and found[2]["text"] == "60 % of decoded change"
+    assert found[0]["text"] == "b: max-T p = 0.01" and found[2]["text"] == "60 % of decoded change"
 
 
 def test_slices_go_through_what_changes():
