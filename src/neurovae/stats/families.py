@@ -27,7 +27,7 @@ import numpy as np
 from scipy.stats import chi2, f, t
 
 from neurovae.stats import likelihoods
-from neurovae.stats.clusters import clustered
+from neurovae.stats.clusters import clustered, several_p
 from neurovae.stats.fits import CLUSTERED, quiet, without
 from neurovae.stats.fits import Fit as Fit
 from neurovae.stats.links import chosen, family, positive_only
@@ -73,13 +73,11 @@ def nested_p(null: Fit, full: Fit, extra: int, rows: int) -> float:
     """
     if full.test in ("robust F", CLUSTERED) and extra == 1:
         return float(2 * t.sf(abs(full.effect / full.se), full.df))
-    if full.test in ("robust F", CLUSTERED):
-        at = slice(full.last - extra + 1, full.last + 1)
-        coef, cov = full.coef[at], full.cov[at, at]
-        wald, df = coef @ np.linalg.solve(cov, coef) / extra, full.df_several
-        if full.test == CLUSTERED:  # Hotelling's T2: the covariance rests on few families
-            wald, df = wald * (df + 1) / (df + extra), df + 1
-        return float(f.sf(wald, extra, df))
+    if full.test == CLUSTERED:
+        return several_p(null, full, extra)
+    if full.test == "robust F":
+        coef, cov = full.coef[-extra:], full.cov[-extra:, -extra:]
+        return float(f.sf(coef @ np.linalg.solve(cov, coef) / extra, extra, full.df_several))
     if full.test == "quasi F":
         return float(f.sf((null.deviance - full.deviance) / extra / full.dispersion, extra, full.df))
     ratio = 2 * (full.loglike - null.loglike) * (rows - full.counted) / rows

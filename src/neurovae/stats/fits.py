@@ -17,6 +17,16 @@ CLUSTERED = "t or F, clustered by family"
 
 
 @dataclass(frozen=True)
+class Rows:
+    """The data of a fit whose people are related."""
+
+    kind: str
+    y: np.ndarray  # (n,)
+    x: np.ndarray  # (n, columns)
+    group: np.ndarray  # (n,) codes of the families 0, 1, ...
+
+
+@dataclass(frozen=True)
 class Fit:
     """One fitted model; `effect` and `se` are those of the last column of x."""
 
@@ -36,6 +46,7 @@ class Fit:
     counted: int  # parameters that small-sample corrections count: thresholds of an ordinal score as one intercept
     last: int  # place of the last column of x among the estimates
     df_several: float  # residual degrees of freedom of a robust F of several columns
+    rows: Rows | None = None  # what a test clustered by family needs of the data
 
 
 def finished(
