@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from neurovae.associate.fitted import CONSTANT, Fitted, Line
-from neurovae.design.rows import AFTER, BEFORE, REASONS, described, worst
+from neurovae.design.rows import AFTER, BEFORE, REASONS, ROLE, described, worst
 from neurovae.design.tables import bh
 from neurovae.io import latent_table
 from neurovae.stats import families
@@ -17,7 +17,7 @@ CHECKS = ["p_spread", "p_link", "aic", "dispersion", "p_overdispersion", "alpha"
           "robust_low", "robust_high"]  # fmt: skip
 # 120 people, four latents that matter (effect .4): 7.5 % of discoveries at q < .05 were false, 3.8 % were expected
 COUNTS = "over-dispersed counts: q is approximate, see p_maxt"
-COLUMNS = BEFORE | dict.fromkeys(EFFECT + CHECKS, "float64") | AFTER
+COLUMNS = BEFORE | ROLE | dict.fromkeys(EFFECT + CHECKS, "float64") | AFTER
 
 
 def glm(table: pd.DataFrame, known: Fitted, lines: dict[str, Line]) -> list[dict[str, Any]]:
