@@ -291,7 +291,11 @@ def test_the_latents_of_a_role_are_corrected_together_and_apart_from_others(resu
 def test_the_findings_have_every_latent_with_its_role(results: Path) -> None:
     table = read(results, "findings/associations")
     assert dict(zip(table["latent"], table["role"], strict=True)) == dict(zip(NAMES, ROLES, strict=True))
-    assert len(table) == len(SCORES) * len(NAMES) and table["p_maxt"].notna().all() and (table["replicated"] == "one seed").all()
+    assert (
+        len(table) == len(SCORES) * len(NAMES)
+        and table["p_maxt"].notna().all()
+        and (table["replicated"] == "one seed").all()
+    )
     best = table.sort_values("p").drop_duplicates("score").set_index("score")["latent"]
     assert best.to_dict() == {"motor": NAMES[0], "ill": NAMES[1]}  # as planted
 
