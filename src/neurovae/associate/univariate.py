@@ -7,6 +7,7 @@ import pandas as pd
 
 from neurovae.associate.fitted import fitted, lines
 from neurovae.associate.glm import COLUMNS as GLM
+from neurovae.associate.glm import by_permutation
 from neurovae.associate.glm import glm as linear_tests
 from neurovae.associate.permute import COLUMNS as PERMUTE
 from neurovae.associate.permute import permute as permutation_tests
@@ -74,14 +75,16 @@ def tests(
 ) -> tuple[Rows, Rows, Rows, Rows]:
     """Rows of the linear effects, the splines, the splines' curves and the permutation tests. table: joined scans."""
     known = [fitted(table, score, confounds) for score in scores]
+    permuted = permutation_tests(table, known, permutations, seed, threads)
     linear, splines, curves = Rows(), Rows(), Rows()
     for one in known:
         each = lines(table, one)
-        linear += linear_tests(table, one, each)
+        own = [row for row in permuted if row["score"] == one.score["name"]]
+        linear += by_permutation(linear_tests(table, one, each), own)
         rows, points = spline_tests(table, one, each)
         splines += rows
         curves += points
-    return linear, splines, curves, permutation_tests(table, known, permutations, seed, threads)
+    return linear, splines, curves, permuted
 
 
 if __name__ == "__main__":

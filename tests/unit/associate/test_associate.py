@@ -393,6 +393,21 @@ def test_q_is_benjamini_hochberg_over_the_tested():
     )
 
 
+def test_q_of_over_dispersed_counts_rests_on_the_permutation():
+    table = joined(effect=0.4)
+    rows, _, _, permuted = univariate.tests(table, [score("falls"), score("ill")], CONFOUNDS, 199, 0)
+    for name, basis_of_q, caveat in (("falls", "p_permutation", True), ("ill", "p", False)):
+        mine = [row for row in rows if row["score"] == name]
+        p = [row[basis_of_q] for row in (permuted if caveat else rows) if row["score"] == name]
+        assert np.allclose([row["q"] for row in mine], multipletests(p, method="fdr_bh")[1])
+        assert np.allclose([row["p_bonferroni"] for row in mine], np.minimum(6 * np.array(p), 1))
+        assert {row["q_of"] for row in mine} == {basis_of_q}
+        assert all(("q rests on p_permutation" in row["reason"]) == caveat for row in mine)
+    rare = table.assign(falls=np.random.default_rng(5).poisson(2.0, len(table)).clip(0, 4).astype(float))
+    rows = univariate.tests(rare, [score("falls")], CONFOUNDS, 199, 0)[0]
+    assert {row["q_of"] for row in rows} == {"p"}  # no more dispersed than Poisson: alpha is 0
+
+
 # --- spline ---
 
 
