@@ -1,10 +1,10 @@
 """Scores that are not Gaussian and change within people: GEE clustered by person, exchangeable (Liang & Zeger 1986).
 
-Covariance: Mancl & DeRouen 2001, eq. 6, statsmodels' "bias_reduced" (a test), and t with the degrees of freedom of Bell &
-McCaffrey 2002 on the clusters whitened by the working covariance: with 60 people and 3 sessions true nulls of counts are
-rejected at 5 % in 4.4 % (between) and 5.7 % (within), with people - columns df in 5.9 and 6.1 % (990 cohorts). Counts
-take the variance of the null's alpha. Ordinal scores: the cumulative indicators of all levels and scans of a person are
-its cluster, working independence (Heagerty & Zeger 1996, whose global odds ratio takes 8 times as long).
+Covariance: Mancl & DeRouen 2001, eq. 6, statsmodels' "bias_reduced" (a test), and t with the degrees of freedom of Bell
+& McCaffrey 2002 on the clusters whitened by the working covariance: with 60 people of 3 sessions true nulls of counts
+are rejected at 5 % in 4.4 % (between) and 5.7 % (within), by people - columns df in 5.9 and 6.1 % (990 cohorts).
+Counts take the variance of the null's alpha. Ordinal scores: the cumulative indicators of all levels and scans of a
+person are its cluster, working independence (Heagerty & Zeger 1996, whose global odds ratio takes 8 times as long).
 The permutation's score test is that of working independence (rao), valid since whole people or a person's own scans
 change places with whatever correlation they have; between people it is summed over each person's scans.
 """
