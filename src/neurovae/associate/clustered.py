@@ -2,7 +2,8 @@
 
 Covariance: Mancl & DeRouen 2001, eq. 6, statsmodels' "bias_reduced" (a test), and t with the degrees of freedom of Bell
 & McCaffrey 2002 on the clusters whitened by the working covariance: with 60 people of 3 sessions true nulls of counts
-are rejected at 5 % in 4.4 % (between) and 5.7 % (within), by people - columns df in 5.9 and 6.1 % (990 cohorts).
+are rejected at 5 % in 4.4 and 3.9 % between people, in 5.7 and 7.7 % within them (990 cohorts of each of two seeds; by
+people - columns df in 6.1 and 8.0 %), by the permutation in 3.8 and 6.1 % within them: q rests on that one.
 Counts take the variance of the null's alpha. Ordinal scores: the cumulative indicators of all levels and scans of a
 person are its cluster, working independence (Heagerty & Zeger 1996, whose global odds ratio takes 8 times as long).
 The permutation's score test is that of working independence (rao), valid since whole people or a person's own scans
