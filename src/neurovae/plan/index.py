@@ -194,7 +194,7 @@ def _bids(cohort: dict[str, Any]) -> Index:
 
 
 def _files(cohort: dict[str, Any]) -> Index:
-    """Files of another tool, and the participants table or BIDS folder that goes with them."""
+    """The scans of another tool's files, with the tables of their BIDS folder or the participants table."""
     sources, problems = derivatives.find(cohort)
     scans = [
         _named(key, source.path)._replace(volume=source.volume, mask=source.mask)
