@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from neurovae.associate.fitted import CONSTANT, Fitted, Line
-from neurovae.design.rows import AFTER, BEFORE, REASONS, described, worst
+from neurovae.design.rows import AFTER, BEFORE, REASONS, ROLE, described, worst
 from neurovae.design.tables import bh
 from neurovae.io import latent_table
 from neurovae.stats import families
@@ -16,7 +16,8 @@ EFFECT = ["effect", "ci_low", "ci_high", "p", "q", "p_bonferroni", "partial_r2",
 CHECKS = ["p_spread", "p_link", "aic", "dispersion", "p_overdispersion", "alpha", "p_parallel", "se_robust",
           "robust_low", "robust_high"]  # fmt: skip
 COUNTS = "over-dispersed counts: p is approximate"
-COLUMNS = BEFORE | dict.fromkeys(EFFECT, "float64") | {"q_of": "object"} | dict.fromkeys(CHECKS, "float64") | AFTER
+NUMBERS = dict.fromkeys(EFFECT, "float64") | {"q_of": "object"} | dict.fromkeys(CHECKS, "float64")
+COLUMNS = BEFORE | ROLE | NUMBERS | AFTER
 
 
 def glm(table: pd.DataFrame, known: Fitted, lines: dict[str, Line]) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from neurovae.cli import Json, cli
 from neurovae.design.design import join
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, read_verdict, tidy, write_both
+from neurovae.io import latent_table
 
 Rows = list[dict[str, Any]]
 
@@ -26,6 +27,7 @@ def run(
     *,
     cohort: Path,
     latents: Path,
+    index: Path,
     qc: Path,
     health: Path,
     scores: Json,
@@ -46,6 +48,7 @@ def run(
     Args:
         cohort: cohort.parquet.
         latents: latents.parquet of one model.
+        index: its latent_index.parquet; latents of one role are corrected together.
         qc: qc.parquet.
         health: health.json of the model.
         scores: the scores of the configuration.
@@ -65,7 +68,13 @@ def run(
         row = stopped(table, verdict, reason)
         found = [row], [row], [], [row | {"quadratic_status": "not tested", "quadratic_reason": reason}]
     else:
-        found = tests(table, scores, confounds, permutations, seed, threads)
+        found = [], [], [], []
+        for role, part in latent_table.by_role(table, pd.read_parquet(index)):
+            for rows, new in zip(found, tests(part, scores, confounds, permutations, seed, threads), strict=True):
+                rows += [{"role": role} | row for row in new]
+        order = [(score["name"], name) for score in scores for name in latent_table.columns(table)]
+        for rows in found:
+            rows.sort(key=lambda row: order.index((row["score"], row["latent"])))
     for path, rows, columns in zip((glm, spline, curves, permute), found, (GLM, SPLINE, CURVE, PERMUTE), strict=True):
         write_both(path, tidy([{"verdict": verdict} | row for row in rows], columns))
 

@@ -11,6 +11,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 from scipy.special import expit
+from simulated_tests import index
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 from statsmodels.stats.multitest import multipletests
 from univariate_rows import glm_rows, spline_rows
@@ -470,7 +471,8 @@ def run_all(folder: Path, parts, verdict: str = "healthy") -> dict[str, pd.DataF
     folder.mkdir()
     given = write(folder, parts, verdict)
     out = {name: folder / f"{name}.parquet" for name in TABLES}
-    univariate.run(**given, **out, permutations=19, seed=0)
+    index(parts[1]).to_parquet(folder / "index.parquet")
+    univariate.run(**given, **out, index=folder / "index.parquet", permutations=19, seed=0)
     return {name: pd.read_parquet(path) for name, path in out.items()}
 
 
