@@ -17,6 +17,7 @@ from neurovae.cli import Json, cli
 from neurovae.design.design import join
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, read_verdict, tidy, write_both
+from neurovae.io.parquet import read_parquet
 
 Rows = list[dict[str, Any]]
 
@@ -59,7 +60,7 @@ def run(
     """
     found: tuple[Rows, Rows, Rows, Rows]
     verdict, reason = read_verdict(health)
-    table = join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc))
+    table = join(read_parquet(cohort), read_parquet(latents), read_parquet(qc))
     if verdict in STOPPING:
         row = stopped(table, verdict, reason)
         found = [row], [row], [], [row | {"quadratic_status": "not tested", "quadratic_reason": reason}]

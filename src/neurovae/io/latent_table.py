@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from neurovae.io.parquet import read_parquet
+
 MU, LOGVAR, KL = "mu_", "logvar_", "kl_"  # before the id of a latent: posterior mean, log-variance, KL
 INDEX = "latent_index.parquet"
 ROLES = ("free", "map", "global", "shared", "private", "aligned", "network")
@@ -66,4 +68,4 @@ def index_of(
 
 def read_index(latents: Path) -> pd.DataFrame:
     """The index beside a table of latents."""
-    return pd.read_parquet(Path(latents).with_name(INDEX))
+    return read_parquet(Path(latents).with_name(INDEX))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from neurovae.cli import cli
-from neurovae.io.parquet import write_table
+from neurovae.io.parquet import read_parquet, write_table
 
 
 def run(*, folder: Path, models: list[str], seeds: list[int], out: Path) -> None:
@@ -21,7 +21,7 @@ def run(*, folder: Path, models: list[str], seeds: list[int], out: Path) -> None
         out: TSV to write.
     """
     paths = [folder / model / f"seed-{seed}" / "predict.parquet" for model in models for seed in seeds]
-    tables = [pd.read_parquet(path) for path in [*paths, folder / "voxels" / "predict.parquet"]]
+    tables = [read_parquet(path) for path in [*paths, folder / "voxels" / "predict.parquet"]]
     write_table(out, pd.concat(tables, ignore_index=True))
 
 
