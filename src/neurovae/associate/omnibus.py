@@ -1,8 +1,8 @@
-"""Does the latent space as a whole carry a score beyond the confounds, and along which direction?
+"""Does the latent space as a whole predict a score beyond the confounds, and along which direction?
 
-p: kernel tests combined over one set of permutations of people. share: cross-fitted partial R2 of a ridge, off the
-Gaussian that of the null's score residual (binary, count: score minus fitted mean); below 0 it tells less than nothing.
-The folds are of the regression: the model and its latents stay as they are.
+p: kernel tests combined over one set of permutations of people. partial_r2_cv: cross-validated partial R2 of a ridge
+regression, for scores that are not Gaussian that of the null's score residual (binary, count: score minus fitted mean);
+negative: worse than predicting the mean. The folds are of the regression: the model and its latents stay as they are.
 """
 
 from pathlib import Path

@@ -127,8 +127,8 @@ def site_share(z: np.ndarray, site: np.ndarray, x: np.ndarray) -> tuple[float, f
 
 def _people(table: pd.DataFrame, confounds: list[Row]) -> Design:
     """Complete cases and their confounds without the site; a column that counts the rows stands for the score."""
-    blind = table.assign(site="all", mu_row=np.arange(len(table), dtype=float))
-    return design(blind, {"name": "mu_row", "type": "continuous"}, [c for c in confounds if c["name"] != "site"])
+    blind = table.assign(site="all", latents_row=np.arange(len(table), dtype=float))
+    return design(blind, {"name": "latents_row", "type": "continuous"}, [c for c in confounds if c["name"] != "site"])
 
 
 def _classifier() -> Any:

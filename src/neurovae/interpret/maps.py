@@ -1,4 +1,4 @@
-"""What goes with a score, decoded: a map per score with its interval over people, and max-T over voxels.
+"""Decode the pattern of the latents that is associated with a score: a map with its interval, and max-T over voxels.
 
 The map is the pattern of the score and not the filter (Haufe et al. 2014; `scoremap`). The test asks of each voxel of
 the people's decoded volumes what `associate.permute` asks of each latent, under the same permutations.

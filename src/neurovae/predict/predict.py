@@ -1,4 +1,4 @@
-"""How well is a score told for a new person? Nested, person-wise cross-validation over confounds, latents and both."""
+"""How well is a score predicted in unseen people? Nested cross-validation by person: confounds, latents and both."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -15,7 +15,7 @@ from neurovae.preprocess.batch import read_list
 
 
 def sources(cohort: Path) -> dict[str, tuple[str, str]]:
-    """Path of each scan that was preprocessed -> its digest by the bucket's manifest, and the manifest."""
+    """Path of each scan that was preprocessed -> its digest by the manifest of its batch, and the manifest."""
     found: dict[str, tuple[str, str]] = {}
     for listed in sorted((cohort / "preprocess" / "extract").glob("*.list")):
         manifest = listed.with_suffix(".tsv")
