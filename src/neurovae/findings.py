@@ -7,7 +7,7 @@ import pandas as pd
 from neurovae.cli import cli
 from neurovae.design.delays import usable, with_delay
 from neurovae.errors import InputError
-from neurovae.io.parquet import write_table
+from neurovae.io.parquet import read_parquet, write_table
 
 KEYS = ["score", "model", "fold", "seed", "latent"]
 SPLINE = ["p_nonlinear", "q_nonlinear", "p_overall", "q_overall", "p_quadratic", "q_quadratic", "p_cubic"]
@@ -53,22 +53,22 @@ def run(
     """
     pairs = [(model, fit) for model in models for fit in fits]
     tables = {
-        name: pd.concat([pd.read_parquet(associate / model / fit / f"{name}.parquet") for model, fit in pairs])
+        name: pd.concat([read_parquet(associate / model / fit / f"{name}.parquet") for model, fit in pairs])
         for name in ("glm", "spline", "permute", "omnibus", "multivariable", "mixed")
     }
     single = beside(tables["glm"], tables["spline"][KEYS + SPLINE], KEYS, "univariate")
     single = with_maxt(single, tables["permute"])
-    caveats = pd.concat([pd.read_parquet(audit / model / fit / "caveats.parquet") for model, fit in pairs])
+    caveats = pd.concat([read_parquet(audit / model / fit / "caveats.parquet") for model, fit in pairs])
     seeds = pd.concat(
         [
-            pd.read_parquet(audit / model / fit.split("_")[0] / "replicated.parquet")
+            read_parquet(audit / model / fit.split("_")[0] / "replicated.parquet")
             for model, fit in dict.fromkeys((model, fits[0]) for model in models)
         ]
     )
     single = with_audits(single, caveats, seeds)
     for name in ("omnibus", "multivariable", "mixed"):
         tables[name] = with_score_audit(tables[name], caveats)
-    people = usable(pd.read_parquet(cohort), pd.read_parquet(qc))
+    people = usable(read_parquet(cohort), read_parquet(qc))
     for path, table in (
         (associations, single),
         (omnibus, tables["omnibus"]),

@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from neurovae.cli import Json, cli
 from neurovae.design.rows import sessions
 from neurovae.design.tables import tidy
-from neurovae.io.parquet import write_table
+from neurovae.io.parquet import read_parquet, write_table
 from neurovae.predict.features import BOTH, CONFOUNDS, LATENTS
 from neurovae.predict.linear import log_losses
 
@@ -170,7 +170,7 @@ def _missing(tests: pd.DataFrame, score: str) -> dict[str, Any]:
 
 
 def _read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    return pd.read_parquet(folder / "predictions.parquet"), pd.read_parquet(folder / "predict.parquet")
+    return read_parquet(folder / "predictions.parquet"), read_parquet(folder / "predict.parquet")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from neurovae.cli import Json, cli
 from neurovae.design.design import join
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, joint_verdict, read_verdict, tidy, write_both
+from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.predict import importance as importances
 from neurovae.predict import leakage
@@ -78,10 +79,10 @@ def run(
         importance_table: importance of every latent, Parquet with TSV beside it.
         freeze: the models are those of an earlier run; people whom they do not name are new.
     """
-    people, checks = pd.read_parquet(cohort), pd.read_parquet(qc)
+    people, checks = read_parquet(cohort), read_parquet(qc)
     leakage.refuse(latents, weights, people, freeze)
     verdict, reason = joint_verdict({path.parent.name: read_verdict(path) for path in health})
-    folds = outer_folds([join(people, pd.read_parquet(path), checks) for path in latents])
+    folds = outer_folds([join(people, read_parquet(path), checks) for path in latents])
     rows: list[dict[str, Any]] = []
     told: list[dict[str, Any]] = []
     latent_rows: list[dict[str, Any]] = []

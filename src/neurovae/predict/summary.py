@@ -6,7 +6,7 @@ import pandas as pd
 
 from neurovae.cli import cli
 from neurovae.design.delays import usable, with_delay
-from neurovae.io.parquet import write_table
+from neurovae.io.parquet import read_parquet, write_table
 
 
 def run(
@@ -34,8 +34,8 @@ def run(
         caveat_days: days between scan and score beyond which a score has a caveat; null: none.
     """
     paths = [folder / model / f"seed-{seed}" / "predict.parquet" for model in models for seed in seeds]
-    tables = [pd.read_parquet(path) for path in [*paths, folder / "voxels" / "predict.parquet"]]
-    people = usable(pd.read_parquet(cohort), pd.read_parquet(qc))
+    tables = [read_parquet(path) for path in [*paths, folder / "voxels" / "predict.parquet"]]
+    people = usable(read_parquet(cohort), read_parquet(qc))
     write_table(out, with_delay(pd.concat(tables, ignore_index=True), people, caveat_days))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from neurovae.design.tables import STOPPING
+from neurovae.io.parquet import read_parquet
 
 ASSOCIATIONS, OMNIBUS = "findings/associations.tsv", "findings/omnibus.tsv"
 PREDICTIONS, COMPARISONS = "predict/predictions.tsv", "predict/comparisons.tsv"
@@ -57,7 +58,7 @@ def read(run: Run, path: str) -> pd.DataFrame | None:
     file = run.cohort / path
     if not file.exists():
         return None
-    return pd.read_parquet(file) if file.suffix == ".parquet" else read_tsv(file)
+    return read_parquet(file) if file.suffix == ".parquet" else read_tsv(file)
 
 
 def of_fit(table: pd.DataFrame, fit: str) -> pd.DataFrame:
