@@ -23,11 +23,11 @@ KEYS = {"score": "object", "model": "object", "seed": "Int64", "learner": "objec
 COLUMNS = KEYS | {
     "type": "object", "fold": "Int64", "metric": "object", "value": "float64", "ci_low": "float64",
     "ci_high": "float64", "interval": "object", "gain": "float64", "p_permutation": "float64",
-    "permutations": "Int64", "permutation": "object", "n": "Int64", "n_scans": "Int64", "folds": "Int64",
-    "confounds": "object", "harmonised": "object", "policy": "object", "status": "object", "reason": "object",
-    "verdict": "object"}  # fmt: skip
-PREDICTIONS = {"scan": "object", "person": "object", "fold": "Int64"} | KEYS | {"type": "object"} | dict.fromkeys(
-    ["truth", "prediction", "probability", "training_mean"], "float64"
+    "permutations": "Int64", "permutation": "object", "session": "object", "n": "Int64", "n_scans": "Int64",
+    "folds": "Int64", "confounds": "object", "harmonised": "object", "policy": "object", "status": "object",
+    "reason": "object", "verdict": "object"}  # fmt: skip
+PREDICTIONS = {"scan": "object", "person": "object", "session": "object", "fold": "Int64"} | KEYS | {
+    "type": "object"} | dict.fromkeys(["truth", "prediction", "probability", "training_mean"], "float64"
 ) | {"harmonised": "object", "policy": "object", "verdict": "object"}  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def cross_validate(cases: Cases, learners: Sequence[str] = LEARNERS) -> pd.DataF
     found = []
     for name, folds in steps(list(cases.splits.items()), f"{cases.base['score']}: sets of features"):
         for split in folds:
-            part = cases.table.loc[split.test, ["scan", "person", "fold"]].assign(
+            part = cases.table.loc[split.test, ["scan", "person", "session", "fold"]].assign(
                 features=name, truth=cases.y[split.test], training_mean=cases.y[split.train].mean(), **shared
             )
             for learner in learners:

@@ -17,7 +17,7 @@ QUALITY, DUPLICATES = "preprocess/qc.tsv", "preprocess/duplicates.tsv"
 LEVEL = 0.05
 TEXTS = ["scan", "person", "session", "acquisition", "run", "site", "score", "model", "latent", "against", "term",
          "maxt_status", "maxt_reason", "scan_a", "scan_b", "person_a", "person_b", "reason", "nuisance", "replicated",
-         "score_nuisance"]  # fmt: skip
+         "score_nuisance", "score_delay"]  # fmt: skip
 Row = dict[Any, Any]
 
 
