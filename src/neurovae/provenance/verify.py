@@ -28,7 +28,7 @@ ADVICE = [
 BESIDE = {"logs", "benchmarks", "bids", "truth", "derivatives", ".state", record.FOLDER}  # folders without records
 
 
-def run(*, cohort: Path) -> None:
+def run(*, cohort: Path, restore_times: bool = False) -> None:
     """Compare every result, every file it was made from, every scan and every packed image with its recorded digest.
 
     Example:
@@ -36,6 +36,7 @@ def run(*, cohort: Path) -> None:
 
     Args:
         cohort: folder of results (results/<cohort>).
+        restore_times: if nothing differs, give results their recorded times of change back, which a copy has lost.
 
     Raises:
         InputError: something differs: each file by name, with what to do. A folder without any record is refused too.
@@ -68,6 +69,19 @@ def run(*, cohort: Path) -> None:
         f"scans), {len(images)} preprocessed images, {len(packed)} packed rows",
         flush=True,
     )
+    if restore_times:
+        changed = sum(restored(root / path, one) for path, one in known.items())
+        print(f"{cohort}: {changed} files have their recorded time again", flush=True)
+
+
+def restored(path: Path, known: dict[str, Any]) -> int:
+    """Give a file, or the files of a folder, the recorded times of change; how many had another."""
+    if "files" in known:
+        return sum(restored(path / name, file) for name, file in known["files"].items())
+    if path.stat().st_mtime_ns == known["mtime_ns"]:
+        return 0
+    os.utime(path, ns=(path.stat().st_atime_ns, known["mtime_ns"]))
+    return 1
 
 
 def records(cohort: Path) -> Records:
