@@ -38,7 +38,7 @@ def test_results_as_recorded_are_one_line(made: Path) -> None:  # noqa: F811
     done = python(made, "-m", "neurovae", "verify", "results/tiny")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith(
-        "results/tiny: as recorded: 1 results, 2 files that they were made from"
+        "results/tiny: as recorded: 1 results, 4 files that they were made from"
     )
     elsewhere = python(Path("/"), "-m", "neurovae", "verify", "--cohort", str(made / "results" / "tiny"))
     assert elsewhere.returncode == 0 and "as recorded: 1 results" in elsewhere.stdout
