@@ -1,4 +1,4 @@
-"""The tables of latents that every model kind hands on: `latents.parquet` and the `latent_index.parquet` beside it.
+"""The tables of latents that every model kind writes: `latents.parquet` and the `latent_index.parquet` beside it.
 
 This is the one place that knows how latents are named. Elsewhere a latent's name is a label and never parsed.
 """
@@ -19,24 +19,24 @@ PLACE = {
 
 
 def columns(table: pd.DataFrame, index: pd.DataFrame | None = None) -> list[str]:
-    """The columns of `table` that hold latents, in the order of the index, else in that of the table."""
+    """Return the columns of `table` that hold latents, in the order of the index, else in that of the table."""
     if index is None:
         return [str(name) for name in table.columns if str(name).startswith(MU)]
     return [name for name in index.sort_values("position")["latent"] if name in table.columns]
 
 
 def logvar(latents: list[str]) -> list[str]:
-    """The columns of the log-variances that belong to latents."""
+    """Return the columns of the log-variances of these latents."""
     return [LOGVAR + short(name) for name in latents]
 
 
 def short(latent: str) -> str:
-    """The id of a latent, for axes and titles: "mu_shared_00" is "shared_00"."""
+    """Return the id of a latent, for axes and titles: "mu_shared_00" is "shared_00"."""
     return latent.removeprefix(MU)
 
 
 def ids(meta: dict[str, Any]) -> list[str]:
-    """The ids of a model's latents: those its weights file names, else zero-padded numbers."""
+    """Return the ids of a model's latents: those in its weights file, else zero-padded numbers."""
     architecture = meta["architecture"]
     return architecture.get("latents") or [f"{k:03d}" for k in range(architecture["n_latent"])]
 
@@ -44,13 +44,13 @@ def ids(meta: dict[str, Any]) -> list[str]:
 def index_of(
     names: list[str], mu: np.ndarray, logvar: np.ndarray, split: np.ndarray, splits: tuple[str, ...], active: Any
 ) -> pd.DataFrame:
-    """The index: a row per latent with role, place and, per split, variance over people and mean KL (nats).
+    """Build the index: a row per latent with role, place and, per split, variance over people and mean KL (nats).
 
     Args:
         names: latents, in their order.
         mu, logvar: posterior means and log-variances (scans, latents).
         split: split of each scan.
-        active: is a latent in use, by its variance over training people; None where the loss has no KL.
+        active: variance over training people above which a latent is in use; None where the loss has no KL.
     """
     nats = (mu**2 + np.exp(logvar) - 1 - logvar) / 2
     table = pd.DataFrame({"latent": names, "position": np.arange(len(names)), "role": "free"})
@@ -65,5 +65,5 @@ def index_of(
 
 
 def read_index(latents: Path) -> pd.DataFrame:
-    """The index beside a table of latents."""
+    """Read the index beside a table of latents."""
     return pd.read_parquet(Path(latents).with_name(INDEX))
