@@ -35,7 +35,7 @@ try:
         + graph.interpretable(config["interpret"], list(ENTRIES))
         + search_space.problems(config, SCHEMA, PEOPLE)
     )
-    warn.say(config["cohort"], FOUND, notes + doubtful)
+    warn.print_warnings(config["cohort"], FOUND, notes + doubtful)
     entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
     FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]

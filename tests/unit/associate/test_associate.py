@@ -118,7 +118,7 @@ def test_scores_are_checked_against_their_type():
     for name, kind in (("memory", "count"), ("falls", "binary")):
         with pytest.raises(InputError, match=f"score '{name}' is declared {kind}"):
             design.score_values(table, {"name": name, "type": kind})
-    with pytest.raises(InputError, match="'falls' is declared binary, found 0, 1, 2; mend the values or the type"):
+    with pytest.raises(InputError, match="'falls' is declared binary, found 0, 1, 2; correct the values or the type"):
         design.score_values(table, {"name": "falls", "type": "binary"})
     with pytest.raises(InputError, match="score 'sex' is not numeric"):
         design.score_values(table, {"name": "sex", "type": "continuous"})
