@@ -90,10 +90,10 @@ def joint(table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, 
 
 
 def widest(table: pd.DataFrame, count: int) -> list[str]:
-    """Return the latents with the largest variance over the rows of the table, in the order of their names."""
+    """Return the latents with the largest variance over the rows of the table, in its order."""
     names = latent_table.columns(table)
     order = np.argsort(-table[names].to_numpy(float).var(axis=0), kind="stable")
-    return sorted(names[k] for k in order[:count])
+    return [names[k] for k in sorted(order[:count])]
 
 
 def together(

@@ -23,7 +23,7 @@ from neurovae.stats.rao import Null, null
 
 P = ["p_parametric", "p_permutation", "p_maxt", "p_minp", "p_bonferroni"]
 COLUMNS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64",
-           "latent": "object", "test": "object", "session": "object", "n": "Int64",
+           "latent": "object", "role": "object", "test": "object", "session": "object", "n": "Int64",
            "n_confound_columns": "Int64", "confounds": "object", "statistic": "float64"} | dict.fromkeys(
            P, "float64") | {"family": "object", "m": "Int64", "permutations": "Int64", "exchangeability": "object"
            } | dict.fromkeys(NAMES, "float64") | {"m_quadratic": "Int64", "quadratic_status": "object",

@@ -7,6 +7,7 @@ import pandas as pd
 
 from neurovae.associate.fitted import fitted, linear_fits
 from neurovae.associate.glm import COLUMNS as GLM
+from neurovae.associate.glm import by_permutation
 from neurovae.associate.glm import glm as linear_tests
 from neurovae.associate.permute import COLUMNS as PERMUTE
 from neurovae.associate.permute import permute as permutation_tests
@@ -17,6 +18,7 @@ from neurovae.cli import Json, cli
 from neurovae.design.design import join
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, read_verdict, tidy, write_both
+from neurovae.io import latent_table
 
 Rows = list[dict[str, Any]]
 
@@ -25,6 +27,7 @@ def run(
     *,
     cohort: Path,
     latents: Path,
+    index: Path,
     qc: Path,
     health: Path,
     scores: Json,
@@ -45,6 +48,7 @@ def run(
     Args:
         cohort: cohort.parquet.
         latents: latents.parquet of one model.
+        index: its latent_index.parquet; latents of one role are corrected together.
         qc: qc.parquet.
         health: health.json of the model.
         scores: the scores of the configuration.
@@ -64,7 +68,15 @@ def run(
         row = stopped(table, verdict, reason)
         results = [row], [row], [], [row | {"quadratic_status": "not tested", "quadratic_reason": reason}]
     else:
-        results = tests(table, scores, confounds, permutations, seed, threads)
+        results = [], [], [], []
+        for role, part in latent_table.by_role(table, pd.read_parquet(index)):
+            for rows, new_rows in zip(
+                results, tests(part, scores, confounds, permutations, seed, threads), strict=True
+            ):
+                rows += [{"role": role} | row for row in new_rows]
+        order = [(score["name"], name) for score in scores for name in latent_table.columns(table)]
+        for rows in results:
+            rows.sort(key=lambda row: order.index((row["score"], row["latent"])))
     for path, rows, columns in zip((glm, spline, curves, permute), results, (GLM, SPLINE, CURVE, PERMUTE), strict=True):
         write_both(path, tidy([{"verdict": verdict} | row for row in rows], columns))
 
@@ -74,14 +86,16 @@ def tests(
 ) -> tuple[Rows, Rows, Rows, Rows]:
     """Return the rows of the linear effects, the splines, the splines' curves and the permutation tests."""
     fits = [fitted(table, score, confounds) for score in scores]
+    permuted = permutation_tests(table, fits, permutations, seed, threads)
     linear, splines, curves = Rows(), Rows(), Rows()
     for one in fits:
         by_latent = linear_fits(table, one)
-        linear += linear_tests(table, one, by_latent)
+        score_permuted = [row for row in permuted if row["score"] == one.score["name"]]
+        linear += by_permutation(linear_tests(table, one, by_latent), score_permuted)
         rows, points = spline_tests(table, one, by_latent)
         splines += rows
         curves += points
-    return linear, splines, curves, permutation_tests(table, fits, permutations, seed, threads)
+    return linear, splines, curves, permuted
 
 
 if __name__ == "__main__":

@@ -127,8 +127,10 @@ def site_r2(z: np.ndarray, site: np.ndarray, x: np.ndarray) -> tuple[float, floa
 
 def _people(table: pd.DataFrame, confounds: list[Row]) -> Design:
     """Complete cases and their confounds without the site; the row number takes the place of the score."""
-    without_site = table.assign(site="all", mu_row=np.arange(len(table), dtype=float))
-    return design(without_site, {"name": "mu_row", "type": "continuous"}, [c for c in confounds if c["name"] != "site"])
+    without_site = table.assign(site="all", latents_row=np.arange(len(table), dtype=float))
+    return design(
+        without_site, {"name": "latents_row", "type": "continuous"}, [c for c in confounds if c["name"] != "site"]
+    )
 
 
 def _classifier() -> Any:

@@ -1,5 +1,6 @@
 """Check a cohort's tables before the first job and list all problems at once; standard library only."""
 
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -8,6 +9,8 @@ from neurovae.cohort.family import problems as relatives
 from neurovae.cohort.words import read_as_missing, same_words
 from neurovae.io.tables import first, lookup, no_column, number, short
 from neurovae.plan.index import Index, look, people, used
+
+LIMIT = re.compile(r"[<>\u2264\u2265]=?\s*[\d.]+|[\d.]+\s*\+|[\d.]+\s*[-\u2013]\s*[\d.]+")  # <5, 89+, 18-38
 
 RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split", "family"}
 RESERVED |= {"model", "seed", "error", "model_hash", "data_hash"}
@@ -162,6 +165,8 @@ def _expected(value: str, item: dict[str, Any]) -> str | None:
     low, high = item.get("plausible") or (None, None)
     if kind in ("binary", "categorical"):
         return None
+    if parsed_number is None and LIMIT.fullmatch(value):
+        return "one number (it is a limit or a range: choose the number to use)"
     if parsed_number is None:
         return "a number (with a decimal point)" if "," in value else "a number"
     if kind == "count" and not parsed_number.is_integer():

@@ -57,7 +57,7 @@ def _losses(predict: Learned, split: Split, cases: Cases, repeats: int, rng: np.
     """Mean loss of the test scans: first row unpermuted, then with each latent permuted; (1 + latents, repeats)."""
     n, k = len(split.test), len(cases.latents)
     x = np.tile(split.x_test, (1 + k, repeats, 1, 1))  # (1 + latents, repeats, n, columns); latents come first
-    for latent in range(k):
+    for latent in np.argsort(cases.latents):  # draws by name, so that the order of columns does not matter
         for repeat in range(repeats):
             x[1 + latent, repeat, :, latent] = split.x_test[rng.permutation(n), latent]
     value, probability = predict(x.reshape(-1, x.shape[-1]))
