@@ -75,7 +75,7 @@ def test_documented_examples(laid_out, tmp_path):
     assert (None, "sub-99", f"participants.tsv, row 6: no {settings['cohort']['suffix']} scan") in found.excluded
     paths = [scan.path for scan in found.scans]
     transform = settings["preprocess"]["register"]["transform"]
-    problems, notes = derivatives.placed(settings["cohort"], paths, transform)
+    problems, notes = derivatives.check_space(settings["cohort"], paths, transform)
     assert problems == [] and len(notes) == (name == "vbm")
     table = chain(settings, found.scans, tmp_path / "out")
     assert (table["status"] == "ok").all(), table["cause"].tolist()
@@ -227,7 +227,7 @@ def test_offsets_between_voxels(contrast):
 )  # fmt: skip
 def test_the_template_is_named_and_compared(name, given, problems, notes):
     """By the entity of the name or by the configuration; native space is refused, another template named."""
-    found = derivatives.placed({"space": given}, [f"d/{name}"], "none")
+    found = derivatives.check_space({"space": given}, [f"d/{name}"], "none")
     assert problems in " ".join(found[0]) and notes in " ".join(found[1])
     assert bool(found[0]) == bool(problems) and bool(found[1]) == bool(notes)
 

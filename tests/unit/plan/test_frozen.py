@@ -126,6 +126,6 @@ def test_new_people_get_folds_that_others_do_not_change() -> None:
 def test_the_header_of_a_weights_file_is_read_without_its_tensors(tmp_path: Path) -> None:
     meta = {"kind": "pca", "options": {"n_latent": 3}, "searched": False}
     weights.save(tmp_path / "w.safetensors", {"x": np.ones(3, np.float32)}, meta)
-    assert frozen.described(tmp_path / "w.safetensors") == meta
+    assert frozen.description(tmp_path / "w.safetensors") == meta
     save_file({"x": np.ones(3, np.float32)}, tmp_path / "v.safetensors", metadata={"neurovae": json.dumps(meta)})
-    assert frozen.described(tmp_path / "v.safetensors") == meta
+    assert frozen.description(tmp_path / "v.safetensors") == meta
