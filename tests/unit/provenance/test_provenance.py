@@ -97,7 +97,7 @@ def test_folders_scans_and_what_changes_while_it_is_read(tmp_path: Path) -> None
     assert maps is not None and other is not None and list(maps["files"]) == ["a.json", "b.json"]
     assert maps["inputs"] == {"sub-02.nii": record.sha256(tmp_path / "sub-02.nii"), "t.tsv": None}
     assert other["inputs"] == {"results/maps": maps["sha256"]}
-    lines = list(trace.told(trace.chain(tmp_path, "results/o.json")))
+    lines = list(trace.tree_lines(trace.chain(tmp_path, "results/o.json")))
     assert any("t.tsv  None" in line and "CHANGED while it was read" in line for line in lines), lines
 
 
