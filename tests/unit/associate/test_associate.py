@@ -159,7 +159,7 @@ def test_confounds_text_names_what_entered():
     table["age"] = table["age"].round(-1).clip(40, 60)
     table["duplicate"] = table["age"]
     cases = design.design(table, score("memory"), [AGE, {"name": "duplicate", "type": "continuous"}])
-    assert "age (line: ties or fewer than 5 distinct values)" in cases.text
+    assert "age (linear: ties or fewer than 5 distinct values)" in cases.text
     assert "dropped as constant or collinear: duplicate" in cases.text
 
 

@@ -110,7 +110,7 @@ def test_other_preprocessing_is_refused() -> None:
 
 def test_a_training_scan_under_another_id_is_not_new() -> None:
     """It would be tested as held out by a model that was trained on it."""
-    with pytest.raises(InputError, match="sub-9 count as new, but hold scans that it was trained with"):
+    with pytest.raises(InputError, match="sub-9 count as new, but are scans that it was trained with"):
         latents.same_preprocessing(rows(sub_1="a", sub_9="b"), (2, 2, 2), META, "vae")
 
 
