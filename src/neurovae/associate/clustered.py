@@ -30,6 +30,8 @@ from neurovae.stats.links import family, link_of
 from neurovae.stats.rao import Null, fit_null
 from neurovae.stats.separation import separated
 
+SMALLEST = 1e-6  # eigenvalue of a working correlation
+
 
 def clustered(score: Row, y: np.ndarray, data: Repeated, z: np.ndarray) -> dict[str, Tests]:
     """Test any other score that changes within people: GEE, both terms. y: (n,), z: (n, latents)."""
@@ -86,10 +88,15 @@ def _gee(
 
 
 def degrees(result: Any, count: int) -> np.ndarray:
-    """Degrees of freedom of the errors of the last `count` estimates of a GEE, (count,)."""
+    """Degrees of freedom of the errors of the last `count` estimates of a GEE, (count,).
+
+    A cluster in which the estimated working correlation is no correlation (too negative) is taken as it is.
+    """
     model, parts = result.model, []
     for k, (exog, (mean, eta)) in enumerate(zip(model.exog_li, model.cached_means, strict=True)):
         sizes, turn = np.linalg.eigh(model.cov_struct.covariance_matrix(mean, k)[0])
+        if sizes.min() < SMALLEST:
+            sizes, turn = np.ones(len(sizes)), np.eye(len(sizes))
         slope = model.mean_deriv(exog, eta) / np.sqrt(model.family.variance(mean))[:, None]
         parts.append((turn / np.sqrt(sizes)) @ (turn.T @ slope))
     x, group = np.vstack(parts), np.repeat(np.arange(len(parts)), [len(part) for part in parts])

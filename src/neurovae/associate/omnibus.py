@@ -18,6 +18,7 @@ from neurovae.cli import Json, cli
 from neurovae.design.design import join
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
+from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.stats.direction import DIRECTIONS, directions
 from neurovae.stats.exchangeability import plan, shuffle
@@ -68,7 +69,7 @@ def run(
         threads: blocks of permutations computed at a time; the numbers do not depend on it.
     """
     verdict, reason = read_verdict(health)
-    table = join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc))
+    table = join(read_parquet(cohort), read_parquet(latents), read_parquet(qc))
     if verdict in STOPPING:
         rows, by_latent = [stopped(table, verdict, reason)], [stopped(table, verdict, reason)]
     else:

@@ -19,6 +19,7 @@ from neurovae.design.design import join
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, read_verdict, tidy, write_both
 from neurovae.io import latent_table
+from neurovae.io.parquet import read_parquet
 
 Rows = list[dict[str, Any]]
 
@@ -63,13 +64,13 @@ def run(
     """
     results: tuple[Rows, Rows, Rows, Rows]
     verdict, reason = read_verdict(health)
-    table = join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc))
+    table = join(read_parquet(cohort), read_parquet(latents), read_parquet(qc))
     if verdict in STOPPING:
         row = stopped(table, verdict, reason)
         results = [row], [row], [], [row | {"quadratic_status": "not tested", "quadratic_reason": reason}]
     else:
         results = [], [], [], []
-        for role, part in latent_table.by_role(table, pd.read_parquet(index)):
+        for role, part in latent_table.by_role(table, read_parquet(index)):
             for rows, new_rows in zip(
                 results, tests(part, scores, confounds, permutations, seed, threads), strict=True
             ):

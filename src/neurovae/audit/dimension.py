@@ -18,6 +18,7 @@ from neurovae.audit.intrinsic import coordinates, intrinsic
 from neurovae.cli import cli
 from neurovae.design.tables import tidy, write_both
 from neurovae.io import latent_table
+from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.io.volumes import masked, read_mask, read_volumes
 
@@ -46,7 +47,7 @@ def run(*, volumes: Path, rows: Path, mask: Path, latents: list[Path], out: Path
     array, table = read_volumes(volumes, rows)
     results = cohort(array, _people(table, seed), read_mask(mask), seed)
     for path in steps(latents, "models"):
-        table_of_model = pd.read_parquet(path)
+        table_of_model = read_parquet(path)
         keys = {name: table_of_model[name].iloc[0] for name in ("model", "fold", "seed")}
         results += [keys | row for row in model(table_of_model.iloc[_people(table_of_model, seed)], seed)]
     write_both(out, tidy(results, COLUMNS))

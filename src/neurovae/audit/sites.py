@@ -24,6 +24,7 @@ from neurovae.design.rows import described, provenance, stopped, varies
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.errors import InputError
 from neurovae.io import latent_table
+from neurovae.io.parquet import read_parquet
 from neurovae.predict.harmonise import apply, fit
 from neurovae.stats.basis import independent
 
@@ -51,7 +52,7 @@ def run(*, cohort: Path, latents: Path, qc: Path, health: Path, confounds: Json,
         out: table to write (.parquet, .tsv).
     """
     verdict, reason = read_verdict(health)
-    table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
+    table = first_scans(join(read_parquet(cohort), read_parquet(latents), read_parquet(qc)))
     rows = [stopped(table, verdict, reason)] if verdict in STOPPING else sites(table, confounds)
     write_both(out, tidy([row | {"verdict": verdict} for row in rows], COLUMNS))
 

@@ -22,12 +22,12 @@ def suspects(values: Sequence[float]) -> dict[float, str]:
     """
     if len(values) < MIN_VALUES:
         return {}
-    usual_codes = {value for value in set(values) if _code(value)}
-    others = [value for value in values if value not in usual_codes]
+    repeated = {value for value in set(values) if is_code(value)}
+    others = [value for value in values if value not in repeated]
     suspicious = {}
     if len(others) >= max(MIN_VALUES, len(values) // 2):
         low, high = min(others), max(others)
-        for value in sorted(usual_codes, key=lambda value: max(low - value, value - high)):  # the nearest first
+        for value in sorted(repeated, key=lambda value: max(low - value, value - high)):  # the nearest first
             gap = max(low - value, value - high)
             if high > low and gap > 0 and ((value < 0 <= low) or gap > (high - low) / 2):
                 suspicious[value] = USUAL
@@ -39,7 +39,8 @@ def suspects(values: Sequence[float]) -> dict[float, str]:
     )
 
 
-def _code(value: float) -> bool:
+def is_code(value: float) -> bool:
+    """Whether a value is a repeated digit, such as 999 or -9, as codes for missing values are."""
     return value != 0 and DIGITS.fullmatch(f"{value:.15g}") is not None and (value < 0 or value >= 7)
 
 

@@ -21,6 +21,7 @@ from neurovae.interpret.decoder import Decoder, read
 from neurovae.interpret.images import in_file, write_folder, write_image
 from neurovae.interpret.traverse import AFTER, SAME, provenance
 from neurovae.io.images import read_image
+from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import masked, read_volumes
 
 HEIGHTS = (0.1, 0.5, 0.9)  # quantiles of the score whose nearest people are shown where none are named
@@ -85,7 +86,7 @@ def run(
             write_both(out, tidy([same | {"status": "not tested", "reason": decoder.reason}], COLUMNS))
         print(f"{same['model']}: {decoder.verdict}, no counterfactuals", flush=True)
         return
-    table = join(pd.read_parquet(cohort), decoder.latents, pd.read_parquet(qc))
+    table = join(read_parquet(cohort), decoder.latents, read_parquet(qc))
     packed = read_volumes(volumes, rows)
     with write_folder(maps) as folder:
         found = []

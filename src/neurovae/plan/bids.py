@@ -13,6 +13,7 @@ from neurovae.plan.pattern import DERIVED
 
 ENTITIES = re.compile(r"sub-[A-Za-z0-9+]+(_[a-z]+-[A-Za-z0-9+]+)*")
 ENDINGS = (".nii", ".nii.gz")  # in any case: .NII.GZ too
+UNREAD = (".mgz", ".mgh", ".img", ".mnc", ".nrrd", ".dcm")  # images that BIDS does not have
 Excluded = tuple[str | None, str, str]  # scan, person, reason
 
 
@@ -38,6 +39,8 @@ def walk(root: str, suffix: str) -> Walk:
             result.sessions.append((prefix, entry.path))
         elif entry.name == f"{prefix}_scans.tsv" and not is_ignored(relative):
             result.times.append((prefix, entry.path))
+        elif entry.name.lower().endswith(UNREAD):
+            other_suffixes.add(f"{ending.partition('.')[0]}{os.path.splitext(entry.name)[1]}")
         elif not entry.name.lower().endswith(ENDINGS) or os.path.basename(os.path.dirname(relative)) in prefix.split(
             "_"
         ):
@@ -50,6 +53,7 @@ def walk(root: str, suffix: str) -> Walk:
         hint = (
             f"images there end in {', '.join(sorted(other_suffixes))}" if other_suffixes else "there is no image at all"
         )
+        hint += " (cohort.files reads .mgz)" if any(ending.endswith(".mgz") for ending in other_suffixes) else ""
         if result.excluded:
             hint = f"{len(result.excluded)} are left out ({result.excluded[0][2]})"
         form = f"sub-*/[ses-*/]*/*_{suffix}.nii[.gz]"
