@@ -71,7 +71,11 @@ def spiral() -> tuple[list[Row], Figure]:
         errors = (np.square(x - other).sum(axis=1) for other in (x_hat, tensors["mean"]))
         order = max(abs(spearmanr(column, way[held]).statistic) for column in mu[held].T)
         rows.append(
-            {"method": name, "variance explained": variance_explained(*errors), "absolute rank correlation of latent and position": order}
+            {
+                "method": name,
+                "variance explained": variance_explained(*errors),
+                "absolute rank correlation of latent and position": order,
+            }
         )
     figure, axes = plt.subplots(1, 5, figsize=(10, 2.3), layout="constrained")
     axes[0].scatter(*latents["PCA, 2 latents"].T, c=way, cmap="cividis", s=8)
@@ -117,7 +121,11 @@ def collapse() -> tuple[list[Row], Figure]:
             "training variance explained": found["variance_explained_training"],
             "held-out variance explained": found["variance_explained_test"],
         }
-        nats = {"beta": beta, "KL, nats per training scan": rate(mu[seen], logvar[seen]), "active units": found["active_units"]}
+        nats = {
+            "beta": beta,
+            "KL, nats per training scan": rate(mu[seen], logvar[seen]),
+            "active units": found["active_units"],
+        }
         rows.append({**nats, **shares, "identification accuracy": known["rate"], "verdict": found["verdict"]})
     figure = plt.figure(figsize=(8.6, 4.6), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=[1.5, 1])
@@ -175,7 +183,9 @@ def divergences() -> tuple[list[Row], Figure]:
             "MMD between latents and prior": far(codes(name)),
         }
         nats: Any = rate(mu, logvar) if name.startswith("beta") else "not in the loss"
-        rows.append({"loss": name, **kept, "mean squared length of z": length, "KL, nats per scan (all participants)": nats})
+        rows.append(
+            {"loss": name, **kept, "mean squared length of z": length, "KL, nats per scan (all participants)": nats}
+        )
     figure, axes = plt.subplots(1, 5, figsize=(10, 2.4), layout="constrained", width_ratios=[1.5, 1, 1, 1, 1])
     for name, colour, marker in (("beta 1", BLUE, "o"), ("beta 30", ORANGE, "s"), ("beta 100", GREEN, "^")):
         nats = divergence.kl_per_dimension(*map(torch.from_numpy, posterior(name))).mean(dim=0).sort(descending=True)
@@ -381,7 +391,9 @@ def _appendix(inside: np.ndarray, whole: np.ndarray, thickness: float) -> Figure
     axes[2].hist(inside, bins, color=ORANGE, alpha=0.8, label="|mu|²")
     axes[2].hist(whole, bins, color=BLUE, alpha=0.8, label="|mu|² + sum sigma²")
     axes[2].axvline(tiny.LATENT, ymax=0.68, color=GREY, linestyle="--", label="d")
-    axes[2].set(title="radius of the shell: √d", xlabel="squared length, exact posterior", ylabel="participants", ylim=(0, 135))
+    axes[2].set(
+        title="radius of the shell: √d", xlabel="squared length, exact posterior", ylabel="participants", ylim=(0, 135)
+    )
     far_off = int(np.linalg.norm(posterior("beta 100")[0][:, :2], axis=1).argmax())
     axes[3].scatter(*cloud(far_off)[:, :2].T, s=6, color=ORANGE, label="one posterior")
     axes[3].scatter(*codes("beta 100")[:, :2].T, s=6, color=BLUE, label="all posteriors")
