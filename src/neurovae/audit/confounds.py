@@ -222,7 +222,8 @@ def _association(latent: list[dict[str, Any]], score: list[dict[str, Any]]) -> d
     shared = sorted((of for of in latent if of["flagged"] and of["nuisance"] in both), key=lambda of: -of["r2_beyond"])
     if not shared:
         return row | {"flagged": False}
-    text = f"{_listed(shared)} of this latent's variance; also associated with {row['score']}"
+    are = "is" if len(shared) == 1 else "are"
+    text = f"{_listed(shared)} of this latent's variance and {are} also associated with {row['score']}"
     return row | {"flagged": True, "text": text, "nuisance": shared[0]["nuisance"], "r2": shared[0]["r2_beyond"]}
 
 
