@@ -24,6 +24,7 @@ from neurovae.design.design import RESIDUAL_DF, Design, design, join
 from neurovae.design.rows import AFTER, BEFORE, REASONS, described, outcome, standard, stopped, varies, worst
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.io import latent_table
+from neurovae.io.parquet import read_parquet
 from neurovae.stats import families
 from neurovae.stats.basis import independent
 
@@ -62,7 +63,7 @@ def run(
         interactions: products are tested between this many latents, those of the largest variance; 0 tests none.
     """
     verdict, reason = read_verdict(health)
-    table = join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc))
+    table = join(read_parquet(cohort), read_parquet(latents), read_parquet(qc))
     if verdict in STOPPING:
         rows = [stopped(table, verdict, reason)]
     else:
@@ -90,10 +91,10 @@ def joint(table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, 
 
 
 def widest(table: pd.DataFrame, count: int) -> list[str]:
-    """The latents with the largest variance over the rows of the table, in the order of their names."""
+    """The latents with the largest variance over the rows of the table, in its order."""
     names = latent_table.columns(table)
     order = np.argsort(-table[names].to_numpy(float).var(axis=0), kind="stable")
-    return sorted(names[k] for k in order[:count])
+    return [names[k] for k in sorted(order[:count])]
 
 
 def together(

@@ -1,8 +1,8 @@
-"""Does the latent space as a whole carry a score beyond the confounds, and along which direction?
+"""Does the latent space as a whole predict a score beyond the confounds, and along which direction?
 
-p: kernel tests combined over one set of permutations of people. share: cross-fitted partial R2 of a ridge, off the
-Gaussian that of the null's score residual (binary, count: score minus fitted mean); below 0 it tells less than nothing.
-The folds are of the regression: the model and its latents stay as they are.
+p: kernel tests combined over one set of permutations of people. partial_r2_cv: cross-validated partial R2 of a ridge
+regression, for scores that are not Gaussian that of the null's score residual (binary, count: score minus fitted mean);
+negative: worse than predicting the mean. The folds are of the regression: the model and its latents stay as they are.
 """
 
 from pathlib import Path
@@ -18,6 +18,7 @@ from neurovae.cli import Json, cli
 from neurovae.design.design import join
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
+from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.stats.direction import DIRECTIONS, directions
 from neurovae.stats.exchangeability import plan, shuffle
@@ -68,7 +69,7 @@ def run(
         threads: blocks of permutations at a time; changes nothing in the numbers.
     """
     verdict, reason = read_verdict(health)
-    table = join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc))
+    table = join(read_parquet(cohort), read_parquet(latents), read_parquet(qc))
     if verdict in STOPPING:
         rows, by_latent = [stopped(table, verdict, reason)], [stopped(table, verdict, reason)]
     else:

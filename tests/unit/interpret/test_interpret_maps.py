@@ -57,7 +57,7 @@ def test_a_planted_shift_comes_back_and_the_filter_would_not():
 def test_steps_and_ends_are_classes_or_standard_deviations_and_quantiles():
     y, x, z = problem("binary")
     b = shift.slope(z, x, y)
-    assert shift.step(y, "binary") == (1, "to the class of the larger value")
+    assert shift.step(y, "binary") == (1, "from the other class to the class of the larger value")
     assert shift.step(y, "binary", "PD") == (1, "from the other class to PD")
     low, high = shift.ends(z, y, b, "binary")
     np.testing.assert_allclose(high - low, b, rtol=1e-12)
