@@ -34,13 +34,9 @@ class Harmoniser:
 def fit(latents: np.ndarray, site: np.ndarray, covariates: np.ndarray) -> Harmoniser:
     """Fit the sites on training people. latents: (n, d), site: (n,), covariates: (n, c) confounds, no intercept.
 
-        Raises:
-    <<<<<<< HEAD
-            InputError: values are missing, a site has fewer than two people or none who differ, or nobody is left for the
-                residual.
-    =======
-            InputError: values are missing, a site has fewer than two people, or no degrees of freedom are left.
-    >>>>>>> main
+    Raises:
+    InputError: values are missing, a site has fewer than two people or none who differ, or nobody is left for
+        the residual.
     """
     values, columns = np.asarray(latents, float), np.asarray(covariates, float).reshape(len(latents), -1)
     labels, codes, sizes = np.unique(np.asarray(site, str), return_inverse=True, return_counts=True)
