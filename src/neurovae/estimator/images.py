@@ -27,9 +27,9 @@ class Images:
     ndim = 4
 
     def __init__(
-        self, paths: list[Path], affine: np.ndarray | None, shape: tuple[int, ...], said: dict[str, Any]
+        self, paths: list[Path], affine: np.ndarray | None, shape: tuple[int, ...], sidecar: dict[str, Any]
     ) -> None:
-        self.paths, self.affine, self.shape, self.said = paths, affine, (len(paths), *shape), said
+        self.paths, self.affine, self.shape, self.said = paths, affine, (len(paths), *shape), sidecar
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -39,8 +39,8 @@ class Images:
 
     def _read(self, path: Path) -> np.ndarray:
         image = read_image(path)
-        other = self.affine is not None and not np.allclose(image.affine, self.affine, atol=1e-4)
-        if image.shape != self.shape[1:] or other:
+        other_affine = self.affine is not None and not np.allclose(image.affine, self.affine, atol=1e-4)
+        if image.shape != self.shape[1:] or other_affine:
             raise InputError(
                 f"{path}: shape {image.shape} or affine is not the model's {self.shape[1:]}; preprocess it alike"
             )
@@ -54,7 +54,7 @@ class Images:
         return half(image.get_fdata(dtype=np.float32), path.name)
 
 
-def images(table: pd.DataFrame, mask: np.ndarray, affine: np.ndarray | None, said: dict[str, Any]) -> Images:
+def images(table: pd.DataFrame, mask: np.ndarray, affine: np.ndarray | None, sidecar: dict[str, Any]) -> Images:
     """The brains of a table on the grid of a mask.
 
     Raises:
@@ -64,7 +64,7 @@ def images(table: pd.DataFrame, mask: np.ndarray, affine: np.ndarray | None, sai
     missing = [f"{path}: no such file; correct the column path" for path in paths if not path.is_file()]
     if missing or not paths:
         raise InputError(missing[:5] or "a table without rows; give at least one scan")
-    return Images(paths, affine, mask.shape, said)
+    return Images(paths, affine, mask.shape, sidecar)
 
 
 def template_mask(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -119,7 +119,7 @@ def judged(
     }
     explained = {"training": training, "validation": held, "test": held}
     given: dict[str, Any] = {"variance": np.ones(6), "linear": False, "kept": 5, **more}
-    return judge.judge(explained=explained, identified=identified, active=active, **given)
+    return judge.judge(explained=explained, identification=identified, active=active, **given)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_more_samples_never_give_a_worse_bound() -> None:
     rng = np.random.default_rng(0)
     w, x = rng.normal(size=(4, 30)).astype(np.float32), rng.normal(size=(50, 30)).astype(np.float32)
     mu, logvar = rng.normal(size=(50, 4)), np.full((50, 4), -1.0)  # a posterior that is not the right one
-    found = evidence.bounded(lambda own: x[own], lambda z: z @ w, np.arange(50), mu, logvar, 1.0, 0)
+    found = evidence.bounds_of(lambda own: x[own], lambda z: z @ w, np.arange(50), mu, logvar, 1.0, 0)
     assert found["importance_bound"] > found["elbo"]
     assert found["bound_scans"] == 50
     cov = w.T @ w + np.eye(30)

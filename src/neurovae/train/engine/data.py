@@ -1,4 +1,4 @@
-"""What a training works on: the volumes, who belongs to which split, and where they are computed."""
+"""The data of a training: the volumes, the split of each scan, and the device."""
 
 from dataclasses import dataclass
 

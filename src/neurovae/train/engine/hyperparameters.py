@@ -1,4 +1,4 @@
-"""The values of one entry of train.models that say how a network is trained (train.schema.yaml describes each)."""
+"""The hyperparameters of a network: the values of one entry of train.models (described in train.schema.yaml)."""
 
 from dataclasses import dataclass
 from typing import Literal

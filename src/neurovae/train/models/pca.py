@@ -52,10 +52,10 @@ def fit(
     """
     rows = np.flatnonzero(split == "training")
     if len(rows) <= MOST:
-        found = principal(volumes, rows, mask, n_latent=n_latent, flip=flip, blur=blur)
+        components = principal(volumes, rows, mask, n_latent=n_latent, flip=flip, blur=blur)
     else:
-        found = streamed(volumes, rows, mask, n_latent=n_latent, flip=flip, blur=blur)
-    return {"mean": found.mean, "components": found.components}, {"n_latent": n_latent, "kl": False}, []
+        components = streamed(volumes, rows, mask, n_latent=n_latent, flip=flip, blur=blur)
+    return {"mean": components.mean, "components": components.components}, {"n_latent": n_latent, "kl": False}, []
 
 
 def principal(
@@ -77,10 +77,10 @@ def principal(
     fitted = np.empty((count * (2 if blur else 1), np.count_nonzero(mask)), np.float32)  # the one large array
     x = fitted[:count]
     for part in chunks(len(rows)):
-        own = volumes[rows[part]]
-        x[part] = masked(own, mask)
+        scans = volumes[rows[part]]
+        x[part] = masked(scans, mask)
         if flip:
-            x[part.start + len(rows) : part.stop + len(rows)] = masked(own[:, ::-1], mask)
+            x[part.start + len(rows) : part.stop + len(rows)] = masked(scans[:, ::-1], mask)
     mean = x.mean(axis=0)
     x -= mean
     if blur:
@@ -99,15 +99,15 @@ def streamed(
 
     It starts at the components of FIRST scans, evenly spaced, and reads all scans PASSES + 2 times, a few at a time.
     """
-    few = rows[evenly(len(rows), max(FIRST, 2 * (n_latent + MORE)))]
-    basis = principal(volumes, few, mask, n_latent=n_latent + MORE, flip=flip, blur=blur).components
+    subset = rows[evenly(len(rows), max(FIRST, 2 * (n_latent + MORE)))]
+    basis = principal(volumes, subset, mask, n_latent=n_latent + MORE, flip=flip, blur=blur).components
     mean = _mean(volumes, rows, mask, flip)
     for _ in range(PASSES):
-        turned = np.zeros(basis.shape)
+        products = np.zeros(basis.shape)
         for x in _scans(volumes, rows, mask, mean, flip):
             fitted = np.concatenate([x, BLURRED * blurred(x, mask, blur)]) if blur else x
-            turned += (fitted @ basis.T).T @ fitted
-        basis = _axes(turned)
+            products += (fitted @ basis.T).T @ fitted
+        basis = _axes(products)
     components, count = basis[:n_latent], len(rows) * (2 if flip else 1) - 1
     total, variances = 0.0, np.zeros(n_latent)
     for x in _scans(volumes, rows, mask, mean, flip):
@@ -116,16 +116,16 @@ def streamed(
     return Principal(mean, components, variances.astype(np.float32), (total - float(variances.sum())) / len(mean))
 
 
-def _axes(turned: np.ndarray) -> np.ndarray:
+def _axes(vectors: np.ndarray) -> np.ndarray:
     """Orthonormal rows that span those given, the longest direction first; of each, the largest weight is positive."""
-    found = svd(turned, full_matrices=False)[2].astype(np.float32)
-    return found * np.sign(found[np.arange(len(found)), np.abs(found).argmax(axis=1)])[:, None]
+    axes = svd(vectors, full_matrices=False)[2].astype(np.float32)
+    return axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
 
 
 def _mean(volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, flip: bool) -> np.ndarray:
     total = sum(volumes[rows[part]].sum(axis=0, dtype=np.float64) for part in chunks(len(rows)))
-    whole = (total + total[::-1]) / 2 if flip else total
-    return (whole[mask] / len(rows)).astype(np.float32)
+    total_sum = (total + total[::-1]) / 2 if flip else total
+    return (total_sum[mask] / len(rows)).astype(np.float32)
 
 
 def _scans(
@@ -133,8 +133,8 @@ def _scans(
 ) -> Iterator[np.ndarray]:
     """Centred masked voxels of a few scans at a time, and of their mirror images."""
     for part in chunks(len(rows), 64):
-        own = volumes[rows[part]]
-        yield masked(np.concatenate([own, own[:, ::-1]]) if flip else own, mask) - mean
+        scans = volumes[rows[part]]
+        yield masked(np.concatenate([scans, scans[:, ::-1]]) if flip else scans, mask) - mean
 
 
 def leading(x: np.ndarray, count: int) -> np.ndarray:
@@ -149,9 +149,9 @@ def leading(x: np.ndarray, count: int) -> np.ndarray:
         products += part @ part.T
     values, vectors = eigh(products, subset_by_index=(len(x) - count, len(x) - 1))
     weights = (vectors / np.sqrt(values))[:, ::-1].T
-    found = weights.astype(np.float32) @ x
-    found *= np.sign(found[np.arange(count), np.abs(found).argmax(axis=1)])[:, None]
-    return found
+    components = weights.astype(np.float32) @ x
+    components *= np.sign(components[np.arange(count), np.abs(components).argmax(axis=1)])[:, None]
+    return components
 
 
 def blurred(x: np.ndarray, mask: np.ndarray, blur: float, out: np.ndarray | None = None) -> np.ndarray:

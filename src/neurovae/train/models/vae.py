@@ -48,12 +48,12 @@ def fit(
     rank, world, on = processes.start(devices.choose(device))
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a fifth of the time on a CPU
     torch.manual_seed(seed)
-    described: dict[str, Any] = {
+    architecture_given: dict[str, Any] = {
         "shape": list(volumes.shape[1:]),
         "n_latent": hp.n_latent,
         "base_channels": hp.base_channels,
     }
-    model = VAE(**described, dropout=hp.dropout)
+    model = VAE(**architecture_given, dropout=hp.dropout)
     _start(model, volumes, np.flatnonzero(split == "training"), mask, hp)
     model.to(on)
     if on.type == "cuda":
@@ -63,13 +63,13 @@ def fit(
         model.encoder.compile()
         model.decoder.compile()
     data = gather(volumes, split, mask, on, rank, world)
-    own = -(-hp.batch // world)
-    with devices.memory(on, -(-own // hp.accumulate), own):
+    batch_share = -(-hp.batch // world)
+    with devices.memory(on, -(-batch_share // hp.accumulate), batch_share):
         best, history = train(model, data, hp, seed=seed, folder=state, watch=watch)
     model.load_state_dict(best, strict=False)
     tensors = {name: value.cpu().contiguous().numpy() for name, value in model.state_dict().items()}
     tensors |= {name: tensors[name][:, mask] for name in BOXES}
-    return tensors, {**described, "kl": hp.kl, "sampled": hp.sampled}, history
+    return tensors, {**architecture_given, "kl": hp.kl, "sampled": hp.sampled}, history
 
 
 def _start(model: VAE, volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, hp: Hyperparameters) -> None:
@@ -78,7 +78,7 @@ def _start(model: VAE, volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, 
     model.mean.copy_(mean(volumes, rows, hp.flip) * model.mask)
     sigma = 1.0 if hp.sigma == "learned" else float(hp.sigma)
     if hp.linear == "pca":
-        found = principal(
+        components = principal(
             volumes,
             some(rows),
             mask,
@@ -86,8 +86,8 @@ def _start(model: VAE, volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, 
             flip=hp.flip,
             blur=hp.blur,
         )
-        sigma = found.left**0.5 if hp.sigma == "learned" else sigma
-        model.start_at(torch.from_numpy(found.components), torch.from_numpy(found.variances), sigma)
+        sigma = components.left**0.5 if hp.sigma == "learned" else sigma
+        model.start_at(torch.from_numpy(components.components), torch.from_numpy(components.variances), sigma)
     elif hp.sigma == "learned":
         sigma = float(np.sqrt(np.square(masked(volumes[some(rows)], mask) - model.mean.numpy()[mask]).mean()))
     with torch.no_grad():
@@ -125,9 +125,9 @@ def _number(name: str) -> int:
 def network(mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> VAE:
     """The network with its weights, on the CPU, without dropout."""
     model = VAE(**{key: architecture[key] for key in ("shape", "n_latent", "base_channels")}, dropout=0.0)
-    whole = {}
+    all_tensors = {}
     for name in BOXES:
-        whole[name] = np.zeros((architecture["n_latent"], *mask.shape), np.float32)
-        whole[name][:, mask] = tensors[name]
-    model.load_state_dict({name: torch.from_numpy(value) for name, value in {**tensors, **whole}.items()})
+        all_tensors[name] = np.zeros((architecture["n_latent"], *mask.shape), np.float32)
+        all_tensors[name][:, mask] = tensors[name]
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in {**tensors, **all_tensors}.items()})
     return model.eval()
