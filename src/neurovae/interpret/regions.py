@@ -24,7 +24,7 @@ TUBES = {  # centre lines of the right hemisphere, mm
 }
 RADII = {"hippocampus": 6.0, "caudate": 5.5, "brain stem": 14.0}
 MIDLINE = ("brain stem", "third ventricle", "corpus callosum")
-MADE = {
+METHODS = {
     "lateral ventricle": "neither grey nor white, connected, in a box about the midline and the occipital horns",
     "third ventricle": "neither grey nor white, |x| < 5 mm, between the thalami",
     "brain stem": f"tube of radius {RADII['brain stem']:g} mm from the midbrain to the medulla",
@@ -41,8 +41,8 @@ MADE = {
     "sulcal and other CSF": "neither grey nor white, elsewhere",
 }
 LOBES = ("frontal", "temporal", "parietal", "occipital")
-MADE |= {f"{lobe} cortex (box)": "grey, between planes" for lobe in LOBES}
-MADE |= {f"{lobe} white matter (box)": "white, between planes" for lobe in LOBES}
+METHODS |= {f"{lobe} cortex (box)": "grey, between planes" for lobe in LOBES}
+METHODS |= {f"{lobe} white matter (box)": "white, between planes" for lobe in LOBES}
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,10 @@ def builtin() -> tuple[np.ndarray, np.ndarray, list[dict[str, str]]]:
     brain_tissue = tissue()
     names, in_left = region_of_voxel(brain_tissue), brain_tissue.points[0] < 0
     labels, rows = np.zeros(names.shape, np.int16), []
-    for name in MADE:
+    for name in METHODS:
         sides = {"midline": in_left | ~in_left} if name in MIDLINE else {"left": in_left, "right": ~in_left}
         for side, inside in sides.items():
-            rows.append({"name": name, "hemisphere": side, "made": MADE[name], "source": SOURCE, "licence": LICENCE})
+            rows.append({"name": name, "hemisphere": side, "made": METHODS[name], "source": SOURCE, "licence": LICENCE})
             labels[inside & (names == name)] = len(rows)
     volume = np.zeros(brain_tissue.brain.shape, np.int16)
     volume[brain_tissue.brain] = labels

@@ -186,7 +186,7 @@ def test_sizes_that_cannot_be_are_refused(
     flat = np.tensordot(np.linspace(0, 1, 60)[:, None], FIELDS[:1], 1)
     with pytest.raises(InputError, match="differ in . directions only; lower n_latent from 5"):
         fitted(module, (flat, split), n_latent=5, flip=False, **options)
-    monkeypatch.setattr(manifold, "MOST", 70)
+    monkeypatch.setattr(manifold, "MAX_SCANS", 70)
     with pytest.raises(InputError, match="72 training scans with mirror images are too many.*set flip: false or use"):
         fitted(module, (volumes, split), n_latent=3, flip=True, **options)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from neurovae.train.engine import devices, processes, rng
-from neurovae.train.engine.data import MOST, Data, some
+from neurovae.train.engine.data import MAX_SCANS, Data, some
 from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.engine.loader import batches
 from neurovae.train.losses import divergence
@@ -90,7 +90,7 @@ def _divergence(row: Row, codes: Tensor, hp: Hyperparameters, scale: float) -> R
             codes[:, some(np.arange(codes.shape[1]))],
         )  # takes the square of their number
         z = sample(subset[0], subset[1], torch.randn(subset[0].shape, generator=sampled))
-        mmd = float(divergence.mmd(z, torch.randn(MOST, hp.n_latent, generator=sampled)))
+        mmd = float(divergence.mmd(z, torch.randn(MAX_SCANS, hp.n_latent, generator=sampled)))
         loss += scale * mmd
     return {
         "kl": float(kl.sum(dim=1).mean()) if hp.divergence != "none" else math.nan,

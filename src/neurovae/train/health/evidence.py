@@ -14,7 +14,7 @@ from neurovae.train.health.measures import Read
 from neurovae.train.losses.divergence import kl_per_dimension
 
 SAMPLES = 16  # K: draws of the posterior per scan, of the bounds and of the information
-MOST = 128  # scans that are decoded K times
+MAX_SCANS = 128  # scans that are decoded K times
 
 
 def information(mu: np.ndarray, logvar: np.ndarray, seed: int) -> dict[str, float]:
@@ -43,12 +43,12 @@ def bounds_of(
     Args:
         scans_of: masked voxels (scans, voxels) of rows.
         decode: masked voxels of latents.
-        rows: rows of the scans; at most `MOST`, evenly spaced, are decoded.
+        rows: rows of the scans; at most `MAX_SCANS`, evenly spaced, are decoded.
         mu, logvar: posterior of each of these rows (scans, latents).
         sigma: standard deviation of the likelihood.
         seed: of the draws.
     """
-    subset = evenly(len(rows), MOST)
+    subset = evenly(len(rows), MAX_SCANS)
     means, logs = torch.from_numpy(mu[subset]), torch.from_numpy(logvar[subset])
     eps = torch.randn(SAMPLES, *means.shape, generator=rng.generator(seed, 8), dtype=means.dtype)
     z = means + (logs / 2).exp() * eps

@@ -143,10 +143,10 @@ def _similarity(x: np.ndarray, x_hat: np.ndarray, mask: np.ndarray, limits: tupl
 
 
 def _first(person: np.ndarray, selected: np.ndarray) -> np.ndarray:
-    """Row of the first scan of each person chosen, at most `measures.MOST` of them, evenly spaced."""
+    """Row of the first scan of each person chosen, at most `measures.MAX_PEOPLE` of them, evenly spaced."""
     rows = np.flatnonzero(selected)
     rows = rows[np.sort(np.unique(person[rows], return_index=True)[1])]
-    return rows[evenly(len(rows), measures.MOST)]
+    return rows[evenly(len(rows), measures.MAX_PEOPLE)]
 
 
 def _identified(
@@ -186,7 +186,7 @@ def _evidence(
     results: Measures = {"rate": evidence.rate(mu[held_out], logvar[held_out])}
     for name in ("training", "test"):
         rows = np.flatnonzero(split == name)
-        rows = rows[evenly(len(rows), measures.MOST)]
+        rows = rows[evenly(len(rows), measures.MAX_PEOPLE)]
         of_split = evidence.information(mu[rows], logvar[rows], seed)
         results |= {f"information_{name}": of_split["information"], f"information_{name}_max": of_split["most"]}
     results["information_bias"] = (

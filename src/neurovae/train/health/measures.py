@@ -15,7 +15,7 @@ from neurovae.io.volumes import chunks
 
 ACTIVE = 0.01  # a unit is active when the variance of its posterior mean over people exceeds this (Burda 2016)
 CHANCE = 0.99  # level of the binomial bound of guessing
-MOST = 512  # people among whom one is identified; time grows with the square
+MAX_PEOPLE = 512  # people among whom one is identified; time grows with the square
 BLOCK = 32  # reconstructions held at a time
 PASSES = 5  # over the training people to find one principal component
 RESAMPLED = 2000  # bootstrap draws of people

@@ -18,7 +18,7 @@ from neurovae.errors import InputError
 from neurovae.io.volumes import chunks, masked
 from neurovae.train.weights import Tensors
 
-MOST = 5000  # scans: time grows with their cube, memory with their square
+MAX_SCANS = 5000  # scans: time grows with their cube, memory with their square
 TINY = 1e-10  # share of the largest variance below which a direction is rounding
 
 
@@ -34,10 +34,11 @@ def gather(volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, *, n_latent
             f"{n_latent} latents need more than {n_latent} training scans, found {len(scans)}; lower n_latent"
         )
     voxels = np.concatenate([scans[:, mask], scans[:, ::-1][:, mask]]) if flip else scans[:, mask]
-    if len(voxels) > MOST:
+    if len(voxels) > MAX_SCANS:
         raise InputError(
             f"{len(voxels)} training scans{' with mirror images' if flip else ''} are too many for mds, isomap and lle "
-            f"(at most {MOST}: all their distances are needed); {'set flip: false or ' if flip else ''}use kind: pca"
+            f"(at most {MAX_SCANS}: all their distances are needed); "
+            f"{'set flip: false or ' if flip else ''}use kind: pca"
         )
     mean = voxels.mean(axis=0, dtype=np.float64).astype(np.float32)
     values, vectors = eigh(_products(voxels, voxels, mean))

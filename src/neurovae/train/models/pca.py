@@ -14,7 +14,7 @@ from neurovae.train.weights import Tensors
 
 BLURRED = 2.0  # weight of the blurred copies beside the scans
 COLUMNS = 2**14  # voxels at a time, in double precision
-MOST = 2000  # training scans that are held at once; more are read a few at a time
+MAX_SCANS = 2000  # training scans in memory at once; more are read a few at a time
 FIRST = 1000  # of these, at whose components the iteration over all starts
 PASSES, MORE = 4, 10  # of the iteration over all scans; components beyond those wanted that it needs
 
@@ -45,13 +45,13 @@ def fit(
         volumes: packed volumes (scans, x, y, z).
         split: split of each scan.
         mask: the fixed mask (x, y, z).
-        seed, device: not used; the solution is found on the CPU, exact up to MOST training scans, iterated beyond.
+        seed, device: not used; the solution is found on the CPU, exact up to MAX_SCANS training scans, iterated beyond.
         n_latent: number of components.
         flip: fit on the scans and their mirror images about the midline.
         blur: standard deviation, mm, of the blurred copies that are added; 0: none.
     """
     rows = np.flatnonzero(split == "training")
-    if len(rows) <= MOST:
+    if len(rows) <= MAX_SCANS:
         components = principal(volumes, rows, mask, n_latent=n_latent, flip=flip, blur=blur)
     else:
         components = streamed(volumes, rows, mask, n_latent=n_latent, flip=flip, blur=blur)

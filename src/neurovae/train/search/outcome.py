@@ -150,9 +150,9 @@ def _measures(
 def _identified(
     model: Fitted, array: np.ndarray, people: np.ndarray, rows: np.ndarray, mu: np.ndarray, mean: np.ndarray
 ) -> measures.Identified:
-    """Identification among the first scans of at most `measures.MOST` people; one component is not tried."""
+    """Identification among the first scans of at most `measures.MAX_PEOPLE` people; one component is not tried."""
     first = np.sort(np.unique(people[rows], return_index=True)[1])
-    first = first[evenly(len(first), measures.MOST)]
+    first = first[evenly(len(first), measures.MAX_PEOPLE)]
     at = dict(zip(rows, range(len(rows)), strict=True))  # row of the array -> row of mu
     rate = measures.identification(
         lambda row_numbers: model.decode(mu[[at[row] for row in row_numbers]]),
