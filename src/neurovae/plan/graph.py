@@ -177,8 +177,6 @@ def fold_section(cohort: dict[str, Any]) -> dict[str, Any]:
     """Return the part of the cohort section that determines the folds; it holds nothing about scores.
 
     Codes for missing values are part of it only where they change people, sites or strata.
-
-    Codes for missing values belong to it only where people, sites or strata are others without them.
     """
     section = {key: cohort[key] for key in FOLD_KEYS}
     codes = {key: cohort[key] for key in ("missing", "not_missing") if cohort.get(key)}

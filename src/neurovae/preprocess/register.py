@@ -144,9 +144,6 @@ def _register(
 
     A registration that agrees less with the template than a rough pose has stopped in a local optimum. It is restarted
     from that pose, and the best one is used. Otherwise it is kept as ANTs made it.
-
-    A registration that agrees less with the template than a rough pose does has stopped in a wrong place. It is started
-    again from that pose, and the best is taken. One that has found its place is left as ANTs made it.
     """
     with clock("orientation"):
         coarse_scan = orientation.coarse(scan.brain.numpy(), scan.mask.numpy(), scan.affine)

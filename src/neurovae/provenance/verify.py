@@ -126,8 +126,6 @@ def to_compare(all_records: Records, root: Path) -> Records:
     """Return the results whose files are compared: not those that are valid although their files have changed.
 
     These are folds that would be assigned in the same way (ages and scores are not used), and a model that is frozen.
-
-    These are folds that would be dealt as they are (ages and scores are not looked at), and a model that is frozen.
     """
     frozen = any(entry["command"] == "latents" and "--freeze" in entry["arguments"] for entry in all_records.values())
     exempt = {

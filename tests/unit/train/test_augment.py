@@ -88,7 +88,7 @@ def test_mixing_averages_the_share_asked_for_with_weights_that_sum_to_1() -> Non
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_planted_shift_turn_and_scale_move_a_blob_by_the_predicted_mm(axis: int, shape: tuple[int, int, int]) -> None:
     start = (-24.0, 30.0, 18.0)
-    image, still = blob(start, shape), dict(turn=torch.zeros(1, 3), move=torch.zeros(1, 3), scale=torch.ones(1, 3))
+    image, still = blob(start, shape), dict(angles=torch.zeros(1, 3), move=torch.zeros(1, 3), scale=torch.ones(1, 3))
     unit = torch.eye(3)[axis][None]
     assert np.allclose(centroid(transformed(image, **still)), centroid(image), atol=1e-3)
     shifted = np.array(start) + 10 * unit[0].numpy()
@@ -96,7 +96,7 @@ def test_a_planted_shift_turn_and_scale_move_a_blob_by_the_predicted_mm(axis: in
     grown = np.array(start) * (1 + 0.2 * unit[0].numpy())
     assert np.allclose(centroid(transformed(image, **{**still, "scale": 1 + 0.2 * unit})), grown, atol=0.3)
     angle = math.radians(20)
-    turned = centroid(transformed(image, **{**still, "turn": angle * unit}))
+    turned = centroid(transformed(image, **{**still, "angles": angle * unit}))
     one, two = (axis + 1) % 3, (axis + 2) % 3  # right-handed: about z, x goes to y
     expected = np.array(start)
     expected[one] = math.cos(angle) * start[one] - math.sin(angle) * start[two]

@@ -118,7 +118,7 @@ from pathlib import Path
 from neurovae.train.search import study
 opened = study.load(Path(sys.argv[1]))
 for job in range(int(sys.argv[2]), int(sys.argv[3])):
-    asked = study.ask(opened, job=job, seed=0, allowed={"beta": {"low": .1, "high": 10, "log": True}}, own={"beta": 1})
+    asked = study.ask(opened, job=job, seed=0, allowed={"beta": {"low": .1, "high": 10, "log": True}}, entry_values={"beta": 1})
     asked.report(0.5, 1)
     study.tell(opened, asked, {"objective": asked.params["beta"], "feasible": True, "state": "complete"}, 0.0)
 """
