@@ -13,7 +13,7 @@ from neurovae.io.volumes import read_mask
 from neurovae.preprocess import grid
 from neurovae.preprocess.pack import half
 
-NOT_OPTIONS = ("Normalisation", "SpatialReference")  # of a brain's sidecar, that have to be those of the training
+SIDECAR_KEYS = ("Normalisation", "SpatialReference")  # of a brain's sidecar, which must equal those of the training
 
 
 def is_table(x: Any) -> bool:
@@ -29,7 +29,7 @@ class Images:
     def __init__(
         self, paths: list[Path], affine: np.ndarray | None, shape: tuple[int, ...], sidecar: dict[str, Any]
     ) -> None:
-        self.paths, self.affine, self.shape, self.said = paths, affine, (len(paths), *shape), sidecar
+        self.paths, self.affine, self.shape, self.sidecar = paths, affine, (len(paths), *shape), sidecar
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -42,14 +42,18 @@ class Images:
         other_affine = self.affine is not None and not np.allclose(image.affine, self.affine, atol=1e-4)
         if image.shape != self.shape[1:] or other_affine:
             raise InputError(
-                f"{path}: shape {image.shape} or affine is not the model's {self.shape[1:]}; preprocess it alike"
+                f"{path}: shape {image.shape} or affine is not the model's {self.shape[1:]}; "
+                "preprocess it in the same way"
             )
         sidecar = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
-        found = json.loads(sidecar.read_text(encoding="utf-8")) if self.said and sidecar.is_file() else self.said
-        for key in NOT_OPTIONS:
-            if self.said.get(key) != found.get(key):
+        sidecar_content = (
+            json.loads(sidecar.read_text(encoding="utf-8")) if self.sidecar and sidecar.is_file() else self.sidecar
+        )
+        for key in SIDECAR_KEYS:
+            if self.sidecar.get(key) != sidecar_content.get(key):
                 raise InputError(
-                    f"{sidecar}: {key} is {found.get(key)}, of the model {self.said.get(key)}; preprocess it alike"
+                    f"{sidecar}: {key} is {sidecar_content.get(key)}, of the model {self.sidecar.get(key)}; "
+                    "preprocess it in the same way"
                 )
         return half(image.get_fdata(dtype=np.float32), path.name)
 

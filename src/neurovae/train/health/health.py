@@ -62,10 +62,12 @@ def run(
         )
     module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
     fitted = Model(module=module, tensors=tensors, meta=meta, mask=read_mask(mask))
-    found = examine(fitted, array, table["person"].to_numpy(), read_parquet(history), seed)
-    write_json(out, {**found, **with_caveats(found["verdict"], found["finite"], kept_collapsed, transductive)})
+    measures = examine(fitted, array, table["person"].to_numpy(), read_parquet(history), seed)
+    write_json(out, {**measures, **with_caveats(measures["verdict"], measures["finite"], kept_collapsed, transductive)})
     print(
-        f"{found['verdict']}: {found['reason']}", *([f"advice: {found['advice']}"] if found["advice"] else []), sep="\n"
+        f"{measures['verdict']}: {measures['reason']}",
+        *([f"advice: {measures['advice']}"] if measures["advice"] else []),
+        sep="\n",
     )
 
 

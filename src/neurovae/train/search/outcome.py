@@ -48,8 +48,8 @@ class Fitted:
     @torch.no_grad()
     def decode(self, mu: np.ndarray) -> np.ndarray:
         """Masked voxels (scans, voxels) of latents (scans, latents)."""
-        found = self.network.decode(torch.from_numpy(mu.astype(np.float32)).to(self.on))
-        return found[:, 0].cpu().numpy()[:, self.mask]
+        volumes = self.network.decode(torch.from_numpy(mu.astype(np.float32)).to(self.on))
+        return volumes[:, 0].cpu().numpy()[:, self.mask]
 
 
 def nothing(state: str, reason: str) -> Row:
