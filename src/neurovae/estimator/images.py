@@ -17,7 +17,7 @@ SIDECAR_KEYS = ("Normalisation", "SpatialReference")  # of a brain's sidecar, wh
 
 
 def is_table(x: Any) -> bool:
-    """Is it a table of images, and not of numbers?"""
+    """Whether it is a table of images, and not of numbers."""
     return isinstance(x, pd.DataFrame) and "path" in x
 
 

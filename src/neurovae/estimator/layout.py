@@ -1,4 +1,4 @@
-"""What LatentModel is given, laid out as the rules have it: volumes in a box, a mask, a split; and back again."""
+"""Arrange the input of LatentModel as the rules do: volumes in a box, a mask, a split; and convert back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ MULTIPLE = 8  # the networks' sides divide by it
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the voxels lie: `own`, the mask as it was given, (x, y, z) or (features,), and `mask`, in its box."""
+    """The arrangement of voxels: `own`, the given mask, (x, y, z) or (features,), and `mask`, the same in its box."""
 
     own: np.ndarray
     mask: np.ndarray
@@ -69,7 +69,7 @@ def layout(own_mask: np.ndarray, kind: str, flat: bool, flip: bool) -> Layout:
 
 
 def entry(kind: str, n_latent: int, options: dict[str, Any] | None, brain: bool) -> dict[str, Any]:
-    """The values of an entry in train.models with the schema's defaults; what is no brain has no mirror image.
+    """Return an entry of train.models with the schema's defaults; data other than brains have no mirror images.
 
     Raises:
         InputError: unknown options, or impossible values.

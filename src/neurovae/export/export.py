@@ -115,7 +115,7 @@ def scans(tensors: weights.Tensors) -> int:
 
 
 def preprocessing(derivatives: Path, mask: Path, meta: dict[str, Any]) -> dict[str, Any]:
-    """What the training scans went through, from their sidecars, and the fingerprints of code and data.
+    """Return the preprocessing of the training scans, from their sidecars, and fingerprints of code and data.
 
     Raises:
         InputError: no sidecars.

@@ -1,4 +1,4 @@
-"""The model card of an exported model: Hugging Face's YAML, then what it is, how good, for what, and how to use it."""
+"""The model card of an exported model: Hugging Face's YAML, then description, quality, intended use and usage."""
 
 from typing import Any
 

@@ -43,7 +43,7 @@ def spool(path: Path, blocks: Iterable[np.ndarray], count: int, voxels: int) -> 
 
 
 def nearest(a: np.ndarray, b: np.ndarray, same_rows: bool = False) -> Nearest:
-    """Nearest row of b (rows, voxels) for each row of a, a few at a time; `same_rows`: b is a, nobody is their own."""
+    """Return the nearest row of b (rows, voxels) for each row of a; `same_rows`: b is a, and a row is not its own."""
     distance, which = np.full(len(a), np.inf), np.zeros(len(a), np.int64)
     for one in chunks(len(a)):
         for two in chunks(len(b)):

@@ -115,7 +115,7 @@ def root_of(cohort: Path, all_records: Records) -> Path:
 
 
 def digests(root: Path, paths: list[str], all_records: Records) -> Digests:
-    """Return the digest of each file, or folder of a record, as it is now: every byte is read."""
+    """Return the present digest of each file, or folder of a record: every byte is read."""
     print(f"{len(paths)} files are read", flush=True)
     return {path: digest(root / path, all_records.get(path)) for path in steps(paths, "files")}
 

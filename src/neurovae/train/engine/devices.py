@@ -59,7 +59,7 @@ def memory(device: torch.device, part: int, n_own: int) -> Iterator[None]:
 
 
 def exhausted(part: int, n_own: int, base: int, peak: int, total: int) -> str:
-    """The message: what was asked for, what there is, and `accumulate` for a part that takes 0.8 of it.
+    """Return the message: memory used and available, and `accumulate` for a part that takes 0.8 of it.
 
     Args:
         part: scans that were on the device at a time.

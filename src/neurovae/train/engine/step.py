@@ -15,7 +15,7 @@ from neurovae.train.models.network import VAE, sample
 
 
 class Part(NamedTuple):
-    """Scans that are computed at a time: what the encoder sees, what is to be reconstructed, and what is drawn."""
+    """Scans that are computed at a time: inputs, targets and random draws."""
 
     inputs: Tensor  # (scans, 1, x, y, z)
     targets: Tensor  # likewise

@@ -28,7 +28,7 @@ class Model:
 
     @property
     def linear(self) -> bool:
-        """Is there a linear part beside a network?"""
+        """Whether there is a linear part beside a network."""
         return bool(np.any(self.tensors.get("outward", 0)))
 
     def encode(self, volumes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

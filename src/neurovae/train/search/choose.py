@@ -34,7 +34,7 @@ def run(
     table: Path,
     written: Path,
 ) -> None:
-    """Choose, and write the choice in three forms.
+    """Choose the best trial of a search; write it as JSON and YAML, with a table of all trials.
 
     Example:
         snakemake --cores 2 --configfile my.yaml --forcerun choose
@@ -101,7 +101,7 @@ def refusal(results: list[Row], name: str, fold: int, min_active: int) -> list[s
 
 
 def as_entry(entry: Row, of: str) -> str:
-    """YAML of an entry of train.models, with what is to be known where it is pasted."""
+    """Format an entry of train.models as YAML, with comments on how it was chosen."""
     lines = [
         f"# Chosen by train.search: {of}.",
         "# To use it without a search, put it in place of the entry in train.models and set train.search.model: null.",

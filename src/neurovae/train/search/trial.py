@@ -58,7 +58,7 @@ class Watch:
             raise optuna.TrialPruned
 
     def value(self) -> float:
-        """The objective as far as it is known."""
+        """The objective from the epochs so far."""
         return float(
             self.seen["variance_explained"]
             if self._objective == "variance_explained"
@@ -81,7 +81,7 @@ def run(
     options: Json,
     search: Json,
 ) -> None:
-    """Run one trial, or write again what the journal knows of it where it was finished before.
+    """Run one trial of a search; the result of a finished trial is written again from the journal.
 
     Example:
         snakemake --cores 2 --configfile my.yaml --forcerun trial
