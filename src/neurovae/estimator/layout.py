@@ -48,7 +48,7 @@ def layout(own_mask: np.ndarray, kind: str, flat: bool, flip: bool) -> Layout:
     """The box of a mask: for networks its sides are filled up to multiples of 8, features without a mask in rows.
 
     Raises:
-        InputError: mirror images of what has no midline.
+        InputError: mirror images of data without a midline.
     """
     networks = kind in PERIODS
     if own_mask.ndim == 1:

@@ -1,6 +1,6 @@
 """A person's scan changed along a score: scan + decode(mu + shift) - decode(mu).
 
-The scan keeps what the decoder does not know of this person; only the difference is decoded.
+Details of the scan that the model does not encode are kept, since only the difference is decoded.
 """
 
 from difflib import get_close_matches
@@ -73,7 +73,8 @@ def run(
         steps: of the score, beside 0; not of a binary one.
         maps: folder to write.
         out: Parquet to write, TSV beside it: rms and largest change (signed, with its MNI position in mm) per step;
-            target: value + step in units of the score; beyond: what of the score or the cohort ends before it.
+            target: value + step in units of the score; beyond: whether the score's range or the cohort's ends before
+                it.
 
     Raises:
         InputError: a scan that has no latents.
@@ -177,7 +178,7 @@ def known_scans(requested: list[str], scans: pd.Series) -> list[str]:
     """Return the requested scans.
 
     Raises:
-        InputError: one is not among `scans`; the message names those that are spelt alike.
+        InputError: one is not among `scans`; the message names those with a similar spelling.
     """
     all_scans, problems = set(scans), []
     for scan in requested:

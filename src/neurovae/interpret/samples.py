@@ -51,7 +51,7 @@ def run(
     Prior: N(0, I) where a KL or MMD drew the latents to it, else a Gaussian fitted to the training people. Path: seven
     steps, straight in latent space. Rows are of kind sample, path, held-out reconstruction and held-out scan; ratios
     are over the median of held-out people: reconstruction_ratio of reconstructions to reconstructions (like with
-    like), scan_ratio of scans to scans, which flatters what is decoded because it is smooth, scan_ratio_decoded of
+    like), scan_ratio of scans to scans, which is too favourable since decoded volumes are smooth, scan_ratio_decoded of
     reconstructions to scans. copy: nearer to a training person's reconstruction than that of any other real person,
     training or held out (duplicate_below).
 

@@ -65,7 +65,7 @@ def run(
         seed: of initial weights, batches and samples.
         device: auto (cuda, then cpu), cpu, cuda or mps.
         options: the entry of the model in train.models.
-        state: folder for checkpoints, from which a training that was killed goes on.
+        state: folder for checkpoints, from which a training that was killed continues.
         code: fingerprint of the code; a checkpoint of other code, options or data is not used.
         chosen: JSON of options that a search has chosen, in place of those of the entry; empty: there was no search.
     """

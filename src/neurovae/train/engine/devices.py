@@ -17,7 +17,7 @@ def choose(device: str) -> torch.device:
     Deterministic products on a GPU need a fixed workspace, which is read from the environment at the first product.
 
     Raises:
-        InputError: the device asked for is not there.
+        InputError: the requested device is not available.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(

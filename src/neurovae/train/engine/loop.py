@@ -128,7 +128,7 @@ def _batches(data: Data, hp: Hyperparameters, counters: tuple[int, int]) -> Iter
 def _optimiser(model: VAE, hp: Hyperparameters) -> torch.optim.AdamW:
     """AdamW; biases (one is the posterior's log-variance) and the likelihood's sigma are not decayed.
 
-    The likelihood's sigma stands still unless it is learned.
+    The likelihood's sigma is fixed unless it is learned.
     """
     model.log_sigma.requires_grad_(hp.sigma == "learned" and hp.gaussian)
     with_decay = [parameter for parameter in model.parameters() if parameter.dim() > 1]
@@ -140,7 +140,7 @@ def _optimiser(model: VAE, hp: Hyperparameters) -> torch.optim.AdamW:
 def _scale(model: VAE, row: Row, hp: Hyperparameters) -> float:
     """Lambda, the weight of MMD: a multiple of the reconstruction loss per scan before the first step.
 
-    That loss may be near zero or below it, when sigma is small; then lambda would mean little, which is said.
+    That loss may be near zero or negative when sigma is small; then lambda has little meaning, and a message says so.
     """
     loss, voxels = abs(evaluate.reconstruction(row, hp)), int(model.mask.sum())
     print(

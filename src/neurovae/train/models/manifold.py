@@ -26,7 +26,7 @@ def gather(volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, *, n_latent
     """The scans in "training", with mirror images when `flip`: voxels (n, voxels), mean, coordinates (n, fewer than n).
 
     Raises:
-        InputError: too few scans for the latents, too many for an n x n method, or scans that hardly differ.
+        InputError: too few scans for the latents, too many for an n x n method, or scans without enough differences.
     """
     scans = volumes[split == "training"]
     if n_latent >= len(scans):

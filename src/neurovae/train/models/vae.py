@@ -36,12 +36,13 @@ def fit(
         volumes: packed volumes (scans, x, y, z).
         split: split of each scan; "test" may be empty.
         mask: the fixed mask (x, y, z).
-        state: folder of checkpoints, from which a training that was killed goes on.
+        state: folder of checkpoints, from which a training that was killed continues.
         watch: called with the history rows of each epoch; may raise to stop training.
         options: the fields of `Hyperparameters`, an entry of train.models.
 
     Raises:
-        InputError: the loss is not finite before the first step, the device asked for is not there, or its memory is
+        InputError: the loss is not finite before the first step, the requested device is not available, or its memory
+            is
             too small.
     """
     hp = Hyperparameters(**options)

@@ -42,8 +42,8 @@ def run(
     Args:
         folder: of the trials' JSON.
         trials: how many of them.
-        objective: what was made large, for the texts.
-        min_active: active units that were asked for, for the texts.
+        objective: the maximised quantity, for the texts.
+        min_active: required number of active units, for the texts.
         searched: keys that were searched.
         entry: the model in train.models; its name and transductive are not read.
         name: of the model.

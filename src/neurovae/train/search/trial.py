@@ -101,7 +101,8 @@ def run(
         search: objective, min_active, seed and space of train.search.
 
     Raises:
-        InputError: the device asked for is not there, or the journal is damaged. What is wrong with the values of the
+        InputError: the requested device is not available, or the journal is damaged. What is wrong with the values of
+            the
             trial (a loss that is not finite, too little memory) is a result, of state failed.
     """
     torch.set_num_threads(THREADS)
