@@ -301,6 +301,9 @@ def _matched(
 
 def _plain(cohort: dict[str, Any]) -> Index:
     codes, path = missing.codes(cohort), cohort["table"]
-    paths, excluded, table, problems = plain_table.read(path, cohort.get("rename") or {}, codes)
-    scans = [_named(key, path) for key, path in sorted(paths.items())]
+    sources, excluded, table, problems = plain_table.read(path, cohort.get("rename") or {}, codes)
+    scans = [
+        _named(key, source.path)._replace(volume=source.volume, mask=source.mask)
+        for key, source in sorted(sources.items())
+    ]
     return _finished(Index(scans, excluded, [table], [path], problems), cohort, {}, {table.file})
