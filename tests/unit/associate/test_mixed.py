@@ -207,6 +207,16 @@ def test_degrees_of_freedom_of_the_gee_are_those_of_the_whitened_clusters():
         assert found == pytest.approx(np.trace(b) ** 2 / np.trace(b @ b), rel=1e-8)
 
 
+def test_a_working_correlation_below_its_bound_has_degrees_of_freedom():
+    """Mostly two scans that differ, and a person of six: I + alpha (J - I) then has a negative eigenvalue."""
+    table = pd.concat([scans(29, 2), scans(1, 6, seed=3).assign(person="other")], ignore_index=True)
+    person = pd.factorize(table["person"])[0]
+    y = np.where(table.groupby("person").cumcount() % 2, 6.0, 1.0) + (table["mu_000"] > 0)
+    result = gee(y.to_numpy(), sm.add_constant(table[["mu_000"]].to_numpy()), person, sm.families.Poisson())
+    assert float(result.cov_struct.dep_params) < -1 / 5
+    assert 5 < degrees(result, 1)[0] <= 30
+
+
 @pytest.mark.parametrize("score", SCORES[1:], ids=lambda score: score["type"])
 def test_rows_equal_statsmodels_gee(score):
     table = scans(between=0.4, within=0.3)

@@ -182,10 +182,10 @@ def test_plain_table_of_volumes_and_masks(tmp_path):
     assert {scan.mask for scan in scans} == {str(tmp_path / "m.nii.gz")}
     sources = [(scan.path, scan.mask) for scan in scans]
     settings = {"cohort": {}, "preprocess": {"extract": {"method": "deepbet"}}}
-    assert "method is deepbet; set it to mask" in only(derivatives.checked(settings, sources)[0])
+    assert "method is deepbet; set it to mask" in only(derivatives.check(settings, sources)[0])
     settings["preprocess"]["extract"]["method"] = "mask"
-    assert derivatives.checked(settings, sources)[0] == []
-    assert "1 of 4 scans have none" in only(derivatives.checked(settings, [*sources, ("x.nii", "")])[0])
+    assert derivatives.check(settings, sources)[0] == []
+    assert "1 of 4 scans have none" in only(derivatives.check(settings, [*sources, ("x.nii", "")])[0])
     rows = ["all.nii.gz,4,0,n/a", "all.nii.gz,5,0,", "all.nii.gz,6,3,", "all.nii.gz,7,x,", "all.nii.gz,8,1,no.nii"]
     (tmp_path / "t.csv").write_text("path,participant_id,source_volume,mask\n" + "\n".join(rows))
     expected = ["row 3: volume 0 of 'all.nii.gz' is already that of sub-4", "row 4: source_volume is '3'",
@@ -243,7 +243,7 @@ def test_many_alike_problems_are_counted(tmp_path):
     """A long list is cut and counted."""
     (tmp_path / "p.tsv").write_text("a\tb\n" + "1\n" * 60)
     problems = tables.read(str(tmp_path / "p.tsv"), file="p.tsv", rename={})[1]
-    assert len(problems) == 51 and problems[-1] == "p.tsv: and 10 more like the last"
+    assert len(problems) == 51 and problems[-1] == "p.tsv: and 10 more of this kind"
 
 
 def test_numbers():
