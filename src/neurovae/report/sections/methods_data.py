@@ -21,8 +21,9 @@ THRESHOLDS = {"clipped": "a fraction of clipped voxels of {}",
               "mask_ml": "a brain volume (ml) of {}", "snr": "a signal-to-noise ratio of {}",
               "template_r": "a correlation with the template of {}"}  # fmt: skip
 KINDS = {"vae": "a variational autoencoder [vae]", "autoencoder": "an autoencoder",
-         "pca": "a principal component analysis", "mds": "metric multidimensional scaling (SMACOF)",
-         "isomap": "Isomap [isomap]", "lle": "locally linear embedding [lle]"}  # fmt: skip
+         "pca": "a principal component analysis", "pca_localised": "a localised principal component analysis",
+         "mds": "metric multidimensional scaling (SMACOF)", "isomap": "Isomap [isomap]",
+         "lle": "locally linear embedding [lle]"}  # fmt: skip
 AUGMENTED = {"flip": "left-right mirroring",
              "mixup": "replacing {:.0%} of the scans by weighted averages with another scan [mixup]",
              "noise": "Gaussian noise (SD {:g}) on the input",
@@ -128,6 +129,9 @@ def _model(model: str, one: dict[str, Any]) -> str:
     if one.get("blur") and (one["kind"] == "pca" or one.get("linear") == "pca"):
         said += [f"Principal components were computed from the scans and copies smoothed with a Gaussian kernel "
                  f"(SD {one['blur']:g} mm)."]  # fmt: skip
+    if isinstance(one.get("taper_mm"), int | float):
+        said += [f"Their covariance was localised: multiplied by a taper that falls to zero at a distance of "
+                 f"{one['taper_mm']:g} mm [taper, localisation]."]  # fmt: skip
     return " ".join(said)
 
 
@@ -141,7 +145,8 @@ def _network(one: dict[str, Any]) -> list[str]:
     terms += [divergence[one["divergence"]]] if one.get("divergence") in divergence else []
     said = [f"Its loss comprised {listed(terms)}." if len(terms) > 1 else f"Its loss was {terms[0]}."]
     added = ", added to the probabilistic principal components of the training participants [ppca]"
-    said += [f"Encoder and decoder were 3-D convolutional networks{added if one.get('linear') == 'pca' else ''}."]
+    alone = one.get("linear") not in ("pca", "localised")
+    said += [f"Encoder and decoder were 3-D convolutional networks{'' if alone else added}."]
     if one.get("epochs"):
         kept = f"; the parameters of epoch {one['kept_epoch']} were kept" if one.get("kept_epoch") is not None else ""
         said += [f"Parameters were optimised with AdamW [adamw] in batches of {one['batch']} for at most "

@@ -11,7 +11,8 @@ class Hyperparameters:
     n_latent: int
     flip: bool
     blur: float
-    linear: Literal["pca", "none"]
+    linear: Literal["pca", "localised", "none"]
+    taper_mm: list[float | Literal["none"]] | None = None
     base_channels: int
     dropout: float
     reconstruction: Literal["gaussian", "dssim", "both"]

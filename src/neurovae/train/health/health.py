@@ -90,6 +90,7 @@ def examine(model: Model, array: np.ndarray, person: np.ndarray, history: pd.Dat
     options = model.meta.get("options", {})
     kept, last = epochs(history)
     stated = {"kind": model.meta["kind"], "kept_epoch": kept, "last_epoch": last, **_stated(options)}
+    stated |= {name: model.meta["architecture"].get(name) for name in ("n_latent", "taper_mm")}  # as it was fitted
     stated |= {f"people_{name}": len(model.meta["people"][name]) for name in SPLITS}
     stated["logvar_calibrated"] = model.meta["architecture"]["kl"]
     searched = "searched in this fold's training and validation sets"

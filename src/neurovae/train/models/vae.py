@@ -13,6 +13,7 @@ from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.engine.loop import Row, Watch, train
 from neurovae.train.models.network import VAE
 from neurovae.train.models.pca import principal
+from neurovae.train.models.pca_localised import localised
 from neurovae.train.weights import Tensors
 
 EPOCHS = True  # trained by gradient: takes a folder of checkpoints, and has a history
@@ -54,7 +55,7 @@ def fit(
         "base_channels": hp.base_channels,
     }
     model = VAE(**described, dropout=hp.dropout)
-    _start(model, volumes, np.flatnonzero(split == "training"), mask, hp)
+    chosen = _start(model, volumes, split, mask, hp)
     model.to(on)
     if on.type == "cuda":
         for network_ in (model.encoder, model.decoder):  # the linear part has four axes, which this format refuses
@@ -69,29 +70,30 @@ def fit(
     model.load_state_dict(best, strict=False)
     tensors = {name: value.cpu().contiguous().numpy() for name, value in model.state_dict().items()}
     tensors |= {name: tensors[name][:, mask] for name in BOXES}
-    return tensors, {**described, "kl": hp.kl, "sampled": hp.sampled}, history
+    return tensors, {**described, "kl": hp.kl, "sampled": hp.sampled, **chosen}, history
 
 
-def _start(model: VAE, volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, hp: Hyperparameters) -> None:
-    """Mean, mask, linear part and sigma, before the first step."""
+def _start(model: VAE, volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, hp: Hyperparameters) -> dict[str, Any]:
+    """Set mean, mask, linear part and sigma before the first step; what was chosen of the linear part."""
+    rows, chosen = np.flatnonzero(split == "training"), {}
     model.mask.copy_(torch.from_numpy(mask))
     model.mean.copy_(mean(volumes, rows, hp.flip) * model.mask)
     sigma = 1.0 if hp.sigma == "learned" else float(hp.sigma)
-    if hp.linear == "pca":
-        found = principal(
-            volumes,
-            some(rows),
-            mask,
-            n_latent=hp.n_latent,
-            flip=hp.flip,
-            blur=hp.blur,
-        )
+    if hp.linear != "none":
+        same: dict[str, Any] = {"n_latent": hp.n_latent, "flip": hp.flip}
+        if hp.linear == "localised":
+            validation = np.flatnonzero(split == "validation")
+            found, taper = localised(volumes, some(rows), validation, mask, tapers=hp.taper_mm or ["none"], **same)
+            chosen = {"taper_mm": taper}
+        else:
+            found = principal(volumes, some(rows), mask, blur=hp.blur, **same)
         sigma = found.left**0.5 if hp.sigma == "learned" else sigma
         model.start_at(torch.from_numpy(found.components), torch.from_numpy(found.variances), sigma)
     elif hp.sigma == "learned":
         sigma = float(np.sqrt(np.square(masked(volumes[some(rows)], mask) - model.mean.numpy()[mask]).mean()))
     with torch.no_grad():
         model.log_sigma.fill_(np.log(sigma))
+    return chosen
 
 
 def embed(
