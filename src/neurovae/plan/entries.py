@@ -162,6 +162,7 @@ def idle(entry: dict[str, Any], keys: dict[str, Any]) -> list[str]:
         "dssim_weight": entry.get("reconstruction") != "gaussian",
         "sigma": entry.get("reconstruction") != "dssim",
         "blur": entry.get("linear", "pca") == "pca",
+        "mosaic_mm": entry.get("mosaic", 0) > 0,
         "taper_mm": entry.get("linear", "localised") == "localised",
     }
     return [key for key, does in used.items() if key in entry and not does and entry[key] != keys[key]["default"]]

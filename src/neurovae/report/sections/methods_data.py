@@ -26,6 +26,7 @@ KINDS = {"vae": "a variational autoencoder [vae]", "autoencoder": "an autoencode
          "lle": "locally linear embedding [lle]"}  # fmt: skip
 AUGMENTED = {"flip": "left-right mirroring",
              "mixup": "replacing {:.0%} of the scans by weighted averages with another scan [mixup]",
+             "mosaic": "replacing {:.0%} of the scans by mosaics of smooth regions of several participants",
              "noise": "Gaussian noise (SD {:g}) on the input",
              "jitter": "random affine jitter (SD {:g} degrees, mm and %)"}  # fmt: skip
 
@@ -129,6 +130,7 @@ def _model(model: str, one: dict[str, Any]) -> str:
     if one.get("blur") and (one["kind"] == "pca" or one.get("linear") == "pca"):
         said += [f"Principal components were computed from the scans and copies smoothed with a Gaussian kernel "
                  f"(SD {one['blur']:g} mm)."]  # fmt: skip
+    said += ["Latents were rotated by varimax after training [varimax]."] if one.get("rotate") == "varimax" else []
     if isinstance(one.get("taper_mm"), int | float):
         said += [f"Their covariance was localised: multiplied by a taper that falls to zero at a distance of "
                  f"{one['taper_mm']:g} mm [taper, localisation]."]  # fmt: skip

@@ -14,6 +14,7 @@ class Hyperparameters:
     linear: Literal["pca", "localised", "none"]
     taper_mm: list[float | Literal["none"]] | None = None
     base_channels: int
+    rotate: Literal["none", "varimax"] = "none"
     dropout: float
     reconstruction: Literal["gaussian", "dssim", "both"]
     sigma: float | Literal["learned"]
@@ -21,6 +22,8 @@ class Hyperparameters:
     noise: float
     jitter: float
     mixup: float
+    mosaic: float = 0.0
+    mosaic_mm: float = 60.0
     learning_rate: float
     weight_decay: float
     clip: float

@@ -9,13 +9,13 @@ A window is a product of one cubic spline per axis, on a lattice. Their taper is
 4 mm and lengths of 40 to 120 mm. It is positive definite, and 1 at distance 0.
 """
 
+from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
-from neurovae.train.engine.augment import BOX
-
+BOX = (160.0, 192.0, 160.0)  # mm that the grid spans (preprocess.grid)
 SPREAD = np.sqrt(3 / 10) / 2  # standard deviation of the Gaussian nearest to Gaspari and Cohn's taper, over its length
 LATTICE = np.sqrt(3 / 2)  # distance of splines over that of the taper that they induce, whose variance is 8/12 of it
 Axes = list[np.ndarray]
@@ -28,6 +28,7 @@ class Window(NamedTuple):
     values: np.ndarray
 
 
+@lru_cache
 def axes(shape: tuple[int, ...], taper_mm: float) -> Axes:
     """Per axis of the grid the splines (side, splines), of which each voxel's have unit length."""
     step = LATTICE * SPREAD * taper_mm

@@ -18,7 +18,7 @@ from neurovae.train.health.examine import Measures, Model, lost, measure
 from neurovae.train.health.verdicts import KEPT_COLLAPSED, LOST, STOPPING, TRANSDUCTIVE
 
 STATED = ("n_latent", "reconstruction", "divergence", "beta", "sigma", "linear", "epochs", "batch",
-          "flip", "blur", "mixup", "noise", "jitter")  # fmt: skip
+          "flip", "blur", "rotate", "mixup", "mosaic", "noise", "jitter")  # fmt: skip
 
 
 def run(
@@ -60,7 +60,10 @@ def run(
             f"{model.name}: fitted on other volumes than {rows.name} describes; rerun with --forcerun train"
         )
     module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
-    fitted = Model(module=module, tensors=tensors, meta=meta, mask=read_mask(mask))
+    own = {
+        name: tensor for name, tensor in tensors.items() if name != "rotation"
+    }  # a VAE's posterior is diagonal there
+    fitted = Model(module=module, tensors=own, meta=meta, mask=read_mask(mask))
     found = examine(fitted, array, table["person"].to_numpy(), pd.read_parquet(history), seed)
     write_json(out, {**found, **with_caveats(found["verdict"], found["finite"], kept_collapsed, transductive)})
     print(

@@ -9,7 +9,8 @@ from scipy.ndimage import gaussian_filter
 
 from neurovae.errors import InputError
 from neurovae.io.volumes import chunks, evenly, masked
-from neurovae.train.engine.augment import BOX
+from neurovae.train.engine.windows import BOX
+from neurovae.train.models.rotation import varimax
 from neurovae.train.weights import Tensors
 
 BLURRED = 2.0  # weight of the blurred copies beside the scans
@@ -38,6 +39,7 @@ def fit(
     n_latent: int,
     flip: bool,
     blur: float,
+    rotate: str = "none",
     capped: bool = False,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
     """Mean (voxels,) and orthonormal components (latents, voxels) of the people in "training"; no history.
@@ -50,12 +52,19 @@ def fit(
         n_latent: number of components.
         flip: fit on the scans and their mirror images about the midline.
         blur: standard deviation, mm, of the blurred copies that are added; 0: none.
+        rotate: varimax, or none.
         capped: of a baseline: as many components as there are, where n_latent is more.
     """
     rows = np.flatnonzero(split == "training")
     n_latent = min(n_latent, len(rows) - 1) if capped else n_latent
     found = components(volumes, rows, mask, n_latent=n_latent, flip=flip, blur=blur)
-    return {"mean": found.mean, "components": found.components}, {"n_latent": n_latent, "kl": False}, []
+    tensors = {"mean": found.mean, "components": rotated(found.components, rotate)}
+    return tensors, {"n_latent": n_latent, "kl": False}, []
+
+
+def rotated(components: np.ndarray, rotate: str) -> np.ndarray:
+    """Orthonormal components (latents, voxels) as they are, or after varimax."""
+    return varimax(components).T.astype(np.float32) @ components if rotate == "varimax" else components
 
 
 def components(

@@ -12,8 +12,7 @@ import numpy as np
 
 from neurovae.errors import InputError
 from neurovae.io.volumes import chunks, masked
-from neurovae.train.engine.augment import BOX
-from neurovae.train.engine.windows import Window, axes, windows
+from neurovae.train.engine.windows import BOX, Window, axes, windows
 from neurovae.train.models import pca
 from neurovae.train.models.pca import Principal
 from neurovae.train.models.pca import embed as embed
@@ -44,6 +43,7 @@ def fit(
     n_latent: int,
     flip: bool,
     taper_mm: list[Taper],
+    rotate: str = "none",
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
     """Mean (voxels,) and orthonormal components (latents, voxels) of the people in "training"; no history.
 
@@ -56,13 +56,14 @@ def fit(
         flip: fit on the scans and their mirror images about the midline.
         taper_mm: distance from which on voxels count as uncorrelated, or "none"; of several, the one that explains
             most variance in the people in "validation".
+        rotate: varimax, or none.
 
     Raises:
         InputError: more latents than a plain PCA or the voxels allow, or nobody in "validation" to choose by.
     """
     rows = np.flatnonzero(split == "training"), np.flatnonzero(split == "validation")
     found = localised(volumes, *rows, mask, n_latent=n_latent, flip=flip, tapers=taper_mm)
-    tensors = {"mean": found.principal.mean, "components": found.principal.components}
+    tensors = {"mean": found.principal.mean, "components": pca.rotated(found.principal.components, rotate)}
     return tensors, {"n_latent": n_latent, "kl": False, "taper_mm": found.taper_mm}, []
 
 
