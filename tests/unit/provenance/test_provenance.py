@@ -54,7 +54,7 @@ def test_a_command_that_fails_leaves_the_old_record_which_no_longer_fits(made: P
     root, name = trace.locate(table)
     assert trace.chain(root, name)["results"][name]["now"] == "CHANGED since it was recorded"
     table.unlink()
-    with pytest.raises(InputError, match=r"not there any more; there is a record that predict.summary made it"):
+    with pytest.raises(InputError, match=r"missing; by its record, predict.summary made it"):
         trace.locate(table)
 
 
@@ -97,7 +97,7 @@ def test_folders_scans_and_what_changes_while_it_is_read(tmp_path: Path) -> None
     assert maps is not None and other is not None and list(maps["files"]) == ["a.json", "b.json"]
     assert maps["inputs"] == {"sub-02.nii": record.sha256(tmp_path / "sub-02.nii"), "t.tsv": None}
     assert other["inputs"] == {"results/maps": maps["sha256"]}
-    lines = list(trace.told(trace.chain(tmp_path, "results/o.json")))
+    lines = list(trace.tree_lines(trace.chain(tmp_path, "results/o.json")))
     assert any("t.tsv  None" in line and "CHANGED while it was read" in line for line in lines), lines
 
 
@@ -118,7 +118,7 @@ def test_every_package_that_is_imported_is_noted() -> None:
 
 def test_a_file_without_record_is_refused_by_name(made: Path) -> None:  # noqa: F811
     done = python(made, "-m", "neurovae", "provenance", "results/tiny/predict/voxels/predict.parquet")
-    assert done.returncode == 1 and "voxels/predict.parquet: nothing says how it was made" in done.stderr
+    assert done.returncode == 1 and "voxels/predict.parquet: no record of how it was made" in done.stderr
     done = python(made, "-m", "neurovae", "provenance", "results/nowhere")
     assert done.returncode == 1 and "results/nowhere: there is no such file" in done.stderr
 
@@ -136,7 +136,7 @@ def test_the_tree_says_what_was_made_anew_since(made: Path, tmp_path: Path) -> N
     other = {**known, "path": name, "sha256": "0" * 64, "inputs": {}, "command": "predict.voxels"}
     record.write_json(record.place(made / name), other)
     done = python(tmp_path, "-m", "neurovae", "provenance", "results/tiny/predict/predictions.tsv")
-    assert "MADE ANEW since: it is 000000000000 now" in done.stdout
+    assert "MADE AGAIN since: it is 000000000000 now" in done.stdout
 
 
 def test_the_report_is_followed_to_every_scan_and_table(finished: Project) -> None:

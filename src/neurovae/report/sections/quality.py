@@ -7,7 +7,7 @@ import pandas as pd
 
 from neurovae.io.images import read_image
 from neurovae.preprocess.names import MASK, in_space
-from neurovae.preprocess.placement import doubts
+from neurovae.preprocess.placement import offset_warnings
 from neurovae.report.blocks import Block, missing, note, table, text
 from neurovae.report.figures import thumbnails
 from neurovae.report.results import DUPLICATES, QUALITY, Row, Run, read
@@ -40,7 +40,7 @@ def quality(run: Run) -> list[Block]:
     caption = "Every scan, excluded ones first, then by correlation with the template"
     return [
         text(f"{len(checks) - out} of {count(len(checks), 'scan')} passed. Thresholds: {said or 'none'}."),
-        *(note(line) for line in doubts(checks)),
+        *(note(line) for line in offset_warnings(checks)),
         _gallery(run, checks),
         table(checks, heads, QUALITY, caption),
     ]

@@ -11,6 +11,7 @@ import torch
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import write_json
+from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import SPLITS, data_hash, read_mask, read_volumes
 from neurovae.train import weights
 from neurovae.train.health import judge
@@ -60,11 +61,9 @@ def run(
             f"{model.name}: fitted on other volumes than {rows.name} describes; rerun with --forcerun train"
         )
     module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
-    own = {
-        name: tensor for name, tensor in tensors.items() if name != "rotation"
-    }  # a VAE's posterior is diagonal there
+    own = {name: value for name, value in tensors.items() if name != "rotation"}  # where a VAE's posterior is diagonal
     fitted = Model(module=module, tensors=own, meta=meta, mask=read_mask(mask))
-    found = examine(fitted, array, table["person"].to_numpy(), pd.read_parquet(history), seed)
+    found = examine(fitted, array, table["person"].to_numpy(), read_parquet(history), seed)
     write_json(out, {**found, **with_caveats(found["verdict"], found["finite"], kept_collapsed, transductive)})
     print(
         f"{found['verdict']}: {found['reason']}", *([f"advice: {found['advice']}"] if found["advice"] else []), sep="\n"

@@ -83,7 +83,7 @@ def localised(
     along each axis; a product with the covariance carries them to all voxels (Nystroem), another one refines them.
     """
     sparse = thinned(mask)
-    possible = [taper for taper in tapers if _possible(taper, n_latent, len(training), np.count_nonzero(sparse))]
+    possible = [taper for taper in tapers if _possible(taper, n_latent, len(training), int(sparse.sum()))]
     if not possible:
         raise InputError(f"taper_mm {tapers}: too few people or voxels for {n_latent} latents; lower n_latent")
     if len(possible) > 1 and not len(validation):
