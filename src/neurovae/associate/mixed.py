@@ -178,7 +178,7 @@ def _one_scan(table: pd.DataFrame) -> dict[str, Any]:
         "n": people,
         "n_scans": people,
         "status": "one scan per person",
-        "reason": "nobody has several usable scans; the GLM tests one scan of each person",
+        "reason": "no participant has several usable scans; the other tests use one scan per participant",
     }
 
 

@@ -231,7 +231,8 @@ def _association(latent: list[dict[str, Any]], score: list[dict[str, Any]]) -> d
     )
     if not shared:
         return row | {"flagged": False}
-    text = f"{_in_words(shared)} of this latent's variance; also associated with {row['score']}"
+    are = "is" if len(shared) == 1 else "are"
+    text = f"{_in_words(shared)} of this latent's variance and {are} also associated with {row['score']}"
     return row | {"flagged": True, "text": text, "nuisance": shared[0]["nuisance"], "r2": shared[0]["r2_beyond"]}
 
 
