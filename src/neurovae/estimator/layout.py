@@ -75,7 +75,7 @@ def entry(kind: str, n_latent: int, options: dict[str, Any] | None, brain: bool)
     """
     known = config.load_schema()["properties"]["train"]["properties"]["models"]
     given = {"name": "model", "kind": kind, "n_latent": n_latent, **(options or {})}
-    for key, off in () if brain else (("flip", False), ("blur", 0)):
+    for key, off in () if brain else (("flip", False), ("blur", 0), ("taper_mm", ["none"])):
         if kind in known["items"]["properties"][key].get("kinds", [kind]):
             given.setdefault(key, off)
     checked = config.validate({"models": [given]}, {"type": "object", "properties": {"models": known}})
