@@ -76,7 +76,7 @@ def entry(kind: str, n_latent: int, options: dict[str, Any] | None, brain: bool)
     """
     schema = config.load_schema()["properties"]["train"]["properties"]["models"]
     values = {"name": "model", "kind": kind, "n_latent": n_latent, **(options or {})}
-    for key, off_value in () if brain else (("flip", False), ("blur", 0)):
+    for key, off_value in () if brain else (("flip", False), ("blur", 0), ("taper_mm", ["none"])):
         if kind in schema["items"]["properties"][key].get("kinds", [kind]):
             values.setdefault(key, off_value)
     validated = config.validate({"models": [values]}, {"type": "object", "properties": {"models": schema}})

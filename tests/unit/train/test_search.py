@@ -286,7 +286,7 @@ def test_a_worker_waits_for_the_lock(tmp_path: Path) -> None:
     opened = study.load(tmp_path)
     lock = tmp_path / "journal.log.lock"
     lock.touch()  # as another worker would hold it
-    given = {"job": 0, "seed": 0, "allowed": BETA, "own": {"beta": 1}}
+    given = {"job": 0, "seed": 0, "allowed": BETA, "entry_values": {"beta": 1}}
     asking = threading.Thread(target=study.ask, args=[opened], kwargs=given)
     asking.start()
     asking.join(0.3)
@@ -298,7 +298,7 @@ def test_a_worker_waits_for_the_lock(tmp_path: Path) -> None:
 
 def test_another_attempt_takes_the_values_whatever_was_learned_since(tmp_path: Path) -> None:
     played(tmp_path, study.RANDOM + 2, BETA, lambda values: (-values["beta"], True))
-    opened, given = study.load(tmp_path), {"seed": 0, "allowed": BETA, "own": {"beta": 1}}
+    opened, given = study.load(tmp_path), {"seed": 0, "allowed": BETA, "entry_values": {"beta": 1}}
     first = study.ask(opened, job=50, **given)
     for job in range(60, 64):  # other workers
         asked = study.ask(opened, job=job, **given)
@@ -313,7 +313,7 @@ def test_another_attempt_takes_the_values_whatever_was_learned_since(tmp_path: P
 
 
 def test_a_trial_is_compared_to_those_that_may_be_chosen_alone(tmp_path: Path) -> None:
-    opened, given = study.load(tmp_path), {"seed": 0, "allowed": BETA, "own": {"beta": 1}}
+    opened, given = study.load(tmp_path), {"seed": 0, "allowed": BETA, "entry_values": {"beta": 1}}
     for job in range(study.COMPARED):
         asked = study.ask(opened, job=job, **given)
         asked.report(0.9, 1)

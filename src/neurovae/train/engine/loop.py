@@ -119,10 +119,8 @@ def _batches(data: Data, hp: Hyperparameters, counters: tuple[int, int]) -> Iter
     own_rows = [batch[data.rank :: data.world] for batch in order]
     for step, x in enumerate(batches(data.volumes, own_rows, data.device, data.held)):
         generator = rng.generator(*counters, step, 4, data.rank)
-        yield (
-            augmented(x, generator, flip=hp.flip, mixup=hp.mixup, jitter=hp.jitter),
-            len(order[step]),
-        )
+        changed = {name: getattr(hp, name) for name in ("flip", "mixup", "jitter", "mosaic", "mosaic_mm")}
+        yield augmented(x, generator, **changed, centre=data.centre), len(order[step])
 
 
 def _optimiser(model: VAE, hp: Hyperparameters) -> torch.optim.AdamW:
