@@ -15,6 +15,7 @@ from neurovae.stats.basis import independent
 
 MIN_PEOPLE = 2  # training people of a site: fewer have no variance
 STEPS = 10_000
+FLAT = 1e-12  # variance of a latent in a site, in units of the pooled one
 CLOSE = 1e-10  # relative change at which the empirical Bayes iteration ends
 
 
@@ -34,7 +35,8 @@ def fit(latents: np.ndarray, site: np.ndarray, covariates: np.ndarray) -> Harmon
     """Fit the sites on training people. latents: (n, d), site: (n,), covariates: (n, c) confounds, no intercept.
 
     Raises:
-        InputError: values are missing, a site has fewer than two people, or no degrees of freedom are left.
+    InputError: values are missing, a site has fewer than two people or none who differ, or nobody is left for
+        the residual.
     """
     values, columns = np.asarray(latents, float), np.asarray(covariates, float).reshape(len(latents), -1)
     labels, codes, sizes = np.unique(np.asarray(site, str), return_inverse=True, return_counts=True)
@@ -52,6 +54,11 @@ def fit(latents: np.ndarray, site: np.ndarray, covariates: np.ndarray) -> Harmon
     shift, delta = np.zeros((len(labels), len(spread))), np.ones((len(labels), len(spread)))
     for k in range(len(labels)) if len(labels) > 1 else ():
         shift[k, varying], delta[k, varying] = _shrunk(unit[codes == k][:, varying])
+    if flat := [f"{labels[k]} ({sizes[k]})" for k in np.flatnonzero(delta.min(axis=1, initial=1.0) < FLAT)]:
+        raise InputError(
+            f"harmonise: the training people of site {', '.join(flat)} do not differ in a latent, so that the scale of"
+            " the site cannot be learnt; join it to another site or leave it out"
+        )
     return Harmoniser(tuple(map(str, labels)), centre, slopes, spread, shift, np.sqrt(delta))
 
 

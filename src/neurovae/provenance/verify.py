@@ -28,7 +28,7 @@ ADVICE = [
 BESIDE = {"logs", "benchmarks", "bids", "truth", "derivatives", ".state", record.FOLDER}  # folders without records
 
 
-def run(*, cohort: Path) -> None:
+def run(*, cohort: Path, restore_times: bool = False) -> None:
     """Compare every result, every file it was made from, every scan and every packed image with its recorded digest.
 
     Example:
@@ -36,6 +36,7 @@ def run(*, cohort: Path) -> None:
 
     Args:
         cohort: folder of results (results/<cohort>).
+        restore_times: if nothing differs, give results their recorded times of change back, which a copy has lost.
 
     Raises:
         InputError: files that differ, each with its remedy; or a folder without any record.
@@ -73,6 +74,19 @@ def run(*, cohort: Path) -> None:
         f"(of these {len(scans)} scans), {len(images)} preprocessed images, {len(packed)} packed rows",
         flush=True,
     )
+    if restore_times:
+        changed = sum(restore(root / path, entry) for path, entry in all_records.items())
+        print(f"{cohort}: {changed} files have their recorded time again", flush=True)
+
+
+def restore(path: Path, entry: dict[str, Any]) -> int:
+    """Give a file, or the files of a folder, the recorded times of change; how many had another."""
+    if "files" in entry:
+        return sum(restore(path / name, file) for name, file in entry["files"].items())
+    if path.stat().st_mtime_ns == entry["mtime_ns"]:
+        return 0
+    os.utime(path, ns=(path.stat().st_atime_ns, entry["mtime_ns"]))
+    return 1
 
 
 def records(cohort: Path) -> Records:
@@ -101,7 +115,7 @@ def root_of(cohort: Path, all_records: Records) -> Path:
 
 
 def digests(root: Path, paths: list[str], all_records: Records) -> Digests:
-    """Return the digest of each file, or folder of a record, as it is now: every byte is read."""
+    """Return the present digest of each file, or folder of a record: every byte is read."""
     print(f"{len(paths)} files are read", flush=True)
     return {path: digest(root / path, all_records.get(path)) for path in steps(paths, "files")}
 
@@ -126,8 +140,6 @@ def to_compare(all_records: Records, root: Path) -> Records:
     """Return the results whose files are compared: not those that are valid although their files have changed.
 
     These are folds that would be assigned in the same way (ages and scores are not used), and a model that is frozen.
-
-    These are folds that would be dealt as they are (ages and scores are not looked at), and a model that is frozen.
     """
     frozen = any(entry["command"] == "latents" and "--freeze" in entry["arguments"] for entry in all_records.values())
     exempt = {

@@ -22,7 +22,8 @@ def test_a_record_says_what_was_run_and_read(made: Path) -> None:  # noqa: F811
     known = record.read(made / "results/tiny/predict/predictions.tsv")
     assert known is not None
     read = {f"results/tiny/predict/{name}/predict.parquet" for name in ("vae/seed-0", "voxels")}
-    assert known["inputs"] == {path: record.sha256(made / path) for path in read}  # they were not named: a folder was
+    read |= {f"results/tiny/{name}.parquet" for name in ("cohort/cohort", "preprocess/qc")}
+    assert known["inputs"] == {path: record.sha256(made / path) for path in read}  # of two, only a folder was named
     assert known["sha256"] == record.sha256(made / known["path"]) and known["command"] == "predict.summary"
     assert known["arguments"] == COMMAND[2:] and known["packages"]["pandas"] == pd.__version__
     git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -126,10 +127,10 @@ def test_a_file_without_record_is_refused_by_name(made: Path) -> None:  # noqa: 
 def test_the_tree_says_what_was_made_anew_since(made: Path, tmp_path: Path) -> None:  # noqa: F811
     done = python(tmp_path, "-m", "neurovae", "provenance", "results/tiny/predict/predictions.tsv")
     assert done.returncode == 0 and "predictions.tsv: as recorded" in done.stdout, done.stderr
-    assert "voxels/predict.parquet" in done.stdout and "(raw)" in done.stdout and "--seeds [0]" in done.stdout
+    assert "seed-0/predict.parquet" in done.stdout and "(raw)" in done.stdout and "--seeds [0]" in done.stdout
     assert "made by     python -m neurovae predict.summary (rule predictions)" in done.stdout
     told = python(tmp_path, "-m", "neurovae", "provenance", "results/tiny/predict/predictions.tsv", "--json", "true")
-    assert len(json.loads(told.stdout)["raw"]) == 2
+    assert len(json.loads(told.stdout)["raw"]) == 4
     known = record.read(made / "results/tiny/predict/predictions.tsv")
     assert known is not None
     name = "results/tiny/predict/voxels/predict.parquet"

@@ -38,10 +38,24 @@ def test_results_as_recorded_are_one_line(made: Path) -> None:  # noqa: F811
     done = python(made, "-m", "neurovae", "verify", "results/tiny")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith(
-        "results/tiny: as recorded: 1 results, 2 files that they were made from"
+        "results/tiny: as recorded: 1 results, 4 files that they were made from"
     )
     elsewhere = python(Path("/"), "-m", "neurovae", "verify", "--cohort", str(made / "results" / "tiny"))
     assert elsewhere.returncode == 0 and "as recorded: 1 results" in elsewhere.stdout
+
+
+def test_times_that_a_copy_has_lost_are_restored_if_nothing_differs(made: Path, tmp_path: Path) -> None:  # noqa: F811
+    copy = tmp_path / "copy"
+    shutil.copytree(made / "results", copy / "results", copy_function=shutil.copyfile)
+    before, after = (folder / RESULT for folder in (made, copy))
+    assert before.stat().st_mtime_ns != after.stat().st_mtime_ns
+    done = python(copy, "-m", "neurovae", "verify", "results/tiny", "--restore_times", "true")
+    assert done.returncode == 0 and done.stdout.splitlines()[-1].endswith("1 files have their recorded time again")
+    assert before.stat().st_mtime_ns == after.stat().st_mtime_ns
+    replaced(copy / INPUT)
+    os.utime(after)
+    done = python(copy, "-m", "neurovae", "verify", "results/tiny", "--restore_times", "true")
+    assert done.returncode == 1 and before.stat().st_mtime_ns != after.stat().st_mtime_ns
 
 
 def test_a_copy_under_another_name_is_not_judged_by_the_original(made: Path) -> None:  # noqa: F811
