@@ -71,7 +71,8 @@ def run(
     mu, logvar = numbers[latent_table.MU], numbers[latent_table.LOGVAR]
     active = ACTIVE if meta["architecture"]["kl"] else None
     names, split = list(tables[0].columns), keys["split"].to_numpy(str)
-    write_table(index, latent_table.index_of(names, mu, logvar, split, SPLITS, active))
+    of_latents = latent_table.index_of(names, mu, logvar, split, SPLITS, active)
+    write_table(index, of_latents.assign(kl_additive="rotation" not in tensors))
     print(f"{len(table)} scans, {len(ids)} latents of {name}", flush=True)
 
 

@@ -174,6 +174,11 @@ def test_every_vae_brings_a_pca_of_its_size() -> None:
     found = entries.models({**train, "models": [*train["models"], *others]}, cohort)
     assert list(found)[5:] == ["pca-8", "pca-8-unmirrored", "pca-8-sharp", "pca-8-2mm"]
     assert [found[name]["transductive"] for name in list(found)[5:]] == [False, False, True, False]
+    many = {**train["models"][0], "name": "f", "n_latent": 400, "linear": "localised"}
+    found = entries.models({**train, "models": [many]}, cohort)
+    assert found["pca-400"]["capped"] and not entries.impossible(whole, found, 100)  # as many as there are
+    for other in ({"taper_mm": ["none"]}, {"linear": "pca"}):
+        assert "only about" in entries.impossible(whole, {"f": {**many, **other}}, 100)[0]
     with pytest.raises(InputError, match="not unique"):
         entries.models({**train, "models": [train["models"][0]] * 2}, cohort)
     with pytest.raises(InputError, match="one fold, or all"):
@@ -286,7 +291,7 @@ def test_what_is_hardly_meant_is_warned_of(capsys: pytest.CaptureFixture[str]) -
     )
     many = entries.impossible(whole, found, 10_000)
     assert len(many) == 2 and "'c': mds compares every pair of about 14000" in many[1]
-    assert entries.MOST == manifold.MOST
+    assert entries.MAX_SCANS == manifold.MAX_SCANS
 
 
 @pytest.mark.parametrize(

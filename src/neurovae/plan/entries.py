@@ -74,8 +74,15 @@ def _add_baseline(entries: Entries, entry: dict[str, Any]) -> None:
     )
     if any(entries[name][key] != value for key, value in settings.items() if name in entries):
         name += f"-{settings['blur']:g}mm"
-    entries.setdefault(name, {"name": name, "kind": "pca", **settings, "transductive": False})
+    capped = {"capped": True} if localised(entry) else {}  # it may have more latents than a PCA
+    entries.setdefault(name, {"name": name, "kind": "pca", **settings, **capped, "transductive": False})
     entries[name]["transductive"] |= entry["transductive"]
+
+
+def localised(entry: dict[str, Any]) -> bool:
+    """May the entry's components be localised, so that there can be more of them than training scans?"""
+    used = entry["kind"] == "pca_localised" or entry.get("linear") == "localised"
+    return used and entry["taper_mm"] != ["none"]
 
 
 def model_flags(entries: Entries) -> dict[str, str]:
@@ -90,8 +97,6 @@ def verdict_flags(entries: Entries, train: dict[str, Any]) -> dict[str, str]:
     """Flags per model for its verdict: kept although collapsed, hyperparameters chosen with people of the test set.
 
     With one fold, a search uses people who are predicted later in other folds; with all folds it does not.
-
-    With one fold, a search chooses on people who are predicted later in other folds; with all folds it does not.
     """
     searched_model = train["search"]["model"] if len(train["folds"]) == 1 else None
     return {
@@ -129,7 +134,8 @@ def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[st
         f"train.models {entry['name']!r}: n_latent is {entry['n_latent']}, but only about {training} people are left "
         "to train on; lower n_latent"
         for entry in entries.values()
-        if entry["n_latent"] >= training and entry.get("linear") != "none"
+        if entry["n_latent"] >= training
+        and not (entry.get("linear") == "none" or entry.get("capped") or localised(entry))
     ]
     for name, entry in entries.items():
         n_training = training * (2 if entry["flip"] else 1)
@@ -166,7 +172,9 @@ def without_effect(entry: dict[str, Any], keys: dict[str, Any]) -> list[str]:
         "mmd_weight": entry.get("divergence") == "mmd",
         "dssim_weight": entry.get("reconstruction") != "gaussian",
         "sigma": entry.get("reconstruction") != "dssim",
-        "blur": entry.get("linear") != "none",
+        "blur": entry.get("linear", "pca") == "pca",
+        "mosaic_mm": entry.get("mosaic", 0) > 0,
+        "taper_mm": entry.get("linear", "localised") == "localised",
     }
     return [
         key

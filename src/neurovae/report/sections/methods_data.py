@@ -23,9 +23,11 @@ THRESHOLDS = {"clipped": "a fraction of clipped voxels of {}",
               "outside_fov": "a fraction of the brain outside the field of view of {}",
               "orientation_lead": "an R² with the template that exceeded any other orientation's by {}"}  # fmt: skip
 KINDS = {"vae": "a variational autoencoder [vae]", "autoencoder": "an autoencoder",
-         "pca": "a principal component analysis", "mds": "metric multidimensional scaling (SMACOF)",
-         "isomap": "Isomap [isomap]", "lle": "locally linear embedding [lle]"}  # fmt: skip
+         "pca": "a principal component analysis", "pca_localised": "a localised principal component analysis",
+         "mds": "metric multidimensional scaling (SMACOF)", "isomap": "Isomap [isomap]",
+         "lle": "locally linear embedding [lle]"}  # fmt: skip
 AUGMENTED = {"flip": "left-right mirroring", "mixup": "mixup of {:.0%} of the scans [mixup]",
+             "mosaic": "replacement of {:.0%} of the scans by mosaics of smooth regions of several participants",
              "noise": "addition of Gaussian noise (SD {:g})",
              "jitter": "random affine jitter (SD {:g} degrees, mm and %)"}  # fmt: skip
 
@@ -132,6 +134,10 @@ def _model(model: str, one: dict[str, Any]) -> str:
     if one.get("blur") and (one["kind"] == "pca" or one.get("linear") == "pca"):
         said += [f"Principal components were estimated from the scans and from copies smoothed with a Gaussian kernel "
                  f"(SD {one['blur']:g} mm)."]  # fmt: skip
+    said += ["Latents were rotated by varimax after training [varimax]."] if one.get("rotate") == "varimax" else []
+    if isinstance(one.get("taper_mm"), int | float):
+        said += [f"Their covariance was localised: multiplied by a taper that falls to zero at a distance of "
+                 f"{one['taper_mm']:g} mm [taper, localisation]."]  # fmt: skip
     return " ".join(said)
 
 
@@ -146,7 +152,8 @@ def _network(one: dict[str, Any]) -> list[str]:
     terms += [divergence[one["divergence"]]] if one.get("divergence") in divergence else []
     said = [f"The loss was {'the sum of ' * (len(terms) > 1)}{listed(terms)}."] if terms else []
     added = "; their outputs were added to those of a probabilistic PCA of the training participants [ppca]"
-    said += [f"Encoder and decoder were 3-D convolutional networks{added if one.get('linear') == 'pca' else ''}."]
+    alone = one.get("linear") not in ("pca", "localised")
+    said += [f"Encoder and decoder were 3-D convolutional networks{'' if alone else added}."]
     if one.get("epochs"):
         kept = f"; the parameters of epoch {one['kept_epoch']} were kept" if one.get("kept_epoch") is not None else ""
         said += [f"Parameters were optimised with AdamW [adamw] in batches of {one['batch']} for at most "
