@@ -1,4 +1,4 @@
-"""Is the association of a score with a latent nonlinear? Spline and polynomials, each nested over a simpler model.
+"""Nonlinear association of a score with a latent: spline and polynomials, each nested over a simpler model.
 
 Spline: natural cubic, 3 df (Harrell 2015, section 2.4.5). Polynomials: the quadratic over the line, then the cubic
 over the quadratic, 1 df each. A robust F of both at once rejected 6.6 % of linear Gaussian truths with 120 people at
