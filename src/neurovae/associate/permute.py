@@ -42,33 +42,33 @@ class Ready:
     latents: list[str]
 
 
-def permute(table: pd.DataFrame, known: list[Fitted], permutations: int, seed: int, threads: int = 1) -> list[Row]:
-    """Rows of every score x latent, in this order; tested within families of scores of the same people."""
+def permute(table: pd.DataFrame, fits: list[Fitted], permutations: int, seed: int, threads: int = 1) -> list[Row]:
+    """Return a row per score and latent, in this order; scores of the same people form a family."""
     rows: dict[tuple[str, str], Row] = {}
     families: dict[bytes, list[Ready]] = {}
-    for one in known:
-        ready, found = prepare(table, one)
-        for row in found:
-            same = {"quadratic_status": row["status"], "quadratic_reason": row["reason"]}
-            rows[one.score["name"], row["latent"]] = row | same
+    for one in fits:
+        ready, score_rows = prepare(table, one)
+        for row in score_rows:
+            untested = {"quadratic_status": row["status"], "quadratic_reason": row["reason"]}
+            rows[one.score["name"], row["latent"]] = row | untested
         if ready is not None:
             families.setdefault(one.cases.rows.tobytes(), []).append(ready)
     for family in families.values():
-        for key, numbers in _tested(table, family, permutations, seed, threads).items():
+        for key, numbers in _test(table, family, permutations, seed, threads).items():
             rows[key] |= numbers
     return list(rows.values())
 
 
-def prepare(table: pd.DataFrame, known: Fitted) -> tuple[Ready | None, list[Row]]:
-    """What is needed to test one score, and its rows without numbers yet; nothing if it cannot be tested."""
-    score, cases, test = known.score, known.cases, None
+def prepare(table: pd.DataFrame, data: Fitted) -> tuple[Ready | None, list[Row]]:
+    """Prepare the test of one score, and its rows without numbers; None if it cannot be tested."""
+    score, cases, test = data.score, data.cases, None
     site = table["site"].to_numpy()[cases.rows].astype(str)
     status, reason, latents = cases.status, cases.reason, []
-    if status == "ok" and known.null is not None:
-        status, reason = known.null.status, REASONS.get(known.null.status, "")
-        test = null(score["type"], known.y, cases.x, known.null) if status == "ok" else None
-    if test is not None and (few := too_few(strata(table, cases), test.residual)):
-        status, reason, test = "too few permutations", few, None
+    if status == "ok" and data.null is not None:
+        status, reason = data.null.status, REASONS.get(data.null.status, "")
+        test = null(score["type"], data.y, cases.x, data.null) if status == "ok" else None
+    if test is not None and (too_few_draws := too_few(strata(table, cases), test.residual)):
+        status, reason, test = "too few permutations", too_few_draws, None
     rows = []
     for name in latent_table.columns(table):
         row = described(table, score, name, cases) | {
@@ -85,14 +85,14 @@ def prepare(table: pd.DataFrame, known: Fitted) -> tuple[Ready | None, list[Row]
 
 
 def strata(table: pd.DataFrame, cases: Design) -> np.ndarray:
-    """Who may change places among the people of a score, as `exchangeability` has it."""
+    """Return the strata of exchangeable people of a score, as `exchangeability` defines them."""
     return family_strata(site_strata(table["site"].to_numpy()[cases.rows]), cases.family)
 
 
-def _tested(
+def _test(
     table: pd.DataFrame, family: list[Ready], permutations: int, seed: int, threads: int
 ) -> dict[tuple[str, str], Row]:
-    """Numbers of the scores of one family, all of the same people."""
+    """Test the scores of one family, all of the same people."""
     groups: dict[tuple[bytes, tuple[str, ...]], list[Ready]] = {}
     for ready in sorted(family, key=lambda ready: not ready.null.gaussian):
         groups.setdefault((ready.cases.x.tobytes(), tuple(ready.latents)), []).append(ready)
@@ -101,17 +101,20 @@ def _tested(
         batch(table[group[0].latents].to_numpy(float)[people], group[0].cases.x, [ready.null for ready in group])
         for group in groups.values()
     ]
-    places = strata(table, family[0].cases)
-    found = exceed(batches, places, permutations, seed, threads)
+    blocks = strata(table, family[0].cases)
+    exceeded = exceed(batches, blocks, permutations, seed, threads)
     identity = np.arange(len(people))[None, :]
-    seen = [row for data in batches for row in statistics(data, identity)[0]]  # (latents,) of each score
-    tests = [maxt(statistics(data, identity)[0], one) for data, one in zip(batches, found, strict=True)]
-    alone, within = ([row for pair in tests for row in pair[k]] for k in (0, 1))
-    largest, best = np.hstack([one.largest for one in found]), np.array([np.abs(row).max() for row in seen])
+    observed = [row for data in batches for row in statistics(data, identity)[0]]  # (latents,) of each score
+    tests = [maxt(statistics(data, identity)[0], counts) for data, counts in zip(batches, exceeded, strict=True)]
+    single, within = ([row for pair in tests for row in pair[k]] for k in (0, 1))
+    largest, best = (
+        np.hstack([counts.largest for counts in exceeded]),
+        np.array([np.abs(row).max() for row in observed]),
+    )
     text = f"{', '.join(ready.score['name'] for ready in family)} (all scores of the same {len(people)} people)"
     size = at_once(*batches[0].latents.shape)  # the squares get the draws of the lines
     curves = [
-        row for group in groups.values() for row in _quadratic(table, group, places, size, permutations, seed, threads)
+        row for group in groups.values() for row in _quadratic(table, group, blocks, size, permutations, seed, threads)
     ]
     return {
         (ready.score["name"], name): {
@@ -125,7 +128,7 @@ def _tested(
         for j, ready in enumerate(ordered)
         for name, numbers, curve in zip(
             ready.latents,
-            _numbers(ready, seen[j], alone[j], within[j], minp(largest, best, within[j])),
+            _numbers(ready, observed[j], single[j], within[j], minp(largest, best, within[j])),
             curves[j],
             strict=True,
         )
@@ -135,7 +138,7 @@ def _tested(
 def _quadratic(
     table: pd.DataFrame, group: list[Ready], strata: np.ndarray, size: int, permutations: int, seed: int, threads: int
 ) -> list[list[Row]]:
-    """Numbers of the squares by score and latent, of scores with the same people, confounds and latents."""
+    """Test the squares by score and latent, for scores with the same people, confounds and latents."""
     cases, links = group[0].cases, [ready.score.get("link") for ready in group]
     z = table[group[0].latents].to_numpy(float)[cases.rows]
     scores = [(one.null, one.score["type"], one.cases.y, link) for one, link in zip(group, links, strict=True)]
@@ -143,10 +146,10 @@ def _quadratic(
 
 
 def _numbers(
-    ready: Ready, seen: np.ndarray, alone: np.ndarray, within: np.ndarray, across: np.ndarray
+    ready: Ready, observed: np.ndarray, single: np.ndarray, within: np.ndarray, across: np.ndarray
 ) -> list[dict[str, float]]:
     df = len(ready.cases.y) - ready.cases.x.shape[1] - 1
     law = t(df) if ready.null.gaussian else norm
-    parametric = 2 * law.sf(np.abs(seen))
-    columns = (seen, parametric, alone, within, across, np.minimum(parametric * len(seen), 1.0))
+    parametric = 2 * law.sf(np.abs(observed))
+    columns = (observed, parametric, single, within, across, np.minimum(parametric * len(observed), 1.0))
     return [dict(zip(["statistic", *P], map(float, values), strict=True)) for values in zip(*columns, strict=True)]

@@ -1,12 +1,13 @@
-"""Each latent against each score, three ways from one pass: linear effect, nonlinearity, permutation."""
+"""Test each latent against each score in three ways: linear effect, nonlinearity, permutation."""
 
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from neurovae.associate.fitted import fitted, lines
+from neurovae.associate.fitted import fitted, linear_fits
 from neurovae.associate.glm import COLUMNS as GLM
+from neurovae.associate.glm import by_permutation
 from neurovae.associate.glm import glm as linear_tests
 from neurovae.associate.permute import COLUMNS as PERMUTE
 from neurovae.associate.permute import permute as permutation_tests
@@ -18,6 +19,7 @@ from neurovae.design.design import join
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, read_verdict, tidy, write_both
 from neurovae.io import latent_table
+from neurovae.io.parquet import read_parquet
 
 Rows = list[dict[str, Any]]
 
@@ -58,39 +60,43 @@ def run(
         spline: table to write of the tests for nonlinearity (.parquet, .tsv).
         curves: table to write of the fitted splines (.parquet, .tsv).
         permute: table to write of the permutation tests (.parquet, .tsv).
-        threads: blocks of permutations at a time; changes nothing in the numbers.
+        threads: blocks of permutations computed at a time; the numbers do not depend on it.
     """
-    found: tuple[Rows, Rows, Rows, Rows]
+    results: tuple[Rows, Rows, Rows, Rows]
     verdict, reason = read_verdict(health)
-    table = join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc))
+    table = join(read_parquet(cohort), read_parquet(latents), read_parquet(qc))
     if verdict in STOPPING:
         row = stopped(table, verdict, reason)
-        found = [row], [row], [], [row | {"quadratic_status": "not tested", "quadratic_reason": reason}]
+        results = [row], [row], [], [row | {"quadratic_status": "not tested", "quadratic_reason": reason}]
     else:
-        found = [], [], [], []
-        for role, part in latent_table.by_role(table, pd.read_parquet(index)):
-            for rows, new in zip(found, tests(part, scores, confounds, permutations, seed, threads), strict=True):
-                rows += [{"role": role} | row for row in new]
+        results = [], [], [], []
+        for role, part in latent_table.by_role(table, read_parquet(index)):
+            for rows, new_rows in zip(
+                results, tests(part, scores, confounds, permutations, seed, threads), strict=True
+            ):
+                rows += [{"role": role} | row for row in new_rows]
         order = [(score["name"], name) for score in scores for name in latent_table.columns(table)]
-        for rows in found:
+        for rows in results:
             rows.sort(key=lambda row: order.index((row["score"], row["latent"])))
-    for path, rows, columns in zip((glm, spline, curves, permute), found, (GLM, SPLINE, CURVE, PERMUTE), strict=True):
+    for path, rows, columns in zip((glm, spline, curves, permute), results, (GLM, SPLINE, CURVE, PERMUTE), strict=True):
         write_both(path, tidy([{"verdict": verdict} | row for row in rows], columns))
 
 
 def tests(
     table: pd.DataFrame, scores: Rows, confounds: Rows, permutations: int, seed: int, threads: int = 1
 ) -> tuple[Rows, Rows, Rows, Rows]:
-    """Rows of the linear effects, the splines, the splines' curves and the permutation tests. table: joined scans."""
-    known = [fitted(table, score, confounds) for score in scores]
+    """Return the rows of the linear effects, the splines, the splines' curves and the permutation tests."""
+    fits = [fitted(table, score, confounds) for score in scores]
+    permuted = permutation_tests(table, fits, permutations, seed, threads)
     linear, splines, curves = Rows(), Rows(), Rows()
-    for one in known:
-        each = lines(table, one)
-        linear += linear_tests(table, one, each)
-        rows, points = spline_tests(table, one, each)
+    for one in fits:
+        by_latent = linear_fits(table, one)
+        score_permuted = [row for row in permuted if row["score"] == one.score["name"]]
+        linear += by_permutation(linear_tests(table, one, by_latent), score_permuted)
+        rows, points = spline_tests(table, one, by_latent)
         splines += rows
         curves += points
-    return linear, splines, curves, permutation_tests(table, known, permutations, seed, threads)
+    return linear, splines, curves, permuted
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The fits of one model and fold with different seeds, read together; a fit that does not belong is refused."""
+"""Read the fits of one model and fold with different seeds; a fit of another model or fold is refused."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +9,7 @@ import pandas as pd
 from neurovae.design.tables import STOPPING
 from neurovae.errors import InputError
 from neurovae.io import latent_table
+from neurovae.io.parquet import read_parquet
 from neurovae.train import weights as stored
 
 
@@ -45,7 +46,7 @@ def read(
         raise InputError(
             f"stability: lists of {', '.join(str(len(paths)) for paths in lists)} files; give one per seed"
         )
-    tables = [pd.read_parquet(path) for path in latents]
+    tables = [read_parquet(path) for path in latents]
     keys = sorted({key for table in tables for key in zip(table["model"], table["fold"], strict=True)})
     if len(keys) != 1:
         raise InputError(f"stability: latents of several models or folds, {keys}; give the seeds of one")
@@ -64,19 +65,19 @@ def alike(a: Fit, b: Fit) -> bool:
 
 
 def distinct(fits: list[Fit]) -> list[Fit]:
-    """The first of each set of fits with the same latents."""
-    found: list[Fit] = []
+    """Return the first of each set of fits with the same latents."""
+    kept_fits: list[Fit] = []
     for fit in fits:
-        found += [] if any(alike(fit, one) for one in found) else [fit]
-    return found
+        kept_fits += [] if any(alike(fit, other) for other in kept_fits) else [fit]
+    return kept_fits
 
 
 def _fit(table: pd.DataFrame, weights: Path, glm: Path, omnibus: Path, directions: Path) -> Fit:
     first = table.sort_values("scan").drop_duplicates("person").set_index("person")
     names = latent_table.columns(table)
     tensors, meta = stored.load(weights)
-    tests = pd.read_parquet(glm)
+    tests = read_parquet(glm)
     verdict = str(tests["verdict"].iloc[0]) if len(tests) else ""
-    whole, held = first[names].to_numpy(float), first.loc[first["split"] == "test", names]
-    found = (tests, pd.read_parquet(omnibus), pd.read_parquet(directions), verdict)
-    return Fit(int(table["seed"].iloc[0]), held, whole.mean(axis=0), whole.std(axis=0, ddof=1), tensors, meta, *found)
+    mu, held = first[names].to_numpy(float), first.loc[first["split"] == "test", names]
+    tables = (tests, read_parquet(omnibus), read_parquet(directions), verdict)
+    return Fit(int(table["seed"].iloc[0]), held, mu.mean(axis=0), mu.std(axis=0, ddof=1), tensors, meta, *tables)

@@ -1,4 +1,4 @@
-"""A trained model as interpret needs it: its verdict, its people's latents, and volumes decoded from latents."""
+"""A trained model for interpretation: its verdict, its people's latents, and volumes decoded from latents."""
 
 import importlib
 from dataclasses import dataclass
@@ -11,13 +11,14 @@ import pandas as pd
 from neurovae.design.tables import STOPPING, read_verdict
 from neurovae.errors import InputError
 from neurovae.io import latent_table
+from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import chunks, read_mask
 from neurovae.train import weights
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """Weights of one fit with the latents that they gave."""
+    """Weights of one fit and the latents computed with them."""
 
     tensors: weights.Tensors
     meta: dict[str, Any]
@@ -54,10 +55,10 @@ def read(model: Path, latents: Path, mask: Path, health: Path) -> Decoder:
     """Read weights, latents, mask and verdict of one fit.
 
     Raises:
-        InputError: the latents were not given by these weights.
+        InputError: the latents were not computed with these weights.
     """
     tensors, meta = weights.load(model)
-    table = pd.read_parquet(latents)
+    table = read_parquet(latents)
     stamp = weights.model_hash(tensors, meta)
     if len(table) and (table["model_hash"] != stamp).any():
         raise InputError(f"{latents}: given by other weights than {model} holds; rerun with --forcerun latents")

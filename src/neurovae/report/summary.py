@@ -9,6 +9,7 @@ import pandas as pd
 
 from neurovae.cli import cli
 from neurovae.io.files import write_beside
+from neurovae.io.parquet import read_parquet
 from neurovae.report import conclusions as judged
 from neurovae.report.results import analysed, of_seed, read_tsv, verdict
 from neurovae.report.text import count, p_value, unsigned
@@ -56,12 +57,12 @@ def run(
         fit: fold and seed that is shown ("fold-0_seed-0").
         out: text file to write; the report lies beside it.
     """
-    checks, detectable = pd.read_parquet(qc), read_tsv(power)
-    people = analysed(pd.read_parquet(cohort), checks)
+    checks, detectable = read_parquet(qc), read_tsv(power)
+    people = analysed(read_parquet(cohort), checks)
     found = judged.conclusions(read_tsv(associations), read_tsv(omnibus), detectable, fit, primary)
     verdicts = {model: json.loads((health / model / fit / "health.json").read_text("utf-8")) for model in models}
     table = maps / primary / fit / "maps.parquet"
-    mapped = pd.read_parquet(table) if table.is_file() else None
+    mapped = read_parquet(table) if table.is_file() else None
     lines = [
         f"{count(people['person'].nunique(), 'participant')}, {count(len(people), 'scan')} analysed; excluded: "
         f"{len(read_tsv(excluded))} incomplete, {int(checks['excluded'].sum())} by quality control",
@@ -106,7 +107,7 @@ def verdict_lines(verdicts: dict[str, Row], primary: str) -> list[str]:
         interval = f"[{main['gain_test_low']:+.3f}, {main['gain_test_high']:+.3f}]"
         more.append(f"variance explained beyond the linear part {main['gain_test']:+.3f} {interval} (test set)")
     if main.get("kept_epoch") == 0:
-        more.append("epoch 0 was kept: " + ("only the linear part" if main.get("linear") == "pca" else "not trained"))
+        more.append("epoch 0 was kept: " + ("not trained" if main.get("linear") == "none" else "only the linear part"))
     if main.get("advice"):
         more.append(f"suggested change: {main['advice']}")
     return ["models", *lines, *(f"  {primary}: {text}" for text in more)]
@@ -152,7 +153,7 @@ def mapped(maps: pd.DataFrame | None, score: str) -> str:
         return f"none ({rows[0]['status']}: {rows[0]['reason']})" if rows else "none"
     row = rows[0]
     place = f"({row['peak_x']:.0f}, {row['peak_y']:.0f}, {row['peak_z']:.0f}) mm, {row['peak_region']}"
-    return f"{row['voxels_below_05']} of {row['voxels']} voxels with max-T p < .05; peak at {place}"
+    return f"{row['voxels_below_05']} of {row['voxels']} voxels with max-T p < 0.05; peak at {place}"
 
 
 if __name__ == "__main__":

@@ -75,12 +75,12 @@ def test_documented_examples(laid_out, tmp_path):
     assert (None, "sub-99", f"participants.tsv, row 6: no {settings['cohort']['suffix']} scan") in found.excluded
     paths = [scan.path for scan in found.scans]
     transform = settings["preprocess"]["register"]["transform"]
-    problems, notes = derivatives.placed(settings["cohort"], paths, transform)
+    problems, notes = derivatives.check_space(settings["cohort"], paths, transform)
     assert problems == [] and len(notes) == (name == "vbm")
     table = chain(settings, found.scans, tmp_path / "out")
     assert (table["status"] == "ok").all(), table["cause"].tolist()
     limits = settings["preprocess"]["qc"]["thresholds"]
-    judged = qc.judge(table, {key: pair for key, pair in limits.items() if key in table})
+    judged = qc.apply_thresholds(table, {key: pair for key, pair in limits.items() if key in table})
     assert not judged["excluded"].any(), judged["reason"].tolist()
     assert table["offset"].max() < 1.0, table[["offset_x", "offset_y", "offset_z"]]
     inside = grid.brain_mask(4)
@@ -198,11 +198,11 @@ def test_a_cohort_beside_the_template_and_a_scan_beside_its_cohort():
     def table(shift: tuple[float, float, float]) -> pd.DataFrame:
         return pd.DataFrame(noise + shift, columns=["offset_x", "offset_y", "offset_z"]).assign(scan=names, status="ok")
 
-    assert placement.doubts(table((0, 0, 0.4))) == []
-    assert "median offset is x +0.0, y -2.0, z +0.5 mm" in only(placement.doubts(table((0, -2, 0.4))))
+    assert placement.offset_warnings(table((0, 0, 0.4))) == []
+    assert "median offset is x +0.0, y -2.0, z +0.5 mm" in only(placement.offset_warnings(table((0, -2, 0.4))))
     odd = table((0, 0, 0))
     odd.loc[7, "offset_x"] += 2
-    assert only(placement.doubts(odd)).startswith("sub-07: its offset from the template is x +")
+    assert only(placement.offset_warnings(odd)).startswith("sub-07: its offset from the template is x +")
 
 
 @pytest.mark.parametrize("contrast", ["t1", "grey", "inverted"])
@@ -222,12 +222,15 @@ def test_offsets_between_voxels(contrast):
         ("sub-01_space-MNI152NLin2009cAsym_T1w.nii", None, "", ""),
         ("sub-01_space-MNI152NLin6Asym_T1w.nii", None, "", "differ by millimetres"),
         ("sub-01_space-T1w_desc-x_T1w.nii", None, "native space", ""),
+        ("sub-01_ses-1_desc-preproc_T1w.nii.gz", None, "no space- in its name", ""),
+        ("sub-01_label-GM_probseg.nii.gz", None, "no space- in its name", ""),
+        ("sub-01_desc-preproc_T1w.nii.gz", "MNI152NLin2009cAsym", "", ""),
         ("mwp1sub-01.nii", None, "", "is not known; name it in cohort.space"),
     ],
 )  # fmt: skip
 def test_the_template_is_named_and_compared(name, given, problems, notes):
     """By the entity of the name or by the configuration; native space is refused, another template named."""
-    found = derivatives.placed({"space": given}, [f"d/{name}"], "none")
+    found = derivatives.check_space({"space": given}, [f"d/{name}"], "none")
     assert problems in " ".join(found[0]) and notes in " ".join(found[1])
     assert bool(found[0]) == bool(problems) and bool(found[1]) == bool(notes)
 
@@ -254,6 +257,18 @@ def test_a_space_that_contradicts_the_names(tmp_path):
     assert "is in space MNI152NLin2009cAsym, cohort.space is MNI152NLin6Asym" in only(
         index.look({"files": path, "space": "MNI152NLin6Asym"}).problems
     )
+
+
+def test_lists_of_fsl_vbm_name_files_in_several_ways(tmp_path, monkeypatch):
+    """As `ls struc/*_struc.nii.gz` of scans named by BIDS, and as its own steps name them."""
+    monkeypatch.chdir(tmp_path)
+    root = trees.fsl_vbm(tmp_path / "vbm", PEOPLE)
+    for form in ("/d/struc/{}_T1w_struc.nii.gz", "{}_struc_GM_to_template_GM_mod.nii.gz", "{}_T1w"):
+        (root / "subjects.txt").write_text("\n".join(form.format(person) for person in PEOPLE) + "\n")
+        sources, problems = derivatives.find(EXAMPLES["vbm"]["cohort"])
+        assert problems == [] and [(key, one.volume) for key, one in sources.items()] == list(
+            zip(PEOPLE, "0123", strict=True)
+        )
 
 
 def test_patterns(tmp_path):

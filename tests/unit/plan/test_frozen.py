@@ -42,7 +42,7 @@ def test_someone_new_is_embedded_and_nothing_is_trained(finished: Project, elsew
     held = {path: path.read_bytes() for path in sorted((project.results / "train").rglob("*")) if path.is_file()}
     source = project.bids / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
     image = nib.load(source)
-    shift = np.roll(image.get_fdata(), 5, axis=1) * np.linspace(0.7, 1.3, image.shape[2])  # no copy of sub-02
+    shift = np.roll(image.get_fdata(), 1, axis=1) * np.linspace(0.7, 1.3, image.shape[2])  # no copy of sub-02
     (project.bids / "sub-99" / "anat").mkdir(parents=True)
     new = project.bids / "sub-99" / "anat" / "sub-99_T1w.nii.gz"
     nib.save(nib.Nifti1Image(shift.astype(np.int16), image.affine), new)
@@ -53,6 +53,8 @@ def test_someone_new_is_embedded_and_nothing_is_trained(finished: Project, elsew
     assert not {job for job in jobs if job.split()[0] in ("train", "health", "folds")}
     project.run(f"results/tiny/{TABLE}", "results/tiny/cohort/cohort.parquet")
     after = pd.read_parquet(project.results / TABLE).set_index("scan")
+    judged = pd.read_parquet(project.results / "preprocess" / "qc.parquet").set_index("scan").loc["sub-99"]
+    assert not judged["excluded"], judged["reason"]
     assert set(after.index) - set(before.index) == {"sub-99"} and after.loc["sub-99", "split"] == "test"
     pd.testing.assert_frame_equal(after.loc[before.index], before)
     folds = pd.read_parquet(project.results / "cohort" / "cohort.parquet").set_index("person")["fold"]
@@ -110,7 +112,7 @@ def test_other_preprocessing_is_refused() -> None:
 
 def test_a_training_scan_under_another_id_is_not_new() -> None:
     """It would be tested as held out by a model that was trained on it."""
-    with pytest.raises(InputError, match="sub-9 count as new, but hold scans that it was trained with"):
+    with pytest.raises(InputError, match="sub-9 count as new, but are scans that it was trained with"):
         latents.same_preprocessing(rows(sub_1="a", sub_9="b"), (2, 2, 2), META, "vae")
 
 
@@ -126,6 +128,6 @@ def test_new_people_get_folds_that_others_do_not_change() -> None:
 def test_the_header_of_a_weights_file_is_read_without_its_tensors(tmp_path: Path) -> None:
     meta = {"kind": "pca", "options": {"n_latent": 3}, "searched": False}
     weights.save(tmp_path / "w.safetensors", {"x": np.ones(3, np.float32)}, meta)
-    assert frozen.described(tmp_path / "w.safetensors") == meta
+    assert frozen.description(tmp_path / "w.safetensors") == meta
     save_file({"x": np.ones(3, np.float32)}, tmp_path / "v.safetensors", metadata={"neurovae": json.dumps(meta)})
-    assert frozen.described(tmp_path / "v.safetensors") == meta
+    assert frozen.description(tmp_path / "v.safetensors") == meta

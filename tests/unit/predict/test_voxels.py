@@ -160,9 +160,11 @@ def test_more_scans_than_their_products_fit_are_named_not_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = write(tmp_path, SCORES[:2])
-    monkeypatch.setattr(voxels, "MOST", 39)
+    monkeypatch.setattr(voxels, "MAX_SCANS", 39)
     monkeypatch.setattr(voxels, "products", None)  # calling it would fail
     voxels.run(**options)
     table = pd.read_parquet(options["out"])
     assert table[["score", "status"]].to_numpy().tolist() == [["memory", "too many scans"], ["ill", "too many scans"]]
-    assert "40 scans, of 39 at most" in table["reason"].iloc[0] and pd.read_parquet(options["predictions"]).empty
+    assert (
+        "40 scans, at most 39 are possible" in table["reason"].iloc[0] and pd.read_parquet(options["predictions"]).empty
+    )

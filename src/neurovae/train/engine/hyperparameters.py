@@ -1,4 +1,4 @@
-"""The values of one entry of train.models that say how a network is trained (train.schema.yaml describes each)."""
+"""The hyperparameters of a network: the values of one entry of train.models (described in train.schema.yaml)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,8 +11,10 @@ class Hyperparameters:
     n_latent: int
     flip: bool
     blur: float
-    linear: Literal["pca", "none"]
+    linear: Literal["pca", "localised", "none"]
+    taper_mm: list[float | Literal["none"]] | None = None
     base_channels: int
+    rotate: Literal["none", "varimax"] = "none"
     dropout: float
     reconstruction: Literal["gaussian", "dssim", "both"]
     sigma: float | Literal["learned"]
@@ -20,6 +22,8 @@ class Hyperparameters:
     noise: float
     jitter: float
     mixup: float
+    mosaic: float = 0.0
+    mosaic_mm: float = 60.0
     learning_rate: float
     weight_decay: float
     clip: float
@@ -40,15 +44,15 @@ class Hyperparameters:
 
     @property
     def kl(self) -> bool:
-        """Does the loss contain a KL? Without one the posterior variance is not calibrated."""
+        """Whether the loss contains a KL. Without one the posterior variance is not calibrated."""
         return self.divergence != "none" and self.beta > 0
 
     @property
     def gaussian(self) -> bool:
-        """Does the loss contain the Gaussian likelihood?"""
+        """Whether the loss contains the Gaussian likelihood."""
         return self.reconstruction != "dssim"
 
     @property
     def dssim(self) -> bool:
-        """Does the loss contain the structural dissimilarity?"""
+        """Whether the loss contains the structural dissimilarity."""
         return self.reconstruction != "gaussian"
