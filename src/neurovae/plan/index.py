@@ -46,9 +46,6 @@ class Index(NamedTuple):
 
     notes: warnings of a dry run. order: place of each scan's session within the person, see `sessions`. times: acq_time
     by scan from the scans tables. visit_rows: the row of each visit table that was assigned to each scan.
-
-    notes: what a dry run should warn of. order: place of each scan's session within the person, see `sessions`.
-    times: acq_time by scan from the scans tables. visit_rows: the row of each visit table that each scan was given.
     """
 
     scans: list[Scan]
