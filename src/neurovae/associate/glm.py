@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 
 from neurovae.associate.fitted import CONSTANT, Fitted, Line
+from neurovae.associate.pooled import pooled
 from neurovae.design.rows import AFTER, BEFORE, REASONS, described, worst
 from neurovae.design.tables import bh
 from neurovae.io import latent_table
 from neurovae.stats import families
 from neurovae.stats.diagnostics import checked, spread_p
 
-EFFECT = ["effect", "ci_low", "ci_high", "p", "q", "p_bonferroni", "partial_r2", "confounds_r2"]
+EFFECT = ["effect", "ci_low", "ci_high", "fmi", "p", "q", "p_bonferroni", "partial_r2", "confounds_r2"]
 CHECKS = ["p_spread", "p_link", "aic", "dispersion", "p_overdispersion", "alpha", "p_parallel", "se_robust",
           "robust_low", "robust_high"]  # fmt: skip
 # 120 people, four latents that matter (effect .4): 7.5 % of discoveries at q < .05 were false, 3.8 % were expected
@@ -20,8 +21,23 @@ COUNTS = "over-dispersed counts: q is approximate, see p_maxt"
 COLUMNS = BEFORE | dict.fromkeys(EFFECT + CHECKS, "float64") | AFTER
 
 
-def glm(table: pd.DataFrame, known: Fitted, lines: dict[str, Line]) -> list[dict[str, Any]]:
-    """Rows of one score, one per latent; q and Bonferroni over the latents that could be tested."""
+def glm(table: pd.DataFrame, known: list[Fitted], lines: list[dict[str, Line]]) -> list[dict[str, Any]]:
+    """Rows of one score, one per latent; q and Bonferroni over the latents that could be tested.
+
+    known, lines: in every completed table.
+    """
+    parts = [_rows(table, one, of) for one, of in zip(known, lines, strict=True)]
+    rows = [pooled(list(same)) for same in zip(*parts, strict=True)]
+    tested = np.array([row["status"] == "ok" for row in rows])
+    q, m = bh(np.array([row.get("p", np.nan) for row in rows]), tested)
+    return [
+        row | {"q": q[k], "family_size": m} | ({"p_bonferroni": min(m * row["p"], 1.0)} if tested[k] else {})
+        for k, row in enumerate(rows)
+    ]
+
+
+def _rows(table: pd.DataFrame, known: Fitted, lines: dict[str, Line]) -> list[dict[str, Any]]:
+    """Rows of one completed table."""
     score, cases, null = known.score, known.cases, known.null
     shared = {} if null is None else _of_score(known, null)
     rows = []
@@ -30,12 +46,7 @@ def glm(table: pd.DataFrame, known: Fitted, lines: dict[str, Line]) -> list[dict
         if null is not None:
             row |= shared | (_tested(known, null, lines[name]) if name in lines else CONSTANT)
         rows.append(row)
-    tested = np.array([row["status"] == "ok" for row in rows])
-    q, m = bh(np.array([row.get("p", np.nan) for row in rows]), tested)
-    return [
-        row | {"q": q[k], "family_size": m} | ({"p_bonferroni": min(m * row["p"], 1.0)} if tested[k] else {})
-        for k, row in enumerate(rows)
-    ]
+    return rows
 
 
 def _tested(known: Fitted, null: families.Fit, line: Line) -> dict[str, Any]:
@@ -52,6 +63,8 @@ def _tested(known: Fitted, null: families.Fit, line: Line) -> dict[str, Any]:
         "effect": full.effect,
         "ci_low": low,
         "ci_high": high,
+        "se": families.error(full, len(y)),
+        "df_effect": full.df,
         "p": families.nested_p(null, full, 1, len(y)),
         "partial_r2": families.partial_r2(kind, y, known.cases.x, line.x, null, full),
     } | checked(kind, y, line.x, full, known.unit, known.cases.family)

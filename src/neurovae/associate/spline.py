@@ -13,6 +13,8 @@ import pandas as pd
 from scipy.stats import skew
 
 from neurovae.associate.fitted import CONSTANT, Fitted, Line, Row
+from neurovae.associate.pooled import band as pooled_band
+from neurovae.associate.pooled import pooled
 from neurovae.design.rows import AFTER, BEFORE, REASONS, described, worst
 from neurovae.design.tables import bh
 from neurovae.io import latent_table
@@ -31,18 +33,15 @@ GRID = 41  # points of a curve, from the 2.5 % to the 97.5 % quantile of the lat
 NO_SPLINE = {"status": "too few people", "reason": "the latent has too few distinct values for a spline"}
 
 
-def spline(table: pd.DataFrame, known: Fitted, lines: dict[str, Line]) -> tuple[list[Row], list[Row]]:
-    """Rows of one score, one per latent, and the points of their curves."""
-    score, cases, null = known.score, known.cases, known.null
+def spline(
+    table: pd.DataFrame, known: list[Fitted], lines: list[dict[str, Line]]
+) -> tuple[list[Row], list[Row]]:
+    """Rows of one score, one per latent, and the points of their curves. known, lines: in every completed table."""
+    parts = [_rows(table, one, of) for one, of in zip(known, lines, strict=True)]
     rows, points = [], []
-    for name in latent_table.columns(table):
-        row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
-        curve: list[Row] = []
-        if null is not None and name in lines:
-            tested, curve = _tested(known, null, lines[name], table[name].to_numpy(float)[cases.rows])
-            row |= tested
-        elif null is not None:
-            row |= CONSTANT
+    for same_test in zip(*parts, strict=True):
+        row = pooled([part for part, _ in same_test])
+        curve = pooled_band([curve for _, curve in same_test]) if row["status"] == "ok" else []
         same = {key: row.get(key) for key in ("score", "model", "fold", "seed", "latent", "df", "p_nonlinear")}
         points += [same | point for point in curve]
         rows.append(row)
@@ -52,6 +51,22 @@ def spline(table: pd.DataFrame, known: Fitted, lines: dict[str, Line]) -> tuple[
         rows = [row | {f"q_{test}": q[k]} for k, row in enumerate(rows)]
     size = sum(row["status"] == "ok" for row in rows)
     return [row | {"family_size": size} for row in rows], points
+
+
+def _rows(table: pd.DataFrame, known: Fitted, lines: dict[str, Line]) -> list[tuple[Row, list[Row]]]:
+    """Rows of one completed table, each with the points of its curve."""
+    score, cases, null = known.score, known.cases, known.null
+    rows = []
+    for name in latent_table.columns(table):
+        row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
+        curve: list[Row] = []
+        if null is not None and name in lines:
+            tested, curve = _tested(known, null, lines[name], table[name].to_numpy(float)[cases.rows])
+            row |= tested
+        elif null is not None:
+            row |= CONSTANT
+        rows.append((row, curve))
+    return rows
 
 
 def _tested(known: Fitted, null: families.Fit, line: Line, values: np.ndarray) -> tuple[Row, list[Row]]:

@@ -31,6 +31,7 @@ def run(
     confounds: Json,
     permutations: int,
     seed: int,
+    imputations: int,
     glm: Path,
     spline: Path,
     curves: Path,
@@ -50,7 +51,8 @@ def run(
         scores: the scores of the configuration.
         confounds: the confounds of the configuration.
         permutations: number of permutations.
-        seed: of the permutations.
+        seed: of permutations and imputations.
+        imputations: of missing confounds; 0: complete cases.
         glm: table to write of the linear effects (.parquet, .tsv).
         spline: table to write of the tests for nonlinearity (.parquet, .tsv).
         curves: table to write of the fitted splines (.parquet, .tsv).
@@ -64,19 +66,25 @@ def run(
         row = stopped(table, verdict, reason)
         found = [row], [row], [], [row | {"quadratic_status": "not tested", "quadratic_reason": reason}]
     else:
-        found = tests(table, scores, confounds, permutations, seed, threads)
+        found = tests(table, scores, confounds, permutations, seed, threads, imputations)
     for path, rows, columns in zip((glm, spline, curves, permute), found, (GLM, SPLINE, CURVE, PERMUTE), strict=True):
         write_both(path, tidy([{"verdict": verdict} | row for row in rows], columns))
 
 
 def tests(
-    table: pd.DataFrame, scores: Rows, confounds: Rows, permutations: int, seed: int, threads: int = 1
+    table: pd.DataFrame,
+    scores: Rows,
+    confounds: Rows,
+    permutations: int,
+    seed: int,
+    threads: int = 1,
+    imputations: int = 0,
 ) -> tuple[Rows, Rows, Rows, Rows]:
     """Rows of the linear effects, the splines, the splines' curves and the permutation tests. table: joined scans."""
-    known = [fitted(table, score, confounds) for score in scores]
+    known = [fitted(table, score, confounds, imputations, seed) for score in scores]
     linear, splines, curves = Rows(), Rows(), Rows()
     for one in known:
-        each = lines(table, one)
+        each = [lines(table, copy) for copy in one]
         linear += linear_tests(table, one, each)
         rows, points = spline_tests(table, one, each)
         splines += rows

@@ -27,6 +27,7 @@ class Design:
     status: str
     reason: str
     family: np.ndarray | None = None  # (n,) codes of the families, where some people are related
+    imputed: int = 0  # rows that have a confound by imputation
 
 
 def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.DataFrame:
@@ -134,14 +135,18 @@ def design(
     with_split: bool = True,
     per_person: bool = True,
     drop_silent: bool = True,
+    filled: dict[str, pd.Series] | None = None,
 ) -> Design:
     """Complete cases of one score with intercept and confounds, of each person the first complete scan if asked for.
 
     People alone in a category level are left out, and levels that hold no information (see `cases.silent`); the latter
-    looks at the score, and must not be asked for where people are predicted.
+    looks at the score, and must not be asked for where people are predicted. filled: confounds by name with imputed
+    values, to be used in the place of the table's (`design.imputed`).
     """
     values = score_values(table, score)
     used, notes = used_confounds(table, score, confounds, with_split)
+    known = {name: column for name, _, column in used}
+    used = [(name, kind, (filled or {}).get(name, column)) for name, kind, column in used]
     rows, left = complete(table, values, used, per_person)
     notes, everyone = notes + left, rows
     x, text = _confound_matrix(used, rows)
@@ -156,13 +161,14 @@ def design(
     y = values[rows]
     related = relatives(table, rows)
     status, reason = _usable(y, x, score["type"], related)
-    known = values[everyone]
-    if len(known) and np.ptp(known) > 0 and (not len(y) or status == "explained by confounds"):
-        which = determining(known, used, everyone) if not len(y) else determining(y, used, rows)
-        people = f"each of the {len(known)} people" if not len(y) else f"each of the {len(y)} people who are left"
+    scores = values[everyone]
+    if len(scores) and np.ptp(scores) > 0 and (not len(y) or status == "explained by confounds"):
+        which = determining(scores, used, everyone) if not len(y) else determining(y, used, rows)
+        people = f"each of the {len(scores)} people" if not len(y) else f"each of the {len(y)} people who are left"
         status, reason = "explained by confounds", f"{which} the score of {people}: nothing is left to test"
     text = "; ".join(["none" if not text else text, *notes])
-    return Design(rows, y, x, text, status, reason, related)
+    gaps = np.array([known[name].iloc[rows].isna() for name in filled or {} if name in known]).reshape(-1, len(rows))
+    return Design(rows, y, x, text, status, reason, related, int(gaps.any(axis=0).sum()))
 
 
 def relatives(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray | None:

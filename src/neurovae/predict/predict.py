@@ -23,8 +23,8 @@ COLUMNS = KEYS | {
     "type": "object", "fold": "Int64", "metric": "object", "value": "float64", "ci_low": "float64",
     "ci_high": "float64", "interval": "object", "gain": "float64", "p_permutation": "float64",
     "permutations": "Int64", "permutation": "object", "n": "Int64", "n_scans": "Int64", "folds": "Int64",
-    "confounds": "object", "harmonised": "object", "policy": "object", "status": "object", "reason": "object",
-    "verdict": "object"}  # fmt: skip
+    "confounds": "object", "n_imputed": "Int64", "harmonised": "object", "policy": "object", "status": "object",
+    "reason": "object", "verdict": "object"}  # fmt: skip
 PREDICTIONS = {"scan": "object", "person": "object", "fold": "Int64"} | KEYS | {"type": "object"} | dict.fromkeys(
     ["truth", "prediction", "probability", "training_mean"], "float64"
 ) | {"harmonised": "object", "policy": "object", "verdict": "object"}  # fmt: skip
@@ -47,6 +47,7 @@ def run(
     harmonise: str,
     new_site: str,
     seed: int,
+    imputations: int,
     out: Path,
     predictions: Path,
     importance_table: Path,
@@ -73,6 +74,7 @@ def run(
         harmonise: none, or combat.
         new_site: refuse, or mean.
         seed: of inner folds, resamples and permutations.
+        imputations: 0: complete cases; else missing confounds take their expected value, learnt in every training set.
         out: metrics, Parquet with TSV beside it.
         predictions: of every scan, Parquet with TSV beside it.
         importance_table: importance of every latent, Parquet with TSV beside it.
@@ -89,7 +91,8 @@ def run(
         row = stopped(next(iter(folds.tables.values())), verdict, reason) | {"policy": folds.policy}
         rows = latent_rows = [row | {"fold": None} if folds.policy == "per fold" else row]
     for k, score in enumerate(steps(scores if not rows else [], "predict: scores")):
-        cases = complete_cases(folds, score, confounds, inner=inner, harmonise=harmonise, new_site=new_site, seed=seed)
+        how = {"inner": inner, "harmonise": harmonise, "new_site": new_site, "seed": seed}
+        cases = complete_cases(folds, score, confounds, impute=imputations > 0, **how)
         found = cross_validate(cases)
         drawn = {"linear": permutations, "svm": svm_permutations}
         tested = {name: permuted(cases, name, drawn[name], seed) for name in LEARNERS if len(found)}

@@ -56,7 +56,7 @@ def too_few(strata: np.ndarray, values: np.ndarray | None = None) -> str:
     return f"{many} distinct permutation{'s' * (many != 1)} of {len(strata)} rows, {LEAST} are needed"
 
 
-def plan(draws: int, size: int, seed: int) -> list[tuple[int, np.random.SeedSequence]]:
+def plan(draws: int, size: int, seed: int | list[int]) -> list[tuple[int, np.random.SeedSequence]]:
     """Blocks of at most `size` draws, each with its own seed, so that their order and threads change nothing."""
     counts = [min(size, draws - start) for start in range(0, draws, size)]
     return list(zip(counts, np.random.SeedSequence(seed).spawn(len(counts)), strict=True))

@@ -76,10 +76,25 @@ def statistics(data: Batch, index: np.ndarray) -> np.ndarray:
     return np.concatenate(found).swapaxes(0, 1)
 
 
-def exceed(batches: list[Batch], strata: np.ndarray, permutations: int, seed: int, threads: int = 1) -> list[Exceeded]:
-    """The same permutations for every batch: how often each test was exceeded, and the largest over its latents."""
+def exceed(
+    batches: list[Batch],
+    strata: np.ndarray,
+    permutations: int,
+    seed: int | list[int],
+    threads: int = 1,
+    seen: list[np.ndarray] | None = None,
+) -> list[Exceeded]:
+    """The same permutations for every batch: how often each test was exceeded, and the largest over its latents.
+
+    seen: (scores, latents) of each batch, what is to be exceeded if it is not the statistics of the batch itself.
+    """
     tests = [partial(statistics, data) for data in batches]
-    return draw(tests, strata, at_once(*batches[0].latents.shape), permutations, seed, threads)
+    return draw(tests, strata, at_once(*batches[0].latents.shape), permutations, seed, threads, seen)
+
+
+def joined(parts: list[list[Exceeded]]) -> list[Exceeded]:
+    """What several runs of other permutations gave, of each batch."""
+    return [_gather((one.alone, one.largest) for one in same) for same in zip(*parts, strict=True)]
 
 
 def at_once(n: int, latents: int) -> int:
@@ -92,20 +107,21 @@ def draw(
     strata: np.ndarray,
     size: int,
     permutations: int,
-    seed: int,
+    seed: int | list[int],
     threads: int = 1,
+    seen: list[np.ndarray] | None = None,
 ) -> list[Exceeded]:
     """The same of any statistics (draws, scores, latents) of row indices (draws, n).
 
     strata: (n,); size: permutations in a block. The same strata, size and seed give the same draws.
     """
     identity = np.arange(len(strata))[None, :]
-    seen = [np.abs(test(identity))[0] * (1 - TIE) for test in tests]
+    bars = [np.abs(one) * (1 - TIE) for one in seen or [test(identity)[0] for test in tests]]
 
     def block(count: int, sequence: np.random.SeedSequence) -> list[tuple[np.ndarray, np.ndarray]]:
         index = shuffle(strata, count, sequence)
         drawn = [np.abs(test(index)) for test in tests]
-        return [((one >= first).sum(axis=0), one.max(axis=2)) for one, first in zip(drawn, seen, strict=True)]
+        return [((one >= first).sum(axis=0), one.max(axis=2)) for one, first in zip(drawn, bars, strict=True)]
 
     parts = steps(plan(permutations, size, seed), "permutations", permutations)
     jobs = Parallel(n_jobs=threads, prefer="threads")(delayed(block)(*part) for part in parts)
