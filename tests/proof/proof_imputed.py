@@ -80,3 +80,30 @@ def counted(family: str, n: int, effect: float, permutations: int, start: int, s
             found = p_values(whole if way == "whole" else gaps, family, imputations, number, permutations)
             rows.append({"family": family, "people": n, "planted": effect, "number": number, "way": way} | found)
     return rows
+
+
+def table(pool: Executor | None, cohorts: int) -> pd.DataFrame:
+    """A row per cohort and way: nulls of all families, and planted effects of three; permutations for Gaussian ones."""
+    plans = [(family, n, 0.0, PERMUTATIONS if family == "Gaussian" else 0) for family in FAMILIES for n in SIZES]
+    plans += [(family, n, EFFECT[n], 0) for family in FAMILIES[:3] for n in SIZES]
+    jobs = [(*plan, start, stop) for plan in plans for start, stop in lines.blocks(cohorts, BLOCK)]
+    return pd.DataFrame([row for part in lines.shared(pool, counted, jobs) for row in part])
+
+
+def checks(found: pd.DataFrame) -> list[Check]:
+    """Level of the imputed tests, and their power beside that of complete cases."""
+    listed = []
+    for (family, n, planted), part in found.groupby(["family", "people", "planted"], sort=False):
+        by = dict(list(part.groupby("way")))
+        for test in (*TESTS, "p_maxt") if not planted else ():
+            p = by["imputed"][test].dropna()
+            if len(p):
+                text = f"missing confounds imputed: false positives of {test}, {family}, {n} people"
+                listed.append(lines.rate(text, int((p <= lines.ALPHA).sum()), len(p)))
+        if planted:
+            power = {way: float((by[way]["p"] <= lines.ALPHA).mean()) for way in WAYS}
+            text = f"missing confounds imputed: power, {family}, {n} people (whole data {power['whole']:.2f})"
+            passed = power["imputed"] >= power["complete cases"]
+            bar = f"at least {power['complete cases']:.3f}, of complete cases"
+            listed.append(Check(text, f"{power['imputed']:.3f}", bar, bool(passed), len(by["imputed"])))
+    return listed

@@ -8,6 +8,7 @@ import proof_cohort as made
 import proof_confounding
 import proof_copies
 import proof_fdr
+import proof_imputed
 import proof_lines as lines
 import proof_mixed
 import proof_null
@@ -152,3 +153,17 @@ def test_an_effect_is_found_by_every_regression_test() -> None:
     table, z = made.people(300, rng)
     y = made.score("Gaussian", made.predictor(table) + 1.0 * standard(z[:, 3]) + 0.5 * standard(z[:, 3]) ** 2, rng)
     assert max(proof_null.p_values("continuous", y, made.columns(table), z, 3).values()) < 1e-4
+
+
+# Missing confounds
+
+
+def test_imputed_confounds_hold_the_level_and_find_more_than_complete_cases() -> None:
+    level = pd.DataFrame(proof_imputed.counted("Gaussian", 60, 0.0, 0, 0, 30))
+    planted = pd.DataFrame(proof_imputed.counted("Gaussian", 60, 0.5, 0, 0, 12))
+    assert missed([check for check in proof_imputed.checks(level) if "false positives" in check.text]) == []
+    by = {way: part.reset_index() for way, part in planted.groupby("way")}
+    assert (by["imputed"]["n"] == 60).all() and by["complete cases"]["n"].mean() < 50
+    width = {way: (part["ci_high"] - part["ci_low"]).mean() for way, part in by.items()}
+    assert width["whole"] < width["imputed"] < width["complete cases"]
+    assert abs(by["imputed"]["effect"].mean() - by["whole"]["effect"].mean()) < 0.05

@@ -28,9 +28,9 @@ from neurovae.stats.ridge import Fold, cross_fit, folds
 
 ELEMENTS = 2**20  # people x permutations in one block
 COLUMNS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64",
-           "session": "object", "n": "Int64", "n_confound_columns": "Int64", "confounds": "object", "n_imputed": "Int64",
-           "latents": "Int64", "statistic": "float64", "ridge": "object", "p": "float64", "q": "float64",
-           "family_size": "Int64", "partial_r2_cv": "float64", "permutations": "Int64", "exchangeability": "object",
+           "session": "object", "n": "Int64", "n_confound_columns": "Int64", "confounds": "object",
+           "n_imputed": "Int64", "latents": "Int64", "statistic": "float64", "ridge": "object",
+           "p": "float64", "q": "float64", "family_size": "Int64", "partial_r2_cv": "float64", "permutations": "Int64", "exchangeability": "object",
            "split_policy": "object", "status": "object",
            "reason": "object", "verdict": "object"}  # fmt: skip
 Row = dict[str, Any]

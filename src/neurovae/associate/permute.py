@@ -28,9 +28,9 @@ from neurovae.stats.rao import Null, null
 P = ["p_parametric", "p_permutation", "p_maxt", "p_minp", "p_bonferroni"]
 COLUMNS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64",
            "latent": "object", "test": "object", "session": "object", "n": "Int64",
-           "n_confound_columns": "Int64", "confounds": "object", "n_imputed": "Int64", "statistic": "float64"} | dict.fromkeys(
-           P, "float64") | {"family": "object", "m": "Int64", "permutations": "Int64", "exchangeability": "object"
-           } | dict.fromkeys(NAMES, "float64") | {"m_quadratic": "Int64", "quadratic_status": "object",
+           "n_confound_columns": "Int64", "confounds": "object", "n_imputed": "Int64",
+           "statistic": "float64"} | dict.fromkeys(P, "float64") | {
+           "family": "object", "m": "Int64", "permutations": "Int64", "exchangeability": "object"} | dict.fromkeys(NAMES, "float64") | {"m_quadratic": "Int64", "quadratic_status": "object",
            "quadratic_reason": "object", "split_policy": "object", "status": "object", "reason": "object",
            "verdict": "object"}  # fmt: skip
 Row = dict[str, Any]
@@ -48,7 +48,9 @@ class Ready:
     copies: list[tuple[np.ndarray, Null]]  # confounds and null of each completed table, the first of which is above
 
 
-def permute(table: pd.DataFrame, known: list[list[Fitted]], permutations: int, seed: int, threads: int = 1) -> list[Row]:
+def permute(
+    table: pd.DataFrame, known: list[list[Fitted]], permutations: int, seed: int, threads: int = 1
+) -> list[Row]:
     """Rows of every score x latent, in this order; tested within families of scores of the same people.
 
     known: each score in every completed table.

@@ -48,9 +48,7 @@ def band(points: list[list[Row]]) -> list[Row]:
         return points[0]
     curves = np.array([[[point[name] for name in BAND] for point in curve] for curve in points])  # (m, points, 3)
     fitted, extra = curves[:, :, 0].mean(axis=0), (1 + 1 / len(curves)) * curves[:, :, 0].var(axis=0, ddof=1)
-    low, high = (
-        np.sqrt(np.square(curves[:, :, k] - curves[:, :, 0]).mean(axis=0) + 1.96**2 * extra) for k in (1, 2)
-    )
+    low, high = (np.sqrt(np.square(curves[:, :, k] - curves[:, :, 0]).mean(axis=0) + 1.96**2 * extra) for k in (1, 2))
     numbers = zip(fitted, fitted - low, fitted + high, strict=True)
     return [
         point | dict(zip(BAND, map(float, values), strict=True))

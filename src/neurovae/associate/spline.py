@@ -33,9 +33,7 @@ GRID = 41  # points of a curve, from the 2.5 % to the 97.5 % quantile of the lat
 NO_SPLINE = {"status": "too few people", "reason": "the latent has too few distinct values for a spline"}
 
 
-def spline(
-    table: pd.DataFrame, known: list[Fitted], lines: list[dict[str, Line]]
-) -> tuple[list[Row], list[Row]]:
+def spline(table: pd.DataFrame, known: list[Fitted], lines: list[dict[str, Line]]) -> tuple[list[Row], list[Row]]:
     """Rows of one score, one per latent, and the points of their curves. known, lines: in every completed table."""
     parts = [_rows(table, one, of) for one, of in zip(known, lines, strict=True)]
     rows, points = [], []

@@ -19,6 +19,7 @@ RARER = 5  # people of a class, or beside the commonest value
 CROSS_VALIDATED = 20  # people, as in predict.folds
 SPLINE = 3  # columns of a continuous confound
 SITE = 5  # people of a site
+COSTLY = 0.1  # share of the people with a score who lack a confound
 CEILING = 0.15  # share at the lowest or highest possible value (Terwee et al. 2007, J Clin Epidemiol 60:34)
 
 
@@ -45,6 +46,7 @@ def warnings(cohort: dict[str, Any], found: Index) -> list[str]:
         lines += _suspects(column, item, seen[column])
     constant = [c for c in map(source, _confounds(cohort)) if len({plain(text) for text, _ in seen[c]}) == 1]
     lines += [f"confound column '{column}' has one value" for column in dict.fromkeys(constant)]
+    lines += _lacking(cohort, found)
     for score in cohort.get("scores") or []:
         lines += _score(score, cohort, found, seen)
     return lines
@@ -52,6 +54,27 @@ def warnings(cohort: dict[str, Any], found: Index) -> list[str]:
 
 def _confounds(cohort: dict[str, Any]) -> list[dict[str, Any]]:
     return [item for item in cohort.get("confounds") or [] if item.get("from", "table") == "table"]
+
+
+def _lacking(cohort: dict[str, Any], found: Index) -> list[str]:
+    """Confounds that many people with a score lack in every scan with one, and what becomes of these people."""
+    scores, imputed = [source(score) for score in cohort.get("scores") or []], cohort.get("missing_confounds")
+    scans = [scan for scan in found.scans if any(lookup(found.tables, column, scan.keys) for column in scores)]
+    everyone = {scan.person for scan in scans}
+    lines = []
+    for column in dict.fromkeys(source(item) for item in _confounds(cohort)):
+        lost = len(everyone - {scan.person for scan in scans if lookup(found.tables, column, scan.keys)})
+        if lost > COSTLY * len(everyone):
+            fate = (
+                "it is imputed for them"
+                if imputed == "impute"
+                else "tests and predictions leave them out; see cohort.missing_confounds, or do without this confound"
+            )
+            lines.append(
+                f"confound column '{column}': {lost} of {len(everyone)} people with a score "
+                f"({lost / len(everyone):.0%}) lack it; {fate}"
+            )
+    return lines
 
 
 def _text_columns(cohort: dict[str, Any]) -> list[str]:

@@ -147,7 +147,8 @@ def design(
     used, notes = used_confounds(table, score, confounds, with_split)
     known = {name: column for name, _, column in used}
     used = [(name, kind, (filled or {}).get(name, column)) for name, kind, column in used]
-    rows, left = complete(table, values, used, per_person)
+    first = sorted(used, key=lambda entry: entry[0] in (filled or {}))  # whoever lacks what is not imputed
+    rows, left = complete(table, values, first, per_person)
     notes, everyone = notes + left, rows
     x, text = _confound_matrix(used, rows)
     while len(rows) > x.shape[1]:
@@ -167,8 +168,8 @@ def design(
         people = f"each of the {len(scores)} people" if not len(y) else f"each of the {len(y)} people who are left"
         status, reason = "explained by confounds", f"{which} the score of {people}: nothing is left to test"
     text = "; ".join(["none" if not text else text, *notes])
-    gaps = np.array([known[name].iloc[rows].isna() for name in filled or {} if name in known]).reshape(-1, len(rows))
-    return Design(rows, y, x, text, status, reason, related, int(gaps.any(axis=0).sum()))
+    gaps = pd.DataFrame({name: known[name].iloc[rows].isna() for name in filled or {}})
+    return Design(rows, y, x, text, status, reason, related, int(gaps.any(axis=1).sum()))
 
 
 def relatives(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray | None:

@@ -82,7 +82,8 @@ def complete_only(
             notes[score["name"]] = f"complete cases: {', '.join(gaps)} {NOT_IMPUTED}"
     said = {name: {"reason": note} for name, note in notes.items()}
     return [
-        row | (said[row["score"]] | ({"reason": f"{row['reason']}; {notes[row['score']]}"} if row.get("reason") else {}))
+        row
+        | (said[row["score"]] | ({"reason": f"{row['reason']}; {notes[row['score']]}"} if row.get("reason") else {}))
         if row.get("score") in notes
         else row
         for row in rows
@@ -99,7 +100,7 @@ def fill(used: Used, rows: np.ndarray, fixed: np.ndarray, helpers: np.ndarray, r
         values = column.copy()
         values.iloc[rows] = column.iloc[rows[of]].to_numpy()
         filled[name] = values
-    return filled
+    return {name: values for name, values in filled.items() if name not in NEVER}
 
 
 def variable(kind: str, values: pd.Series) -> Variable:

@@ -118,7 +118,13 @@ def complete_cases(
     used = used_confounds(table, score, confounds, with_split=False)[0]
     base = provenance(first) | {"score": score["name"], "type": score["type"], "policy": folds.policy}
     base |= {"n": table["person"].nunique(), "n_scans": len(table), "folds": table["fold"].nunique()}
-    base |= {"confounds": found.text, "n_imputed": found.imputed, "harmonised": harmonise, "status": found.status, "reason": found.reason}
+    base |= {
+        "confounds": found.text,
+        "n_imputed": found.imputed,
+        "harmonised": harmonise,
+        "status": found.status,
+        "reason": found.reason,
+    }
     if folds.policy == "per fold":
         base["fold"] = None  # one model per fold
     x = _expected(used, first.iloc[found.rows]) if found.imputed else found.x
@@ -184,7 +190,10 @@ def _new_levels(table: pd.DataFrame, used: Used, harmonise: str, new_site: str, 
         f"{name} {', '.join(sorted(levels))} in fold {k}"
         for name, column in categories.items()
         for k in sorted(table["fold"].unique())
-        if (levels := set(column[table["fold"] == k].dropna().astype(str)) - set(column[table["fold"] != k].dropna().astype(str)))
+        if (
+            levels := set(column[table["fold"] == k].dropna().astype(str))
+            - set(column[table["fold"] != k].dropna().astype(str))
+        )
     ]
     if not new:
         return {}

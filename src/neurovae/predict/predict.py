@@ -91,8 +91,16 @@ def run(
         row = stopped(next(iter(folds.tables.values())), verdict, reason) | {"policy": folds.policy}
         rows = latent_rows = [row | {"fold": None} if folds.policy == "per fold" else row]
     for k, score in enumerate(steps(scores if not rows else [], "predict: scores")):
-        how = {"inner": inner, "harmonise": harmonise, "new_site": new_site, "seed": seed}
-        cases = complete_cases(folds, score, confounds, impute=imputations > 0, **how)
+        cases = complete_cases(
+            folds,
+            score,
+            confounds,
+            inner=inner,
+            harmonise=harmonise,
+            new_site=new_site,
+            seed=seed,
+            impute=imputations > 0,
+        )
         found = cross_validate(cases)
         drawn = {"linear": permutations, "svm": svm_permutations}
         tested = {name: permuted(cases, name, drawn[name], seed) for name in LEARNERS if len(found)}

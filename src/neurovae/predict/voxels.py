@@ -97,8 +97,8 @@ def run(
     metrics: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
     for k, score in enumerate(steps(scores, "voxels: scores")):
-        how = {"inner": inner, "new_site": new_site, "seed": seed}
-        cases = complete_cases(on_voxels(table), score, confounds, impute=imputations > 0, **how)
+        impute, bare = imputations > 0, on_voxels(table)
+        cases = complete_cases(bare, score, confounds, inner=inner, new_site=new_site, seed=seed, impute=impute)
         cases = replace(cases, base=cases.base | many, splits={}) if many else cases
         used = used_confounds(cases.table, score, confounds, with_split=False)[0]
         turned = partial(with_voxels, cases, x[table["scan"].isin(cases.table["scan"])], used, inner, seed)

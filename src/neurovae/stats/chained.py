@@ -75,9 +75,7 @@ def _mean(one: Variable, train: np.ndarray) -> np.ndarray:
     return one.columns[rows].mean(axis=0) if rows.any() else np.zeros(one.columns.shape[1])
 
 
-def _helping(
-    j: int, variables: list[Variable], fixed: np.ndarray, helpers: np.ndarray, rows: np.ndarray
-) -> np.ndarray:
+def _helping(j: int, variables: list[Variable], fixed: np.ndarray, helpers: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Which helpers explain variable j: the most correlated with it in `rows`, as many as there is room for."""
     others = 1 + fixed.shape[1] + sum(one.columns.shape[1] for k, one in enumerate(variables) if k != j)
     room = max(int(rows.sum()) // ROWS_PER_COLUMN - others, 0)

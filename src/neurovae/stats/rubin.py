@@ -20,7 +20,7 @@ class Pooled:
     effect: float
     se: float
     df: float
-    fmi: float  # fraction of missing information
+    fmi: float  # fraction of missing information, which with few people is above 0 where nothing is missing
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -44,7 +44,7 @@ def pool(effects: np.ndarray, errors: np.ndarray, df: np.ndarray) -> Pooled:
     seen = (complete + 1) / (complete + 3) * complete * (1 - missing) if np.isfinite(complete) else np.inf
     pooled_df = 1 / (1 / old + 1 / seen)
     ratio = extra / within
-    fmi = (ratio + 2 / (pooled_df + 3)) / (ratio + 1) if extra else 0.0
+    fmi = (ratio + 2 / (pooled_df + 3)) / (ratio + 1)
     return Pooled(float(np.mean(effects)), float(np.sqrt(total)), pooled_df, fmi)
 
 

@@ -245,3 +245,15 @@ def test_tables_with_another_ending_are_named(tmp_path):
     assert "phenotype/moca.csv: not read, since tables of a BIDS folder end in .tsv" in said(cohort)
     (tmp_path / "participants.tsv").rename(tmp_path / "Participants.xlsx")
     assert "Participants.xlsx is there: save it as participants.tsv" in check(cohort)[0]
+
+
+def test_a_confound_that_costs_more_than_a_tenth_is_named(tmp_path: Path) -> None:
+    ages = ["n/a"] * 4 + AGES[:26]
+    columns = {"score": SCORES[:29] + ["n/a"], "age": ages, "sex": ["n/a"] * 2 + ["F", "M"] * 14}
+    confounds = [{"name": "age", "type": "continuous"}, {"name": "sex", "type": "categorical"}]
+    scores = [{"name": "score", "type": "continuous"}]
+    cohort = cohort_of(tmp_path, columns, scores, confounds=confounds)
+    (line,) = [line for line in said(cohort) if "lack it" in line]
+    assert "confound column 'age': 4 of 29 people with a score (14%) lack it; tests and predictions leave" in line
+    (line,) = [line for line in said({**cohort, "missing_confounds": "impute"}) if "lack it" in line]
+    assert line.endswith("it is imputed for them")

@@ -26,12 +26,13 @@ by_pmm <- function(m, seed) {  # as neurovae imputes: gauss, z and the other con
   mice(used, m = m, maxit = 5, method = c("", "pmm", "pmm", ""), donors = 5, seed = seed, printFlag = FALSE)
 }
 
+tight <- glm.control(epsilon = 1e-14, maxit = 100)
 few <- by_pmm(5, 1)
 columns <- do.call(cbind, lapply(1:5, function(k) complete(few, k)[, c("age", "group")]))
 names(columns) <- paste0(c("age_", "group_"), rep(1:5, each = 2))
 write.table(format(columns, digits = 15), file.path(here, "imputed.tsv"), sep = "\t", quote = FALSE, row.names = FALSE)
 linear <- with(few, lm(gauss ~ age + group + z))
-logistic <- as.mira(lapply(1:5, function(k) glm(d$binary ~ age + group + z, binomial, complete(few, k))))
+logistic <- as.mira(lapply(1:5, function(k) glm(d$binary ~ age + group + z, binomial, complete(few, k), control = tight)))
 
 many <- by_pmm(1000, 2)
 gaps <- which(is.na(d$age))
