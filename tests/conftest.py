@@ -9,6 +9,8 @@ import pytest
 from filelock import FileLock
 from project import CONFIG, Copy, Project, copy_code, moved, write_bids
 
+os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"  # as in every rule: ANTs is deterministic with one thread only
+
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:

@@ -76,7 +76,7 @@ def columns(path: Path, name: str) -> list[str]:
     text = (
         pq.read_schema(path).names
         if path.suffix == ".parquet"
-        else path.open(encoding="utf-8").readline().rstrip("\n").split("\t")
+        else path.read_text(encoding="utf-8").partition("\n")[0].split("\t")
     )
     if name == "cohort/cohort.parquet":
         text = [*text[: text.index("fold") + 1], "<score or confound>"]

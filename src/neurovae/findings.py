@@ -5,8 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from neurovae.cli import cli
+from neurovae.design.delays import usable, with_delay
 from neurovae.errors import InputError
-from neurovae.io.parquet import write_table
+from neurovae.io.parquet import read_parquet, write_table
 
 KEYS = ["score", "model", "fold", "seed", "latent"]
 SPLINE = ["p_nonlinear", "q_nonlinear", "p_overall", "q_overall", "p_quadratic", "q_quadratic", "p_cubic"]
@@ -20,6 +21,8 @@ def run(
     *,
     associate: Path,
     audit: Path,
+    cohort: Path,
+    qc: Path,
     models: list[str],
     fits: list[str],
     primary: str,
@@ -27,6 +30,7 @@ def run(
     omnibus: Path,
     multivariable: Path,
     mixed: Path,
+    caveat_days: float | None = None,
 ) -> None:
     """Bring the tests of all models together; beside each test its nuisances and its replication in other seeds.
 
@@ -36,6 +40,8 @@ def run(
     Args:
         associate: results folder of the tests.
         audit: results folder of the sensitivity checks.
+        cohort: cohort.parquet.
+        qc: qc.parquet.
         models: names of the models.
         fits: fold and seed of each model that was tested ("fold-0_seed-0").
         primary: the model that was named before the analysis; its rows say so.
@@ -43,24 +49,26 @@ def run(
         omnibus: TSV to write of the tests of all latents together.
         multivariable: TSV to write of the multivariable models.
         mixed: TSV to write of the tests over sessions.
+        caveat_days: days between scan and score beyond which a score has a caveat; null: none.
     """
     pairs = [(model, fit) for model in models for fit in fits]
     tables = {
-        name: pd.concat([pd.read_parquet(associate / model / fit / f"{name}.parquet") for model, fit in pairs])
+        name: pd.concat([read_parquet(associate / model / fit / f"{name}.parquet") for model, fit in pairs])
         for name in ("glm", "spline", "permute", "omnibus", "multivariable", "mixed")
     }
     single = beside(tables["glm"], tables["spline"][KEYS + SPLINE], KEYS, "univariate")
     single = with_maxt(single, tables["permute"])
-    caveats = pd.concat([pd.read_parquet(audit / model / fit / "caveats.parquet") for model, fit in pairs])
+    caveats = pd.concat([read_parquet(audit / model / fit / "caveats.parquet") for model, fit in pairs])
     seeds = pd.concat(
         [
-            pd.read_parquet(audit / model / fit.split("_")[0] / "replicated.parquet")
+            read_parquet(audit / model / fit.split("_")[0] / "replicated.parquet")
             for model, fit in dict.fromkeys((model, fits[0]) for model in models)
         ]
     )
     single = with_audits(single, caveats, seeds)
     for name in ("omnibus", "multivariable", "mixed"):
         tables[name] = with_score_audit(tables[name], caveats)
+    people = usable(read_parquet(cohort), read_parquet(qc))
     for path, table in (
         (associations, single),
         (omnibus, tables["omnibus"]),
@@ -69,7 +77,7 @@ def run(
     ):
         table.insert(2, "primary", table["model"] == primary)
         order = [name for name in ("score", "p", "model", "latent", "term") if name in table]
-        write_table(path, table.sort_values(order, ignore_index=True))
+        write_table(path, with_delay(table, people, caveat_days).sort_values(order, ignore_index=True))
 
 
 def with_maxt(tests: pd.DataFrame, permuted: pd.DataFrame) -> pd.DataFrame:

@@ -37,3 +37,9 @@ def people(n: int = 80, size: int = 5, effect: float = 0.0, seed: int = 0, sites
 
 def score(kind: str) -> dict[str, Any]:
     return {"name": kind, "type": kind} | ({"bounds": [0, 1]} if kind == "bounded" else {})
+
+
+def index(latents: pd.DataFrame) -> pd.DataFrame:
+    """latent_index.parquet of the latents of a table, all of one role."""
+    names = [name for name in latents if name.startswith("mu_")]
+    return pd.DataFrame({"latent": names, "position": range(len(names)), "role": "free"})

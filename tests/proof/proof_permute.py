@@ -18,7 +18,7 @@ from neurovae.associate.omnibus import drawn, kernel_test
 from neurovae.design.rows import standard
 from neurovae.stats.kernel import kernels, space
 from neurovae.stats.maxt import at_once, batch, exceed, maxt, minp, statistics
-from neurovae.stats.quadratic import Score, bent
+from neurovae.stats.quadratic import Score, quadratic
 from neurovae.stats.rao import Null, fit_null
 from neurovae.stats.ridge import cross_fit, folds
 
@@ -55,7 +55,7 @@ def counted(n: int, start: int, stop: int) -> pd.DataFrame:
         seen = statistics(data, np.arange(n)[None, :])[0]  # (scores, latents)
         alone, within = maxt(seen, found)
         largest = np.abs(seen).max(axis=1)
-        bends = bent(z[:, :BENT], x, list(scores.values()), strata, at_once(n, BENT), PERMUTATIONS, number)
+        bends = quadratic(z[:, :BENT], x, list(scores.values()), strata, at_once(n, BENT), PERMUTATIONS, number)
         for j, (family, null) in enumerate(nulls.items()):
             squares = pd.DataFrame(bends[j], columns=["p_quadratic_permutation", "p_quadratic_maxt"]).astype(float)
             least = {"max-T": within[j].min(), "min-P": minp(found.largest, largest, within[j]).min()}

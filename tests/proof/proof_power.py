@@ -22,7 +22,7 @@ from neurovae.design.rows import standard
 from neurovae.stats import families
 from neurovae.stats.basis import natural_spline, spline_knots
 from neurovae.stats.maxt import at_once, batch, exceed, maxt, statistics
-from neurovae.stats.quadratic import bent
+from neurovae.stats.quadratic import quadratic
 from neurovae.stats.rao import fit_null
 
 SIZES = (120, 300)
@@ -118,7 +118,7 @@ def squares(kind: str, y: np.ndarray, x: np.ndarray, z: np.ndarray, seed: int) -
     null = fit_null(kind, y, x, None)[1]
     if null is None:
         return []
-    return bent(z, x, [(null, kind, y, None)], np.zeros(len(y), int), at_once(*z.shape), PERMUTATIONS, seed)[0]
+    return quadratic(z, x, [(null, kind, y, None)], np.zeros(len(y), int), at_once(*z.shape), PERMUTATIONS, seed)[0]
 
 
 def bend(shape: str, n: int, effect: float, start: int, stop: int) -> dict[str, int]:

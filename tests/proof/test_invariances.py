@@ -1,7 +1,8 @@
-"""The harness for invariances, short: three changes of all tests and of the linear learner; `make invariances` has all."""
+"""The harness for invariances, short: three changes of all tests and of the linear learner, forms of tables; `make invariances` has all."""
 
 import inference as half
 import invariances as changes
+import invariances_tables as forms
 import pytest
 
 
@@ -26,3 +27,14 @@ def test_what_must_matter(small) -> None:
     after = half.inference(changes.one_score_changed(world), ("linear",))
     assert changes.matters(base, after, ("motor",)) == []
     assert half.differing(base, after)
+
+
+@pytest.mark.parametrize("name", forms.FORMS)
+def test_the_form_of_a_table_does_not_matter(name: str, tmp_path) -> None:
+    assert forms.apart(half.world(), tmp_path, name) == []
+
+
+def test_a_wrong_value_in_one_cell_is_seen(tmp_path, monkeypatch) -> None:
+    wrong = {"wrong": lambda path, text: forms.plain(path, text.replace("\t40.", "\t41.", 1))}
+    monkeypatch.setattr(forms, "FORMS", wrong)
+    assert forms.apart(half.world(), tmp_path, "wrong") != []

@@ -48,7 +48,7 @@ LOSSES: dict[str, Row] = {
     "no divergence": {"divergence": "none", "beta": 0.0},
 }
 NEIGHBOURS = (0, 3, 13)
-PRIOR = 1000  # draws of the prior that codes are held against
+PRIOR = 1000  # draws of the prior with which latents are compared
 
 
 def spiral() -> tuple[list[Row], Figure]:
@@ -71,15 +71,19 @@ def spiral() -> tuple[list[Row], Figure]:
         errors = (np.square(x - other).sum(axis=1) for other in (x_hat, tensors["mean"]))
         order = max(abs(spearmanr(column, way[held]).statistic) for column in mu[held].T)
         rows.append(
-            {"method": name, "variance explained": variance_explained(*errors), "order along the spiral": order}
+            {
+                "method": name,
+                "variance explained": variance_explained(*errors),
+                "absolute rank correlation of latent and position": order,
+            }
         )
     figure, axes = plt.subplots(1, 5, figsize=(10, 2.3), layout="constrained")
     axes[0].scatter(*latents["PCA, 2 latents"].T, c=way, cmap="cividis", s=8)
     axes[0].set(title="PCA, 2 latents", xlabel="latent 1", ylabel="latent 2", xticks=[], yticks=[], aspect="equal")
     for axis, name in zip(axes[1:], ("PCA", "MDS", "Isomap", "LLE"), strict=True):
         axis.scatter(way[~held], latents[name][~held, 0], s=6, color=GREY, label="training")
-        axis.scatter(way[held], latents[name][held, 0], s=8, color=ORANGE, label="held out")
-        axis.set(title=f"{name}, 1 latent", xlabel="way along the spiral", xticks=[0, 1], yticks=[])
+        axis.scatter(way[held], latents[name][held, 0], s=8, color=ORANGE, label="test")
+        axis.set(title=f"{name}, 1 latent", xlabel="position along the spiral", xticks=[0, 1], yticks=[])
     axes[1].set_ylabel("latent 1")
     axes[3].legend(fontsize=7, handletextpad=0.1, loc="best")
     return rows, figure
@@ -117,7 +121,11 @@ def collapse() -> tuple[list[Row], Figure]:
             "training variance explained": found["variance_explained_training"],
             "held-out variance explained": found["variance_explained_test"],
         }
-        nats = {"beta": beta, "KL, nats per scan": rate(mu[seen], logvar[seen]), "active units": found["active_units"]}
+        nats = {
+            "beta": beta,
+            "KL, nats per training scan": rate(mu[seen], logvar[seen]),
+            "active units": found["active_units"],
+        }
         rows.append({**nats, **shares, "identification accuracy": known["rate"], "verdict": found["verdict"]})
     figure = plt.figure(figsize=(8.6, 4.6), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=[1.5, 1])
@@ -134,7 +142,7 @@ def collapse() -> tuple[list[Row], Figure]:
     )
     share.set(xscale="log", xlabel="beta", ylim=(-0.05, 1.4), yticks=[0, 0.5, 1])
     share.legend(fontsize=7, ncols=2, loc="upper right")
-    nats.plot(BETAS, [row["KL, nats per scan"] for row in rows], "o-", color=BLUE)
+    nats.plot(BETAS, [row["KL, nats per training scan"] for row in rows], "o-", color=BLUE)
     nats.set(xscale="log", yscale="log", xlabel="beta", ylabel="KL, nats per scan")
     return rows, figure
 
@@ -150,7 +158,7 @@ def _reconstructions(figure: Any, images: dict[str, np.ndarray]) -> None:
             axes[row, column].set(xticks=[], yticks=[], frame_on=False)
         axes[0, column].set_title(title, fontsize=8)
     for row in (0, 1):
-        axes[row, 0].set_ylabel(f"person {row + 1}", fontsize=8)
+        axes[row, 0].set_ylabel(f"participant {row + 1}", fontsize=8)
 
 
 def codes(name: str) -> torch.Tensor:
@@ -160,22 +168,24 @@ def codes(name: str) -> torch.Tensor:
 
 
 def far(z: torch.Tensor) -> float:
-    """MMD of codes and the prior."""
+    """MMD between latents and prior."""
     return float(divergence.mmd(z, torch.randn(PRIOR, z.shape[1], generator=rng.generator(1))))
 
 
 def divergences() -> tuple[list[Row], Figure]:
-    """Nats per latent, and the cloud of all codes beside the prior, for KL, MMD and neither."""
+    """Nats per latent, and the latents of all participants beside the prior, for KL, MMD and neither."""
     rows, drawn = [], ("no divergence", "MMD", "beta 1", "beta 30")
     for name in (*drawn, "beta 100"):
         mu, logvar = posterior(name)
         length = float((np.square(mu) + np.exp(logvar)).sum(axis=1).mean())
         kept = {
             "held-out variance explained": trained(name)[1]["variance_explained_test"],
-            "MMD of codes and prior": far(codes(name)),
+            "MMD between latents and prior": far(codes(name)),
         }
         nats: Any = rate(mu, logvar) if name.startswith("beta") else "not in the loss"
-        rows.append({"loss": name, **kept, "mean length²": length, "KL, nats per scan": nats})
+        rows.append(
+            {"loss": name, **kept, "mean squared length of z": length, "KL, nats per scan (all participants)": nats}
+        )
     figure, axes = plt.subplots(1, 5, figsize=(10, 2.4), layout="constrained", width_ratios=[1.5, 1, 1, 1, 1])
     for name, colour, marker in (("beta 1", BLUE, "o"), ("beta 30", ORANGE, "s"), ("beta 100", GREEN, "^")):
         nats = divergence.kl_per_dimension(*map(torch.from_numpy, posterior(name))).mean(dim=0).sort(descending=True)
@@ -238,7 +248,7 @@ def parted(score: str) -> tuple[features.Split, np.ndarray]:
 
 
 def told(score: str, learner: str) -> tuple[float, np.ndarray]:
-    """R2 of a learner on people left out, and how much it loses with each latent permuted among them."""
+    """R2 of a learner in test participants, and how much it loses with each latent permuted among them."""
     split, y = parted(score)
     learnt, truth, rng = learners.learn(learner, split, y, False), y[split.test], np.random.default_rng(0)
     around = float(np.square(truth - y[split.train].mean()).mean())
@@ -284,14 +294,14 @@ def regressions() -> tuple[list[Row], Figure]:
     for shift, (name, (values, colour)) in zip((-0.27, 0, 0.27), bars.items(), strict=True):
         axes[0].bar(at + shift, values, 0.25, color=colour, label=name)
     axes[0].axhline(0, color=GREY, linewidth=0.6)
-    axes[0].set(title="score line", xlabel="latent", xticks=at)
+    axes[0].set(title="score `line`", xlabel="latent", xticks=at)
     axes[0].legend(fontsize=7)
     axes[1].scatter(table()["mu_002"], table()["u"], s=6, color=GREY)
     drawn = pd.DataFrame(curves).query("latent == 'mu_002'")
     axes[1].plot(drawn["latent_value"], drawn["fitted"], color=BLUE, label="spline")
     slope = np.polyfit(table()["mu_002"], table()["u"], 1)
-    axes[1].plot([-2, 2], np.polyval(slope, [-2, 2]), "--", color=ORANGE, label="line")
-    axes[1].set(title="score u", xlabel="latent 2", ylabel="u")
+    axes[1].plot([-2, 2], np.polyval(slope, [-2, 2]), "--", color=ORANGE, label="linear fit")
+    axes[1].set(title="score `u`", xlabel="latent 2", ylabel="u")
     axes[1].legend(fontsize=7, loc="upper center")
     for shift, (name, label, colour) in zip(
         (-0.2, 0.2), (("linear", "ridge", ORANGE), ("svm", "SVR", GREY)), strict=True
@@ -300,12 +310,12 @@ def regressions() -> tuple[list[Row], Figure]:
             np.arange(2) + shift, [r2[score, name][0] for score in ("line", "u")], 0.38, color=colour, label=label
         )
     axes[2].axhline(0, color=GREY, linewidth=0.6)
-    axes[2].set(title="people left out", ylabel="R²", ylim=(-0.15, 1.1))
+    axes[2].set(title="test participants", ylabel="R²", ylim=(-0.15, 1.1))
     axes[2].set_xticks([0, 1], ["line", "u"])
     axes[2].legend(fontsize=7, ncols=2)
     names = {"linear": "ridge", "svm": "SVR"}
     ends = [
-        {"R2, held out": name, **{f"`{score}`": r2[score, key][0] for score in ("line", "u")}}
+        {"R² in test participants": name, **{f"`{score}`": r2[score, key][0] for score in ("line", "u")}}
         for key, name in names.items()
     ]
     return rows + ends, figure
@@ -324,23 +334,23 @@ def slips() -> tuple[list[Row], Figure]:
     means, logvars = exact()
     inside, whole = np.square(means).sum(axis=1), (np.square(means) + np.exp(logvars)).sum(axis=1)
     x = torch.from_numpy(people()[:2].astype(np.float32))[:, None]
-    low, base_channels = data.intensities(people(), tiny.MASK)
+    low, data_range = data.intensities(people(), tiny.MASK)
     mask = torch.from_numpy(tiny.MASK)
-    unlike, same = (float(dssim(x[:1], y, mask, data_range=base_channels, low=low)) for y in (x[1:], x[:1]))
+    unlike, same = (float(dssim(x[:1], y, mask, data_range=data_range, low=low)) for y in (x[1:], x[:1]))
     alone = np.mean([far(cloud(k)) for k in range(len(people()))])
     checks = {
-        "KL of N(1, .5²) from the prior, nats: without and with the sign; torch.distributions": (-kl, kl, held),
-        "volume of a ball in its outer tenth, 48 dimensions: n e/R, 1 - (1 - e/R)^n; draws from the ball": (
+        "KL divergence of N(1, .5²) from the prior, nats: without the minus sign, with it, by torch.distributions": (-kl, kl, held),
+        "fraction of a ball's volume in its outer tenth, 48 dimensions: by n e/R, by 1 - (1 - e/R)^n, of draws from the ball": (
             size * thickness, shell(thickness, size), float((radius > 1 - thickness).mean())),
-        "length of prior draws, 48 dimensions: without and with the root; closed form": (
+        "mean length of draws from the prior, 48 dimensions: without the square root, with it, in closed form": (
             float(size), float(np.linalg.norm(ball, axis=1).mean()), mean_length),
-        "exact posterior: mean square of mu, the same and sum sigma²; the prior has d": (
+        "exact posterior: mean squared length of mu, the same plus the sum of sigma², value under the prior (d)": (
             float(inside.mean()), float(whole.mean()), float(tiny.LATENT)),
-        "DSSIM of two people: (1 - SSIM)/2, 1 - SSIM; of equal scans": (unlike / 2, unlike, same),
-        "beta 100, MMD from the prior: each posterior's, that of all together; of as many prior draws": (
+        "DSSIM of two participants: by (1 - SSIM)/2, by 1 - SSIM; of two equal scans by 1 - SSIM": (unlike / 2, unlike, same),
+        "beta 100, MMD from the prior: of single posteriors, of all posteriors together, of as many draws from the prior": (
             float(alone), far(codes("beta 100")), far(torch.randn(len(people()), tiny.LATENT, generator=generator(2)))),
     }  # fmt: skip
-    rows = [{"what": name, **dict(zip(("printed, or common", "here", "held against"), values, strict=True))}
+    rows = [{"what": name, **dict(zip(("first value (as printed, or usual)", "second value (used here)", "third value (for comparison)"), values, strict=True))}
             for name, values in checks.items()]  # fmt: skip
     return rows, _appendix(inside, whole, thickness)
 
@@ -374,20 +384,22 @@ def _appendix(inside: np.ndarray, whole: np.ndarray, thickness: float) -> Figure
     axes[0].plot(mu[:, 0], -kl, "--", color=ORANGE, label="as printed")
     axes[0].set(title="KL, nats (eq. 7)", xlabel="mu, at sigma = .5")
     sizes = np.arange(1, 49)
-    axes[1].plot(sizes, [shell(thickness, n) for n in sizes], color=BLUE, label="1 - (1 - e/R)$^n$")
+    axes[1].plot(sizes, [shell(thickness, n) for n in sizes], color=BLUE, label="1 - (1 - e/R)ⁿ")
     axes[1].plot(sizes, sizes * thickness, "--", color=ORANGE, label="n e/R")
-    axes[1].set(title="share in the shell, e/R = .1", xlabel="dimension n", ylim=(0, 2))
+    axes[1].set(title="volume in the shell, e/R = .1", xlabel="dimension n", ylim=(0, 2))
     bins = np.linspace(0, 16, 25)
     axes[2].hist(inside, bins, color=ORANGE, alpha=0.8, label="|mu|²")
     axes[2].hist(whole, bins, color=BLUE, alpha=0.8, label="|mu|² + sum sigma²")
     axes[2].axvline(tiny.LATENT, ymax=0.68, color=GREY, linestyle="--", label="d")
-    axes[2].set(title="against the prior's shell", xlabel="length², exact posterior", ylabel="people", ylim=(0, 135))
+    axes[2].set(
+        title="radius of the shell: √d", xlabel="squared length, exact posterior", ylabel="participants", ylim=(0, 135)
+    )
     far_off = int(np.linalg.norm(posterior("beta 100")[0][:, :2], axis=1).argmax())
     axes[3].scatter(*cloud(far_off)[:, :2].T, s=6, color=ORANGE, label="one posterior")
     axes[3].scatter(*codes("beta 100")[:, :2].T, s=6, color=BLUE, label="all posteriors")
     axes[3].add_patch(Circle((0, 0), 2, fill=False, color=GREY, linestyle="--"))
     axes[3].set(
-        title="MMD is about all", xlabel="latent 1", ylabel="latent 2", aspect="equal", xlim=(-4, 4), ylim=(-4, 6)
+        title="MMD: all, not each", xlabel="latent 1", ylabel="latent 2", aspect="equal", xlim=(-4, 4), ylim=(-4, 6)
     )
     for axis in axes:
         axis.legend(fontsize=7)

@@ -17,6 +17,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import simulated_tests
 import tiny
 import torch
 import yaml
@@ -210,7 +211,8 @@ def everything(folder: Path, named: Callable[[str], str], predicted: bool = True
     }
     out, draws = {name: folder / f"{name}_out.parquet" for name in OUT}, {"permutations": 19, "seed": 0}
     tables = {name: out[name] for name in ("glm", "spline", "curves", "permute")}
-    univariate.run(**files, **declared, **draws, **tables)
+    simulated_tests.index(pd.read_parquet(files["latents"])).to_parquet(folder / "index.parquet")
+    univariate.run(**files, index=folder / "index.parquet", **declared, **draws, **tables)
     multivariable.run(**files, **declared, out=out["multivariable"], interactions=2)
     omnibus.run(**files, **declared, out=out["omnibus"], directions=out["directions"], **draws)
     mixed.run(**files, **declared, out=out["mixed"], site="covariate", **draws)

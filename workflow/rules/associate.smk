@@ -4,6 +4,7 @@ rule univariate:
         cohort="results/{cohort}/cohort/cohort.parquet",
         qc="results/{cohort}/preprocess/qc.parquet",
         latents="results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latents.parquet",
+        index="results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latent_index.parquet",
         health="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/health.json",
     output:
         glm="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/glm.parquet",
@@ -31,7 +32,7 @@ rule univariate:
         env=ENV["associate"],
     shell:
         "python -m neurovae.associate.univariate --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
-        "--health {input.health} --glm {output.glm} --spline {output.spline} --curves {output.curves} --permute {output.permute} {params.flags} {params.permute} --threads {threads} > {log} 2>&1"
+        "--index {input.index} --health {input.health} --glm {output.glm} --spline {output.spline} --curves {output.curves} --permute {output.permute} {params.flags} {params.permute} --threads {threads} > {log} 2>&1"
 
 
 rule multivariable:

@@ -11,6 +11,8 @@ rule findings:
         stability=expand(
             "results/{{cohort}}/audit/{model}/fold-{fold}/replicated.parquet", model=MODELS, fold=FOLDS[:1]
         ),
+        cohort="results/{cohort}/cohort/cohort.parquet",
+        qc="results/{cohort}/preprocess/qc.parquet",
     output:
         associations=report(
             "results/{cohort}/findings/associations.tsv",
@@ -32,9 +34,9 @@ rule findings:
         mem_mb=2000,
         runtime=30,
     params:
-        flags=graph.flags({"models": MODELS, "fits": INFERRED, "primary": PRIMARY}),
+        flags=graph.flags({"models": MODELS, "fits": INFERRED, "primary": PRIMARY, "caveat_days": config["cohort"]["caveat_days"]}),
         code=CODE["findings"],
         env=ENV["associate"],
     shell:
-        "python -m neurovae.findings --associate results/{wildcards.cohort}/associate --audit results/{wildcards.cohort}/audit "
+        "python -m neurovae.findings --cohort {input.cohort} --qc {input.qc} --associate results/{wildcards.cohort}/associate --audit results/{wildcards.cohort}/audit "
         "--associations {output.associations} --omnibus {output.omnibus} --multivariable {output.multivariable} --mixed {output.mixed} {params.flags} > {log} 2>&1"

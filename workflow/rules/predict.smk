@@ -93,6 +93,8 @@ rule predictions:
     input:
         models=expand("results/{{cohort}}/predict/{model}/seed-{seed}/predict.parquet", model=MODELS, seed=SEEDS),
         voxels="results/{cohort}/predict/voxels/predict.parquet",
+        cohort="results/{cohort}/cohort/cohort.parquet",
+        qc="results/{cohort}/preprocess/qc.parquet",
     output:
         table=report(
             "results/{cohort}/predict/predictions.tsv", caption="../report/predictions.rst", category="Predictions"
@@ -107,8 +109,8 @@ rule predictions:
         mem_mb=2000,
         runtime=30,
     params:
-        flags=graph.flags({"models": MODELS, "seeds": SEEDS}),
+        flags=graph.flags({"models": MODELS, "seeds": SEEDS, "caveat_days": config["cohort"]["caveat_days"]}),
         code=CODE["predict.summary"],
         env=ENV["predict"],
     shell:
-        "python -m neurovae.predict.summary --folder results/{wildcards.cohort}/predict --out {output.table} {params.flags} > {log} 2>&1"
+        "python -m neurovae.predict.summary --folder results/{wildcards.cohort}/predict --cohort {input.cohort} --qc {input.qc} --out {output.table} {params.flags} > {log} 2>&1"

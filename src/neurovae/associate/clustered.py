@@ -1,8 +1,11 @@
 """Scores that are not Gaussian and change within people: GEE clustered by person, exchangeable (Liang & Zeger 1986).
 
-Covariance: Mancl & DeRouen 2001, eq. 6, statsmodels' "bias_reduced" (a test), and t with people - columns df. Counts
-take the variance of the null's alpha. Ordinal scores: the cumulative indicators of all levels and scans of a person are
-its cluster, working independence (Heagerty & Zeger 1996, whose global odds ratio takes 8 times as long).
+Covariance: Mancl & DeRouen 2001, eq. 6, statsmodels' "bias_reduced" (a test), and t with the degrees of freedom of Bell
+& McCaffrey 2002 on the clusters whitened by the working covariance: with 60 people of 3 sessions true nulls of counts
+are rejected at 5 % in 4.4 and 3.9 % between people, in 5.7 and 7.7 % within them (990 cohorts of each of two seeds; by
+people - columns df in 6.1 and 8.0 %), by the permutation in 3.8 and 6.1 % within them: q rests on that one.
+Counts take the variance of the null's alpha. Ordinal scores: the cumulative indicators of all levels and scans of a
+person are its cluster, working independence (Heagerty & Zeger 1996, whose global odds ratio takes 8 times as long).
 The permutation's score test is that of working independence (rao), valid since whole people or a person's own scans
 change places with whatever correlation they have; between people it is summed over each person's scans.
 """
@@ -20,11 +23,14 @@ from neurovae.associate.terms import Row, Tests, flat, numbers, scarce, strata, 
 from neurovae.design.design import RARER_CLASS, RESIDUAL_DF
 from neurovae.design.rows import REASONS, varies
 from neurovae.stats.basis import residual
+from neurovae.stats.clusters import cr2
 from neurovae.stats.exchangeability import site_strata
 from neurovae.stats.fits import Fit, quiet
 from neurovae.stats.links import chosen, family
 from neurovae.stats.rao import Null, fit_null
 from neurovae.stats.separation import separated
+
+SMALLEST = 1e-6  # eigenvalue of a working correlation
 
 
 def clustered(score: Row, y: np.ndarray, data: Repeated, z: np.ndarray) -> dict[str, Tests]:
@@ -77,7 +83,25 @@ def _gee(
     words["icc"] = None if ordinal else float(result.cov_struct.dep_params)
     effect, error = np.asarray(result.params), np.sqrt(np.diag(result.cov_robust_bc))
     last = range(-len(columns), 0)
-    return {name: numbers(effect[k], error[k], df) | words for name, k in zip(columns, last, strict=True)}
+    left = degrees(result, len(columns))
+    return {name: numbers(effect[k], error[k], left[k]) | words for name, k in zip(columns, last, strict=True)}
+
+
+def degrees(result: Any, count: int) -> np.ndarray:
+    """Degrees of freedom of the errors of the last `count` estimates of a GEE, (count,).
+
+    A cluster in which the estimated working correlation is no correlation (too negative) is taken as it is.
+    """
+    model, parts = result.model, []
+    for k, (exog, (mean, eta)) in enumerate(zip(model.exog_li, model.cached_means, strict=True)):
+        sizes, turn = np.linalg.eigh(model.cov_struct.covariance_matrix(mean, k)[0])
+        if sizes.min() < SMALLEST:
+            sizes, turn = np.ones(len(sizes)), np.eye(len(sizes))
+        slope = model.mean_deriv(exog, eta) / np.sqrt(model.family.variance(mean))[:, None]
+        parts.append((turn / np.sqrt(sizes)) @ (turn.T @ slope))
+    x, group = np.vstack(parts), np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    columns = [np.roll(x, count - 1 - k, axis=1) for k in range(count)]  # each of them once the last
+    return np.array([cr2(np.zeros(len(x)), one, group)[1] for one in columns])
 
 
 def gee(

@@ -24,6 +24,7 @@ from neurovae.design.rows import AFTER, BEFORE, described, provenance, sessions,
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.errors import InputError
 from neurovae.io import latent_table
+from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.stats.basis import moves
 from neurovae.stats.exchangeability import too_few
@@ -59,7 +60,7 @@ def run(
     confounds: Json,
     permutations: int,
     seed: int,
-    imputations: int,
+    imputations: int = 0,
     site: str,
     out: Path,
 ) -> None:
@@ -84,7 +85,7 @@ def run(
     if site not in ("covariate", "random"):
         raise InputError(f"associate: site is '{site}'; use covariate or random")
     verdict, reason = read_verdict(health)
-    table = join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc))
+    table = join(read_parquet(cohort), read_parquet(latents), read_parquet(qc))
     if verdict in STOPPING:
         rows = [stopped(table, verdict, reason)]
     elif site == "covariate" and not table["person"].duplicated().any():

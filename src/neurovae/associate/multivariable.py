@@ -26,6 +26,7 @@ from neurovae.design.imputed import designs
 from neurovae.design.rows import AFTER, BEFORE, REASONS, described, outcome, standard, stopped, varies, worst
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.io import latent_table
+from neurovae.io.parquet import read_parquet
 from neurovae.stats import families
 from neurovae.stats.basis import independent
 
@@ -46,8 +47,8 @@ def run(
     scores: Json,
     confounds: Json,
     interactions: int = 6,
-    imputations: int,
-    seed: int,
+    imputations: int = 0,
+    seed: int = 0,
     out: Path,
 ) -> None:
     """Test the latents of one model jointly against every score, one row per person; write the table (.parquet, .tsv).
@@ -68,7 +69,7 @@ def run(
         seed: of the imputations.
     """
     verdict, reason = read_verdict(health)
-    table = join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc))
+    table = join(read_parquet(cohort), read_parquet(latents), read_parquet(qc))
     if verdict in STOPPING:
         rows = [stopped(table, verdict, reason)]
     else:
@@ -108,10 +109,10 @@ def _parts(table: pd.DataFrame, score: Row, cases: Design, interactions: int) ->
 
 
 def widest(table: pd.DataFrame, count: int) -> list[str]:
-    """The latents with the largest variance over the rows of the table, in the order of their names."""
+    """The latents with the largest variance over the rows of the table, in its order."""
     names = latent_table.columns(table)
     order = np.argsort(-table[names].to_numpy(float).var(axis=0), kind="stable")
-    return sorted(names[k] for k in order[:count])
+    return [names[k] for k in sorted(order[:count])]
 
 
 def together(

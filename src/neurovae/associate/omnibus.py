@@ -1,8 +1,8 @@
-"""Does the latent space as a whole carry a score beyond the confounds, and along which direction?
+"""Does the latent space as a whole predict a score beyond the confounds, and along which direction?
 
-p: kernel tests combined over one set of permutations of people. share: cross-fitted partial R2 of a ridge, off the
-Gaussian that of the null's score residual (binary, count: score minus fitted mean); below 0 it tells less than nothing.
-The folds are of the regression: the model and its latents stay as they are.
+p: kernel tests combined over one set of permutations of people. partial_r2_cv: cross-validated partial R2 of a ridge
+regression, for scores that are not Gaussian that of the null's score residual (binary, count: score minus fitted mean);
+negative: worse than predicting the mean. The folds are of the regression: the model and its latents stay as they are.
 """
 
 from pathlib import Path
@@ -19,6 +19,7 @@ from neurovae.design.design import join
 from neurovae.design.imputed import complete_only
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
+from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.stats.direction import DIRECTIONS, directions
 from neurovae.stats.exchangeability import plan, shuffle
@@ -30,8 +31,8 @@ ELEMENTS = 2**20  # people x permutations in one block
 COLUMNS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64",
            "session": "object", "n": "Int64", "n_confound_columns": "Int64", "confounds": "object",
            "n_imputed": "Int64", "latents": "Int64", "statistic": "float64", "ridge": "object",
-           "p": "float64", "q": "float64", "family_size": "Int64", "partial_r2_cv": "float64", "permutations": "Int64", "exchangeability": "object",
-           "split_policy": "object", "status": "object",
+           "p": "float64", "q": "float64", "family_size": "Int64", "partial_r2_cv": "float64",
+           "permutations": "Int64", "exchangeability": "object", "split_policy": "object", "status": "object",
            "reason": "object", "verdict": "object"}  # fmt: skip
 Row = dict[str, Any]
 
@@ -46,7 +47,7 @@ def run(
     confounds: Json,
     permutations: int,
     seed: int,
-    imputations: int,
+    imputations: int = 0,
     out: Path,
     directions: Path,
     threads: int = 1,
@@ -71,7 +72,7 @@ def run(
         threads: blocks of permutations at a time; changes nothing in the numbers.
     """
     verdict, reason = read_verdict(health)
-    table = join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc))
+    table = join(read_parquet(cohort), read_parquet(latents), read_parquet(qc))
     if verdict in STOPPING:
         rows, by_latent = [stopped(table, verdict, reason)], [stopped(table, verdict, reason)]
     else:

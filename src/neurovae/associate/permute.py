@@ -1,8 +1,8 @@
 """Each latent against each score by permutation: max-T over the latents, min-P over the scores (Westfall & Young 1993).
 
 Statistic: the signed root of the score test from the confounds-only null (for Gaussian scores the t). One permutation
-for all latents and scores. p = (b + 1) / (m + 1). The same of each latent's square over its line (`bend`), whose
-p_quadratic_maxt is over the latents of one score and not over scores.
+for all latents and scores. p = (b + 1) / (m + 1). The quadratic effect of each latent given its linear one is tested
+in the same way (`quadratic`); p_quadratic_maxt is over the latents of one score and not over scores.
 
 Where confounds are imputed, the statistic is that of `rubin.statistic`, and each completed table gives its share of the
 permutations: their statistics are what a table without the score's effect would show. Squares are not tested then.
@@ -22,15 +22,16 @@ from neurovae.io import latent_table
 from neurovae.stats import rubin
 from neurovae.stats.exchangeability import family_strata, rule, site_strata, too_few
 from neurovae.stats.maxt import Batch, at_once, batch, exceed, joined, maxt, minp, statistics
-from neurovae.stats.quadratic import NAMES, bent
+from neurovae.stats.quadratic import NAMES, quadratic
 from neurovae.stats.rao import Null, null
 
 P = ["p_parametric", "p_permutation", "p_maxt", "p_minp", "p_bonferroni"]
 COLUMNS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64",
-           "latent": "object", "test": "object", "session": "object", "n": "Int64",
-           "n_confound_columns": "Int64", "confounds": "object", "n_imputed": "Int64",
-           "statistic": "float64"} | dict.fromkeys(P, "float64") | {
-           "family": "object", "m": "Int64", "permutations": "Int64", "exchangeability": "object"} | dict.fromkeys(NAMES, "float64") | {"m_quadratic": "Int64", "quadratic_status": "object",
+           "latent": "object", "role": "object", "test": "object", "session": "object", "n": "Int64",
+           "n_confound_columns": "Int64", "confounds": "object", "n_imputed": "Int64", "statistic": "float64"
+           } | dict.fromkeys(P, "float64") | {"family": "object", "m": "Int64", "permutations": "Int64",
+           "exchangeability": "object"} | dict.fromkeys(NAMES, "float64") | {
+           "m_quadratic": "Int64", "quadratic_status": "object",
            "quadratic_reason": "object", "split_policy": "object", "status": "object", "reason": "object",
            "verdict": "object"}  # fmt: skip
 Row = dict[str, Any]
@@ -131,7 +132,7 @@ def _tested(
     text = f"{', '.join(ready.score['name'] for ready in family)} (all scores of the same {len(people)} people)"
     size = at_once(*completed[0][0].latents.shape)  # the squares get the draws of the lines
     curves = [
-        row for group in groups.values() for row in _bends(table, group, places, size, permutations, seed, threads)
+        row for group in groups.values() for row in _quadratic(table, group, places, size, permutations, seed, threads)
     ]
     return {
         (ready.score["name"], name): {
@@ -167,7 +168,7 @@ def _batches(table: pd.DataFrame, groups: list[list[Ready]], k: int) -> list[Bat
     return batches
 
 
-def _bends(
+def _quadratic(
     table: pd.DataFrame, group: list[Ready], strata: np.ndarray, size: int, permutations: int, seed: int, threads: int
 ) -> list[list[Row]]:
     """Numbers of the squares by score and latent, of scores with the same people, confounds and latents."""
@@ -176,7 +177,7 @@ def _bends(
         return [[dict(IMPUTED) for _ in ready.latents] for ready in group]
     z = table[group[0].latents].to_numpy(float)[cases.rows]
     scores = [(one.null, one.score["type"], one.cases.y, link) for one, link in zip(group, links, strict=True)]
-    return bent(z, cases.x, scores, strata, size, permutations, seed, threads)
+    return quadratic(z, cases.x, scores, strata, size, permutations, seed, threads)
 
 
 def _numbers(

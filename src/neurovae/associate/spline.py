@@ -15,7 +15,7 @@ from scipy.stats import skew
 from neurovae.associate.fitted import CONSTANT, Fitted, Line, Row
 from neurovae.associate.pooled import band as pooled_band
 from neurovae.associate.pooled import pooled
-from neurovae.design.rows import AFTER, BEFORE, REASONS, described, worst
+from neurovae.design.rows import AFTER, BEFORE, REASONS, ROLE, described, worst
 from neurovae.design.tables import bh
 from neurovae.io import latent_table
 from neurovae.stats import families
@@ -24,9 +24,11 @@ from neurovae.stats.curve import band
 
 TESTS = ("nonlinear", "overall", "quadratic", "cubic")
 STATISTICS = [f"{kind}_{test}" for test in TESTS for kind in "pq"] + ["partial_r2_nonlinear", "partial_r2"]
-COLUMNS = BEFORE | {"df": "Int64"} | dict.fromkeys(STATISTICS, "float64") | {"polynomial_status": "object"} | AFTER
-CURVE = {"score": "object", "model": "object", "fold": "Int64", "seed": "Int64", "latent": "object", "df": "Int64",
-         "latent_value": "float64", "fitted": "float64", "low": "float64", "high": "float64",
+COLUMNS = (
+    BEFORE | ROLE | {"df": "Int64"} | dict.fromkeys(STATISTICS, "float64") | {"polynomial_status": "object"} | AFTER
+)
+CURVE = {"score": "object", "model": "object", "fold": "Int64", "seed": "Int64", "latent": "object", "role": "object",
+         "df": "Int64", "latent_value": "float64", "fitted": "float64", "low": "float64", "high": "float64",
          "p_nonlinear": "float64", "verdict": "object"}  # fmt: skip
 SKEWED = 1.0  # skewness of the residuals of a continuous score from which on p_overall has a caveat
 GRID = 41  # points of a curve, from the 2.5 % to the 97.5 % quantile of the latent

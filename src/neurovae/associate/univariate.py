@@ -7,6 +7,7 @@ import pandas as pd
 
 from neurovae.associate.fitted import fitted, lines
 from neurovae.associate.glm import COLUMNS as GLM
+from neurovae.associate.glm import by_permutation
 from neurovae.associate.glm import glm as linear_tests
 from neurovae.associate.permute import COLUMNS as PERMUTE
 from neurovae.associate.permute import permute as permutation_tests
@@ -17,6 +18,8 @@ from neurovae.cli import Json, cli
 from neurovae.design.design import join
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, read_verdict, tidy, write_both
+from neurovae.io import latent_table
+from neurovae.io.parquet import read_parquet
 
 Rows = list[dict[str, Any]]
 
@@ -25,13 +28,14 @@ def run(
     *,
     cohort: Path,
     latents: Path,
+    index: Path,
     qc: Path,
     health: Path,
     scores: Json,
     confounds: Json,
     permutations: int,
     seed: int,
-    imputations: int,
+    imputations: int = 0,
     glm: Path,
     spline: Path,
     curves: Path,
@@ -46,6 +50,7 @@ def run(
     Args:
         cohort: cohort.parquet.
         latents: latents.parquet of one model.
+        index: its latent_index.parquet; latents of one role are corrected together.
         qc: qc.parquet.
         health: health.json of the model.
         scores: the scores of the configuration.
@@ -61,12 +66,19 @@ def run(
     """
     found: tuple[Rows, Rows, Rows, Rows]
     verdict, reason = read_verdict(health)
-    table = join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc))
+    table = join(read_parquet(cohort), read_parquet(latents), read_parquet(qc))
     if verdict in STOPPING:
         row = stopped(table, verdict, reason)
         found = [row], [row], [], [row | {"quadratic_status": "not tested", "quadratic_reason": reason}]
     else:
-        found = tests(table, scores, confounds, permutations, seed, threads, imputations)
+        found = [], [], [], []
+        for role, part in latent_table.by_role(table, read_parquet(index)):
+            by_test = tests(part, scores, confounds, permutations, seed, threads, imputations)
+            for rows, new in zip(found, by_test, strict=True):
+                rows += [{"role": role} | row for row in new]
+        order = [(score["name"], name) for score in scores for name in latent_table.columns(table)]
+        for rows in found:
+            rows.sort(key=lambda row: order.index((row["score"], row["latent"])))
     for path, rows, columns in zip((glm, spline, curves, permute), found, (GLM, SPLINE, CURVE, PERMUTE), strict=True):
         write_both(path, tidy([{"verdict": verdict} | row for row in rows], columns))
 
@@ -82,14 +94,16 @@ def tests(
 ) -> tuple[Rows, Rows, Rows, Rows]:
     """Rows of the linear effects, the splines, the splines' curves and the permutation tests. table: joined scans."""
     known = [fitted(table, score, confounds, imputations, seed) for score in scores]
+    permuted = permutation_tests(table, known, permutations, seed, threads)
     linear, splines, curves = Rows(), Rows(), Rows()
     for one in known:
         each = [lines(table, copy) for copy in one]
-        linear += linear_tests(table, one, each)
+        own = [row for row in permuted if row["score"] == one[0].score["name"]]
+        linear += by_permutation(linear_tests(table, one, each), own)
         rows, points = spline_tests(table, one, each)
         splines += rows
         curves += points
-    return linear, splines, curves, permutation_tests(table, known, permutations, seed, threads)
+    return linear, splines, curves, permuted
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from neurovae.design.design import RESIDUAL_DF, design, first_scans, join, score
 from neurovae.design.rows import provenance, stopped
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.io import latent_table, missing
+from neurovae.io.parquet import read_parquet
 from neurovae.stats.basis import independent
 
 ALPHA = 0.05
@@ -70,7 +71,7 @@ def run(
         codes: `missing` and `not_missing` of the cohort section, for the table of volumes.
     """
     verdict, reason = read_verdict(health)
-    table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
+    table = first_scans(join(read_parquet(cohort), read_parquet(latents), read_parquet(qc)))
     if verdict in STOPPING:
         rows = [stopped(table, verdict, reason)]
         named = [rows[0] | {"kind": "association"}]

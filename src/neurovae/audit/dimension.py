@@ -18,6 +18,7 @@ from neurovae.audit.intrinsic import coordinates, intrinsic
 from neurovae.cli import cli
 from neurovae.design.tables import tidy, write_both
 from neurovae.io import latent_table
+from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.io.volumes import masked, read_mask, read_volumes
 
@@ -46,7 +47,7 @@ def run(*, volumes: Path, rows: Path, mask: Path, latents: list[Path], out: Path
     array, table = read_volumes(volumes, rows)
     found = cohort(array, _people(table, seed), read_mask(mask), seed)
     for path in steps(latents, "models"):
-        one = pd.read_parquet(path)
+        one = read_parquet(path)
         same = {name: one[name].iloc[0] for name in ("model", "fold", "seed")}
         found += [same | row for row in model(one.iloc[_people(one, seed)], seed)]
     write_both(out, tidy(found, COLUMNS))

@@ -19,6 +19,7 @@ from scipy.stats import norm, t
 from neurovae.cli import Json, cli
 from neurovae.design.design import RESIDUAL_DF, Design, design, first_scans, in_order
 from neurovae.design.tables import tidy, write_both
+from neurovae.io.parquet import read_parquet
 
 SPLINE = 3  # columns of a confound that preprocess measures later
 FEW = 300  # people; below, associations with brain scans are unstable (Marek 2022)
@@ -45,7 +46,7 @@ def run(
         out: table of score x number of tests.
         alpha: level, two-sided.
     """
-    table = pd.read_parquet(cohort)
+    table = read_parquet(cohort)
     rows = [row for score in scores for row in check(table, score, confounds, latents, power, alpha)]
     write_both(out, tidy(rows, COLUMNS))
     warnings = [f"warning: {row['score']}: {row['reason']}" for row in rows if row["reason"] and row["tests"] == 1]

@@ -9,6 +9,7 @@ import pandas as pd
 from neurovae.design.tables import STOPPING
 from neurovae.errors import InputError
 from neurovae.io import latent_table
+from neurovae.io.parquet import read_parquet
 from neurovae.train import weights as stored
 
 
@@ -45,7 +46,7 @@ def read(
         raise InputError(
             f"stability: lists of {', '.join(str(len(paths)) for paths in lists)} files; give one per seed"
         )
-    tables = [pd.read_parquet(path) for path in latents]
+    tables = [read_parquet(path) for path in latents]
     keys = sorted({key for table in tables for key in zip(table["model"], table["fold"], strict=True)})
     if len(keys) != 1:
         raise InputError(f"stability: latents of several models or folds, {keys}; give the seeds of one")
@@ -75,8 +76,8 @@ def _fit(table: pd.DataFrame, weights: Path, glm: Path, omnibus: Path, direction
     first = table.sort_values("scan").drop_duplicates("person").set_index("person")
     names = latent_table.columns(table)
     tensors, meta = stored.load(weights)
-    tests = pd.read_parquet(glm)
+    tests = read_parquet(glm)
     verdict = str(tests["verdict"].iloc[0]) if len(tests) else ""
     whole, held = first[names].to_numpy(float), first.loc[first["split"] == "test", names]
-    found = (tests, pd.read_parquet(omnibus), pd.read_parquet(directions), verdict)
+    found = (tests, read_parquet(omnibus), read_parquet(directions), verdict)
     return Fit(int(table["seed"].iloc[0]), held, whole.mean(axis=0), whole.std(axis=0, ddof=1), tensors, meta, *found)

@@ -24,6 +24,7 @@ from neurovae.design.rows import described, provenance, stopped, varies
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.errors import InputError
 from neurovae.io import latent_table
+from neurovae.io.parquet import read_parquet
 from neurovae.predict.harmonise import apply, fit
 from neurovae.stats.basis import independent
 
@@ -51,7 +52,7 @@ def run(*, cohort: Path, latents: Path, qc: Path, health: Path, confounds: Json,
         out: table to write (.parquet, .tsv).
     """
     verdict, reason = read_verdict(health)
-    table = first_scans(join(pd.read_parquet(cohort), pd.read_parquet(latents), pd.read_parquet(qc)))
+    table = first_scans(join(read_parquet(cohort), read_parquet(latents), read_parquet(qc)))
     rows = [stopped(table, verdict, reason)] if verdict in STOPPING else sites(table, confounds)
     write_both(out, tidy([row | {"verdict": verdict} for row in rows], COLUMNS))
 
@@ -127,8 +128,8 @@ def site_share(z: np.ndarray, site: np.ndarray, x: np.ndarray) -> tuple[float, f
 
 def _people(table: pd.DataFrame, confounds: list[Row]) -> Design:
     """Complete cases and their confounds without the site; a column that counts the rows stands for the score."""
-    blind = table.assign(site="all", mu_row=np.arange(len(table), dtype=float))
-    return design(blind, {"name": "mu_row", "type": "continuous"}, [c for c in confounds if c["name"] != "site"])
+    blind = table.assign(site="all", latents_row=np.arange(len(table), dtype=float))
+    return design(blind, {"name": "latents_row", "type": "continuous"}, [c for c in confounds if c["name"] != "site"])
 
 
 def _classifier() -> Any:

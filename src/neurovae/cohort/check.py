@@ -1,5 +1,6 @@
 """Every problem of a cohort's tables at once, before the first job; standard library only."""
 
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -8,6 +9,8 @@ from neurovae.cohort.family import problems as relatives
 from neurovae.cohort.words import read_as_missing, same_words
 from neurovae.io.tables import first, lookup, no_column, number, short
 from neurovae.plan.index import Index, look, people, used
+
+LIMIT = re.compile(r"[<>\u2264\u2265]=?\s*[\d.]+|[\d.]+\s*\+|[\d.]+\s*[-\u2013]\s*[\d.]+")  # <5, 89+, 18-38
 
 RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split", "family"}
 RESERVED |= {"model", "seed", "error", "model_hash", "data_hash"}
@@ -153,6 +156,8 @@ def _wanted(value: str, item: dict[str, Any]) -> str | None:
     low, high = item.get("plausible") or (None, None)
     if kind in ("binary", "categorical"):
         return None
+    if parsed is None and LIMIT.fullmatch(value):
+        return "one number (it is a limit or a range: decide which number stands for it)"
     if parsed is None:
         return "a number (with a decimal point)" if "," in value else "a number"
     if kind == "count" and not parsed.is_integer():

@@ -1,10 +1,11 @@
-"""Simulate the demo cohort: T1w-like heads as a BIDS folder, and, kept aside, the truth that made them.
+"""Simulate the demo cohort: T1w-like heads as a BIDS folder and, kept aside, the true values that made them.
 
 A design, checked with 72 people at 3 mm and seeds 0, 1, 2 (true mask, N4, ANTs affine, z-score, 4 mm): severity
 explains .031, .033, .037 of the between-person voxel variance (.045, .047, .051 before subtracting what shuffled
-severity explains) and is told, in 5 folds, by ridge on 16 principal components with R2 .90, .91, .89 (.87, .86, .86 if
-these are fitted per fold), voxel-wise ridge .87, .83, .80, ventricle and brain volume .56, .52, .39, and by mask
-volume, mean intensity and affine -.08, -.15, -.09. deepbet's mask against the true one: Dice .982-.985 (8 heads).
+severity explains). It is predicted, in 5 folds, by ridge on 16 principal components with R2 .90, .91, .89 (.87, .86,
+.86 if these are fitted per fold), by voxel-wise ridge with .87, .83, .80, by ventricle and brain volume with .56, .52,
+.39, and by mask volume, mean intensity and affine with -.08, -.15, -.09. deepbet's mask against the true one: Dice
+.982-.985 (8 heads).
 """
 
 import time

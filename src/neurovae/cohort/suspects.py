@@ -18,12 +18,12 @@ def suspects(values: Sequence[float]) -> dict[float, str]:
     """
     if len(values) < FEWEST:
         return {}
-    coded = {value for value in set(values) if _code(value)}
-    rest = [value for value in values if value not in coded]
+    repeated = {value for value in set(values) if coded(value)}
+    rest = [value for value in values if value not in repeated]
     found = {}
     if len(rest) >= max(FEWEST, len(values) // 2):
         low, high = min(rest), max(rest)
-        for value in sorted(coded, key=lambda value: max(low - value, value - high)):  # the nearest first
+        for value in sorted(repeated, key=lambda value: max(low - value, value - high)):  # the nearest first
             gap = max(low - value, value - high)
             if high > low and gap > 0 and ((value < 0 <= low) or gap > (high - low) / 2):
                 found[value] = USUAL
@@ -32,7 +32,8 @@ def suspects(values: Sequence[float]) -> dict[float, str]:
     return dict.fromkeys(_far([value for value in values if value not in found]), "far from all other values") | found
 
 
-def _code(value: float) -> bool:
+def coded(value: float) -> bool:
+    """A repeated digit, such as 999 or -9, as codes for missing values are."""
     return value != 0 and DIGITS.fullmatch(f"{value:.15g}") is not None and (value < 0 or value >= 7)
 
 

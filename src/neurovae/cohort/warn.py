@@ -8,7 +8,7 @@ from typing import Any
 from neurovae.cohort.columns import Seen, codes, plain, source, values
 from neurovae.cohort.deal import fold_of
 from neurovae.cohort.suspects import USUAL, suspects
-from neurovae.cohort.words import read_as_missing, same_words
+from neurovae.cohort.words import read_as_missing, same_words, unknown_words
 from neurovae.errors import InputError
 from neurovae.io.levels import level
 from neurovae.io.tables import Row, lookup, number
@@ -20,6 +20,7 @@ CROSS_VALIDATED = 20  # people, as in predict.folds
 SPLINE = 3  # columns of a continuous confound
 SITE = 5  # people of a site
 COSTLY = 0.1  # share of the people with a score who lack a confound
+ENDS = 0.25  # share at the lowest or highest value that occurs, where the bounds of the scale are not declared
 CEILING = 0.15  # share at the lowest or highest possible value (Terwee et al. 2007, J Clin Epidemiol 60:34)
 
 
@@ -41,6 +42,7 @@ def warnings(cohort: dict[str, Any], found: Index) -> list[str]:
     for column in dict.fromkeys(_text_columns(cohort)):
         texts = [level(text) for text, _ in seen[column]]
         lines += [f"column '{column}'{same}"] if (same := same_words(texts)) else []
+        lines += [odd] if (odd := unknown_words(column, texts)) else []
         lines += _suspects(column, {"type": "categorical"}, seen[column])
     for column, item in {source(item): item for item in items if item["type"] not in ("binary", "categorical")}.items():
         lines += _suspects(column, item, seen[column])
@@ -132,8 +134,9 @@ def _score(score: dict[str, Any], cohort: dict[str, Any], found: Index, seen: Se
     lines = []
     if n - columns - 2 < RESIDUAL_DF:
         lines.append(
-            f"score '{name}': {n} people have it and all confounds; with {columns} confound columns (`split` among "
-            f"them) at least {columns + 2 + RESIDUAL_DF} are needed: it will not be tested"
+            f"score '{name}': {n} people have it and all confounds; with {columns} confound column"
+            f"{'s' * (columns > 1)} (`split` among them) at least {columns + 2 + RESIDUAL_DF} are needed: it will not "
+            "be tested"
         )
     if n < CROSS_VALIDATED:
         lines.append(
@@ -141,7 +144,9 @@ def _score(score: dict[str, Any], cohort: dict[str, Any], found: Index, seen: Se
         )
     if score["type"] in ("binary", "count", "bounded", "ordinal") and rest < RARER:
         what = "in the rarer class" if binary else "beside the commonest value"
-        lines.append(f"score '{name}': {rest} people {what}, at least {RARER} are needed: it will not be tested")
+        lines.append(
+            f"score '{name}': {rest} people {what}, at least {RARER} are needed: it will not be tested or predicted"
+        )
     elif binary:
         lines += _folds(score, entries, cohort, found)
     return lines + _crowded(score, counts, n)
@@ -208,6 +213,17 @@ def _crowded(score: dict[str, Any], counts: Counter[str], n: int) -> list[str]:
             for end, bound in ends
             if (share := counts[plain(str(bound))] / n) >= CEILING
         ]
+    if score["type"] in ("continuous", "gamma") and most >= ENDS * n and len(counts) > 2:
+        ordered = sorted(counts, key=lambda text: number(text) or 0.0)
+        end = {ordered[0]: "lowest (floor?)", ordered[-1]: "highest (ceiling?)"}.get(value)
+        return (
+            [
+                f"score '{name}': {most / n:.0%} of {n} people have its {end} value {value}; it hardly distinguishes "
+                "people there: declare it bounded if the scale ends there"
+            ]
+            if end
+            else []
+        )
     if score["type"] in ("count", "ordinal") and most > n / 2:
         return [f"score '{name}': {most / n:.0%} of {n} people have the value {value}; tests of it have little power"]
     return []

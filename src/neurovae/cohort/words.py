@@ -3,8 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from neurovae.cohort.suspects import coded
 from neurovae.io.levels import similar
-from neurovae.io.tables import Keyed
+from neurovae.io.tables import Keyed, number
+
+UNKNOWN = {"u", "unk", "unknown", "undefined", "unspecified", "not known", "not reported", "not recorded",
+           "not applicable", "no data", "refused", "declined", "withheld", "prefer not to say", "tbd"}  # fmt: skip
 
 
 def read_as_missing(tables: Iterable[Keyed], column: str) -> str:
@@ -15,7 +19,7 @@ def read_as_missing(tables: Iterable[Keyed], column: str) -> str:
     shown = " and ".join(f"'{word}' in {count} row{'s' * (count > 1)}" for word, count in counts.most_common(3))
     listed = ", ".join(f'"{word}"' for word, _ in counts.most_common(3))
     return (
-        f"; {shown} of column '{column}' {'was' if sum(counts.values()) == 1 else 'were'} read as missing: if it is a "
+        f"; {shown} of column '{column}' {'was' if len(counts) == 1 else 'were'} read as missing: if it is a "
         f"value, set cohort.not_missing: {{{column}: [{listed}]}}"
     )
 
@@ -24,3 +28,20 @@ def same_words(levels: Iterable[str]) -> str:
     """Levels that differ in capitals, blanks, leading zeros or look-alike letters only, with their counts."""
     groups = [" and ".join(f"{text!a} ({count})" for text, count in group) for group in similar(levels)]
     return f"; {'; '.join(groups)} look like one level: write one spelling if they are" if groups else ""
+
+
+def unknown_words(column: str, texts: Iterable[str]) -> str:
+    """That words such as `unknown`, or codes such as -9 among words, are levels of their own, with the remedy."""
+    counts = Counter(texts)
+    words = [text for text in counts if number(text) is None]
+    found = [text for text in words if text.casefold() in UNKNOWN]
+    found += [text for text in counts if (value := number(text)) is not None and words and coded(value)]
+    if not found or len(found) == len(counts):
+        return ""
+    shown = " and ".join(f"'{text}' ({counts[text]})" for text in found)
+    listed = ", ".join(f'"{text}"' for text in found)
+    return (
+        f"column '{column}': {shown} {'is a level of its own' if len(found) == 1 else 'are levels of their own'}; if "
+        f"{'it stands' if len(found) == 1 else 'they stand'} for missing values, set cohort.missing: "
+        f"{{{column}: [{listed}]}}"
+    )

@@ -13,6 +13,7 @@ from neurovae.stats.links import chosen
 BEFORE = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64", "latent": "object",
           "family": "object", "link": "object", "session": "object", "n": "Int64", "n_confound_columns": "Int64",
           "confounds": "object", "n_imputed": "Int64"}  # fmt: skip
+ROLE = {"role": "object"}  # of the latent: the tests of one role are corrected together
 AFTER = {"family_size": "Int64", "split_policy": "object", "status": "object", "reason": "object", "verdict": "object"}
 REASONS = {
     "separation": "the latent or the confounds tell some values apart without error: no finite estimate",

@@ -40,9 +40,10 @@ def bh(p: np.ndarray, tested: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def read_verdict(path: Path) -> tuple[str, str]:
-    """Verdict with its caveats ("healthy; hyperparameters transductive"), and reason, of one model's health file.
+    """Read one model's health file: its verdict with caveats ("healthy; hyperparameters transductive"), and the reason.
 
-    A verdict in STOPPING comes alone, its caveats with the reason; overruled, it is marked and stops nothing.
+    A verdict in STOPPING comes alone, and its caveats follow the reason. With train.keep_collapsed it carries its
+    caveats and stops nothing.
 
     Raises:
         InputError: the file holds no verdict.

@@ -21,6 +21,7 @@ from neurovae.interpret.decoder import Decoder, read
 from neurovae.interpret.images import in_file, write_folder, write_image
 from neurovae.interpret.traverse import AFTER, SAME, provenance
 from neurovae.io.images import read_image
+from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import masked, read_volumes
 
 HEIGHTS = (0.1, 0.5, 0.9)  # quantiles of the score whose nearest people are shown where none are named
@@ -51,8 +52,8 @@ def run(
 ) -> None:
     """Write `<scan>_<score>.nii.gz` per person and score, a frame per step (0: the scan, in the mask), and a table.
 
-    A step of 1 is what +1 SD of the score goes with in the latents given the confounds (`unit`; binary: the other
-    class, and that step alone). It says what the model has seen in other people, not what would happen to this one.
+    A step of 1 is the change of the latents that is associated with +1 SD of the score given the confounds (`unit`;
+    binary: with the other class, and that step alone). It describes other people, not what would happen to this one.
 
     Example:
         snakemake --cores 2 --configfile config/demo.yaml --forcerun counterfactual
@@ -85,7 +86,7 @@ def run(
             write_both(out, tidy([same | {"status": "not tested", "reason": decoder.reason}], COLUMNS))
         print(f"{same['model']}: {decoder.verdict}, no counterfactuals", flush=True)
         return
-    table = join(pd.read_parquet(cohort), decoder.latents, pd.read_parquet(qc))
+    table = join(read_parquet(cohort), decoder.latents, read_parquet(qc))
     packed = read_volumes(volumes, rows)
     with write_folder(maps) as folder:
         found = []
@@ -154,7 +155,7 @@ def one(
     mu = decoder.mu[(decoder.latents["scan"] == told["scan"]).to_numpy()]  # (1, latents)
     decoded = decoder.decode(mu + np.array(steps)[:, None] * change)
     difference = decoded - decoded[steps.index(0.0)]  # (steps, voxels); exactly 0 at step 0
-    what = f"Scan plus the decoded difference that goes with {told['score']}, given the confounds"
+    what = f"Scan plus the decoded difference associated with {told['score']}, given the confounds"
     fields = {"Scan": told["scan"], "Score": told["score"], "Steps": steps, "Unit": told["unit"], "Frame": "a step"}
     write_image(folder / told["file"], scan + difference, mask, what, **fields)
     affine, places = read_image(mask).affine, np.argwhere(decoder.mask)

@@ -11,6 +11,7 @@ import pandas as pd
 from neurovae.design.tables import STOPPING, read_verdict
 from neurovae.errors import InputError
 from neurovae.io import latent_table
+from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import chunks, read_mask
 from neurovae.train import weights
 
@@ -57,7 +58,7 @@ def read(model: Path, latents: Path, mask: Path, health: Path) -> Decoder:
         InputError: the latents were not given by these weights.
     """
     tensors, meta = weights.load(model)
-    table = pd.read_parquet(latents)
+    table = read_parquet(latents)
     stamp = weights.model_hash(tensors, meta)
     if len(table) and (table["model_hash"] != stamp).any():
         raise InputError(f"{latents}: given by other weights than {model} holds; rerun with --forcerun latents")

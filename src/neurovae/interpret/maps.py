@@ -1,4 +1,4 @@
-"""What goes with a score, decoded: a map per score with its interval over people, and max-T over voxels.
+"""Decode the pattern of the latents that is associated with a score: a map with its interval, and max-T over voxels.
 
 The map is the pattern of the score and not the filter (Haufe et al. 2014; `scoremap`). The test asks of each voxel of
 the people's decoded volumes what `associate.permute` asks of each latent, under the same permutations.
@@ -26,6 +26,7 @@ from neurovae.interpret.scoremap import ScoreMap, decode_people, region_means, s
 from neurovae.interpret.shift import step
 from neurovae.interpret.voxelwise import Voxels, permute
 from neurovae.io.images import read_image
+from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import read_mask
 from neurovae.stats.maxt import at_once
 
@@ -93,7 +94,7 @@ def run(
     """
     torch.set_num_threads(1)
     decoder = read(model, latents, mask, health)
-    table = join(pd.read_parquet(cohort), decoder.latents, pd.read_parquet(qc))
+    table = join(read_parquet(cohort), decoder.latents, read_parquet(qc))
     labels, parts = read_atlas(atlas, mask)
     rows, places = [], []
     with write_folder(out_folder) as folder, tempfile.TemporaryFile(dir=folder) as file:

@@ -14,6 +14,7 @@ from neurovae.cli import cli
 from neurovae.design.tables import tidy, write_both
 from neurovae.errors import InputError
 from neurovae.interpret.images import in_file, read_maps, write_folder, write_maps
+from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import read_mask
 
 COLUMNS = {"score": "object", "model": "object", "fold": "Int64", "kind": "object", "seed": "Int64",
@@ -73,7 +74,7 @@ def read_tables(maps: list[Path], tables: list[Path]) -> dict[int, pd.DataFrame]
     """Rows of each seed's maps with the folder of its images, by seed."""
     if len(maps) != len(tables) or not maps:
         raise InputError(f"interpret seeds: {len(maps)} folders and {len(tables)} tables; give one of each per seed")
-    read = [pd.read_parquet(table).assign(folder=str(folder)) for folder, table in zip(maps, tables, strict=True)]
+    read = [read_parquet(table).assign(folder=str(folder)) for folder, table in zip(maps, tables, strict=True)]
     kinds = sorted({(row.model, int(row.fold)) for table in read for row in table.itertuples()})
     if len(kinds) != 1:
         raise InputError(f"interpret seeds: maps of several models or folds, {kinds}; give the seeds of one")

@@ -65,6 +65,10 @@ def _bytes(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
+        if path.is_symlink() and not path.exists():
+            raise InputError(
+                f"{path.name}: a link to a file that is not there; fetch it with `datalad get {path}`, or mend the link"
+            ) from error
         raise InputError(f"{path.name}: cannot be read ({error.strerror}); check path and permissions") from error
     if not content:
         raise InputError(f"{path.name}: the file is empty (0 bytes); copy it again from its source")
@@ -163,6 +167,12 @@ def _check_nifti(content: bytes, path: Path) -> None:
         raise InputError(
             f"{path.name}: voxels would start at byte {offset:g} (vox_offset), but the header itself takes {smallest}; "
             f"export it again, or set vox_offset to {smallest} where you know that they start there"
+        )
+    rows = np.array([header[f"srow_{axis}"] for axis in "xyz"], dtype=float)
+    if header["sform_code"] > 0 and not (np.isfinite(rows).all() and abs(np.linalg.det(rows[:, :3])) > 0):
+        raise InputError(
+            f"{path.name}: the sform is {rows[:, :3].round(3).tolist()}, which places no voxel; export it again, or "
+            "set sform_code to 0 where you know that the qform is right"
         )
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if np.isinf(slope) or (np.isfinite(slope) and slope != 0 and not np.isfinite(intercept)):

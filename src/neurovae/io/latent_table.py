@@ -3,11 +3,13 @@
 This is the one place that knows how latents are named. Elsewhere a latent's name is a label and never parsed.
 """
 
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from neurovae.errors import InputError
 
 MU, LOGVAR, KL = "mu_", "logvar_", "kl_"  # before the id of a latent: posterior mean, log-variance, KL
 INDEX = "latent_index.parquet"
@@ -18,11 +20,28 @@ PLACE = {
 }  # fmt: skip  # null where a latent has none
 
 
-def columns(table: pd.DataFrame, index: pd.DataFrame | None = None) -> list[str]:
-    """The columns of `table` that hold latents, in the order of the index, else in that of the table."""
-    if index is None:
-        return [str(name) for name in table.columns if str(name).startswith(MU)]
-    return [name for name in index.sort_values("position")["latent"] if name in table.columns]
+def columns(table: pd.DataFrame) -> list[str]:
+    """The columns of `table` that hold latents, in its order, in which `latents.parquet` has them by position."""
+    return [str(name) for name in table.columns if str(name).startswith(MU)]
+
+
+def by_role(table: pd.DataFrame, index: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each role, with the table without the latents of other roles: what is tested and corrected together.
+
+    table: rows of `latents.parquet`, joined with others or not; index: a row per latent.
+
+    Raises:
+        InputError: the index describes other latents than the table has.
+    """
+    names = columns(table)
+    if set(names) != set(index["latent"]):
+        raise InputError(
+            f"{INDEX}: describes {len(index)} latents, not the {len(names)} of latents.parquet; "
+            "rerun with --forcerun latents"
+        )
+    for role in index.sort_values("position")["role"].unique():
+        others = index.loc[index["role"] != role, "latent"]
+        yield str(role), table.drop(columns=others)
 
 
 def logvar(latents: list[str]) -> list[str]:
@@ -62,8 +81,3 @@ def index_of(
     table["logvar"] = logvar[split == splits[0]].mean(axis=0)
     in_use = pd.Series([None] * len(names)) if active is None else table[f"variance_{splits[0]}"] > active
     return table.assign(active=in_use.astype("boolean"))
-
-
-def read_index(latents: Path) -> pd.DataFrame:
-    """The index beside a table of latents."""
-    return pd.read_parquet(Path(latents).with_name(INDEX))

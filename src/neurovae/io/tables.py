@@ -82,7 +82,7 @@ def read(path: str, *, file: str, rename: Mapping[str, str], codes: Codes = BUIL
     for name in sorted({name for name in columns if name and columns.count(name) > 1}):
         sources = ", ".join(repr(old) for old, new in zip(header, columns, strict=True) if new == name)
         problems.append(f"{file}, row 1: two columns are called '{name}' (from {sources}); keep one or rename one")
-    texts, ragged = [], []
+    numbers, kept, ragged = [], [], []
     for number, cells in body:
         while len(cells) > len(columns) and not clean(cells[-1]):
             cells = cells[:-1]  # a spreadsheet wrote empty columns at the end
@@ -91,14 +91,18 @@ def read(path: str, *, file: str, rename: Mapping[str, str], codes: Codes = BUIL
                 f"{file}, row {number}: {len(cells)} cells, the header has {len(columns)}; write n/a in empty cells"
             )
         elif any(map(clean, cells)):
-            texts.append((number, _named(columns, cells)))
+            numbers.append(number)
+            kept.append(cells)
+    texts = _cleaned(columns, kept)
     notes = _decimal_commas(file, texts) if separator == ";" else []
+    values = {name: _values(name, cells, codes) for name, cells in texts.items()}
+    by_row = zip(*values.values(), strict=True) if values else [()] * len(numbers)
     rows = [
-        Row(file, number, {name: _value(name, cell, codes) for name, cell in cells.items()}) for number, cells in texts
+        Row(file, place, dict(zip(values, cells, strict=True))) for place, cells in zip(numbers, by_row, strict=True)
     ]
-    named = [name for name in columns if name]
-    words = {name: _words(name, texts, rows) for name in dict.fromkeys(named) if name not in IDS}
+    words = {name: _words(cells, values[name]) for name, cells in texts.items() if name not in IDS}
     found = {name: counts for name, counts in words.items() if counts}
+    named = [name for name in columns if name]
     return Table(file, [name for name in header if name], named, rows, found, notes), problems + first(ragged)
 
 
@@ -108,35 +112,37 @@ def short(file: str) -> str:
     return "sessions.tsv" if name.endswith("_sessions.tsv") else name
 
 
-def _named(columns: list[str], cells: list[str]) -> dict[str, str]:
-    return {
-        name: cell.strip() if name in RAW else clean(cell)
-        for name, cell in zip(columns, cells, strict=True)
-        if name  # a column without a name is the index that a spreadsheet left
-    }
+def _cleaned(columns: list[str], rows: list[list[str]]) -> dict[str, list[str]]:
+    """Cells by column; a column without a name is the index that a spreadsheet left."""
+    found: dict[str, list[str]] = {}
+    for name, cells in zip(columns, zip(*rows, strict=True) if rows else [()] * len(columns), strict=True):
+        if name:
+            once = {cell: cell.strip() if name in RAW else clean(cell) for cell in set(cells)}
+            found[name] = [once[cell] for cell in cells]
+    return found
 
 
-def _value(column: str, cell: str, codes: Codes) -> str | None:
-    return None if is_missing(column, cell, codes) else cell
+def _values(column: str, cells: list[str], codes: Codes) -> list[str | None]:
+    once = {cell: None if is_missing(column, cell, codes) else cell for cell in set(cells)}
+    return [once[cell] for cell in cells]
 
 
-def _decimal_commas(file: str, texts: list[tuple[int, dict[str, str]]]) -> list[str]:
+def _decimal_commas(file: str, texts: dict[str, list[str]]) -> list[str]:
     """Turn `4,5` into `4.5` where semicolons separate and no number is written with a point; say so."""
-    cells = [(row, name, cell) for _, row in texts for name, cell in row.items() if name not in (*IDS, *RAW)]
-    found = [(row, name, cell) for row, name, cell in cells if COMMA.fullmatch(cell)]
-    if not found or any("." in cell and number(cell) is not None for _, _, cell in cells):
+    numbers = {name: cells for name, cells in texts.items() if name not in (*IDS, *RAW)}
+    found = [cell for cells in numbers.values() for cell in cells if COMMA.fullmatch(cell)]
+    if not found or any("." in cell and number(cell) is not None for cells in numbers.values() for cell in cells):
         return []
-    for row, name, cell in found:
-        row[name] = cell.replace(",", ".")
-    return [f"{file}: semicolons separate the columns, so {len(found)} numbers such as '{found[0][2]}' were read as "
-            f"'{found[0][2].replace(',', '.')}' (decimal comma)"]  # fmt: skip
+    for name, cells in numbers.items():
+        texts[name] = [cell.replace(",", ".") if COMMA.fullmatch(cell) else cell for cell in cells]
+    return [f"{file}: semicolons separate the columns, so {len(found)} numbers such as '{found[0]}' were read as "
+            f"'{found[0].replace(',', '.')}' (decimal comma)"]  # fmt: skip
 
 
-def _words(column: str, texts: list[tuple[int, dict[str, str]]], rows: list[Row]) -> Counter[str]:
+def _words(cells: list[str], values: list[str | None]) -> Counter[str]:
     """Words of a text column that were read as missing although they look like one of its labels."""
-    levels = {row.cells[column] for row in rows} - {None}
-    gone = Counter(cells[column] for (_, cells), row in zip(texts, rows, strict=True) if row.cells[column] is None)
-    labels = {str(level) for level in levels if number(str(level)) is None}
+    gone = Counter(cell for cell, value in zip(cells, values, strict=True) if value is None)
+    labels = {value for value in set(values) if value is not None and number(value) is None} if gone else set()
     return Counter({word: count for word, count in gone.items() if labels and label_like(word, labels)})
 
 

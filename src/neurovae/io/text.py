@@ -85,7 +85,7 @@ def split(text: str, file: str) -> tuple[list[Line], str, list[str]]:
         cells = [[_bare(cell) for cell in line.split(mark)] if line else [] for line in lines]
         return list(enumerate(cells, start)), mark, []
     rows, problem = _quoted("\n".join(lines), mark)
-    plain = [[_bare(cell) for cell in line.split(mark)] if line else [] for line in lines]
+    plain = [[_bare(cell) for cell in line.split(mark)] if line else [] for line in lines] if problem else []
     if problem and all(len(cells) == len(plain[0]) for cells in plain if cells):
         rows, problem = plain, ""  # every line is complete by itself: the quote belongs to the text
     return list(enumerate(rows, start)), mark, [f"{file}, row {start + len(rows)}: {problem}"] if problem else []
@@ -106,12 +106,14 @@ def _quoted(text: str, mark: str) -> tuple[list[list[str]], str]:
     rows: list[list[str]] = []
     remedy = "remove the quote, or double it inside quoted text"
     try:
-        for cells in csv.reader(io.StringIO(text), delimiter=mark, strict=True, skipinitialspace=True):
+        reader, line = csv.reader(io.StringIO(text), delimiter=mark, strict=True, skipinitialspace=True), 0
+        for cells in reader:
             width = len(rows[0]) if rows else len(cells)
-            inner = [line for cell in cells for line in cell.split("\n")[1:]]
-            if any(line.count(mark) >= width - 1 for line in inner if width > 1):
+            inner = [part for cell in cells for part in cell.split("\n")[1:]] if reader.line_num > line + 1 else []
+            if any(part.count(mark) >= width - 1 for part in inner if width > 1):
                 return rows, f"a quote opens here and takes the rows that follow into one cell; {remedy}"
-            rows.append([cell.strip() for cell in cells])
+            rows.append(cells)
+            line = reader.line_num
     except csv.Error as error:
         return rows, f"quotes do not match ({error}); {remedy}"
     return rows, ""

@@ -11,6 +11,7 @@ import pandas as pd
 
 from neurovae.errors import InputError
 from neurovae.io.images import read_image
+from neurovae.io.parquet import read_parquet
 
 SPLITS = (
     "training",
@@ -22,7 +23,7 @@ SPLITS = (
 def read_volumes(volumes: Path, rows: Path) -> tuple[np.ndarray, pd.DataFrame]:
     """The packed array (scans, x, y, z), memory-mapped, and its table, a row per scan in the same order."""
     array = _opened(volumes, partial(np.lib.format.open_memmap, mode="r"))  # .npy alone, without pickled objects
-    table = _opened(rows, pd.read_parquet)
+    table = _opened(rows, read_parquet)
     if len(array) != len(table):
         raise InputError(f"{volumes.name} has {len(array)} scans, {rows.name} {len(table)}; rerun with --forcerun pack")
     return array, table

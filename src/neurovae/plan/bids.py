@@ -13,6 +13,7 @@ from neurovae.plan.pattern import DERIVED
 
 ENTITIES = re.compile(r"sub-[A-Za-z0-9+]+(_[a-z]+-[A-Za-z0-9+]+)*")
 ENDINGS = (".nii", ".nii.gz")  # in any case: .NII.GZ too
+UNREAD = (".mgz", ".mgh", ".img", ".mnc", ".nrrd", ".dcm")  # images that BIDS does not have
 Excluded = tuple[str | None, str, str]  # scan, person, reason
 
 
@@ -38,6 +39,8 @@ def walk(root: str, suffix: str) -> Walk:
             found.sessions.append((prefix, entry.path))
         elif entry.name == f"{prefix}_scans.tsv" and not ignored(place):
             found.times.append((prefix, entry.path))
+        elif entry.name.lower().endswith(UNREAD):
+            others.add(f"{ending.partition('.')[0]}{os.path.splitext(entry.name)[1]}")
         elif not entry.name.lower().endswith(ENDINGS) or os.path.basename(os.path.dirname(place)) in prefix.split("_"):
             continue
         elif ending != suffix:
@@ -46,6 +49,7 @@ def walk(root: str, suffix: str) -> Walk:
             _add(found, prefix, key, place, entry, suffix, ignored)
     if not found.scans and not problems:
         hint = f"images there end in {', '.join(sorted(others))}" if others else "there is no image at all"
+        hint += " (cohort.files reads .mgz)" if any(ending.endswith(".mgz") for ending in others) else ""
         if found.excluded:
             hint = f"{len(found.excluded)} are left out ({found.excluded[0][2]})"
         form = f"sub-*/[ses-*/]*/*_{suffix}.nii[.gz]"

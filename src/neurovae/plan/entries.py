@@ -159,7 +159,7 @@ def idle(entry: dict[str, Any], keys: dict[str, Any]) -> list[str]:
 
 
 def warn(entries: Entries, keys: dict[str, Any]) -> None:
-    """Say what is possible but hardly meant: idle keys, a warm-up that outlasts the training, too few neighbours."""
+    """Warn of valid but unlikely settings: keys without effect, a warm-up longer than the training, few neighbours."""
     for name, entry in entries.items():
         for key in idle(entry, keys):
             print(f"warning: train.models {name!r}: {key} changes nothing beside its other values", file=sys.stderr)

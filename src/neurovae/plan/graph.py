@@ -120,7 +120,7 @@ def _more(scan: index.Scan) -> list[Any]:
 
 
 def images(filled: dict[str, list[index.Scan]]) -> dict[str, list[str]]:
-    """The files of each bucket's scans and masks, each once."""
+    """The files of the scans and masks of each batch, without repeats."""
     return {
         name: list(dict.fromkeys(path for scan in members for path in (scan.path, scan.mask) if path))
         for name, members in filled.items()

@@ -194,7 +194,7 @@ def _bids(cohort: dict[str, Any]) -> Index:
 
 
 def _files(cohort: dict[str, Any]) -> Index:
-    """Files of another tool, and the participants table or BIDS folder that goes with them."""
+    """The scans of another tool's files, with the tables of their BIDS folder or the participants table."""
     sources, problems = derivatives.find(cohort)
     scans = [
         _named(key, source.path)._replace(volume=source.volume, mask=source.mask)
@@ -235,9 +235,15 @@ def _with_rows(cohort: dict[str, Any], first: Index, times: dict[str, str]) -> I
     if scans and not rows and not problems:
         problems.append(f"{table.file}: no row below the header; give a row per person")
     if scans and rows and not kept:
+        same = {loose(person): person for person in rows}
+        person, other = next(
+            ((scan.person, same[loose(scan.person)]) for scan in scans if loose(scan.person) in same),
+            (scans[0].person, next(iter(rows))),
+        )
+        zeros = ", which differ in leading zeros or capitals only" if loose(person) == loose(other) else ""
         problems.append(
-            f"{table.file}: none of the {len(scans)} scans has a row; scans are of {scans[0].person} ...,"
-            f" rows of {next(iter(rows))} ...; use the same participant IDs in both"
+            f"{table.file}: none of the {len(scans)} scans has a row; scans are of {person} ...,"
+            f" rows of {other} ...{zeros}; use the same participant IDs in both"
         )
     first = first._replace(scans=kept, excluded=first.excluded + excluded, problems=problems)
     return _finished(first, cohort, times, {"sessions.tsv", "sub-*/sub-*_sessions.tsv"})

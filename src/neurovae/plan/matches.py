@@ -75,9 +75,11 @@ def left_out(excluded: list[tuple[str | None, str, str]]) -> list[str]:
     """How many scans and rows are left out, for the dry run; each one stands in excluded.tsv."""
     scans = [scan for scan, _, _ in excluded if scan is not None]
     rows = [person for scan, person, _ in excluded if scan is None]
-    notes = [f"{len(scans)} scans are left out ({some(scans)}): {excluded[_first(excluded, True)][2]}"] if scans else []
+    out = "scans are" if len(scans) > 1 else "scan is"
+    without = "rows have" if len(rows) > 1 else "row has"
+    notes = [f"{len(scans)} {out} left out ({some(scans)}): {excluded[_first(excluded, True)][2]}"] if scans else []
     return notes + (
-        [f"{len(rows)} rows have no scan ({some(rows)}): {excluded[_first(excluded, False)][2]}"] if rows else []
+        [f"{len(rows)} {without} no scan ({some(rows)}): {excluded[_first(excluded, False)][2]}"] if rows else []
     )
 
 

@@ -40,7 +40,7 @@ def problems(config: dict[str, Any], found: Index) -> tuple[list[str], list[str]
 
 
 def override(path: str | Path, scans: Iterable[str]) -> tuple[dict[str, tuple[bool, str]], list[str]]:
-    """Scan -> (keep, reason) of the table that overrules the quality control, and what is wrong with it."""
+    """Scan -> (keep, reason) of the table of scans to keep or exclude by hand, and its problems."""
     table, faults = read(str(path), file=Path(path).name, rename={})
     faults += _columns(table, ("scan", "keep", "reason"))
     known = set(scans)

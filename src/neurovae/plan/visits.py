@@ -342,7 +342,7 @@ def _nobody(
 
 
 def _like(text: str) -> str:
-    """Without case, marks and leading zeros: M006 and m06."""
+    """The text without capitals, punctuation and leading zeros: `M006` and `m06` agree."""
     return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[^a-z0-9]", "", text.lower()))
 
 

@@ -14,8 +14,9 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from neurovae.cli import Json, cli
+from neurovae.design.rows import sessions
 from neurovae.design.tables import tidy
-from neurovae.io.parquet import write_table
+from neurovae.io.parquet import read_parquet, write_table
 from neurovae.predict.features import BOTH, CONFOUNDS, LATENTS
 from neurovae.predict.linear import log_losses
 
@@ -26,8 +27,8 @@ LOWER = ("log_loss",)  # metrics of which less is better
 COLUMNS = {"score": "object", "type": "object", "model": "object", "seed": "Int64", "learner": "object",
     "features": "object", "against": "object", "metric": "object"} | dict.fromkeys(
     ["difference", "ci_low", "ci_high", "p"], "float64") | {
-    "favours": "object", "folds": "Int64", "n": "Int64", "policy": "object", "status": "object", "reason": "object",
-    "verdict": "object"}  # fmt: skip
+    "favours": "object", "folds": "Int64", "session": "object", "n": "Int64", "policy": "object", "status": "object",
+    "reason": "object", "verdict": "object"}  # fmt: skip
 
 
 def run(*, folder: Path, models: list[str], seeds: list[int], baselines: Json, out: Path) -> None:
@@ -98,6 +99,7 @@ def against(a: pd.DataFrame, name: str, b: pd.DataFrame) -> list[dict[str, Any]]
     """Rows of one learner's predictions `a` minus those of a baseline `b`, per metric; positive: `a` has more."""
     policy = " against ".join(dict.fromkeys([a["policy"].iloc[0], b["policy"].iloc[0]]))
     shared = {"against": name, "policy": policy, "n": a["person"].nunique()}
+    shared |= {"session": sessions(a, np.arange(len(a)))}
     columns = ["scan", "person", "fold", "truth", "prediction", "probability"]
     both = a.merge(b[columns], on=["scan", "person", "fold", "truth"], suffixes=("", "_b"), validate="one_to_one")
     if not len(both) == len(a) == len(b):
@@ -168,7 +170,7 @@ def _missing(tests: pd.DataFrame, score: str) -> dict[str, Any]:
 
 
 def _read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    return pd.read_parquet(folder / "predictions.parquet"), pd.read_parquet(folder / "predict.parquet")
+    return read_parquet(folder / "predictions.parquet"), read_parquet(folder / "predict.parquet")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pandas as pd
 
 from neurovae.design.design import design, relatives, used_confounds
 from neurovae.design.imputed import said, without_score
-from neurovae.design.rows import provenance
+from neurovae.design.rows import provenance, sessions
 from neurovae.errors import InputError
 from neurovae.io import latent_table
 from neurovae.predict.features import (
@@ -117,6 +117,7 @@ def complete_cases(
         y = score["bounds"][0] + (score["bounds"][1] - score["bounds"][0]) * y
     used = used_confounds(table, score, confounds, with_split=False)[0]
     base = provenance(first) | {"score": score["name"], "type": score["type"], "policy": folds.policy}
+    base["session"] = sessions(first, found.rows)
     base |= {"n": table["person"].nunique(), "n_scans": len(table), "folds": table["fold"].nunique()}
     base |= {
         "confounds": found.text,

@@ -13,7 +13,7 @@ from neurovae.predict.linear import log_losses
 COLUMNS = {
     "score": "object", "type": "object", "model": "object", "seed": "Int64", "learner": "object", "features": "object",
     "fold": "Int64", "latent": "object", "loss": "object", "base": "float64", "increase": "float64", "sd": "float64",
-    "repeats": "Int64", "n": "Int64", "n_scans": "Int64", "folds": "Int64", "confounds": "object",
+    "repeats": "Int64", "session": "object", "n": "Int64", "n_scans": "Int64", "folds": "Int64", "confounds": "object",
     "n_imputed": "Int64", "harmonised": "object", "policy": "object", "averaged": "object", "status": "object",
     "reason": "object", "verdict": "object"}  # fmt: skip
 SEPARATE = "no: latent k of one fold's model is not latent k of another's"
@@ -54,7 +54,7 @@ def _losses(told: Learned, split: Split, cases: Cases, repeats: int, rng: np.ran
     """Mean loss of the test scans: first row as they are, then with each latent permuted; (1 + latents, repeats)."""
     n, k = len(split.test), len(cases.latents)
     x = np.tile(split.x_test, (1 + k, repeats, 1, 1))  # (1 + latents, repeats, n, columns); latents come first
-    for latent in range(k):
+    for latent in np.argsort(cases.latents):  # draws by name, so that the order of columns does not matter
         for repeat in range(repeats):
             x[1 + latent, repeat, :, latent] = split.x_test[rng.permutation(n), latent]
     value, probability = told(x.reshape(-1, x.shape[-1]))

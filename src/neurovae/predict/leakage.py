@@ -12,6 +12,7 @@ import pandas as pd
 
 from neurovae.errors import InputError
 from neurovae.io import latent_table
+from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import SPLITS
 from neurovae.train.weights import load_own, model_hash
 
@@ -40,7 +41,7 @@ def refuse(latents: list[Path], weights: list[Path], cohort: pd.DataFrame, freez
     folds = []
     for table_path, weights_path in zip(latents, weights, strict=True):
         tensors, meta = load_own(weights_path)
-        table = pd.read_parquet(table_path)
+        table = read_parquet(table_path)
         problems += _within(weights_path, meta)
         problems += _stamps(table_path, table, weights_path, {**meta, "model_hash": model_hash(tensors, meta)})
         if set(table["fold"]) == {meta["fold"]}:  # of another fold, all people would differ

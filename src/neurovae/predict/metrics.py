@@ -72,7 +72,7 @@ def calibration_line(truth: np.ndarray, told: np.ndarray, weights: np.ndarray) -
     """Slope and intercept of truth on prediction, both as distances from the mean of their training fold.
 
     1 and 0 where calibrated. Raw values would slope downwards under the null, as a fold that lies high has a low
-    training mean; the intercept is the miss, in units of the score, where the training mean is told.
+    training mean; the intercept is the error, in units of the score, where the training mean is predicted.
     """
     a, b = _centred(truth, weights), _centred(told, weights)
     with np.errstate(invalid="ignore", divide="ignore"):

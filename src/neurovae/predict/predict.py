@@ -1,4 +1,4 @@
-"""How well is a score told for a new person? Nested, person-wise cross-validation over confounds, latents and both."""
+"""How well is a score predicted in unseen people? Nested cross-validation by person: confounds, latents and both."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from neurovae.cli import Json, cli
 from neurovae.design.design import join
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, joint_verdict, read_verdict, tidy, write_both
+from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.predict import importance as importances
 from neurovae.predict import leakage
@@ -22,11 +23,11 @@ KEYS = {"score": "object", "model": "object", "seed": "Int64", "learner": "objec
 COLUMNS = KEYS | {
     "type": "object", "fold": "Int64", "metric": "object", "value": "float64", "ci_low": "float64",
     "ci_high": "float64", "interval": "object", "gain": "float64", "p_permutation": "float64",
-    "permutations": "Int64", "permutation": "object", "n": "Int64", "n_scans": "Int64", "folds": "Int64",
-    "confounds": "object", "n_imputed": "Int64", "harmonised": "object", "policy": "object", "status": "object",
-    "reason": "object", "verdict": "object"}  # fmt: skip
-PREDICTIONS = {"scan": "object", "person": "object", "fold": "Int64"} | KEYS | {"type": "object"} | dict.fromkeys(
-    ["truth", "prediction", "probability", "training_mean"], "float64"
+    "permutations": "Int64", "permutation": "object", "session": "object", "n": "Int64", "n_scans": "Int64",
+    "folds": "Int64", "confounds": "object", "n_imputed": "Int64", "harmonised": "object", "policy": "object",
+    "status": "object", "reason": "object", "verdict": "object"}  # fmt: skip
+PREDICTIONS = {"scan": "object", "person": "object", "session": "object", "fold": "Int64"} | KEYS | {
+    "type": "object"} | dict.fromkeys(["truth", "prediction", "probability", "training_mean"], "float64"
 ) | {"harmonised": "object", "policy": "object", "verdict": "object"}  # fmt: skip
 
 
@@ -47,7 +48,7 @@ def run(
     harmonise: str,
     new_site: str,
     seed: int,
-    imputations: int,
+    imputations: int = 0,
     out: Path,
     predictions: Path,
     importance_table: Path,
@@ -80,10 +81,10 @@ def run(
         importance_table: importance of every latent, Parquet with TSV beside it.
         freeze: the models are those of an earlier run; people whom they do not name are new.
     """
-    people, checks = pd.read_parquet(cohort), pd.read_parquet(qc)
+    people, checks = read_parquet(cohort), read_parquet(qc)
     leakage.refuse(latents, weights, people, freeze)
     verdict, reason = joint_verdict({path.parent.name: read_verdict(path) for path in health})
-    folds = outer_folds([join(people, pd.read_parquet(path), checks) for path in latents])
+    folds = outer_folds([join(people, read_parquet(path), checks) for path in latents])
     rows: list[dict[str, Any]] = []
     told: list[dict[str, Any]] = []
     latent_rows: list[dict[str, Any]] = []
@@ -119,7 +120,7 @@ def cross_validate(cases: Cases, learners: Sequence[str] = LEARNERS) -> pd.DataF
     found = []
     for name, folds in steps(list(cases.splits.items()), f"{cases.base['score']}: sets of features"):
         for split in folds:
-            part = cases.table.loc[split.test, ["scan", "person", "fold"]].assign(
+            part = cases.table.loc[split.test, ["scan", "person", "session", "fold"]].assign(
                 features=name, truth=cases.y[split.test], training_mean=cases.y[split.train].mean(), **shared
             )
             for learner in learners:

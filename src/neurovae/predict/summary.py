@@ -5,10 +5,20 @@ from pathlib import Path
 import pandas as pd
 
 from neurovae.cli import cli
-from neurovae.io.parquet import write_table
+from neurovae.design.delays import usable, with_delay
+from neurovae.io.parquet import read_parquet, write_table
 
 
-def run(*, folder: Path, models: list[str], seeds: list[int], out: Path) -> None:
+def run(
+    *,
+    folder: Path,
+    models: list[str],
+    seeds: list[int],
+    cohort: Path,
+    qc: Path,
+    out: Path,
+    caveat_days: float | None = None,
+) -> None:
     """Write one table of all prediction metrics.
 
     Example:
@@ -18,11 +28,15 @@ def run(*, folder: Path, models: list[str], seeds: list[int], out: Path) -> None
         folder: the stage's results folder.
         models: names of the models.
         seeds: seeds that were trained.
+        cohort: cohort.parquet.
+        qc: qc.parquet.
         out: TSV to write.
+        caveat_days: days between scan and score beyond which a score has a caveat; null: none.
     """
     paths = [folder / model / f"seed-{seed}" / "predict.parquet" for model in models for seed in seeds]
-    tables = [pd.read_parquet(path) for path in [*paths, folder / "voxels" / "predict.parquet"]]
-    write_table(out, pd.concat(tables, ignore_index=True))
+    tables = [read_parquet(path) for path in [*paths, folder / "voxels" / "predict.parquet"]]
+    people = usable(read_parquet(cohort), read_parquet(qc))
+    write_table(out, with_delay(pd.concat(tables, ignore_index=True), people, caveat_days))
 
 
 if __name__ == "__main__":

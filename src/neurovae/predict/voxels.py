@@ -17,6 +17,7 @@ from neurovae.cli import Json, cli
 from neurovae.design.design import join, used_confounds
 from neurovae.design.tables import tidy, write_both
 from neurovae.errors import InputError
+from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.io.volumes import read_mask, read_volumes
 from neurovae.predict.features import (
@@ -58,7 +59,7 @@ def run(
     svm_permutations: int,
     new_site: str,
     seed: int,
-    imputations: int,
+    imputations: int = 0,
     out: Path,
     predictions: Path,
 ) -> None:
@@ -87,7 +88,7 @@ def run(
     """
     array, scans = read_volumes(volumes, rows)
     keys = scans[["scan", "person"]].assign(model=NAME, fold=pd.NA, seed=pd.NA, split="test")
-    table = join(pd.read_parquet(cohort), keys, pd.read_parquet(qc))
+    table = join(read_parquet(cohort), keys, read_parquet(qc))
     if problems := several_folds(table):
         raise InputError(problems)
     many = {} if len(scans) <= MOST else _too_many(len(scans))

@@ -78,7 +78,7 @@ def duplicates(
     sources: dict[str, tuple[Path, str]],
     nonfinite: str = "fail",
 ) -> pd.DataFrame:
-    """Pairs of similar scans (above NEAR), in the order of the table; `duplicate` marks duplicates.
+    """Pairs of similar scans (above NEAR), in the order of the table; column `duplicate` says which are duplicates.
 
     Args:
         volumes: (scans, x, y, z), memory-mapped or not.

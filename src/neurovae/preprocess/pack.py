@@ -11,7 +11,7 @@ from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import sha256, write_beside
 from neurovae.io.images import read_image
-from neurovae.io.parquet import write_table
+from neurovae.io.parquet import read_parquet, write_table
 from neurovae.preprocess import grid
 from neurovae.preprocess.names import in_space
 from neurovae.preprocess.qc import read_manifest
@@ -47,7 +47,7 @@ def run(
     """
     used = ["scan", "preproc_sha256"]
     table = pd.concat([read_manifest(manifests / f"{name}.tsv")[used] for name in batches], ignore_index=True)
-    kept = pd.read_parquet(qc).query("not excluded")[["scan"]].merge(table, on="scan", validate="one_to_one")
+    kept = read_parquet(qc).query("not excluded")[["scan"]].merge(table, on="scan", validate="one_to_one")
     kept = kept.sort_values("scan", ignore_index=True)
     images = [in_space(derivatives, scan, voxel_mm, f"desc-preproc_{suffix}.nii.gz") for scan in kept["scan"]]
     check_images(images, list(kept["preproc_sha256"]))

@@ -16,7 +16,10 @@ from neurovae.preprocess.source import open_volume
 VOXEL_MM = (0.2, 8.0)  # plausible voxel sizes of a whole-brain image
 EXTENT_MM = (60.0, 600.0)  # plausible field of view
 SHEAR_DEGREES = 5.0  # largest deviation of the axes from right angles; a gantry tilt is larger
-PARTS = re.compile(r"_part-(phase|real|imag)(?=_)")  # BIDS: parts of a complex image that are not its magnitude
+PARTS = re.compile(  # of a complex image, not its magnitude, as BIDS and as dcm2niix name them
+    r"_(part-(?:phase|real|imag)(?=_)|(?:ph|phase|real|imag|imaginary)(?=\.(?:nii|mg[hz])))", re.IGNORECASE
+)
+APART_DEGREES = 45.0  # axes of sform and qform that are farther apart do not mean the same side
 ENDING = re.compile(r"\.(nii|nii\.gz|mgh|mgz)$", re.IGNORECASE)
 COMPONENTS = {"P": "phase", "PHASE": "phase", "PHASE MAP": "phase", "R": "real", "REAL": "real"}
 COMPONENTS |= {"I": "imaginary", "IMAG": "imaginary", "IMAGINARY": "imaginary"}  # DICOM's ImageType
@@ -77,7 +80,7 @@ def as_stored(mask: np.ndarray, scan: nib.Nifti1Image) -> nib.Nifti1Image:
 def _check_part(path: Path) -> None:
     """Refuse phase, real and imaginary images, by the name of the file or by the ImageType of its sidecar."""
     named = PARTS.search(path.name)
-    found = f"its name says part-{named[1]}" if named else ""
+    found = f"its name says {named[1]}" if named else ""
     sidecar = path.with_name(ENDING.sub("", path.name) + ".json")
     kind = _component(sidecar)
     if not found and kind:
@@ -97,9 +100,10 @@ def _component(sidecar: Path) -> str:
     except ValueError:  # a sidecar of another program says nothing about the voxels
         return ""
     content = content if isinstance(content, dict) else {}
-    listed = content.get("ImageType")
-    words = {str(word).upper() for word in listed} if isinstance(listed, list) else set()
-    words |= {str(content.get("ComplexImageComponent", "")).upper()}
+    words = {str(content.get("ComplexImageComponent", "")).upper()}
+    for listed in (content.get("ImageType"), content.get("ImageTypeText")):
+        parts = listed.split("\\") if isinstance(listed, str) else listed if isinstance(listed, list) else []
+        words |= {str(part).upper() for part in parts}
     return (
         "" if words & {"M", "MAGNITUDE"} else next((COMPONENTS[word] for word in sorted(words & set(COMPONENTS))), "")
     )
@@ -179,9 +183,12 @@ def _check_orientation(image: SpatialImage, name: str) -> None:
 
 
 def _opposed(sform: np.ndarray, qform: np.ndarray) -> bool:
-    """Is one affine a mirror image of the other, or its left the other's right?"""
+    """Is one affine a mirror image of the other, or does its left-right axis point elsewhere than the other's?"""
     first, second = (affine[:3, :3] / np.maximum(nib.affines.voxel_sizes(affine), 1e-12) for affine in (sform, qform))
-    return bool(np.linalg.det(first) * np.linalg.det(second) < 0 or first[0] @ second[0] < 0)
+    apart = first[0] @ second[0] < np.cos(np.radians(APART_DEGREES)) * np.linalg.norm(first[0]) * np.linalg.norm(
+        second[0]
+    )
+    return bool(np.linalg.det(first) * np.linalg.det(second) < 0 or apart)
 
 
 def _mm(values: np.ndarray) -> str:

@@ -10,12 +10,13 @@ import pandas as pd
 
 from neurovae.errors import InputError
 from neurovae.io.files import sha256
+from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.preprocess.batch import read_list
 
 
 def sources(cohort: Path) -> dict[str, tuple[str, str]]:
-    """Path of each scan that was preprocessed -> its digest by the bucket's manifest, and the manifest."""
+    """Path of each scan that was preprocessed -> its digest by the manifest of its batch, and the manifest."""
     found: dict[str, tuple[str, str]] = {}
     for listed in sorted((cohort / "preprocess" / "extract").glob("*.list")):
         manifest = listed.with_suffix(".tsv")
@@ -73,7 +74,7 @@ def changed_images(images: dict[Path, str]) -> Iterator[str]:
 def rows(cohort: Path) -> dict[str, str]:
     """Each packed scan -> the digest of the image that was packed."""
     path = cohort / "preprocess" / "volumes.parquet"
-    packed = _read(path, pd.read_parquet, "pack") if path.exists() else pd.DataFrame({"scan": [], "preproc_sha256": []})
+    packed = _read(path, read_parquet, "pack") if path.exists() else pd.DataFrame({"scan": [], "preproc_sha256": []})
     return dict(zip(packed["scan"], packed["preproc_sha256"], strict=True))
 
 

@@ -88,7 +88,7 @@ def part(file: Path, result: Path) -> list[str]:
     sidecars = [text_of.loads(path.read_text(encoding="utf-8")) for path in sorted(file.parent.glob("*.json"))]
     noted = [one["Images"][file.name] for one in sidecars if file.name in one.get("Images", {})]
     same = "as its sidecar says" if record.sha256(file) in noted else "CHANGED since its sidecar was written"
-    return [f"{file.name} ({same}) belongs to a scan; this is the manifest of its bucket:"]
+    return [f"{file.name} ({same}) belongs to a scan; this is the manifest of its batch:"]
 
 
 def chain(root: Path, name: str) -> Record:

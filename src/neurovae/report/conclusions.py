@@ -133,12 +133,12 @@ def estimate(row: Row, positive: Any = None) -> str:
 
 
 def caveats(row: Row, associated: bool = True) -> list[str]:
-    """What limits a finding: nuisances of its latent and score, the model's verdict and caveats, other seeds."""
+    """What limits a finding: nuisances of latent and score, days to the score, the model's caveats, other seeds."""
     found = []
     if associated and str(row.get("flagged")) == "True":
         found.append(f"{row['latent']}: {row['nuisance']}")
-    if isinstance(row.get("score_nuisance"), str) and row["score_nuisance"]:
-        found.append(row["score_nuisance"])
+    of_score = [row.get(name) for name in ("score_nuisance", "score_delay")]
+    found += [words for words in of_score if isinstance(words, str) and words]
     verdict, *more = str(row.get("verdict")).split("; ")
     found += [*([] if verdict == "healthy" else [f"the model is {verdict}"]), *more]
     seeds = row.get("replicated")

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from neurovae.design.tables import STOPPING
+from neurovae.io.parquet import read_parquet
 
 ASSOCIATIONS, OMNIBUS = "findings/associations.tsv", "findings/omnibus.tsv"
 PREDICTIONS, COMPARISONS = "predict/predictions.tsv", "predict/comparisons.tsv"
@@ -16,7 +17,7 @@ QUALITY, DUPLICATES = "preprocess/qc.tsv", "preprocess/duplicates.tsv"
 LEVEL = 0.05
 TEXTS = ["scan", "person", "session", "acquisition", "run", "site", "score", "model", "latent", "against", "term",
          "maxt_status", "maxt_reason", "scan_a", "scan_b", "person_a", "person_b", "reason", "nuisance", "replicated",
-         "score_nuisance"]  # fmt: skip
+         "score_nuisance", "score_delay"]  # fmt: skip
 Row = dict[Any, Any]
 
 
@@ -57,7 +58,7 @@ def read(run: Run, path: str) -> pd.DataFrame | None:
     file = run.cohort / path
     if not file.exists():
         return None
-    return pd.read_parquet(file) if file.suffix == ".parquet" else read_tsv(file)
+    return read_parquet(file) if file.suffix == ".parquet" else read_tsv(file)
 
 
 def of_fit(table: pd.DataFrame, fit: str) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from neurovae.cli import cli
 from neurovae.io.files import write_beside
+from neurovae.io.parquet import read_parquet
 from neurovae.report import conclusions as judged
 from neurovae.report.results import analysed, of_seed, read_tsv, verdict
 from neurovae.report.text import count, p_value, unsigned
@@ -56,12 +57,12 @@ def run(
         fit: fold and seed that is shown ("fold-0_seed-0").
         out: text file to write; the report lies beside it.
     """
-    checks, detectable = pd.read_parquet(qc), read_tsv(power)
-    people = analysed(pd.read_parquet(cohort), checks)
+    checks, detectable = read_parquet(qc), read_tsv(power)
+    people = analysed(read_parquet(cohort), checks)
     found = judged.conclusions(read_tsv(associations), read_tsv(omnibus), detectable, fit, primary)
     verdicts = {model: json.loads((health / model / fit / "health.json").read_text("utf-8")) for model in models}
     table = maps / primary / fit / "maps.parquet"
-    mapped = pd.read_parquet(table) if table.is_file() else None
+    mapped = read_parquet(table) if table.is_file() else None
     lines = [
         f"{count(people['person'].nunique(), 'participant')}, {count(len(people), 'scan')} analysed; excluded: "
         f"{len(read_tsv(excluded))} incomplete, {int(checks['excluded'].sum())} by quality control",

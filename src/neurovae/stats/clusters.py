@@ -58,22 +58,21 @@ def cr2(e: np.ndarray, x: np.ndarray, group: np.ndarray) -> tuple[float, float]:
     """CR2 error of the last coefficient of least squares with residual e, and its degrees of freedom.
 
     The variance is the sum of (a_g'e_g)^2, a_g = (I - H_gg)^-1/2 x_g (x'x)^-1 c; with e = M y and equal variances it is
-    y'B y, B = sum of v_g v_g', v_g = M_g a_g, and df = tr(B)^2 / tr(B^2).
+    y'B y, B = sum of v_g v_g', v_g = M_g a_g, and df = tr(B)^2 / tr(B^2); v_g'v_h = [g = h] a_g'a_g - u_g'u_h, u = Q'a.
     """
     q, r = np.linalg.qr(x)
     along = q @ np.linalg.inv(r).T[:, -1]  # (n,)
-    vectors = np.zeros((len(x), group.max() + 1))
-    variance = 0.0
-    for code in range(group.max() + 1):
-        rows = np.flatnonzero(group == code)
+    order = np.argsort(group, kind="stable")
+    size, inside, variance = np.zeros(group.max() + 1), np.zeros((group.max() + 1, q.shape[1])), 0.0
+    for code, rows in enumerate(np.split(order, np.cumsum(np.bincount(group))[:-1])):
         sizes, turn = np.linalg.eigh(np.eye(len(rows)) - q[rows] @ q[rows].T)
         root = np.divide(1, np.sqrt(np.maximum(sizes, 0)), out=np.zeros_like(sizes), where=sizes > 1e-9)
         a = turn @ (root * (turn.T @ along[rows]))
         variance += float(a @ e[rows]) ** 2
-        vectors[rows, code] = a
-        vectors[:, code] -= q @ (q[rows].T @ a)
-    products = vectors.T @ vectors
-    return float(np.sqrt(variance)), float(np.trace(products) ** 2 / np.square(products).sum())
+        size[code], inside[code] = a @ a, q[rows].T @ a
+    length = np.square(inside).sum(axis=1)
+    square = np.sum(size**2 - 2 * size * length) + np.square(inside.T @ inside).sum()
+    return float(np.sqrt(variance)), float(np.sum(size - length) ** 2 / square)
 
 
 def predictor(kind: str, x: np.ndarray, full: Fit) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The direction of latent space that goes with a score: weights, pattern, and how it fares when people are resampled.
+"""The direction of latent space associated with a score: weights, pattern, and stability when people are resampled.
 
 Weights say how to read the score off the latents (a filter); the pattern, the covariance of each latent with the
 direction, says what the direction looks like (Haufe et al. 2014, eq. 6). Only the pattern may be decoded.

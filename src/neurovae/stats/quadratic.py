@@ -1,14 +1,15 @@
-"""Does a score bend with a latent, by permutation: the quadratic term over the line, max-T over the latents.
+"""Is a score a quadratic function of a latent? Permutation test of the quadratic term given the linear one, max-T.
 
-The null of each latent holds the confounds and the latent's line; statistic: the signed root of the score test of the
-square from there (Gaussian scores: the t). Gaussian scores: their residual on that null changes places and is refitted
-(Freedman & Lane 1983). Others: the square's residual on confounds and line does, as in `maxt` that of the line.
+The null of each latent holds the confounds and the latent's linear term; statistic: the signed root of the score test
+of the square given these (Gaussian scores: the t). For Gaussian scores the residual on that null is permuted and
+refitted (Freedman & Lane 1983). For other scores the square's residual on confounds and linear term is permuted, as in
+`maxt` that of the linear term.
 
-Power over that of the test that knows shape and family (120 people, where it finds a planted U in .5 to .9 of cohorts):
-Gaussian .98 or more (robust quadratic of `spline`: .53; 400 cohorts), counts .91, binary .81 and .92 (their likelihood
-ratios: .90, .95 and .96; 100 cohorts). Its price: residuals that may change places have equal spread. Where a Gaussian
-score's spread is |latent| a straight truth is called bent in 33 % of 400 cohorts at 5 % (equal spread: 5.5 %; the
-robust quadratic: 6 % of 200), so that one's p belongs beside.
+Power relative to the test that knows shape and family (120 people, where that one finds a planted U in .5 to .9 of
+cohorts): Gaussian .98 or more (robust quadratic of `spline`: .53; 400 cohorts), counts .91, binary .81 and .92 (their
+likelihood ratios: .90, .95 and .96; 100 cohorts). It assumes that residuals which are permuted have equal variance.
+Where a Gaussian score's standard deviation is |latent|, a linear truth is called quadratic in 33 % of 400 cohorts at 5
+% (equal variance: 5.5 %; the robust quadratic: 6 % of 200), so the p of `spline` belongs beside this one.
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ Score = tuple[Null, str, np.ndarray, str | None]  # its null without the line, t
 
 
 @dataclass(frozen=True)
-class Bends:
+class Curvature:
     """Scores that share people and confounds, Gaussian ones first, and the latents whose square can be tested."""
 
     basis: np.ndarray  # (q, n) orthonormal, of the confounds
@@ -40,7 +41,7 @@ class Bends:
     tested: np.ndarray  # (scores, latents)
 
 
-def bent(
+def quadratic(
     z: np.ndarray,
     x: np.ndarray,
     scores: list[Score],
@@ -50,7 +51,8 @@ def bent(
     seed: int,
     threads: int = 1,
 ) -> list[list[dict[str, float | int | str]]]:
-    """Statistic, p alone and p of max-T of every latent's square, by score and latent; a status where there is none.
+    """Statistic, single-test p and max-T p of the square of each latent, by score and latent; a status where there is
+    no test.
 
     z: (n, latents), x: (n, q) confounds; scores: Gaussian ones first; size: permutations in a block, as of the lines.
     """
@@ -60,20 +62,20 @@ def bent(
     rows = [[dict(none) for _ in range(z.shape[1])] for _ in scores]
     if not curved:
         return rows
-    data, status = bends(unit[:, curved], x, scores)
-    seen = statistics(data, np.arange(len(x))[None, :])[0]
-    found = draw([partial(statistics, data)], strata, size, permutations, seed, threads)[0]
-    for j, numbers in enumerate(zip(seen, *maxt(seen, found), strict=True)):
-        m = int(data.tested[j].sum())
+    data, status = prepare(unit[:, curved], x, scores)
+    observed = statistics(data, np.arange(len(x))[None, :])[0]
+    permuted = draw([partial(statistics, data)], strata, size, permutations, seed, threads)[0]
+    for j, numbers in enumerate(zip(observed, *maxt(observed, permuted), strict=True)):
+        n_latents = int(data.tested[j].sum())
         for k, values in zip(curved, np.transpose(numbers), strict=True):
             word = status[j][curved.index(k)]
             rows[j][k] = {"quadratic_status": word, "quadratic_reason": WORDS[word]}
             if word == "ok":
-                rows[j][k] |= dict(zip(NAMES, map(float, values), strict=True)) | {"m_quadratic": m}
+                rows[j][k] |= dict(zip(NAMES, map(float, values), strict=True)) | {"m_quadratic": n_latents}
     return rows
 
 
-def bends(z: np.ndarray, x: np.ndarray, scores: list[Score]) -> tuple[Bends, list[list[str]]]:
+def prepare(z: np.ndarray, x: np.ndarray, scores: list[Score]) -> tuple[Curvature, list[list[str]]]:
     """What the permutations need, and a status per score and latent. z: (n, latents) standardised."""
     n, q = len(x), np.linalg.qr(x)[0]
     line = _unit(_beside(z, q)).T
@@ -88,48 +90,50 @@ def bends(z: np.ndarray, x: np.ndarray, scores: list[Score]) -> tuple[Bends, lis
     for null, kind, y, link in scores:
         if not null.gaussian:
             fits = [fit_null(kind, y, np.column_stack([x, one]), link) for one in z.T]
-            nulls.append([found for _, found in fits])
+            nulls.append([null_fit for _, null_fit in fits])
             status.append([fit.status for fit, _ in fits])
     score, weight, factor = _stacked(nulls, n, z.shape[1])
     tested = np.array(status) == "ok"
-    return Bends(q.T, line, _unit(square).T, gaussian, score, weight, factor, tested), status
+    return Curvature(q.T, line, _unit(square).T, gaussian, score, weight, factor, tested), status
 
 
-def statistics(data: Bends, index: np.ndarray) -> np.ndarray:
+def statistics(data: Curvature, index: np.ndarray) -> np.ndarray:
     """Signed t or score statistics (draws, scores, latents) of permuted rows; zero where not tested. index: (draws, n).
 
     Row i has score i and confounds, line and square of row index[i] for a Gaussian score, else only the square of it.
     """
-    draws, many = len(index), len(data.gaussian)
-    found = np.zeros((draws, *data.tested.shape))
+    draws, n_gaussian = len(index), len(data.gaussian)
+    statistic = np.zeros((draws, *data.tested.shape))
     along = np.empty((0, draws, 0))
-    if many:
+    if n_gaussian:
         both = np.vstack([data.gaussian, data.line]).T
         along = np.array([np.take(one, index) @ both for one in data.basis])  # (q, draws, Gaussian scores + latents)
     for k, one in enumerate(data.square):
         square = np.take(one, index)  # (draws, n)
-        if many:
-            found[:, :many, k] = _t(data, k, along, np.take(data.line[k], index), square)
+        if n_gaussian:
+            statistic[:, :n_gaussian, k] = _t(data, k, along, np.take(data.line[k], index), square)
         if data.score.shape[1]:
             top = square @ data.score[k].T
-            taken = np.square(square @ data.factor[k].T).reshape(draws, top.shape[1], -1).sum(axis=2)
-            found[:, many:, k] = top / np.sqrt(np.square(square, out=square) @ data.weight[k].T - taken)
-    return found * data.tested
+            explained = np.square(square @ data.factor[k].T).reshape(draws, top.shape[1], -1).sum(axis=2)
+            statistic[:, n_gaussian:, k] = top / np.sqrt(np.square(square, out=square) @ data.weight[k].T - explained)
+    return statistic * data.tested
 
 
-def _t(data: Bends, k: int, along: np.ndarray, line: np.ndarray, square: np.ndarray) -> np.ndarray:
+def _t(data: Curvature, k: int, along: np.ndarray, line: np.ndarray, square: np.ndarray) -> np.ndarray:
     """t of the square in the permuted residuals of the Gaussian scores on confounds and line k: (draws, scores).
 
     The residual is that on the confounds less its share of the line, so that its products are differences of theirs.
     """
-    many, n = data.gaussian.shape
-    share = data.gaussian @ data.line[k]  # (scores,)
+    n_gaussian, n = data.gaussian.shape
+    slope = data.gaussian @ data.line[k]  # (scores,)
     pair = np.vstack([data.gaussian, data.line[k]]).T
-    on_line, top = (moved[:, :many] - moved[:, many:] * share for moved in (line @ pair, square @ pair))
-    on_confounds = along[:, :, :many] - along[:, :, [many + k]] * share
-    whole = np.square(data.gaussian).sum(axis=1)
-    left = whole - share**2 - on_line**2 - np.square(on_confounds).sum(axis=0) - top**2
-    return np.asarray(top * np.sqrt((n - len(data.basis) - 2) / np.maximum(left, 1e-20 * whole)))  # 0 of 0: not tested
+    linear_part, top = (moved[:, :n_gaussian] - moved[:, n_gaussian:] * slope for moved in (line @ pair, square @ pair))
+    on_confounds = along[:, :, :n_gaussian] - along[:, :, [n_gaussian + k]] * slope
+    total = np.square(data.gaussian).sum(axis=1)
+    remainder = total - slope**2 - linear_part**2 - np.square(on_confounds).sum(axis=0) - top**2
+    return np.asarray(
+        top * np.sqrt((n - len(data.basis) - 2) / np.maximum(remainder, 1e-20 * total))
+    )  # 0 of 0: not tested
 
 
 def _stacked(nulls: list[list[Null | None]], n: int, latents: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

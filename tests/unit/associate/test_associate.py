@@ -11,6 +11,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 from scipy.special import expit
+from simulated_tests import index
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 from statsmodels.stats.multitest import multipletests
 from univariate_rows import glm_rows, spline_rows
@@ -393,6 +394,21 @@ def test_q_is_benjamini_hochberg_over_the_tested():
     )
 
 
+def test_q_of_over_dispersed_counts_rests_on_the_permutation():
+    table = joined(effect=0.4)
+    rows, _, _, permuted = univariate.tests(table, [score("falls"), score("ill")], CONFOUNDS, 199, 0)
+    for name, basis_of_q, caveat in (("falls", "p_permutation", True), ("ill", "p", False)):
+        mine = [row for row in rows if row["score"] == name]
+        p = [row[basis_of_q] for row in (permuted if caveat else rows) if row["score"] == name]
+        assert np.allclose([row["q"] for row in mine], multipletests(p, method="fdr_bh")[1])
+        assert np.allclose([row["p_bonferroni"] for row in mine], np.minimum(6 * np.array(p), 1))
+        assert {row["q_of"] for row in mine} == {basis_of_q}
+        assert all(("q rests on p_permutation" in row["reason"]) == caveat for row in mine)
+    rare = table.assign(falls=np.random.default_rng(5).poisson(2.0, len(table)).clip(0, 4).astype(float))
+    rows = univariate.tests(rare, [score("falls")], CONFOUNDS, 199, 0)[0]
+    assert {row["q_of"] for row in rows} == {"p"}  # no more dispersed than Poisson: alpha is 0
+
+
 # --- spline ---
 
 
@@ -455,7 +471,8 @@ def run_all(folder: Path, parts, verdict: str = "healthy") -> dict[str, pd.DataF
     folder.mkdir()
     given = write(folder, parts, verdict)
     out = {name: folder / f"{name}.parquet" for name in TABLES}
-    univariate.run(**given, **out, permutations=19, seed=0)
+    index(parts[1]).to_parquet(folder / "index.parquet")
+    univariate.run(**given, **out, index=folder / "index.parquet", permutations=19, seed=0)
     return {name: pd.read_parquet(path) for name, path in out.items()}
 
 

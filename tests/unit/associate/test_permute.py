@@ -11,7 +11,7 @@ import statsmodels.api as sm
 from nilearn.mass_univariate import permuted_ols
 from scipy import stats
 from scipy.special import expit
-from simulated_tests import CONFOUNDS, KINDS, draw, people, score
+from simulated_tests import CONFOUNDS, KINDS, draw, index, people, score
 from univariate_rows import permute_rows
 
 from neurovae.associate import permute, univariate
@@ -264,12 +264,13 @@ def _files(folder: Path, verdict: str, shuffle: int | None) -> dict[str, Any]:
     mu = [name for name in table if name.startswith("mu_")]
     latents = table[["scan", "person", *mu]].assign(model="vae", fold=0, seed=0, split="test")
     cohort = table.drop(columns=[name for name in table if name.startswith(("mu_", "latents_"))])
+    index(latents).to_parquet(folder / "index.parquet")
     parts = {"cohort": cohort, "latents": latents, "qc": table[["scan"]].assign(excluded=False)}
     for name, part in parts.items():
         part = part if shuffle is None else part.sample(frac=1, random_state=shuffle)
         part.to_parquet(folder / f"{name}.parquet")
     (folder / "health.json").write_text(json.dumps({"verdict": verdict, "reason": "no active unit"}))
-    given = {name: folder / f"{name}.parquet" for name in parts} | {"health": folder / "health.json"}
+    given = {name: folder / f"{name}.parquet" for name in [*parts, "index"]} | {"health": folder / "health.json"}
     scores = [score(kind) for kind in ("continuous", "count", "ordinal")]
     return given | {"scores": scores, "confounds": CONFOUNDS, "permutations": 300, "seed": 5}
 

@@ -68,7 +68,7 @@ def standardised(z: np.ndarray) -> np.ndarray:
 def test_permuted_t_is_that_of_freedman_and_lane_refitted():
     z, x, given = problem(("continuous", "continuous"))
     index = np.vstack([np.arange(90), exchangeability.shuffle(np.zeros(90, int), 3, 0)])
-    ours = quadratic.statistics(quadratic.bends(standardised(z), x, given)[0], index)
+    ours = quadratic.statistics(quadratic.prepare(standardised(z), x, given)[0], index)
     for row, moved in zip(ours, index, strict=True):
         for j, (_, _, y, _) in enumerate(given):
             for k in range(z.shape[1]):
@@ -82,7 +82,7 @@ def test_permuted_t_is_that_of_freedman_and_lane_refitted():
 def test_permuted_score_statistic_is_that_of_statsmodels(kind: str):
     z, x, given = problem(("continuous", kind))
     index = np.vstack([np.arange(90), exchangeability.shuffle(np.zeros(90, int), 3, 0)])
-    ours = quadratic.statistics(quadratic.bends(standardised(z), x, given)[0], index)[:, 1]
+    ours = quadratic.statistics(quadratic.prepare(standardised(z), x, given)[0], index)[:, 1]
     for k in range(z.shape[1]):
         line = np.column_stack([x, z[:, k]])
         left = z[:, k] ** 2 - line @ np.linalg.lstsq(line, z[:, k] ** 2, rcond=None)[0]
@@ -109,7 +109,7 @@ def test_two_levels_are_binary():
     assert null is not None
     index = exchangeability.shuffle(np.zeros(90, int), 5, 0)
     one, two = (
-        quadratic.statistics(quadratic.bends(standardised(z), x, [score])[0], index)
+        quadratic.statistics(quadratic.prepare(standardised(z), x, [score])[0], index)
         for score in (given[0], (null, "ordinal", given[0][2], None))
     )
     assert np.allclose(one, two, rtol=1e-4, atol=1e-6)
@@ -120,9 +120,9 @@ def test_p_are_those_of_counting_over_the_draws_of_the_lines(monkeypatch: pytest
     z, x, given = problem(("continuous", "count"))
     strata = np.repeat([0, 1], 45)
     index = np.concatenate(list(exchangeability.blocks(strata, DRAWS, maxt.at_once(90, 3), 4)))
-    lines, squares = maxt.batch(z, x, [null for null, *_ in given]), quadratic.bends(standardised(z), x, given)[0]
+    lines, squares = maxt.batch(z, x, [null for null, *_ in given]), quadratic.prepare(standardised(z), x, given)[0]
     along = maxt.maxt(maxt.statistics(lines, np.arange(90)[None])[0], maxt.exceed([lines], strata, DRAWS, 4)[0])
-    rows = [quadratic.bent(z, x, given, strata, maxt.at_once(90, 3), DRAWS, 4, threads) for threads in (1, 2)]
+    rows = [quadratic.quadratic(z, x, given, strata, maxt.at_once(90, 3), DRAWS, 4, threads) for threads in (1, 2)]
     assert rows[0] == rows[1]
     bends = [np.array([[one[name] for one in row] for row in rows[0]], float) for name in quadratic.NAMES[1:]]
     for test, (alone, within) in (
@@ -193,12 +193,12 @@ def test_a_score_that_a_line_determines_is_not_tested():
     y = z[:, 1] + x[:, 2]
     null = rao.fit_null("continuous", y, x, None)[1]
     assert null is not None
-    rows = quadratic.bent(z, x, [(null, "continuous", y, None)], np.zeros(90, int), 50, DRAWS, 0)[0]
+    rows = quadratic.quadratic(z, x, [(null, "continuous", y, None)], np.zeros(90, int), 50, DRAWS, 0)[0]
     assert [row["quadratic_status"] for row in rows] == ["ok", "constant score", "ok"]
     assert "p_quadratic_maxt" not in rows[1] and rows[0]["m_quadratic"] == 2
 
 
 def test_without_any_square_nothing_is_tested():
     z, x, given = problem(("count",))
-    rows = quadratic.bent(np.sign(z), x, given, np.zeros(90, int), 50, DRAWS, 0)[0]
+    rows = quadratic.quadratic(np.sign(z), x, given, np.zeros(90, int), 50, DRAWS, 0)[0]
     assert {row["quadratic_status"] for row in rows} == {"constant square"}

@@ -117,6 +117,25 @@ def test_a_code_among_categories(tmp_path):
     assert said({**cohort, "site": "site"}) == []
 
 
+@pytest.mark.parametrize(
+    "levels, message",
+    [
+        (["M", "F", "unknown"], """'unknown' (10) is a level of its own; if it stands for missing values, set \
+cohort.missing: {sex: ["unknown"]}"""),
+        (["m", "f", "U"], """'U' (10) is a level of its own"""),
+        (["M", "F", "-9"], """'-9' (10) is a level of its own"""),
+        (["M", "999", "Not reported"], """'Not reported' (10) and '999' (10) are levels of their own"""),
+    ],
+)  # fmt: skip
+def test_words_and_codes_that_stand_for_missing_among_words(tmp_path, levels, message):
+    """`cohort.missing` takes them out."""
+    cohort = cohort_of(tmp_path, {"sex": levels * 10, "y": range(30)}, [{"name": "y", "type": "count"}])
+    cohort["confounds"] = [{"name": "sex", "type": "categorical"}]
+    assert message in only(said(cohort))
+    gone = said({**cohort, "missing": {"sex": levels[2:]}})
+    assert not any(f"'{levels[2]}'" in line for line in gone)
+
+
 def test_levels_of_an_ordinal_score_have_no_distances():
     """0, .5, 1, 2, 3 and 0, 1, 2, 3, 4 give the same fit."""
     x = np.column_stack([np.ones(70), RNG.normal(size=70)])
@@ -153,7 +172,7 @@ def test_a_site_called_na(tmp_path):
     """Named with the key that keeps it, and kept by it."""
     cohort = cohort_of(tmp_path, {"country": ["DE", "FR", "NA"] * 8}, site="country")
     lines = said(cohort)
-    assert any("'NA' in 8 rows of column 'country' were read as missing" in line for line in lines)
+    assert any("'NA' in 8 rows of column 'country' was read as missing" in line for line in lines)
     assert any('set cohort.not_missing: {country: ["NA"]}' in line for line in lines)
     cohort["not_missing"] = {"country": ["NA"]}
     assert said(cohort) == [] and {scan.site for scan in index.look(cohort).scans} == {"DE", "FR", "NA"}
@@ -185,7 +204,7 @@ def test_too_few_people(tmp_path):
     score = {"name": "y", "type": "continuous"}
     few = said(cohort_of(tmp_path / "a", {"y": range(11)}, [score]))
     assert (
-        "11 people have it and all confounds; with 1 confound columns (`split` among them) at least 13 are needed"
+        "11 people have it and all confounds; with 1 confound column (`split` among them) at least 13 are needed"
         in few[0]
     )
     assert "at least 20 are needed: it will not be predicted" in few[1]
@@ -217,6 +236,10 @@ def test_ceilings_and_one_common_value(tmp_path):
     line = only(said(cohort_of(tmp_path / "a", {"mmse": [30] * 5 + [20 + k % 9 for k in range(25)]}, [bounded])))
     assert "17% of 30 people are at the highest (ceiling) possible value 30" in line
     assert said(cohort_of(tmp_path / "b", {"mmse": [30] * 4 + [20 + k % 9 for k in range(26)]}, [bounded])) == []
+    free = {"name": "mmse", "type": "continuous"}
+    line = only(said(cohort_of(tmp_path / "d", {"mmse": [30] * 8 + [20 + k % 9 for k in range(22)]}, [free])))
+    assert "27% of 30 people have its highest (ceiling?) value 30" in line and "declare it bounded" in line
+    assert said(cohort_of(tmp_path / "e", {"mmse": [25] * 8 + [20 + k % 9 for k in range(22)]}, [free])) == []
     count = {"name": "falls", "type": "count"}
     assert "60% of 30 people have the value 0" in only(
         said(cohort_of(tmp_path / "c", {"falls": [0] * 18 + [*range(1, 13)]}, [count]))

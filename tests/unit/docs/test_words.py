@@ -1,7 +1,7 @@
 """What a user reads is in the field's words: a short list of words and phrases that must not come back.
 
 README, pages, captions, schemas and configuration are read whole. Of the source, all texts are read: docstrings, messages
-and captions, not names. Files that are still to be cleaned are in STILL; take out what is clean. It is to be empty.
+and captions, not names.
 """
 
 import ast
@@ -35,30 +35,6 @@ NOT = {  # pattern -> what to write
     r"\bmarks\b(?! (of|the|it|them|where|which|each|as|with)\b)": "caveats",
 }
 ALLOWED = {"CONTRIBUTING.md": {r"\brecipes?\b"}}  # recipes are what it has
-STILL = """
-src/neurovae/associate/omnibus.py
-src/neurovae/associate/permute.py
-src/neurovae/cohort/simulate.py
-src/neurovae/design/tables.py
-src/neurovae/interpret/counterfactual.py
-src/neurovae/interpret/maps.py
-src/neurovae/plan/entries.py
-src/neurovae/plan/graph.py
-src/neurovae/plan/index.py
-src/neurovae/plan/user_tables.py
-src/neurovae/plan/visits.py
-src/neurovae/predict/metrics.py
-src/neurovae/predict/predict.py
-src/neurovae/preprocess/duplicates.py
-src/neurovae/provenance/images.py
-src/neurovae/provenance/trace.py
-src/neurovae/report/figures/search.py
-src/neurovae/stats/direction.py
-src/neurovae/stats/quadratic.py
-src/neurovae/train/engine/evaluate.py
-src/neurovae/train/models/manifold.py
-src/neurovae/train/models/vae.py
-""".split()
 
 
 def pages() -> list[Path]:
@@ -104,7 +80,7 @@ def words(name: str) -> list[str]:
     return [line for text in parts for line in found(name, text)]
 
 
-@pytest.mark.parametrize("name", [name for name in names() if name not in STILL])
+@pytest.mark.parametrize("name", names())
 def test_the_words_do_not_come_back(name: str) -> None:
     assert words(name) == []
 

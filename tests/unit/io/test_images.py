@@ -129,6 +129,8 @@ def test_an_uncompressed_image_named_as_compressed_is_told_how_to_rename(tmp_pat
         ({"vox_offset": 0}, "byte 0 .*takes 352.*set vox_offset to 352"),
         ({"vox_offset": 348}, "byte 348"),
         ({"vox_offset": np.nan}, "byte nan"),
+        ({"sform_code": 1, "srow_x": np.nan}, "sform .*places no voxel.*set sform_code to 0"),
+        ({"sform_code": 1, "srow_y": 0}, "sform .*places no voxel"),
         ({"magic": b"ni1"}, "header of a pair"),
         ({"magic": b""}, "Analyze"),
         ({"datatype": 1}, "header is damaged"),

@@ -42,7 +42,7 @@ def test_someone_new_is_embedded_and_nothing_is_trained(finished: Project, elsew
     held = {path: path.read_bytes() for path in sorted((project.results / "train").rglob("*")) if path.is_file()}
     source = project.bids / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
     image = nib.load(source)
-    shift = np.roll(image.get_fdata(), 5, axis=1) * np.linspace(0.7, 1.3, image.shape[2])  # no copy of sub-02
+    shift = np.roll(image.get_fdata(), 1, axis=1) * np.linspace(0.7, 1.3, image.shape[2])  # no copy of sub-02
     (project.bids / "sub-99" / "anat").mkdir(parents=True)
     new = project.bids / "sub-99" / "anat" / "sub-99_T1w.nii.gz"
     nib.save(nib.Nifti1Image(shift.astype(np.int16), image.affine), new)
@@ -53,6 +53,8 @@ def test_someone_new_is_embedded_and_nothing_is_trained(finished: Project, elsew
     assert not {job for job in jobs if job.split()[0] in ("train", "health", "folds")}
     project.run(f"results/tiny/{TABLE}", "results/tiny/cohort/cohort.parquet")
     after = pd.read_parquet(project.results / TABLE).set_index("scan")
+    judged = pd.read_parquet(project.results / "preprocess" / "qc.parquet").set_index("scan").loc["sub-99"]
+    assert not judged["excluded"], judged["reason"]
     assert set(after.index) - set(before.index) == {"sub-99"} and after.loc["sub-99", "split"] == "test"
     pd.testing.assert_frame_equal(after.loc[before.index], before)
     folds = pd.read_parquet(project.results / "cohort" / "cohort.parquet").set_index("person")["fold"]

@@ -273,8 +273,8 @@ def test_what_is_left_out_is_said_before_the_first_job(tmp_path):
     """Counts and the first reason; each one stands in excluded.tsv."""
     cohort = plant(tmp_path, ["sub-01", "sub-02"], table="participant_id\nsub-01\nsub-03\n")
     lines = warnings(cohort, index.look(cohort))
-    assert any(line.startswith("1 scans are left out (sub-02): no row in participants.tsv") for line in lines)
-    assert any(line.startswith("1 rows have no scan (sub-03): participants.tsv, row 3: no T1w scan") for line in lines)
+    assert any(line.startswith("1 scan is left out (sub-02): no row in participants.tsv") for line in lines)
+    assert any(line.startswith("1 row has no scan (sub-03): participants.tsv, row 3: no T1w scan") for line in lines)
 
 
 def test_folds_know_codes_for_missing_only_where_they_change_people_or_sites(tmp_path):

@@ -66,6 +66,7 @@ def test_each_fold_uses_its_own_models_latents():
 
 def test_a_person_is_never_on_both_sides():
     usable = cases(cohort(people=30, sessions=3))
+    assert usable.base["session"] == "ses-0 (30), ses-1 (30), ses-2 (30)"
     person = usable.table["person"].to_numpy()
     for part in usable.splits["latents"]:
         assert set(person[part.test]).isdisjoint(person[part.train])

@@ -37,8 +37,14 @@ def saved(path: Path, sform: np.ndarray, *, data: np.ndarray = DATA, qform: np.n
 
 @pytest.mark.parametrize(
     "other",
-    [np.diag([-1.0, 1, 1, 1]), np.diag([-1.0, -1, 1, 1]), np.diag([-1.0, -1, -1, 1]), np.diag([1.0, 1, -1, 1])],
-    ids=["mirrored", "back to front", "all three", "upside down and mirrored"],
+    [
+        np.diag([-1.0, 1, 1, 1]),
+        np.diag([-1.0, -1, 1, 1]),
+        np.diag([-1.0, -1, -1, 1]),
+        np.diag([1.0, 1, -1, 1]),
+        np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]),
+    ],
+    ids=["mirrored", "back to front", "all three", "upside down and mirrored", "another axis"],
 )
 def test_sform_and_qform_that_disagree_about_sides_are_refused(tmp_path: Path, other: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"sform \(RAS\) and qform \(....?\) disagree about left and right.*fslorient"):
@@ -92,6 +98,13 @@ def test_a_part_of_a_complex_image_is_refused_by_its_name(tmp_path: Path, part: 
     read_scan(saved(tmp_path / "sub-1_part-mag_T1w.nii.gz", world()))
 
 
+@pytest.mark.parametrize("ending", ["ph", "real", "imaginary", "phase"])
+def test_a_part_as_dcm2niix_names_it_is_refused(tmp_path: Path, ending: str) -> None:
+    with pytest.raises(InputError, match=f"its name says {ending}"):
+        read_scan(saved(tmp_path / f"t1_mprage_{ending}.nii.gz", world()))
+    read_scan(saved(tmp_path / f"t1_{ending}_corrected.nii.gz", world()))
+
+
 @pytest.mark.parametrize(
     ("sidecar", "kind"),
     [
@@ -99,6 +112,8 @@ def test_a_part_of_a_complex_image_is_refused_by_its_name(tmp_path: Path, part: 
         ({"ImageType": ["ORIGINAL", "PRIMARY", "PHASE MAP"]}, "phase"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "IMAGINARY"]}, "imaginary"),
         ({"ComplexImageComponent": "REAL"}, "real"),
+        ({"ImageType": "ORIGINAL\\PRIMARY\\P\\ND"}, "phase"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY"], "ImageTypeText": ["ORIGINAL", "PRIMARY", "PHASE"]}, "phase"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "NORM"]}, None),
         ({"ImageType": ["DERIVED", "PRIMARY", "OTHER"], "ComplexImageComponent": "MAGNITUDE"}, None),
         ({"RepetitionTime": 2.3}, None),

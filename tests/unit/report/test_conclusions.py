@@ -77,6 +77,8 @@ def test_few_participants_make_every_conclusion_preliminary():
         ({"flagged": True, "nuisance": "noise explains 27 % of this latent's variance"},
          "mu_shared_00: noise explains 27 % of this latent's variance"),
         ({"score_nuisance": "noise explains 30 % of motor"}, "noise explains 30 % of motor"),
+        ({"score_delay": "motor was taken more than 180 days before or after the scan for 1 of 3 scans"},
+         "motor was taken more than 180 days before or after the scan for 1 of 3 scans"),
         ({"verdict": "overfit"}, "the model is overfit"),
         ({"verdict": "healthy; hyperparameters transductive"}, "hyperparameters transductive"),
         ({"replicated": "0 of 2"}, "not replicated with other seeds"),

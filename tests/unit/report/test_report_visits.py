@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from neurovae.design import delays
 from neurovae.plan.config import load_schema, validate
-from neurovae.report.results import Run
+from neurovae.report.results import COHORT, QUALITY, Run, read
 from neurovae.report.sections import visits
 from neurovae.report.sections.methods_data import preprocessing
 
@@ -40,7 +41,12 @@ def test_ranges_and_caveat(tmp_path):
     found = visits.ranges(run).set_index("score")
     assert found.loc["motor", ["n", "median", "low", "high", "long"]].tolist() == [3, -10, -400, 30, 1]
     words = "motor was taken more than 180 days before or after the scan for 1 of 3 scans (-400 to +30 days)"
-    assert visits.caveats(run, "motor") == [words] and visits.caveats(run, "mmse") == visits.caveats(run, "x") == []
+    assert found.loc["motor", "caveat"] == words and found.loc["mmse", "caveat"] == ""
+    people = delays.usable(read(run, COHORT), read(run, QUALITY))
+    tests = delays.with_delay(pd.DataFrame({"score": ["motor", "mmse", None]}), people, 180)
+    assert tests["score_delay"].fillna("").tolist() == [words, "", ""]
+    assert delays.with_delay(tests, people, None)["score_delay"].isna().all()
+    assert delays.with_delay(tests, people.drop(columns=["days_motor", "days_mmse"]), 180)["score_delay"].isna().all()
     kinds = [block["kind"] for block in visits.visits(run)]
     assert kinds == ["heading", "table", "note", "table"]
     assert [cell[0] for cell in visits.visits(run)[1]["rows"][0]] == ["updrs.csv", "date", "1"]
@@ -71,7 +77,7 @@ def test_methods_name_the_masks_and_the_template(tmp_path):
 def test_no_limit_and_no_visits(tmp_path):
     """Without a limit there is no caveat, without visit tables no section."""
     run = run_of(tmp_path, caveat_days=None)
-    assert visits.caveats(run, "motor") == [] and [block["kind"] for block in visits.visits(run)] == [
+    assert visits.ranges(run)["caveat"].eq("").all() and [block["kind"] for block in visits.visits(run)] == [
         "heading",
         "table",
         "table",

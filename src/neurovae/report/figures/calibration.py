@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from statsmodels.stats.proportion import proportion_confint
 
+from neurovae.io.parquet import read_parquet
 from neurovae.predict.features import BOTH, LATENTS
 from neurovae.predict.learners import LEARNERS
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
@@ -27,7 +28,7 @@ def draw(*, predictions: Path, metrics: Path, name: str, out: Path) -> None:
         name: the model, for the title.
         out: PNG to write.
     """
-    predicted, rows = pd.read_parquet(predictions), pd.read_parquet(metrics)
+    predicted, rows = read_parquet(predictions), read_parquet(metrics)
     scores = list(dict.fromkeys(rows["score"].dropna()))
     panels = [(score, learner) for score in scores or [None] for learner in LEARNERS]
     lines, across = -(-len(panels) // ACROSS), min(ACROSS, len(panels))

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
+from neurovae.io.parquet import read_parquet
 from neurovae.report.figures.drawing import ORANGE, save, sentence
 
 HIGHEST = 0.5  # R2 at which the colour ends
@@ -22,7 +23,7 @@ def draw(*, audit: Path, name: str, out: Path) -> None:
         name: the model, for the title.
         out: PNG to write.
     """
-    table = pd.read_parquet(audit)
+    table = read_parquet(audit)
     if table["kind"].isna().all():
         save(sentence(f"{name}: {table['verdict'].iloc[0]}, not analysed\n{table['reason'].iloc[0]}"), out)
         return

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from neurovae.io.images import read_image
+from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import read_mask
 from neurovae.report.figures.brains import busiest, grey, overlay
 from neurovae.report.figures.drawing import ORANGE, save, sentence
@@ -25,7 +26,7 @@ def draw(*, table: Path, maps: Path, mask: Path, name: str, most: int = 3, out: 
         most: number of scores, the first ones of the configuration.
         out: PNG to write.
     """
-    rows = pd.read_parquet(table)
+    rows = read_parquet(table)
     if (rows["status"] != "ok").all():
         save(sentence(f"{name}: {rows['status'].iloc[0]}, no counterfactuals\n{rows['reason'].iloc[0]}"), out)
         return

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from neurovae.io.parquet import read_parquet
 from neurovae.report.figures.drawing import BLUE, GREY, save
 from neurovae.report.results import LEVEL
 from neurovae.report.text import p_value
@@ -25,7 +26,7 @@ def draw(*, omnibus: Path, directions: Path, name: str, out: Path) -> None:
         name: the model, for the title.
         out: PNG to write.
     """
-    tests, by_latent = pd.read_parquet(omnibus).reset_index(drop=True), pd.read_parquet(directions)
+    tests, by_latent = read_parquet(omnibus).reset_index(drop=True), read_parquet(directions)
     lines = -(-len(tests) // ACROSS)
     figure, axes = plt.subplots(lines, ACROSS, figsize=(12, 2.4 * lines + 0.8), squeeze=False, layout="constrained")
     for axis in axes.flat:

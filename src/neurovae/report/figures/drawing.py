@@ -4,6 +4,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from neurovae.io.files import write_beside
 
@@ -26,7 +27,10 @@ plt.rcParams.update(
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the figure as PNG and close it."""
+    """Write the figure as PNG and close it; logarithmic axes are labelled with plain numbers, since math is not parsed."""
+    for axis in (part for axes in figure.axes for part in (axes.xaxis, axes.yaxis) if part.get_scale() == "log"):
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
     with write_beside(path) as temporary:
         figure.savefig(temporary, bbox_inches="tight", facecolor="white")
     plt.close(figure)

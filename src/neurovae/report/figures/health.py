@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from neurovae.io.parquet import read_parquet
 from neurovae.report.figures.drawing import BLUE, COLOURS, GREY, save
 from neurovae.report.results import verdict
 
@@ -27,7 +28,7 @@ def draw(*, health: Path, index: Path, name: str, out: Path) -> None:
         out: PNG to write.
     """
     found = json.loads(health.read_text(encoding="utf-8"))
-    table = pd.read_parquet(index)
+    table = read_parquet(index)
     figure, axes = plt.subplots(
         1, 3, figsize=(11, 3.6), constrained_layout=True, gridspec_kw={"width_ratios": [1.7, 1, 1]}
     )

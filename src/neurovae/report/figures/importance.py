@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from neurovae.io.parquet import read_parquet
 from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
 
 INK = {"linear": (BLUE, "o", -0.16), "svm": (ORANGE, "s", 0.16)}
@@ -25,7 +26,7 @@ def draw(*, table: Path, name: str, out: Path, most: int = 6) -> None:
         out: PNG to write.
         most: latents per panel.
     """
-    rows = pd.read_parquet(table)
+    rows = read_parquet(table)
     panels = [part for _, part in rows.groupby(["score", "fold"], sort=False, dropna=False)]
     folds = rows["fold"].nunique()
     columns = folds if folds else min(ACROSS, len(panels))

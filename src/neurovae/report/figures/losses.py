@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from neurovae.io.parquet import read_parquet
 from neurovae.report.figures.drawing import COLOURS, GREY, save
 
 PANELS = {
@@ -31,7 +32,7 @@ def draw(*, history: Path, name: str, out: Path) -> None:
         name: the model, for the title.
         out: PNG to write.
     """
-    table = pd.read_parquet(history)
+    table = read_parquet(history)
     shown = [column for column in PANELS if _relevant(table, column)]
     lines = -(-len(shown) // COLUMNS)
     across = -(-len(shown) // lines)

@@ -15,6 +15,7 @@ from matplotlib.cm import ScalarMappable
 
 from neurovae.interpret.images import in_file
 from neurovae.io.images import read_image
+from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import read_mask
 from neurovae.report.figures.brains import located, outline, overlay, voxel
 from neurovae.report.figures.drawing import BLUE, GREY, save, sentence
@@ -51,9 +52,9 @@ def draw(
         seeds: seeds.parquet of the model and fold, or none.
         most: number of regions per score.
     """
-    rows, parts = pd.read_parquet(table), pd.read_parquet(regions)
+    rows, parts = read_parquet(table), read_parquet(regions)
     grown = pd.read_csv(volumes, sep="\t", keep_default_na=False, na_values=["n/a"], dtype={"score": object})
-    alike = [pd.read_parquet(path) for path in seeds]
+    alike = [read_parquet(path) for path in seeds]
     tested = rows[rows["status"] == "ok"]
     if tested.empty:
         text = [f"{row.score}: {row.status}, {row.reason}" for row in rows.itertuples() if not pd.isna(row.score)]

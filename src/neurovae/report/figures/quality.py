@@ -4,9 +4,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 
 from neurovae.io.images import read_image
+from neurovae.io.parquet import read_parquet
 from neurovae.preprocess.names import MASK, in_space
 from neurovae.report.figures.brains import grey, outline
 from neurovae.report.figures.drawing import ORANGE, save
@@ -25,7 +25,7 @@ def draw(*, qc: Path, derivatives: Path, suffix: str, voxel_mm: float, most: int
         most: number of scans.
         out: PNG to write.
     """
-    table = pd.read_parquet(qc)
+    table = read_parquet(qc)
     shown = table[table["status"] == "ok"].sort_values("template_r").head(most)
     lines = int(np.ceil(max(len(shown), 1) / COLUMNS))
     figure, axes = plt.subplots(

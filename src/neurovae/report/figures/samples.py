@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from neurovae.interpret.decoder import read
 from neurovae.io.images import read_image
+from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import read_volumes
 from neurovae.report.figures.brains import grey
 from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save, sentence
@@ -46,7 +47,7 @@ def draw(
         name: the model, for the title.
         out: PNG to write.
     """
-    found = pd.read_parquet(table)
+    found = read_parquet(table)
     if (found["status"] != "ok").all():
         save(sentence(f"{name}: {found['verdict'].iloc[0]}, no samples\n{found['reason'].iloc[0]}"), out)
         return

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from neurovae.cli import Json
 from neurovae.design.design import design, join, score_values
 from neurovae.findings import with_maxt
+from neurovae.io.parquet import read_parquet
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
 from neurovae.report.results import tested
 from neurovae.report.text import p_value
@@ -47,8 +48,8 @@ def draw(
         name: the model, for the title.
         out: PNG to write.
     """
-    points = join(*(pd.read_parquet(path) for path in (cohort, latents, qc)))
-    tests, lines = with_maxt(pd.read_parquet(glm), pd.read_parquet(permute)), pd.read_parquet(curves)
+    points = join(*(read_parquet(path) for path in (cohort, latents, qc)))
+    tests, lines = with_maxt(read_parquet(glm), read_parquet(permute)), read_parquet(curves)
     height = max(len(scores), 1)
     figure, axes = plt.subplots(
         height, most, figsize=(3.2 * most, 2.5 * height + 0.6), squeeze=False, layout="constrained"

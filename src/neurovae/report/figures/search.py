@@ -89,7 +89,7 @@ def draw(
 
 
 def outcome(row: dict[Any, Any]) -> str:
-    """Which of `MARKS` a trial has."""
+    """The caveats that a trial has."""
     if row["state"] != "complete":
         return str(row["state"])
     return "feasible" if row["feasible"] else "infeasible"

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from neurovae.io.parquet import read_parquet
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
 
 SAME = "same latents"  # status of a pair of seeds with identical latents, whose agreement is trivial
@@ -23,7 +24,7 @@ def draw(*, stability: Path, matches: Path, name: str, out: Path) -> None:
         name: the model, for the title.
         out: PNG to write.
     """
-    table, pairs = pd.read_parquet(stability), pd.read_parquet(matches)
+    table, pairs = read_parquet(stability), read_parquet(matches)
     whole = table[table["kind"] != "direction"]
     space = whole[(whole["kind"] == "space") & (whole["status"] != SAME)]
     if space.empty:

@@ -10,6 +10,7 @@ import pandas as pd
 from nibabel.affines import apply_affine
 
 from neurovae.io.images import read_image
+from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import read_mask
 from neurovae.report.figures.brains import busiest, overlay
 from neurovae.report.figures.drawing import save, sentence
@@ -29,11 +30,11 @@ def draw(*, table: Path, maps: Path, mask: Path, tests: list[Path], name: str, m
         most: number of latents.
         out: PNG to write.
     """
-    rows = pd.read_parquet(table)
+    rows = read_parquet(table)
     if (rows["status"] != "ok").all():
         save(sentence(f"{name}: {rows['verdict'].iloc[0]}, no traversals\n{rows['reason'].iloc[0]}"), out)
         return
-    chosen = strongest(rows, [pd.read_parquet(path) for path in tests])[:most]
+    chosen = strongest(rows, [read_parquet(path) for path in tests])[:most]
     brain, affine = read_mask(mask), read_image(mask).affine
     decoded = [_read(maps, row["latent"]) for row in chosen]
     limit = max(float(np.percentile(np.abs(change[brain]), 99.8)) for _, change, _ in decoded)

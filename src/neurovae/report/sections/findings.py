@@ -30,7 +30,6 @@ from neurovae.report.results import (
     verdict,
     why,
 )
-from neurovae.report.sections.visits import caveats
 from neurovae.report.text import count, p_value, shown, unsigned
 
 REGIONS = 4  # regions with the largest change of volume
@@ -103,7 +102,7 @@ def _card(run: Run, one: Row) -> Block:
     n = f", n = {row['n']:.0f}" if status != UNTESTED and pd.notna(row.get("n")) else ""
     card = {"score": str(score), "about": f"{kind}{n}" if isinstance(kind, str) else "", "status": status,
             "headline": one["headline"], "evidence": one["evidence"],
-            "caveats": [*one["caveats"], *caveats(run, score)],
+            "caveats": one["caveats"],
             "figures": [], "map": "", "prediction": [], "predicted": ""}  # fmt: skip
     if status == UNTESTED:
         return card

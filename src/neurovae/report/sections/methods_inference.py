@@ -50,13 +50,19 @@ def inference(run: Run) -> str:
         *_confounds(used),
         _maxt(used),
         "False discovery rates (q) over the latents of one score were controlled by the Benjamini-Hochberg procedure "
-        "[bh].",
+        f"[bh]{_of_permutation(ok)}.",
         "Nonlinearity was tested with a natural cubic spline (3 df) against the nested linear model [harrell].",
         _omnibus(whole),
         repeated(run),
         "We report activation patterns [haufe], not decoding weights.",
     ]
     return " ".join(words for words in said if words)
+
+
+def _of_permutation(rows: pd.DataFrame) -> str:
+    """The scores whose q rests on the permutation."""
+    names = rows.loc[rows["q_of"] == "p_permutation", "score"].drop_duplicates()
+    return f", applied to permutation p values for over-dispersed counts ({', '.join(names)})" if len(names) else ""
 
 
 def _regressions(rows: pd.DataFrame) -> list[str]:

@@ -1,14 +1,12 @@
 """Days between scans and the visits that scores are from: their range, and a caveat where they are long."""
 
-from typing import Any
-
 import pandas as pd
 
+from neurovae.design import delays
 from neurovae.report.blocks import Block, heading, note, table, text
 from neurovae.report.results import COHORT, QUALITY, Run, analysed, read
 
 VISITS = "cohort/visits.tsv"
-DAYS = "days_"
 HEADS = {"score": "score", "n": "scans with a date", "median": "median, days", "low": "first, days",
          "high": "last, days", "long": "beyond the limit"}  # fmt: skip
 ROWS = {"table": "table", "by": "row found by", "reason": "no row because", "n": "scans"}
@@ -35,24 +33,4 @@ def ranges(run: Run) -> pd.DataFrame:
     whole = read(run, COHORT)
     if whole is None:
         return pd.DataFrame()
-    people, limit = analysed(whole, read(run, QUALITY)), run.config.get("cohort", {}).get("caveat_days")
-    names = [column for column in people if str(column).startswith(DAYS)]
-    rows = [_range(str(name), people[name].dropna(), limit) for name in names if people[name].notna().any()]
-    return pd.DataFrame(rows)
-
-
-def caveats(run: Run, score: Any) -> list[str]:
-    """The caveat of one score, if there is one."""
-    return [row["caveat"] for row in ranges(run).to_dict("records") if row["score"] == score and row["caveat"]]
-
-
-def _range(column: str, delays: pd.Series, limit: float | None) -> dict[str, Any]:
-    long = 0 if limit is None else int((delays.abs() > limit).sum())
-    score = column.removeprefix(DAYS)
-    low, high = float(delays.min()), float(delays.max())
-    words = (
-        f"{score} was taken more than {limit or 0:g} days before or after the scan for {long} of {len(delays)} scans "
-        f"({low:+g} to {high:+g} days)"
-    )
-    row = {"score": score, "n": len(delays), "median": float(delays.median()), "low": low, "high": high, "long": long}
-    return row | {"caveat": words if long else ""}
+    return delays.ranges(analysed(whole, read(run, QUALITY)), run.config.get("cohort", {}).get("caveat_days"))

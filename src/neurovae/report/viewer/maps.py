@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from neurovae.io.images import read_image
+from neurovae.io.parquet import read_parquet
 
 ALPHA = 0.05
 FIRST = {True: 6, False: 3}  # latents of the primary model, and of another, that come before all remaining maps
@@ -138,7 +139,7 @@ def _sidecar(path: Path) -> dict[str, Any]:
 
 def _smallest(path: Path, name: str, p: str) -> dict[str, tuple[float, dict[str, Any]]]:
     """By a table's column `name`: its smallest p, and the row that holds it; nothing where there is no such table."""
-    rows = pd.read_parquet(path) if path.is_file() else pd.DataFrame({name: [], p: []})
+    rows = read_parquet(path) if path.is_file() else pd.DataFrame({name: [], p: []})
     best = rows.dropna(subset=[name, p]).sort_values(p, kind="stable").drop_duplicates(name)
     return {str(row[name]): (float(row[p]), {str(key): value for key, value in row.items()})
             for row in best.to_dict("records")}  # fmt: skip
@@ -147,7 +148,7 @@ def _smallest(path: Path, name: str, p: str) -> dict[str, tuple[float, dict[str,
 def _why(folder: Path, name: str) -> str:
     """Why a model lacks a kind of map: its table's reason, or the empty folder."""
     table = folder / ("realism.parquet" if name == "samples" else f"{name}.parquet")
-    rows = pd.read_parquet(table) if table.is_file() else pd.DataFrame()
+    rows = read_parquet(table) if table.is_file() else pd.DataFrame()
     if len(rows) and {"status", "reason"} <= set(rows.columns) and (rows["status"] != "ok").all():
         return f"{rows['status'].iloc[0]}: {rows['reason'].iloc[0]}"
     return f"interpret/{folder.parent.name}/{folder.name} has no {name}"

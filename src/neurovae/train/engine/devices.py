@@ -75,7 +75,7 @@ def exhausted(part: int, own: int, base: int, peak: int, total: int) -> str:
         "more for each"
     )
     if part == 1:
-        return f"{found}; a single scan does not fit: lower base_channels or latent, or take a GPU with more memory"
+        return f"{found}; a single scan does not fit: lower base_channels or n_latent, or take a GPU with more memory"
     room = int((0.8 * total - base) / a_scan) if a_scan else part
     fits = max(1, min(part // 2, room))
     return (

@@ -29,7 +29,7 @@ def epoch(model: VAE, data: Data, hp: Hyperparameters, number: int, beta: float,
 
 
 def stopping(rows: list[Row]) -> float:
-    """The loss that ends the training and chooses its epoch: of the people in "validation"."""
+    """The loss of the validation people, which stops training and chooses the epoch."""
     return next(float(row["loss"]) for row in rows if row["split"] == "validation")
 
 

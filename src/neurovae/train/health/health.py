@@ -11,6 +11,7 @@ import torch
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import write_json
+from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import SPLITS, data_hash, read_mask, read_volumes
 from neurovae.train import weights
 from neurovae.train.health import judge
@@ -61,7 +62,7 @@ def run(
         )
     module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
     fitted = Model(module=module, tensors=tensors, meta=meta, mask=read_mask(mask))
-    found = examine(fitted, array, table["person"].to_numpy(), pd.read_parquet(history), seed)
+    found = examine(fitted, array, table["person"].to_numpy(), read_parquet(history), seed)
     write_json(out, {**found, **with_caveats(found["verdict"], found["finite"], kept_collapsed, transductive)})
     print(
         f"{found['verdict']}: {found['reason']}", *([f"advice: {found['advice']}"] if found["advice"] else []), sep="\n"

@@ -73,7 +73,7 @@ def decoder(tensors: Tensors, positions: np.ndarray) -> np.ndarray:
     """Components (latents, voxels) of x_hat = mean + mu @ components, least squares over the training scans.
 
     A stated rule, since these methods have no decoder: from the scores of a PCA it would give the PCA's own. A straight
-    map cannot follow a bent manifold, so that the variance explained is a lower bound of what the latents hold.
+    map cannot follow a curved manifold, so that the variance explained is a lower bound of what the latents hold.
 
     Args:
         positions: latents (n, latents) of the training scans, of mean zero.

@@ -34,11 +34,11 @@ def fit(
 
     Args:
         volumes: packed volumes (scans, x, y, z).
-        split: split of each scan; nobody needs to be in "test".
+        split: split of each scan; "test" may be empty.
         mask: the fixed mask (x, y, z).
         state: folder of checkpoints, from which a training that was killed goes on.
-        watch: called with the history rows of each epoch; may raise to end the training.
-        options: the fields of `Recipe`, an entry of train.models.
+        watch: called with the history rows of each epoch; may raise to stop training.
+        options: the fields of `Hyperparameters`, an entry of train.models.
 
     Raises:
         InputError: the loss is not finite before the first step, the device asked for is not there, or its memory is
