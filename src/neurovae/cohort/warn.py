@@ -69,7 +69,7 @@ def _lacking(cohort: dict[str, Any], found: Index) -> list[str]:
         if lost > COSTLY * len(everyone):
             fate = (
                 "it is imputed for them"
-                if imputed == "impute"
+                if imputed == "impute" and column not in ("site", cohort.get("site"))
                 else "tests and predictions leave them out; see cohort.missing_confounds, or do without this confound"
             )
             lines.append(
@@ -153,8 +153,9 @@ def _score(score: dict[str, Any], cohort: dict[str, Any], found: Index, seen: Se
 
 
 def _complete(score: dict[str, Any], cohort: dict[str, Any], found: Index) -> tuple[dict[str, str], int]:
-    """Person -> score of their first scan with score and confounds; and how many people have the score at all."""
-    columns = [source(item) for item in _confounds(cohort) if source(item) != source(score)]
+    """Person -> score of their first scan with score and confounds, if not imputed; and how many people have the score."""
+    needed = [] if cohort.get("missing_confounds") == "impute" else _confounds(cohort)
+    columns = [source(item) for item in needed if source(item) != source(score)]
     columns = [source(score), *(column for column in columns if any(column in t.columns for t in found.tables))]
     entries: dict[str, str] = {}
     everywhere = set()
