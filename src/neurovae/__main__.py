@@ -1,4 +1,4 @@
-"""The commands of neurovae: which there are, what each does, and running one of them by its short name."""
+"""The commands of neurovae: list them, and run one by its short name."""
 
 import ast
 import re
@@ -10,20 +10,20 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 STAGES = {
-    "cohort": "scans and tables, simulated or given, to one table of people, scores and folds",
-    "preprocess": "scans to brains in MNI space, judged, and packed into one array",
-    "train": "packed brains to a model of each kind, with a verdict on its health",
-    "latents": "model and packed brains to the posterior mean of every scan",
-    "associate": "latents and scores to tests: which latents are associated with which score",
-    "predict": "latents and scores to predictions of people the model has not seen",
-    "audit": "what could be mistaken for an effect: confounds, sites, seeds, power",
+    "cohort": "from scans and tables, simulated or given, to one table of people, scores and folds",
+    "preprocess": "from scans to brains in MNI space, checked and packed into one array",
+    "train": "from packed brains to a model of each kind, with a verdict on its health",
+    "latents": "from model and packed brains to the posterior mean of every scan",
+    "associate": "tests of latents against scores: which latents are associated with which score",
+    "predict": "predictions of scores from latents, in people who were not in the training set",
+    "audit": "sensitivity checks: confounds, sites, seeds, dimension, power",
     "findings": "tests of all models together, each with its caveats",
-    "interpret": "latents and score directions to maps of the brain",
-    "report": "tables to pictures, the summary and the report",
+    "interpret": "maps of the brain for latents and score directions",
+    "report": "figures, summary and report from the tables",
 }
 BY_HAND = {"provenance": "provenance.trace", "verify": "provenance.verify", "export": "export.export"}
 SHORT = {module: name for name, module in BY_HAND.items()}
-EXAMPLES = """The whole chain (README.md), one stage of it, and one command of a stage:
+EXAMPLES = """The whole pipeline (README.md), one stage of it, and one command of a stage:
   snakemake --cores 2 --configfile config/demo.yaml
   snakemake --cores 2 --configfile config/demo.yaml --forcerun train
   python -m neurovae train.fit --help
@@ -35,35 +35,35 @@ EXAMPLES = """The whole chain (README.md), one stage of it, and one command of a
 
 
 def main(arguments: list[str]) -> None:
-    """Run a command, or say what there is; an unknown name ends with status 2."""
-    name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
-    known = commands()
+    """Run a command, or list the commands; an unknown name ends with status 2."""
+    name, options = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    all_commands = commands()
     name = name.removeprefix("neurovae.")
     if name in ("-h", "--help"):
         print(overview())
-    elif name in known:
-        sys.argv = [name, *rest]
+    elif name in all_commands:
+        sys.argv = [name, *options]
         runpy.run_module(f"neurovae.{BY_HAND.get(name, name)}", run_name="__main__", alter_sys=True)
-    elif within := {key: line for key, line in known.items() if key.startswith(f"{name}.")}:
-        print(stage(name, within))
-        sys.exit(0 if set(rest) <= {"-h", "--help"} else 2)
+    elif of_stage := {key: line for key, line in all_commands.items() if key.startswith(f"{name}.")}:
+        print(stage(name, of_stage))
+        sys.exit(0 if set(options) <= {"-h", "--help"} else 2)
     else:
-        near = get_close_matches(name, [*known, *STAGES], n=3)
-        hint = f"did you mean {', '.join(near)}?" if near else "python -m neurovae --help lists the commands"
+        similar = get_close_matches(name, [*all_commands, *STAGES], n=3)
+        hint = f"did you mean {', '.join(similar)}?" if similar else "python -m neurovae --help lists the commands"
         print(f"neurovae: no command {name!r}; {hint}", file=sys.stderr)
         sys.exit(2)
 
 
 @cache
 def commands() -> dict[str, str]:
-    """First line of what each command says of itself, by short name ("train.fit")."""
-    found = {}
+    """Return the first line of each command's docstring, by short name ("train.fit")."""
+    first_lines = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         if re.search(r'^if __name__ == "__main__":', text, re.MULTILINE) and path.name != "__main__.py":
             name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-            found[SHORT.get(name, name)] = _first_line(text)
-    return found
+            first_lines[SHORT.get(name, name)] = _first_line(text)
+    return first_lines
 
 
 def _first_line(text: str) -> str:
@@ -73,28 +73,30 @@ def _first_line(text: str) -> str:
 
 
 def overview() -> str:
-    """Every stage in the order of the data, with its commands."""
-    known = commands()
+    """List every stage in the order of the data, with its commands."""
+    all_commands = commands()
     stages = [
         *STAGES,
-        *sorted({name.split(".")[0] for name in known} - set(STAGES) - {n for n in known if "." not in n}),
+        *sorted(
+            {name.split(".")[0] for name in all_commands} - set(STAGES) - {n for n in all_commands if "." not in n}
+        ),
     ]
     parts = ["usage: python -m neurovae COMMAND [--help] [options]\n", EXAMPLES]
     for name in stages:
-        within = {key: line for key, line in known.items() if key.split(".")[0] == name}
-        if within:
-            parts.append(stage(name, within))
-    others = {key: line for key, line in known.items() if "." not in key and key not in STAGES}
-    return "\n".join([*parts, *([listed("by hand, outside the chain", others)] if others else [])]).rstrip()
+        of_stage = {key: line for key, line in all_commands.items() if key.split(".")[0] == name}
+        if of_stage:
+            parts.append(stage(name, of_stage))
+    others = {key: line for key, line in all_commands.items() if "." not in key and key not in STAGES}
+    return "\n".join([*parts, *([listing("run by hand, outside the pipeline", others)] if others else [])]).rstrip()
 
 
-def stage(name: str, within: dict[str, str]) -> str:
-    """One stage and its commands."""
-    return listed(f"{name}: {STAGES[name]}" if name in STAGES else name, within)
+def stage(name: str, of_stage: dict[str, str]) -> str:
+    """List one stage and its commands."""
+    return listing(f"{name}: {STAGES[name]}" if name in STAGES else name, of_stage)
 
 
-def listed(heading: str, lines: dict[str, str]) -> str:
-    """A heading over commands with a line for each."""
+def listing(heading: str, lines: dict[str, str]) -> str:
+    """Format a heading over commands, with a line for each."""
     width = max(map(len, lines)) + 2
     return "\n".join([heading, *(f"  {name:<{width}}{line}" for name, line in lines.items()), ""])
 

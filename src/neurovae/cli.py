@@ -32,12 +32,15 @@ class Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
 def cli(function: Callable[..., None], first: str = "") -> None:
     """Run `function` from the command line; an InputError ends with its message and status 1.
 
+    Any other error names the file that was read last, since most come from a library that was given a damaged file. A
+    record of how each result was made is written beside it (record.py), by the first process of a training.
+
     Any other error names the file that was read last: most of them come from a library that was given a damaged file.
     A record of how each result was made is written beside it (record.py), by the first process of a training.
 
     Args:
         function: the command; its docstring is the help.
-        first: the option that a first word without dashes is the value of.
+        first: the option whose value may be given as first word, without dashes.
     """
     if first and sys.argv[1:] and not sys.argv[1].startswith("-"):
         sys.argv.insert(1, f"--{first}")
@@ -49,14 +52,14 @@ def cli(function: Callable[..., None], first: str = "") -> None:
         sys.exit(1)
     except Exception as error:
         if watch and watch.last and not isinstance(error, MemoryError) and not getattr(error, "errno", None):
-            print(f"\nThe file read last was {_known(watch.last)}", file=sys.stderr)
+            print(f"\nThe file read last was {_with_remedy(watch.last)}", file=sys.stderr)
         raise
     if watch:
         watch.write(_command(function))
 
 
 def parser_options(function: Callable[..., None]) -> dict[str, Any]:
-    """What the parser of a command is made with: the docstring, up to its list of options, is the description."""
+    """Return the arguments of the command's parser; the docstring, up to its list of options, is the description."""
     return {
         "as_positional": False,
         "prog": f"python -m neurovae {_command(function)}",
@@ -65,18 +68,18 @@ def parser_options(function: Callable[..., None]) -> dict[str, Any]:
     }
 
 
-def _known(path: str) -> str:
-    """The file, and what to do where it is a result."""
-    made = record.place(Path(path)).is_file()
-    return os.path.relpath(path) + ("; a damaged result is made again once deleted" if made else "")
+def _with_remedy(path: str) -> str:
+    """Name the file, with a remedy where it is a result."""
+    is_result = record.place(Path(path)).is_file()
+    return os.path.relpath(path) + ("; if this result is damaged, delete it and run again" if is_result else "")
 
 
 def _recording() -> bool:
-    """Is this the only process, or the first of those that torchrun started?"""
+    """Whether this is the only process, or the first of those that torchrun started."""
     return int(os.environ.get("WORLD_SIZE") or 1) < 2 or os.environ.get("RANK", "0") == "0"
 
 
 def _command(function: Callable[..., None]) -> str:
-    """The short name of the command ("train.fit"), however it was started."""
+    """Return the short name of the command ("train.fit"), however it was started."""
     spec = sys.modules["__main__"].__spec__
     return (spec.name if spec and function.__module__ == "__main__" else function.__module__).removeprefix("neurovae.")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 class InputError(ValueError):
-    """Bad input found; `problems` lists every one of them, a line each."""
+    """Bad input; `problems` lists every problem, one per line."""
 
     def __init__(self, problems: str | Sequence[str]) -> None:
         self.problems = [problems] if isinstance(problems, str) else list(problems)

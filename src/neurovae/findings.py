@@ -81,25 +81,26 @@ def run(
 
 
 def with_maxt(tests: pd.DataFrame, permuted: pd.DataFrame) -> pd.DataFrame:
-    """Tests with the p of the permutations, and max-T's own statistic, status and reason (not those of the GLM)."""
-    named = permuted.rename(columns={name: f"maxt_{name}" for name in SHARED})
-    return beside(tests, named[KEYS + PERMUTED], KEYS, "univariate")
+    """Return the tests with the permutation p, and max-T's own statistic, status and reason (not those of the GLM)."""
+    renamed = permuted.rename(columns={name: f"maxt_{name}" for name in SHARED})
+    return beside(tests, renamed[KEYS + PERMUTED], KEYS, "univariate")
 
 
 def beside(tests: pd.DataFrame, more: pd.DataFrame, keys: list[str], name: str) -> pd.DataFrame:
-    """Tests with the columns of another table; a test without its row there is refused, since it would look untested.
+    """Join the columns of another table to the tests; a test without a row there is an error, else it would look
+    untested.
 
     name: the rule that makes the other table.
 
     Raises:
         InputError: rows of `tests` that `more` does not have.
     """
-    found = tests.merge(more, on=keys, how="left", validate="many_to_one", indicator=True)
-    lost = found[found["_merge"] != "both"]
-    if len(lost):
-        row = ", ".join(f"{key} {lost[key].iloc[0]}" for key in keys)
-        raise InputError(f"{name}: no row for {len(lost)} tests, first {row}; rerun with --forcerun {name}")
-    return found.drop(columns="_merge")
+    joined = tests.merge(more, on=keys, how="left", validate="many_to_one", indicator=True)
+    without_row = joined[joined["_merge"] != "both"]
+    if len(without_row):
+        row = ", ".join(f"{key} {without_row[key].iloc[0]}" for key in keys)
+        raise InputError(f"{name}: no row for {len(without_row)} tests, first {row}; rerun with --forcerun {name}")
+    return joined.drop(columns="_merge")
 
 
 def with_audits(tests: pd.DataFrame, caveats: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
@@ -113,9 +114,9 @@ def with_audits(tests: pd.DataFrame, caveats: pd.DataFrame, seeds: pd.DataFrame)
 def with_score_audit(tests: pd.DataFrame, caveats: pd.DataFrame) -> pd.DataFrame:
     """Tests with `score_nuisance`: undeclared nuisances that explain part of the score itself, where there are any."""
     score = ["model", "fold", "seed", "score"]
-    own = (caveats["kind"] == "score") & caveats["flagged"].astype("boolean").fillna(False)
-    found = caveats.loc[own, [*score, "text"]].rename(columns={"text": "score_nuisance"})
-    return tests.merge(found, on=score, how="left", validate="many_to_one")
+    of_scores = (caveats["kind"] == "score") & caveats["flagged"].astype("boolean").fillna(False)
+    texts = caveats.loc[of_scores, [*score, "text"]].rename(columns={"text": "score_nuisance"})
+    return tests.merge(texts, on=score, how="left", validate="many_to_one")
 
 
 if __name__ == "__main__":

@@ -53,53 +53,60 @@ def run(
     numbers, error = embed(array, read_mask(mask), tensors, meta)
     if not np.isfinite(numbers[latent_table.MU]).all():
         raise InputError(f"{model.name}: the latents are not finite; look at health.json beside it")
-    known = {person: split for split in SPLITS for person in meta["people"][split]}
+    split_of = {person: split for split in SPLITS for person in meta["people"][split]}
     keys = table[KEYS].assign(
         model=name,
         kind=meta["kind"],
         fold=meta["fold"],
         seed=meta["seed"],
-        split=table["person"].map(known).fillna("test"),
+        split=table["person"].map(split_of).fillna("test"),
         track="unsupervised",
         inputs="image",
     )
     stamps = {"model_hash": weights.model_hash(tensors, meta), "data_hash": meta["data_hash"]}
-    stamps["logvar_calibrated"] = meta["architecture"]["kl"]  # without a KL in the loss nothing holds the variance
+    stamps["logvar_calibrated"] = meta["architecture"]["kl"]  # without a KL in the loss the variance is not constrained
     ids = latent_table.ids(meta)
-    named = [pd.DataFrame(values, columns=[f"{prefix}{one}" for one in ids]) for prefix, values in numbers.items()]
-    write_table(out, pd.concat([keys, *named], axis=1).assign(error=error, **stamps))
+    tables = [pd.DataFrame(values, columns=[f"{prefix}{one}" for one in ids]) for prefix, values in numbers.items()]
+    write_table(out, pd.concat([keys, *tables], axis=1).assign(error=error, **stamps))
     mu, logvar = numbers[latent_table.MU], numbers[latent_table.LOGVAR]
     active = ACTIVE if meta["architecture"]["kl"] else None
-    names, split = list(named[0].columns), keys["split"].to_numpy(str)
-    write_table(index, latent_table.index_of(names, mu, logvar, split, SPLITS, active))
+    names, split = list(tables[0].columns), keys["split"].to_numpy(str)
+    of_latents = latent_table.index_of(names, mu, logvar, split, SPLITS, active)
+    write_table(index, of_latents.assign(kl_additive="rotation" not in tensors))
     print(f"{len(table)} scans, {len(ids)} latents of {name}", flush=True)
 
 
 def same_preprocessing(table: pd.DataFrame, shape: tuple[int, ...], meta: dict[str, Any], name: str) -> None:
-    """Raise InputError unless the scans that the frozen model knows are, bit for bit, those it was trained with.
+    """Raise InputError unless the scans that the frozen model knows equal, bit for bit, those of its training.
 
     table: rows of the packed volumes; shape: of one volume. New people are preprocessed with the others in one run, so
     that equal old scans show equal preprocessing.
     """
-    known, now = meta.get("scans", {}), digests(table)
-    both = known.keys() & now.keys()
-    other = sorted(scan for scan in both if known[scan] != now[scan])
-    renamed = sorted(scan for scan in now.keys() - both if now[scan] in set(known.values()))
-    anew = "restore the preprocessing it was trained with, or set cohort.freeze: false"
-    if not both:
+    digests_then, digests_now = meta.get("scans", {}), digests(table)
+    shared = digests_then.keys() & digests_now.keys()
+    changed = sorted(scan for scan in shared if digests_then[scan] != digests_now[scan])
+    known_under_other_id = sorted(
+        scan for scan in digests_now.keys() - shared if digests_now[scan] in set(digests_then.values())
+    )
+    remedy = "restore the preprocessing it was trained with, or set cohort.freeze: false"
+    if not shared:
         raise InputError(
-            f"{name}: none of its {len(known)} scans is among the volumes, so nothing shows that the new ones were "
-            "preprocessed alike; keep some of its scans in the cohort, or set cohort.freeze: false"
+            f"{name}: none of its {len(digests_then)} scans is among the volumes, so nothing shows that "
+            "the new ones were preprocessed in the same way; "
+            "keep some of its scans in the cohort, or set cohort.freeze: false"
         )
-    if renamed:
+    if known_under_other_id:
         raise InputError(
-            f"{name}: {', '.join(renamed[:3])} count as new, but hold scans that it was trained with under another id; "
+            f"{name}: {', '.join(known_under_other_id[:3])} count as new, "
+            "but are scans that it was trained with under another id; "
             "give them their old id, or set cohort.freeze: false"
         )
-    if other or list(shape) != meta["architecture"]["shape"]:
-        found = f"{len(other)} of {len(both)} scans that it knows have other voxels now ({', '.join(other[:3])})"
-        raise InputError(f"{name}: frozen, but {found}, on a grid of {list(shape)}; {anew}")
-    print(f"frozen: {len(both)} scans as in training, {len(now) - len(both)} new ones", flush=True)
+    if changed or list(shape) != meta["architecture"]["shape"]:
+        problem = (
+            f"{len(changed)} of {len(shared)} scans that it knows have other voxels now ({', '.join(changed[:3])})"
+        )
+        raise InputError(f"{name}: frozen, but {problem}, on a grid of {list(shape)}; {remedy}")
+    print(f"frozen: {len(shared)} scans as in training, {len(digests_now) - len(shared)} new ones", flush=True)
 
 
 def embed(
@@ -107,15 +114,15 @@ def embed(
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Posterior means, log-variances and KL (scans, latents), by column prefix, and each scan's mean squared error."""
     module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
-    found: dict[str, np.ndarray] = {}
-    for part in steps(chunks(len(array)), "scans", len(array)):
-        mu, logvar = module.embed(array[part], mask, tensors, meta["architecture"])
+    arrays: dict[str, np.ndarray] = {}
+    for rows in steps(chunks(len(array)), "scans", len(array)):
+        mu, logvar = module.embed(array[rows], mask, tensors, meta["architecture"])
         x_hat = module.reconstruct(mu, mask, tensors, meta["architecture"])
-        error = np.square(masked(array[part], mask) - x_hat).mean(axis=1, dtype=np.float64)
-        keep(found, {"mu": mu, "logvar": logvar, "error": error}, part, len(array))
-    means, variances = found["mu"].astype(np.float64), found["logvar"].astype(np.float64)
+        error = np.square(masked(array[rows], mask) - x_hat).mean(axis=1, dtype=np.float64)
+        keep(arrays, {"mu": mu, "logvar": logvar, "error": error}, rows, len(array))
+    means, variances = arrays["mu"].astype(np.float64), arrays["logvar"].astype(np.float64)
     kl = (means**2 + np.exp(variances) - 1 - variances) / 2
-    return {latent_table.MU: means, latent_table.LOGVAR: variances, latent_table.KL: kl}, found["error"]
+    return {latent_table.MU: means, latent_table.LOGVAR: variances, latent_table.KL: kl}, arrays["error"]
 
 
 if __name__ == "__main__":

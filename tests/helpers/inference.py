@@ -128,7 +128,7 @@ def predicted(given: World, table: pd.DataFrame, learners: tuple[str, ...]) -> d
     for score in given.scores:
         cases = complete_cases(folds, score, given.confounds, inner=INNER, seed=0)
         found = predict.cross_validate(cases, learners)
-        tested = {"linear": permutation.permuted(cases, "linear", REPEATED, 0)} if len(found) else {}
+        tested = {"linear": permutation.permutation_test(cases, "linear", REPEATED, 0)} if len(found) else {}
         metrics += predict.summarise(cases, found, tested, BOOTSTRAPS, 0)
         records.append(found)
         weights += importance.importance(cases, 2, 0) if "svm" in learners else []

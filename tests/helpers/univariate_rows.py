@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from neurovae.associate.fitted import fitted, lines
+from neurovae.associate.fitted import fitted, linear_fits
 from neurovae.associate.glm import glm
 from neurovae.associate.permute import permute
 from neurovae.associate.spline import spline
@@ -14,12 +14,12 @@ Row = dict[str, Any]
 
 def glm_rows(table: pd.DataFrame, score: Row, confounds: list[Row]) -> list[Row]:
     known = fitted(table, score, confounds)
-    return glm(table, known, [lines(table, one) for one in known])
+    return glm(table, known, [linear_fits(table, one) for one in known])
 
 
 def spline_rows(table: pd.DataFrame, score: Row, confounds: list[Row]) -> tuple[list[Row], list[Row]]:
     known = fitted(table, score, confounds)
-    return spline(table, known, [lines(table, one) for one in known])
+    return spline(table, known, [linear_fits(table, one) for one in known])
 
 
 def permute_rows(

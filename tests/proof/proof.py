@@ -19,6 +19,7 @@ import proof_alarms
 import proof_checks
 import proof_confounding
 import proof_copies
+import proof_family
 import proof_fdr
 import proof_imputed
 import proof_lines as lines
@@ -64,6 +65,13 @@ def mixed(pool: Executor | None, share: float, out: Path) -> list[Check]:
     lines.write(out, "sessions", found)
     pictures.rejections(found, out / "sessions.png", "Three sessions a person: mixed model, GEE and their permutations")
     return proof_mixed.checks(found)
+
+
+def family(pool: Executor | None, share: float, out: Path) -> list[Check]:
+    """Relatives."""
+    found = proof_family.table(pool, many(150, share))
+    lines.write(out, "relatives", found)
+    return proof_family.checks(found)
 
 
 def fdr(pool: Executor | None, share: float, out: Path) -> list[Check]:
@@ -126,8 +134,8 @@ def known(pool: Executor | None, share: float, out: Path) -> list[Check]:
 
 
 SECTIONS: dict[str, Section] = {
-    "null": null, "permute": permute, "mixed": mixed, "fdr": fdr, "predict": predict, "power": power, "vae": vae,
-    "confounding": confounding, "imputed": imputed, "alarms": alarms, "known": known,
+    "null": null, "permute": permute, "mixed": mixed, "family": family, "fdr": fdr, "predict": predict, "power": power,
+    "vae": vae, "confounding": confounding, "imputed": imputed, "alarms": alarms, "known": known,
 }  # fmt: skip
 
 

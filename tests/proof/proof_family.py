@@ -15,7 +15,7 @@ from scipy.stats import binom, gamma, nbinom, norm
 from neurovae.associate.omnibus import omnibus
 from neurovae.associate.univariate import tests
 from neurovae.predict.folds import Folds, complete_cases
-from neurovae.predict.permutation import permuted
+from neurovae.predict.permutation import permutation_test
 
 PAIRS, R, LATENTS, FOLDS = 40, 0.8, 4, 5
 PERMUTATIONS, PREDICTED, BLOCK = 199, 39, 20
@@ -86,7 +86,7 @@ def predicted(table: pd.DataFrame, score: dict, number: int) -> float:
     """The p of the permuted cross-validation of the linear learner."""
     folds = Folds(dict.fromkeys(range(FOLDS), table), "transductive")
     cases = complete_cases(folds, score, CONFOUNDS, inner=3, seed=number)
-    return float(permuted(cases, "linear", PREDICTED, number).get("p_permutation", np.nan))
+    return float(permutation_test(cases, "linear", PREDICTED, number).get("p_permutation", np.nan))
 
 
 def table(pool: Executor | None, cohorts: int) -> pd.DataFrame:

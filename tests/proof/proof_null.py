@@ -12,7 +12,7 @@ import proof_cohort as made
 import proof_lines as lines
 from proof_lines import Check
 
-from neurovae.associate.multivariable import ordinary_f, refused
+from neurovae.associate.multivariable import ordinary_f, too_few_for
 from neurovae.associate.spline import polynomials
 from neurovae.design.rows import standard, worst
 from neurovae.stats import families
@@ -36,7 +36,7 @@ def cohort(family: str, n: int, number: int) -> tuple[np.ndarray, np.ndarray, np
 def p_values(kind: str, y: np.ndarray, x: np.ndarray, z: np.ndarray, latent: int) -> dict[str, float]:
     """The p of each regression test of one latent, and of all latents together; NaN where a fit has none."""
     found = bend_overall(kind, y, x, z[:, latent])
-    if refused(kind, len(y), x.shape[1] + z.shape[1]):
+    if too_few_for(kind, len(y), x.shape[1] + z.shape[1]):
         return found | {"multivariable": np.nan}
     y = standard(y) if kind == "continuous" else y
     null = families.fit(kind, y, x)

@@ -14,7 +14,7 @@ from proof_lines import Check
 from proof_null import SIZES, bounded
 from scipy.stats import kstest
 
-from neurovae.associate.omnibus import drawn, kernel_test
+from neurovae.associate.omnibus import kernel_test, permuted_statistics
 from neurovae.design.rows import standard
 from neurovae.stats.kernel import kernels, space
 from neurovae.stats.maxt import at_once, batch, exceed, maxt, minp, statistics
@@ -69,7 +69,7 @@ def together(null: Null, z: np.ndarray, x: np.ndarray, strata: np.ndarray, seed:
     """The omnibus p and that of the cross-fitted direction, without the direction's bootstraps."""
     data = space(null, z, x)
     parts = folds(data.z, data.x, seed)
-    draws, r_drawn = drawn(data, parts, strata, PERMUTATIONS, seed, 1)
+    draws, r_drawn = permuted_statistics(data, parts, strata, PERMUTATIONS, seed, 1)
     r = cross_fit(parts, data.e[None, :])[0][0]
     p = kernel_test(draws, kernels(data, data.e[None, :])[0])[0]
     return {"omnibus": p, "direction": float((1 + np.sum(r_drawn >= r - 1e-9)) / (PERMUTATIONS + 1))}

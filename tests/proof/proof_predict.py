@@ -17,7 +17,7 @@ from neurovae.predict.features import LATENTS
 from neurovae.predict.folds import Folds, complete_cases
 from neurovae.predict.learners import LEARNERS, learn
 from neurovae.predict.metrics import metric_table
-from neurovae.predict.permutation import permuted
+from neurovae.predict.permutation import permutation_test
 
 R2, AUC = (-0.2, 0.01), (0.48, 0.52)
 PERMUTATIONS, INNER, FOLDS = 99, 3, 5
@@ -48,7 +48,7 @@ def counted(arm: str, n: int, learners: tuple[str, ...], start: int, stop: int) 
             row = {"arm": arm, "n": n, "score": score["name"], "cohort": number, "status": cases.base["status"]}
             if row["status"] == "ok":
                 row |= {f"value_{name}": value(cases, name) for name in learners}
-                row["p"] = permuted(cases, "linear", PERMUTATIONS, number)["p_permutation"]
+                row["p"] = permutation_test(cases, "linear", PERMUTATIONS, number)["p_permutation"]
             rows.append(row)
     return rows
 

@@ -28,7 +28,7 @@ from scipy.stats import ncf, norm
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import cross_val_predict
 
-from neurovae.associate.omnibus import drawn, kernel_test
+from neurovae.associate.omnibus import kernel_test, permuted_statistics
 from neurovae.io import latent_table
 from neurovae.latents import embed
 from neurovae.stats.kernel import KERNELS, kernels, space
@@ -96,7 +96,7 @@ def rejected(z: np.ndarray, y: np.ndarray, seed: int) -> tuple[bool, bool]:
     x = np.ones((N, 1))
     data = space(fit_null("continuous", y, x, None)[1], z, x)
     parts = folds(data.z, data.x, seed)
-    draws, r_drawn = drawn(data, parts, np.zeros(N, int), PERMUTATIONS, seed, 1)
+    draws, r_drawn = permuted_statistics(data, parts, np.zeros(N, int), PERMUTATIONS, seed, 1)
     p = kernel_test(draws, kernels(data, data.e[None, :])[0])[0]
     p_r = (1 + np.sum(r_drawn >= cross_fit(parts, data.e[None, :])[0][0] - 1e-9)) / (PERMUTATIONS + 1)
     return bool(p <= lines.ALPHA + 1e-9), bool(p_r <= lines.ALPHA + 1e-9)

@@ -7,6 +7,7 @@ import proof_checks
 import proof_cohort as made
 import proof_confounding
 import proof_copies
+import proof_family
 import proof_fdr
 import proof_imputed
 import proof_lines as lines
@@ -153,6 +154,15 @@ def test_an_effect_is_found_by_every_regression_test() -> None:
     table, z = made.people(300, rng)
     y = made.score("Gaussian", made.predictor(table) + 1.0 * standard(z[:, 3]) + 0.5 * standard(z[:, 3]) ** 2, rng)
     assert max(proof_null.p_values("continuous", y, made.columns(table), z, 3).values()) < 1e-4
+
+
+def test_relatives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof_family, "FAMILIES", {"Gaussian": proof_family.FAMILIES["Gaussian"]})
+    found = proof_family.table(None, 2)
+    assert missed(proof_family.checks(found)) == [] and set(found["tested"]) == {1, 2}
+    table, _ = proof_family.cohort("Gaussian", 0)
+    pairs = [table[name].to_numpy().reshape(-1, 2) for name in ("score", "mu_000", "mu_001", "mu_002", "mu_003")]
+    assert 0.7 < np.mean([np.corrcoef(pair.T)[0, 1] for pair in pairs]) < 0.9
 
 
 # Missing confounds

@@ -22,7 +22,7 @@ from viewer_results import HOSTILE, results
 from neurovae.report.page import build
 
 FLAGS = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking"]
-WIDE, PHONE, PAPER = 1280, 375, 718  # pixels; the last is A4 less its margins
+WIDE, PHONE, PAPER = 1280, 375, 1047  # pixels; the last is what report.css prints on: A4 landscape less 10 mm
 FIRST = {WIDE: 4000, PHONE: 12000}  # pixels: a closed report is at most this tall
 PIECE = 3000  # pixels of a page's height per screenshot
 OURS = ("data:", "blob:", "about:")  # addresses that reach nothing outside the file
@@ -49,7 +49,7 @@ def opened(browser: Browser, path: Path, width: int, without: str = "") -> tuple
     page.on("request", lambda one: None if one.url.startswith((home, *OURS)) else said["requests"].append(one.url))
     page.add_init_script(path=Path(__file__).with_suffix(".js"))
     page.add_init_script(without)
-    page.goto(home)
+    page.goto(home, timeout=120_000)  # a busy machine needs more than the 30 s that are the default
     return page, said
 
 

@@ -55,7 +55,7 @@ def weights_short(ground: Ground) -> Seen:
 
 def table_short(ground: Ground) -> Seen:
     """Latents that are cut short."""
-    return _named(ground, LATENTS, half, LAST, f"The file read last was {LATENTS}; a damaged result")
+    return _named(ground, LATENTS, half, LAST, f"The file read last was {LATENTS}; if this result is damaged")
 
 
 def verdict_empty(ground: Ground) -> Seen:

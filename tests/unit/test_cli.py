@@ -82,7 +82,7 @@ def test_a_long_loop_says_rate_and_time_left_and_a_short_one_nothing(monkeypatch
     ("line", "record", "wanted"),
     [
         ("", False, "The file read last was latents.parquet"),
-        ("", True, "The file read last was latents.parquet; a damaged result is made again once deleted"),
+        ("", True, "The file read last was latents.parquet; if this result is damaged, delete it and run again"),
         ("open(latents).read(); raise MemoryError", True, ""),
         ("open(latents).read(); open('no/folder', 'w')", True, ""),
     ],

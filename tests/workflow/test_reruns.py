@@ -25,7 +25,7 @@ EACH = f"train health latents {TESTS} predict {AUDITS}"  # jobs of every model
 JUDGED = f"health {TESTS} predict {AUDITS}"  # what a verdict is carried into
 DECODED = f"traverse samples {MAPPED}"
 FITTED = jobs(EACH, MODELS) | jobs(DECODED, SEEN) | SUMMARISED | PLOTS | {"dimension"}
-PACKED = {"qc", "plot_preprocess", "pack", "duplicates", "voxels", "atlas"} | FITTED
+PACKED = {"qc", "pack", "duplicates", "voxels", "atlas"} | FITTED
 
 
 def config(change: Callable[[dict[str, Any]], Any]) -> Change:
@@ -225,7 +225,7 @@ ROWS = {
     ),
     "a pin of report": (
         pin("report", "matplotlib"),
-        PLOTS | {"plot_preprocess"} | LAST,
+        PLOTS | LAST,
     ),
     "another seed besides": (
         config(lambda it: it["train"].update(seeds=[0, 1])),
@@ -371,7 +371,7 @@ def test_a_users_configuration_shows_nothing_of_the_demo(prepared: Project, else
 
 def test_without_a_configuration_the_demo_is_listed(prepared: Project) -> None:
     tables = {"simulate", "folds", "cohort", "qc", "pack", "duplicates", "power", "voxels", "atlas", "dimension"}
-    tables |= PLOTS | {"plot_preprocess"} | SUMMARISED
+    tables |= PLOTS | SUMMARISED
     batches = jobs("extract register normalise", "0000 0001 0002 0003 0004 0005")
     models = jobs(f"{EACH} {DECODED}", "vae pca-16")
     assert prepared.plan(config=None) == tables | batches | models

@@ -100,7 +100,7 @@ def read_table(path: Path) -> None:
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "volumes.npy": read_packed, "volumes.parquet": read_rows, "weights.safetensors": weights.load,
-    "frozen.safetensors": frozen.described, "epoch-000001.safetensors": read_state, "journal.log": read_journal,
+    "frozen.safetensors": frozen.description, "epoch-000001.safetensors": read_state, "journal.log": read_journal,
     "participants.tsv": read_table, "scan.nii.gz": read_canonical, "scan.nii": read_canonical,
 }  # fmt: skip
 PICKLES = {"pickle": pickle.dumps, "torch": None, "npy": None, "npz": None, "joblib in gzip": lambda bomb: gzip.compress(pickle.dumps(bomb))}  # fmt: skip

@@ -174,6 +174,11 @@ def test_every_vae_brings_a_pca_of_its_size() -> None:
     found = entries.models({**train, "models": [*train["models"], *others]}, cohort)
     assert list(found)[5:] == ["pca-8", "pca-8-unmirrored", "pca-8-sharp", "pca-8-2mm"]
     assert [found[name]["transductive"] for name in list(found)[5:]] == [False, False, True, False]
+    many = {**train["models"][0], "name": "f", "n_latent": 400, "linear": "localised"}
+    found = entries.models({**train, "models": [many]}, cohort)
+    assert found["pca-400"]["capped"] and not entries.impossible(whole, found, 100)  # as many as there are
+    for other in ({"taper_mm": ["none"]}, {"linear": "pca"}):
+        assert "only about" in entries.impossible(whole, {"f": {**many, **other}}, 100)[0]
     with pytest.raises(InputError, match="not unique"):
         entries.models({**train, "models": [train["models"][0]] * 2}, cohort)
     with pytest.raises(InputError, match="one fold, or all"):
@@ -267,7 +272,7 @@ def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
 def test_what_would_fail_after_hours_is_refused_before_the_first_job(text: str, message: str) -> None:
     def problems(config: dict) -> list[str]:
         named = entries.models(config["train"], config["cohort"])
-        return graph.known(config) + entries.impossible(config, named, 100)
+        return graph.names_and_files(config) + entries.impossible(config, named, 100)
 
     assert any(re.search(message, problem) for problem in problems(complete(text)))
     assert problems(complete("{}")) == []
@@ -306,16 +311,16 @@ def test_what_is_hardly_meant_is_warned_of(capsys: pytest.CaptureFixture[str]) -
 def test_a_key_that_changes_nothing_is_named(entry: str, idle: list[str]) -> None:
     whole = complete(f"train: {{models: [{{name: a, kind: vae, {entry}}}]}}")
     keys = search_space.keys(configuration.load_schema())
-    assert entries.idle(whole["train"]["models"][0], keys) == idle
+    assert entries.without_effect(whole["train"]["models"][0], keys) == idle
 
 
 def test_a_search_brings_a_pca_of_each_size_and_says_what_it_saw() -> None:
     whole = complete("train: {models: [{name: a, kind: vae}], search: {model: a, space: {n_latent: [4, 8]}}}")
     found = entries.models(whole["train"], whole["cohort"])
     assert list(found) == ["a", "pca-4", "pca-8", "pca-16"]
-    assert "--transductive true" in entries.judged(found, whole["train"])["a"]
+    assert "--transductive true" in entries.verdict_flags(found, whole["train"])["a"]
     every = {**whole["train"], "folds": [0, 1, 2, 3, 4]}
-    assert "--transductive false" in entries.judged(found, every)["a"]
+    assert "--transductive false" in entries.verdict_flags(found, every)["a"]
 
 
 def test_the_columns_that_can_be_named_are_those_that_are_measured() -> None:

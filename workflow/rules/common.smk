@@ -25,17 +25,17 @@ try:
     PEOPLE = len(index.people(FOUND.scans))
     ENTRIES = entries.models(config["train"], config["cohort"])
     faults, notes = user_tables.problems(config, FOUND)
-    misplaced, doubtful = derivatives.checked(config, [scan.path for scan in FOUND.scans])
+    misplaced, doubtful = derivatives.check(config, [scan.path for scan in FOUND.scans])
     graph.refuse(
         check.check(config["cohort"], FOUND)
         + faults
         + misplaced
-        + graph.known(config)
+        + graph.names_and_files(config)
         + entries.impossible(config, ENTRIES, PEOPLE)
-        + graph.interpretable(config["interpret"], list(ENTRIES))
+        + graph.interpret_problems(config["interpret"], list(ENTRIES))
         + search_space.problems(config, SCHEMA, PEOPLE)
     )
-    warn.say(config["cohort"], FOUND, notes + doubtful)
+    warn.print_warnings(config["cohort"], FOUND, notes + doubtful)
     entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
     FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
@@ -66,13 +66,13 @@ FREEZE = graph.flags({"freeze": True}) if config["cohort"]["freeze"] else ""
 MODEL_FLAGS = entries.model_flags(ENTRIES)
 TRAIN_CODE = entries.model_codes(ENTRIES, "train.fit")
 HEALTH_CODE = entries.model_codes(ENTRIES, "train.health.health")
-JUDGED = entries.judged(ENTRIES, config["train"])
+JUDGED = entries.verdict_flags(ENTRIES, config["train"])
 SOUGHT = search_flags.searched(config["train"])
 SEARCHED = {name: name in SOUGHT for name in ENTRIES}
 TRIALS = range(config["train"]["search"]["trials"])
 TRIAL_FLAGS = search_flags.trial_flags(config["train"])
 CHOOSE_FLAGS = search_flags.choose_flags(config["train"])
-SEARCHES = search_flags.drawn(config["train"])
+SEARCHES = search_flags.figure_settings(config["train"])
 LAUNCH = entries.launch(config["train"]["processes"])
 STABILITY_CODE = entries.model_codes(ENTRIES, "audit.stability")
 LATENTS_CODE = entries.model_codes(ENTRIES, "latents")

@@ -34,7 +34,9 @@ rule findings:
         mem_mb=2000,
         runtime=30,
     params:
-        flags=graph.flags({"models": MODELS, "fits": INFERRED, "primary": PRIMARY, "caveat_days": config["cohort"]["caveat_days"]}),
+        flags=graph.flags(
+            {"models": MODELS, "fits": INFERRED, "primary": PRIMARY, "caveat_days": config["cohort"]["caveat_days"]}
+        ),
         code=CODE["findings"],
         env=ENV["associate"],
     shell:

@@ -1,26 +1,4 @@
 # Tables and maps -> the report's figures: one job per stage draws all figures of that stage.
-rule plot_preprocess:
-    input:
-        qc="results/{cohort}/preprocess/qc.parquet",
-    output:
-        report("results/{cohort}/report/quality.png", caption="../report/quality.rst", category="Quality"),
-    log:
-        "results/{cohort}/logs/report/plot_preprocess.log",
-    benchmark:
-        "results/{cohort}/benchmarks/report/plot_preprocess.tsv"
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=20,
-    params:
-        flags=graph.flags({**PREPROCESS["pack"], "most": config["report"]["scans"]}),
-        code=CODE["report.plots.preprocess"],
-        env=ENV["report"],
-    shell:
-        "python -m neurovae.report.plots.preprocess --results results/{wildcards.cohort} {params.flags} > {log} 2>&1"
-
-
 rule plot_train:
     input:
         volumes="results/{cohort}/preprocess/volumes.npy",

@@ -35,7 +35,6 @@ rule summary:
 rule report:
     input:
         "results/{cohort}/report/summary.txt",
-        rules.plot_preprocess.output,
         rules.plot_train.output,
         rules.plot_associate.output,
         rules.plot_predict.output,

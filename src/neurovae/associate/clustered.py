@@ -7,7 +7,7 @@ people - columns df in 6.1 and 8.0 %), by the permutation in 3.8 and 6.1 % withi
 Counts take the variance of the null's alpha. Ordinal scores: the cumulative indicators of all levels and scans of a
 person are its cluster, working independence (Heagerty & Zeger 1996, whose global odds ratio takes 8 times as long).
 The permutation's score test is that of working independence (rao), valid since whole people or a person's own scans
-change places with whatever correlation they have; between people it is summed over each person's scans.
+are permuted with their correlation; between people it is summed over each person's scans.
 """
 
 import warnings
@@ -26,7 +26,7 @@ from neurovae.stats.basis import residual
 from neurovae.stats.clusters import cr2
 from neurovae.stats.exchangeability import site_strata
 from neurovae.stats.fits import Fit, quiet
-from neurovae.stats.links import chosen, family
+from neurovae.stats.links import family, link_of
 from neurovae.stats.rao import Null, fit_null
 from neurovae.stats.separation import separated
 
@@ -34,56 +34,56 @@ SMALLEST = 1e-6  # eigenvalue of a working correlation
 
 
 def clustered(score: Row, y: np.ndarray, data: Repeated, z: np.ndarray) -> dict[str, Tests]:
-    """Any other score that changes: GEE, both terms. y: (n,), z: (n, latents)."""
+    """Test any other score that changes within people: GEE, both terms. y: (n,), z: (n, latents)."""
     kind, person = score["type"], data.person
     cluster = person if data.family is None else data.family[person]
-    link = chosen(kind, score.get("link"))
+    link = link_of(kind, score.get("link"))
     x = np.column_stack([data.between[person], data.within])
-    z_mean, moved = means(z, person), deviations(z, person)
+    z_mean, within_z = means(z, person), deviations(z, person)
     fit, null = fit_null(kind, y, x, link)
-    few = _few_within(kind, y, data)
+    too_few_within = _too_few_within(kind, y, data)
     rows: dict[str, list[Row]] = {"between": [], "within": []}
     for k in range(z.shape[1]):
         use = {"between": varies(z_mean[:, k], data.between)}
-        use["within"] = not few and float(np.std(moved[:, k])) > 1e-6 and varies(moved[:, k], x)
-        columns = {"between": z_mean[person, k], "within": moved[:, k]}
-        tested = _gee(kind, link, y, x, {name: columns[name] for name in use if use[name]}, cluster, fit)
-        for row in tested.values() if data.family is not None else ():
+        use["within"] = not too_few_within and float(np.std(within_z[:, k])) > 1e-6 and varies(within_z[:, k], x)
+        columns = {"between": z_mean[person, k], "within": within_z[:, k]}
+        results = _gee(kind, link, y, x, {name: columns[name] for name in use if use[name]}, cluster, fit)
+        for row in results.values() if data.family is not None else ():
             row["random"] = str(row.get("random", "")).replace("person", "family")
         for name in use:
-            left = too_few(few) if name == "within" and few else flat(name)
-            rows[name].append(tested[name] if use[name] else left)
+            untested = too_few(too_few_within) if name == "within" and too_few_within else flat(name)
+            rows[name].append(results[name] if use[name] else untested)
     none = np.empty((len(y), 0))
     return {
         "between": Tests(rows["between"], _summed(null, person), z_mean, data.between, strata(data)),
-        "within": Tests(rows["within"], null, residual(moved, data.within), none, site_strata(person)),
+        "within": Tests(rows["within"], null, residual(within_z, data.within), none, site_strata(person)),
     }
 
 
 def _gee(
     kind: str, link: str, y: np.ndarray, x: np.ndarray, columns: dict[str, np.ndarray], person: np.ndarray, null: Fit
 ) -> dict[str, Row]:
-    """Numbers of the added columns, by their names."""
+    """Fit the GEE and return the numbers of the added columns, by name."""
     full, ordinal = np.column_stack([x, *columns.values()]), kind == "ordinal"
     words: Row = {"link": link, "random": f"none (GEE, {'independence' if ordinal else 'exchangeable'} within person)"}
     df = int(person.max()) + 1 - full.shape[1]
     status = null.status if null.status != "ok" else "separation" if separated(kind, y, full) else "ok"
     if status == "ok" and df < RESIDUAL_DF:
         return dict.fromkeys(columns, too_few(f"{person.max() + 1} clusters for {full.shape[1]} columns"))
-    result = None
+    model = None
     if status == "ok":
         slopes = x.shape[1] - ordinal
         first = np.append(-null.coef[slopes:], null.coef[:slopes]) if ordinal else null.coef[:slopes]
         start = np.append(first, np.zeros(len(columns)))
-        result = gee(y, full[:, 1:] if ordinal else full, person, family(kind, link, null.alpha), start, ordinal)
-        status = "not converged" if result is None else "ok"
-    if result is None:
+        model = gee(y, full[:, 1:] if ordinal else full, person, family(kind, link, null.alpha), start, ordinal)
+        status = "not converged" if model is None else "ok"
+    if model is None:
         return dict.fromkeys(columns, words | {"status": status, "reason": REASONS.get(status, status)})
     words["family"] = f"{null.family} (GEE)"
-    words["icc"] = None if ordinal else float(result.cov_struct.dep_params)
-    effect, error = np.asarray(result.params), np.sqrt(np.diag(result.cov_robust_bc))
+    words["icc"] = None if ordinal else float(model.cov_struct.dep_params)
+    effect, error = np.asarray(model.params), np.sqrt(np.diag(model.cov_robust_bc))
     last = range(-len(columns), 0)
-    left = degrees(result, len(columns))
+    left = degrees(model, len(columns))
     return {name: numbers(effect[k], error[k], left[k]) | words for name, k in zip(columns, last, strict=True)}
 
 
@@ -108,18 +108,18 @@ def gee(
     y: np.ndarray,
     x: np.ndarray,
     person: np.ndarray,
-    made: Family,
+    glm_family: Family,
     start: np.ndarray | None = None,
     ordinal: bool = False,
 ) -> Any:
-    """statsmodels' GEE with Mancl and DeRouen's covariance in `cov_robust_bc`; None where it has not converged.
+    """Fit statsmodels' GEE with Mancl and DeRouen's covariance in `cov_robust_bc`; None where it has not converged.
 
     x: (n, columns), for ordinal scores without an intercept; start: its first parameters, the ordinal levels' first.
     """
     if ordinal:
-        model = sm.OrdinalGEE(y, x, groups=person, family=made, cov_struct=sm.cov_struct.Independence())
+        model = sm.OrdinalGEE(y, x, groups=person, family=glm_family, cov_struct=sm.cov_struct.Independence())
     else:
-        model = sm.GEE(y, x, groups=person, family=made, cov_struct=sm.cov_struct.Exchangeable())
+        model = sm.GEE(y, x, groups=person, family=glm_family, cov_struct=sm.cov_struct.Exchangeable())
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore", IterationLimitWarning)
         try:
@@ -132,16 +132,16 @@ def gee(
     return result if np.isfinite(result.params).all() and np.isfinite(spread).all() and (spread > 0).all() else None
 
 
-def _few_within(kind: str, y: np.ndarray, data: Repeated) -> str:
+def _too_few_within(kind: str, y: np.ndarray, data: Repeated) -> str:
     df = len(y) - len(data.counts) - data.within.shape[1] - 1
     if df < RESIDUAL_DF:
         return scarce(data)
-    change = len(set(data.person[changes(y, data.person)]))
-    return f"{change} people whose score changes" if kind == "binary" and change < RARER_CLASS else ""
+    n_changing = len(set(data.person[changes(y, data.person)]))
+    return f"{n_changing} people whose score changes" if kind == "binary" and n_changing < RARER_CLASS else ""
 
 
 def _summed(null: Null | None, person: np.ndarray) -> Null | None:
-    """The score test of a column that is constant within people, with a row per person."""
+    """Return the score test of a column that is constant within people, with a row per person."""
     if null is None:
         return None
     rows = np.column_stack([null.residual, null.weight, null.factor])

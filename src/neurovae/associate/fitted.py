@@ -1,4 +1,4 @@
-"""One score with its complete cases and the fits that its tests share: the confounds alone, and each latent's line."""
+"""One score with its complete cases and the fits that its tests share: the confounds alone, and each latent."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Fitted:
-    """One score, who enters with which confounds, and its regression on the confounds alone."""
+    """One score, its complete cases, and its regression on the confounds alone."""
 
     score: Row
     cases: Design
@@ -33,12 +33,12 @@ class Fitted:
 
     @property
     def unit(self) -> float:
-        """What one of y is, in the unit of `cases.y`."""
+        """Size of one unit of y, in the unit of `cases.y`."""
         return float(self.cases.y.std(ddof=1) / self.y.std(ddof=1))
 
 
 @dataclass(frozen=True)
-class Line:
+class Linear:
     """The regression of one score on the confounds and one latent."""
 
     z: np.ndarray  # (n,) the latent, standardised
@@ -47,7 +47,7 @@ class Line:
 
 
 def fitted(table: pd.DataFrame, score: Row, confounds: list[Row], imputations: int = 0, seed: int = 0) -> list[Fitted]:
-    """Cases of one score and its regression on the confounds, in every completed table. table: joined scans.
+    """Return the cases of one score and its regression on the confounds, in every completed table. table: joined scans.
 
     imputations: of missing confounds; 0: complete cases, which are one table.
 
@@ -62,17 +62,17 @@ def fitted(table: pd.DataFrame, score: Row, confounds: list[Row], imputations: i
     return found
 
 
-def lines(table: pd.DataFrame, known: Fitted) -> dict[str, Line]:
-    """The regression on each latent that varies beyond the confounds; empty where the cases cannot be tested."""
-    found: dict[str, Line] = {}
-    if known.null is None:
-        return found
-    score, x = known.score, known.cases.x
+def linear_fits(table: pd.DataFrame, data: Fitted) -> dict[str, Linear]:
+    """Regress the score on each latent that varies beyond the confounds; empty where the cases cannot be tested."""
+    fits: dict[str, Linear] = {}
+    if data.null is None:
+        return fits
+    score, x = data.score, data.cases.x
     for name in steps(latent_table.columns(table), f"{score['name']}: latents"):
-        values = table[name].to_numpy(float)[known.cases.rows]
+        values = table[name].to_numpy(float)[data.cases.rows]
         if varies(values, x):
             z = standard(values)
-            both = np.column_stack([x, z])
-            fit = families.fit(score["type"], known.y, both, score.get("link"), known.cases.family)
-            found[name] = Line(z, both, fit)
-    return found
+            x_full = np.column_stack([x, z])
+            fit = families.fit(score["type"], data.y, x_full, score.get("link"), data.cases.family)
+            fits[name] = Linear(z, x_full, fit)
+    return fits

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.associate.fitted import CONSTANT, Fitted, Line
+from neurovae.associate.fitted import CONSTANT, Fitted, Linear
 from neurovae.associate.pooled import pooled
 from neurovae.design.rows import AFTER, BEFORE, REASONS, ROLE, described, worst
 from neurovae.design.tables import bh
 from neurovae.io import latent_table
 from neurovae.stats import families
-from neurovae.stats.diagnostics import checked, spread_p
+from neurovae.stats.diagnostics import diagnostics, spread_p
 
 EFFECT = ["effect", "ci_low", "ci_high", "fmi", "p", "q", "p_bonferroni", "partial_r2", "confounds_r2"]
 CHECKS = ["p_spread", "p_link", "aic", "dispersion", "p_overdispersion", "alpha", "p_parallel", "se_robust",
@@ -21,61 +21,59 @@ NUMBERS = dict.fromkeys(EFFECT, "float64") | {"q_of": "object"} | dict.fromkeys(
 COLUMNS = BEFORE | ROLE | NUMBERS | AFTER
 
 
-def glm(table: pd.DataFrame, known: list[Fitted], lines: list[dict[str, Line]]) -> list[dict[str, Any]]:
-    """Rows of one score, one per latent; q and Bonferroni over the latents that could be tested.
+def glm(table: pd.DataFrame, data: list[Fitted], fits: list[dict[str, Linear]]) -> list[dict[str, Any]]:
+    """Test one score: a row per latent; q and Bonferroni over the latents that could be tested.
 
-    known, lines: in every completed table.
+    data, fits: in every completed table.
     """
-    parts = [_rows(table, one, of) for one, of in zip(known, lines, strict=True)]
-    rows = [pooled(list(same)) for same in zip(*parts, strict=True)]
-    tested = np.array([row["status"] == "ok" for row in rows])
-    q, m = bh(np.array([row.get("p", np.nan) for row in rows]), tested)
+    by_table = [_rows(table, one, of_latents) for one, of_latents in zip(data, fits, strict=True)]
+    rows = [pooled(list(same_test)) for same_test in zip(*by_table, strict=True)]
+    ok = np.array([row["status"] == "ok" for row in rows])
+    q, m = bh(np.array([row.get("p", np.nan) for row in rows]), ok)
     return [
-        row
-        | {"q": q[k], "family_size": m}
-        | ({"p_bonferroni": min(m * row["p"], 1.0), "q_of": "p"} if tested[k] else {})
+        row | {"q": q[k], "family_size": m} | ({"p_bonferroni": min(m * row["p"], 1.0), "q_of": "p"} if ok[k] else {})
         for k, row in enumerate(rows)
     ]
 
 
-def _rows(table: pd.DataFrame, known: Fitted, lines: dict[str, Line]) -> list[dict[str, Any]]:
-    """Rows of one completed table."""
-    score, cases, null = known.score, known.cases, known.null
-    shared = {} if null is None else _of_score(known, null)
+def _rows(table: pd.DataFrame, data: Fitted, fits: dict[str, Linear]) -> list[dict[str, Any]]:
+    """Test one score in one completed table."""
+    score, cases, null = data.score, data.cases, data.null
+    shared = {} if null is None else _score_numbers(data, null)
     rows = []
     for name in latent_table.columns(table):
         row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
         if null is not None:
-            row |= shared | (_tested(known, null, lines[name]) if name in lines else CONSTANT)
+            row |= shared | (_test(data, null, fits[name]) if name in fits else CONSTANT)
         rows.append(row)
     return rows
 
 
-def by_permutation(rows: list[dict[str, Any]], permuted: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of one score with q and Bonferroni of the permutation p where counts are over-dispersed.
+def by_permutation(rows: list[dict[str, Any]], permutation_rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of one score with q and Bonferroni of the permutation p where counts are over-dispersed.
 
-    The likelihood ratio takes alpha for that of a negative binomial. Where four other latents matter too (effect .4;
+    The likelihood ratio assumes a negative binomial. Where four other latents have effects too (effect .4;
     120 people) it rejects 7.5 % of true nulls at 5 % and 2.0 % at 1 %, the permutation 4.7 and .8 %; of the discoveries
     at q < .05 6.6 and 3.4 % are false (800 cohorts, standard error .4; 3.8 % would be expected).
     """
-    tested = np.array([row["status"] == "ok" for row in rows])
-    p = np.array([row.get("p_permutation", np.nan) for row in permuted])
-    if not any(COUNTS in row["reason"] for row in rows) or not np.isfinite(p[tested]).all():
+    ok = np.array([row["status"] == "ok" for row in rows])
+    p = np.array([row.get("p_permutation", np.nan) for row in permutation_rows])
+    if not any(COUNTS in row["reason"] for row in rows) or not np.isfinite(p[ok]).all():
         return rows
-    q, m = bh(p, tested)
-    for k in np.flatnonzero(tested):
-        reason = rows[k]["reason"].replace(COUNTS, f"{COUNTS}, q rests on p_permutation")
+    q, m = bh(p, ok)
+    for k in np.flatnonzero(ok):
+        reason = rows[k]["reason"].replace(COUNTS, f"{COUNTS}, q is computed from p_permutation")
         rows[k] |= {"q": q[k], "p_bonferroni": min(m * p[k], 1.0), "q_of": "p_permutation", "reason": reason}
     return rows
 
 
-def _tested(known: Fitted, null: families.Fit, line: Line) -> dict[str, Any]:
-    kind, y, full = known.score["type"], known.y, line.fit
+def _test(data: Fitted, null: families.Fit, linear: Linear) -> dict[str, Any]:
+    kind, y, full = data.score["type"], data.y, linear.fit
     status = worst(null, full)
     if status != "ok":
         return {"status": status, "reason": REASONS[status]}
     low, high = families.interval(full, len(y))
-    caveats = [known.cases.reason, COUNTS if full.test == "LR" and full.alpha > 0 else ""]
+    caveats = [data.cases.reason, COUNTS if full.test == "LR" and full.alpha > 0 else ""]
     return {
         "reason": "; ".join(filter(None, caveats)),
         "family": full.family,
@@ -86,15 +84,15 @@ def _tested(known: Fitted, null: families.Fit, line: Line) -> dict[str, Any]:
         "se": families.error(full, len(y)),
         "df_effect": full.df,
         "p": families.nested_p(null, full, 1, len(y)),
-        "partial_r2": families.partial_r2(kind, y, known.cases.x, line.x, null, full),
-    } | checked(kind, y, line.x, full, known.unit, known.cases.family)
+        "partial_r2": families.partial_r2(kind, y, data.cases.x, linear.x, null, full),
+    } | diagnostics(kind, y, linear.x, full, data.unit, data.cases.family)
 
 
-def _of_score(known: Fitted, null: families.Fit) -> dict[str, float]:
-    """What every row of a score says: partial R2 of its confounds, and the test for unequal spread."""
-    kind, y, x = known.score["type"], known.y, known.cases.x
-    between = np.nan
+def _score_numbers(data: Fitted, null: families.Fit) -> dict[str, float]:
+    """Numbers that all rows of a score share: partial R2 of its confounds, and the test for unequal spread."""
+    kind, y, x = data.score["type"], data.y, data.cases.x
+    confounds_r2 = np.nan
     if null.status == "ok":
-        empty = families.fit(kind, y, x[:, :1], known.score.get("link"))
-        between = families.partial_r2(kind, y, x[:, :1], x, empty, null) if empty.status == "ok" else np.nan
-    return {"confounds_r2": between, "p_spread": spread_p(kind, y, x)}
+        empty = families.fit(kind, y, x[:, :1], data.score.get("link"))
+        confounds_r2 = families.partial_r2(kind, y, x[:, :1], x, empty, null) if empty.status == "ok" else np.nan
+    return {"confounds_r2": confounds_r2, "p_spread": spread_p(kind, y, x)}

@@ -1,10 +1,10 @@
-"""Repeated sessions: each latent against each score, between people and within them, with the rule of exchange.
+"""Repeated sessions: each latent against each score, between people and within them.
 
 A score that never changes within a person is tested between people. One that changes is tested in both terms of the
 within-between model (Bell & Jones 2015), Gaussian scores by a mixed model, others by GEE. Effects are per standard
-deviation of the latent over scans in both terms, of a Gaussian score in its standard deviations. q rests on the p of
-the model, for GEE on the permutation's (`q_of`): at 40 people with 1-4 scans each the Wald p of a null count came below
-.05 in 7-8 % (700 cohorts; binary, bounded, ordinal, gamma: 3-7 % of 300), the permutation's in 5-7 % (300).
+deviation of the latent over scans in both terms, of a Gaussian score in its standard deviations. q is computed from the
+p of the model, for GEE from the permutation p (`q_of`): at 40 people with 1-4 scans each the Wald p of a null count was
+below .05 in 7-8 % (700 cohorts; binary, bounded, ordinal, gamma: 3-7 % of 300), the permutation p in 5-7 % (300).
 """
 
 from pathlib import Path
@@ -46,8 +46,8 @@ NUMBERS = [
 COLUMNS = BEFORE | {"term": "object", "n_scans": "Int64", "random": "object"} | dict.fromkeys(
     [*NUMBERS, "icc"], "float64"
 ) | {"q_of": "object", "permutations": "Int64", "exchangeability": "object"} | AFTER  # fmt: skip
-GEE = "p of a GEE is approximate with few people: q rests on p_permutation"
-WHOLE = ("too few sites", "not available", "one scan per person")  # said once per score, not per latent
+GEE = "p of a GEE is approximate with few people: q is computed from p_permutation"
+WHOLE = ("too few sites", "not available", "one scan per person")  # one row per score, not per latent
 
 
 def run(
@@ -89,12 +89,12 @@ def run(
     if verdict in STOPPING:
         rows = [stopped(table, verdict, reason)]
     elif site == "covariate" and not table["person"].duplicated().any():
-        rows = [provenance(table) | _once(table) | {"verdict": verdict}]
+        rows = [provenance(table) | _one_scan(table) | {"verdict": verdict}]
     else:
-        found = [
+        results = [
             mixed(table, score, confounds, permutations, seed, site == "random") for score in steps(scores, "scores")
         ]
-        whole = complete_only([row for part in found for row in part], table, scores, confounds, imputations)
+        whole = complete_only([row for part in results for row in part], table, scores, confounds, imputations)
         rows = [row | {"verdict": verdict} for row in whole]
     write_both(out, tidy(rows, COLUMNS))
 
@@ -102,14 +102,14 @@ def run(
 def mixed(
     table: pd.DataFrame, score: Row, confounds: list[Row], permutations: int, seed: int, random_site: bool
 ) -> list[Row]:
-    """Rows of one score, one per latent and term; q over the latents of a term that could be tested."""
+    """Test one score: a row per latent and term; q over the latents of a term that could be tested."""
     gaussian = score["type"] == "continuous" and score.get("link") in (None, "identity")
     data = repeated(table, score, confounds, random_site and gaussian)
     names = latent_table.columns(table)
     base = [_described(table, score, name, data) for name in names]
     if data.status != "ok":
-        said = {"status": data.status, "reason": data.reason}
-        return [base[0] | {"latent": None} | said] if data.status in WHOLE else [row | said for row in base]
+        status = {"status": data.status, "reason": data.reason}
+        return [base[0] | {"latent": None} | status] if data.status in WHOLE else [row | status for row in base]
     y, z = data.cases.y, table[names].to_numpy(float)[data.cases.rows]
     spread = np.where(moves(z), z.std(axis=0, ddof=1), 1.0)
     z = (z - z.mean(axis=0)) / spread
@@ -121,16 +121,22 @@ def mixed(
     rows = []
     for term, tests in terms.items():
         permuted = permutation(tests, permutations, seed)
-        text = _exchange(term, tests, data)
-        done = np.array([row["status"] == "ok" for row in tests.numbers])
+        text = _exchange_rule(term, tests, data)
+        ok = np.array([row["status"] == "ok" for row in tests.numbers])
         model = np.array([row.get("p", np.nan) for row in tests.numbers])
-        wald = data.varying and not gaussian and bool(np.isfinite(permuted[done]).all())
-        q, m = bh(permuted if wald else model, done)
+        wald = data.varying and not gaussian and bool(np.isfinite(permuted[ok]).all())
+        q, m = bh(permuted if wald else model, ok)
         for k, (first, row) in enumerate(zip(base, tests.numbers, strict=True)):
-            moved = {"p_permutation": permuted[k], "permutations": permutations} if np.isfinite(permuted[k]) else {}
-            rows.append({**first, "term": term, "exchangeability": text, "q": q[k], "family_size": m} | row | moved)
-            rows[-1]["q_of"] = ("p_permutation" if wald else "p") if done[k] else None
-            if wald and done[k]:
+            permutation_numbers = (
+                {"p_permutation": permuted[k], "permutations": permutations} if np.isfinite(permuted[k]) else {}
+            )
+            rows.append(
+                {**first, "term": term, "exchangeability": text, "q": q[k], "family_size": m}
+                | row
+                | permutation_numbers
+            )
+            rows[-1]["q_of"] = ("p_permutation" if wald else "p") if ok[k] else None
+            if wald and ok[k]:
                 rows[-1]["reason"] = "; ".join(filter(None, [rows[-1]["reason"], GEE]))
     if random_site and not gaussian and table["site"].nunique() > 1:
         return [row | {"random": f"{row.get('random', 'none')}; site is a covariate"} for row in rows]
@@ -138,42 +144,45 @@ def mixed(
 
 
 def permutation(tests: Tests, permutations: int, seed: int) -> np.ndarray:
-    """p of each latent by exchange within the strata, missing where there is none to be had. (latents,)."""
+    """Return the p of each latent by permutation within the strata, missing where it is not possible. (latents,)."""
     p = np.full(tests.z.shape[1], np.nan)
     use = np.array([row["status"] == "ok" for row in tests.numbers])
     if tests.null is None or not use.any() or too_few(tests.strata, tests.null.residual):
         return p
     data = batch(tests.z[:, use], tests.x, [tests.null])
-    seen = statistics(data, np.arange(len(tests.z))[None, :])[0]
-    p[use] = maxt(seen, exceed([data], tests.strata, permutations, seed)[0])[0][0]
+    observed = statistics(data, np.arange(len(tests.z))[None, :])[0]
+    p[use] = maxt(observed, exceed([data], tests.strata, permutations, seed)[0])[0][0]
     return p
 
 
-def _exchange(term: str, tests: Tests, data: Repeated) -> str:
+def _exchange_rule(term: str, tests: Tests, data: Repeated) -> str:
     if term == "within":
         rule = "scans within each person"
     else:
-        where = " and the same site" if len(set(data.site)) > 1 else ""
-        who = "whole people among those" if data.family is None else "whole families among those of equal size"
-        rule = f"{who} with equally many scans{where}"
-    few = too_few(tests.strata, None if tests.null is None else tests.null.residual)
-    return f"{rule}: none ({few})" if few else rule
+        same_site = " and the same site" if len(set(data.site)) > 1 else ""
+        units = "whole people among those" if data.family is None else "whole families among those of equal size"
+        rule = f"{units} with equally many scans{same_site}"
+    reason = too_few(tests.strata, None if tests.null is None else tests.null.residual)
+    return f"{rule}: none ({reason})" if reason else rule
 
 
 def _described(table: pd.DataFrame, score: Row, latent: str, data: Repeated) -> Row:
-    """`n` counts people, once each."""
+    """Columns that describe a row; `n` counts each person once."""
     cases = data.cases
-    once = Design(cases.rows[data.first], cases.y[data.first], cases.x[data.first], cases.text, "", "")
-    return described(table, score, latent, once) | {"n_scans": len(cases.y), "session": sessions(table, cases.rows)}
+    first_scans = Design(cases.rows[data.first], cases.y[data.first], cases.x[data.first], cases.text, "", "")
+    return described(table, score, latent, first_scans) | {
+        "n_scans": len(cases.y),
+        "session": sessions(table, cases.rows),
+    }
 
 
-def _once(table: pd.DataFrame) -> dict[str, Any]:
+def _one_scan(table: pd.DataFrame) -> dict[str, Any]:
     people = len(table)
     return {
         "n": people,
         "n_scans": people,
         "status": "one scan per person",
-        "reason": "nobody has several usable scans; the GLM tests one scan of each person",
+        "reason": "no participant has several usable scans; the other tests use one scan per participant",
     }
 
 

@@ -81,66 +81,71 @@ def run(
 def joint(
     table: pd.DataFrame, score: Row, confounds: list[Row], interactions: int, imputations: int = 0, seed: int = 0
 ) -> list[Row]:
-    """Rows of one score: all latents, each latent adjusted for the others, products; q within the last two parts."""
+    """Test one score: all latents, each latent adjusted for the others, products; q within the last two parts."""
     known = designs(table, score, confounds, imputations, seed)
     tables = [_parts(table, score, cases, interactions) for cases in known]
     rows = []
     for part in tables[0]:
-        same_tests = zip(*(found[part] for found in tables), strict=True)
-        rows += _corrected([pooled(list(same)) for same in same_tests], part)
+        same_tests = zip(*(results[part] for results in tables), strict=True)
+        rows += _with_q([pooled(list(same)) for same in same_tests], part)
     return rows
 
 
 def _parts(table: pd.DataFrame, score: Row, cases: Design, interactions: int) -> dict[str, list[Row]]:
-    """Rows of one completed table, by part."""
+    """Test one score in one completed table; rows by part."""
     y, names = outcome(score, cases), latent_table.columns(table)
     values = table[names].to_numpy(float)[cases.rows]  # (people, latents)
     pairs = list(combinations(widest(table, interactions), 2))
     parts = {"together": [ALL], "adjusted": names, "interaction": [f"{a} x {b}" for a, b in pairs]}
-    found: dict[str, list[Row]] = {part: [{}] * len(terms) for part, terms in parts.items()}
+    results: dict[str, list[Row]] = {part: [{}] * len(terms) for part, terms in parts.items()}
     if cases.status == "ok":
-        found = dict(zip(("together", "adjusted"), together(score, y, cases.x, values, cases.family), strict=True))
+        results = dict(zip(("together", "adjusted"), together(score, y, cases.x, values, cases.family), strict=True))
         columns = [(values[:, names.index(a)], values[:, names.index(b)]) for a, b in pairs]
-        found["interaction"] = [interaction(score, y, cases.x, *pair, cases.family) for pair in columns]
+        results["interaction"] = [interaction(score, y, cases.x, *pair, cases.family) for pair in columns]
     return {
-        part: [_described(table, score, part, term, cases) | new for term, new in zip(terms, found[part], strict=True)]
+        part: [
+            _described(table, score, part, term, cases) | numbers
+            for term, numbers in zip(terms, results[part], strict=True)
+        ]
         for part, terms in parts.items()
     }
 
 
 def widest(table: pd.DataFrame, count: int) -> list[str]:
-    """The latents with the largest variance over the rows of the table, in its order."""
+    """Return the latents with the largest variance over the rows of the table, in its order."""
     names = latent_table.columns(table)
     order = np.argsort(-table[names].to_numpy(float).var(axis=0), kind="stable")
     return [names[k] for k in sorted(order[:count])]
 
 
 def together(
-    score: dict[str, Any], y: np.ndarray, x: np.ndarray, values: np.ndarray, related: np.ndarray | None = None
+    score: dict[str, Any], y: np.ndarray, x: np.ndarray, values: np.ndarray, family: np.ndarray | None = None
 ) -> tuple[list[Row], list[Row]]:
-    """The row of all latents and one row for each of them, adjusted for the others. values: (people, latents)."""
+    """Return the row of all latents, and a row for each latent adjusted for the others. values: (people, latents)."""
     z = (values - values.mean(axis=0)) / np.where(values.std(axis=0, ddof=1) > 0, values.std(axis=0, ddof=1), 1.0)
-    kept = np.array([varies(column, x) for column in values.T])
-    kept[kept] = independent(np.column_stack([x, z[:, kept]]))[x.shape[1] :]
-    nothing = _status("constant latent", "nothing of it is left beside the confounds and the latents before it")
-    adjusted, z = [nothing] * len(kept), z[:, kept]
-    if not kept.any():
+    usable = np.array([varies(column, x) for column in values.T])
+    usable[usable] = independent(np.column_stack([x, z[:, usable]]))[x.shape[1] :]
+    redundant = _status("constant latent", "it is a linear combination of the confounds and the latents before it")
+    adjusted, z = [redundant] * len(usable), z[:, usable]
+    if not usable.any():
         return [_status("constant latent", "no latent varies between people beyond the confounds")], adjusted
-    units, what = (len(y), "people") if related is None else (int(related.max()) + 1, "families")
-    if refused(score["type"], units, x.shape[1] + z.shape[1]):
-        reason = f"{units} {what} for {x.shape[1] - 1} confound columns and {z.shape[1]} latents; see the omnibus table"
-        whole, each = _status("too few people", reason), [_status("too few people", reason)] * z.shape[1]
+    units, unit_name = (len(y), "people") if family is None else (int(family.max()) + 1, "families")
+    if too_few_for(score["type"], units, x.shape[1] + z.shape[1]):
+        reason = (
+            f"{units} {unit_name} for {x.shape[1] - 1} confound columns and {z.shape[1]} latents; see the omnibus table"
+        )
+        all_row, adjusted_rows = _status("too few people", reason), [_status("too few people", reason)] * z.shape[1]
     else:
-        whole = _nested(score, y, x, np.column_stack([x, z]), related)
+        all_row = _nested(score, y, x, np.column_stack([x, z]), family)
         orders = [np.append(np.delete(np.arange(z.shape[1]), k), k) for k in range(z.shape[1])]
-        full = [np.column_stack([x, z[:, order]]) for order in orders] if whole["status"] == "ok" else []
-        each = [_nested(score, y, wide[:, :-1], wide, related) for wide in full] or [whole] * z.shape[1]
-    for k, row in zip(np.flatnonzero(kept), each, strict=True):
+        full = [np.column_stack([x, z[:, order]]) for order in orders] if all_row["status"] == "ok" else []
+        adjusted_rows = [_nested(score, y, wide[:, :-1], wide, family) for wide in full] or [all_row] * z.shape[1]
+    for k, row in zip(np.flatnonzero(usable), adjusted_rows, strict=True):
         adjusted[k] = row
-    return [whole], adjusted
+    return [all_row], adjusted
 
 
-def refused(kind: str, people: int, columns: int) -> bool:
+def too_few_for(kind: str, people: int, columns: int) -> bool:
     """Whether there are too few people for a test of many columns at once."""
     return people - columns < RESIDUAL_DF or (kind in BY_RATIO and people < PER_COLUMN * columns)
 
@@ -151,9 +156,9 @@ def interaction(
     x: np.ndarray,
     first: np.ndarray,
     second: np.ndarray,
-    related: np.ndarray | None = None,
+    family: np.ndarray | None = None,
 ) -> Row:
-    """The product of two latents, both standardised, over the confounds and the two."""
+    """Test the product of two latents, both standardised, given the confounds and the two."""
     if len(y) - x.shape[1] - 3 < RESIDUAL_DF:
         return _status("too few people", f"{len(y)} people for {x.shape[1] - 1} confound columns and 3 more")
     if not varies(first, x) or not varies(second, np.column_stack([x, first])):
@@ -162,14 +167,14 @@ def interaction(
     product = x_null[:, -2] * x_null[:, -1]
     if not varies(product, x_null):
         return _status("constant latent", "the product does not vary beyond the confounds and the two")
-    return _nested(score, y, x_null, np.column_stack([x_null, product]), related)
+    return _nested(score, y, x_null, np.column_stack([x_null, product]), family)
 
 
 def _nested(
-    score: dict[str, Any], y: np.ndarray, x_null: np.ndarray, x_full: np.ndarray, related: np.ndarray | None
+    score: dict[str, Any], y: np.ndarray, x_null: np.ndarray, x_full: np.ndarray, family: np.ndarray | None
 ) -> Row:
     kind, df = score["type"], x_full.shape[1] - x_null.shape[1]
-    null, full = (families.fit(kind, y, x, score.get("link"), related) for x in (x_null, x_full))
+    null, full = (families.fit(kind, y, x, score.get("link"), family) for x in (x_null, x_full))
     status = worst(null, full)
     if status != "ok":
         return _status(status, REASONS[status])
@@ -179,13 +184,13 @@ def _nested(
         low, high = families.interval(full, len(y))
         row |= {"effect": full.effect, "ci_low": low, "ci_high": high}
         row |= {"se": families.error(full, len(y)), "df_effect": full.df}
-    several = df > 1 and kind == "continuous" and related is None
-    p = ordinary_f(null, full, df, len(y) - x_full.shape[1]) if several else families.nested_p(null, full, df, len(y))
+    ordinary = df > 1 and kind == "continuous" and family is None
+    p = ordinary_f(null, full, df, len(y) - x_full.shape[1]) if ordinary else families.nested_p(null, full, df, len(y))
     return row | {"p": p}
 
 
 def ordinary_f(null: families.Fit, full: families.Fit, extra: int, residual: int) -> float:
-    """The p of the drop in the sum of squares over the full model's mean square."""
+    """Test the drop in the sum of squares over the full model's mean square."""
     return float(f.sf((null.deviance - full.deviance) / extra / (full.deviance / residual), extra, residual))
 
 
@@ -198,9 +203,9 @@ def _described(table: pd.DataFrame, score: dict[str, Any], part: str, term: str,
     return {key: value for key, value in row.items() if key != "latent"}
 
 
-def _corrected(rows: list[Row], part: str) -> list[Row]:
-    tested = np.array([row["status"] == "ok" for row in rows], bool)
-    q, m = bh(np.array([row.get("p", np.nan) for row in rows]), tested)
+def _with_q(rows: list[Row], part: str) -> list[Row]:
+    ok = np.array([row["status"] == "ok" for row in rows], bool)
+    q, m = bh(np.array([row.get("p", np.nan) for row in rows]), ok)
     return [row | {"family_size": m} | ({} if part == "together" else {"q": q[k]}) for k, row in enumerate(rows)]
 
 

@@ -69,7 +69,7 @@ def run(
         seed: of permutations, folds and resamples.
         out: table to write, a row per score (.parquet, .tsv).
         directions: table to write, a row per score and latent (.parquet, .tsv).
-        threads: blocks of permutations at a time; changes nothing in the numbers.
+        threads: blocks of permutations computed at a time; the numbers do not depend on it.
     """
     verdict, reason = read_verdict(health)
     table = join(read_parquet(cohort), read_parquet(latents), read_parquet(qc))
@@ -89,68 +89,68 @@ def omnibus(
     """A row per score, and a row per score and latent of its direction; q over the scores that could be tested."""
     rows, by_latent = [], []
     for score in steps(scores, "scores"):
-        ready, described = prepare(table, fitted(table, score, confounds))
-        row = {name: value for name, value in described[0].items() if name != "latent"}
+        ready, latent_rows = prepare(table, fitted(table, score, confounds))
+        row = {name: value for name, value in latent_rows[0].items() if name != "latent"}
         if ready is not None:
             row |= {"status": "ok", "reason": ""}
-            numbers, described = _tested(table, ready, described, permutations, seed, threads)
+            numbers, latent_rows = _test(table, ready, latent_rows, permutations, seed, threads)
             row |= numbers
         rows.append(row)
-        by_latent += described
+        by_latent += latent_rows
     q, size = bh(np.array([row.get("p", np.nan) for row in rows]), np.array([row["status"] == "ok" for row in rows]))
     return [row | {"q": q[k], "family_size": size} for k, row in enumerate(rows)], by_latent
 
 
-def kernel_test(draws: np.ndarray, seen: np.ndarray) -> tuple[float, int]:
-    """p of all kernels combined by min-P, and the first kernel with the smallest p. draws: (draws, kernels)."""
-    each = (1 + (draws >= seen * (1 - TIE)).sum(axis=0)) / (len(draws) + 1)
-    best = int(np.argmin(each))
-    return float(minp(draws, seen, each[[best]])[0]), best
+def kernel_test(draws: np.ndarray, observed: np.ndarray) -> tuple[float, int]:
+    """Combine all kernels by min-P: p, and the first kernel with the smallest p. draws: (draws, kernels)."""
+    p = (1 + (draws >= observed * (1 - TIE)).sum(axis=0)) / (len(draws) + 1)
+    best = int(np.argmin(p))
+    return float(minp(draws, observed, p[[best]])[0]), best
 
 
-def drawn(
+def permuted_statistics(
     data: Space, parts: list[Fold], strata: np.ndarray, permutations: int, seed: int, threads: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel statistics (permutations, kernels) and cross-fitted r (permutations,) of permuted scores."""
+    """Return kernel statistics (permutations, kernels) and cross-fitted r (permutations,) of permuted scores."""
 
     def block(count: int, sequence: np.random.SeedSequence) -> tuple[np.ndarray, np.ndarray]:
         e = data.e[shuffle(strata, count, sequence)]
         return kernels(data, e), cross_fit(parts, e)[0]
 
     jobs = plan(permutations, max(ELEMENTS // len(data.e), 1), seed)
-    parted = steps(jobs, "permutations", permutations)
-    found = Parallel(n_jobs=threads, prefer="threads")(delayed(block)(*job) for job in parted)
-    return np.concatenate([one for one, _ in found]), np.concatenate([r for _, r in found])
+    blocks = steps(jobs, "permutations", permutations)
+    results = Parallel(n_jobs=threads, prefer="threads")(delayed(block)(*job) for job in blocks)
+    return np.concatenate([statistic for statistic, _ in results]), np.concatenate([r for _, r in results])
 
 
-def _tested(
-    table: pd.DataFrame, ready: Ready, described: list[Row], permutations: int, seed: int, threads: int
+def _test(
+    table: pd.DataFrame, ready: Ready, rows: list[Row], permutations: int, seed: int, threads: int
 ) -> tuple[Row, list[Row]]:
     people, x = ready.cases.rows, ready.cases.x
     z = table[ready.latents].to_numpy(float)[people]
     z = z - z.mean(axis=0)
-    places, family = strata(table, ready.cases), ready.cases.family
+    blocks, family = strata(table, ready.cases), ready.cases.family
     data = space(ready.null, z, x)
     parts = folds(data.z, data.x, seed, family)
-    draws, r_drawn = drawn(data, parts, places, permutations, seed, threads)
-    seen = kernels(data, data.e[None, :])[0]
-    r, share = (float(value[0]) for value in cross_fit(parts, data.e[None, :]))
-    p, best = kernel_test(draws, seen)
-    shared = {
+    draws, r_drawn = permuted_statistics(data, parts, blocks, permutations, seed, threads)
+    observed = kernels(data, data.e[None, :])[0]
+    r, partial_r2 = (float(value[0]) for value in cross_fit(parts, data.e[None, :]))
+    p, best = kernel_test(draws, observed)
+    test = {
         "r": r,
         "p_r": float((1 + np.sum(r_drawn >= r - TIE)) / (permutations + 1)),
         "permutations": permutations,
     }
-    by_latent = directions(data, z, x, ready.latents, places, seed, family)
-    found = [row | (shared | by_latent[row["latent"]] if row["status"] == "ok" else {}) for row in described]
+    by_latent = directions(data, z, x, ready.latents, blocks, seed, family)
+    latent_rows = [row | (test | by_latent[row["latent"]] if row["status"] == "ok" else {}) for row in rows]
     return {
         "latents": len(ready.latents),
-        "statistic": float(seen[best]),
+        "statistic": float(observed[best]),
         "ridge": [*data.names, SINGLE][best],
         "p": p,
-        "partial_r2_cv": share,
+        "partial_r2_cv": partial_r2,
         "permutations": permutations,
-    }, found
+    }, latent_rows
 
 
 if __name__ == "__main__":

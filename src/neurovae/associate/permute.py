@@ -49,31 +49,29 @@ class Ready:
     copies: list[tuple[np.ndarray, Null]]  # confounds and null of each completed table, the first of which is above
 
 
-def permute(
-    table: pd.DataFrame, known: list[list[Fitted]], permutations: int, seed: int, threads: int = 1
-) -> list[Row]:
-    """Rows of every score x latent, in this order; tested within families of scores of the same people.
+def permute(table: pd.DataFrame, fits: list[list[Fitted]], permutations: int, seed: int, threads: int = 1) -> list[Row]:
+    """Return a row per score and latent, in this order; scores of the same people form a family.
 
-    known: each score in every completed table.
+    fits: each score in every completed table.
     """
     rows: dict[tuple[str, str], Row] = {}
     families: dict[bytes, list[Ready]] = {}
-    for one in known:
-        ready, found = prepare(table, one)
-        for row in found:
-            same = {"quadratic_status": row["status"], "quadratic_reason": row["reason"]}
-            rows[one[0].score["name"], row["latent"]] = row | same
+    for one in fits:
+        ready, score_rows = prepare(table, one)
+        for row in score_rows:
+            untested = {"quadratic_status": row["status"], "quadratic_reason": row["reason"]}
+            rows[one[0].score["name"], row["latent"]] = row | untested
         if ready is not None:
             families.setdefault(ready.cases.rows.tobytes(), []).append(ready)
     for family in families.values():
-        for key, numbers in _tested(table, family, permutations, seed, threads).items():
+        for key, numbers in _test(table, family, permutations, seed, threads).items():
             rows[key] |= numbers
     return list(rows.values())
 
 
-def prepare(table: pd.DataFrame, known: list[Fitted]) -> tuple[Ready | None, list[Row]]:
-    """What is needed to test one score, and its rows without numbers yet; nothing if it cannot be tested."""
-    first = next((one for one in known if one.null is None or one.null.status != "ok"), known[0])
+def prepare(table: pd.DataFrame, data: list[Fitted]) -> tuple[Ready | None, list[Row]]:
+    """Prepare the test of one score, and its rows without numbers; None if it cannot be tested."""
+    first = next((one for one in data if one.null is None or one.null.status != "ok"), data[0])
     score, cases, test = first.score, first.cases, None
     site = table["site"].to_numpy()[cases.rows].astype(str)
     status, reason, latents = cases.status, cases.reason, []
@@ -81,11 +79,11 @@ def prepare(table: pd.DataFrame, known: list[Fitted]) -> tuple[Ready | None, lis
     if status == "ok" and first.null is not None:
         status, reason = first.null.status, REASONS.get(first.null.status, "")
         if status == "ok":
-            fits = [(one.y, one.cases.x, one.null) for one in known if one.null is not None]
+            fits = [(one.y, one.cases.x, one.null) for one in data if one.null is not None]
             copies = [(x, null(score["type"], y, x, fit)) for y, x, fit in fits]
             test = copies[0][1]
-    if test is not None and (few := too_few(strata(table, cases), test.residual)):
-        status, reason, test = "too few permutations", few, None
+    if test is not None and (too_few_draws := too_few(strata(table, cases), test.residual)):
+        status, reason, test = "too few permutations", too_few_draws, None
     rows = []
     for name in latent_table.columns(table):
         row = described(table, score, name, cases) | {
@@ -102,37 +100,37 @@ def prepare(table: pd.DataFrame, known: list[Fitted]) -> tuple[Ready | None, lis
 
 
 def strata(table: pd.DataFrame, cases: Design) -> np.ndarray:
-    """Who may change places among the people of a score, as `exchangeability` has it."""
+    """Return the strata of exchangeable people of a score, as `exchangeability` defines them."""
     return family_strata(site_strata(table["site"].to_numpy()[cases.rows]), cases.family)
 
 
-def _tested(
+def _test(
     table: pd.DataFrame, family: list[Ready], permutations: int, seed: int, threads: int
 ) -> dict[tuple[str, str], Row]:
-    """Numbers of the scores of one family, all of the same people."""
+    """Test the scores of one family, all of the same people."""
     groups: dict[tuple[bytes, tuple[str, ...]], list[Ready]] = {}
     for ready in sorted(family, key=lambda ready: not ready.null.gaussian):
         key = b"".join(x.tobytes() for x, _ in ready.copies)
         groups.setdefault((key, tuple(ready.latents)), []).append(ready)
     people, ordered = family[0].cases.rows, [ready for group in groups.values() for ready in group]
-    places, identity = strata(table, family[0].cases), np.arange(len(people))[None, :]
+    blocks, identity = strata(table, family[0].cases), np.arange(len(people))[None, :]
     completed = [_batches(table, list(groups.values()), k) for k in range(max(len(one.copies) for one in family))]
-    of_tables = zip(*([statistics(data, identity)[0] for data in batches] for batches in completed), strict=True)
-    pooled = [rubin.statistic(np.array(same)) for same in of_tables]  # (scores, latents) of each group
-    found = joined(
-        [
-            exceed(batches, places, count, seed if len(completed) == 1 else [seed, k], threads, pooled)
-            for k, (batches, count) in enumerate(zip(completed, shares(permutations, len(completed)), strict=True))
-        ]
+    by_table = [[statistics(data, identity)[0] for data in batches] for batches in completed]
+    pooled = [rubin.statistic(np.array(same)) for same in zip(*by_table, strict=True)]  # (scores, latents) by group
+    seeds: list[int | list[int]] = [seed] if len(completed) == 1 else [[seed, k] for k in range(len(completed))]
+    parts = zip(completed, shares(permutations, len(completed)), seeds, strict=True)
+    exceeded = joined([exceed(batches, blocks, count, own, threads, pooled) for batches, count, own in parts])
+    observed = [row for group in pooled for row in group]  # (latents,) of each score
+    tests = [maxt(group, counts) for group, counts in zip(pooled, exceeded, strict=True)]
+    single, within = ([row for pair in tests for row in pair[k]] for k in (0, 1))
+    largest, best = (
+        np.hstack([counts.largest for counts in exceeded]),
+        np.array([np.abs(row).max() for row in observed]),
     )
-    seen = [row for group in pooled for row in group]  # (latents,) of each score
-    tests = [maxt(group, one) for group, one in zip(pooled, found, strict=True)]
-    alone, within = ([row for pair in tests for row in pair[k]] for k in (0, 1))
-    largest, best = np.hstack([one.largest for one in found]), np.array([np.abs(row).max() for row in seen])
     text = f"{', '.join(ready.score['name'] for ready in family)} (all scores of the same {len(people)} people)"
     size = at_once(*completed[0][0].latents.shape)  # the squares get the draws of the lines
     curves = [
-        row for group in groups.values() for row in _quadratic(table, group, places, size, permutations, seed, threads)
+        row for group in groups.values() for row in _quadratic(table, group, blocks, size, permutations, seed, threads)
     ]
     return {
         (ready.score["name"], name): {
@@ -146,7 +144,7 @@ def _tested(
         for j, ready in enumerate(ordered)
         for name, numbers, curve in zip(
             ready.latents,
-            _numbers(ready, seen[j], alone[j], within[j], minp(largest, best, within[j])),
+            _numbers(ready, observed[j], single[j], within[j], minp(largest, best, within[j])),
             curves[j],
             strict=True,
         )
@@ -171,7 +169,7 @@ def _batches(table: pd.DataFrame, groups: list[list[Ready]], k: int) -> list[Bat
 def _quadratic(
     table: pd.DataFrame, group: list[Ready], strata: np.ndarray, size: int, permutations: int, seed: int, threads: int
 ) -> list[list[Row]]:
-    """Numbers of the squares by score and latent, of scores with the same people, confounds and latents."""
+    """Test the squares by score and latent, for scores with the same people, confounds and latents."""
     cases, links = group[0].cases, [ready.score.get("link") for ready in group]
     if len(group[0].copies) > 1:
         return [[dict(IMPUTED) for _ in ready.latents] for ready in group]
@@ -181,10 +179,10 @@ def _quadratic(
 
 
 def _numbers(
-    ready: Ready, seen: np.ndarray, alone: np.ndarray, within: np.ndarray, across: np.ndarray
+    ready: Ready, observed: np.ndarray, single: np.ndarray, within: np.ndarray, across: np.ndarray
 ) -> list[dict[str, float]]:
     df = len(ready.cases.y) - ready.cases.x.shape[1] - 1
     law = t(df) if ready.null.gaussian else norm
-    parametric = 2 * law.sf(np.abs(seen))
-    columns = (seen, parametric, alone, within, across, np.minimum(parametric * len(seen), 1.0))
+    parametric = 2 * law.sf(np.abs(observed))
+    columns = (observed, parametric, single, within, across, np.minimum(parametric * len(observed), 1.0))
     return [dict(zip(["statistic", *P], map(float, values), strict=True)) for values in zip(*columns, strict=True)]

@@ -21,79 +21,83 @@ from neurovae.stats.reml import Between, reml, whiten
 
 
 def constant(score: Row, y: np.ndarray, data: Repeated, z: np.ndarray, random_site: bool) -> dict[str, Tests]:
-    """A score that does not change within people: its test between them. y: (n,), z: (n, latents)."""
+    """Test a score that does not change within people, between them. y: (n,), z: (n, latents)."""
     kind, link = score["type"], score.get("link")
     z, y, x = means(z, data.person), y[data.first], data.between
     sites, none = data.site if random_site else None, (0.0, 0)
     fit, null = fit_null(kind, y, x, link)
-    related = data.family
+    family = data.family
     if random_site:
-        outer = reml(y, x, data.counts, none, sites)
-        null, z, x, plain = _whitened(outer, y, x), whiten(outer, z), whiten(outer, x), (z, x)
+        reml_fit = reml(y, x, data.counts, none, sites)
+        null, z, x, unwhitened = _whitened(reml_fit, y, x), whiten(reml_fit, z), whiten(reml_fit, x), (z, x)
         rows = [
-            _mixed(reml(y, np.column_stack([plain[1], k]), data.counts, none, sites), _df(data, sites))
-            if varies(k, plain[1])
+            _mixed(reml(y, np.column_stack([unwhitened[1], k]), data.counts, none, sites), _df(data, sites))
+            if varies(k, unwhitened[1])
             else flat("between")
-            for k in plain[0].T
+            for k in unwhitened[0].T
         ]
     else:
-        rows = [_regressed(kind, link, y, x, k, fit, related) if varies(k, x) else flat("between") for k in z.T]
+        rows = [_regress(kind, link, y, x, k, fit, family) if varies(k, x) else flat("between") for k in z.T]
     return {"between": Tests(rows, null, z, x, strata(data))}
 
 
 def linear(y: np.ndarray, data: Repeated, z: np.ndarray, random_site: bool) -> dict[str, Tests]:
-    """A Gaussian score that changes: linear mixed model, both terms. y: (n,), z: (n, latents)."""
+    """Test a Gaussian score that changes: linear mixed model, both terms. y: (n,), z: (n, latents)."""
     sites = data.family if data.family is not None else data.site if random_site else None
     shared = "site" if data.family is None else "family"
     e = residual(deviations(y[:, None], data.person), data.within)[:, 0]
-    moved = residual(deviations(z, data.person), data.within)
+    within_z = residual(deviations(z, data.person), data.within)
     df = len(y) - len(data.counts) - data.within.shape[1]
-    square = np.square(moved).sum(axis=0)
-    moves = np.sqrt(square) > 1e-6 * np.sqrt(len(y)) * z.std(axis=0)
+    square = np.square(within_z).sum(axis=0)
+    varying = np.sqrt(square) > 1e-6 * np.sqrt(len(y)) * z.std(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        slope = np.where(moves, moved.T @ e / square, 0.0)
-    inner = [(float(np.sum((e - b * k) ** 2)), int(df - m)) for b, k, m in zip(slope, moved.T, moves, strict=True)]
+        slope = np.where(varying, within_z.T @ e / square, 0.0)
+    within_ss = [
+        (float(np.sum((e - b * k) ** 2)), int(df - m)) for b, k, m in zip(slope, within_z.T, varying, strict=True)
+    ]
     y_mean, z_mean, x = means(y[:, None], data.person)[:, 0], means(z, data.person), data.between
     within, between = [], []
     for k in range(z.shape[1]):
         fit = None
         if varies(z_mean[:, k], x):
-            fit = reml(y_mean, np.column_stack([x, z_mean[:, k]]), data.counts, _known(inner[k]), sites)
+            fit = reml(y_mean, np.column_stack([x, z_mean[:, k]]), data.counts, _with_df(within_ss[k]), sites)
         between.append(flat("between") if fit is None else _mixed(fit, _df(data, sites), shared))
-        if inner[k][1] < RESIDUAL_DF:
+        if within_ss[k][1] < RESIDUAL_DF:
             row = too_few(scarce(data))
-        elif not moves[k]:
+        elif not varying[k]:
             row = flat("within")
         else:
-            se = np.sqrt(inner[k][0] / inner[k][1] / square[k])
-            row = numbers(slope[k], se, inner[k][1]) | ({} if fit is None else _variances(fit, shared))
+            se = np.sqrt(within_ss[k][0] / within_ss[k][1] / square[k])
+            row = numbers(slope[k], se, within_ss[k][1]) | ({} if fit is None else _variances(fit, shared))
         within.append(row | {"family": "Gaussian (mixed)", "link": "identity"})
-    outer = reml(y_mean, x, data.counts, _known((float(e @ e), df)), sites)
-    inside = Null("t, Freedman-Lane", True, e, np.ones(len(e)), np.empty((len(e), 0)), 1.0)
+    reml_fit = reml(y_mean, x, data.counts, _with_df((float(e @ e), df)), sites)
+    within_null = Null("t, Freedman-Lane", True, e, np.ones(len(e)), np.empty((len(e), 0)), 1.0)
     return {
-        "between": Tests(between, _whitened(outer, y_mean, x), whiten(outer, z_mean), whiten(outer, x), strata(data)),
-        "within": Tests(within, inside, moved, data.within, site_strata(data.person)),
+        "between": Tests(
+            between, _whitened(reml_fit, y_mean, x), whiten(reml_fit, z_mean), whiten(reml_fit, x), strata(data)
+        ),
+        "within": Tests(within, within_null, within_z, data.within, site_strata(data.person)),
     }
 
 
-def _regressed(
+def _regress(
     kind: str,
     link: str | None,
     y: np.ndarray,
     x: np.ndarray,
     z: np.ndarray,
     null: families.Fit,
-    related: np.ndarray | None,
+    family: np.ndarray | None,
 ) -> Row:
-    full = families.fit(kind, y, np.column_stack([x, z]), link, related)
+    full = families.fit(kind, y, np.column_stack([x, z]), link, family)
     status = null.status if null.status != "ok" else full.status
-    words = {"random": "none (one row per person)" if related is None else "none (errors clustered by family)"}
+    random = {"random": "none (one row per person)" if family is None else "none (errors clustered by family)"}
     if status != "ok":
-        return words | {"status": status, "reason": REASONS.get(status, status)}
+        return random | {"status": status, "reason": REASONS.get(status, status)}
     low, high = families.interval(full, len(y))
-    found = {"effect": full.effect, "ci_low": low, "ci_high": high, "p": families.nested_p(null, full, 1, len(y))}
+    estimates = {"effect": full.effect, "ci_low": low, "ci_high": high, "p": families.nested_p(null, full, 1, len(y))}
     df = full.df if np.isfinite(full.df) else None
-    return words | found | {"df": df, "family": full.family, "link": full.link, "status": "ok", "reason": ""}
+    return random | estimates | {"df": df, "family": full.family, "link": full.link, "status": "ok", "reason": ""}
 
 
 def _mixed(fit: Between, df: int, shared: str = "site") -> Row:
@@ -104,7 +108,7 @@ def _mixed(fit: Between, df: int, shared: str = "site") -> Row:
 
 
 def _variances(fit: Between, shared: str) -> Row:
-    """shared: what the second random effect is of, site or family."""
+    """shared: the second random effect, site or family."""
     total = fit.person + fit.site + fit.residual
     sizes = {"person": fit.person} if fit.with_person else {}
     sizes |= {shared: fit.site} if fit.with_site else {}
@@ -120,13 +124,13 @@ def _variances(fit: Between, shared: str) -> Row:
 
 
 def _df(data: Repeated, sites: np.ndarray | None) -> int:
-    if data.family is not None:  # fewer than people, since relatives share what the latent cannot tell apart
+    if data.family is not None:  # fewer than people, since relatives share a random effect
         return int(data.family.max()) + 1 - data.between.shape[1] - 1
     x = data.between if sites is None else np.column_stack([data.between, sites[:, None] == np.unique(sites)])
     return len(x) - int(np.linalg.matrix_rank(x)) - 1
 
 
-def _known(inner: tuple[float, int]) -> tuple[float, int]:
+def _with_df(inner: tuple[float, int]) -> tuple[float, int]:
     return inner if inner[1] > 0 else (0.0, 0)
 
 

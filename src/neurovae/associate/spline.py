@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import skew
 
-from neurovae.associate.fitted import CONSTANT, Fitted, Line, Row
+from neurovae.associate.fitted import CONSTANT, Fitted, Linear, Row
 from neurovae.associate.pooled import band as pooled_band
 from neurovae.associate.pooled import pooled
 from neurovae.design.rows import AFTER, BEFORE, REASONS, ROLE, described, worst
@@ -35,15 +35,15 @@ GRID = 41  # points of a curve, from the 2.5 % to the 97.5 % quantile of the lat
 NO_SPLINE = {"status": "too few people", "reason": "the latent has too few distinct values for a spline"}
 
 
-def spline(table: pd.DataFrame, known: list[Fitted], lines: list[dict[str, Line]]) -> tuple[list[Row], list[Row]]:
-    """Rows of one score, one per latent, and the points of their curves. known, lines: in every completed table."""
-    parts = [_rows(table, one, of) for one, of in zip(known, lines, strict=True)]
+def spline(table: pd.DataFrame, data: list[Fitted], fits: list[dict[str, Linear]]) -> tuple[list[Row], list[Row]]:
+    """Test one score: a row per latent, and the points of their curves. data, fits: in every completed table."""
+    by_table = [_rows(table, one, of_latents) for one, of_latents in zip(data, fits, strict=True)]
     rows, points = [], []
-    for same_test in zip(*parts, strict=True):
+    for same_test in zip(*by_table, strict=True):
         row = pooled([part for part, _ in same_test])
         curve = pooled_band([curve for _, curve in same_test]) if row["status"] == "ok" else []
-        same = {key: row.get(key) for key in ("score", "model", "fold", "seed", "latent", "df", "p_nonlinear")}
-        points += [same | point for point in curve]
+        keys = {key: row.get(key) for key in ("score", "model", "fold", "seed", "latent", "df", "p_nonlinear")}
+        points += [keys | point for point in curve]
         rows.append(row)
     for test in TESTS:
         p = np.array([row.get(f"p_{test}", np.nan) for row in rows])
@@ -53,52 +53,52 @@ def spline(table: pd.DataFrame, known: list[Fitted], lines: list[dict[str, Line]
     return [row | {"family_size": size} for row in rows], points
 
 
-def _rows(table: pd.DataFrame, known: Fitted, lines: dict[str, Line]) -> list[tuple[Row, list[Row]]]:
-    """Rows of one completed table, each with the points of its curve."""
-    score, cases, null = known.score, known.cases, known.null
+def _rows(table: pd.DataFrame, data: Fitted, fits: dict[str, Linear]) -> list[tuple[Row, list[Row]]]:
+    """Test one score in one completed table: rows, each with the points of its curve."""
+    score, cases, null = data.score, data.cases, data.null
     rows = []
     for name in latent_table.columns(table):
         row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
         curve: list[Row] = []
-        if null is not None and name in lines:
-            tested, curve = _tested(known, null, lines[name], table[name].to_numpy(float)[cases.rows])
-            row |= tested
+        if null is not None and name in fits:
+            numbers, curve = _test(data, null, fits[name], table[name].to_numpy(float)[cases.rows])
+            row |= numbers
         elif null is not None:
             row |= CONSTANT
         rows.append((row, curve))
     return rows
 
 
-def _tested(known: Fitted, null: families.Fit, line: Line, values: np.ndarray) -> tuple[Row, list[Row]]:
-    """Tests of one latent, and its curve. values: (n,) the latent as it is."""
-    kind, y, x, link = known.score["type"], known.y, known.cases.x, known.score.get("link")
-    knots = spline_knots(line.z)
+def _test(data: Fitted, null: families.Fit, linear: Linear, values: np.ndarray) -> tuple[Row, list[Row]]:
+    """Test one latent and compute its curve. values: (n,) the latent, unscaled."""
+    kind, y, x, link = data.score["type"], data.y, data.cases.x, data.score.get("link")
+    knots = spline_knots(linear.z)
     if knots is None:
         return dict(NO_SPLINE), []
-    x_full = np.column_stack([x, natural_spline(line.z, knots)])
-    related = known.cases.family
-    full = families.fit(kind, y, x_full, link, related)
-    status = worst(null, line.fit, full)
+    x_full = np.column_stack([x, natural_spline(linear.z, knots)])
+    family = data.cases.family
+    full = families.fit(kind, y, x_full, link, family)
+    status = worst(null, linear.fit, full)
     if status != "ok":
         return {"status": status, "reason": REASONS[status]}, []
-    more = x_full.shape[1] - line.x.shape[1]
-    tested = {
+    n_curved = x_full.shape[1] - linear.x.shape[1]
+    numbers = {
         "family": full.family,
         "link": full.link,
-        "df": more + 1,
-        "p_nonlinear": families.nested_p(line.fit, full, more, len(y)),
-        "p_overall": families.nested_p(null, full, more + 1, len(y)),
-        "partial_r2_nonlinear": families.partial_r2(kind, y, line.x, x_full, line.fit, full),
+        "df": n_curved + 1,
+        "p_nonlinear": families.nested_p(linear.fit, full, n_curved, len(y)),
+        "p_overall": families.nested_p(null, full, n_curved + 1, len(y)),
+        "partial_r2_nonlinear": families.partial_r2(kind, y, linear.x, x_full, linear.fit, full),
         "partial_r2": families.partial_r2(kind, y, x, x_full, null, full),
     }
     if caveat := skewed(kind, y, x_full):
-        tested["reason"] = "; ".join(filter(None, [known.cases.reason, caveat]))
-    powers = polynomials(kind, y, x, line.z, line.fit, link, related)
-    return tested | powers, curve_points(known, line, values, knots, full)
+        numbers["reason"] = "; ".join(filter(None, [data.cases.reason, caveat]))
+    polynomial_numbers = polynomials(kind, y, x, linear.z, linear.fit, link, family)
+    return numbers | polynomial_numbers, curve_points(data, linear, values, knots, full)
 
 
 def skewed(kind: str, y: np.ndarray, x: np.ndarray) -> str:
-    """A caveat where the residuals of a continuous score are skewed: the F of three columns is then approximate.
+    """Return a caveat where the residuals of a continuous score are skewed: the F of three columns is then approximate.
 
     With exponential residuals it rejects 6.8 % of true nulls at 5 % with 500 people (5,000 cohorts).
     """
@@ -110,33 +110,35 @@ def polynomials(
     kind: str,
     y: np.ndarray,
     x: np.ndarray,
-    unit: np.ndarray,
-    line: families.Fit,
+    z: np.ndarray,
+    linear: families.Fit,
     link: str | None = None,
-    related: np.ndarray | None = None,
+    family: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """p of the quadratic term over the line, and of the cubic term over the quadratic: 1 df each."""
-    power = polynomial(unit, 3)
-    found: dict[str, Any] = {}
-    lower = line
+    """Test the quadratic term given the linear one, and the cubic term given the quadratic: 1 df each."""
+    power = polynomial(z, 3)
+    numbers: dict[str, Any] = {}
+    lower = linear
     for degree, name in ((2, "quadratic"), (3, "cubic")):
-        curved = families.fit(kind, y, np.column_stack([x, power[:, :degree]]), link, related)
+        curved = families.fit(kind, y, np.column_stack([x, power[:, :degree]]), link, family)
         if curved.status != "ok":
-            return found | {"polynomial_status": f"{name}: {curved.status}"}
-        found[f"p_{name}"] = families.nested_p(lower, curved, 1, len(y))
+            return numbers | {"polynomial_status": f"{name}: {curved.status}"}
+        numbers[f"p_{name}"] = families.nested_p(lower, curved, 1, len(y))
         lower = curved
-    return found | {"polynomial_status": "ok"}
+    return numbers | {"polynomial_status": "ok"}
 
 
 def curve_points(
-    known: Fitted, line: Line, values: np.ndarray, knots: np.ndarray, full: families.Fit
+    data: Fitted, linear: Linear, values: np.ndarray, knots: np.ndarray, full: families.Fit
 ) -> list[dict[str, float]]:
-    """Points of the fitted spline with its pointwise 95 % band, on the score's own scale, at mean confounds."""
-    grid = np.linspace(np.quantile(line.z, 0.025), np.quantile(line.z, 0.975), GRID)
-    mean = np.repeat(known.cases.x.mean(axis=0)[None, :], GRID, axis=0)
-    curve = band(known.score["type"], known.y, np.column_stack([mean, natural_spline(grid, knots)]), full)
-    low, high = known.score["bounds"] if known.score["type"] == "bounded" else (0.0, 1.0)  # fitted as a share of these
-    fitted, lower, upper = (low + (high - low) * (known.origin + known.unit * part) for part in curve)
+    """Return the fitted spline with its pointwise 95 % band, on the score's own scale, at mean confounds."""
+    grid = np.linspace(np.quantile(linear.z, 0.025), np.quantile(linear.z, 0.975), GRID)
+    mean = np.repeat(data.cases.x.mean(axis=0)[None, :], GRID, axis=0)
+    curve = band(data.score["type"], data.y, np.column_stack([mean, natural_spline(grid, knots)]), full)
+    low, high = (
+        data.score["bounds"] if data.score["type"] == "bounded" else (0.0, 1.0)
+    )  # fitted as a fraction of this range
+    fitted, lower, upper = (low + (high - low) * (data.origin + data.unit * column) for column in curve)
     places = values.mean() + grid * values.std(ddof=1)
     return [
         dict(zip(("latent_value", "fitted", "low", "high"), map(float, row), strict=True))

@@ -1,4 +1,4 @@
-"""What a term of a mixed model or GEE says of each latent, and who changes places in its permutation."""
+"""Tests of one term of a mixed model or GEE, and the strata of its permutations."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Tests:
-    """One term: numbers per latent, and what its permutation needs (rows of scans or of people)."""
+    """One term: numbers per latent, and data for its permutation (rows of scans or of people)."""
 
     numbers: list[Row]
     null: Null | None
@@ -26,30 +26,30 @@ class Tests:
 
 
 def strata(data: Repeated) -> np.ndarray:
-    """Codes of the people who may change places: as many scans, the same site; families as wholes."""
+    """Return codes of exchangeable people: equally many scans, the same site; families as wholes."""
     kinds = pd.factorize(pd.Series(list(zip(data.counts, data.site, strict=True)), dtype=object))[0]
     return family_strata(kinds, data.family)
 
 
 def numbers(effect: float, se: float, df: int) -> Row:
-    """Effect, interval and p of a t test."""
+    """Return effect, interval and p of a t test."""
     half = float(t.ppf(0.975, df) * se)
     p = float(2 * t.sf(abs(effect / se), df))
     ends = {"ci_low": float(effect) - half, "ci_high": float(effect) + half}
     return {"effect": float(effect), "df": df, "p": p, "status": "ok", "reason": ""} | ends
 
 
-def flat(where: str) -> Row:
-    """The row of a latent that has nothing to tell between or within people."""
-    return {"status": "constant latent", "reason": f"it does not vary {where} people beyond the confounds"}
+def flat(level: str) -> Row:
+    """Return the row of a latent that does not vary between or within people."""
+    return {"status": "constant latent", "reason": f"it does not vary {level} people beyond the confounds"}
 
 
 def too_few(reason: str) -> Row:
-    """The row of a term with too few people or scans."""
+    """Return the row of a term with too few people or scans."""
     return {"status": "too few people", "reason": reason}
 
 
 def scarce(data: Repeated) -> str:
-    """Why there is no within term, in words."""
+    """Say in words why there is no within term."""
     scans, people, columns = len(data.person), len(data.counts), data.within.shape[1]
     return f"{scans} scans of {people} people for {columns} confound columns within people"

@@ -1,11 +1,11 @@
-"""Each latent against each score, three ways from one pass: linear effect, nonlinearity, permutation."""
+"""Test each latent against each score in three ways: linear effect, nonlinearity, permutation."""
 
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from neurovae.associate.fitted import fitted, lines
+from neurovae.associate.fitted import fitted, linear_fits
 from neurovae.associate.glm import COLUMNS as GLM
 from neurovae.associate.glm import by_permutation
 from neurovae.associate.glm import glm as linear_tests
@@ -62,24 +62,24 @@ def run(
         spline: table to write of the tests for nonlinearity (.parquet, .tsv).
         curves: table to write of the fitted splines (.parquet, .tsv).
         permute: table to write of the permutation tests (.parquet, .tsv).
-        threads: blocks of permutations at a time; changes nothing in the numbers.
+        threads: blocks of permutations computed at a time; the numbers do not depend on it.
     """
-    found: tuple[Rows, Rows, Rows, Rows]
+    results: tuple[Rows, Rows, Rows, Rows]
     verdict, reason = read_verdict(health)
     table = join(read_parquet(cohort), read_parquet(latents), read_parquet(qc))
     if verdict in STOPPING:
         row = stopped(table, verdict, reason)
-        found = [row], [row], [], [row | {"quadratic_status": "not tested", "quadratic_reason": reason}]
+        results = [row], [row], [], [row | {"quadratic_status": "not tested", "quadratic_reason": reason}]
     else:
-        found = [], [], [], []
+        results = [], [], [], []
         for role, part in latent_table.by_role(table, read_parquet(index)):
             by_test = tests(part, scores, confounds, permutations, seed, threads, imputations)
-            for rows, new in zip(found, by_test, strict=True):
-                rows += [{"role": role} | row for row in new]
+            for rows, new_rows in zip(results, by_test, strict=True):
+                rows += [{"role": role} | row for row in new_rows]
         order = [(score["name"], name) for score in scores for name in latent_table.columns(table)]
-        for rows in found:
+        for rows in results:
             rows.sort(key=lambda row: order.index((row["score"], row["latent"])))
-    for path, rows, columns in zip((glm, spline, curves, permute), found, (GLM, SPLINE, CURVE, PERMUTE), strict=True):
+    for path, rows, columns in zip((glm, spline, curves, permute), results, (GLM, SPLINE, CURVE, PERMUTE), strict=True):
         write_both(path, tidy([{"verdict": verdict} | row for row in rows], columns))
 
 
@@ -92,15 +92,15 @@ def tests(
     threads: int = 1,
     imputations: int = 0,
 ) -> tuple[Rows, Rows, Rows, Rows]:
-    """Rows of the linear effects, the splines, the splines' curves and the permutation tests. table: joined scans."""
-    known = [fitted(table, score, confounds, imputations, seed) for score in scores]
-    permuted = permutation_tests(table, known, permutations, seed, threads)
+    """Return the rows of the linear effects, the splines, the splines' curves and the permutation tests."""
+    fits = [fitted(table, score, confounds, imputations, seed) for score in scores]
+    permuted = permutation_tests(table, fits, permutations, seed, threads)
     linear, splines, curves = Rows(), Rows(), Rows()
-    for one in known:
-        each = [lines(table, copy) for copy in one]
-        own = [row for row in permuted if row["score"] == one[0].score["name"]]
-        linear += by_permutation(linear_tests(table, one, each), own)
-        rows, points = spline_tests(table, one, each)
+    for one in fits:
+        by_latent = [linear_fits(table, copy) for copy in one]
+        score_permuted = [row for row in permuted if row["score"] == one[0].score["name"]]
+        linear += by_permutation(linear_tests(table, one, by_latent), score_permuted)
+        rows, points = spline_tests(table, one, by_latent)
         splines += rows
         curves += points
     return linear, splines, curves, permuted

@@ -13,44 +13,44 @@ from skdim.id import MLE, TwoNN
 from neurovae.io.progress import steps
 
 NEIGHBOURS = 10
-LEAST = 2 * NEIGHBOURS + 2  # people; a half must hold more than NEIGHBOURS
+MIN_PEOPLE = 2 * NEIGHBOURS + 2  # people; a half must hold more than NEIGHBOURS
 HALVES = 200  # random halves of the people for the standard error
 
 
 def coordinates(products: np.ndarray) -> np.ndarray:
     """Coordinates (n, n - 1) with the distances of people whose centred scalar products (n, n) these are."""
     values, vectors = np.linalg.eigh(products)
-    kept: np.ndarray = (vectors * np.sqrt(np.maximum(values, 0.0)))[:, ::-1][:, : max(len(products) - 1, 2)]
-    return kept
+    nonzero: np.ndarray = (vectors * np.sqrt(np.maximum(values, 0.0)))[:, ::-1][:, : max(len(products) - 1, 2)]
+    return nonzero
 
 
 def distances(x: np.ndarray) -> np.ndarray:
     """Euclidean distances (n, n) between the rows of x (n, p), and infinity on the diagonal."""
     square = np.square(x).sum(axis=1)
-    found = np.sqrt(np.maximum(square[:, None] + square[None, :] - 2 * x @ x.T, 0.0))
-    np.fill_diagonal(found, np.inf)
-    return found
+    distance = np.sqrt(np.maximum(square[:, None] + square[None, :] - 2 * x @ x.T, 0.0))
+    np.fill_diagonal(distance, np.inf)
+    return distance
 
 
 def dimensions(between: np.ndarray) -> dict[str, float]:
     """TwoNN and MLE from distances (n, n)."""
-    near = np.sort(np.partition(between, NEIGHBOURS, axis=1)[:, :NEIGHBOURS], axis=1)
-    likely = MLE().fit(near, precomputed_knn_arrays=(near, None), n_neighbors=NEIGHBOURS)
-    return {"TwoNN": float(TwoNN(dist=True).fit(near[:, :2]).dimension_), "MLE": float(likely.dimension_)}
+    nearest = np.sort(np.partition(between, NEIGHBOURS, axis=1)[:, :NEIGHBOURS], axis=1)
+    mle = MLE().fit(nearest, precomputed_knn_arrays=(nearest, None), n_neighbors=NEIGHBOURS)
+    return {"TwoNN": float(TwoNN(dist=True).fit(nearest[:, :2]).dimension_), "MLE": float(mle.dimension_)}
 
 
 def intrinsic(x: np.ndarray, seed: int) -> list[dict[str, Any]]:
     """Rows TwoNN and MLE of people x (n, p), with value, low, high, and `half`, the mean over halves of the people.
 
     The standard error is the spread over random halves (Shao & Wu 1989: a delete-d jackknife with d = n / 2), since
-    people drawn with replacement would be their own neighbours. It errs wide, 1.3 to 2 times on balls of 2 and 5
-    dimensions. `half` below the value: it still rises with people.
+    people drawn with replacement would be their own neighbours. It is too large, by 1.3 to 2 times on balls of 2 and
+    5 dimensions. `half` below the value: the estimate still rises with the number of people.
     """
     n = len(x)
     between = distances(x)
     twins = int((np.min(between, axis=1) < 1e-9 * np.median(between)).sum()) if n > 1 else 0
-    if n < LEAST or twins:
-        status, reason = "too few people", f"{n} people; {LEAST} are needed"
+    if n < MIN_PEOPLE or twins:
+        status, reason = "too few people", f"{n} people; {MIN_PEOPLE} are needed"
         if twins:
             status, reason = "equal people", f"{twins} people have a duplicate at distance 0"
         return [{"measure": name, "n": n, "status": status, "reason": reason} for name in ("TwoNN", "MLE")]

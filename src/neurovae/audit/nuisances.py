@@ -1,4 +1,4 @@
-"""What a latent could encode instead of disease: columns of the quality and cohort tables, and regional volumes."""
+"""Nuisances that a latent may encode instead of disease: columns of the quality and cohort tables, regional volumes."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,38 +42,44 @@ class Nuisance(NamedTuple):
 def nuisances(
     table: pd.DataFrame, scores: list[dict[str, Any]], confounds: list[dict[str, Any]], regions: list[str]
 ) -> list[Nuisance]:
-    """Age, sex, site, declared confounds, every other column of the cohort table, the quality groups, the regions.
+    """List age, sex, site, declared confounds, all other columns of the cohort table, quality groups and regions.
+
+    A group is declared when all of its columns are confounds (`from: preprocess`). A group that is declared in part is
+    tested for what its other columns add. A site column with several sites is a confound of every test, and counts as
+    declared.
 
     A group is declared when all of its columns are confounds (`from: preprocess`); one that is declared in part is
     tested for what the rest adds. A site column with several sites is a confound of every test, and counts as declared.
     """
     used = {str(column.name): kind for _, kind, column in used_confounds(table, {"name": ""}, confounds, False)[0]}
     used |= {"site": "categorical"} if "site" in used or table["site"].nunique() > 1 else {}
-    asked = {entry["name"] for entry in scores}
-    ours = {*KEYS, *latent_table.columns(table), *regions, *asked}
-    others = [c for c in table.columns if c not in ours and not c.startswith(("latents_", "qc_"))]
-    named = list(dict.fromkeys([*ALWAYS, *(c for c in used if not c.startswith("qc_")), *others]))
-    found = [_column(table, name, used) for name in named]
-    found = [entry._replace(kind="score") if entry.name in asked and not entry.declared else entry for entry in found]
-    rest = [c for c in used if c.startswith("qc_") and not any(c[3:] in group for group in GROUPS.values())]
-    for name, group in [*GROUPS.items(), *((c[3:], (c[3:],)) for c in rest)]:
+    score_names = {entry["name"] for entry in scores}
+    internal = {*KEYS, *latent_table.columns(table), *regions, *score_names}
+    extra = [c for c in table.columns if c not in internal and not c.startswith(("latents_", "qc_"))]
+    all_names = list(dict.fromkeys([*ALWAYS, *(c for c in used if not c.startswith("qc_")), *extra]))
+    entries = [_column(table, name, used) for name in all_names]
+    entries = [
+        entry._replace(kind="score") if entry.name in score_names and not entry.declared else entry for entry in entries
+    ]
+    single = [c for c in used if c.startswith("qc_") and not any(c[3:] in group for group in GROUPS.values())]
+    for name, group in [*GROUPS.items(), *((c[3:], (c[3:],)) for c in single)]:
         columns = {f"qc_{c}": "continuous" for c in group if f"qc_{c}" in table}
         reason = "" if columns else f"the quality table has none of {', '.join(group)}"
-        found.append(Nuisance(name, "nuisance", columns, bool(columns) and set(columns) <= set(used), reason))
-    return found + [Nuisance(name, "region", {name: "continuous"}, False) for name in regions]
+        entries.append(Nuisance(name, "nuisance", columns, bool(columns) and set(columns) <= set(used), reason))
+    return entries + [Nuisance(name, "region", {name: "continuous"}, False) for name in regions]
 
 
 def _column(table: pd.DataFrame, name: str, used: dict[str, str]) -> Nuisance:
     if name not in table:
         return Nuisance(name, "nuisance", {}, False, f"the cohort table has no column '{name}'")
-    known = table[name].replace("n/a", None).dropna()
-    number = pd.api.types.is_numeric_dtype(known)
-    kind = used.get(name) or ("continuous" if number and known.nunique() >= DISTINCT else "categorical")
+    observed = table[name].replace("n/a", None).dropna()
+    number = pd.api.types.is_numeric_dtype(observed)
+    kind = used.get(name) or ("continuous" if number and observed.nunique() >= DISTINCT else "categorical")
     reason = ""
-    if known.nunique() < 2:
-        reason = f"every one of {len(table)} people has the same value" if len(known) else "every value is missing"
-    elif kind == "categorical" and known.nunique() > max(LEVELS, 2) and name not in used:
-        reason = f"{known.nunique()} levels: text, not a category"
+    if observed.nunique() < 2:
+        reason = f"every one of {len(table)} people has the same value" if len(observed) else "every value is missing"
+    elif kind == "categorical" and observed.nunique() > max(LEVELS, 2) and name not in used:
+        reason = f"{observed.nunique()} levels: text, not a category"
     return Nuisance(name, "nuisance", {name: kind}, name in used, reason)
 
 
@@ -88,7 +94,9 @@ def columns_of(table: pd.DataFrame, nuisance: Nuisance, rows: np.ndarray) -> tup
 
 
 def read_regions(path: Path | None, table: pd.DataFrame, codes: Codes = BUILTIN) -> tuple[pd.DataFrame, list[str]]:
-    """The joined table with regional volumes beside it, and the regions' names.
+    """Add regional volumes to the joined table; return it with the regions' names.
+
+    An empty path: no volumes.
 
     An empty path: no volumes.
 
@@ -98,12 +106,12 @@ def read_regions(path: Path | None, table: pd.DataFrame, codes: Codes = BUILTIN)
     if path is None or str(path) in ("", "."):
         return table, []
     keys = [(scan, f"{person}_ses-{session}", person) for scan, person, session in table[list(KEYS[:3])].to_numpy()]
-    found = volumes(path, keys, codes)
-    taken = [name for name in found.regions if name in table]
-    problems = [f"{path}: the cohort table has a column '{name}' too; rename it" for name in taken]
-    if found.problems or problems:
-        raise InputError(found.problems + problems)
-    print(*(f"warning: {note}" for note in found.notes), sep="\n", flush=True)
-    rows = [found.values.get(scan, {}) for scan in table["scan"]]
-    regions = pd.DataFrame(rows, columns=found.regions, dtype=float)
-    return pd.concat([table.reset_index(drop=True), regions], axis=1), found.regions
+    regional = volumes(path, keys, codes)
+    clashes = [name for name in regional.regions if name in table]
+    problems = [f"{path}: the cohort table has a column '{name}' too; rename it" for name in clashes]
+    if regional.problems or problems:
+        raise InputError(regional.problems + problems)
+    print(*(f"warning: {note}" for note in regional.notes), sep="\n", flush=True)
+    rows = [regional.values.get(scan, {}) for scan in table["scan"]]
+    regions = pd.DataFrame(rows, columns=regional.regions, dtype=float)
+    return pd.concat([table.reset_index(drop=True), regions], axis=1), regional.regions

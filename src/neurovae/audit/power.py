@@ -1,10 +1,10 @@
 """Power, before anything is trained: the smallest effect of one latent on each score that can be detected.
 
 The t test of one latent beside the confounds: t = r sqrt(df) / sqrt(1 - r^2) follows a noncentral t whose noncentrality
-is |rho| sqrt(n - 1 - confound columns) / sqrt(1 - rho^2), |rho| the partial correlation in the population, since that
-many people's worth of the latent is left beside the confounds. Over several latents the level is alpha / latents
+is |rho| sqrt(n - 1 - confound columns) / sqrt(1 - rho^2), |rho| the partial correlation in the population, since the
+confounds use up that many degrees of freedom of the latent. Over several latents the level is alpha / latents
 (Bonferroni, in place of max-T, which needs latents; correlated ones lose less). A binary score has an odds ratio per SD
-of the latent too (Hsieh 1998, eq. 1). Other types rest on the same r: an approximation before there is a fit.
+of the latent too (Hsieh 1998, eq. 1). For other types the same r is an approximation.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ from neurovae.design.tables import tidy, write_both
 from neurovae.io.parquet import read_parquet
 
 SPLINE = 3  # columns of a confound that preprocess measures later
-FEW = 300  # people; below, associations with brain scans are unstable (Marek 2022)
+MIN_STABLE = 300  # people; below, associations with brain scans are unstable (Marek 2022)
 COLUMNS = {"score": "object", "type": "object", "n": "Int64", "people": "Int64", "confound_columns": "Int64",
            "confounds": "object", "tests": "Int64", "level": "float64", "power": "float64", "partial_r": "float64",
            "partial_r2": "float64", "odds_ratio": "float64", "cases": "Int64", "text": "object", "status": "object",
@@ -63,65 +63,71 @@ def check(
 ) -> list[dict[str, Any]]:
     """Two rows of one score: a single test at alpha, and one of `latents` at alpha / latents."""
     people = first_scans(in_order(table)).assign(latents_split="test")
-    later = [entry for entry in confounds if entry.get("from", "table") == "preprocess"]
-    cases = design(people, score, [entry for entry in confounds if entry not in later], with_split=False)
-    columns = cases.x.shape[1] - 1 + SPLINE * len(later)
-    awaited = [f"{entry['name']} ({SPLINE} columns, measured by preprocess)" for entry in later]
+    from_preprocess = [entry for entry in confounds if entry.get("from", "table") == "preprocess"]
+    cases = design(people, score, [entry for entry in confounds if entry not in from_preprocess], with_split=False)
+    columns = cases.x.shape[1] - 1 + SPLINE * len(from_preprocess)
+    texts_later = [f"{entry['name']} ({SPLINE} columns, measured by preprocess)" for entry in from_preprocess]
     row = {
         "score": score["name"],
         "type": score["type"],
         "n": len(cases.y),
         "people": len(people),
         "confound_columns": columns,
-        "confounds": ", ".join([text for text in [cases.text] if text != "none" or not later] + awaited),
+        "confounds": ", ".join([text for text in [cases.text] if text != "none" or not from_preprocess] + texts_later),
         "power": power,
     }
     status, reason = cases.status, cases.reason
     if status == "ok" and len(cases.y) - columns - 2 < RESIDUAL_DF:
         status, reason = "too few people", f"{len(cases.y)} people for {columns} confound columns"
-    few = f"{len(cases.y)} people, under {FEW}: effects vary between samples, and significant ones are too large"
-    row |= {"status": status, "reason": reason if status != "ok" else (few if len(cases.y) < FEW else "")}
-    return [row | _found(cases, columns, tests, alpha / tests, power, row) for tests in dict.fromkeys((1, latents))]
+    caveat = (
+        f"{len(cases.y)} people, under {MIN_STABLE}: effects vary between samples, and significant ones are too large"
+    )
+    row |= {"status": status, "reason": reason if status != "ok" else (caveat if len(cases.y) < MIN_STABLE else "")}
+    return [
+        row | _detectable(cases, columns, tests, alpha / tests, power, row) for tests in dict.fromkeys((1, latents))
+    ]
 
 
-def _found(cases: Design, columns: int, tests: int, level: float, power: float, row: dict[str, Any]) -> dict[str, Any]:
-    same = {"tests": tests, "level": level}
+def _detectable(
+    cases: Design, columns: int, tests: int, level: float, power: float, row: dict[str, Any]
+) -> dict[str, Any]:
+    keys = {"tests": tests, "level": level}
     if row["status"] != "ok":
-        return same | {"text": f"{row['score']}: {row['status']}, {row['reason']}"}
+        return keys | {"text": f"{row['score']}: {row['status']}, {row['reason']}"}
     r = smallest(len(cases.y), columns, level, power)
-    found = same | {"partial_r": r, "partial_r2": r**2}
+    numbers = keys | {"partial_r": r, "partial_r2": r**2}
     text = f"{row['score']}: {len(cases.y)} people, {columns} confound columns, {tests} test{'s' * (tests > 1)}: "
     text += f"partial r {r:.2f} (R2 {r * r:.3f}) with {100 * power:g} % power"
     if row["type"] == "binary":
-        found |= {"odds_ratio": odds_ratio(cases.y, level, power), "cases": int(cases.y.sum())}
-        text += f", odds ratio {found['odds_ratio']:.2f} per SD ({found['cases']} of {len(cases.y)} cases)"
+        numbers |= {"odds_ratio": odds_ratio(cases.y, level, power), "cases": int(cases.y.sum())}
+        text += f", odds ratio {numbers['odds_ratio']:.2f} per SD ({numbers['cases']} of {len(cases.y)} cases)"
     elif row["type"] != "continuous":
         text += f" (approximate: the score is {row['type']})"
-    return found | {"text": text}
+    return numbers | {"text": text}
 
 
-def attained(r: float, people: int, columns: int, level: float) -> float:
-    """Power of the two-sided t test of a latent whose partial correlation with the score is r."""
+def power_of(r: float, people: int, columns: int, level: float) -> float:
+    """Return the power of the two-sided t test of a latent whose partial correlation with the score is r."""
     return _power(abs(r) * np.sqrt((people - 1 - columns) / (1 - r**2)), people - columns - 2, level)
 
 
 def smallest(people: int, columns: int, level: float, power: float) -> float:
-    """Smallest |partial r| that the test finds with this power; columns: of the confounds, without the intercept."""
+    """The smallest |partial r| that the test detects with this power; columns: confounds, without the intercept."""
     df = people - columns - 2
-    most = float(t.isf(level / 2, df)) + 10  # beyond it the power is 1, and scipy's tails are not numbers
-    shift = brentq(lambda shift: _power(shift, df, level) - power, 0, most)
+    max_shift = float(t.isf(level / 2, df)) + 10  # beyond it the power is 1, and scipy's tails are not numbers
+    shift = brentq(lambda shift: _power(shift, df, level) - power, 0, max_shift)
     return float(shift / np.sqrt(people - 1 - columns + shift**2))
 
 
 def _power(shift: float, df: int, level: float) -> float:
-    """Both tails of the noncentral t are one of the noncentral F of its square."""
+    """Power of the t test; both tails of the noncentral t are one tail of the noncentral F of its square."""
     return float(1 - ncfdtr(1, df, shift**2, t.isf(level / 2, df) ** 2))  # scipy.stats.ncf.sf is wrong at shift 0
 
 
 def odds_ratio(y: np.ndarray, level: float, power: float) -> float:
-    """Smallest odds ratio above 1 per SD of a latent, given the shares of the two classes of y (Hsieh 1998, eq. 1)."""
-    share = float(np.mean(y))
-    return float(np.exp((norm.isf(level / 2) + norm.isf(1 - power)) / np.sqrt(len(y) * share * (1 - share))))
+    """Return the smallest odds ratio above 1 per SD of a latent, given the class fractions of y (Hsieh 1998, eq. 1)."""
+    fraction = float(np.mean(y))
+    return float(np.exp((norm.isf(level / 2) + norm.isf(1 - power)) / np.sqrt(len(y) * fraction * (1 - fraction))))
 
 
 if __name__ == "__main__":

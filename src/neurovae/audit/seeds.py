@@ -1,4 +1,4 @@
-"""The fits of one model and fold with different seeds, read together; a fit that does not belong is refused."""
+"""Read the fits of one model and fold with different seeds; a fit of another model or fold is refused."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,11 +65,11 @@ def alike(a: Fit, b: Fit) -> bool:
 
 
 def distinct(fits: list[Fit]) -> list[Fit]:
-    """The first of each set of fits with the same latents."""
-    found: list[Fit] = []
+    """Return the first of each set of fits with the same latents."""
+    kept_fits: list[Fit] = []
     for fit in fits:
-        found += [] if any(alike(fit, one) for one in found) else [fit]
-    return found
+        kept_fits += [] if any(alike(fit, other) for other in kept_fits) else [fit]
+    return kept_fits
 
 
 def _fit(table: pd.DataFrame, weights: Path, glm: Path, omnibus: Path, directions: Path) -> Fit:
@@ -78,6 +78,6 @@ def _fit(table: pd.DataFrame, weights: Path, glm: Path, omnibus: Path, direction
     tensors, meta = stored.load(weights)
     tests = read_parquet(glm)
     verdict = str(tests["verdict"].iloc[0]) if len(tests) else ""
-    whole, held = first[names].to_numpy(float), first.loc[first["split"] == "test", names]
-    found = (tests, read_parquet(omnibus), read_parquet(directions), verdict)
-    return Fit(int(table["seed"].iloc[0]), held, whole.mean(axis=0), whole.std(axis=0, ddof=1), tensors, meta, *found)
+    mu, held = first[names].to_numpy(float), first.loc[first["split"] == "test", names]
+    tables = (tests, read_parquet(omnibus), read_parquet(directions), verdict)
+    return Fit(int(table["seed"].iloc[0]), held, mu.mean(axis=0), mu.std(axis=0, ddof=1), tensors, meta, *tables)

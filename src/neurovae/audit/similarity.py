@@ -11,7 +11,7 @@ from scipy.stats import t
 from neurovae.stats.basis import moves
 
 MATCH = 0.7  # |r| on held-out people below which a latent has no counterpart
-CHANCE = 0.05  # share of unrelated latents that may seem to have a counterpart
+CHANCE = 0.05  # fraction of unrelated latents that may seem to have a counterpart
 PEOPLE = 4  # the unbiased HSIC is undefined for fewer
 
 
@@ -24,13 +24,13 @@ def hsic(k: np.ndarray, m: np.ndarray) -> float:
 
 
 def cka(a: np.ndarray, b: np.ndarray) -> float:
-    """Debiased linear CKA of a (n, p) and b (n, q): 1 for a rotation and a scale apart, about 0 for unrelated spaces.
+    """The debiased linear CKA of a (n, p) and b (n, q): 1 up to rotation and scale, about 0 for unrelated spaces.
 
     Missing where a space has no spread beyond its bias.
     """
     k, m = (x @ x.T for x in (a - a.mean(axis=0), b - b.mean(axis=0)))
-    own = hsic(k, k) * hsic(m, m) if hsic(k, k) > 0 and hsic(m, m) > 0 else np.nan
-    return hsic(k, m) / float(np.sqrt(own))
+    norm = hsic(k, k) * hsic(m, m) if hsic(k, k) > 0 and hsic(m, m) > 0 else np.nan
+    return hsic(k, m) / float(np.sqrt(norm))
 
 
 def procrustes(a: np.ndarray, b: np.ndarray) -> float:
@@ -40,8 +40,8 @@ def procrustes(a: np.ndarray, b: np.ndarray) -> float:
     people: compare it with its value for people in random order.
     """
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
-    whole = np.sum(a**2) * np.sum(b**2)
-    return float(np.linalg.norm(a.T @ b, "nuc") ** 2 / whole) if whole > 0 else np.nan
+    total = np.sum(a**2) * np.sum(b**2)
+    return float(np.linalg.norm(a.T @ b, "nuc") ** 2 / total) if total > 0 else np.nan
 
 
 def correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -54,18 +54,18 @@ def correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return r
 
 
-def match(r: np.ndarray, least: float = MATCH) -> np.ndarray:
+def match(r: np.ndarray, min_r: float = MATCH) -> np.ndarray:
     """Column matched to each row of r (p, q), one to one with the largest sum of |r| >= least; -1: none."""
-    good = np.where(np.abs(r) >= least, np.abs(r), 0.0)  # a pair that counts never gives way to two that do not
-    rows, columns = linear_sum_assignment(-good)
-    found = np.full(len(r), -1)
-    kept = good[rows, columns] > 0
-    found[rows[kept]] = columns[kept]
-    return found
+    strong = np.where(np.abs(r) >= min_r, np.abs(r), 0.0)  # a pair that counts never gives way to two that do not
+    rows, columns = linear_sum_assignment(-strong)
+    matches = np.full(len(r), -1)
+    is_match = strong[rows, columns] > 0
+    matches[rows[is_match]] = columns[is_match]
+    return matches
 
 
-def fewest(latents: int) -> int:
-    """Number of people from which on at most CHANCE of unrelated latents find |r| >= MATCH among `latents` others.
+def min_people(latents: int) -> int:
+    """The number of people above which at most CHANCE of unrelated latents find |r| >= MATCH in `latents` others.
 
     r of two unrelated normal columns of n people: r sqrt((n - 2) / (1 - r^2)) is t with n - 2 degrees of freedom.
     """
@@ -76,9 +76,9 @@ def fewest(latents: int) -> int:
 
 
 def by_chance(a: np.ndarray, b: np.ndarray, draws: int, seed: int) -> tuple[float, float]:
-    """Mean Procrustes R2 and number of matched latents over random orders of the people."""
+    """Return mean Procrustes R2 and number of matched latents over random orders of the people."""
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(len(b)) for _ in range(draws)]
-    shares = [procrustes(a, b[order]) for order in orders]
-    matched = [int((match(correlations(a, b[order])) >= 0).sum()) for order in orders]
-    return float(np.mean(shares)), float(np.mean(matched))
+    r2 = [procrustes(a, b[order]) for order in orders]
+    counts = [int((match(correlations(a, b[order])) >= 0).sum()) for order in orders]
+    return float(np.mean(r2)), float(np.mean(counts))

@@ -58,21 +58,21 @@ def run(*, cohort: Path, latents: Path, qc: Path, health: Path, confounds: Json,
 
 
 def sites(table: pd.DataFrame, confounds: list[Row]) -> list[Row]:
-    """One row per latent and one named all; people without a site or a confound are left out."""
+    """Return one row per latent and one named all; people without a site or a confound are left out."""
     source, table = provenance(table), table[table["site"].replace("n/a", None).notna()].reset_index(drop=True)
     if table["site"].nunique() < 2:
-        found = f"all {len(table)} people are from site {table['site'].iloc[0]}" if len(table) else "no site is known"
-        one = {"n": len(table), "n_sites": int(len(table) > 0), "status": "one site", "reason": found}
-        return [source | one]
+        reason = f"all {len(table)} people are from site {table['site'].iloc[0]}" if len(table) else "no site is known"
+        row = {"n": len(table), "n_sites": int(len(table) > 0), "status": "one site", "reason": reason}
+        return [source | row]
     names = latent_table.columns(table)
     people = _people(table, confounds)
     base = described(table, {"name": "", "type": ""}, "", people)
     base |= {"n_sites": int(table["site"].iloc[people.rows].nunique())}
     base = {name: value for name, value in base.items() if name in COLUMNS}
     if people.status != "ok" or base["n_sites"] < 2:
-        said = {"status": people.status, "reason": people.reason}
-        few = {"status": "one site", "reason": "only one site among the people with all confounds"}
-        return [base | {"latent": name} | (said if people.status != "ok" else few) for name in [*names, "all"]]
+        status = {"status": people.status, "reason": people.reason}
+        one_site = {"status": "one site", "reason": "only one site among the people with all confounds"}
+        return [base | {"latent": name} | (status if people.status != "ok" else one_site) for name in [*names, "all"]]
     z, site = table[names].to_numpy(float)[people.rows], table["site"].to_numpy(str)[people.rows]
     fold, x = table["fold"].to_numpy()[people.rows], people.x
     try:
@@ -81,15 +81,15 @@ def sites(table: pd.DataFrame, confounds: list[Row]) -> list[Row]:
         after, accuracy, problem = np.full_like(z, np.nan), {}, "; ".join(error.problems)
     else:
         problem = ""
-    rows = [base | {"latent": name} | _shares(z[:, k], after[:, k], site, x) for k, name in enumerate(names)]
+    rows = [base | {"latent": name} | _site_numbers(z[:, k], after[:, k], site, x) for k, name in enumerate(names)]
     rows = [row | {"status": "no harmonisation", "reason": problem} if problem else row for row in rows]
-    for when in WHEN:
-        p = np.array([row.get(f"p_{when}", np.nan) for row in rows])
+    for stage in WHEN:
+        p = np.array([row.get(f"p_{stage}", np.nan) for row in rows])
         q, m = bh(p, np.isfinite(p))
-        rows = [row | {f"q_{when}": q[k], "family_size": m if when == "before" else row["family_size"]}
+        rows = [row | {f"q_{stage}": q[k], "family_size": m if stage == "before" else row["family_size"]}
                 for k, row in enumerate(rows)]  # fmt: skip
-    said = {"status": "no harmonisation", "reason": problem} if problem else {"status": "ok", "reason": ""}
-    return [*rows, base | {"latent": "all", "chance": 1 / base["n_sites"]} | accuracy | said]
+    status = {"status": "no harmonisation", "reason": problem} if problem else {"status": "ok", "reason": ""}
+    return [*rows, base | {"latent": "all", "chance": 1 / base["n_sites"]} | accuracy | status]
 
 
 def out_of_fold(
@@ -102,48 +102,50 @@ def out_of_fold(
     Raises:
         InputError: the other folds of a fold hold fewer than two people of a site.
     """
-    harmonised, told = np.full_like(z, np.nan), {when: np.empty(len(site), site.dtype) for when in WHEN}
-    for one in np.unique(fold):
-        test, train = fold == one, fold != one
-        learnt = fit(z[train], site[train], x[train])
-        harmonised[test] = apply(learnt, z[test], site[test], x[test])
-        inside = apply(learnt, z[train], site[train], x[train])
-        for when, known, new in (("before", z[train], z[test]), ("after", inside, harmonised[test])):
-            told[when][test] = _classifier().fit(known, site[train]).predict(new)
-    return harmonised, {f"accuracy_{when}": float(balanced_accuracy_score(site, told[when])) for when in WHEN}
+    harmonised, predicted = np.full_like(z, np.nan), {stage: np.empty(len(site), site.dtype) for stage in WHEN}
+    for fold_tested in np.unique(fold):
+        test, train = fold == fold_tested, fold != fold_tested
+        combat = fit(z[train], site[train], x[train])
+        harmonised[test] = apply(combat, z[test], site[test], x[test])
+        harmonised_train = apply(combat, z[train], site[train], x[train])
+        for stage, z_train, z_test in (("before", z[train], z[test]), ("after", harmonised_train, harmonised[test])):
+            predicted[stage][test] = _classifier().fit(z_train, site[train]).predict(z_test)
+    return harmonised, {f"accuracy_{stage}": float(balanced_accuracy_score(site, predicted[stage])) for stage in WHEN}
 
 
-def site_share(z: np.ndarray, site: np.ndarray, x: np.ndarray) -> tuple[float, float, float]:
-    """Partial R2 of the site beyond the columns of x, p of its F, p of Levene's test. z: (n,), x: (n, columns)."""
+def site_r2(z: np.ndarray, site: np.ndarray, x: np.ndarray) -> tuple[float, float, float]:
+    """Return partial R2 of site beyond the columns of x, p of its F, p of Levene's test. z: (n,), x: (n, columns)."""
     dummies = site[:, None] == np.unique(site)[None, :]
     full = np.hstack([x, dummies])
     full = full[:, independent(full)]
     extra, df = full.shape[1] - x.shape[1], len(z) - full.shape[1]
-    short, long = (z - one @ np.linalg.lstsq(one, z, rcond=None)[0] for one in (x, full))
-    share = 1 - (long @ long) / (short @ short)
-    p = float(f.sf(share / extra / ((1 - share) / df), extra, df)) if extra else np.nan
-    groups = [group for one in np.unique(site) if len(group := long[site == one]) > 1]
-    return float(share), p, float(levene(*groups, center="median").pvalue) if len(groups) > 1 else np.nan
+    null_residual, full_residual = (z - one @ np.linalg.lstsq(one, z, rcond=None)[0] for one in (x, full))
+    r2 = 1 - (full_residual @ full_residual) / (null_residual @ null_residual)
+    p = float(f.sf(r2 / extra / ((1 - r2) / df), extra, df)) if extra else np.nan
+    groups = [group for one in np.unique(site) if len(group := full_residual[site == one]) > 1]
+    return float(r2), p, float(levene(*groups, center="median").pvalue) if len(groups) > 1 else np.nan
 
 
 def _people(table: pd.DataFrame, confounds: list[Row]) -> Design:
-    """Complete cases and their confounds without the site; a column that counts the rows stands for the score."""
-    blind = table.assign(site="all", latents_row=np.arange(len(table), dtype=float))
-    return design(blind, {"name": "latents_row", "type": "continuous"}, [c for c in confounds if c["name"] != "site"])
+    """Complete cases and their confounds without the site; the row number takes the place of the score."""
+    without_site = table.assign(site="all", latents_row=np.arange(len(table), dtype=float))
+    return design(
+        without_site, {"name": "latents_row", "type": "continuous"}, [c for c in confounds if c["name"] != "site"]
+    )
 
 
 def _classifier() -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
 
 
-def _shares(before: np.ndarray, after: np.ndarray, site: np.ndarray, x: np.ndarray) -> Row:
+def _site_numbers(before: np.ndarray, after: np.ndarray, site: np.ndarray, x: np.ndarray) -> Row:
     if not varies(before, x):
         return {"status": "constant latent", "reason": "it does not vary between people beyond the confounds"}
     row: Row = {"status": "ok", "reason": ""}
-    for when, z in (("before", before), ("after", after)):
+    for stage, z in (("before", before), ("after", after)):
         if np.isfinite(z).all():
-            numbers = zip(("r2", "p", "levene_p"), site_share(z, site, x), strict=True)
-            row |= {f"{name}_{when}": value for name, value in numbers}
+            numbers = zip(("r2", "p", "levene_p"), site_r2(z, site, x), strict=True)
+            row |= {f"{name}_{stage}": value for name, value in numbers}
     return row
 
 

@@ -1,8 +1,8 @@
 """Stability over random seeds: latent spaces, latents, score directions and associations of one model.
 
-Latent k of one seed does not correspond to latent k of another. Latent spaces are compared as a whole, in people whom
-no seed was trained on; single latents only after one-to-one matching; score directions by their values in those people
-and by their decoded maps.
+Latent k of one seed does not correspond to latent k of another. Latent spaces are compared as a whole, in held-out
+people; single latents only after one-to-one matching; score directions by their values in those people and by their
+decoded maps.
 """
 
 import importlib
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from neurovae.audit.seeds import Fit, alike, distinct, read
-from neurovae.audit.similarity import MATCH, PEOPLE, by_chance, cka, correlations, fewest, match, procrustes
+from neurovae.audit.similarity import MATCH, PEOPLE, by_chance, cka, correlations, match, min_people, procrustes
 from neurovae.cli import cli
 from neurovae.design.tables import tidy, write_both
 from neurovae.io.progress import steps
@@ -67,20 +67,22 @@ def run(
         directions: directions.parquet, score x latent with weight and pattern.
         out: table of pairs of seeds: spaces, and per score directions and omnibus p.
         matches: table of latents and their counterparts in each other seed.
-        replicated: table of score x latent: how many of the other seeds found it too.
+        replicated: table of score x latent: in how many of the other seeds the association is significant too.
     """
-    same, fits = read(latents, weights, glm, omnibus, directions)
-    used = [fit for fit in fits if not fit.stopped]
-    rest = [{"seed": fit.seed, **_stopped(fit)} for fit in fits if fit.stopped]
-    alone = [{"seed": fit.seed, "verdict": fit.verdict, **ONE} for fit in used if len(used) == 1]
-    inside = read_mask(mask)
-    pairs = [row for a, b in steps(list(combinations(used, 2)), "pairs of seeds") for row in compare(a, b, inside)]
-    found = [row for a, b in permutations(used, 2) for row in matched(a, b)]
-    counts = [row for fit in used for row in replication(fit, used, found)]
-    write_both(out, tidy([same | row for row in pairs + alone + rest], COLUMNS))
-    write_both(matches, tidy([same | row for row in found + alone + rest], MATCHES))
-    write_both(replicated, tidy([same | row for row in counts + rest], REPLICATED))
-    print(f"{len(used)} seeds of {same['model']}, fold {same['fold']}, compared", flush=True)
+    keys, fits = read(latents, weights, glm, omnibus, directions)
+    fits_used = [fit for fit in fits if not fit.stopped]
+    rows_stopped = [{"seed": fit.seed, **_stopped(fit)} for fit in fits if fit.stopped]
+    row_single = [{"seed": fit.seed, "verdict": fit.verdict, **ONE} for fit in fits_used if len(fits_used) == 1]
+    in_mask = read_mask(mask)
+    pairs = [
+        row for a, b in steps(list(combinations(fits_used, 2)), "pairs of seeds") for row in compare(a, b, in_mask)
+    ]
+    matched_rows = [row for a, b in permutations(fits_used, 2) for row in match_rows(a, b)]
+    counts = [row for fit in fits_used for row in replication(fit, fits_used, matched_rows)]
+    write_both(out, tidy([keys | row for row in pairs + row_single + rows_stopped], COLUMNS))
+    write_both(matches, tidy([keys | row for row in matched_rows + row_single + rows_stopped], MATCHES))
+    write_both(replicated, tidy([keys | row for row in counts + rows_stopped], REPLICATED))
+    print(f"{len(fits_used)} seeds of {keys['model']}, fold {keys['fold']}, compared", flush=True)
 
 
 def _stopped(fit: Fit) -> dict[str, Any]:
@@ -91,11 +93,11 @@ def _stopped(fit: Fit) -> dict[str, Any]:
 def compare(a: Fit, b: Fit, mask: np.ndarray) -> list[dict[str, Any]]:
     """One row for the two spaces, then one per score for its direction, with the omnibus p of both."""
     x, y = a.held.to_numpy(float), b.held.to_numpy(float)
-    same = {"seed": a.seed, "other_seed": b.seed, "n": len(x), "verdict": a.verdict, "status": "ok", "reason": ""}
-    clones = SAME if alike(a, b) else {}
-    same |= clones
+    shared = {"seed": a.seed, "other_seed": b.seed, "n": len(x), "verdict": a.verdict, "status": "ok", "reason": ""}
+    identical = SAME if alike(a, b) else {}
+    shared |= identical
     scores = list(dict.fromkeys(name for name in a.directions["score"] if name in set(b.directions["score"])))
-    return [same | space(x, y) | clones] + [same | direction(a, b, score, mask) for score in scores]
+    return [shared | space(x, y) | identical] + [shared | direction(a, b, score, mask) for score in scores]
 
 
 def space(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
@@ -103,26 +105,29 @@ def space(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     row: dict[str, Any] = {"kind": "space", "latents": x.shape[1]}
     if len(x) < PEOPLE:
         return row | {"status": FEW, "reason": f"{len(x)} held-out people; CKA needs {PEOPLE}"}
-    shares, counts = by_chance(x, y, DRAWS, seed=0)
-    found = int((match(correlations(x, y)) >= 0).sum()) if len(x) >= fewest(y.shape[1]) else None
-    numbers = {"cka": cka(x, y), "procrustes_r2": procrustes(x, y), "procrustes_chance": shares}
-    return row | numbers | {"matched": found, "matched_chance": counts}
+    chance_r2, chance_matched = by_chance(x, y, DRAWS, seed=0)
+    n_matched = int((match(correlations(x, y)) >= 0).sum()) if len(x) >= min_people(y.shape[1]) else None
+    numbers = {"cka": cka(x, y), "procrustes_r2": procrustes(x, y), "procrustes_chance": chance_r2}
+    return row | numbers | {"matched": n_matched, "matched_chance": chance_matched}
 
 
 def direction(a: Fit, b: Fit, score: str, mask: np.ndarray) -> dict[str, Any]:
     """Two seeds' directions of one score: correlation over held-out people, of the decoded maps, both omnibus p."""
     p = [_omnibus(fit.omnibus, score) for fit in (a, b)]
     row: dict[str, Any] = {"kind": "direction", "score": score, "p": p[0], "p_other": p[1]}
-    ways = [fit.directions[fit.directions["score"] == score].set_index("latent") for fit in (a, b)]
-    if any(way[["weight", "pattern"]].isna().any(axis=None) or len(way) < 2 for way in ways):
-        said = next((str(way["reason"].iloc[0]) for way in ways if "reason" in way and way["reason"].iloc[0]), "")
-        return row | {"status": "no direction", "reason": said or "a seed has no direction for this score"}
+    directions_of = [fit.directions[fit.directions["score"] == score].set_index("latent") for fit in (a, b)]
+    if any(table[["weight", "pattern"]].isna().any(axis=None) or len(table) < 2 for table in directions_of):
+        reason = next(
+            (str(table["reason"].iloc[0]) for table in directions_of if "reason" in table and table["reason"].iloc[0]),
+            "",
+        )
+        return row | {"status": "no direction", "reason": reason or "a seed has no direction for this score"}
     people, maps = [], []
-    for fit, way in zip((a, b), ways, strict=True):
-        way = way.loc[fit.held.columns]
-        weight = np.divide(way["weight"], fit.spread, out=np.zeros(len(way)), where=fit.spread > 0)
+    for fit, table in zip((a, b), directions_of, strict=True):
+        table = table.loc[fit.held.columns]
+        weight = np.divide(table["weight"], fit.spread, out=np.zeros(len(table)), where=fit.spread > 0)
         people.append(fit.held.to_numpy(float) @ weight)
-        maps.append(decoded(fit, way["pattern"].to_numpy(float), mask))
+        maps.append(decoded(fit, table["pattern"].to_numpy(float), mask))
     return row | {"r_people": _r(*people), "r_map": _r(*maps)}
 
 
@@ -144,47 +149,57 @@ def _omnibus(table: pd.DataFrame, score: str) -> float:
     return float(p.iloc[0]) if len(p) else np.nan
 
 
-def matched(a: Fit, b: Fit) -> list[dict[str, Any]]:
+def match_rows(a: Fit, b: Fit) -> list[dict[str, Any]]:
     """One row per latent of a: its counterpart in b, or none; r is that of the counterpart, else the largest.
 
-    Fewer people than `fewest`: none has a counterpart.
+    With fewer people than `min_people` no latent has a counterpart.
     """
-    r, n, least = correlations(a.held.to_numpy(float), b.held.to_numpy(float)), len(a.held), fewest(len(b.held.columns))
-    clones, ok = SAME if alike(a, b) else {}, {"status": "ok", "reason": ""}
+    r, n, n_needed = (
+        correlations(a.held.to_numpy(float), b.held.to_numpy(float)),
+        len(a.held),
+        min_people(len(b.held.columns)),
+    )
+    identical, ok = SAME if alike(a, b) else {}, {"status": "ok", "reason": ""}
     none = {"status": "no counterpart", "reason": f"no unmatched latent with |r| >= {MATCH:g} in held-out people"}
-    if n < least:
+    if n < n_needed:
         none = {
             "status": FEW,
-            "reason": f"{n} held-out people; with fewer than {least}, |r| >= {MATCH:g} is common by chance",
+            "reason": f"{n} held-out people; with fewer than {n_needed}, |r| >= {MATCH:g} is common by chance",
         }
     rows = []
-    for k, other in enumerate(match(r) if n >= least or clones else np.full(len(r), -1)):
-        most = int(np.abs(r[k]).argmax()) if other < 0 else int(other)
-        row = {"seed": a.seed, "other_seed": b.seed, "latent": a.held.columns[k], "r": r[k, most], "n": n}
-        row |= {"counterpart": b.held.columns[other], **ok} if other >= 0 else none
-        rows.append(row | {"verdict": a.verdict} | clones)
+    for k, column in enumerate(match(r) if n >= n_needed or identical else np.full(len(r), -1)):
+        strongest = int(np.abs(r[k]).argmax()) if column < 0 else int(column)
+        row = {"seed": a.seed, "other_seed": b.seed, "latent": a.held.columns[k], "r": r[k, strongest], "n": n}
+        row |= {"counterpart": b.held.columns[column], **ok} if column >= 0 else none
+        rows.append(row | {"verdict": a.verdict} | identical)
     return rows
 
 
-def replication(fit: Fit, used: list[Fit], found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def replication(fit: Fit, fits_used: list[Fit], matched_rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows score x latent: in how many other seeds the counterpart has q < .05 with the same sign ("2 of 4").
 
     Seeds with the same latents count once.
     """
-    others = {other.seed: other.glm.set_index(["score", "latent"]) for other in distinct([fit, *used])[1:]}
-    nobody = SAME["status"] if len(used) > 1 else ONE["status"]
-    pairs = {(row["latent"], row["other_seed"]): row for row in found if row["seed"] == fit.seed}
+    others = {other.seed: other.glm.set_index(["score", "latent"]) for other in distinct([fit, *fits_used])[1:]}
+    no_match = SAME["status"] if len(fits_used) > 1 else ONE["status"]
+    pairs = {(row["latent"], row["other_seed"]): row for row in matched_rows if row["seed"] == fit.seed}
     rows = []
     for test in fit.glm.to_dict("records"):
         row = {name: test.get(name) for name in ("score", "seed", "latent", "status", "reason", "verdict")}
-        ways = {seed: pairs[test["latent"], seed] for seed in others}
-        partners = {seed: way for seed, way in ways.items() if way["status"] == "ok"}
+        matches_of_latent = {seed: pairs[test["latent"], seed] for seed in others}
+        counterparts = {
+            seed: found_match for seed, found_match in matches_of_latent.items() if found_match["status"] == "ok"
+        }
         agree = sum(
-            _agrees(test, others[seed].loc[(test["score"], way["counterpart"])], way["r"])
-            for seed, way in partners.items()
+            _agrees(test, others[seed].loc[(test["score"], found_match["counterpart"])], found_match["r"])
+            for seed, found_match in counterparts.items()
         )
-        text = f"{agree} of {len(others)}" if partners else next((way["status"] for way in ways.values()), nobody)
-        row |= {"seeds": len(others), "counterparts": len(partners), "agree": agree}
+        text = (
+            f"{agree} of {len(others)}"
+            if counterparts
+            else next((found_match["status"] for found_match in matches_of_latent.values()), no_match)
+        )
+        row |= {"seeds": len(others), "counterparts": len(counterparts), "agree": agree}
         rows.append(row | {"replicated": text if test["status"] == "ok" else None})
     return rows
 

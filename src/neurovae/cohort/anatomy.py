@@ -1,7 +1,7 @@
 """The demo cohort's anatomy: a T1w-like head around nilearn's MNI152 brain, and the flows that change its regions.
 
-A region's log-volume change d is the divergence of a flow, div v = d inside the region, paid back by its neighbours so
-that the brain keeps its outline; v is the gradient of the potential that solves Poisson's equation (by DCT), and the
+A region's log-volume change d is the divergence of a flow, div v = d inside the region, compensated in its neighbours
+so that the brain keeps its outline; v is the gradient of the potential that solves Poisson's equation (by DCT), and the
 deformation is exp(v) by scaling and squaring (Arsigny 2006, "A log-Euclidean framework for statistics on
 diffeomorphisms", section 3). nilearn ships no atlas of regions. The lateral ventricles are derived from the template:
 CSF-dark, near the midline, connected. The hippocampi are ellipsoids at (+-27, -21, -15) mm within grey matter, the
@@ -20,17 +20,17 @@ from nilearn.datasets import (
 )
 from scipy import fft, ndimage
 
-from neurovae.cohort.head import dress
+from neurovae.cohort.head import add_head
 
 REGIONS = ("ventricles", "hippocampi", "cortex", "cerebellum")
-MODES = 6  # smooth directions in which the demo's brains differ, whatever their regions do
+MODES = 6  # smooth directions in which the demo's brains differ, independent of their regions
 BOX = np.array([[-86.0, 85.0], [-122.0, 88.0], [-88.0, 98.0]])  # mm, where the flows live: the brain and a margin
 SPACING = 3.0  # mm, of the flows
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What all heads share; flows in mm, `(3, x, y, z)` each, on the grid of BOX and SPACING."""
+    """Anatomy that all heads share; flows in mm, `(3, x, y, z)` each, on the grid of BOX and SPACING."""
 
     head: np.ndarray  # T1w-like intensity, white matter near 1
     brain: np.ndarray  # 0-1, same grid as head
@@ -50,7 +50,7 @@ def build(*, seed: int) -> Anatomy:
         "gm": load_mni152_gm_template(resolution=2).get_fdata(dtype=np.float32),
         "wm": load_mni152_wm_template(resolution=2).get_fdata(dtype=np.float32),
     }
-    head, brain, head_affine = dress(maps["t1"], maps["brain"] > 0.5, template.affine)
+    head, brain, head_affine = add_head(maps["t1"], maps["brain"] > 0.5, template.affine)
     to_voxel = np.linalg.inv(template.affine)
     points = grid()
     t1, inside, gm, wm = (sample(maps[name], to_voxel, points) for name in ("t1", "brain", "gm", "wm"))
@@ -77,7 +77,7 @@ def transform_points(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def sample_flow(flow: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Read a flow or displacement `(3, x, y, z)` at world points; beyond the box its border value holds."""
+    """Read a flow or displacement `(3, x, y, z)` at world points; beyond the box its border value is used."""
     start = BOX[:, 0].astype(np.float32).reshape(3, *[1] * (points.ndim - 1))
     voxels = (points - start) / np.float32(SPACING)
     return np.stack([ndimage.map_coordinates(part, voxels, order=1, mode="nearest", prefilter=False) for part in flow])
@@ -87,12 +87,12 @@ def draw_regions(points: np.ndarray, t1: np.ndarray, inside: np.ndarray, gm: np.
     """Regions `(region, x, y, z)` in the order of REGIONS, 0-1, not overlapping."""
     x, y, z = points
     dark = (t1 < 0.42) & (inside > 0.5) & (np.abs(x) < 40) & (y > -62) & (y < 45) & (z > -2) & (z < 36)
-    near = np.abs(x) < np.where(y < -30, 36, 22)
-    labels, _ = ndimage.label(dark & near)
+    near_midline = np.abs(x) < np.where(y < -30, 36, 22)
+    labels, _ = ndimage.label(dark & near_midline)
     sizes = np.bincount(labels[(np.abs(x) < 20) & (labels > 0)])
     ventricles = labels == sizes.argmax()
-    along, up = (y + 21) + 0.5 * (z + 15), (z + 15) - 0.5 * (y + 21)  # the hippocampus rises backwards
-    ellipsoid = ((np.abs(x) - 27) / 9) ** 2 + (along / 18) ** 2 + (up / 11) ** 2 < 1
+    long_axis, short_axis = (y + 21) + 0.5 * (z + 15), (z + 15) - 0.5 * (y + 21)  # the hippocampus rises backwards
+    ellipsoid = ((np.abs(x) - 27) / 9) ** 2 + (long_axis / 18) ** 2 + (short_axis / 11) ** 2 < 1
     hippocampi = ellipsoid & (gm > 0.35) & ~ventricles
     cerebellum = (inside > 0.5) & (y < -40) & (z < -20) & ~ventricles
     deep = (np.abs(x) < 38) & (y > -40) & (y < 30) & (np.abs(z - 5) < 20)
@@ -102,15 +102,20 @@ def draw_regions(points: np.ndarray, t1: np.ndarray, inside: np.ndarray, gm: np.
 
 
 def region_flows(regions: np.ndarray, inside: np.ndarray, sulci: np.ndarray) -> np.ndarray:
-    """A flow per region: mean divergence 1 in its own region, 0 in the other three, none in the whole brain."""
-    taken = regions.max(0)
-    payers = [inside * (1 - taken), inside * (1 - taken), sulci * (1 - taken), inside * (1 - taken)]
-    raw = []
-    for region, payer in zip(regions, payers, strict=True):
-        source, sink = (ndimage.gaussian_filter(part, 0.7) for part in (region, payer))
-        raw.append(poisson_flow(source - sink * (source.sum() / sink.sum())))
-    gain = np.array([mean_divergence(flow, regions) for flow in raw])  # (flow, region)
-    return np.stack([combine(row, np.stack(raw)) for row in np.linalg.inv(gain)])
+    """Make a flow per region: mean divergence 1 in its own region, 0 in the other three, none in the whole brain."""
+    all_regions = regions.max(0)
+    compensation = [
+        inside * (1 - all_regions),
+        inside * (1 - all_regions),
+        sulci * (1 - all_regions),
+        inside * (1 - all_regions),
+    ]
+    flows = []
+    for region, compensating in zip(regions, compensation, strict=True):
+        source, sink = (ndimage.gaussian_filter(part, 0.7) for part in (region, compensating))
+        flows.append(poisson_flow(source - sink * (source.sum() / sink.sum())))
+    gain = np.array([mean_divergence(flow, regions) for flow in flows])  # (flow, region)
+    return np.stack([combine(row, np.stack(flows)) for row in np.linalg.inv(gain)])
 
 
 def poisson_flow(divergence: np.ndarray) -> np.ndarray:
@@ -163,7 +168,10 @@ def exponential(flow: np.ndarray, points: np.ndarray, halvings: int = 5) -> np.n
 
 
 def deform(anatomy: Anatomy, flow: np.ndarray, log_volumes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Complete `flow` so that each region changes by its log-volume; give the displacement back and the volumes in ml.
+    """Complete `flow` so that each region changes by its log-volume; return the displacement and the volumes in ml.
+
+    The displacement `(3, x, y, z)` in mm leads from the deformed brain to the template, as resampling needs it. The
+    volumes are met to first order, then corrected once by the measured ones.
 
     The displacement `(3, x, y, z)` in mm leads from the deformed brain to the template, as resampling wants it. The
     prescription is met to first order, then corrected once by what was measured.
@@ -171,12 +179,14 @@ def deform(anatomy: Anatomy, flow: np.ndarray, log_volumes: np.ndarray) -> tuple
     points = grid()
     before = anatomy.regions.sum((1, 2, 3)) * SPACING**3 / 1000
     flow = flow + combine(log_volumes - mean_divergence(flow, anatomy.regions), anatomy.flows)
-    reached = np.log(volumes(anatomy, exponential(-flow, points), points) / before)
-    back = exponential(-flow - combine(log_volumes - reached, anatomy.flows), points)
-    return back, volumes(anatomy, back, points)
+    measured = np.log(volumes(anatomy, exponential(-flow, points), points) / before)
+    displacement = exponential(-flow - combine(log_volumes - measured, anatomy.flows), points)
+    return displacement, volumes(anatomy, displacement, points)
 
 
-def volumes(anatomy: Anatomy, back: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Volumes in ml of the deformed regions; `back` is the displacement from the deformed brain to the template."""
-    moved = points + back
-    return np.array([sample_flow(region[None], moved).sum() for region in anatomy.regions]) * SPACING**3 / 1000
+def volumes(anatomy: Anatomy, displacement: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Volumes in ml of the deformed regions; `displacement` is the displacement from the deformed brain to the
+    template.
+    """
+    displaced = points + displacement
+    return np.array([sample_flow(region[None], displaced).sum() for region in anatomy.regions]) * SPACING**3 / 1000

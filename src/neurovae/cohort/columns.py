@@ -5,37 +5,37 @@ from typing import Any
 from neurovae.io.tables import Row, lookup, number
 from neurovae.plan.index import Index
 
-Seen = dict[str, list[tuple[str, Row]]]  # column -> its values among the scans
+Cells = dict[str, list[tuple[str, Row]]]  # column -> its values among the scans
 
 
-def values(found: Index, column: str) -> list[tuple[str, Row]]:
-    """The column's non-missing values among indexed scans, once per row of a table."""
+def values(index: Index, column: str) -> list[tuple[str, Row]]:
+    """Return the column's non-missing values among indexed scans, once per row of a table."""
     rows = {
         (row.file, row.number): (value, row)
-        for scan in found.scans
-        for value, row in lookup(found.tables, column, scan.keys)
+        for scan in index.scans
+        for value, row in lookup(index.tables, column, scan.keys)
     }
     return list(rows.values())
 
 
 def source(item: dict[str, Any]) -> str:
-    """The column that a score or a confound is read from."""
+    """Return the column that a score or a confound is read from."""
     return str(item.get("column") or item["name"])
 
 
 def plain(value: str) -> str:
-    """One spelling per number, so that `1` and `1.0` are the same value."""
-    parsed = number(value)
-    if parsed is None:
+    """Return one spelling per number, so that `1` and `1.0` are the same value."""
+    parsed_number = number(value)
+    if parsed_number is None:
         return value
-    return str(int(parsed)) if parsed.is_integer() else repr(parsed)
+    return str(int(parsed_number)) if parsed_number.is_integer() else repr(parsed_number)
 
 
 def codes(texts: set[str], positive: Any) -> dict[str, float]:
-    """0.0 or 1.0 for each of two values (1 is `positive`, or the larger number); empty where that is undecided."""
+    """0.0 or 1.0 for each of two values (1 is `positive`, or the larger number); empty where this is ambiguous."""
     levels = sorted({plain(text) for text in texts}, key=lambda text: (number(text) or 0.0, text))
-    chosen = plain(str(positive)) if positive is not None else levels[-1] if levels else ""
-    undecided = positive is None and any(number(level) is None for level in levels)
-    if len(levels) > 2 or undecided or chosen not in levels:
+    one_value = plain(str(positive)) if positive is not None else levels[-1] if levels else ""
+    ambiguous = positive is None and any(number(level) is None for level in levels)
+    if len(levels) > 2 or ambiguous or one_value not in levels:
         return {}
-    return {text: float(plain(text) == chosen) for text in texts}
+    return {text: float(plain(text) == one_value) for text in texts}

@@ -20,9 +20,9 @@ def run(*, cohort: Json, out: Path) -> None:
         out: folds.tsv.
     """
     folds, scans = cohort["folds"], read(cohort)
-    everyone, family = people(scans), families(scans)
-    dealt = {"n": folds["n"], "seed": folds["seed"], "stop": folds["validation"], "by": folds["by"]}
-    rows = expanded(assign(units(everyone, family), **dealt), everyone, family)
+    all_people, family = people(scans), families(scans)
+    settings = {"n": folds["n"], "seed": folds["seed"], "stop": folds["validation"], "by": folds["by"]}
+    rows = expanded(assign(units(all_people, family), **settings), all_people, family)
     write_tsv(out, rows, ["person", "site", "fold", *(f"split_{fold}" for fold in range(folds["n"]))])
 
 

@@ -1,6 +1,6 @@
 """A T1w-like head around a skull-stripped brain: CSF, skull with marrow, scalp, eyes, face and neck, drawn by distance.
 
-A phantom, not an atlas: its shells and ellipsoids give brain extraction its work and carry no anatomy of their own.
+A phantom, not an atlas: its shells and ellipsoids are there for brain extraction and have no anatomy of their own.
 Intensities: white matter near 1, grey .7, CSF .2, bone and air near 0, marrow .5, fat 1.2, muscle .5.
 """
 
@@ -12,7 +12,7 @@ CAPSULE = (88.0, -12.0, 12.0)  # mm, a vitamin-E capsule taped to the right temp
 STEP = 2.0  # mm
 
 
-def dress(t1: np.ndarray, brain: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def add_head(t1: np.ndarray, brain: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Head intensity, brain (0-1) and affine on a grid larger than the template's; `affine` is a plain 2 mm one."""
     t1, brain = np.pad(t1 * brain, MARGIN), np.pad(brain, MARGIN)
     brain = ndimage.binary_fill_holes(brain)
@@ -20,15 +20,15 @@ def dress(t1: np.ndarray, brain: np.ndarray, affine: np.ndarray) -> tuple[np.nda
     larger[:3, 3] -= STEP * np.array([before for before, _ in MARGIN])
     axes = [larger[k, 3] + STEP * np.arange(n) for k, n in enumerate(t1.shape)]
     world = list(np.meshgrid(*axes, indexing="ij", sparse=True))
-    around = draw_shells(brain, world)
+    shells = draw_shells(brain, world)
     edge = ndimage.gaussian_filter(brain.astype(np.float32), 0.5)
     t1 = t1 / np.percentile(t1[brain], 90)
-    head = np.where(brain, t1, 0) * edge + ndimage.gaussian_filter(around, 0.5) * (1 - edge)
+    head = np.where(brain, t1, 0) * edge + ndimage.gaussian_filter(shells, 0.5) * (1 - edge)
     return head.astype(np.float32), edge, larger
 
 
 def draw_shells(brain: np.ndarray, world: list[np.ndarray]) -> np.ndarray:
-    """Intensity of everything around the brain."""
+    """Draw the intensity of everything around the brain."""
     rng = np.random.default_rng(0)
     texture = ndimage.gaussian_filter(rng.normal(size=brain.shape), 2)
     texture /= texture.std()
@@ -51,18 +51,18 @@ def draw_shells(brain: np.ndarray, world: list[np.ndarray]) -> np.ndarray:
 
 
 def distance(shape: np.ndarray) -> np.ndarray:
-    """Distance in mm to `shape`."""
+    """Return the distance in mm to `shape`."""
     return ndimage.distance_transform_edt(~shape, sampling=STEP)
 
 
 def ball(world: list[np.ndarray], centre: tuple[float, ...], radii: tuple[float, ...]) -> np.ndarray:
-    """The inside of an ellipsoid, in mm."""
+    """Return the inside of an ellipsoid, in mm."""
     x, y, z = (((w - c) / r) ** 2 for w, c, r in zip(world, centre, radii, strict=True))
     return x + y + z < 1
 
 
 def face_and_neck(world: list[np.ndarray]) -> np.ndarray:
-    """Outline of face, nose, jaw and neck."""
+    """Return the outline of face, nose, jaw and neck."""
     x, y, z = world
     face = ball(world, (0, 36, -62), (64, 54, 62)) | ball(world, (0, 46, -104), (46, 44, 40))
     nose = ball(world, (0, 86, -66), (13, 19, 16))

@@ -16,19 +16,19 @@ AT_SEVERITY_1 = np.log([1.55, 0.82, 0.90, 1.0])  # log-volume change, in the ord
 PER_DECADE = np.array([0.0, 0.0, 0.0, -0.025])
 OWN = np.array([0.12, 0.03, 0.006, 0.02])  # standard deviation of log volume that is unrelated to severity and age
 SCORES = ["motor", "falls", "diagnosis", "mmse", "ushape", "stage"]
-MISSING = 0.03  # share of n/a cells among the scores
+MISSING = 0.03  # fraction of n/a cells among the scores
 
 
 def site_of(number: int) -> str:
-    """Site of the person with this number, from 1."""
+    """Return the site of the person with this number, from 1."""
     return "A" if number % 2 else "B"
 
 
 def draw_person(rng: np.random.Generator, number: int) -> tuple[dict[str, Any], dict[str, float]]:
-    """A row for participants.tsv, and the true values behind it: log volumes, pose and scanner effects."""
-    older, sicker = rng.normal(size=2)
-    age = float(np.clip(68 + 9 * older, 45, 92))
-    severity = float(ndtr(0.3 * older + np.sqrt(1 - 0.3**2) * sicker))
+    """Draw a row for participants.tsv, and the true values behind it: log volumes, pose and scanner effects."""
+    age_z, severity_z = rng.normal(size=2)
+    age = float(np.clip(68 + 9 * age_z, 45, 92))
+    severity = float(ndtr(0.3 * age_z + np.sqrt(1 - 0.3**2) * severity_z))
     sex = "F" if rng.random() < 0.5 else "M"
     changes = AT_SEVERITY_1 * severity + PER_DECADE * (age - 68) / 10 + OWN * rng.normal(size=len(REGIONS))
     truth = {"severity": severity}
@@ -40,7 +40,7 @@ def draw_person(rng: np.random.Generator, number: int) -> tuple[dict[str, Any], 
 
 
 def draw_pose(rng: np.random.Generator, sex: str) -> dict[str, float]:
-    """Rotations in degrees, translations in mm, scales."""
+    """Draw rotations in degrees, translations in mm, scales."""
     size = rng.normal(0.91 if sex == "F" else 0.945, 0.025)
     pose = {f"rotation_{axis}": float(rng.normal(0, sd)) for axis, sd in zip("xyz", (5, 3, 4), strict=True)}
     pose |= {f"translation_{axis}": float(rng.normal(0, 5)) for axis in "xyz"}
@@ -48,7 +48,7 @@ def draw_pose(rng: np.random.Generator, sex: str) -> dict[str, float]:
 
 
 def draw_scanner(rng: np.random.Generator, site: str) -> dict[str, float]:
-    """Gain, contrast (an exponent on intensity), bias (sd of the field's log), noise (share of white matter)."""
+    """Draw gain, contrast (exponent on intensity), bias (sd of the field's log), noise (fraction of white matter)."""
     base_gain, base_contrast = (700, 1.0) if site == "A" else (420, 1.06)
     return {
         "gain": float(base_gain * np.exp(rng.normal(0, 0.08))),
@@ -59,7 +59,7 @@ def draw_scanner(rng: np.random.Generator, site: str) -> dict[str, float]:
 
 
 def draw_scores(rng: np.random.Generator, severity: float) -> dict[str, Any]:
-    """One score of each shape; a few are missing."""
+    """Draw one score of each type; a few are missing."""
     scores = {
         "motor": f"{20 + 12 * severity + rng.normal(0, 1.2):.2f}",  # linear
         "falls": int(rng.poisson(np.exp(-1 + 2.6 * severity))),  # count
@@ -69,4 +69,4 @@ def draw_scores(rng: np.random.Generator, severity: float) -> dict[str, Any]:
         "stage": int(np.clip(np.floor(5 * severity + rng.logistic(0, 0.3)), 0, 4)),  # ordinal 0-4
     }
     missing = rng.random(len(SCORES)) < MISSING
-    return {name: None if gone else scores[name] for name, gone in zip(SCORES, missing, strict=True)}
+    return {name: None if is_missing else scores[name] for name, is_missing in zip(SCORES, missing, strict=True)}

@@ -35,8 +35,8 @@ from neurovae.cohort.anatomy import (
 from neurovae.cohort.people import SCORES, draw_person
 from neurovae.io.files import write_beside, write_json, write_tsv
 
-FIELD = np.array([[-104.0, 104.0], [-134.0, 118.0], [-122.0, 108.0]])  # mm, what a scan sees
-STORED = {"A": "LAS", "B": "PIR"}  # axes of the stored array: a trap for whoever ignores the affine
+FIELD = np.array([[-104.0, 104.0], [-134.0, 118.0], [-122.0, 108.0]])  # mm, field of view
+STORED = {"A": "LAS", "B": "PIR"}  # axes of the stored array: code that ignores the affine fails on them
 ISOCENTRE = {"A": (0.0, 0.0, 0.0), "B": (2.0, -18.0, 14.0)}  # mm, where the scanner's origin lies in the head
 STRETCH = {"A": (1.0, 1.0, 1.0), "B": (1.0, 1.04, 0.96)}  # of voxel_mm, along the stored axes
 RESIDUE = 0.35  # mm root mean square, each brain's own fine flow ...
@@ -49,18 +49,18 @@ No person was scanned; participants.tsv was drawn too.
 
 
 def run(*, out: Path, truth: Path, people: int = 72, voxel_mm: float = 3.0, seed: int = 0, jobs: int = 2) -> None:
-    """Write the demo cohort into the BIDS folder `out`, and what is known of it into the folder `truth`.
+    """Write the demo cohort into the BIDS folder `out`, and its true values into the folder `truth`.
 
     Example:
         snakemake --cores 2 --configfile config/demo.yaml --forcerun simulate
 
     Args:
         out: BIDS folder to write.
-        truth: folder to write of what is known of the simulated people.
+        truth: folder to write, with the true values of the simulated people.
         people: number of people.
         voxel_mm: voxel size, mm.
-        seed: of what is drawn.
-        jobs: people simulated at a time; changes nothing in the numbers.
+        seed: of all random draws.
+        jobs: people simulated at a time; the numbers do not depend on it.
     """
     out, truth = Path(out), Path(truth)
     anatomy = build(seed=seed)
@@ -69,12 +69,15 @@ def run(*, out: Path, truth: Path, people: int = 72, voxel_mm: float = 3.0, seed
         for number in range(1, people + 1)
     )
     start, rows, truths = time.monotonic(), [], []
-    for row, known in Parallel(n_jobs=jobs, return_as="generator", max_nbytes="1M")(tasks):
+    for row, true_values in Parallel(n_jobs=jobs, return_as="generator", max_nbytes="1M")(tasks):
         rows.append(row)
-        truths.append(known)
+        truths.append(true_values)
         rate = len(rows) / (time.monotonic() - start)
-        left = (people - len(rows)) / rate
-        print(f"simulate {row['participant_id']} {len(rows)}/{people}: {rate:.2f}/s, {left:.0f} s left", flush=True)
+        seconds_left = (people - len(rows)) / rate
+        print(
+            f"simulate {row['participant_id']} {len(rows)}/{people}: {rate:.2f}/s, {seconds_left:.0f} s left",
+            flush=True,
+        )
     write_tsv(out / "participants.tsv", rows, ["participant_id", "age", "sex", "site", *SCORES])
     write_tsv(truth / "truth.tsv", truths, list(truths[0]))
     write_json(
@@ -87,52 +90,52 @@ def run(*, out: Path, truth: Path, people: int = 72, voxel_mm: float = 3.0, seed
 def simulate_person(
     anatomy: Anatomy, number: int, *, seed: int, voxel_mm: float, out: Path, truth: Path
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Draw a person, write scan and true mask, give the rows of participants.tsv and truth.tsv."""
+    """Draw a person, write scan and true mask, return the rows of participants.tsv and truth.tsv."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
-    row, known = draw_person(rng, number)
-    back, millilitres = deform(anatomy, own_flow(anatomy, known, rng), log_volumes(known))
-    head, brain, affine = scan(anatomy, known, back, site=row["site"], voxel_mm=voxel_mm)
-    image = acquire(head, known, rng)
+    row, true_values = draw_person(rng, number)
+    displacement, millilitres = deform(anatomy, own_flow(anatomy, true_values, rng), log_volumes(true_values))
+    head, brain, affine = scan(anatomy, true_values, displacement, site=row["site"], voxel_mm=voxel_mm)
+    image = acquire(head, true_values, rng)
     person = row["participant_id"]
     save(image, affine, STORED[row["site"]], out / person / "anat" / f"{person}_T1w.nii.gz")
     save((brain > 0.5).astype(np.int16), affine, STORED[row["site"]], truth / f"{person}_mask.nii.gz")
-    size = float(np.prod([known[f"scale_{axis}"] for axis in "xyz"]))
-    known |= {f"{name}_ml": volume * size for name, volume in zip(REGIONS, millilitres, strict=True)}
-    known["brain_ml"] = float((brain > 0.5).sum() * np.linalg.det(affine) / 1000)
-    return row, {"participant_id": person} | {name: f"{value:.6g}" for name, value in known.items()}
+    size = float(np.prod([true_values[f"scale_{axis}"] for axis in "xyz"]))
+    true_values |= {f"{name}_ml": volume * size for name, volume in zip(REGIONS, millilitres, strict=True)}
+    true_values["brain_ml"] = float((brain > 0.5).sum() * np.linalg.det(affine) / 1000)
+    return row, {"participant_id": person} | {name: f"{value:.6g}" for name, value in true_values.items()}
 
 
-def log_volumes(known: dict[str, float]) -> np.ndarray:
-    """The prescribed log-volume changes, in the order of REGIONS."""
-    return np.array([known[f"log_{name}"] for name in REGIONS])
+def log_volumes(true_values: dict[str, float]) -> np.ndarray:
+    """Return the prescribed log-volume changes, in the order of REGIONS."""
+    return np.array([true_values[f"log_{name}"] for name in REGIONS])
 
 
-def own_flow(anatomy: Anatomy, known: dict[str, float], rng: np.random.Generator) -> np.ndarray:
+def own_flow(anatomy: Anatomy, true_values: dict[str, float], rng: np.random.Generator) -> np.ndarray:
     """A person's flow `(3, x, y, z)` in mm apart from the regions: the shared modes and a fine smooth residue."""
     residue = rng.standard_normal(size=anatomy.modes.shape[1:], dtype=np.float32)
     residue = np.stack([ndimage.gaussian_filter(part, FINENESS / SPACING) for part in residue]) * anatomy.inside
     residue *= np.float32(RESIDUE) / np.sqrt((residue**2).sum(0)[anatomy.inside > 0.5].mean())
-    return residue + combine([MODE * known[f"mode_{k}"] for k in range(MODES)], anatomy.modes)
+    return residue + combine([MODE * true_values[f"mode_{k}"] for k in range(MODES)], anatomy.modes)
 
 
-def pose(known: dict[str, float]) -> np.ndarray:
-    """Affine from template to person in mm: scale each axis, rotate about x, then y, then z, then translate."""
+def pose(true_values: dict[str, float]) -> np.ndarray:
+    """The affine from template to person in mm: scale each axis, rotate about x, then y, then z, then translate."""
     matrix = np.eye(4)
-    turns = Rotation.from_euler("xyz", [known[f"rotation_{axis}"] for axis in "xyz"], degrees=True)
-    matrix[:3, :3] = turns.as_matrix() * [known[f"scale_{axis}"] for axis in "xyz"]
-    matrix[:3, 3] = [known[f"translation_{axis}"] for axis in "xyz"]
+    rotation = Rotation.from_euler("xyz", [true_values[f"rotation_{axis}"] for axis in "xyz"], degrees=True)
+    matrix[:3, :3] = rotation.as_matrix() * [true_values[f"scale_{axis}"] for axis in "xyz"]
+    matrix[:3, 3] = [true_values[f"translation_{axis}"] for axis in "xyz"]
     return matrix
 
 
 def scan(
-    anatomy: Anatomy, known: dict[str, float], back: np.ndarray, *, site: str, voxel_mm: float
+    anatomy: Anatomy, true_values: dict[str, float], displacement: np.ndarray, *, site: str, voxel_mm: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The person's head and brain (0-1) on the site's voxel grid, and the affine from voxels to the scanner's mm."""
+    """Return head and brain (0-1) on the site's voxel grid, and the affine from voxels to the scanner's mm."""
     step = voxel_mm * np.array(STRETCH[site])
     axes = [np.arange(low, high, size, dtype=np.float32) for (low, high), size in zip(FIELD, step, strict=True)]
     world = np.stack(np.meshgrid(*axes, indexing="ij"))
-    unposed = transform_points(np.linalg.inv(pose(known)), world)
-    points = unposed + sample_flow(back, unposed)
+    unposed = transform_points(np.linalg.inv(pose(true_values)), world)
+    points = unposed + sample_flow(displacement, unposed)
     to_voxel = np.linalg.inv(anatomy.head_affine)
     head, brain = sample(anatomy.head, to_voxel, points, "nearest"), sample(anatomy.brain, to_voxel, points)
     affine = np.diag([*step, 1.0])
@@ -140,26 +143,26 @@ def scan(
     return head, brain, affine
 
 
-def acquire(head: np.ndarray, known: dict[str, float], rng: np.random.Generator) -> np.ndarray:
-    """Give the head the site's contrast and gain, a smooth multiplicative bias field and Rician noise."""
+def acquire(head: np.ndarray, true_values: dict[str, float], rng: np.random.Generator) -> np.ndarray:
+    """Apply the site's contrast and gain, a smooth multiplicative bias field and Rician noise."""
     spectrum = np.zeros(head.shape)
     spectrum[:3, :3, :3] = rng.normal(size=(3, 3, 3))
     spectrum[0, 0, 0] = 0
     field = fft.idctn(spectrum, type=2)
-    signal = np.clip(head, 0, None) ** known["contrast"] * np.exp(known["bias"] * field / field.std())
-    noise = known["noise"] * rng.standard_normal(size=(2, *head.shape), dtype=np.float32)
-    return np.clip(known["gain"] * np.hypot(signal + noise[0], noise[1]), 0, 32767).round().astype(np.int16)
+    signal = np.clip(head, 0, None) ** true_values["contrast"] * np.exp(true_values["bias"] * field / field.std())
+    noise = true_values["noise"] * rng.standard_normal(size=(2, *head.shape), dtype=np.float32)
+    return np.clip(true_values["gain"] * np.hypot(signal + noise[0], noise[1]), 0, 32767).round().astype(np.int16)
 
 
 def save(image: np.ndarray, affine: np.ndarray, axes: str, path: Path) -> None:
-    """Store a volume whose array is in RAS order with the given axes; sform and qform say so."""
+    """Store a volume whose array is in RAS order with the given axes, with matching sform and qform."""
     volume = nib.Nifti1Image(image, affine)
-    stored = volume.as_reoriented(ornt_transform(axcodes2ornt("RAS"), axcodes2ornt(axes)))
-    stored.set_sform(stored.affine, code=1)
-    stored.set_qform(stored.affine, code=1)
-    stored.header.set_xyzt_units("mm")
+    reoriented = volume.as_reoriented(ornt_transform(axcodes2ornt("RAS"), axcodes2ornt(axes)))
+    reoriented.set_sform(reoriented.affine, code=1)
+    reoriented.set_qform(reoriented.affine, code=1)
+    reoriented.header.set_xyzt_units("mm")
     with write_beside(path) as temporary:
-        nib.save(stored, temporary)
+        nib.save(reoriented, temporary)
 
 
 if __name__ == "__main__":

@@ -1,39 +1,46 @@
-"""Numbers that are probably codes for missing values: usual codes outside the other values, and values far away."""
+"""Numbers that are probably codes for missing values: usual codes outside the other values, and distant values."""
 
 import re
 from collections.abc import Sequence
 
 DIGITS = re.compile(r"-?([1-9])\1*(\.\1+)?|9{2,}\.?0?")  # 9, 99, 999, 88, 777, -4, 99.9
 USUAL = "a usual code for missing"
-FEWEST = 8  # values below which nothing is said
-TAIL = 0.2  # at most this share of the values counts as far away
+MIN_VALUES = 8  # with fewer values none is suspicious
+TAIL = 0.2  # at most this fraction of the values counts as far away
 
 
 def suspects(values: Sequence[float]) -> dict[float, str]:
-    """Suspicious values with the reason; the others must be the large majority.
+    """Return suspicious values with the reason; the others must be the large majority.
+
+    A usual code (a repeated digit such as 999 or -9) is suspicious where it lies outside all other values: negative
+    where the others are 0 or more, or farther away than half of their range. Any value is suspicious where the gap to
+    the others is larger than their whole range.
 
     A usual code (a repeated digit such as 999 or -9) is suspicious where it lies outside all other values: negative
     beside values of 0 and more, or farther away than half of their range. Any value is where the gap to the others is
     larger than their whole range.
     """
-    if len(values) < FEWEST:
+    if len(values) < MIN_VALUES:
         return {}
-    repeated = {value for value in set(values) if coded(value)}
-    rest = [value for value in values if value not in repeated]
-    found = {}
-    if len(rest) >= max(FEWEST, len(values) // 2):
-        low, high = min(rest), max(rest)
+    repeated = {value for value in set(values) if is_code(value)}
+    others = [value for value in values if value not in repeated]
+    suspicious = {}
+    if len(others) >= max(MIN_VALUES, len(values) // 2):
+        low, high = min(others), max(others)
         for value in sorted(repeated, key=lambda value: max(low - value, value - high)):  # the nearest first
             gap = max(low - value, value - high)
             if high > low and gap > 0 and ((value < 0 <= low) or gap > (high - low) / 2):
-                found[value] = USUAL
+                suspicious[value] = USUAL
             else:
                 low, high = min(low, value), max(high, value)
-    return dict.fromkeys(_far([value for value in values if value not in found]), "far from all other values") | found
+    return (
+        dict.fromkeys(_far([value for value in values if value not in suspicious]), "far from all other values")
+        | suspicious
+    )
 
 
-def coded(value: float) -> bool:
-    """A repeated digit, such as 999 or -9, as codes for missing values are."""
+def is_code(value: float) -> bool:
+    """Whether a value is a repeated digit, such as 999 or -9, as codes for missing values are."""
     return value != 0 and DIGITS.fullmatch(f"{value:.15g}") is not None and (value < 0 or value >= 7)
 
 

@@ -1,11 +1,11 @@
-"""What a dry run warns of because it would show only after hours; standard library only, for parse time."""
+"""Warnings of a dry run: problems that would otherwise show only after hours; standard library only, for parse time."""
 
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from neurovae.cohort.columns import Seen, codes, plain, source, values
+from neurovae.cohort.columns import Cells, codes, plain, source, values
 from neurovae.cohort.deal import fold_of
 from neurovae.cohort.suspects import USUAL, suspects
 from neurovae.cohort.words import read_as_missing, same_words, unknown_words
@@ -21,36 +21,36 @@ SPLINE = 3  # columns of a continuous confound
 SITE = 5  # people of a site
 COSTLY = 0.1  # share of the people with a score who lack a confound
 ENDS = 0.25  # share at the lowest or highest value that occurs, where the bounds of the scale are not declared
-CEILING = 0.15  # share at the lowest or highest possible value (Terwee et al. 2007, J Clin Epidemiol 60:34)
+CEILING = 0.15  # fraction at the lowest or highest possible value (Terwee et al. 2007, J Clin Epidemiol 60:34)
 
 
-def say(cohort: dict[str, Any], found: Index, more: Sequence[str] = ()) -> None:
-    """Print the warnings, and more of them, to stderr."""
-    for warning in [*warnings(cohort, found), *more]:
+def print_warnings(cohort: dict[str, Any], index: Index, additional: Sequence[str] = ()) -> None:
+    """Print the warnings, and additional ones, to stderr."""
+    for warning in [*warnings(cohort, index), *additional]:
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def warnings(cohort: dict[str, Any], found: Index) -> list[str]:
-    """List what is allowed but should be looked at before anything runs."""
-    if not found.scans or not any(table.columns for table in found.tables):
-        return found.notes
+def warnings(cohort: dict[str, Any], index: Index) -> list[str]:
+    """List settings and data that are allowed but should be checked before anything runs."""
+    if not index.scans or not any(table.columns for table in index.tables):
+        return index.notes
     items = [*(cohort.get("scores") or []), *_confounds(cohort)]
-    seen: Seen = {column: values(found, column) for column in dict.fromkeys(column for _, column in used(cohort))}
-    lines = [*found.notes, *_sites(cohort, found)]
-    for column in seen:
-        lines += [hint.removeprefix("; ")] if (hint := read_as_missing(found.tables, column)) else []
+    cells: Cells = {column: values(index, column) for column in dict.fromkeys(column for _, column in used(cohort))}
+    lines = [*index.notes, *_sites(cohort, index)]
+    for column in cells:
+        lines += [hint.removeprefix("; ")] if (hint := read_as_missing(index.tables, column)) else []
     for column in dict.fromkeys(_text_columns(cohort)):
-        texts = [level(text) for text, _ in seen[column]]
-        lines += [f"column '{column}'{same}"] if (same := same_words(texts)) else []
+        texts = [level(text) for text, _ in cells[column]]
+        lines += [f"column '{column}'{note}"] if (note := same_words(texts)) else []
         lines += [odd] if (odd := unknown_words(column, texts)) else []
-        lines += _suspects(column, {"type": "categorical"}, seen[column])
+        lines += _suspects(column, {"type": "categorical"}, cells[column])
     for column, item in {source(item): item for item in items if item["type"] not in ("binary", "categorical")}.items():
-        lines += _suspects(column, item, seen[column])
-    constant = [c for c in map(source, _confounds(cohort)) if len({plain(text) for text, _ in seen[c]}) == 1]
+        lines += _suspects(column, item, cells[column])
+    constant = [c for c in map(source, _confounds(cohort)) if len({plain(text) for text, _ in cells[c]}) == 1]
     lines += [f"confound column '{column}' has one value" for column in dict.fromkeys(constant)]
-    lines += _lacking(cohort, found)
+    lines += _lacking(cohort, index)
     for score in cohort.get("scores") or []:
-        lines += _score(score, cohort, found, seen)
+        lines += _score(score, cohort, index, cells)
     return lines
 
 
@@ -58,14 +58,14 @@ def _confounds(cohort: dict[str, Any]) -> list[dict[str, Any]]:
     return [item for item in cohort.get("confounds") or [] if item.get("from", "table") == "table"]
 
 
-def _lacking(cohort: dict[str, Any], found: Index) -> list[str]:
+def _lacking(cohort: dict[str, Any], index: Index) -> list[str]:
     """Confounds that many people with a score lack in every scan with one, and what becomes of these people."""
     scores, imputed = [source(score) for score in cohort.get("scores") or []], cohort.get("missing_confounds")
-    scans = [scan for scan in found.scans if any(lookup(found.tables, column, scan.keys) for column in scores)]
+    scans = [scan for scan in index.scans if any(lookup(index.tables, column, scan.keys) for column in scores)]
     everyone = {scan.person for scan in scans}
     lines = []
     for column in dict.fromkeys(source(item) for item in _confounds(cohort)):
-        lost = len(everyone - {scan.person for scan in scans if lookup(found.tables, column, scan.keys)})
+        lost = len(everyone - {scan.person for scan in scans if lookup(index.tables, column, scan.keys)})
         if lost > COSTLY * len(everyone):
             fate = (
                 "it is imputed for them"
@@ -86,51 +86,60 @@ def _text_columns(cohort: dict[str, Any]) -> list[str]:
     return [column for column in columns if column]
 
 
-def _sites(cohort: dict[str, Any], found: Index) -> list[str]:
-    """Sites with few people, and people without one."""
-    counts = Counter(site for _, site, _ in people(found.scans))
-    unknown = counts.pop("n/a", 0) if cohort.get("site") else 0
+def _sites(cohort: dict[str, Any], index: Index) -> list[str]:
+    """List sites with few people, and count people without a site."""
+    counts = Counter(site for _, site, _ in people(index.scans))
+    n_without_site = counts.pop("n/a", 0) if cohort.get("site") else 0
     small = [(site, count) for site, count in sorted(counts.items()) if count < SITE and len(counts) > 1]
     lines = [
         f"site '{site}' has {count} {'person, who is left out of the tests' if count == 1 else 'people'}; effects of a "
         f"site with fewer than {SITE} people are poorly estimated: combine small sites if that is justified"
         for site, count in small
     ]
-    return lines + ([f"{unknown} people have no site; tests with site as a confound leave them out"] if unknown else [])
+    return lines + (
+        [f"{n_without_site} people have no site; tests with site as a confound leave them out"]
+        if n_without_site
+        else []
+    )
 
 
-def _suspects(column: str, item: dict[str, Any], seen: list[tuple[str, Row]]) -> list[str]:
-    """Values that are probably codes for missing, with their rows; nothing where a plausible range was declared.
+def _suspects(column: str, item: dict[str, Any], cells: list[tuple[str, Row]]) -> list[str]:
+    """List values that are probably codes for missing, with their rows; none where a plausible range is declared.
+
+    Of categories written as numbers (sex 1, 2, 9), only usual codes.
 
     Of categories written as numbers (sex 1, 2, 9), only usual codes.
     """
-    parsed = [(parsed, row) for text, row in seen if (parsed := number(text)) is not None]
+    numbers = [(numbers, row) for text, row in cells if (numbers := number(text)) is not None]
     category = item["type"] == "categorical"
-    if item.get("plausible") or item["type"] == "bounded" or (category and len(parsed) < len(seen)):
+    if item.get("plausible") or item["type"] == "bounded" or (category and len(numbers) < len(cells)):
         return []
     lines = []
-    odd = suspects([value for value, _ in parsed])
+    odd = suspects([value for value, _ in numbers])
     odd = {value: reason for value, reason in odd.items() if not category or reason == USUAL}
-    usual = [value for value, _ in parsed if value not in odd]
+    plausible = [value for value, _ in numbers if value not in odd]
     for value, reason in sorted(odd.items()):
-        rows = [row for other, row in parsed if other == value]
-        listed = ", ".join(str(row.number) for row in rows[:8]) + (" ..." if len(rows) > 8 else "")
+        rows = [row for row_value, row in numbers if row_value == value]
+        row_numbers = ", ".join(str(row.number) for row in rows[:8]) + (" ..." if len(rows) > 8 else "")
         lines.append(
-            f"{rows[0].file}, row{'s' * (len(rows) > 1)} {listed}: {column} is {value:g}, {reason} ({min(usual):g} to "
-            f"{max(usual):g}); if it is a code, set cohort.missing: {{{column}: [{value:g}]}}"
+            f"{rows[0].file}, row{'s' * (len(rows) > 1)} {row_numbers}: {column} is {value:g}, {reason} "
+            f"({min(plausible):g} to {max(plausible):g}); "
+            f"if it is a code, set cohort.missing: {{{column}: [{value:g}]}}"
             + ("" if category else ", else declare plausible: [lowest, highest]")
         )
     return lines
 
 
-def _score(score: dict[str, Any], cohort: dict[str, Any], found: Index, seen: Seen) -> list[str]:
-    """Too few people for a test or a prediction, a fold without a class, most people at one value."""
-    entries, everywhere = _complete(score, cohort, found)
+def _score(score: dict[str, Any], cohort: dict[str, Any], index: Index, cells: Cells) -> list[str]:
+    """Warn of too few people for a test or a prediction, a fold without a class, most people at one value."""
+    entries, n_with_score = _complete(score, cohort, index)
     if not entries:
-        return [f"score '{score['name']}': nobody has it and all confounds; nothing will be tested"] * bool(everywhere)
+        return [f"score '{score['name']}': nobody has it and all confounds; nothing will be tested"] * bool(
+            n_with_score
+        )
     name, n, counts = score["name"], len(entries), Counter(entries.values())
-    columns, binary = _columns(score, cohort, found, seen), score["type"] == "binary"
-    rest = n - max(counts.values())
+    columns, binary = _columns(score, cohort, index, cells), score["type"] == "binary"
+    n_other = n - max(counts.values())
     lines = []
     if n - columns - 2 < RESIDUAL_DF:
         lines.append(
@@ -142,59 +151,62 @@ def _score(score: dict[str, Any], cohort: dict[str, Any], found: Index, seen: Se
         lines.append(
             f"score '{name}': {n} people have it, at least {CROSS_VALIDATED} are needed: it will not be predicted"
         )
-    if score["type"] in ("binary", "count", "bounded", "ordinal") and rest < RARER:
-        what = "in the rarer class" if binary else "beside the commonest value"
+    if score["type"] in ("binary", "count", "bounded", "ordinal") and n_other < RARER:
+        group = "in the rarer class" if binary else "beside the commonest value"
         lines.append(
-            f"score '{name}': {rest} people {what}, at least {RARER} are needed: it will not be tested or predicted"
+            f"score '{name}': {n_other} people {group}, at least {RARER} are needed: it will not be tested or predicted"
         )
     elif binary:
-        lines += _folds(score, entries, cohort, found)
+        lines += _folds(score, entries, cohort, index)
     return lines + _crowded(score, counts, n)
 
 
-def _complete(score: dict[str, Any], cohort: dict[str, Any], found: Index) -> tuple[dict[str, str], int]:
-    """Person -> score of their first scan with score and confounds, if not imputed; and how many people have the score."""
+def _complete(score: dict[str, Any], cohort: dict[str, Any], index: Index) -> tuple[dict[str, str], int]:
+    """Person -> score of their first scan with score and confounds, and the number of people who have the score.
+
+    Confounds that are imputed are not needed.
+    """
     needed = [] if cohort.get("missing_confounds") == "impute" else _confounds(cohort)
     columns = [source(item) for item in needed if source(item) != source(score)]
-    columns = [source(score), *(column for column in columns if any(column in t.columns for t in found.tables))]
+    columns = [source(score), *(column for column in columns if any(column in t.columns for t in index.tables))]
     entries: dict[str, str] = {}
-    everywhere = set()
-    for scan in sorted(found.scans, key=lambda scan: (scan.person, found.order.get(scan.scan) or 1, scan.scan)):
-        cells = [lookup(found.tables, column, scan.keys) for column in columns]
-        everywhere |= {scan.person} if cells[0] else set()
-        if all(cells) and found.order.get(scan.scan, 1) is not None:
+    with_score = set()
+    for scan in sorted(index.scans, key=lambda scan: (scan.person, index.order.get(scan.scan) or 1, scan.scan)):
+        cells = [lookup(index.tables, column, scan.keys) for column in columns]
+        with_score |= {scan.person} if cells[0] else set()
+        if all(cells) and index.order.get(scan.scan, 1) is not None:
             entries.setdefault(scan.person, plain(cells[0][0][0]))
-    return entries, len(everywhere)
+    return entries, len(with_score)
 
 
-def _columns(score: dict[str, Any], cohort: dict[str, Any], found: Index, seen: Seen) -> int:
-    """Columns that the confounds of this score take in a regression; `split` is the first."""
+def _columns(score: dict[str, Any], cohort: dict[str, Any], index: Index, cells: Cells) -> int:
+    """Count the columns that the confounds of this score take in a regression; `split` is the first."""
     total = 1
     for item in cohort.get("confounds") or []:
         if item.get("from", "table") == "preprocess":
             total += SPLINE
         elif source(item) != source(score) and item["name"] != score["name"]:
-            distinct = len({level(text) for text, _ in seen[source(item)]})
+            distinct = len({level(text) for text, _ in cells[source(item)]})
             total += (SPLINE if distinct >= 5 else 1) if item["type"] == "continuous" else max(distinct - 1, 0)
-    sites = {scan.site for scan in found.scans} - {"n/a"}
-    named = any(item["name"] == "site" for item in cohort.get("confounds") or [])
-    return total + (len(sites) - 1 if len(sites) > 1 and not named else 0)
+    sites = {scan.site for scan in index.scans} - {"n/a"}
+    site_declared = any(item["name"] == "site" for item in cohort.get("confounds") or [])
+    return total + (len(sites) - 1 if len(sites) > 1 and not site_declared else 0)
 
 
-def _folds(score: dict[str, Any], entries: dict[str, str], cohort: dict[str, Any], found: Index) -> list[str]:
-    """Folds in which nobody is of one of the two classes."""
+def _folds(score: dict[str, Any], entries: dict[str, str], cohort: dict[str, Any], index: Index) -> list[str]:
+    """List folds in which one of the two classes has no people."""
     settings = cohort.get("folds") or {}
     if cohort.get("freeze") or not codes(set(entries.values()), score.get("positive")):
         return []
     try:
         n, seed, by = settings.get("n", 5), settings.get("seed", 0), settings.get("by", "person")
-        fold = fold_of(people(found.scans), n=n, seed=seed, by=by)
+        fold = fold_of(people(index.scans), n=n, seed=seed, by=by)
     except InputError:  # too few people or sites, which check reports
         return []
     classes = sorted(set(entries.values()))
-    there = {(fold[person], value) for person, value in entries.items()}
+    present = {(fold[person], value) for person, value in entries.items()}
     empty = [
-        f"fold {k} has nobody with '{c}'" for k in sorted(set(fold.values())) for c in classes if (k, c) not in there
+        f"fold {k} has nobody with '{c}'" for k in sorted(set(fold.values())) for c in classes if (k, c) not in present
     ]
     return (
         [f"score '{score['name']}': {', '.join(empty)}; AUC cannot be computed there; set folds.n lower"]
@@ -204,27 +216,29 @@ def _folds(score: dict[str, Any], entries: dict[str, str], cohort: dict[str, Any
 
 
 def _crowded(score: dict[str, Any], counts: Counter[str], n: int) -> list[str]:
-    """Many people at the end of a bounded scale, or most people at one value of a count or ordinal score."""
-    name, (value, most) = score["name"], counts.most_common(1)[0]
+    """Warn of many people at the end of a bounded scale, or at one value of a count or ordinal score."""
+    name, (value, max_count) = score["name"], counts.most_common(1)[0]
     if score["type"] == "bounded":
         ends = zip(("lowest (floor)", "highest (ceiling)"), score.get("bounds") or [], strict=False)
         return [
-            f"score '{name}': {share:.0%} of {n} people are at the {end} possible value {bound:g}; it hardly "
-            "distinguishes people there"
+            f"score '{name}': {fraction:.0%} of {n} people are at the {end} possible value {bound:g}; it "
+            "distinguishes these people poorly"
             for end, bound in ends
-            if (share := counts[plain(str(bound))] / n) >= CEILING
+            if (fraction := counts[plain(str(bound))] / n) >= CEILING
         ]
-    if score["type"] in ("continuous", "gamma") and most >= ENDS * n and len(counts) > 2:
+    if score["type"] in ("continuous", "gamma") and max_count >= ENDS * n and len(counts) > 2:
         ordered = sorted(counts, key=lambda text: number(text) or 0.0)
         end = {ordered[0]: "lowest (floor?)", ordered[-1]: "highest (ceiling?)"}.get(value)
         return (
             [
-                f"score '{name}': {most / n:.0%} of {n} people have its {end} value {value}; it hardly distinguishes "
-                "people there: declare it bounded if the scale ends there"
+                f"score '{name}': {max_count / n:.0%} of {n} people have its {end} value {value}; it "
+                "distinguishes these people poorly: declare it bounded if the scale ends there"
             ]
             if end
             else []
         )
-    if score["type"] in ("count", "ordinal") and most > n / 2:
-        return [f"score '{name}': {most / n:.0%} of {n} people have the value {value}; tests of it have little power"]
+    if score["type"] in ("count", "ordinal") and max_count > n / 2:
+        return [
+            f"score '{name}': {max_count / n:.0%} of {n} people have the value {value}; tests of it have little power"
+        ]
     return []

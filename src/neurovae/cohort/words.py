@@ -1,9 +1,9 @@
-"""Words in the messages about levels: those that were read as missing, and those that are probably one."""
+"""Messages about levels of a text column: words that were read as missing, and levels that probably mean the same."""
 
 from collections import Counter
 from collections.abc import Iterable
 
-from neurovae.cohort.suspects import coded
+from neurovae.cohort.suspects import is_code
 from neurovae.io.levels import similar
 from neurovae.io.tables import Keyed, number
 
@@ -12,20 +12,20 @@ UNKNOWN = {"u", "unk", "unknown", "undefined", "unspecified", "not known", "not 
 
 
 def read_as_missing(tables: Iterable[Keyed], column: str) -> str:
-    """That a word such as `NA` was read as missing although it looks like a level, with the remedy."""
+    """Say that a word such as `NA` was read as missing although it looks like a level, with the remedy."""
     counts = sum((table.words.get(column, Counter()) for table in tables), Counter[str]())
     if not counts:
         return ""
-    shown = " and ".join(f"'{word}' in {count} row{'s' * (count > 1)}" for word, count in counts.most_common(3))
-    listed = ", ".join(f'"{word}"' for word, _ in counts.most_common(3))
+    examples = " and ".join(f"'{word}' in {count} row{'s' * (count > 1)}" for word, count in counts.most_common(3))
+    quoted = ", ".join(f'"{word}"' for word, _ in counts.most_common(3))
     return (
-        f"; {shown} of column '{column}' {'was' if len(counts) == 1 else 'were'} read as missing: if it is a "
-        f"value, set cohort.not_missing: {{{column}: [{listed}]}}"
+        f"; {examples} of column '{column}' {'was' if len(counts) == 1 else 'were'} read as missing: "
+        f"if it is a value, set cohort.not_missing: {{{column}: [{quoted}]}}"
     )
 
 
 def same_words(levels: Iterable[str]) -> str:
-    """Levels that differ in capitals, blanks, leading zeros or look-alike letters only, with their counts."""
+    """Say which levels differ only in capitals, blanks, leading zeros or look-alike letters, with their counts."""
     groups = [" and ".join(f"{text!a} ({count})" for text, count in group) for group in similar(levels)]
     return f"; {'; '.join(groups)} look like one level: write one spelling if they are" if groups else ""
 
@@ -35,7 +35,7 @@ def unknown_words(column: str, texts: Iterable[str]) -> str:
     counts = Counter(texts)
     words = [text for text in counts if number(text) is None]
     found = [text for text in words if text.casefold() in UNKNOWN]
-    found += [text for text in counts if (value := number(text)) is not None and words and coded(value)]
+    found += [text for text in counts if (value := number(text)) is not None and words and is_code(value)]
     if not found or len(found) == len(counts):
         return ""
     shown = " and ".join(f"'{text}' ({counts[text]})" for text in found)

@@ -18,7 +18,7 @@ ORDER = ["person", "session_order", "session", "acquisition", "run"]
 
 @dataclass(frozen=True)
 class Design:
-    """One score's complete cases: `rows` of the table, y, x = intercept and confounds; `status`: is it usable."""
+    """The complete cases of one score. `rows`: of the table; x: intercept and confounds; `status`: can it be tested."""
 
     rows: np.ndarray  # (n,) positions in the table
     y: np.ndarray  # (n,)
@@ -31,9 +31,10 @@ class Design:
 
 
 def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.DataFrame:
-    """Usable scans, sorted by person, sessions in time, acquisition, run: cohort columns, mu_*, `latents_*`, `qc_*`.
+    """Join the tables to one row per usable scan: columns of the cohort, `mu_*`, `latents_*`, `qc_*`.
 
-    Every scan with latents must have one row in each table, and not more; scans that qc excludes are left out.
+    Sorted by person, sessions in time, acquisition, run. Every scan with latents must have exactly one row in each
+    table. Scans that qc excludes are left out.
     """
     problems = [
         f"{name}: scan {scan} has several rows; keep one"
@@ -49,8 +50,8 @@ def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.Da
         raise InputError(problems)
     mu = columns(latents)
     provenance = latents[["scan", "person", "model", "fold", "seed", "split"]].add_prefix("latents_")
-    left = pd.concat([provenance.rename(columns={"latents_scan": "scan"}), latents[mu]], axis=1)
-    table = left.merge(cohort, on="scan", validate="one_to_one")
+    with_provenance = pd.concat([provenance.rename(columns={"latents_scan": "scan"}), latents[mu]], axis=1)
+    table = with_provenance.merge(cohort, on="scan", validate="one_to_one")
     table = table.merge(qc.add_prefix("qc_").rename(columns={"qc_scan": "scan"}), on="scan", validate="one_to_one")
     problems = [
         f"latents: scan {row.scan} belongs to {row.latents_person}, in the cohort table to {row.person}"
@@ -63,18 +64,21 @@ def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.Da
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows sorted by person, then by sessions in time; a table without their order is sorted by their labels."""
-    placed = table if "session_order" in table else table.assign(session_order=1)
-    return placed.sort_values([*ORDER, "scan"], key=_natural).reset_index(drop=True)
+    """Sort rows by person, then by sessions in time; without `session_order`, by the labels of the sessions."""
+    ordered = table if "session_order" in table else table.assign(session_order=1)
+    return ordered.sort_values([*ORDER, "scan"], key=_natural).reset_index(drop=True)
 
 
 def first_scans(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per person: the first usable scan of those for cross-sectional tests."""
+    """Return one row per person: the first usable scan of those for cross-sectional tests."""
     return table[table["session_order"].notna()].drop_duplicates("person", keep="first").reset_index(drop=True)
 
 
 def score_values(table: pd.DataFrame, score: dict[str, Any]) -> np.ndarray:
-    """The score as floats, missing as NaN: binary as 0/1, bounded as a share of its range, ordinal as its numbers."""
+    """Return the score as floats, missing as NaN.
+
+    Binary scores are 0 or 1, bounded ones a fraction of their range, ordinal ones their numbers.
+    """
     name, kind = score["name"], score["type"]
     if name not in table:
         raise InputError(f"cohort table: no column '{name}', which associate tests as a score")
@@ -84,28 +88,30 @@ def score_values(table: pd.DataFrame, score: dict[str, Any]) -> np.ndarray:
         values = pd.to_numeric(table[name]).to_numpy(float)
     except ValueError as error:
         raise InputError(f"cohort table: score '{name}' is not numeric ({error})") from error
-    known = values[np.isfinite(values)]
+    finite = values[np.isfinite(values)]
     low, high = score["bounds"] if kind == "bounded" else (0.0, 1.0)
-    wrong = {
-        "binary": np.full(len(known), len(set(known)) > 2),
-        "count": (known < 0) | (known != np.round(known)),
-        "bounded": (known < low) | (known > high),
-        "gamma": known <= 0,
-    }.get(kind, np.zeros(len(known), bool))
-    if wrong.any():
-        found = ", ".join(f"{value:g}" for value in sorted(set(known[wrong]))[:3])
-        raise InputError(f"cohort table: score '{name}' is declared {kind}, found {found}; mend the values or the type")
-    if kind == "binary" and len(set(known)) == 2:
-        values = np.where(np.isnan(values), np.nan, (values == known.max()).astype(float))
+    impossible = {
+        "binary": np.full(len(finite), len(set(finite)) > 2),
+        "count": (finite < 0) | (finite != np.round(finite)),
+        "bounded": (finite < low) | (finite > high),
+        "gamma": finite <= 0,
+    }.get(kind, np.zeros(len(finite), bool))
+    if impossible.any():
+        examples = ", ".join(f"{value:g}" for value in sorted(set(finite[impossible]))[:3])
+        raise InputError(
+            f"cohort table: score '{name}' is declared {kind}, found {examples}; correct the values or the type"
+        )
+    if kind == "binary" and len(set(finite)) == 2:
+        values = np.where(np.isnan(values), np.nan, (values == finite.max()).astype(float))
     return (values - low) / (high - low) if kind == "bounded" else values
 
 
 def used_confounds(
     table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, Any]], with_split: bool
 ) -> tuple[list[tuple[str, str, pd.Series]], list[str]]:
-    """(name, type, values) of each confound that enters for this score, and notes on what does not.
+    """Return (name, type, values) of each confound that is used for this score, and notes on those that are not.
 
-    Site joins when there are several, `split` when some people were in the training weights and some were not.
+    Site is added when there are several sites, `split` when some people were in the training set and some were not.
     """
     used, notes = [], []
     for confound in confounds:
@@ -122,9 +128,9 @@ def used_confounds(
     used = [(name, kind, site if name == "site" else column) for name, kind, column in used]
     if site.nunique() > 1 and "site" not in [name for name, *_ in used]:
         used.append(("site", "categorical", site))
-    weights = (table["latents_split"] == "training").map({True: "training", False: "others"})
-    if with_split and weights.nunique() > 1:
-        used.append(("split", "categorical", weights))
+    training = (table["latents_split"] == "training").map({True: "training", False: "others"})
+    if with_split and training.nunique() > 1:
+        used.append(("split", "categorical", training))
     return used, notes
 
 
@@ -137,43 +143,44 @@ def design(
     drop_silent: bool = True,
     filled: dict[str, pd.Series] | None = None,
 ) -> Design:
-    """Complete cases of one score with intercept and confounds, of each person the first complete scan if asked for.
+    """Build the complete cases of one score with intercept and confounds; one scan per person if asked for.
 
-    People alone in a category level are left out, and levels that hold no information (see `cases.silent`); the latter
-    looks at the score, and must not be asked for where people are predicted. filled: confounds by name with imputed
-    values, to be used in the place of the table's (`design.imputed`).
+    People alone in a category level are left out, and so are levels that hold no information (see
+    `complete_cases.silent`). The latter looks at the score, and must not be done where people are predicted.
+
+    filled: confounds by name with imputed values, in the place of the table's (`design.imputed`).
     """
     values = score_values(table, score)
     used, notes = used_confounds(table, score, confounds, with_split)
     known = {name: column for name, _, column in used}
     used = [(name, kind, (filled or {}).get(name, column)) for name, kind, column in used]
-    first = sorted(used, key=lambda entry: entry[0] in (filled or {}))  # whoever lacks what is not imputed
-    rows, left = complete(table, values, first, per_person)
-    notes, everyone = notes + left, rows
+    in_order_of_notes = sorted(used, key=lambda entry: entry[0] in (filled or {}))  # first what is not imputed
+    rows, more_notes = complete(table, values, in_order_of_notes, per_person)
+    notes, all_rows = notes + more_notes, rows
     x, text = _confound_matrix(used, rows)
     while len(rows) > x.shape[1]:
-        gone, why = silent(score["type"], values[rows], used if drop_silent else [], rows)
-        if not gone.any() and (gone := _leverage(x) > 1 - 1e-8).any():
-            why = [f"{gone.sum()} people left out (alone in a level)"]
-        if not gone.any():
+        excluded, reasons = silent(score["type"], values[rows], used if drop_silent else [], rows)
+        if not excluded.any() and (excluded := _leverage(x) > 1 - 1e-8).any():
+            reasons = [f"{excluded.sum()} people left out (alone in a level)"]
+        if not excluded.any():
             break
-        notes, rows = notes + why, rows[~gone]
+        notes, rows = notes + reasons, rows[~excluded]
         x, text = _confound_matrix(used, rows)
     y = values[rows]
-    related = relatives(table, rows)
-    status, reason = _usable(y, x, score["type"], related)
-    scores = values[everyone]
-    if len(scores) and np.ptp(scores) > 0 and (not len(y) or status == "explained by confounds"):
-        which = determining(scores, used, everyone) if not len(y) else determining(y, used, rows)
-        people = f"each of the {len(scores)} people" if not len(y) else f"each of the {len(y)} people who are left"
-        status, reason = "explained by confounds", f"{which} the score of {people}: nothing is left to test"
+    family = relatives(table, rows)
+    status, reason = _usable(y, x, score["type"], family)
+    observed = values[all_rows]
+    if len(observed) and np.ptp(observed) > 0 and (not len(y) or status == "explained by confounds"):
+        determinants = determining(observed, used, all_rows) if not len(y) else determining(y, used, rows)
+        people = f"each of the {len(observed)} people" if not len(y) else f"each of the {len(y)} people who are left"
+        status, reason = "explained by confounds", f"{determinants} the score of {people}: nothing is left to test"
     text = "; ".join(["none" if not text else text, *notes])
     gaps = pd.DataFrame({name: known[name].iloc[rows].isna() for name in filled or {}})
-    return Design(rows, y, x, text, status, reason, related, int(gaps.any(axis=1).sum()))
+    return Design(rows, y, x, text, status, reason, family, int(gaps.any(axis=1).sum()))
 
 
 def relatives(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray | None:
-    """Codes of the families of these rows, (n,); none where no two people of them are related."""
+    """Return the family codes of these rows, (n,), or None where no two of them are related."""
     if "family" not in table:
         return None
     pairs = table[["person", "family"]].iloc[rows]
@@ -190,20 +197,20 @@ def _confound_matrix(used: list[tuple[str, str, pd.Series]], rows: np.ndarray) -
         block_names, block, text = expand(name, kind, values, values)
         names, blocks, texts = names + block_names, [*blocks, block], [*texts, text]
     x = np.hstack(blocks)
-    kept = independent(x)
-    dropped = [name for name, keep in zip(names, kept, strict=True) if not keep]
+    kept_columns = independent(x)
+    dropped = [name for name, keep in zip(names, kept_columns, strict=True) if not keep]
     if dropped:
         texts.append(f"dropped as constant or collinear: {', '.join(dropped)}")
-    return x[:, kept], ", ".join(texts)
+    return x[:, kept_columns], ", ".join(texts)
 
 
-def _usable(y: np.ndarray, x: np.ndarray, kind: str, related: np.ndarray | None) -> tuple[str, str]:
+def _usable(y: np.ndarray, x: np.ndarray, kind: str, family: np.ndarray | None) -> tuple[str, str]:
     if len(y) and np.ptp(y) == 0:
         return "constant score", f"every one of {len(y)} people has the same value"
     if len(y) - x.shape[1] - 1 < RESIDUAL_DF:
         return "too few people", f"{len(y)} people for {x.shape[1] - 1} confound columns"
-    if related is not None and (many := int(related.max()) + 1) - x.shape[1] - 1 < RESIDUAL_DF:
-        return "too few people", f"{many} families for {x.shape[1] - 1} confound columns"
+    if family is not None and (n_families := int(family.max()) + 1) - x.shape[1] - 1 < RESIDUAL_DF:
+        return "too few people", f"{n_families} families for {x.shape[1] - 1} confound columns"
     if kind in ("count", "bounded", "ordinal") and (rest := modal_rest(y)) < RARER_CLASS:
         return "too few people", f"{rest} people beside the commonest value"
     if kind == "binary" and (rarer := int(min(y.sum(), len(y) - y.sum()))) < RARER_CLASS:

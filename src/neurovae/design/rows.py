@@ -1,4 +1,4 @@
-"""What the rows of the GLM and spline tables share: first and last columns, description, statuses in words."""
+"""Columns, descriptions and statuses that the tables of tests share."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import pandas as pd
 from neurovae.design.design import Design
 from neurovae.stats import families
 from neurovae.stats.basis import moves, residual
-from neurovae.stats.links import chosen
+from neurovae.stats.links import link_of
 
 BEFORE = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64", "latent": "object",
           "family": "object", "link": "object", "session": "object", "n": "Int64", "n_confound_columns": "Int64",
@@ -16,7 +16,7 @@ BEFORE = {"score": "object", "type": "object", "model": "object", "fold": "Int64
 ROLE = {"role": "object"}  # of the latent: the tests of one role are corrected together
 AFTER = {"family_size": "Int64", "split_policy": "object", "status": "object", "reason": "object", "verdict": "object"}
 REASONS = {
-    "separation": "the latent or the confounds tell some values apart without error: no finite estimate",
+    "separation": "the latent or the confounds separate some values without error: no finite estimate",
     "not converged": "the fit did not converge",
     "many levels": f"an ordinal score of more than {families.LEVELS} levels; declare it continuous, or bounded",
     "link out of range": "under this link the best fit lies on the border of the mean's range",
@@ -24,11 +24,13 @@ REASONS = {
 
 
 def described(table: pd.DataFrame, score: dict[str, Any], latent: str, cases: Design) -> dict[str, Any]:
-    """What every row says about itself, tested or not."""
+    """Columns that describe a row, whether it was tested or not."""
     splits = table["latents_split"].iloc[cases.rows]
-    inside = (splits == "training").sum()
+    n_training = (splits == "training").sum()
     policy = (
-        f"transductive: {inside} of {len(splits)} people trained the model" if inside else "people unseen in training"
+        f"transductive: {n_training} of {len(splits)} people trained the model"
+        if n_training
+        else "people unseen in training"
     )
     return {
         "score": score["name"],
@@ -44,7 +46,7 @@ def described(table: pd.DataFrame, score: dict[str, Any], latent: str, cases: De
 
 
 def sessions(table: pd.DataFrame, rows: np.ndarray) -> str | None:
-    """The sessions of these rows: `pre`, or `pre (60), post (3)` where people differ; None without sessions."""
+    """Name the sessions of these rows: `pre`, or `pre (60), post (3)` where people differ; None without sessions."""
     if "session" not in table or not len(rows):
         return None
     counts = table["session"].iloc[rows].fillna("").replace("", "none").value_counts()
@@ -59,26 +61,26 @@ def provenance(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def stopped(table: pd.DataFrame, verdict: str, reason: str) -> dict[str, Any]:
-    """The one row of a model that nobody tests."""
+    """Return the single row of a model that is not tested."""
     return provenance(table) | {"status": "not tested", "reason": reason, "verdict": verdict}
 
 
 def standard(values: np.ndarray) -> np.ndarray:
-    """Centred and divided by the standard deviation over people."""
+    """Standardise values over people (mean 0, standard deviation 1, n - 1)."""
     return (values - values.mean()) / values.std(ddof=1)
 
 
 def outcome(score: dict[str, Any], cases: Design) -> np.ndarray:
-    """The score as it is fitted: in standard deviations for least squares under the identity, else as it is."""
-    link = chosen(score["type"], score.get("link"))
+    """Return the score as it is fitted: standardised for least squares with the identity link, else unchanged."""
+    link = link_of(score["type"], score.get("link"))
     return standard(cases.y) if (score["type"], link, cases.status) == ("continuous", "identity", "ok") else cases.y
 
 
 def varies(z: np.ndarray, x: np.ndarray) -> bool:
-    """Whether anything of the latent is left beside the columns of x."""
+    """Whether the latent varies beyond the columns of x."""
     return bool(moves(z)) and bool(np.std(residual(standard(z), x)) > 1e-6)
 
 
 def worst(*fits: families.Fit) -> str:
-    """The first status that is not ok, else ok."""
+    """Return the first status that is not ok, else ok."""
     return next((fit.status for fit in fits if fit.status != "ok"), "ok")

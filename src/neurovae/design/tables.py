@@ -1,4 +1,4 @@
-"""What the associate tables share: column types, q values, the verdict of the model, Parquet with TSV beside it."""
+"""Column types, q values, verdicts and files that all tables of tests share."""
 
 import json
 from collections.abc import Iterable
@@ -15,11 +15,11 @@ from neurovae.train.health.verdicts import STOPPING as STOPPING
 
 
 def tidy(rows: Iterable[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
-    """Table with exactly these columns (name -> dtype) in this order; what a row lacks is missing."""
+    """Build a table with exactly these columns (name -> dtype), in this order; values that a row lacks are missing."""
     rows = list(rows)
-    unknown = {name for row in rows for name in row} - set(columns)
-    if unknown:
-        raise KeyError(f"columns without a type: {sorted(unknown)}")
+    untyped = {name for row in rows for name in row} - set(columns)
+    if untyped:
+        raise KeyError(f"columns without a type: {sorted(untyped)}")
     return pd.DataFrame(
         {name: pd.Series([row.get(name) for row in rows], dtype=dtype) for name, dtype in columns.items()}
     )
@@ -51,10 +51,10 @@ def read_verdict(path: Path) -> tuple[str, str]:
     try:
         health = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path}: damaged, no JSON ({error}); rerun with --forcerun health") from None
+        raise InputError(f"{path}: damaged, not valid JSON ({error}); rerun with --forcerun health") from None
     if "verdict" not in health:
-        found = ", ".join(sorted(health)) or "nothing"
-        raise InputError(f"{path}: no key 'verdict', found {found}; rerun with --forcerun health")
+        keys = ", ".join(sorted(health)) or "nothing"
+        raise InputError(f"{path}: no key 'verdict', found {keys}; rerun with --forcerun health")
     verdict, reason, caveats = str(health["verdict"]), str(health.get("reason") or ""), health.get("caveats", [])
     if verdict in STOPPING and not health.get("kept_collapsed", False):
         return verdict, "; ".join([reason, *caveats])
@@ -62,12 +62,12 @@ def read_verdict(path: Path) -> tuple[str, str]:
 
 
 def joint_verdict(verdicts: dict[str, tuple[str, str]]) -> tuple[str, str]:
-    """Verdict of several models, by fold and seed, used together: one that stops stops all, and its reason names it.
+    """Combine the verdicts of several models, by fold and seed.
 
-    Otherwise the distinct ones, then the caveats.
+    If one of them stops, all stop, and the reason names it. Otherwise: the distinct verdicts, then the caveats.
     """
     for name, (verdict, reason) in verdicts.items():
         if verdict in STOPPING:
             return verdict, f"{name}: {reason}" if len(verdicts) > 1 else reason
     parts = [text.split("; ") for text, _ in verdicts.values()]
-    return "; ".join(dict.fromkeys([part[0] for part in parts] + [mark for part in parts for mark in part[1:]])), ""
+    return "; ".join(dict.fromkeys([part[0] for part in parts] + [caveat for part in parts for caveat in part[1:]])), ""

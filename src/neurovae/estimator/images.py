@@ -13,7 +13,7 @@ from neurovae.io.volumes import read_mask
 from neurovae.preprocess import grid
 from neurovae.preprocess.pack import half
 
-SAID = ("Normalisation", "SpatialReference")  # of a brain's sidecar, that have to be those of the training
+NOT_OPTIONS = ("Normalisation", "SpatialReference")  # of a brain's sidecar, that have to be those of the training
 
 
 def is_table(x: Any) -> bool:
@@ -46,7 +46,7 @@ class Images:
             )
         sidecar = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
         found = json.loads(sidecar.read_text(encoding="utf-8")) if self.said and sidecar.is_file() else self.said
-        for key in SAID:
+        for key in NOT_OPTIONS:
             if self.said.get(key) != found.get(key):
                 raise InputError(
                     f"{sidecar}: {key} is {found.get(key)}, of the model {self.said.get(key)}; preprocess it alike"

@@ -12,7 +12,7 @@ import torch
 from neurovae.errors import InputError
 from neurovae.io.volumes import SPLITS, chunks
 from neurovae.plan import config
-from neurovae.plan.entries import PERIODS, SAID
+from neurovae.plan.entries import NOT_OPTIONS, PERIODS
 from neurovae.train.fit import THREADS
 from neurovae.train.weights import Tensors
 
@@ -75,11 +75,11 @@ def entry(kind: str, n_latent: int, options: dict[str, Any] | None, brain: bool)
     """
     known = config.load_schema()["properties"]["train"]["properties"]["models"]
     given = {"name": "model", "kind": kind, "n_latent": n_latent, **(options or {})}
-    for key, off in () if brain else (("flip", False), ("blur", 0)):
+    for key, off in () if brain else (("flip", False), ("blur", 0), ("taper_mm", ["none"])):
         if kind in known["items"]["properties"][key].get("kinds", [kind]):
             given.setdefault(key, off)
     checked = config.validate({"models": [given]}, {"type": "object", "properties": {"models": known}})
-    return {key: value for key, value in checked["models"][0].items() if key not in SAID}
+    return {key: value for key, value in checked["models"][0].items() if key not in NOT_OPTIONS}
 
 
 def same_voxels(path: Path, tensors: Tensors, meta: dict[str, Any], mask: np.ndarray) -> None:

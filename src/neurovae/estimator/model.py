@@ -38,7 +38,7 @@ class LatentModel(TransformerMixin, BaseEstimator):
     a column `path` of preprocessed brains in MNI space, and `person` where people have several scans.
 
     Args:
-        kind: vae, autoencoder, pca, mds, isomap or lle.
+        kind: vae, autoencoder, pca, pca_localised, mds, isomap or lle.
         n_latent: number of latents.
         options: other keys of an entry in train.models, with the same defaults. `flip` and `blur` are off unless
             given where nothing says that an array is a brain in MNI space (a NIfTI mask, a table).

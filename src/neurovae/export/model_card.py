@@ -8,6 +8,7 @@ NAMES = {
     "vae": "A variational autoencoder",
     "autoencoder": "An autoencoder",
     "pca": "Principal components",
+    "pca_localised": "Localised principal components",
     "mds": "Metric multidimensional scaling",
     "isomap": "Isomap",
     "lle": "Locally linear embedding",

@@ -1,4 +1,4 @@
-"""Files are written beside their final name and renamed, so that nothing half-written is left under it."""
+"""Write files under a temporary name and rename them, so that no half-written file has a final name."""
 
 import csv
 import hashlib
@@ -14,20 +14,20 @@ from typing import Any
 
 from neurovae.errors import InputError
 
-OLD = 86400.0  # seconds after which nobody writes any more
+OLD = 86400.0  # seconds after which a temporary file is taken to be abandoned
 BLANK = str.maketrans("\t\n\r", "   ")  # what would end a cell or a line
 
 
 @contextmanager
 def write_beside(path: Path) -> Iterator[Path]:
-    """Give a temporary name with the same ending in the same folder; rename it to `path` when the block succeeds."""
+    """Give a temporary name in the same folder, with the same ending; rename it to `path` when the block succeeds."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    for left in path.parent.iterdir():  # what jobs that were killed have written of it
-        found = re.fullmatch(rf"\.(\d+)\.{re.escape(path.name)}", left.name)
-        if found and time.time() - left.stat().st_mtime > OLD:
-            left.unlink(missing_ok=True)
+    for leftover in path.parent.iterdir():  # of jobs that were killed
+        match = re.fullmatch(rf"\.(\d+)\.{re.escape(path.name)}", leftover.name)
+        if match and time.time() - leftover.stat().st_mtime > OLD:
+            leftover.unlink(missing_ok=True)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -51,22 +51,24 @@ def write_tsv(path: Path, rows: Iterable[dict[str, Any]], columns: list[str]) ->
 
 
 def plain_tempdir() -> None:
-    """Let temporary files of this process lie in a folder whose path ANTs can read: `[`, `]` and `,` are its syntax.
+    """Choose a temporary folder whose path ANTs can read: `[`, `]` and `,` are part of its syntax.
 
     Raises:
         InputError: there is no such folder.
     """
-    tried = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
-    usable = [folder for folder in tried if not set("[](),;' ") & set(folder) and os.access(folder, os.W_OK | os.X_OK)]
+    candidates = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
+    usable = [
+        folder for folder in candidates if not set("[](),;' ") & set(folder) and os.access(folder, os.W_OK | os.X_OK)
+    ]
     if not usable:
         raise InputError(
-            f"TMPDIR: ANTs cannot read the brackets, commas or blanks in {tried[0]}, and cannot write to any of "
-            f"{', '.join(tried[1:])}; set TMPDIR to a folder without them"
+            f"TMPDIR: ANTs cannot read the brackets, commas or blanks in {candidates[0]}, and cannot write to any of "
+            f"{', '.join(candidates[1:])}; set TMPDIR to a folder without them"
         )
     tempfile.tempdir = usable[0]
 
 
 def sha256(path: Path) -> str:
-    """Digest of a file's bytes, in hexadecimal."""
+    """Return the digest of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

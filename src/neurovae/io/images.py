@@ -1,6 +1,6 @@
-"""Read an image whole: the compressed stream to its end, so that its checksum is compared, then header and voxels.
+"""Read a whole image: the compressed stream to its end, so that its checksum is compared, then header and voxels.
 
-What is no image, or another kind of image than its name says, is refused by name with the remedy.
+A file that is no image, or of another kind than its name says, is refused with its name and a remedy.
 """
 
 import gzip
@@ -76,19 +76,19 @@ def _bytes(path: Path) -> bytes:
 
 
 def _unpacked(content: bytes, path: Path) -> bytes:
-    """The uncompressed bytes; gzip compares checksum and length at the end of the stream."""
-    named = path.name.lower().endswith(COMPRESSED)
-    if content.startswith(GZIP) and not named:
+    """Decompress the bytes; gzip compares checksum and length at the end of the stream."""
+    named_compressed = path.name.lower().endswith(COMPRESSED)
+    if content.startswith(GZIP) and not named_compressed:
         raise InputError(
             f"{path.name}: is compressed (gzip), unlike its name; rename it to {path.name}.gz, or unpack it"
         )
-    if named and not content.startswith(GZIP):
+    if named_compressed and not content.startswith(GZIP):
         if _is_image(content):
             raise InputError(
                 f"{path.name}: is not compressed, but its name says so; rename it to {path.stem}, or compress it (gzip)"
             )
         raise InputError(_not_an_image(content, path))
-    if not named:
+    if not named_compressed:
         return content
     try:
         return gzip.decompress(content)
@@ -113,7 +113,7 @@ def _header_size(content: bytes) -> int | None:
 
 
 def _kind(content: bytes, path: Path) -> type[nib.Nifti1Image] | type[nib.MGHImage]:
-    """The class that reads the file, by its content."""
+    """Return the class that reads the file, by its content."""
     size = _header_size(content)
     if size is not None:
         magic = content[MAGIC[size] : MAGIC[size] + 4]
@@ -124,7 +124,7 @@ def _kind(content: bytes, path: Path) -> type[nib.Nifti1Image] | type[nib.MGHIma
                 f"{path.name}: is the header of a pair (.hdr and .img); convert the pair to one file (mri_convert)"
             )
         raise InputError(
-            f"{path.name}: an Analyze header, which does not tell left from right, or a NIfTI header with a damaged "
+            f"{path.name}: an Analyze header, which does not store left and right, or a NIfTI header with a damaged "
             f"magic ({magic!r}); export it again as NIfTI"
         )
     if content[:4] == struct.pack(">i", 1) and path.name.lower().endswith((".mgz", ".mgh")):
@@ -133,7 +133,7 @@ def _kind(content: bytes, path: Path) -> type[nib.Nifti1Image] | type[nib.MGHIma
 
 
 def _not_an_image(content: bytes, path: Path) -> str:
-    """What the file is instead, with the remedy."""
+    """Say what the file is instead, with the remedy."""
     start = content[:512].lstrip()
     if b"annex/objects/" in content[:4096] and len(content) < 4096:
         return f"{path.name}: a git-annex pointer, not the image itself; fetch it with `datalad get {path}`"
@@ -141,9 +141,9 @@ def _not_an_image(content: bytes, path: Path) -> str:
         return f"{path.name}: a Git LFS pointer, not the image itself; fetch it with `git lfs pull --include '{path}'`"
     if start[:1] == b"<":
         return f"{path.name}: a web page or XML, not an image (a failed download?); download it again"
-    for offset, magic, what, remedy in OTHERS:
+    for offset, magic, content_type, remedy in OTHERS:
         if content[offset : offset + len(magic)] == magic:
-            return f"{path.name}: is {what}, not NIfTI; {remedy}"
+            return f"{path.name}: is {content_type}, not NIfTI; {remedy}"
     if start and all(byte in b"\t\n\r" or byte >= 32 for byte in start):
         return f"{path.name}: not a readable NIfTI image but text, {start[:40]!r}; put the image in its place"
     return f"{path.name}: not a readable NIfTI image; check it with `nib-ls`, copy it again, or convert it (dcm2niix)"
@@ -158,7 +158,7 @@ def _check_mgh(content: bytes, path: Path) -> None:
 
 
 def _check_nifti(content: bytes, path: Path) -> None:
-    """Refuse what nibabel would read wrongly, or only name with a stack trace: where voxels start, and their scale."""
+    """Refuse what nibabel would read wrongly or fail on without a clear message: data offset and intensity scale."""
     kind = nib.Nifti1Header if _header_size(content) == 348 else nib.Nifti2Header
     size = kind.template_dtype.itemsize
     header = kind(content[:size], check=False)
@@ -177,7 +177,7 @@ def _check_nifti(content: bytes, path: Path) -> None:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if np.isinf(slope) or (np.isfinite(slope) and slope != 0 and not np.isfinite(intercept)):
         raise InputError(
-            f"{path.name}: scl_slope is {slope:g} and scl_inter {intercept:g}, so intensities have no value; export it "
+            f"{path.name}: scl_slope is {slope:g} and scl_inter {intercept:g}, so intensities are undefined; export it "
             "again, or set scl_inter to 0 where you know that there is no offset"
         )
 
@@ -199,9 +199,9 @@ def _check_length(image: SpatialImage, length: int, name: str) -> None:
     if min(image.shape, default=0) < 1:
         raise InputError(f"{name}: the header is damaged, the image has shape {image.shape}; export it again")
     offset = getattr(image.dataobj, "offset", 0)
-    needed = int(offset + np.prod(image.shape, dtype=np.int64) * image.get_data_dtype().itemsize)
-    if length < needed:
+    expected = int(offset + np.prod(image.shape, dtype=np.int64) * image.get_data_dtype().itemsize)
+    if length < expected:
         raise InputError(
-            f"{name}: the file is cut short: {length} bytes (uncompressed), but {image.shape} voxels need {needed}; "
+            f"{name}: the file is cut short: {length} bytes (uncompressed), but {image.shape} voxels need {expected}; "
             "copy it again from its source"
         )

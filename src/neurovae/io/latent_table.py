@@ -1,4 +1,4 @@
-"""The tables of latents that every model kind hands on: `latents.parquet` and the `latent_index.parquet` beside it.
+"""The tables of latents that every model kind writes: `latents.parquet` and the `latent_index.parquet` beside it.
 
 This is the one place that knows how latents are named. Elsewhere a latent's name is a label and never parsed.
 """
@@ -21,12 +21,12 @@ PLACE = {
 
 
 def columns(table: pd.DataFrame) -> list[str]:
-    """The columns of `table` that hold latents, in its order, in which `latents.parquet` has them by position."""
+    """Return the columns of `table` that hold latents, in its order (in `latents.parquet` that of `position`)."""
     return [str(name) for name in table.columns if str(name).startswith(MU)]
 
 
 def by_role(table: pd.DataFrame, index: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Each role, with the table without the latents of other roles: what is tested and corrected together.
+    """Yield each role with the table without the latents of other roles: what is tested and corrected together.
 
     table: rows of `latents.parquet`, joined with others or not; index: a row per latent.
 
@@ -40,22 +40,22 @@ def by_role(table: pd.DataFrame, index: pd.DataFrame) -> Iterator[tuple[str, pd.
             "rerun with --forcerun latents"
         )
     for role in index.sort_values("position")["role"].unique():
-        others = index.loc[index["role"] != role, "latent"]
-        yield str(role), table.drop(columns=others)
+        other_latents = index.loc[index["role"] != role, "latent"]
+        yield str(role), table.drop(columns=other_latents)
 
 
 def logvar(latents: list[str]) -> list[str]:
-    """The columns of the log-variances that belong to latents."""
+    """Return the columns of the log-variances of these latents."""
     return [LOGVAR + short(name) for name in latents]
 
 
 def short(latent: str) -> str:
-    """The id of a latent, for axes and titles: "mu_shared_00" is "shared_00"."""
+    """Return the id of a latent, for axes and titles: "mu_shared_00" is "shared_00"."""
     return latent.removeprefix(MU)
 
 
 def ids(meta: dict[str, Any]) -> list[str]:
-    """The ids of a model's latents: those its weights file names, else zero-padded numbers."""
+    """Return the ids of a model's latents: those in its weights file, else zero-padded numbers."""
     architecture = meta["architecture"]
     return architecture.get("latents") or [f"{k:03d}" for k in range(architecture["n_latent"])]
 
@@ -63,13 +63,13 @@ def ids(meta: dict[str, Any]) -> list[str]:
 def index_of(
     names: list[str], mu: np.ndarray, logvar: np.ndarray, split: np.ndarray, splits: tuple[str, ...], active: Any
 ) -> pd.DataFrame:
-    """The index: a row per latent with role, place and, per split, variance over people and mean KL (nats).
+    """Build the index: a row per latent with role, place and, per split, variance over people and mean KL (nats).
 
     Args:
         names: latents, in their order.
         mu, logvar: posterior means and log-variances (scans, latents).
         split: split of each scan.
-        active: is a latent in use, by its variance over training people; None where the loss has no KL.
+        active: variance over training people above which a latent is in use; None where the loss has no KL.
     """
     nats = (mu**2 + np.exp(logvar) - 1 - logvar) / 2
     table = pd.DataFrame({"latent": names, "position": np.arange(len(names)), "role": "free"})

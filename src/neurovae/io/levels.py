@@ -1,4 +1,4 @@
-"""Levels of a text column (site, sex, group): one spelling per number, and levels that are probably meant to be one."""
+"""Levels of a text column (site, sex, group): one spelling per number, and levels that probably mean the same."""
 
 import re
 import unicodedata
@@ -12,13 +12,13 @@ TWINS = str.maketrans(CYRILLIC + GREEK, "ABEKMHOPCTXaeopcyxABEZHIKMNOPTYXo")  # 
 
 
 def level(text: str) -> str:
-    """One spelling per number: `1.0` is `1`, `1.50` is `1.5`; `01` and `1E5` are labels and stay as they are."""
-    found = re.fullmatch(r"([+-]?\d+)\.(\d*?)0*", text, re.ASCII)
-    return text if not found else found[1] + (f".{found[2]}" if found[2] else "")
+    """Return one spelling per number: `1.0` is `1`, `1.50` is `1.5`; `01` and `1E5` are labels and stay unchanged."""
+    match = re.fullmatch(r"([+-]?\d+)\.(\d*?)0*", text, re.ASCII)
+    return text if not match else match[1] + (f".{match[2]}" if match[2] else "")
 
 
 def similar(levels: Iterable[str]) -> list[list[tuple[str, int]]]:
-    """Groups of levels that differ in capitals, blanks, leading zeros or look-alike letters only, with their counts."""
+    """Group levels that differ only in capitals, blanks, leading zeros or look-alike letters, with their counts."""
     groups: dict[str, list[tuple[str, int]]] = {}
     for text, count in sorted(Counter(levels).items()):
         groups.setdefault(_loose(text), []).append((text, count))
@@ -26,8 +26,8 @@ def similar(levels: Iterable[str]) -> list[list[tuple[str, int]]]:
 
 
 def _loose(text: str) -> str:
-    parsed = number(text)
-    if parsed is not None:
-        return repr(parsed)
+    value = number(text)
+    if value is not None:
+        return repr(value)
     folded = unicodedata.normalize("NFKC", text.translate(TWINS)).casefold()
     return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\s_-]", "", folded)) or text

@@ -45,12 +45,12 @@ MISSING = frozenset(
         "-1.#qnan",
     }
 )  # fmt: skip - compared without regard to capitals
-IDS = ("participant_id", "session_id", "scan", "session", "acquisition", "run", "path")  # never a user's code
+IDS = ("participant_id", "session_id", "scan", "session", "acquisition", "run", "path")  # the user's codes do not apply
 NUMERAL = re.compile(r"([+-]?)0*(\d+)(?:\.(\d*?)0*)?", re.ASCII)
 
 
 class Codes(NamedTuple):
-    """By column, or `*` for every column: further codes for missing values, and codes that are values after all."""
+    """By column (`*`: every column), additional codes for missing values, and built-in codes that are values."""
 
     missing: Mapping[str, frozenset[str]]
     kept: Mapping[str, frozenset[str]]
@@ -60,39 +60,42 @@ BUILTIN = Codes({}, {})
 
 
 def codes(section: dict[str, Any]) -> Codes:
-    """From `missing` and `not_missing` of the cohort section: a list for all columns, or lists by column."""
+    """Read `missing` and `not_missing` of the cohort section: a list for all columns, or lists by column."""
     return Codes(_by_column(section.get("missing")), _by_column(section.get("not_missing")))
 
 
-def _by_column(given: Any) -> dict[str, frozenset[str]]:
-    by_column = given if isinstance(given, dict) else {"*": given or []}
-    return {str(column): frozenset(spelling(str(code)) for code in listed) for column, listed in by_column.items()}
+def _by_column(setting: Any) -> dict[str, frozenset[str]]:
+    by_column = setting if isinstance(setting, dict) else {"*": setting or []}
+    return {
+        str(column): frozenset(spelling(str(code)) for code in codes_of_column)
+        for column, codes_of_column in by_column.items()
+    }
 
 
 def spelling(text: str) -> str:
-    """One spelling per number and per word, for comparing codes: `-9.0` is `-9`, `None` is `none`."""
-    found = NUMERAL.fullmatch(text)
-    if not found:
+    """Return one spelling per number and per word, to compare codes: `-9.0` is `-9`, `None` is `none`."""
+    match = NUMERAL.fullmatch(text)
+    if not match:
         return text.casefold()
-    sign, whole, rest = found.groups()
-    return f"{sign.replace('+', '')}{whole}" + (f".{rest}" if rest else "")
+    sign, digits, decimals = match.groups()
+    return f"{sign.replace('+', '')}{digits}" + (f".{decimals}" if decimals else "")
 
 
 def is_missing(column: str, cell: str, codes: Codes) -> bool:
-    """Whether a cell holds no value; an empty cell never does."""
+    """Whether a cell holds no value; an empty cell never holds one."""
     code = spelling(cell)
     if not cell:
         return True
     if any(code in codes.kept.get(name, ()) for name in (column, "*")):
         return False
-    own = () if column in IDS else (codes.missing.get(name, frozenset()) for name in (column, "*"))
-    return code in MISSING or any(code in listed for listed in own)
+    user_codes = () if column in IDS else (codes.missing.get(name, frozenset()) for name in (column, "*"))
+    return code in MISSING or any(code in code_list for code_list in user_codes)
 
 
 def label_like(word: str, labels: set[str]) -> bool:
     """Whether a word of the built-in list could be one of these labels (`NA` beside `EU`, `none` beside `mild`).
 
-    `NA` among single letters (`F`, `M`) is taken for missing; so are `n/a`, empty cells and the errors of spreadsheets.
+    `NA` among single letters (`F`, `M`) is read as missing; so are `n/a`, empty cells and the errors of spreadsheets.
     """
     if word.casefold() in ("none", "nil", "null", "missing"):
         return any(re.fullmatch(r"[^\W\d_]{3,}.*", label) for label in labels)

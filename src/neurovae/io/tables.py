@@ -1,4 +1,4 @@
-"""The one reader of every table a user gives: standard library only; problems are listed, never raised.
+"""Read every table that a user gives: standard library only; problems are listed, never raised.
 
 Every table is read by `read`: participants, sessions, phenotype, plain table, override, regional volumes, atlas names.
 Decoding and splitting are in `io.text`, codes for missing values in `io.missing`.
@@ -30,7 +30,7 @@ class Row(NamedTuple):
 
     @property
     def where(self) -> str:
-        """File and row as they are named in messages."""
+        """File and row, as messages name them."""
         return f"{self.file}, row {self.number}"
 
 
@@ -67,11 +67,11 @@ def read(path: str, *, file: str, rename: Mapping[str, str], codes: Codes = BUIL
         path: of the table.
         file: its name in messages.
         rename: column in the file, or `file.tsv:column` for one file only, to its name here.
-        codes: what counts as missing beside the built-in codes, and what does not.
+        codes: additional codes for missing values, and built-in codes that are values.
     """
     text, problems = decode(path, file)
-    lines, separator, unreadable = split(text, file)
-    problems += unreadable
+    lines, separator, split_problems = split(text, file)
+    problems += split_problems
     if not lines:
         return Table(file, [], [], [], {}, []), problems or [
             f"{file}: the file is empty; give a header and a row per person"
@@ -80,7 +80,7 @@ def read(path: str, *, file: str, rename: Mapping[str, str], codes: Codes = BUIL
     header = [clean(cell) for cell in head]
     columns = [rename.get(f"{short(file)}:{name}", rename.get(name, name)) for name in header]
     for name in sorted({name for name in columns if name and columns.count(name) > 1}):
-        sources = ", ".join(repr(old) for old, new in zip(header, columns, strict=True) if new == name)
+        sources = ", ".join(repr(written) for written, renamed in zip(header, columns, strict=True) if renamed == name)
         problems.append(f"{file}, row 1: two columns are called '{name}' (from {sources}); keep one or rename one")
     numbers, kept, ragged = [], [], []
     for number, cells in body:
@@ -101,13 +101,15 @@ def read(path: str, *, file: str, rename: Mapping[str, str], codes: Codes = BUIL
         Row(file, place, dict(zip(values, cells, strict=True))) for place, cells in zip(numbers, by_row, strict=True)
     ]
     words = {name: _words(cells, values[name]) for name, cells in texts.items() if name not in IDS}
-    found = {name: counts for name, counts in words.items() if counts}
-    named = [name for name in columns if name]
-    return Table(file, [name for name in header if name], named, rows, found, notes), problems + first(ragged)
+    words_found = {name: counts for name, counts in words.items() if counts}
+    named_columns = [name for name in columns if name]
+    return Table(file, [name for name in header if name], named_columns, rows, words_found, notes), problems + first(
+        ragged
+    )
 
 
 def short(file: str) -> str:
-    """A table's name in `cohort.rename`: without folder, and `sessions.tsv` for all of sub-01/sub-01_sessions.tsv."""
+    """Return a table's name in `cohort.rename`: without folder; `sessions.tsv` for all sub-01/sub-01_sessions.tsv."""
     name = clean(file.rsplit("/", 1)[-1])
     return "sessions.tsv" if name.endswith("_sessions.tsv") else name
 
@@ -128,26 +130,27 @@ def _values(column: str, cells: list[str], codes: Codes) -> list[str | None]:
 
 
 def _decimal_commas(file: str, texts: dict[str, list[str]]) -> list[str]:
-    """Turn `4,5` into `4.5` where semicolons separate and no number is written with a point; say so."""
+    """Turn `4,5` into `4.5` where semicolons separate and no number has a decimal point; return a note on it."""
     numbers = {name: cells for name, cells in texts.items() if name not in (*IDS, *RAW)}
-    found = [cell for cells in numbers.values() for cell in cells if COMMA.fullmatch(cell)]
-    if not found or any("." in cell and number(cell) is not None for cells in numbers.values() for cell in cells):
+    with_comma = [cell for cells in numbers.values() for cell in cells if COMMA.fullmatch(cell)]
+    if not with_comma or any("." in cell and number(cell) is not None for cells in numbers.values() for cell in cells):
         return []
     for name, cells in numbers.items():
         texts[name] = [cell.replace(",", ".") if COMMA.fullmatch(cell) else cell for cell in cells]
-    return [f"{file}: semicolons separate the columns, so {len(found)} numbers such as '{found[0]}' were read as "
-            f"'{found[0].replace(',', '.')}' (decimal comma)"]  # fmt: skip
+    return [f"{file}: semicolons separate the columns, so {len(with_comma)} numbers such as "
+            f"'{with_comma[0]}' were read as "
+            f"'{with_comma[0].replace(',', '.')}' (decimal comma)"]  # fmt: skip
 
 
 def _words(cells: list[str], values: list[str | None]) -> Counter[str]:
-    """Words of a text column that were read as missing although they look like one of its labels."""
-    gone = Counter(cell for cell, value in zip(cells, values, strict=True) if value is None)
-    labels = {value for value in set(values) if value is not None and number(value) is None} if gone else set()
-    return Counter({word: count for word, count in gone.items() if labels and label_like(word, labels)})
+    """Count words of a text column that were read as missing although they look like one of its labels."""
+    missing_words = Counter(cell for cell, value in zip(cells, values, strict=True) if value is None)
+    labels = {value for value in set(values) if value is not None and number(value) is None} if missing_words else set()
+    return Counter({word: count for word, count in missing_words.items() if labels and label_like(word, labels)})
 
 
 def keyed(table: Table, *, person: str | None = None) -> tuple[Keyed, list[str]]:
-    """Find rows by `participant_id` (or the given person) and, where there is one, `session_id`."""
+    """Index rows by `participant_id` (or the given person) and, where there is one, `session_id`."""
     empty = Keyed(table.file, table.header, table.columns, {}, table.words, table.notes)
     if person is None and "participant_id" not in table.columns:
         problem = (
@@ -179,49 +182,49 @@ def keyed(table: Table, *, person: str | None = None) -> tuple[Keyed, list[str]]
 
 
 def identifier(text: str | None, prefix: str) -> str | None:
-    """`01` and `sub-01` as `sub-01`; None for what is no BIDS label (letters, digits, plus signs)."""
+    """Return `sub-01` for `01` and `sub-01`; None where the text is no BIDS label (letters, digits, plus signs)."""
     label = (text or "").removeprefix(f"{prefix}-")
     return f"{prefix}-{label}" if LABEL.fullmatch(label) else None
 
 
 def bad_id(row: Row, column: str, prefix: str) -> str:
-    """The message for an id that cannot name a file."""
-    found = "empty, or a code for missing" if row.cells[column] is None else repr(row.cells[column])
-    return f"{row.where}: {column} is {found}; give {prefix}- and letters or digits, nothing else"
+    """Return the message for an id that cannot name a file."""
+    cell = "empty, or a code for missing" if row.cells[column] is None else repr(row.cells[column])
+    return f"{row.where}: {column} is {cell}; give {prefix}- and letters or digits, nothing else"
 
 
 def loose(key: str) -> str:
-    """The same text for ids that differ in capitals or leading zeros only: `sub-1`, `sub-01`, `SUB-001`."""
+    """Return the same text for ids that differ only in capitals or leading zeros: `sub-1`, `sub-01`, `SUB-001`."""
     return re.sub(r"(?<!\d)0+(?=\d)", "", key.lower())
 
 
 def lookup(tables: Iterable[Keyed], column: str, keys: Iterable[str]) -> list[tuple[str, Row]]:
-    """All non-missing values of a column; the first key that a table holds decides on its row.
+    """Return all non-missing values of a column; in each table the first key with a row decides.
 
     Where the most specific row of all (a session's) lacks the value, it is missing: a person's row does not fill it.
     """
-    order, found = list(keys), []
+    order, candidates = list(keys), []
     for table in tables:
         if column in table.columns:
             rank = next((rank for rank, key in enumerate(order) if key in table.rows), None)
             if rank is not None:
                 row = table.rows[order[rank]]
-                found.append((rank, row.cells.get(column), row))
-    best = min((rank for rank, _, _ in found), default=0)
-    if all(value is None for rank, value, _ in found if rank == best):
+                candidates.append((rank, row.cells.get(column), row))
+    best = min((rank for rank, _, _ in candidates), default=0)
+    if all(value is None for rank, value, _ in candidates if rank == best):
         return []
-    return [(value, row) for _, value, row in found if value is not None]
+    return [(value, row) for _, value, row in candidates if value is not None]
 
 
 def number(text: str) -> float | None:
-    """A finite decimal number, or None; a Unicode minus counts as a minus."""
+    """Parse a finite decimal number, else None; a Unicode minus counts as a minus."""
     text = text.replace("\u2212", "-")
     value = float(text) if NUMBER.fullmatch(text) else math.nan
     return value if math.isfinite(value) else None
 
 
 def no_column(name: str, columns: Iterable[str]) -> str:
-    """Say that a column is missing, which name is closest, and which columns there are."""
+    """Say that a column is missing, which name is closest, and which columns exist."""
     exist = sorted(set(columns))
     lower = {column.lower(): column for column in exist}
     close = difflib.get_close_matches(name.lower(), list(lower), n=1)
@@ -232,13 +235,15 @@ def no_column(name: str, columns: Iterable[str]) -> str:
 
 
 def first(problems: list[str], limit: int = 50) -> list[str]:
-    """The first of many similar problems, and how many more there are."""
-    rest = len(problems) - limit
-    return problems if rest <= 0 else [*problems[:limit], f"{problems[0].split(',')[0]}: and {rest} more like the last"]
+    """Return the first of many similar problems, and how many more there are."""
+    n_more = len(problems) - limit
+    return (
+        problems if n_more <= 0 else [*problems[:limit], f"{problems[0].split(',')[0]}: and {n_more} more of this kind"]
+    )
 
 
 def some(names: Iterable[str], limit: int = 3) -> str:
-    """A few of many names: `sub-01, sub-02, sub-03 and 9 more`."""
-    listed = list(names)
-    rest = len(listed) - limit
-    return ", ".join(listed[:limit]) + (f" and {rest} more" if rest > 0 else "")
+    """Join the first of many names: `sub-01, sub-02, sub-03 and 9 more`."""
+    all_names = list(names)
+    n_more = len(all_names) - limit
+    return ", ".join(all_names[:limit]) + (f" and {n_more} more" if n_more > 0 else "")

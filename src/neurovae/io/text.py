@@ -1,4 +1,4 @@
-"""From the bytes of a table to rows of cells: encoding, line ends, separator, quotes; standard library only."""
+"""Turn the bytes of a table into rows of cells: encoding, line ends, separator, quotes; standard library only."""
 
 import csv
 import io
@@ -25,7 +25,7 @@ POINTERS = (b"version https://git-lfs.github.com/spec", b"/annex/objects/", b"..
 
 
 def clean(text: str) -> str:
-    """One form of a label: Unicode NFC, no zero-width characters, plain blanks, none at either end."""
+    """Normalise a label: Unicode NFC, no zero-width characters, plain blanks, none at either end."""
     if text.isascii():
         return text.strip()
     return unicodedata.normalize("NFC", text.translate(INVISIBLE).translate(BLANKS)).strip()
@@ -42,16 +42,16 @@ def decode(path: str, file: str) -> tuple[str, list[str]]:
         return "", [f"{file}: table not found ({path});{_beside(path)} give the table or correct the path"]
     except OSError as error:
         return "", [f"{file}: cannot be read ({error.strerror}); give a text file that you may read"]
-    if found := next((name for start, name in FORMATS.items() if data.startswith(start)), None):
-        return "", [f"{file}: the file is {found}; save it as text: tab-separated, or CSV UTF-8"]
+    if file_format := next((name for start, name in FORMATS.items() if data.startswith(start)), None):
+        return "", [f"{file}: the file is {file_format}; save it as text: tab-separated, or CSV UTF-8"]
     if len(data) < 1000 and any(mark in data[:300] for mark in POINTERS):
         return "", [f"{file}: a pointer of git-annex or Git LFS, not the table; fetch it (datalad get, git lfs pull)"]
     try:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
         row = data.count(b"\n", 0, error.start) + 1
-        found = f"byte 0x{data[error.start]:02x} is not UTF-8 (the file looks like Latin-1 or UTF-16)"
-        return "", [f"{file}, row {row}: {found}; save the table as UTF-8"]
+        problem = f"byte 0x{data[error.start]:02x} is not UTF-8 (the file looks like Latin-1 or UTF-16)"
+        return "", [f"{file}, row {row}: {problem}; save the table as UTF-8"]
     if "\0" in text:
         row = text.count("\n", 0, text.index("\0")) + 1
         return "", [f"{file}, row {row}: holds NUL bytes: damaged, or UTF-16 without a mark; save the table as UTF-8"]
@@ -59,40 +59,47 @@ def decode(path: str, file: str) -> tuple[str, list[str]]:
 
 
 def _beside(path: str) -> str:
-    """Names the file of the same name with another ending, which was probably meant."""
+    """Name a file of the same name with another ending, which was probably meant."""
     folder, name = os.path.split(path)
     stem = name.rpartition(".")[0].lower()
     names = sorted(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else []
-    twin = next((one for one in names if one.rpartition(".")[0].lower() == stem and one != name), None)
+    twin = next(
+        (name_there for name_there in names if name_there.rpartition(".")[0].lower() == stem and name_there != name),
+        None,
+    )
     return f" {twin} is there: save it as {name};" if twin else ""
 
 
 def split(text: str, file: str) -> tuple[list[Line], str, list[str]]:
-    """Rows of cells with their numbers, the separator, and problems of quotes.
+    """Split the text: rows of cells with their numbers, the separator, and problems of quotes.
 
     The separator is that of a first line `sep=;`, else that of the header: tab, else semicolon or comma.
     """
     lines = text.split("\n") if text.strip() else []
-    told = re.fullmatch(r'"?sep=(.)"?', lines[0].strip(" ")) if lines else None
-    start = 2 if told else 1
+    declared = re.fullmatch(r'"?sep=(.)"?', lines[0].strip(" ")) if lines else None
+    start = 2 if declared else 1
     while len(lines) >= start and not lines[start - 1].strip():
         start += 1
     lines = lines[start - 1 :]
     if not lines:
         return [], "", []
-    mark = told[1] if told else "\t" if "\t" in lines[0] else max(",;", key=_unquoted(lines[0]).count)
-    if mark == "\t" or mark not in lines[0]:  # BIDS knows no quoting: a lone " must not swallow the lines that follow
-        cells = [[_bare(cell) for cell in line.split(mark)] if line else [] for line in lines]
-        return list(enumerate(cells, start)), mark, []
-    rows, problem = _quoted("\n".join(lines), mark)
-    plain = [[_bare(cell) for cell in line.split(mark)] if line else [] for line in lines] if problem else []
-    if problem and all(len(cells) == len(plain[0]) for cells in plain if cells):
-        rows, problem = plain, ""  # every line is complete by itself: the quote belongs to the text
-    return list(enumerate(rows, start)), mark, [f"{file}, row {start + len(rows)}: {problem}"] if problem else []
+    separator = declared[1] if declared else "\t" if "\t" in lines[0] else max(",;", key=_unquoted(lines[0]).count)
+    if (
+        separator == "\t" or separator not in lines[0]
+    ):  # BIDS knows no quoting: a lone " must not swallow the lines that follow
+        cells = [[_bare(cell) for cell in line.split(separator)] if line else [] for line in lines]
+        return list(enumerate(cells, start)), separator, []
+    rows, problem = _quoted("\n".join(lines), separator)
+    unquoted_rows = (
+        [[_bare(cell) for cell in line.split(separator)] if line else [] for line in lines] if problem else []
+    )
+    if problem and all(len(cells) == len(unquoted_rows[0]) for cells in unquoted_rows if cells):
+        rows, problem = unquoted_rows, ""  # every line is complete by itself: the quote belongs to the text
+    return list(enumerate(rows, start)), separator, [f"{file}, row {start + len(rows)}: {problem}"] if problem else []
 
 
 def _bare(cell: str) -> str:
-    """A cell without the quotes around it; a quote on one side only is dropped too."""
+    """Return a cell without the quotes around it; a quote on one side only is dropped too."""
     return cell.strip().strip('"').replace('""', '"')
 
 
@@ -101,7 +108,7 @@ def _unquoted(line: str) -> str:
 
 
 def _quoted(text: str, mark: str) -> tuple[list[list[str]], str]:
-    """Cells by the rules of CSV, up to a quote that is not closed or swallows a whole row."""
+    """Split by the rules of CSV, up to a quote that is not closed or that spans whole rows."""
     csv.field_size_limit(2**31 - 1)
     rows: list[list[str]] = []
     remedy = "remove the quote, or double it inside quoted text"
@@ -111,7 +118,10 @@ def _quoted(text: str, mark: str) -> tuple[list[list[str]], str]:
             width = len(rows[0]) if rows else len(cells)
             inner = [part for cell in cells for part in cell.split("\n")[1:]] if reader.line_num > line + 1 else []
             if any(part.count(mark) >= width - 1 for part in inner if width > 1):
-                return rows, f"a quote opens here and takes the rows that follow into one cell; {remedy}"
+                return (
+                    rows,
+                    f"a quote opens here and is not closed in its row, so the next rows become one cell; {remedy}",
+                )
             rows.append(cells)
             line = reader.line_num
     except csv.Error as error:

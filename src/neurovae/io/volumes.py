@@ -1,4 +1,4 @@
-"""Read the packed volumes: one memory-mapped array, the table of its rows, the fixed mask, and the splits."""
+"""Read the packed volumes: one memory-mapped array, the table of its rows, the fixed mask and the splits."""
 
 import hashlib
 from collections.abc import Callable
@@ -21,15 +21,15 @@ SPLITS = (
 
 
 def read_volumes(volumes: Path, rows: Path) -> tuple[np.ndarray, pd.DataFrame]:
-    """The packed array (scans, x, y, z), memory-mapped, and its table, a row per scan in the same order."""
-    array = _opened(volumes, partial(np.lib.format.open_memmap, mode="r"))  # .npy alone, without pickled objects
-    table = _opened(rows, read_parquet)
+    """Return the packed array (scans, x, y, z), memory-mapped, and its table, with a row per scan in the same order."""
+    array = _open(volumes, partial(np.lib.format.open_memmap, mode="r"))  # .npy alone, without pickled objects
+    table = _open(rows, read_parquet)
     if len(array) != len(table):
         raise InputError(f"{volumes.name} has {len(array)} scans, {rows.name} {len(table)}; rerun with --forcerun pack")
     return array, table
 
 
-def _opened(path: Path, read: Callable[[Path], Any]) -> Any:
+def _open(path: Path, read: Callable[[Path], Any]) -> Any:
     try:
         return read(path)
     except (ValueError, OSError) as error:
@@ -37,12 +37,12 @@ def _opened(path: Path, read: Callable[[Path], Any]) -> Any:
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """The fixed mask (bool, grid shape)."""
+    """Read the fixed mask (bool, grid shape)."""
     return np.asarray(read_image(path).dataobj) > 0
 
 
 def splits(table: pd.DataFrame, folds: Path, fold: int) -> np.ndarray:
-    """The split of each row for one fold: "training", "validation" or "test".
+    """Return the split of each row for one fold: "training", "validation" or "test".
 
     Raises:
         InputError: a person without a fold, or a split without people.
@@ -51,47 +51,47 @@ def splits(table: pd.DataFrame, folds: Path, fold: int) -> np.ndarray:
     missing = sorted(set(table["person"]) - set(people.index))
     if missing:
         raise InputError(f"{folds.name}: no fold for {', '.join(missing[:5])}; rerun with --forcerun folds")
-    found = people.loc[table["person"], f"split_{fold}"].to_numpy()
-    empty = [name for name in SPLITS if name not in found]
+    split = people.loc[table["person"], f"split_{fold}"].to_numpy()
+    empty = [name for name in SPLITS if name not in split]
     if empty:
         raise InputError(
             f"fold {fold}: nobody left in {', '.join(empty)} after exclusions; use fewer folds or more people"
         )
-    return found
+    return split
 
 
 def data_hash(table: pd.DataFrame) -> str:
-    """Digest of the packed data: which scans with which voxels."""
+    """Return a digest of the packed data: which scans with which voxels."""
     text = "\n".join(f"{scan} {digest}" for scan, digest in zip(table["scan"], table["preproc_sha256"], strict=True))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def digests(table: pd.DataFrame) -> dict[str, str]:
-    """Digest of each packed scan's voxels, shortened, by scan key."""
+    """Return a shortened digest of each packed scan's voxels, by scan key."""
     return {scan: digest[:16] for scan, digest in zip(table["scan"], table["preproc_sha256"], strict=True)}
 
 
 def masked(volumes: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Masked voxels (scans, voxels) of volumes (scans, x, y, z), in single precision."""
+    """Return masked voxels (scans, voxels) of volumes (scans, x, y, z), in single precision."""
     return volumes[:, mask].astype(np.float32)
 
 
 def chunks(count: int, size: int = 16) -> list[slice]:
-    """Slices of so many scans at a time, so that memory does not grow with the cohort."""
+    """Return slices of `size` scans, so that memory does not grow with the cohort."""
     return [slice(i, min(i + size, count)) for i in range(0, count, size)]
 
 
-def evenly(count: int, most: int) -> np.ndarray:
-    """At most so many of 0 to count - 1, evenly spaced."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+def evenly(count: int, max_count: int) -> np.ndarray:
+    """Return at most `max_count` of 0 to count - 1, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, min(count, max_count)).round().astype(int))
 
 
-def keep(found: dict[str, np.ndarray], values: dict[str, np.ndarray], part: slice, count: int) -> None:
-    """Put values of a few scans at their rows of arrays (count, ...) that are made once, in place of a list of parts.
+def keep(arrays: dict[str, np.ndarray], values: dict[str, np.ndarray], rows: slice, count: int) -> None:
+    """Write values of some scans to their rows of preallocated arrays (count, ...), instead of a list of parts.
 
-    Small arrays that stay between large ones that go cut the heap in pieces: 0.3 MB a scan were seen to pile up.
+    Small arrays between large temporary ones fragment the heap, by 0.3 MB a scan.
     """
     for name, value in values.items():
-        if name not in found:
-            found[name] = np.empty((count, *value.shape[1:]), value.dtype)
-        found[name][part] = value
+        if name not in arrays:
+            arrays[name] = np.empty((count, *value.shape[1:]), value.dtype)
+        arrays[name][rows] = value

@@ -1,4 +1,4 @@
-"""Walk a BIDS folder with the standard library: two `scandir` a person, names only, no image is opened."""
+"""Walk a BIDS folder with the standard library: two `scandir` per person, names only, no image is opened."""
 
 import os
 import re
@@ -28,69 +28,75 @@ class Walk(NamedTuple):
 
 
 def walk(root: str, suffix: str) -> Walk:
-    """Find the scans of one suffix, and what is wrong with their names."""
-    ignored, problems = bidsignore.reader(root)
-    found = Walk({}, [], [], [], problems)
-    others: set[str] = set()
+    """Find the scans of one suffix, and the problems of their names."""
+    is_ignored, problems = bidsignore.reader(root)
+    result = Walk({}, [], [], [], problems)
+    other_suffixes: set[str] = set()
     for prefix, entry in _files(root, problems):
-        place = entry.path[len(root) + 1 :].replace(os.sep, "/")
+        relative = entry.path[len(root) + 1 :].replace(os.sep, "/")
         key, _, ending = re.sub(r"(?i)\.nii(\.gz)?$", "", entry.name).rpartition("_")
-        if entry.name == f"{prefix}_sessions.tsv" and not ignored(place):
-            found.sessions.append((prefix, entry.path))
-        elif entry.name == f"{prefix}_scans.tsv" and not ignored(place):
-            found.times.append((prefix, entry.path))
+        if entry.name == f"{prefix}_sessions.tsv" and not is_ignored(relative):
+            result.sessions.append((prefix, entry.path))
+        elif entry.name == f"{prefix}_scans.tsv" and not is_ignored(relative):
+            result.times.append((prefix, entry.path))
         elif entry.name.lower().endswith(UNREAD):
-            others.add(f"{ending.partition('.')[0]}{os.path.splitext(entry.name)[1]}")
-        elif not entry.name.lower().endswith(ENDINGS) or os.path.basename(os.path.dirname(place)) in prefix.split("_"):
+            other_suffixes.add(f"{ending.partition('.')[0]}{os.path.splitext(entry.name)[1]}")
+        elif not entry.name.lower().endswith(ENDINGS) or os.path.basename(os.path.dirname(relative)) in prefix.split(
+            "_"
+        ):
             continue
         elif ending != suffix:
-            others.add(ending)
+            other_suffixes.add(ending)
         else:
-            _add(found, prefix, key, place, entry, suffix, ignored)
-    if not found.scans and not problems:
-        hint = f"images there end in {', '.join(sorted(others))}" if others else "there is no image at all"
-        hint += " (cohort.files reads .mgz)" if any(ending.endswith(".mgz") for ending in others) else ""
-        if found.excluded:
-            hint = f"{len(found.excluded)} are left out ({found.excluded[0][2]})"
+            _add(result, prefix, key, relative, entry, suffix, is_ignored)
+    if not result.scans and not problems:
+        hint = (
+            f"images there end in {', '.join(sorted(other_suffixes))}" if other_suffixes else "there is no image at all"
+        )
+        hint += " (cohort.files reads .mgz)" if any(ending.endswith(".mgz") for ending in other_suffixes) else ""
+        if result.excluded:
+            hint = f"{len(result.excluded)} are left out ({result.excluded[0][2]})"
         form = f"sub-*/[ses-*/]*/*_{suffix}.nii[.gz]"
         problems.append(f"{root}: no scan found as {form}; {hint}; correct cohort.bids or cohort.suffix")
-    return found._replace(problems=first(problems))
+    return result._replace(problems=first(problems))
 
 
 def _add(
-    found: Walk,
+    result: Walk,
     prefix: str,
     key: str,
-    place: str,
+    relative: str,
     entry: os.DirEntry[str],
     suffix: str,
     ignored: Callable[[str], bool],
 ) -> None:
     """Add one image of the suffix to the scans, to those left out, or to the problems."""
     person, part = prefix.split("_")[0], re.search(r"_part-([A-Za-z0-9]+)", key)
-    if ignored(place):
-        found.excluded.append((key, person, f"{place} is listed in .bidsignore"))
+    if ignored(relative):
+        result.excluded.append((key, person, f"{relative} is listed in .bidsignore"))
     elif re.search(f"_({DERIVED})-", key):
-        found.problems.append(f"{place!r}: not a raw scan but a derivative; choose such files with cohort.files")
+        result.problems.append(f"{relative!r}: not a raw scan but a derivative; choose such files with cohort.files")
     elif not ENTITIES.fullmatch(key) or not f"{key}_".startswith(f"{prefix}_"):
         form = f"{prefix}[_acq-<label>][_run-<label>]_{suffix}"
-        found.problems.append(f"{place!r}: not named {form}, labels of letters, digits and plus signs; rename the file")
+        result.problems.append(
+            f"{relative!r}: not named {form}, labels of letters, digits and plus signs; rename the file"
+        )
     elif part and part[1] != "mag":
-        reason = f"{place}: part-{part[1]} is not a magnitude image; only part-mag is read"
-        found.excluded.append((key, person, reason))
-    elif key in found.scans:
-        other = found.scans[key][len(entry.path) - len(place) :]
-        found.problems.append(f"{place!r}: {key} is also '{other}'; keep one of the two")
+        reason = f"{relative}: part-{part[1]} is not a magnitude image; only part-mag is read"
+        result.excluded.append((key, person, reason))
+    elif key in result.scans:
+        other_path = result.scans[key][len(entry.path) - len(relative) :]
+        result.problems.append(f"{relative!r}: {key} is also '{other_path}'; keep one of the two")
     elif entry.is_symlink() and not os.path.exists(entry.path):
-        found.problems.append(
-            f"{place!r}: a link to a file that is not there; fetch it (datalad get) or remove the link"
+        result.problems.append(
+            f"{relative!r}: a link to a file that is not there; fetch it (datalad get) or remove the link"
         )
     else:
-        found.scans[key] = entry.path
+        result.scans[key] = entry.path
 
 
 def _files(root: str, problems: list[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Each file of sub-*/[ses-*/][<datatype>/] with its `sub-01[_ses-1]`; refuses folders that are no BIDS labels."""
+    """Yield each file of sub-*/[ses-*/][<datatype>/] with its `sub-01[_ses-1]`; report folders without a BIDS label."""
     for subject in entries(root):
         if not subject.name.startswith("sub-") or not subject.is_dir():
             continue
@@ -107,12 +113,12 @@ def _files(root: str, problems: list[str]) -> Iterator[tuple[str, os.DirEntry[st
                 problems.append(f"{place!r}: a session's folder is ses- and letters or digits; rename the folder")
             else:
                 for inner in entries(entry.path):
-                    found = entries(inner.path) if inner.is_dir() else [inner]
-                    yield from ((f"{subject.name}_{entry.name}", file) for file in found)
+                    files = entries(inner.path) if inner.is_dir() else [inner]
+                    yield from ((f"{subject.name}_{entry.name}", file) for file in files)
 
 
 def entries(folder: str) -> list[os.DirEntry[str]]:
-    """The files and folders of a folder, sorted, without hidden ones."""
+    """List the files and folders of a folder, sorted, without hidden ones."""
     with os.scandir(folder) as entries:
         return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
 
@@ -132,28 +138,28 @@ def tables(
     names = ["participants.tsv", *(["sessions.tsv"] if os.path.exists(f"{root}/sessions.tsv") else [])]
     folder = f"{root}/phenotype"
     names += [f"phenotype/{file.name}" for file in (entries(folder) if os.path.isdir(folder) else [])]
-    unread_names = [name for name in names if name.lower().endswith((".csv", ".xlsx", ".xls", ".ods", ".txt"))]
+    other_formats = [name for name in names if name.lower().endswith((".csv", ".xlsx", ".xls", ".ods", ".txt"))]
     names = [name for name in names if name.endswith(".tsv") and (name == names[0] or not ignored(name))]
-    found: list[Keyed] = []
+    result: list[Keyed] = []
     problems: list[str] = []
     for name in names:
-        table, unread = read(f"{root}/{name}", file=name, rename=rename, codes=codes)
-        with_keys, unkeyed = keyed(table)
-        found.append(with_keys)
-        needed = not name.startswith("phenotype/") or columns & set(table.columns)
-        problems += unread + (unkeyed if needed else [])
-    merged = Keyed("sub-*/sub-*_sessions.tsv", [], [], {}, {}, [])
+        table, table_problems = read(f"{root}/{name}", file=name, rename=rename, codes=codes)
+        keyed_table, key_problems = keyed(table)
+        result.append(keyed_table)
+        is_used = not name.startswith("phenotype/") or columns & set(table.columns)
+        problems += table_problems + (key_problems if is_used else [])
+    all_sessions = Keyed("sub-*/sub-*_sessions.tsv", [], [], {}, {}, [])
     for person, path in sessions:
-        table, unread = read(path, file=path[len(root) + 1 :], rename=rename, codes=codes)
-        with_keys, unkeyed = keyed(table, person=person)
-        merged.header.extend(set(table.header) - set(merged.header))
-        merged.columns.extend(set(table.columns) - set(merged.columns))
-        merged.rows.update(with_keys.rows)
-        merged.notes.extend(table.notes)
+        table, table_problems = read(path, file=path[len(root) + 1 :], rename=rename, codes=codes)
+        keyed_table, key_problems = keyed(table, person=person)
+        all_sessions.header.extend(set(table.header) - set(all_sessions.header))
+        all_sessions.columns.extend(set(table.columns) - set(all_sessions.columns))
+        all_sessions.rows.update(keyed_table.rows)
+        all_sessions.notes.extend(table.notes)
         for column, words in table.words.items():
-            merged.words.setdefault(column, Counter()).update(words)
-        problems += unread + unkeyed
-    if unread_names:
-        found[0].notes.append(f"{', '.join(unread_names)}: not read, since tables of a BIDS folder end in .tsv")
+            all_sessions.words.setdefault(column, Counter()).update(words)
+        problems += table_problems + key_problems
+    if other_formats:
+        result[0].notes.append(f"{', '.join(other_formats)}: not read, since tables of a BIDS folder end in .tsv")
     files = [f"{root}/{name}" for name in names] + [path for _, path in sessions]
-    return [*found, *([merged] if sessions else [])], files, problems
+    return [*result, *([all_sessions] if sessions else [])], files, problems

@@ -1,4 +1,4 @@
-"""Files that `.bidsignore` at the top of a BIDS folder leaves out; its patterns are those of .gitignore."""
+"""Files that `.bidsignore` at the top of a BIDS folder excludes; its patterns are those of .gitignore."""
 
 import re
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from neurovae.io.text import decode
 
 
 def reader(root: str) -> tuple[Callable[[str], bool], list[str]]:
-    """A test of whether a path (relative to the folder, with slashes) is left out, and what is wrong with the file."""
+    """A test of whether a path (relative to the folder, with slashes) is excluded, and the problems of the file."""
     text, problems = decode(f"{root}/.bidsignore", ".bidsignore")
     if problems and "not found" in problems[0]:
         problems = []
@@ -18,7 +18,7 @@ def reader(root: str) -> tuple[Callable[[str], bool], list[str]]:
 
     def ignored(path: str) -> bool:
         parts = path.split("/")
-        for end in range(1, len(parts) + 1):  # a folder that is left out takes everything inside it along
+        for end in range(1, len(parts) + 1):  # an excluded folder excludes everything inside it
             place = "/".join(parts[:end]) + ("/" if end < len(parts) else "")
             verdicts = [leave for leave, rule in rules if rule.fullmatch(place)]
             if verdicts and verdicts[-1]:
@@ -29,7 +29,9 @@ def reader(root: str) -> tuple[Callable[[str], bool], list[str]]:
 
 
 def _regex(pattern: str) -> re.Pattern[str]:
-    """`**` any folders, `*` within a name, `?` one letter, `[ab]`; with a slash inside it starts at the top."""
+    """Translate a pattern: `**` any folders, `*` within a name, `?` one letter, `[ab]`; with a slash inside it starts
+    at the top.
+    """
     folder = pattern.endswith("/")
     body = pattern.rstrip("/")
     anchored = "/" in body

@@ -1,4 +1,4 @@
-"""Check the configuration against the closed schemas and fill in defaults; every problem is named at once."""
+"""Check the configuration against the closed schemas and fill in defaults; all problems are listed at once."""
 
 import difflib
 import io
@@ -20,7 +20,7 @@ SCHEMAS = Path(__file__).parents[3] / "workflow" / "schemas"
 
 
 def load_schema(folder: Path = SCHEMAS) -> dict[str, Any]:
-    """One closed schema with a property per section, read from `<section>.schema.yaml`."""
+    """Read one closed schema with a property per section from `<section>.schema.yaml`."""
     sections = {
         path.name.split(".")[0]: yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.schema.yaml"))
     }
@@ -33,16 +33,16 @@ class _Strict(yaml.SafeLoader):
 
 
 def _map(loader: _Strict, node: yaml.MappingNode) -> dict[Any, Any]:
-    """A section with its merge keys (`<<: *base`); its own keys win over merged ones."""
-    own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-    names = [loader.construct_object(key) for key in own]
+    """Read a section with its merge keys (`<<: *base`); its own keys override merged ones."""
+    own_keys = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+    names = [loader.construct_object(key) for key in own_keys]
     repeated = sorted({str(name) for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(
             f"{node.start_mark.name}, line {node.start_mark.line + 1}: {', '.join(repeated)} "
             "is given twice in one section; put its keys together"
         )
-    for key, name in zip(own, names, strict=True):
+    for key, name in zip(own_keys, names, strict=True):
         if not isinstance(name, str):
             raise InputError(
                 f"{key.start_mark.name}, line {key.start_mark.line + 1}: YAML reads the key {key.value} as "
@@ -56,7 +56,7 @@ _Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _map)
 
 
 def _read_as(value: Any) -> str:
-    """What YAML has made of a word, in words."""
+    """Say in words how YAML has read a word."""
     if value is None:
         return "nothing (null)"
     if isinstance(value, bool):
@@ -65,11 +65,11 @@ def _read_as(value: Any) -> str:
 
 
 def refuse_repeats(paths: list[str]) -> None:
-    """Raise InputError where a configuration file gives a key twice in one section, or one that YAML retypes."""
+    """Raise InputError where a configuration file gives a key twice in one section, or one that is not read as text."""
     for path in paths:
         text = Path(path).read_text(encoding="utf-8")
         try:
-            json.loads(text, object_pairs_hook=partial(_unique, path))  # Snakemake takes JSON, too
+            json.loads(text, object_pairs_hook=partial(_unique, path))  # Snakemake reads JSON, too
         except ValueError as error:
             if isinstance(error, InputError):
                 raise
@@ -93,8 +93,8 @@ def validate(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: unknown keys, impossible values, missing sections; each with its place and what is allowed.
     """
-    given = {key: value for key, value in config.items() if not str(key).startswith("x-")}
-    typed = _coerce(deepcopy(given), schema)
+    without_anchors = {key: value for key, value in config.items() if not str(key).startswith("x-")}
+    typed = _coerce(deepcopy(without_anchors), schema)
     retyped = _retyped(typed, [])
     if retyped:
         raise InputError(retyped)
@@ -102,32 +102,32 @@ def validate(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     foreign = _foreign(typed, schema, [])
     if foreign:
         raise InputError(foreign)
-    filled = _fill(typed, schema)
+    complete = _fill(typed, schema)
     errors = sorted(
-        Draft202012Validator(schema).iter_errors(filled), key=lambda error: list(map(str, error.absolute_path))
+        Draft202012Validator(schema).iter_errors(complete), key=lambda error: list(map(str, error.absolute_path))
     )
     if errors:
         raise InputError([line for error in errors for line in _explain(error)])
-    return dict(_normalise(filled))
+    return dict(_normalise(complete))
 
 
 def _retyped(value: Any, place: list[str]) -> list[str]:
-    """Keys that are not text (YAML reads a bare no, 1 or 2020-01-01 as something else) and infinite numbers."""
+    """List keys that are not text (YAML reads a bare no, 1 or 2020-01-01 as something else) and infinite numbers."""
     if isinstance(value, float) and not math.isfinite(value):
         return [f"{'.'.join(place)}: {value} is not a finite number; give a number"]
     if isinstance(value, list):
-        return [line for turn, child in enumerate(value) for line in _retyped(child, [*place, str(turn)])]
+        return [line for number, child in enumerate(value) for line in _retyped(child, [*place, str(number)])]
     if not isinstance(value, dict):
         return []
-    where = ".".join(place) or "the configuration"
+    section = ".".join(place) or "the configuration"
     lines = [
-        f"{where}: a key was read as {_read_as(key)}; put it in quotes" for key in value if not isinstance(key, str)
+        f"{section}: a key was read as {_read_as(key)}; put it in quotes" for key in value if not isinstance(key, str)
     ]
     return lines + [line for key, child in value.items() for line in _retyped(child, [*place, str(key)])]
 
 
 def _one_form(config: dict[str, Any]) -> dict[str, Any]:
-    """The cohort section with its names in the form in which tables are read (Unicode NFC, no zero-width blanks)."""
+    """The configuration with the cohort section's names as tables are read (Unicode NFC, no zero-width blanks)."""
 
     def cleaned(value: Any) -> Any:
         if isinstance(value, dict):
@@ -139,12 +139,12 @@ def _one_form(config: dict[str, Any]) -> dict[str, Any]:
     cohort = config.get("cohort")
     if not isinstance(cohort, dict):
         return config
-    kept = {key: cohort[key] for key in PATHS if key in cohort}
-    return {**config, "cohort": {**cleaned(cohort), **kept}}
+    paths = {key: cohort[key] for key in PATHS if key in cohort}
+    return {**config, "cohort": {**cleaned(cohort), **paths}}
 
 
 def _fill(value: Any, schema: dict[str, Any]) -> Any:
-    """Defaults of absent keys, section by section, and inside the entries of lists."""
+    """Fill in defaults of absent keys, section by section, and inside the entries of lists."""
     if isinstance(value, dict):
         for key, child in schema.get("properties", {}).items():
             if key not in value and "default" in child and _suits(value, child):
@@ -162,24 +162,24 @@ def _suits(entry: dict[str, Any], child: dict[str, Any]) -> bool:
 
 
 def _foreign(value: Any, schema: dict[str, Any], place: list[str]) -> list[str]:
-    """Keys of an entry that its kind does not use; dropped silently, they would seem to have worked."""
+    """List keys of an entry that its kind does not use; dropped silently, they would seem to have an effect."""
     if isinstance(value, list):
-        found = [_foreign(item, schema.get("items", {}), [*place, str(i)]) for i, item in enumerate(value)]
-        return [line for lines in found for line in lines]
+        lines_by_item = [_foreign(item, schema.get("items", {}), [*place, str(i)]) for i, item in enumerate(value)]
+        return [line for lines in lines_by_item for line in lines]
     if not isinstance(value, dict):
         return []
-    known = schema.get("properties", {})
+    properties = schema.get("properties", {})
     lines = [
-        f"{'.'.join(place)}: a {value.get('kind')} has no {key!r} (it belongs to {', '.join(known[key]['kinds'])}); "
-        "leave it out"
+        f"{'.'.join(place)}: a {value.get('kind')} has no {key!r} "
+        f"(it belongs to {', '.join(properties[key]['kinds'])}); leave it out"
         for key in value
-        if key in known and not _suits(value, known[key])
+        if key in properties and not _suits(value, properties[key])
     ]
-    return [*lines, *(line for key in value for line in _foreign(value[key], known.get(key, {}), [*place, key]))]
+    return [*lines, *(line for key in value for line in _foreign(value[key], properties.get(key, {}), [*place, key]))]
 
 
 def _coerce(value: Any, schema: dict[str, Any]) -> Any:
-    """Turn text into the type that the schema asks for: `--config` gives only text."""
+    """Convert text to the type that the schema asks for: `--config` gives only text."""
     types = schema.get("type", [])
     types = [types] if isinstance(types, str) else types
     if isinstance(value, str) and types and "string" not in types:
@@ -193,7 +193,7 @@ def _coerce(value: Any, schema: dict[str, Any]) -> Any:
 
 
 def _typed(text: str, types: list[str]) -> Any:
-    """Text as a number where the schema asks for one: YAML reads `1e-3` as text."""
+    """Convert text to a number where the schema asks for one: YAML reads `1e-3` as text."""
     if {"number", "integer"} & set(types):
         try:
             return float(text)
@@ -203,7 +203,7 @@ def _typed(text: str, types: list[str]) -> Any:
 
 
 def _normalise(value: Any) -> Any:
-    """Whole floats become integers: 4.0 and 4 are one value, and neither makes the other's jobs run again."""
+    """Convert whole floats to integers: 4.0 and 4 are the same value, and a change between them reruns nothing."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, dict):
@@ -215,15 +215,15 @@ def _explain(error: ValidationError) -> list[str]:
     schema: dict[str, Any] = dict(error.schema)  # type: ignore[arg-type]
     place = ".".join(map(str, error.absolute_path)) or "the configuration"
     if error.validator == "additionalProperties":
-        known = sorted(schema["properties"])
-        unknown = sorted({*dict(error.instance)} - {*known})  # type: ignore[arg-type]
+        allowed = sorted(schema["properties"])
+        extra = sorted({*dict(error.instance)} - {*allowed})  # type: ignore[arg-type]
         anchor = " (a section that only holds anchors begins with x-)" if place == "the configuration" else ""
         return [
-            f"{place}: unknown key {key!r}{_closest(key, known)}; known are {', '.join(known)}{anchor}"
-            for key in unknown
+            f"{place}: unknown key {key!r}{_closest(key, allowed)}; known are {', '.join(allowed)}{anchor}"
+            for key in extra
         ]
-    retyped = isinstance(error.instance, bool | int | float) or error.instance is None
-    if error.validator == "type" and retyped and "string" in str(error.validator_value):
+    not_text = isinstance(error.instance, bool | int | float) or error.instance is None
+    if error.validator == "type" and not_text and "string" in str(error.validator_value):
         hint = f" (YAML read the value as {_read_as(error.instance)}: put it in quotes)"
         return [f"{place}: {error.message}{hint}; {schema.get('description', 'see docs/reference/configuration.md')}"]
     return [f"{place}: {error.message}; {schema.get('description', 'see docs/reference/configuration.md')}"]

@@ -1,4 +1,4 @@
-"""Dates in tables, as days on one axis, so that a scan and a visit can be subtracted; standard library only."""
+"""Dates in tables as days on one axis, so that a scan and a visit can be subtracted; standard library only."""
 
 import re
 from datetime import date, datetime
@@ -19,7 +19,7 @@ class Day(NamedTuple):
 
 
 def parse(text: str, form: str | None = None) -> Day | None:
-    """The day that a cell names; None where it cannot be read.
+    """Return the day that a cell names; None where it cannot be read.
 
     Args:
         text: an ISO date with or without time, `MM/YYYY`, `YYYY-MM` (both: the 15th), or a number of days.
@@ -27,33 +27,33 @@ def parse(text: str, form: str | None = None) -> Day | None:
     """
     try:
         if form is not None:
-            named = datetime.strptime(text, form).date()
-            return _calendar(named if "%d" in form or "%j" in form or "%x" in form else named.replace(day=MIDDLE))
-        if found := ISO.fullmatch(text):
-            return _calendar(date(int(found[1]), int(found[2]), int(found[3])))
-        if found := MONTH.fullmatch(text):
-            return _calendar(date(int(found[2]), int(found[1]), MIDDLE))
-        if found := YEAR_MONTH.fullmatch(text):
-            return _calendar(date(int(found[1]), int(found[2]), MIDDLE))
+            day = datetime.strptime(text, form).date()
+            return _calendar(day if "%d" in form or "%j" in form or "%x" in form else day.replace(day=MIDDLE))
+        if match := ISO.fullmatch(text):
+            return _calendar(date(int(match[1]), int(match[2]), int(match[3])))
+        if match := MONTH.fullmatch(text):
+            return _calendar(date(int(match[2]), int(match[1]), MIDDLE))
+        if match := YEAR_MONTH.fullmatch(text):
+            return _calendar(date(int(match[1]), int(match[2]), MIDDLE))
     except ValueError:
         return None
     return Day(False, float(text)) if NUMBER.fullmatch(text) else None
 
 
 def between(scan: Day | None, visit: Day | None) -> float | None:
-    """Days from the scan to the visit, negative where the visit came first; None where either is unknown."""
+    """Return days from the scan to the visit, negative where the visit came first; None where either is unknown."""
     if scan is None or visit is None or scan.calendar != visit.calendar:
         return None
     return visit.value - scan.value
 
 
 def unreadable(where: str, column: str, text: str) -> str:
-    """The message for a cell that names no day."""
+    """Return the message for a cell that is not read as a date."""
     return (
         f"{where}: {column} is {text!r}, which is not read as a date; write YYYY-MM-DD, or give the format "
         "(%m/%d/%Y: month first, %d/%m/%Y: day first)"
     )
 
 
-def _calendar(named: date) -> Day:
-    return Day(True, float(named.toordinal()))
+def _calendar(day: date) -> Day:
+    return Day(True, float(day.toordinal()))

@@ -1,8 +1,8 @@
 """Images that another tool has preprocessed, found by a path pattern; standard library only.
 
 One mechanism serves fMRIPrep and sMRIPrep, CAT12, FSL-VBM and FreeSurfer: `cohort.files` is a pattern with fields, and
-`cohort.masks` another one with the same fields. With `cohort.volumes` the pattern is one 4-D file with a list of whom
-its volumes are of.
+`cohort.masks` another one with the same fields. With `cohort.volumes` the pattern is one 4-D file with a list of the
+people of its volumes.
 """
 
 import os
@@ -24,7 +24,7 @@ SAME = "MNI152NLin2009"  # begins the names of the templates of the fixed mask's
 
 
 class Source(NamedTuple):
-    """Where a scan lies: a file, the volume of a 4-D file (from 0, empty otherwise), the file of its mask."""
+    """The place of a scan: a file, the volume of a 4-D file (from 0, empty otherwise), the file of its mask."""
 
     path: str
     volume: str = ""
@@ -32,45 +32,49 @@ class Source(NamedTuple):
 
 
 def find(cohort: Mapping[str, Any]) -> tuple[dict[str, Source], list[str]]:
-    """Scan key -> its source, and what is wrong."""
+    """Return scan key -> its source, and problems."""
     problems = _settings(cohort)
     if problems:
         return {}, problems
     if cohort.get("volumes"):
         return _volumes(cohort["files"], cohort["volumes"])
     paths, problems = _keyed("cohort.files", cohort["files"])
-    masks, more = _keyed("cohort.masks", cohort["masks"]) if cohort.get("masks") else ({}, [])
+    masks, mask_problems = _keyed("cohort.masks", cohort["masks"]) if cohort.get("masks") else ({}, [])
     if masks:
-        lacking = [key for key in paths if key not in masks]
-        more += first([f"{key}: no mask as {cohort['masks']}; the scan is {paths[key]}" for key in lacking])
+        without_mask = [key for key in paths if key not in masks]
+        mask_problems += first(
+            [f"{key}: no mask as {cohort['masks']}; the scan is {paths[key]}" for key in without_mask]
+        )
     sources = {key: Source(path, "", masks.get(key, "")) for key, path in paths.items()}
-    return sources, problems + more
+    return sources, problems + mask_problems
 
 
 def space(cohort: Mapping[str, Any], paths: list[str]) -> tuple[str | None, list[str]]:
-    """The template's name that the images are in, by `cohort.space` or the names of the files; and contradictions."""
-    named = {found[1]: path for path in paths if (found := SPACE.search(os.path.basename(path)))}
-    given = cohort.get("space")
-    wrong = [
-        f"{path}: is in space {name}, cohort.space is {given}"
-        for name, path in named.items()
-        if given and name != given
+    """Return the name of the images' template, by `cohort.space` or the names of the files, and contradictions."""
+    path_of_space = {match[1]: path for path in paths if (match := SPACE.search(os.path.basename(path)))}
+    declared = cohort.get("space")
+    contradictions = [
+        f"{path}: is in space {name}, cohort.space is {declared}"
+        for name, path in path_of_space.items()
+        if declared and name != declared
     ]
-    if not given and len(named) > 1:
-        wrong += [f"cohort.files: files are in several spaces ({', '.join(sorted(named))}); choose one in the pattern"]
-    return given or next(iter(named), None), wrong
+    if not declared and len(path_of_space) > 1:
+        contradictions += [
+            f"cohort.files: files are in several spaces ({', '.join(sorted(path_of_space))}); choose one in the pattern"
+        ]
+    return declared or next(iter(path_of_space), None), contradictions
 
 
-def checked(config: Mapping[str, Any], paths: list[str]) -> tuple[list[str], list[str]]:
-    """Problems and warnings of files that another tool made, from the sections cohort and preprocess together."""
+def check(config: Mapping[str, Any], paths: list[str]) -> tuple[list[str], list[str]]:
+    """Return problems and warnings of files of another tool, from the sections cohort and preprocess together."""
     if not config["cohort"].get("files"):
         return [], []
-    problems, notes = placed(config["cohort"], paths, config["preprocess"]["register"]["transform"])
+    problems, notes = check_space(config["cohort"], paths, config["preprocess"]["register"]["transform"])
     return consistent(config) + problems, notes
 
 
 def consistent(config: Mapping[str, Any]) -> list[str]:
-    """What the sections cohort and preprocess say differently about the same images."""
+    """List contradictions between the sections cohort and preprocess about the same images."""
     cohort, method = config["cohort"], config["preprocess"]["extract"]["method"]
     problems = []
     if cohort.get("masks") and method != "mask":
@@ -85,8 +89,8 @@ def consistent(config: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def placed(cohort: Mapping[str, Any], paths: list[str], transform: str) -> tuple[list[str], list[str]]:
-    """Problems and warnings of images that are not registered again: are they in the space of the fixed mask?"""
+def check_space(cohort: Mapping[str, Any], paths: list[str], transform: str) -> tuple[list[str], list[str]]:
+    """Return problems and warnings of images that are not registered again: are they in the space of the fixed mask?"""
     name, contradictions = space(cohort, paths)
     if transform != "none" or contradictions or not paths:
         return [], []
@@ -112,8 +116,8 @@ def _settings(cohort: Mapping[str, Any]) -> list[str]:
     allowed = ", ".join(f"{{{name}}}" for name in pattern.FIELDS)
     problems = []
     for key in ("files", "masks"):
-        unknown = [name for name in pattern.fields(cohort.get(key) or "") if name not in pattern.FIELDS]
-        problems += [f"cohort.{key}: {{{name}}} is no field; give {allowed}" for name in unknown]
+        unknown_fields = [name for name in pattern.fields(cohort.get(key) or "") if name not in pattern.FIELDS]
+        problems += [f"cohort.{key}: {{{name}}} is no field; give {allowed}" for name in unknown_fields]
         if ODD.search(pattern.FIELD.sub("", cohort.get(key) or "")):
             problems.append(
                 f"cohort.{key}: a brace, an angle bracket or a control character; rename the file or folder"
@@ -133,27 +137,27 @@ def _settings(cohort: Mapping[str, Any]) -> list[str]:
 
 
 def _keyed(setting: str, text: str) -> tuple[dict[str, str], list[str]]:
-    """Scan key -> path of the files that a pattern fits."""
-    found = pattern.find(text)
-    if not found:
-        near = pattern.neighbours(text)
-        hint = f"there are {', '.join(near)} ..." if near else "the folder is empty, or not there"
+    """Return scan key -> path of the files that match a pattern."""
+    fields_of = pattern.find(text)
+    if not fields_of:
+        similar = pattern.neighbours(text)
+        hint = f"there are {', '.join(similar)} ..." if similar else "the folder is empty, or not there"
         return {}, [f"{setting}: no file found as {text}; {hint}; correct the pattern"]
     keys: dict[str, str] = {}
     problems = []
-    for path, parts in found.items():
-        key, fault = _key(path, parts)
-        fault = fault or _fault(path)
-        if not fault and key in keys:
-            fault = f"{path}: {key} is also {keys[key]}; make the pattern of {setting} narrower, so that one is left"
-        if fault:
-            problems.append(fault)
+    for path, parts in fields_of.items():
+        key, problem = _key(path, parts)
+        problem = problem or _fault(path)
+        if not problem and key in keys:
+            problem = f"{path}: {key} is also {keys[key]}; make the pattern of {setting} narrower, so that one is left"
+        if problem:
+            problems.append(problem)
         keys.setdefault(key, path)
     return keys, first(problems)
 
 
 def _key(path: str, parts: Mapping[str, str]) -> tuple[str, str]:
-    """The scan's key, and what is wrong with its labels."""
+    """Return the scan's key, and the problem of its labels."""
     if "bids" in parts:
         return parts["bids"], ""
     labels = {"sub": parts["person"].removeprefix("sub-")}
@@ -178,24 +182,24 @@ def _fault(path: str) -> str:
     return ""
 
 
-def _volumes(path: str, listed: str) -> tuple[dict[str, Source], list[str]]:
-    """Scans of one 4-D file: line k of the list is whom volume k is of."""
+def _volumes(path: str, list_path: str) -> tuple[dict[str, Source], list[str]]:
+    """Read the scans of one 4-D file: line k of the list names the person of volume k."""
     try:
-        with open(listed, encoding="utf-8-sig") as file:
+        with open(list_path, encoding="utf-8-sig") as file:
             lines = [line.strip() for line in file.read().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        return {}, [f"cohort.volumes: {listed} cannot be read ({error}); give a text file, a person per line"]
+        return {}, [f"cohort.volumes: {list_path} cannot be read ({error}); give a text file, a person per line"]
     try:
         count = (*nifti.shape(path), 1, 1, 1)[3]
     except ValueError as error:
         return {}, [f"cohort.files: {path} cannot be read ({error}); give a 4-D NIfTI file"]
     lines = lines[:-1] if lines and not lines[-1] else lines
-    name, keys, problems = os.path.basename(listed), dict[str, int](), []
+    name, keys, problems = os.path.basename(list_path), dict[str, int](), []
     for number, line in enumerate(lines, 1):
         stem = os.path.basename(line).removesuffix(".gz").removesuffix(".nii")
-        found = LISTED.fullmatch(stem)
-        key = f"sub-{found[1].removeprefix('sub-')}" if found else ""
-        if not found:
+        match = LISTED.fullmatch(stem)
+        key = f"sub-{match[1].removeprefix('sub-')}" if match else ""
+        if not match:
             problems.append(f"{name}, row {number}: {line!r} is no ID; give letters and digits, such as sub-01 or 01")
         elif key in keys:
             problems.append(

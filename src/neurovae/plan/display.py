@@ -1,8 +1,8 @@
-"""A run on a terminal: one line per stage with jobs done, time left and what is running; full logs stay in files.
+"""A run on a terminal: one line per stage with jobs done, time left and running jobs; full logs stay in files.
 
-A handler of Snakemake's logger. It replaces the blocks that Snakemake prints for each job, and nothing else: warnings
-and errors appear above the lines, and a job that fails shows the end of its log. Without a terminal (in a file, a CI or
-a dry run) Snakemake prints what it always does. Standard library only.
+A handler of Snakemake's logger. It replaces only the blocks that Snakemake prints for each job: warnings and errors
+appear above the lines, and a failed job shows the end of its log. Without a terminal (in a file, a CI or a dry run)
+Snakemake prints as usual. Standard library only.
 """
 
 import logging
@@ -39,7 +39,7 @@ class Job:
 
 @dataclass
 class State:
-    """What the events of a run have said so far."""
+    """The state of a run, from the events so far."""
 
     stage: dict[str, str]  # by rule
     total: dict[str, int] = field(default_factory=dict)  # jobs by rule
@@ -61,7 +61,7 @@ def attach(workflow: Any) -> None:
 
 
 def finish(cohort: str) -> None:
-    """Print the summary of the run, if this run has made it, and where the report is."""
+    """Print the summary of the run, if this run has written it, and the path of the report."""
     for handler in _logger().handlers:
         if isinstance(handler, Display):
             handler.close()
@@ -76,12 +76,12 @@ def _logger() -> logging.Logger:
 
 
 def stages() -> dict[str, str]:
-    """The stage of each rule: the name of the file that it stands in."""
-    found: dict[str, str] = {}
+    """Return the stage of each rule: the name of its file."""
+    stage_of_rule: dict[str, str] = {}
     for path in RULES.glob("*.smk"):
         rules = re.findall(r"^ *rule (\w+):$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        found |= dict.fromkeys(rules, path.stem)
-    return found
+        stage_of_rule |= dict.fromkeys(rules, path.stem)
+    return stage_of_rule
 
 
 class Display(logging.Handler):
@@ -94,7 +94,7 @@ class Display(logging.Handler):
         self.thread = threading.Thread(target=self._keep_drawing, daemon=True)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take up one event; the first that names the jobs starts the drawing."""
+        """Handle one event; the first that names the jobs starts the drawing."""
         event = str(getattr(record, "event", None) or "")
         failed = note(self.state, event, vars(record), time.monotonic())
         if failed:
@@ -103,10 +103,10 @@ class Display(logging.Handler):
             self.thread.start()
 
     def passes(self, record: logging.LogRecord) -> bool:
-        """Is a record to be printed by Snakemake as well? If so, the lines make room for it."""
+        """Whether Snakemake prints a record as well; if so, the lines make room for it."""
         event = str(getattr(record, "event", None) or "")
-        idle = self.state.total and not event and record.levelno < logging.WARNING
-        if event in HIDDEN or idle or "CalledProcessError" in record.getMessage():  # the log says why it failed
+        is_chatter = self.state.total and not event and record.levelno < logging.WARNING
+        if event in HIDDEN or is_chatter or "CalledProcessError" in record.getMessage():  # the log says why it failed
             return False
         self.acquire()
         self._erase()
@@ -114,10 +114,10 @@ class Display(logging.Handler):
         return True
 
     def close(self) -> None:
-        """Draw the last state, which stays; once."""
-        begun = self.thread.ident and not self.on.is_set()
+        """Draw the last state, which stays; only once."""
+        is_drawing = self.thread.ident and not self.on.is_set()
         self.on.set()
-        if begun:
+        if is_drawing:
             self.thread.join()
             self._draw()
             self.shown = 0
@@ -140,89 +140,94 @@ class Display(logging.Handler):
 
     def _draw(self) -> None:
         size = shutil.get_terminal_size()
-        lines = drawn(self.state, time.monotonic(), size.columns)[: size.lines - 1]
+        lines = status_lines(self.state, time.monotonic(), size.columns)[: size.lines - 1]
         self._erase()
         self.out.write("".join(f"{line}\n" for line in lines))
         self.out.flush()
         self.shown = len(lines)
 
 
-def note(state: State, event: str, given: dict[str, Any], now: float) -> Job | None:
-    """Take up an event of Snakemake's logger; a job that failed is given back, with its log."""
+def note(state: State, event: str, fields: dict[str, Any], now: float) -> Job | None:
+    """Handle an event of Snakemake's logger; return a job that failed."""
     if event == "run_info":
-        stats = given.get("stats") or {}
+        stats = fields.get("stats") or {}
         state.total = {rule: count for rule, count in stats.items() if rule in state.stage}
-    elif event == "job_info" and given.get("rule_name") in state.stage:
-        rule, wildcards = given["rule_name"], dict(given.get("wildcards") or {})
+    elif event == "job_info" and fields.get("rule_name") in state.stage:
+        rule, wildcards = fields["rule_name"], dict(fields.get("wildcards") or {})
         name = " ".join([rule, *(str(wildcards[key]) for key in WILDCARD if key in wildcards)])
-        log = str(next(iter(given.get("log") or []), ""))
-        state.running[given["jobid"]] = Job(rule, name, log, now)
+        log = str(next(iter(fields.get("log") or []), ""))
+        state.running[fields["jobid"]] = Job(rule, name, log, now)
         state.begun.setdefault(state.stage[rule], now)
     elif event == "job_finished":
-        job = state.running.pop(given["job_id"], None)
+        job = state.running.pop(fields["job_id"], None)
         if job is not None:
             state.done.setdefault(job.rule, []).append(now - job.start)
             state.ended[state.stage[job.rule]] = now
     elif event == "job_error":
-        job = state.running.pop(given["jobid"], None)
+        job = state.running.pop(fields["jobid"], None)
         if job is not None:
             state.failed[job.rule] = state.failed.get(job.rule, 0) + 1
             return job
     return None
 
 
-def drawn(state: State, now: float, width: int) -> list[str]:
-    """A line per stage with jobs in this run, no wider than the terminal."""
+def status_lines(state: State, now: float, width: int) -> list[str]:
+    """Return a line per stage with jobs in this run, no wider than the terminal."""
     lines = []
     for stage in STAGES:
         rules = [rule for rule in state.total if state.stage[rule] == stage]
         if not rules:
             continue
-        total, done = sum(state.total[rule] for rule in rules), sum(len(state.done.get(rule, [])) for rule in rules)
-        failed = sum(state.failed.get(rule, 0) for rule in rules)
+        total, n_done = sum(state.total[rule] for rule in rules), sum(len(state.done.get(rule, [])) for rule in rules)
+        n_failed = sum(state.failed.get(rule, 0) for rule in rules)
         jobs = [job for job in state.running.values() if job.rule in rules]
-        words = [f"{stage:<11}{done:>4}/{total:<4}"]
-        if failed:
-            words.append(f"{failed} failed")
-        if done == total:
+        words = [f"{stage:<11}{n_done:>4}/{total:<4}"]
+        if n_failed:
+            words.append(f"{n_failed} failed")
+        if n_done == total:
             words.append(f"done in {clock(state.ended[stage] - state.begun[stage])}")
         elif jobs:
-            left = time_left(state, rules, jobs, now)
-            words += [f"about {clock(left)} left" if left is not None else clock(now - state.begun[stage])]
+            seconds_left = time_left(state, rules, jobs, now)
+            words += [
+                f"about {clock(seconds_left)} left" if seconds_left is not None else clock(now - state.begun[stage])
+            ]
             words += [f"{job.name}: {last_line(job.log)}".rstrip(": ") for job in jobs]
         lines.append("  ".join(words)[: width - 1])
     return lines
 
 
 def time_left(state: State, rules: list[str], jobs: list[Job], now: float) -> float | None:
-    """Seconds that a stage still takes with as many jobs at a time as now; None before its first job has finished.
+    """Estimate the seconds that a stage still takes with as many jobs at a time as now; None before its first job has
+    finished.
+
+    A job is expected to take the mean time of the finished jobs of its rule, or of the stage where its rule has none.
 
     A job takes the mean of the finished jobs of its rule, or of the stage where its rule has none.
     """
     finished = [seconds for rule in rules for seconds in state.done.get(rule, [])]
     if not finished:
         return None
-    left = 0.0
+    seconds_left = 0.0
     for rule in rules:
-        own = state.done.get(rule) or finished
-        mean = sum(own) / len(own)
-        left += (state.total[rule] - len(state.done.get(rule, []))) * mean
-        left -= sum(min(now - job.start, mean) for job in jobs if job.rule == rule)
-    return left / max(len(jobs), 1)
+        durations = state.done.get(rule) or finished
+        mean = sum(durations) / len(durations)
+        seconds_left += (state.total[rule] - len(state.done.get(rule, []))) * mean
+        seconds_left -= sum(min(now - job.start, mean) for job in jobs if job.rule == rule)
+    return seconds_left / max(len(jobs), 1)
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds, with hours where there are any."""
-    minutes, rest = divmod(round(seconds), 60)
+    """Format minutes and seconds, with hours where there are any."""
+    minutes, seconds_left = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+    return f"{hours}:{minutes:02d}:{seconds_left:02d}" if hours else f"{minutes}:{seconds_left:02d}"
 
 
-def tail(path: str, lines: int, most: int = 20_000) -> list[str]:
-    """The last lines of a log that are not empty."""
+def tail(path: str, lines: int, max_bytes: int = 20_000) -> list[str]:
+    """Return the last non-empty lines of a log."""
     try:
         with open(path, "rb") as file:
-            file.seek(max(0, file.seek(0, 2) - most))
+            file.seek(max(0, file.seek(0, 2) - max_bytes))
             text = file.read().decode("utf-8", errors="replace")
     except OSError:
         return []
@@ -230,10 +235,10 @@ def tail(path: str, lines: int, most: int = 20_000) -> list[str]:
 
 
 def last_line(path: str) -> str:
-    """What a running job said last: the person, epoch or permutation it is at."""
+    """Return the last line of a running job's log: its person, epoch or permutation."""
     return " ".join(next(iter(tail(path, 1, 2000)), "").split())
 
 
 def failure(job: Job) -> list[str]:
-    """What is shown of a job that failed: the end of its log, which says what to do, and where the log is."""
+    """Return the text for a failed job: the end of its log, which says what to do, and the path of the log."""
     return [f"FAILED: {job.name}", *(f"  {line}" for line in tail(job.log, TAIL)), f"  log: {job.log or 'none'}", ""]

@@ -1,4 +1,4 @@
-"""The entries of train.models: which there are, what of them decides a job, and what is impossible or doubtful."""
+"""The entries of train.models: their flags, fingerprints, problems and warnings."""
 
 import sys
 from typing import Any
@@ -9,15 +9,15 @@ from neurovae.plan.graph import flags, refuse
 Entries = dict[str, dict[str, Any]]
 PERIODS = ("vae", "autoencoder")  # kinds that are trained in epochs
 PAIRWISE = ("mds", "isomap", "lle")  # kinds whose cost grows with the square of the training scans
-MOST = 5000  # training scans of these (train.manifold.MOST, which would bring scikit-learn into the launcher)
-SAID = ("name", "kind", "transductive")  # keys of an entry that its module is not given
+MAX_SCANS = 5000  # training scans of these (train.models.manifold.MAX_SCANS, whose import would load scikit-learn)
+NOT_OPTIONS = ("name", "kind", "transductive")  # keys of an entry that are not passed to its module
 
 
 def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
-    """The model entries by name; each brings the mandatory baseline, a PCA of the same size and augmentation.
+    """Return the model entries by name, each with its mandatory baseline, a PCA of the same size and augmentation.
 
     Raises:
-        InputError: names twice, folds that are neither one nor all, mirror images where a score is about one side.
+        InputError: repeated names, folds that are neither one nor all, mirror images where a score is about one side.
     """
     entries = {entry["name"]: entry for entry in train["models"]}
     problems = []
@@ -32,10 +32,12 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
     problems += [
         f"train.models {name!r}: flip is true, but {sided} depend on the side; set flip: false" for name in mirrored
     ]
-    taken = [entry["name"] for entry in train["models"] if entry["name"].startswith("pca-")]
-    problems += [f"train.models {name!r}: names that begin with pca- are kept for the baselines" for name in taken]
+    reserved = [entry["name"] for entry in train["models"] if entry["name"].startswith("pca-")]
+    problems += [
+        f"train.models {name!r}: names that begin with pca- are reserved for the baselines" for name in reserved
+    ]
     if "voxels" in entries:
-        problems.append("train.models 'voxels': this name is kept for the voxel-wise baseline; give another")
+        problems.append("train.models 'voxels': this name is reserved for the voxel-wise baseline; give another")
     refuse(problems)
     for entry in [entry for entry in entries.values() if entry["kind"] != "pca"]:
         for n_latent in _sizes(entry, train["search"]):
@@ -44,60 +46,74 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
 
 
 def baselines(entries: Entries, search: dict[str, Any]) -> dict[str, list[str]]:
-    """The baseline PCAs of each model that is none itself; several where a search chooses the number of latents."""
+    """Return the baseline PCAs of each model other than a PCA; several where a search chooses the number of latents."""
     sizes = {name: _sizes(entry, search) for name, entry in entries.items() if entry["kind"] != "pca"}
     return {
         name: [
             pca
-            for pca, other in entries.items()
-            if other["kind"] == "pca"
-            and other["n_latent"] in sizes[name]
-            and (other["flip"], other["blur"]) == (entries[name]["flip"], entries[name].get("blur", 0))
+            for pca, baseline in entries.items()
+            if baseline["kind"] == "pca"
+            and baseline["n_latent"] in sizes[name]
+            and (baseline["flip"], baseline["blur"]) == (entries[name]["flip"], entries[name].get("blur", 0))
         ]
         for name in sizes
     }
 
 
 def _sizes(entry: dict[str, Any], search: dict[str, Any]) -> list[int]:
-    """Numbers of latents that an entry may come to have: where a search chooses, all of its choices."""
+    """Return the numbers of latents that an entry may have: where a search chooses, all of its choices."""
     choices = search["space"].get("n_latent") if entry["name"] == search["model"] else None
     return sorted({entry["n_latent"], *choices}) if isinstance(choices, list) else [entry["n_latent"]]
 
 
 def _add_baseline(entries: Entries, entry: dict[str, Any]) -> None:
-    """The PCA of an entry's size and augmentation; entries that agree in these share it."""
-    same = {key: entry.get(key, 0) for key in ("n_latent", "flip", "blur")}
-    name = f"pca-{entry['n_latent']}" + ("" if entry["flip"] else "-unmirrored") + ("" if same["blur"] else "-sharp")
-    if any(entries[name][key] != value for key, value in same.items() if name in entries):
-        name += f"-{same['blur']:g}mm"
-    entries.setdefault(name, {"name": name, "kind": "pca", **same, "transductive": False})
+    """Add the PCA of an entry's size and augmentation; entries that agree in these share it."""
+    settings = {key: entry.get(key, 0) for key in ("n_latent", "flip", "blur")}
+    name = (
+        f"pca-{entry['n_latent']}" + ("" if entry["flip"] else "-unmirrored") + ("" if settings["blur"] else "-sharp")
+    )
+    if any(entries[name][key] != value for key, value in settings.items() if name in entries):
+        name += f"-{settings['blur']:g}mm"
+    capped = {"capped": True} if localised(entry) else {}  # it may have more latents than a PCA
+    entries.setdefault(name, {"name": name, "kind": "pca", **settings, **capped, "transductive": False})
     entries[name]["transductive"] |= entry["transductive"]
 
 
+def localised(entry: dict[str, Any]) -> bool:
+    """May the entry's components be localised, so that there can be more of them than training scans?"""
+    used = entry["kind"] == "pca_localised" or entry.get("linear") == "localised"
+    return used and entry["taper_mm"] != ["none"]
+
+
 def model_flags(entries: Entries) -> dict[str, str]:
-    """Flags per model; its name is no flag."""
+    """Return flags per model; its name is no flag."""
     return {
-        name: flags({"kind": entry["kind"], "options": {k: v for k, v in entry.items() if k not in SAID}})
+        name: flags({"kind": entry["kind"], "options": {k: v for k, v in entry.items() if k not in NOT_OPTIONS}})
         for name, entry in entries.items()
     }
 
 
-def judged(entries: Entries, train: dict[str, Any]) -> dict[str, str]:
-    """Flags per model for its verdict: is it kept although collapsed, were its values chosen on people of the test set.
+def verdict_flags(entries: Entries, train: dict[str, Any]) -> dict[str, str]:
+    """Flags per model for its verdict: kept although collapsed, hyperparameters chosen with people of the test set.
+
+    With one fold, a search uses people who are predicted later in other folds; with all folds it does not.
 
     With one fold, a search chooses on people who are predicted later in other folds; with all folds it does not.
     """
-    alone = train["search"]["model"] if len(train["folds"]) == 1 else None
+    searched_model = train["search"]["model"] if len(train["folds"]) == 1 else None
     return {
         name: flags(
-            {"kept_collapsed": name in train["keep_collapsed"], "transductive": entry["transductive"] or name == alone}
+            {
+                "kept_collapsed": name in train["keep_collapsed"],
+                "transductive": entry["transductive"] or name == searched_model,
+            }
         )
         for name, entry in entries.items()
     }
 
 
 def model_codes(entries: Entries, rule: str) -> dict[str, str]:
-    """Fingerprint per model: of the rule's module and of the module of the model's kind, which it imports by name."""
+    """Return a fingerprint per model: of the rule's module and of the model kind's module, which it imports by name."""
     shared = fingerprint.code(f"neurovae.{rule}")
     return {
         name: f"{shared}-{fingerprint.code('neurovae.train.models.' + entry['kind'])}"
@@ -106,12 +122,12 @@ def model_codes(entries: Entries, rule: str) -> dict[str, str]:
 
 
 def all_codes(entries: Entries, rule: str) -> str:
-    """Fingerprint of a rule's module with those of the modules of all kinds among the entries."""
+    """Return a fingerprint of a rule's module with those of the modules of all kinds among the entries."""
     return "-".join(dict.fromkeys(code for one in model_codes(entries, rule).values() for code in one.split("-")))
 
 
 def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[str]:
-    """Problems of sizes and names that would otherwise show only after hours; none where nobody was found."""
+    """List problems of sizes and names that would otherwise show only after hours; none without people."""
     if not people:
         return []
     folds = config["cohort"]["folds"]
@@ -120,32 +136,37 @@ def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[st
         f"train.models {entry['name']!r}: n_latent is {entry['n_latent']}, but only about {training} people are left "
         "to train on; lower n_latent"
         for entry in entries.values()
-        if entry["n_latent"] >= training and entry.get("linear") != "none"
+        if entry["n_latent"] >= training
+        and not (entry.get("linear") == "none" or entry.get("capped") or localised(entry))
     ]
     for name, entry in entries.items():
-        seen = training * (2 if entry["flip"] else 1)
+        n_training = training * (2 if entry["flip"] else 1)
         if entry["kind"] in PERIODS and entry["accumulate"] > entry["batch"]:
-            found = f"accumulate is {entry['accumulate']}, batch only {entry['batch']}"
-            problems.append(f"train.models {name!r}: {found}; lower accumulate")
-        if "neighbours" in entry and entry["neighbours"] >= seen:
-            found = f"neighbours is {entry['neighbours']}, but there are only about {seen} training scans"
-            problems.append(f"train.models {name!r}: {found}, mirror images included; lower neighbours")
-        if entry["kind"] in PAIRWISE and seen > MOST:
-            found = f"{entry['kind']} compares every pair of about {seen} training scans, mirror images included"
-            problems.append(f"train.models {name!r}: {found}; {MOST} are the most: set flip: false, or use kind: pca")
-    unknown = sorted(set(config["train"]["keep_collapsed"]) - set(entries))
-    return problems + [f"train.keep_collapsed: no model {name!r}; there are {', '.join(entries)}" for name in unknown]
+            problem = f"accumulate is {entry['accumulate']}, batch only {entry['batch']}"
+            problems.append(f"train.models {name!r}: {problem}; lower accumulate")
+        if "neighbours" in entry and entry["neighbours"] >= n_training:
+            problem = f"neighbours is {entry['neighbours']}, but there are only about {n_training} training scans"
+            problems.append(f"train.models {name!r}: {problem}, mirror images included; lower neighbours")
+        if entry["kind"] in PAIRWISE and n_training > MAX_SCANS:
+            problem = (
+                f"{entry['kind']} compares every pair of about {n_training} training scans, mirror images included"
+            )
+            problems.append(
+                f"train.models {name!r}: {problem}; at most {MAX_SCANS} are possible: set flip: false, or use kind: pca"
+            )
+    not_there = sorted(set(config["train"]["keep_collapsed"]) - set(entries))
+    return problems + [f"train.keep_collapsed: no model {name!r}; there are {', '.join(entries)}" for name in not_there]
 
 
-def idle(entry: dict[str, Any], keys: dict[str, Any]) -> list[str]:
-    """Keys of an entry that were given a value of their own, but change nothing beside its other values.
+def without_effect(entry: dict[str, Any], keys: dict[str, Any]) -> list[str]:
+    """List keys of an entry that differ from their default but have no effect beside its other values.
 
     Args:
         entry: of train.models.
         keys: the schema of an entry's keys, by key.
     """
     kl = entry.get("divergence", "none") != "none" and entry.get("beta", 0) > 0
-    used = {
+    has_effect = {
         "beta": entry.get("divergence", "none") != "none",
         "warmup": kl,
         "cycles": kl and entry.get("warmup", 0) > 0,
@@ -153,16 +174,22 @@ def idle(entry: dict[str, Any], keys: dict[str, Any]) -> list[str]:
         "mmd_weight": entry.get("divergence") == "mmd",
         "dssim_weight": entry.get("reconstruction") != "gaussian",
         "sigma": entry.get("reconstruction") != "dssim",
-        "blur": entry.get("linear") != "none",
+        "blur": entry.get("linear", "pca") == "pca",
+        "mosaic_mm": entry.get("mosaic", 0) > 0,
+        "taper_mm": entry.get("linear", "localised") == "localised",
     }
-    return [key for key, does in used.items() if key in entry and not does and entry[key] != keys[key]["default"]]
+    return [
+        key
+        for key, effective in has_effect.items()
+        if key in entry and not effective and entry[key] != keys[key]["default"]
+    ]
 
 
 def warn(entries: Entries, keys: dict[str, Any]) -> None:
     """Warn of valid but unlikely settings: keys without effect, a warm-up longer than the training, few neighbours."""
     for name, entry in entries.items():
-        for key in idle(entry, keys):
-            print(f"warning: train.models {name!r}: {key} changes nothing beside its other values", file=sys.stderr)
+        for key in without_effect(entry, keys):
+            print(f"warning: train.models {name!r}: {key} has no effect beside its other values", file=sys.stderr)
         length = entry.get("warmup", 0)
         if entry["kind"] == "lle" and entry["n_latent"] >= entry["neighbours"]:
             print(
@@ -170,7 +197,7 @@ def warn(entries: Entries, keys: dict[str, Any]) -> None:
                 "latents beyond the number of neighbours follow no neighbourhood; raise neighbours",
                 file=sys.stderr,
             )
-        if length and beta_schedule.reached(entry["epochs"], length, entry["cycles"]) < 1:
+        if length and beta_schedule.max_fraction(entry["epochs"], length, entry["cycles"]) < 1:
             print(
                 f"warning: train.models {name!r}: warmup is {length} epochs, epochs {entry['epochs']}, cycles "
                 f"{entry['cycles']}: training ends before beta has reached its value; lower warmup",
@@ -179,6 +206,6 @@ def warn(entries: Entries, keys: dict[str, Any]) -> None:
 
 
 def launch(processes: int) -> str:
-    """How python starts a training: itself, or torchrun with a process per GPU."""
-    alone = "python -m"
-    return alone if processes == 1 else f"{alone} torch.distributed.run --standalone --nproc-per-node {processes} -m"
+    """Return the start of a training command: python, or torchrun with a process per GPU."""
+    python = "python -m"
+    return python if processes == 1 else f"{python} torch.distributed.run --standalone --nproc-per-node {processes} -m"

@@ -1,4 +1,4 @@
-"""Fingerprints of code and environments: what a rule's result depends on beside its inputs and flags.
+"""Fingerprints of code and environments: what a rule's result depends on besides its inputs and flags.
 
 Standard library and PyYAML only; equal on Python 3.10 to 3.13.
 """
@@ -17,34 +17,34 @@ SOURCE = Path(__file__).parents[2]  # the folder that holds the package
 
 
 def code(module: str) -> str:
-    """Digest of a module and of every package module it imports, transitively, without comments and blank lines."""
-    found: set[str] = set()
+    """Return a digest of a module and of all package modules that it imports, without comments and blank lines."""
+    modules: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found.add(name)
+        if name not in modules:
+            modules.add(name)
             waiting += sorted(imports(name, SOURCE)[0])
-    paths = {name: _path(name, SOURCE) for name in sorted(found)}
+    paths = {name: _path(name, SOURCE) for name in sorted(modules)}
     return _digest("".join(f"{name}\n{_bare(path, path.stat().st_mtime_ns)}" for name, path in paths.items()))
 
 
 def environment(path: Path) -> str:
-    """Digest of a parsed environment file: comments and layout do not count."""
+    """Return a digest of a parsed environment file: comments and layout do not count."""
     return _digest(json.dumps(yaml.safe_load(Path(path).read_text()), sort_keys=True))
 
 
 @cache
 def imports(module: str, source: Path) -> tuple[frozenset[str], frozenset[str]]:
-    """What a module imports, at its top and inside functions: (modules of its package, other top-level names)."""
+    """The imports of a module, at its top and inside functions: (modules of its package, other top-level names)."""
     package = module.split(".")[0]
-    own, other = set(), set()
+    in_package, external = set(), set()
     for name in _imported(module, source):
         if name.split(".")[0] == package:
-            own.add(_module(name, source))
+            in_package.add(_module(name, source))
         else:
-            other.add(name.split(".")[0])
-    return frozenset(own - {package}), frozenset(other)
+            external.add(name.split(".")[0])
+    return frozenset(in_package - {package}), frozenset(external)
 
 
 def _imported(module: str, source: Path) -> list[str]:
@@ -62,7 +62,7 @@ def _imported(module: str, source: Path) -> list[str]:
 
 
 def _module(name: str, source: Path) -> str:
-    """The module that a dotted name lies in: itself, or its parent when it is a function or class."""
+    """Return the module of a dotted name: itself, or its parent when it is a function or class."""
     while not _exists(name, source):
         name = name.rpartition(".")[0]
     return name
@@ -80,7 +80,7 @@ def _path(name: str, source: Path) -> Path:
 
 @cache
 def _bare(path: Path, changed: int) -> str:
-    """The text without comments, blank lines and trailing spaces; only positions are taken from the tokenizer."""
+    """Return the text without comments, blank lines and trailing spaces; the tokenizer gives only the positions."""
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):

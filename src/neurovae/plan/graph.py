@@ -1,4 +1,4 @@
-"""What the Snakefile needs before the first job: scans by batch, options of the rules, fingerprints."""
+"""Values that the Snakefile needs before the first job: scans by batch, options of the rules, fingerprints."""
 
 import hashlib
 import json
@@ -31,13 +31,13 @@ FOLD_KEYS = (
     "folds",
 )
 KEY_COLUMNS = ("participant_id", "session_id", "session", "acquisition", "run", "path")
-HOW = {"train": ("device", "processes"), "preprocess": ("max_failed",)}  # how it is computed, not what
+NO_EFFECT = {"train": ("device", "processes"), "preprocess": ("max_failed",)}  # keys that change no result
 ROOT = Path(__file__).parents[3]
 ODD = re.compile(r"[{}<>\x00-\x1f]")  # wildcards and path variables of Snakemake, and what ends a line
 
 
 def with_cohort(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration; without a cohort, the demo's file is merged into it, which is printed."""
+    """Return the configuration; without a cohort, the demo's file is merged into it, and a note is printed."""
     if "cohort" in config:
         return config
     print("no cohort in the configuration: the built-in demo runs (config/demo.yaml)", file=sys.stderr)
@@ -55,9 +55,9 @@ def _lay_over(config: dict[str, Any], more: dict[str, Any]) -> None:
 
 
 def flags(section: dict[str, Any], leave: tuple[str, ...] = ()) -> str:
-    """A section as one alphabetical string of options; lists and maps as JSON with sorted keys, null left out."""
-    kept = {key: value for key, value in section.items() if key not in leave and value is not None}
-    return " ".join(f"--{key} {shlex.quote(_text(value))}" for key, value in sorted(kept.items()))
+    """Format a section as one sorted string of options; lists and maps as JSON with sorted keys, null left out."""
+    given = {key: value for key, value in section.items() if key not in leave and value is not None}
+    return " ".join(f"--{key} {shlex.quote(_text(value))}" for key, value in sorted(given.items()))
 
 
 def _text(value: Any) -> str:
@@ -68,7 +68,7 @@ def _text(value: Any) -> str:
 
 
 def codes() -> dict[str, str]:
-    """Fingerprint of each module that a rule runs ("preprocess.extract")."""
+    """Return a fingerprint of each module that a rule runs ("preprocess.extract")."""
     package = ROOT / "src" / "neurovae"
     paths = [path for path in package.rglob("*.py") if 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")]
     names = [".".join(path.relative_to(package).with_suffix("").parts) for path in paths]
@@ -76,20 +76,20 @@ def codes() -> dict[str, str]:
 
 
 def environments() -> dict[str, str]:
-    """Digest per file in envs/, by the name that rules use."""
+    """Return a digest per file in envs/, by the name that rules use."""
     return {path.stem: fingerprint.environment(path) for path in sorted((ROOT / "envs").glob("*.yaml"))}
 
 
-def lists(filled: dict[str, list[index.Scan]]) -> dict[str, str]:
-    """Key, path, volume and mask of each batch's scans, quoted once: Snakemake formats a command three times."""
+def lists(batches: dict[str, list[index.Scan]]) -> dict[str, str]:
+    """List key, path, volume and mask of each batch's scans, quoted once: Snakemake formats a command three times."""
     return {
         name: shlex.join(text for scan in members for text in (scan.scan, scan.path, scan.volume, scan.mask))
-        for name, members in filled.items()
+        for name, members in batches.items()
     }
 
 
 def of(wildcard: str, values: dict[str, Any]) -> Callable[[Any], Any]:
-    """The value of a job's wildcard; Snakemake's `lookup` would walk through all values of all batches for each job."""
+    """A function from a job's wildcard to its value; `lookup` would scan all values of all batches for each job."""
 
     def value(wildcards: Any) -> Any:
         return values[getattr(wildcards, wildcard)]
@@ -97,20 +97,20 @@ def of(wildcard: str, values: dict[str, Any]) -> Callable[[Any], Any]:
     return value
 
 
-def sources(filled: dict[str, list[index.Scan]], simulated: bool) -> dict[str, str]:
-    """Digest per batch of its scans, their files and sizes: exchanged paths change it."""
+def sources(batches: dict[str, list[index.Scan]], simulated: bool) -> dict[str, str]:
+    """Return a digest per batch of its scans, their files and sizes: changed paths change it."""
     return {
         name: _digest(
             [
-                [scan.scan, scan.path, None if simulated else os.stat(scan.path).st_size, *_more(scan)]
+                [scan.scan, scan.path, None if simulated else os.stat(scan.path).st_size, *_volume_and_mask(scan)]
                 for scan in members
             ]
         )
-        for name, members in filled.items()
+        for name, members in batches.items()
     }
 
 
-def _more(scan: index.Scan) -> list[Any]:
+def _volume_and_mask(scan: index.Scan) -> list[Any]:
     """Volume, mask and the mask's size, where there are any."""
     return (
         [scan.volume, *([scan.mask, os.stat(scan.mask).st_size] if scan.mask else [])]
@@ -119,32 +119,32 @@ def _more(scan: index.Scan) -> list[Any]:
     )
 
 
-def images(filled: dict[str, list[index.Scan]]) -> dict[str, list[str]]:
-    """The files of the scans and masks of each batch, without repeats."""
+def images(batches: dict[str, list[index.Scan]]) -> dict[str, list[str]]:
+    """List the files of the scans and masks of each batch, without repeats."""
     return {
         name: list(dict.fromkeys(path for scan in members for path in (scan.path, scan.mask) if path))
-        for name, members in filled.items()
+        for name, members in batches.items()
     }
 
 
 def assets() -> str:
-    """Digest of the report's files other than Python: template, style, scripts, references, captions."""
+    """Return a digest of the report's files other than Python: template, style, scripts, references, captions."""
     folders = (ROOT / "src" / "neurovae" / "report" / "assets", ROOT / "workflow" / "report")
     paths = sorted(path for folder in folders for path in folder.iterdir())
     return _digest([[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in paths])
 
 
 def results_only(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration as the report shows it, without what changes no result, such as the device."""
-    kept = deepcopy({key: value for key, value in config.items() if not key.startswith("x-")})
-    for section, keys in HOW.items():
+    """Return the configuration as the report shows it, without keys that change no result, such as the device."""
+    shown = deepcopy({key: value for key, value in config.items() if not key.startswith("x-")})
+    for section, keys in NO_EFFECT.items():
         for key in keys:
-            del kept[section][key]
-    return kept
+            del shown[section][key]
+    return shown
 
 
 def contents(paths: list[str], simulated: bool) -> str:
-    """Digest of the tables' bytes: a corrected table is noticed even where it is older than the results."""
+    """Return a digest of the tables' bytes: a corrected table is noticed even where it is older than the results."""
     return "" if simulated else _digest([hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths])
 
 
@@ -153,7 +153,7 @@ def _digest(value: Any) -> str:
 
 
 def preprocess(section: dict[str, Any], suffix: str) -> dict[str, dict[str, Any]]:
-    """The options of each preprocessing rule: its own section and the shared values that it uses."""
+    """Return the options of each preprocessing rule: its own section and the shared values that it uses."""
     shared = {key: section[key] for key in ("voxel_mm", "nonfinite")}
     uses = {
         "extract": ("nonfinite",),
@@ -169,43 +169,45 @@ def preprocess(section: dict[str, Any], suffix: str) -> dict[str, dict[str, Any]
 
 
 def reference(section: dict[str, Any]) -> list[str]:
-    """The file of the reference region, if intensities are normalised by one."""
+    """Return the file of the reference region, if intensities are normalised by one."""
     return [section["reference"]] if section["method"] == "reference" and section["reference"] != "brain" else []
 
 
 def fold_section(cohort: dict[str, Any]) -> dict[str, Any]:
-    """The part of the cohort section that determines the folds: nothing about scores.
+    """Return the part of the cohort section that determines the folds; it holds nothing about scores.
+
+    Codes for missing values are part of it only where they change people, sites or strata.
 
     Codes for missing values belong to it only where people, sites or strata are others without them.
     """
-    kept = {key: cohort[key] for key in FOLD_KEYS}
+    section = {key: cohort[key] for key in FOLD_KEYS}
     codes = {key: cohort[key] for key in ("missing", "not_missing") if cohort.get(key)}
     people = {**cohort, "visits": [], "scores": [], "confounds": []}
-    plain = index.look({**people, **dict.fromkeys(codes, [])}) if codes else None
-    if plain and index.digest(plain.scans) != index.digest(index.look(people).scans):
-        kept |= codes
-    said = {*KEY_COLUMNS, cohort["site"], cohort["family"], cohort["folds"]["stratify"]}
-    return {**kept, "rename": {old: new for old, new in cohort["rename"].items() if new in said}}
+    without_codes = index.look({**people, **dict.fromkeys(codes, [])}) if codes else None
+    if without_codes and index.digest(without_codes.scans) != index.digest(index.look(people).scans):
+        section |= codes
+    used_columns = {*KEY_COLUMNS, cohort["site"], cohort["family"], cohort["folds"]["stratify"]}
+    return {**section, "rename": {old: new for old, new in cohort["rename"].items() if new in used_columns}}
 
 
-def known(config: dict[str, Any]) -> list[str]:
-    """Problems of names and files that would otherwise appear only after hours."""
+def names_and_files(config: dict[str, Any]) -> list[str]:
+    """List problems of names and files that would otherwise appear only after hours."""
     preprocess = config["preprocess"]
     problems = [
         f"cohort.confounds: {item['name']!r} is no column of the quality table; there are {', '.join(QUALITY)}"
         for item in config["cohort"]["confounds"]
         if item["from"] == "preprocess" and (item["column"] or item["name"]) not in QUALITY
     ]
-    unknown = sorted(set(preprocess["qc"]["thresholds"]) - set(QUALITY))
-    problems += [f"preprocess.qc.thresholds: no column {name!r}; there are {', '.join(QUALITY)}" for name in unknown]
+    not_there = sorted(set(preprocess["qc"]["thresholds"]) - set(QUALITY))
+    problems += [f"preprocess.qc.thresholds: no column {name!r}; there are {', '.join(QUALITY)}" for name in not_there]
     names = [entry["name"] for entry in config["train"]["models"]]
     primary = config["associate"]["primary"]
     if primary is not None and primary not in names:
         problems.append(f"associate.primary: no model {primary!r} in train.models; there are {', '.join(names)}")
-    given = {"preprocess.qc.override": preprocess["qc"]["override"], "audit.volumes": config["audit"]["volumes"]}
+    user_files = {"preprocess.qc.override": preprocess["qc"]["override"], "audit.volumes": config["audit"]["volumes"]}
     problems += [
         f"{key}: file {path!r} not found; correct the path"
-        for key, path in given.items()
+        for key, path in user_files.items()
         if path and not Path(path).is_file()
     ]
     method, reference = preprocess["normalise"]["method"], preprocess["normalise"]["reference"]
@@ -217,37 +219,37 @@ def known(config: dict[str, Any]) -> list[str]:
 
 
 def paths(config: dict[str, Any]) -> list[str]:
-    """Paths with characters that Snakemake or the shell would interpret; all others are quoted."""
+    """List paths with characters that Snakemake or the shell would interpret; all others are quoted."""
     cohort, preprocess = config["cohort"], config["preprocess"]
-    given = {
+    all_paths = {
         "cohort.bids": cohort["bids"],
         "cohort.table": cohort["table"],
         "cohort.participants": cohort["participants"],
         "cohort.volumes": cohort["volumes"],
-        **{f"cohort.visits.{turn}.file": entry["file"] for turn, entry in enumerate(cohort["visits"])},
+        **{f"cohort.visits.{number}.file": entry["file"] for number, entry in enumerate(cohort["visits"])},
         "preprocess.qc.override": preprocess["qc"]["override"],
         "preprocess.normalise.reference": preprocess["normalise"]["reference"],
         "interpret.atlas": config["interpret"]["atlas"],
         "audit.volumes": config["audit"]["volumes"],
     }
     problems = [
-        f"{key}: {path!r} has a brace, an angle bracket or a control character in it, which Snakemake would not take "
-        "for text; rename the file or folder"
-        for key, path in given.items()
+        f"{key}: {path!r} has a brace, an angle bracket or a control character in it, which Snakemake would "
+        "interpret; rename the file or folder"
+        for key, path in all_paths.items()
         if path and ODD.search(path)
     ]
     if re.search(r"[{}:'\n]", str(ROOT)):
         problems.append(
             f"the code lies in {str(ROOT)!r}; its path may hold no brace, colon, apostrophe or line break, which "
-            "PYTHONPATH or the shell would not take for text; move it"
+            "PYTHONPATH or the shell would interpret; move it"
         )
     return problems
 
 
-def interpretable(section: dict[str, Any], models: list[str]) -> list[str]:
-    """Problems of the interpret section: unknown models, a missing atlas, quantiles that do not rise."""
-    unknown = [name for name in section["models"] if name not in models]
-    problems = [f"interpret.models: no model {name!r}; there are {', '.join(models)}" for name in unknown]
+def interpret_problems(section: dict[str, Any], models: list[str]) -> list[str]:
+    """List problems of the interpret section: unknown models, a missing atlas, quantiles that do not rise."""
+    not_there = [name for name in section["models"] if name not in models]
+    problems = [f"interpret.models: no model {name!r}; there are {', '.join(models)}" for name in not_there]
     if section["quantiles"] != sorted(section["quantiles"]):
         problems.append(f"interpret.quantiles: {section['quantiles']} do not rise; write the lowest first")
     if len(section["path"]) == 1:
@@ -262,7 +264,7 @@ def interpretable(section: dict[str, Any], models: list[str]) -> list[str]:
 
 
 def atlas(section: dict[str, Any]) -> list[str]:
-    """Image and table of a user's atlas; none where it is the built-in one."""
+    """Return image and table of a user's atlas; an empty list for the built-in one."""
     if section["atlas"] == "builtin":
         return []
     return [section["atlas"], str(user_tables.names_beside(Path(section["atlas"])))]
@@ -275,15 +277,15 @@ def refuse(problems: list[str]) -> None:
 
 
 def same_source(cohort: dict[str, Any]) -> None:
-    """Refuse a cohort name that already holds the results of another data root (remembered by the cohort rule)."""
+    """Refuse a cohort name that already holds the results of another data root (written by the cohort rule)."""
     memory = Path("results", cohort["name"], "cohort", "source.json")
-    found = index.data_root(cohort)
+    source = index.data_root(cohort)
     try:
-        known = json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else found
+        source_then = json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else source
     except ValueError:
-        raise InputError(f"{memory}: damaged, not JSON; make sure that {found} is its data, then delete it") from None
-    if known != found:
+        raise InputError(f"{memory}: damaged, not JSON; make sure that {source} is its data, then delete it") from None
+    if source_then != source:
         raise InputError(
-            f"cohort.name {cohort['name']!r} already holds the results of {json.dumps(known)}, found "
-            f"{json.dumps(found)}; give another cohort.name; if it is the same data at a new place, delete {memory}"
+            f"cohort.name {cohort['name']!r} already holds the results of {json.dumps(source_then)}, found "
+            f"{json.dumps(source)}; give another cohort.name; if it is the same data at a new place, delete {memory}"
         )

@@ -37,12 +37,15 @@ class Scan(NamedTuple):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of table rows that hold for this scan, the most specific first."""
+        """Keys of the table rows that are valid for this scan, the most specific first."""
         return (self.scan, f"{self.person}_ses-{self.session}", self.person)
 
 
 class Index(NamedTuple):
-    """Scans, what is left out as (scan, person, reason), the tables and their paths, and every problem.
+    """Scans, what is left out as (scan, person, reason), the tables and their paths, and all problems.
+
+    notes: warnings of a dry run. order: place of each scan's session within the person, see `sessions`. times: acq_time
+    by scan from the scans tables. visit_rows: the row of each visit table that was assigned to each scan.
 
     notes: what a dry run should warn of. order: place of each scan's session within the person, see `sessions`.
     times: acq_time by scan from the scans tables. visit_rows: the row of each visit table that each scan was given.
@@ -61,45 +64,45 @@ class Index(NamedTuple):
 
 def read(cohort: dict[str, Any]) -> list[Scan]:
     """List the scans of the `cohort` section, sorted by key; raises InputError with every problem of ids and files."""
-    found = look(cohort)
-    if found.problems:
-        raise InputError(found.problems)
-    return found.scans
+    index = look(cohort)
+    if index.problems:
+        raise InputError(index.problems)
+    return index.scans
 
 
 def inputs(cohort: dict[str, Any]) -> list[str]:
-    """The paths of the tables that the cohort rule reads."""
+    """List the paths of the tables that the cohort rule reads."""
     return look(cohort).files
 
 
 def look(cohort: dict[str, Any]) -> Index:
-    """Read the folder and the tables once; nothing is raised, problems are listed."""
+    """Read the folder and the tables once; problems are listed, not raised."""
     sources = [name for name in SOURCES if cohort.get(name)]
     if len(sources) != 1:
-        given = " and ".join(sources) or "none"
-        return Index([], [], [], [], [f"cohort: found {given} of {', '.join(SOURCES)}; give exactly one"])
+        found_sources = " and ".join(sources) or "none"
+        return Index([], [], [], [], [f"cohort: found {found_sources} of {', '.join(SOURCES)}; give exactly one"])
     reader = {"bids": _bids, "files": _files, "table": _plain, "simulate": _simulated}[sources[0]]
-    found = reader(cohort)
-    stray = [key for key in ("participants", "masks", "volumes", "space") if cohort.get(key) and sources != ["files"]]
-    faults = [f"cohort.{key}: belongs to cohort.files; leave it out with cohort.{sources[0]}" for key in stray]
-    return _joined(cohort, found._replace(problems=[*faults, *found.problems]))
+    index = reader(cohort)
+    unused = [key for key in ("participants", "masks", "volumes", "space") if cohort.get(key) and sources != ["files"]]
+    problems = [f"cohort.{key}: belongs to cohort.files; leave it out with cohort.{sources[0]}" for key in unused]
+    return _with_visits(cohort, index._replace(problems=[*problems, *index.problems]))
 
 
 def data_root(cohort: dict[str, Any]) -> dict[str, str]:
-    """The source of the section's data: one of SOURCES, with its path."""
-    given = [key for key in SOURCES if cohort.get(key)]
-    return {key: "" if key == "simulate" else os.path.normpath(cohort[key]) for key in given}
+    """Return the source of the section's data: one of SOURCES, with its path."""
+    sources = [key for key in SOURCES if cohort.get(key)]
+    return {key: "" if key == "simulate" else os.path.normpath(cohort[key]) for key in sources}
 
 
 def written(cohort: dict[str, Any]) -> dict[str, Any]:
-    """The same section once the simulated cohort has been written as a BIDS folder."""
+    """Return the section with the simulated cohort as the BIDS folder that has been written."""
     if not cohort.get("simulate"):
         return cohort
     return {**cohort, "simulate": None, "suffix": "T1w", "bids": f"results/{cohort['name']}/cohort/bids"}
 
 
 def people(scans: Iterable[Scan]) -> list[tuple[str, str, str]]:
-    """(person, site, stratum) once per person; a person scanned at two sites has the site `A+B`."""
+    """Return (person, site, stratum) once per person; a person scanned at two sites has the site `A+B`."""
     sites: dict[str, set[str]] = {}
     strata: dict[str, set[str]] = {}
     for scan in scans:
@@ -109,44 +112,51 @@ def people(scans: Iterable[Scan]) -> list[tuple[str, str, str]]:
 
 
 def digest(scans: Iterable[Scan]) -> str:
-    """A short hash of everything that determines the folds: people, sites, strata, families."""
+    """Return a short hash of everything that determines the folds: people, sites, strata, families."""
     scans = list(scans)
-    related = sorted({(scan.person, scan.family) for scan in scans if scan.family != "n/a"})
-    return hashlib.sha256(json.dumps([people(scans), related] if related else people(scans)).encode()).hexdigest()[:16]
+    families = sorted({(scan.person, scan.family) for scan in scans if scan.family != "n/a"})
+    return hashlib.sha256(json.dumps([people(scans), families] if families else people(scans)).encode()).hexdigest()[
+        :16
+    ]
 
 
-def listing(found: Index) -> str:
-    """A short hash of the scans, the scans left out and the order of sessions: what the cohort's table lists."""
-    rows = [[scan.scan for scan in found.scans], found.excluded, found.order]
+def listing(index: Index) -> str:
+    """Return a short hash of the content of the cohort's table: scans, excluded scans and the order of sessions."""
+    rows = [[scan.scan for scan in index.scans], index.excluded, index.order]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
 def batches(scans: Iterable[Scan], n: int) -> dict[str, list[Scan]]:
-    """Scans by sha256(person) mod `n`, so that new people move nobody; InputError above 400 scans in one batch."""
-    filled: dict[str, list[Scan]] = {}
+    """Group scans by sha256(person) mod `n`, so that new people move nobody.
+
+    Raises InputError above 400 scans in one batch.
+    """
+    batch_of: dict[str, list[Scan]] = {}
     for scan in sorted(scans):
-        filled.setdefault(f"{int(hashlib.sha256(scan.person.encode()).hexdigest(), 16) % n:04d}", []).append(scan)
-    name, most = max(filled.items(), key=lambda item: len(item[1]), default=("", []))
-    if len(most) > 400:
-        wanted = math.ceil(sum(map(len, filled.values())) / 50)
+        batch_of.setdefault(f"{int(hashlib.sha256(scan.person.encode()).hexdigest(), 16) % n:04d}", []).append(scan)
+    name, largest = max(batch_of.items(), key=lambda item: len(item[1]), default=("", []))
+    if len(largest) > 400:
+        suggested = math.ceil(sum(map(len, batch_of.values())) / 50)
         raise InputError(
-            f"preprocess.batches is {n}: batch {name} would hold {len(most)} scans, at most 400 are allowed;"
-            f" set preprocess.batches to {wanted}"
+            f"preprocess.batches is {n}: batch {name} would hold {len(largest)} scans, at most 400 are allowed;"
+            f" set preprocess.batches to {suggested}"
         )
-    return dict(sorted(filled.items()))
+    return dict(sorted(batch_of.items()))
 
 
 def used(cohort: dict[str, Any]) -> list[tuple[str, str]]:
-    """(purpose, column) of every table column that the section names."""
-    named = [(f"score '{score['name']}'", score.get("column") or score["name"]) for score in cohort.get("scores") or []]
-    named += [
+    """Return (purpose, column) of every table column that the section names."""
+    columns = [
+        (f"score '{score['name']}'", score.get("column") or score["name"]) for score in cohort.get("scores") or []
+    ]
+    columns += [
         (f"confound '{confound['name']}'", confound.get("column") or confound["name"])
         for confound in cohort.get("confounds") or []
         if confound.get("from", "table") == "table"
     ]
     stratify = (cohort.get("folds") or {}).get("stratify")
     keys = (("cohort.site", cohort.get("site")), ("cohort.family", cohort.get("family")), ("stratify", stratify))
-    return named + [(key, name) for key, name in keys if name]
+    return columns + [(key, name) for key, name in keys if name]
 
 
 def _simulated(cohort: dict[str, Any]) -> Index:
@@ -156,31 +166,32 @@ def _simulated(cohort: dict[str, Any]) -> Index:
         person, site = f"sub-{number:03d}", ("B", "A")[number % 2] if cohort.get("site") else "n/a"
         scans.append(Scan(person, person, "", "", "", f"{folder}/{person}/anat/{person}_T1w.nii.gz", site, "n/a"))
     stratify = (cohort.get("folds") or {}).get("stratify")
-    refused = f"stratify: '{stratify}' is not known before the cohort has been simulated; set folds.stratify to null"
-    problems = [refused] if stratify else []
+    problem = f"stratify: '{stratify}' is not known before the cohort has been simulated; set folds.stratify to null"
+    problems = [problem] if stratify else []
     problems += ["cohort.family: the simulated people are not related; set it to null"] if cohort.get("family") else []
     return Index(sorted(scans), [], [], [f"{folder}/participants.tsv"], problems)
 
 
-def _joined(cohort: dict[str, Any], found: Index) -> Index:
+def _with_visits(cohort: dict[str, Any], index: Index) -> Index:
     """Add the visit tables with a row per scan, and the totals of items."""
-    base = {column for table in found.tables for column in table.columns}
-    joined = visits.join(cohort, found.scans, found.tables, found.times)
-    keys = {key for scan in found.scans for key in scan.keys}
+    base = {column for table in index.tables for column in table.columns}
+    visit_tables = visits.join(cohort, index.scans, index.tables, index.times)
+    keys = {key for scan in index.scans for key in scan.keys}
     items = [*(cohort.get("scores") or []), *(cohort.get("confounds") or [])]
-    tables, faults, notes = totals.add(items, [*found.tables, *joined.tables], keys)
-    visiting = {column for table in joined.tables for column in table.columns} - base
-    faults += [
-        f"{what}: '{name}' is a column of a visit table; folds are made from the participants table alone: put it there"
-        for what, name in used(cohort)
-        if what in ("cohort.site", "cohort.family", "stratify") and name in visiting
+    tables, more_problems, notes = totals.add(items, [*index.tables, *visit_tables.tables], keys)
+    visit_columns = {column for table in visit_tables.tables for column in table.columns} - base
+    more_problems += [
+        f"{purpose}: '{name}' is a column of a visit table; "
+        "folds are made from the participants table alone: put it there"
+        for purpose, name in used(cohort)
+        if purpose in ("cohort.site", "cohort.family", "stratify") and name in visit_columns
     ]
-    return found._replace(
+    return index._replace(
         tables=tables,
-        files=[*found.files, *visits.files(cohort)],
-        problems=found.problems + joined.problems + faults,
-        notes=found.notes + joined.warnings + notes,
-        visit_rows=joined.matches,
+        files=[*index.files, *visits.files(cohort)],
+        problems=index.problems + visit_tables.problems + more_problems,
+        notes=index.notes + visit_tables.warnings + notes,
+        visit_rows=visit_tables.matches,
     )
 
 
@@ -188,40 +199,44 @@ def _bids(cohort: dict[str, Any]) -> Index:
     root, suffix = os.path.normpath(cohort["bids"]), cohort.get("suffix") or "T1w"
     if not os.path.isdir(root):
         return Index([], [], [], [], [f"cohort.bids: folder '{cohort['bids']}' not found; correct the path"])
-    found = bids.walk(root, suffix)
-    scans = [_named(key, path) for key, path in sorted(found.scans.items())]
-    return _with_folder(cohort, root, found, Index(scans, found.excluded, [], [], found.problems))
+    walk = bids.walk(root, suffix)
+    scans = [_scan_of(key, path) for key, path in sorted(walk.scans.items())]
+    return _with_folder(cohort, root, walk, Index(scans, walk.excluded, [], [], walk.problems))
 
 
 def _files(cohort: dict[str, Any]) -> Index:
     """The scans of another tool's files, with the tables of their BIDS folder or the participants table."""
     sources, problems = derivatives.find(cohort)
     scans = [
-        _named(key, source.path)._replace(volume=source.volume, mask=source.mask)
+        _scan_of(key, source.path)._replace(volume=source.volume, mask=source.mask)
         for key, source in sorted(sources.items())
     ]
     problems += derivatives.space(cohort, [scan.path for scan in scans])[1]
     first, place = Index(scans, [], [], [], problems), cohort.get("participants")
     if not place:
-        needed = [f"{what}: column '{name}' has no table; give cohort.participants" for what, name in used(cohort)]
-        return first._replace(problems=problems + (needed if not cohort.get("visits") else []))
+        no_table = [
+            f"{purpose}: column '{name}' has no table; give cohort.participants" for purpose, name in used(cohort)
+        ]
+        return first._replace(problems=problems + (no_table if not cohort.get("visits") else []))
     if os.path.isdir(place):
         root = os.path.normpath(place)
         return _with_folder(cohort, root, bids.walk(root, "T1w"), first)
-    table, unread = read_table(
+    table, table_problems = read_table(
         place, file=os.path.basename(place), rename=cohort.get("rename") or {}, codes=missing.codes(cohort)
     )
-    rows, unkeyed = keyed(table)
-    return _with_rows(cohort, first._replace(tables=[rows], files=[place], problems=problems + unread + unkeyed), {})
+    rows, key_problems = keyed(table)
+    return _with_rows(
+        cohort, first._replace(tables=[rows], files=[place], problems=problems + table_problems + key_problems), {}
+    )
 
 
-def _with_folder(cohort: dict[str, Any], root: str, found: bids.Walk, first: Index) -> Index:
-    """The scans with the tables of a BIDS folder; dates of all scans are read where visit tables need them."""
+def _with_folder(cohort: dict[str, Any], root: str, walk: bids.Walk, first: Index) -> Index:
+    """Add the tables of a BIDS folder to the scans; dates of all scans are read where visit tables need them."""
     columns, codes = {column for _, column in used(cohort)}, missing.codes(cohort)
-    tables, files, problems = bids.tables(root, found.sessions, cohort.get("rename") or {}, columns, codes)
-    dated = any(entry.get("date") for entry in cohort.get("visits") or [])
-    times, read_files, unread = sessions.scan_times(found.times, first.scans, root, codes, everyone=dated)
-    problems = first.problems + problems + unread
+    tables, files, problems = bids.tables(root, walk.sessions, cohort.get("rename") or {}, columns, codes)
+    needs_dates = any(entry.get("date") for entry in cohort.get("visits") or [])
+    times, read_files, time_problems = sessions.scan_times(walk.times, first.scans, root, codes, all_people=needs_dates)
+    problems = first.problems + problems + time_problems
     return _with_rows(cohort, first._replace(tables=tables, files=files + read_files, problems=problems), times)
 
 
@@ -231,10 +246,10 @@ def _with_rows(cohort: dict[str, Any], first: Index, times: dict[str, str]) -> I
     rows: dict[str, Row] = {}
     for key, row in table.rows.items():
         rows.setdefault(key.split("_")[0], row)
-    kept, excluded = _matched(scans, rows, table.file, cohort.get("suffix") or "T1w")
+    with_row, excluded = _match_rows(scans, rows, table.file, cohort.get("suffix") or "T1w")
     if scans and not rows and not problems:
         problems.append(f"{table.file}: no row below the header; give a row per person")
-    if scans and rows and not kept:
+    if scans and rows and not with_row:
         same = {loose(person): person for person in rows}
         person, other = next(
             ((scan.person, same[loose(scan.person)]) for scan in scans if loose(scan.person) in same),
@@ -245,41 +260,41 @@ def _with_rows(cohort: dict[str, Any], first: Index, times: dict[str, str]) -> I
             f"{table.file}: none of the {len(scans)} scans has a row; scans are of {person} ...,"
             f" rows of {other} ...{zeros}; use the same participant IDs in both"
         )
-    first = first._replace(scans=kept, excluded=first.excluded + excluded, problems=problems)
-    return _finished(first, cohort, times, {"sessions.tsv", "sub-*/sub-*_sessions.tsv"})
+    first = first._replace(scans=with_row, excluded=first.excluded + excluded, problems=problems)
+    return _finish(first, cohort, times, {"sessions.tsv", "sub-*/sub-*_sessions.tsv"})
 
 
-def _finished(found: Index, cohort: dict[str, Any], times: dict[str, str], ordered: set[str]) -> Index:
-    """Fill in sites and strata, the order of sessions, and what the tables' ids leave unclear."""
-    scans = _placed(found.scans, found.tables, cohort)
-    placed = sessions.sequence(scans, found.tables, times, cohort, ordered)
-    unmatched, lost = matches.unmatched(found.tables, scans, {column for _, column in used(cohort)})
-    notes = [note for table in found.tables for note in table.notes] + matches.twins(found.tables[:1], scans)
-    notes += matches.left_out(found.excluded) + lost + placed.notes
-    problems = found.problems + placed.problems + ([] if found.problems else unmatched)
-    return found._replace(scans=scans, problems=problems, notes=notes, order=placed.order, times=times)
+def _finish(index: Index, cohort: dict[str, Any], times: dict[str, str], ordered_tables: set[str]) -> Index:
+    """Add sites and strata, the order of sessions, and notes on unclear ids of the tables."""
+    scans = _with_columns(index.scans, index.tables, cohort)
+    sequence = sessions.sequence(scans, index.tables, times, cohort, ordered_tables)
+    unmatched_problems, unmatched_notes = matches.unmatched(index.tables, scans, {column for _, column in used(cohort)})
+    notes = [note for table in index.tables for note in table.notes] + matches.twins(index.tables[:1], scans)
+    notes += matches.left_out(index.excluded) + unmatched_notes + sequence.notes
+    problems = index.problems + sequence.problems + ([] if index.problems else unmatched_problems)
+    return index._replace(scans=scans, problems=problems, notes=notes, order=sequence.order, times=times)
 
 
-def _named(key: str, path: str) -> Scan:
+def _scan_of(key: str, path: str) -> Scan:
     person, *entities = key.split("_")
     part = dict(entity.split("-", 1) for entity in entities)
     labels = (part.get("ses", ""), part.get("acq", ""), part.get("run", ""))
     return Scan(key, person, *labels, path, "n/a", "n/a")
 
 
-def _placed(scans: list[Scan], tables: list[Keyed], cohort: dict[str, Any]) -> list[Scan]:
-    """Fill in site and stratum from their columns."""
+def _with_columns(scans: list[Scan], tables: list[Keyed], cohort: dict[str, Any]) -> list[Scan]:
+    """Add site, stratum and family from their columns."""
     columns = {"site": cohort.get("site"), "stratum": (cohort.get("folds") or {}).get("stratify")}
     columns["family"] = cohort.get("family")
 
     def value(scan: Scan, column: str | None) -> str:
-        found = lookup(tables, column, scan.keys) if column else []
-        return level(found[0][0]) if found else "n/a"
+        cells = lookup(tables, column, scan.keys) if column else []
+        return level(cells[0][0]) if cells else "n/a"
 
     return [scan._replace(**{field: value(scan, column) for field, column in columns.items()}) for scan in scans]
 
 
-def _matched(
+def _match_rows(
     scans: list[Scan], rows: dict[str, Row], file: str, suffix: str
 ) -> tuple[list[Scan], list[tuple[str | None, str, str]]]:
     """Scans whose person has a row, and those left out on either side, with look-alike ids (`sub-1`, `sub-01`)."""
@@ -290,9 +305,9 @@ def _matched(
             twin = of_rows.get(loose(scan.person))
             hint = f"; row {rows[twin].number} is of {twin}: use the same participant ID in both" if twin else ""
             excluded.append((scan.scan, scan.person, f"no row in {file}{hint}"))
-    seen = {scan.person for scan in scans}
+    with_scan = {scan.person for scan in scans}
     for person, row in rows.items():
-        if person not in seen:
+        if person not in with_scan:
             twin = of_scans.get(loose(person))
             hint = f"; there is one of {twin}: use the same participant ID in both" if twin else ""
             excluded.append((None, person, f"{row.where}: no {suffix} scan{hint}"))
@@ -302,5 +317,5 @@ def _matched(
 def _plain(cohort: dict[str, Any]) -> Index:
     codes, path = missing.codes(cohort), cohort["table"]
     paths, excluded, table, problems = plain_table.read(path, cohort.get("rename") or {}, codes)
-    scans = [_named(key, path) for key, path in sorted(paths.items())]
-    return _finished(Index(scans, excluded, [table], [path], problems), cohort, {}, {table.file})
+    scans = [_scan_of(key, path) for key, path in sorted(paths.items())]
+    return _finish(Index(scans, excluded, [table], [path], problems), cohort, {}, {table.file})

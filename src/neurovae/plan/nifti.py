@@ -1,14 +1,14 @@
-"""The shape of a NIfTI file from its header alone, without nibabel: for parse time."""
+"""The shape of a NIfTI file from its header alone, without nibabel, for parse time."""
 
 import gzip
 import struct
 
 
 def shape(path: str) -> tuple[int, ...]:
-    """The number of voxels along each axis; raises ValueError where the file is no NIfTI."""
-    opened = gzip.open if path.endswith(".gz") else open
+    """Return the number of voxels along each axis; raises ValueError where the file is no NIfTI."""
+    opener = gzip.open if path.endswith(".gz") else open
     try:
-        with opened(path, "rb") as file:
+        with opener(path, "rb") as file:
             head = file.read(80)
     except (OSError, EOFError) as error:
         raise ValueError(str(error)) from None

@@ -11,7 +11,7 @@ from neurovae.io.tables import LABEL, Keyed, Row, bad_id, first, identifier, no_
 def read(
     path: str, rename: Mapping[str, str], codes: Codes = BUILTIN
 ) -> tuple[dict[str, str], list[tuple[str | None, str, str]], Keyed, list[str]]:
-    """Scan key -> path, rows left out as (scan, person, reason), the table by scan key, and its problems."""
+    """Return scan key -> path, excluded rows as (scan, person, reason), the table by scan key, and problems."""
     file, folder = os.path.basename(path), os.path.dirname(path)
     table, problems = tables.read(path, file=file, rename=rename, codes=codes)
     missing = [name for name in ("path", "participant_id") if table.columns and name not in table.columns]
@@ -20,38 +20,38 @@ def read(
     paths: dict[str, str] = {}
     owner: dict[str, str] = {}
     excluded: list[tuple[str | None, str, str]] = []
-    bad: list[str] = []
+    row_problems: list[str] = []
     for row in table.rows if not missing else []:
-        key, fault = _key(row)
-        fault = fault or _fault(row, _place(row, folder), owner)
-        if not fault and key in rows:
-            fault = f"{row.where}: {key} was already given in row {rows[key].number}; keep one of the two"
-        if fault:
-            bad.append(fault)
+        key, problem = _key(row)
+        problem = problem or _fault(row, _place(row, folder), owner)
+        if not problem and key in rows:
+            problem = f"{row.where}: {key} was already given in row {rows[key].number}; keep one of the two"
+        if problem:
+            row_problems.append(problem)
         elif row.cells["path"] is None:
             excluded.append((key, key.split("_")[0], f"{row.where}: no path"))
         else:
             paths[key] = _place(row, folder)
             owner[paths[key]] = key
         rows.setdefault(key, row)
-    if table.rows and not paths and not problems and not bad:
-        bad.append(f"{file}: no row has a path; give a .nii, .nii.gz or .mgz file per scan")
+    if table.rows and not paths and not problems and not row_problems:
+        row_problems.append(f"{file}: no row has a path; give a .nii, .nii.gz or .mgz file per scan")
     return (
         paths,
         excluded,
         Keyed(file, table.header, table.columns, rows, table.words, table.notes),
-        problems + first(bad),
+        problems + first(row_problems),
     )
 
 
 def _key(row: Row) -> tuple[str, str]:
-    """The scan's key and, where an id is no label, the problem."""
+    """Return the scan's key and, where an id is no label, the problem."""
     key = identifier(row.cells["participant_id"], "sub")
     if key is None:
         return "", bad_id(row, "participant_id", "sub")
     session = row.cells.get("session") or row.cells.get("session_id")
-    given = (("ses", session), ("acq", row.cells.get("acquisition")), ("run", row.cells.get("run")))
-    for entity, text in given:
+    entities = (("ses", session), ("acq", row.cells.get("acquisition")), ("run", row.cells.get("run")))
+    for entity, text in entities:
         label = (text or "").removeprefix(f"{entity}-")
         if label and not LABEL.fullmatch(label):
             return "", f"{row.where}: {entity} is {label!r}; give letters, digits and plus signs, nothing else"

@@ -1,38 +1,40 @@
-"""What the Snakefile needs to know of train.search: the model that is searched, and the flags of the three rules."""
+"""The model that train.search searches, and the flags of its three rules."""
 
 from typing import Any
 
-from neurovae.plan.entries import SAID
+from neurovae.plan.entries import NOT_OPTIONS
 from neurovae.plan.graph import flags
 
-ASKED = ("objective", "min_active", "seed", "space")  # what decides a trial; their number does not
+TRIAL_KEYS = ("objective", "min_active", "seed", "space")  # keys that a trial depends on; not on the number of trials
 
 
 def searched(train: dict[str, Any]) -> list[str]:
-    """Name of the model that is searched, if any."""
+    """Return the name of the model that is searched, if any."""
     return [] if train["search"]["model"] is None else [train["search"]["model"]]
 
 
 def trial_flags(train: dict[str, Any]) -> dict[str, str]:
-    """Flags of a trial, by model: more trials leave those that are done as they are."""
-    asked = {key: train["search"][key] for key in ASKED}
-    return {name: flags({"options": _options(entry), "search": asked}) for name, entry in _entries(train).items()}
+    """Return flags of a trial, by model; more trials leave finished ones unchanged."""
+    settings = {key: train["search"][key] for key in TRIAL_KEYS}
+    return {name: flags({"options": _options(entry), "search": settings}) for name, entry in _entries(train).items()}
 
 
 def choose_flags(train: dict[str, Any]) -> dict[str, str]:
-    """Flags of the choice, by model."""
+    """Return flags of the choice, by model."""
     search = train["search"]
-    asked = {key: search[key] for key in ("min_active", "objective", "trials")}
+    settings = {key: search[key] for key in ("min_active", "objective", "trials")}
     return {
-        name: flags({**asked, "entry": {**_options(entry), "kind": entry["kind"]}, "searched": sorted(search["space"])})
+        name: flags(
+            {**settings, "entry": {**_options(entry), "kind": entry["kind"]}, "searched": sorted(search["space"])}
+        )
         for name, entry in _entries(train).items()
     }
 
 
-def drawn(train: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What the figure of each search says of it, by model."""
-    asked = {key: train["search"][key] for key in ("min_active", "objective", "space")}
-    return dict.fromkeys(searched(train), asked)
+def figure_settings(train: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the settings that the figure of each search shows, by model."""
+    settings = {key: train["search"][key] for key in ("min_active", "objective", "space")}
+    return dict.fromkeys(searched(train), settings)
 
 
 def _entries(train: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -40,4 +42,4 @@ def _entries(train: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _options(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if key not in SAID}
+    return {key: value for key, value in entry.items() if key not in NOT_OPTIONS}

@@ -24,32 +24,32 @@ class Volumes(NamedTuple):
     notes: list[str]
 
 
-def problems(config: dict[str, Any], found: Index) -> tuple[list[str], list[str]]:
-    """Problems and notes of those tables that exist, as far as cells and the list of scans show them."""
-    scans = [scan.keys for scan in found.scans]
-    given = {"override": config["preprocess"]["qc"]["override"], "volumes": config["audit"]["volumes"]}
+def problems(config: dict[str, Any], index: Index) -> tuple[list[str], list[str]]:
+    """Return problems and notes of those tables that exist, as far as cells and the list of scans show them."""
+    scans = [scan.keys for scan in index.scans]
+    path_of = {"override": config["preprocess"]["qc"]["override"], "volumes": config["audit"]["volumes"]}
     atlas = config["interpret"]["atlas"]
-    given["names"] = names_beside(Path(atlas)) if atlas != "builtin" else None
-    there = {name: path for name, path in given.items() if path and Path(path).is_file()}
-    faults = override(there["override"], [keys[0] for keys in scans])[1] if "override" in there else []
-    faults += atlas_names(there["names"])[1] if "names" in there else []
-    if "volumes" not in there:
-        return faults, []
-    table = volumes(there["volumes"], scans, codes(config["cohort"]))
-    return faults + table.problems, table.notes
+    path_of["names"] = names_beside(Path(atlas)) if atlas != "builtin" else None
+    existing = {name: path for name, path in path_of.items() if path and Path(path).is_file()}
+    all_problems = override(existing["override"], [keys[0] for keys in scans])[1] if "override" in existing else []
+    all_problems += atlas_names(existing["names"])[1] if "names" in existing else []
+    if "volumes" not in existing:
+        return all_problems, []
+    table = volumes(existing["volumes"], scans, codes(config["cohort"]))
+    return all_problems + table.problems, table.notes
 
 
 def override(path: str | Path, scans: Iterable[str]) -> tuple[dict[str, tuple[bool, str]], list[str]]:
-    """Scan -> (keep, reason) of the table of scans to keep or exclude by hand, and its problems."""
+    """Return scan -> (keep, reason) of the table of scans to keep or exclude by hand, and its problems."""
     table, faults = read(str(path), file=Path(path).name, rename={})
     faults += _columns(table, ("scan", "keep", "reason"))
-    known = set(scans)
-    twins = {loose(scan): scan for scan in known}
+    scan_keys = set(scans)
+    twins = {loose(scan): scan for scan in scan_keys}
     verdicts: dict[str, tuple[bool, str]] = {}
     rows: dict[str, Row] = {}
     for row in table.rows if not faults else []:
         scan, keep = row.cells["scan"] or "", (row.cells["keep"] or "").lower()
-        if scan not in known:
+        if scan not in scan_keys:
             twin = f"did you mean {twins[loose(scan)]!r}? " if loose(scan) in twins else ""
             faults.append(f"{row.where}: no scan {scan!r}; {twin}give a key as in preprocess/qc.tsv")
         elif scan in rows:
@@ -63,32 +63,43 @@ def override(path: str | Path, scans: Iterable[str]) -> tuple[dict[str, tuple[bo
 
 
 def volumes(path: str | Path, scans: Sequence[Sequence[str]], codes: Codes = BUILTIN) -> Volumes:
-    """Regional volumes of the scans.
+    """Read the regional volumes of the scans.
 
     Args:
         path: table with `scan`, or with `participant_id` and possibly `session_id`, and a column per region.
-        scans: the keys of each scan, the scan's own first, as `Scan.keys` has them.
-        codes: what counts as missing.
+        scans: the keys of each scan, the scan's own first, as in `Scan.keys`.
+        codes: codes for missing values.
     """
     table, faults = read(str(path), file=Path(path).name, rename={}, codes=codes)
     if table.columns and "scan" not in table.columns and "participant_id" not in table.columns:
         faults.append(f"{table.file}, row 1: {no_column('participant_id', table.columns)}, or give a column 'scan'")
     if faults or not table.rows:
         return Volumes({}, [], faults or [f"{table.file}: no row below the header; give a row per person"], [])
-    by_key, unkeyed = _by_scan(table) if "scan" in table.columns else keyed(table)
+    by_key, key_problems = _by_scan(table) if "scan" in table.columns else keyed(table)
     regions, texts, notes = _regions(table)
-    faults += unkeyed + texts
-    found = {keys[0]: next((by_key.rows[key] for key in keys if key in by_key.rows), None) for keys in scans}
-    faults += _matched(by_key, scans, found) if not faults and scans else []
+    faults += key_problems + texts
+    row_of = {keys[0]: next((by_key.rows[key] for key in keys if key in by_key.rows), None) for keys in scans}
+    faults += _unmatched(by_key, scans, row_of) if not faults and scans else []
     values = {
         scan: {name: None if (text := row.cells[name]) is None else number(text) for name in regions}
-        for scan, row in found.items()
+        for scan, row in row_of.items()
         if row is not None and not faults
     }
-    known = {key for keys in scans for key in keys}
-    lost, without = [key for key in by_key.rows if key not in known], [scan for scan in found if found[scan] is None]
-    notes += [f"{table.file}: {len(lost)} of {len(by_key.rows)} rows belong to no scan ({some(lost)})"] if lost else []
-    notes += [f"{table.file}: {len(without)} of {len(found)} scans have no row ({some(without)})"] if without else []
+    all_keys = {key for keys in scans for key in keys}
+    without_scan, without_row = (
+        [key for key in by_key.rows if key not in all_keys],
+        [scan for scan in row_of if row_of[scan] is None],
+    )
+    notes += (
+        [f"{table.file}: {len(without_scan)} of {len(by_key.rows)} rows belong to no scan ({some(without_scan)})"]
+        if without_scan
+        else []
+    )
+    notes += (
+        [f"{table.file}: {len(without_row)} of {len(row_of)} scans have no row ({some(without_row)})"]
+        if without_row
+        else []
+    )
     return Volumes(values, regions, faults, table.notes + notes)
 
 
@@ -106,63 +117,67 @@ def _by_scan(table: Table) -> tuple[Keyed, list[str]]:
 
 
 def _regions(table: Table) -> tuple[list[str], list[str], list[str]]:
-    """Columns of numbers; cells of these that are none; columns that are left out because most cells are text."""
+    """Columns of numbers, cells of these that are no numbers, and notes on columns of text, which are left out."""
     regions, faults, notes = [], [], []
     for name in [name for name in table.columns if name not in NOT_REGIONS]:
         cells = [(row, text) for row in table.rows if (text := row.cells[name]) is not None]
-        wrong = [(row, text) for row, text in cells if number(text) is None]
-        words = [text for _, text in wrong if not COMMA.fullmatch(text)]
+        not_numbers = [(row, text) for row, text in cells if number(text) is None]
+        words = [text for _, text in not_numbers if not COMMA.fullmatch(text)]
         if not cells or 2 * len(words) > len(cells):
             notes.append(f"{table.file}: column '{name}' is left out: {'text' if cells else 'no value'}, not volumes")
             continue
         regions.append(name)
         hint = " (with a decimal point)"
-        faults += [f"{r.where}: {name} is '{t}'; give a number{hint if ',' in t else ''} or n/a" for r, t in wrong]
-    none = [f"{table.file}: no column of numbers; give a column per region"] if not regions else []
-    return regions, none + first(faults), notes
+        faults += [
+            f"{r.where}: {name} is '{t}'; give a number{hint if ',' in t else ''} or n/a" for r, t in not_numbers
+        ]
+    no_region = [f"{table.file}: no column of numbers; give a column per region"] if not regions else []
+    return regions, no_region + first(faults), notes
 
 
-def _matched(table: Keyed, scans: Sequence[Sequence[str]], found: dict[str, Row | None]) -> list[str]:
-    """Ids that nearly match a scan without a row, and a table that matches nobody."""
-    twins = {loose(key): keys[0] for keys in scans for key in keys if found[keys[0]] is None}
-    known = {key for keys in scans for key in keys}
-    near = [
+def _unmatched(table: Keyed, scans: Sequence[Sequence[str]], row_of: dict[str, Row | None]) -> list[str]:
+    """Report ids that nearly match a scan without a row, and a table in which no row matches."""
+    twins = {loose(key): keys[0] for keys in scans for key in keys if row_of[keys[0]] is None}
+    all_keys = {key for keys in scans for key in keys}
+    nearly_matching = [
         f"{row.where}: no scan is of {key}, but {twins[loose(key)]} has no row here; write both in the same way"
         for key, row in table.rows.items()
-        if key not in known and loose(key) in twins
+        if key not in all_keys and loose(key) in twins
     ]
-    if near or any(row is not None for row in found.values()):
-        return first(near)
+    if nearly_matching or any(row is not None for row in row_of.values()):
+        return first(nearly_matching)
     return [
-        f"{table.file}: no row is of a scan: rows are of {some(table.rows)}, scans are {some(found)}; use the same IDs"
+        f"{table.file}: no row is of a scan: rows are of {some(table.rows)}, scans are {some(row_of)}; use the same IDs"
     ]
 
 
 def atlas_names(path: str | Path) -> tuple[list[dict[str, str | None]], list[str]]:
-    """Rows (index, name and what else there is) of the table beside an atlas, and what is wrong with it."""
+    """Return rows (index, name and further columns) of the table beside an atlas, and its problems."""
     table, faults = read(str(path), file=Path(path).name, rename={}, codes=NAMES)
     faults += _columns(table, ("index", "name"))
-    seen: dict[float, Row] = {}
+    row_of_index: dict[float, Row] = {}
     for row in table.rows if not faults else []:
         index = number(row.cells["index"] or "")
         if index is None or not index.is_integer() or index < 0:
             faults.append(f"{row.where}: index is {row.cells['index']!r}; give a whole number of 0 or more")
-        elif index in seen:
-            faults.append(f"{row.where}: index {index:g} was already given in row {seen[index].number}; keep one")
+        elif index in row_of_index:
+            faults.append(
+                f"{row.where}: index {index:g} was already given in row {row_of_index[index].number}; keep one"
+            )
         elif row.cells["name"] is None:
             faults.append(f"{row.where}: index {index:g} has no name; give one")
         else:
-            seen[index] = row
+            row_of_index[index] = row
     if table.columns and not table.rows and not faults:
         faults.append(f"{table.file}: no row below the header; give a row per label")
     return [row.cells for row in table.rows], first(faults)
 
 
 def names_beside(image: Path) -> Path:
-    """The table that belongs to an atlas image: `atlas.tsv` beside `atlas.nii.gz`."""
+    """Return the path of the table that belongs to an atlas image: `atlas.tsv` beside `atlas.nii.gz`."""
     return image.with_name(f"{image.name.removesuffix('.gz').removesuffix('.nii')}.tsv")
 
 
-def _columns(table: Table, wanted: Iterable[str]) -> list[str]:
-    missing = [name for name in wanted if table.columns and name not in table.columns]
+def _columns(table: Table, required: Iterable[str]) -> list[str]:
+    missing = [name for name in required if table.columns and name not in table.columns]
     return [f"{table.file}, row 1: {no_column(name, table.columns)}" for name in missing]

@@ -1,7 +1,7 @@
 """Clinical tables with a row per visit, and the row that belongs to each scan; standard library only.
 
-A scan is given the row of the same visit (its session label is the visit's code). Where there is none, and `max_days`
-is set, it is given the row nearest in time. A table without visits and dates has one row per person.
+A scan gets the row of the same visit (its session label is the visit's code). Where there is none, and `max_days`
+is set, it gets the row nearest in time. A table without visits and dates has one row per person.
 """
 
 import os
@@ -18,7 +18,7 @@ Tables = Sequence[Keyed]
 
 
 class Match(NamedTuple):
-    """The row that a scan was given: how it was found, days from the scan to the visit; or why there is none."""
+    """The row of a scan: how it was found, days from the scan to the visit; or the reason why there is none."""
 
     scan: str
     table: str
@@ -30,7 +30,7 @@ class Match(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """The visit tables with a row per scan, every match, what is wrong, and what should be known."""
+    """The visit tables with a row per scan, all matches, problems and warnings."""
 
     tables: list[Keyed]
     matches: list[Match]
@@ -46,8 +46,8 @@ class Visit(NamedTuple):
     day: dates.Day | None
 
 
-class Seen(NamedTuple):
-    """What of a scan decides on its row: its key, the person's id in the table, its session and day."""
+class Target(NamedTuple):
+    """The properties of a scan that determine its row: key, the person's id in the table, session and day."""
 
     scan: str
     person: str
@@ -98,7 +98,7 @@ def _scans(
     tables: Tables,
     times: Mapping[str, str],
     label: str,
-) -> tuple[list[Seen], list[str]]:
+) -> tuple[list[Target], list[str]]:
     """Each scan with the id that the visit table knows its person by, and its date."""
     same, when = entry.get("same_as"), cohort.get("scan_date")
     columns = {column for table in tables for column in table.columns}
@@ -107,14 +107,14 @@ def _scans(
         problems.append(f"cohort.visits, {label}: same_as: {no_column(same, columns)}")
     if when and when not in columns:
         problems.append(f"cohort.scan_date: {no_column(when, columns)}")
-    seen: list[Seen] = []
+    seen: list[Target] = []
     for scan in scans:
         cells = lookup(tables, same, scan.keys) if same else [(scan.person, None)]
         texts = sessions.written([scan], list(tables), times, cohort) if entry.get("date") else []
         day = dates.parse(texts[0], cohort.get("scan_date_format")) if texts else None
         if texts and day is None:
             problems.append(dates.unreadable(scan.scan, when or "the date of the scan", texts[0]))
-        seen.append(Seen(scan.scan, _id(cells[0][0]) if cells else "", scan.session, day))
+        seen.append(Target(scan.scan, _id(cells[0][0]) if cells else "", scan.session, day))
     if entry.get("date") and entry.get("max_days") is not None and scans and not any(one.day for one in seen):
         problems.append(
             f"cohort.visits, {label}: max_days needs the dates of the scans, and no scan has one; give acq_time in the "
@@ -123,7 +123,9 @@ def _scans(
     return seen, first(list(dict.fromkeys(problems)))
 
 
-def _joined(entry: Mapping[str, Any], label: str, seen: list[Seen], rename: Mapping[str, str], known: Codes) -> Joined:
+def _joined(
+    entry: Mapping[str, Any], label: str, seen: list[Target], rename: Mapping[str, str], known: Codes
+) -> Joined:
     """One visit table with a row per scan."""
     own = codes({"missing": entry.get("missing") or []})
     table, problems = read(entry["file"], file=label, rename={}, codes=known._replace(missing=_both(known, own)))
@@ -247,7 +249,7 @@ def _codes(entry: Mapping[str, Any], session: str) -> list[str]:
     return [str(code) for code in given] if isinstance(given, list) else [str(given)]
 
 
-def _match(entry: Mapping[str, Any], label: str, scan: Seen, visits: list[Visit]) -> tuple[Match, Visit | None, str]:
+def _match(entry: Mapping[str, Any], label: str, scan: Target, visits: list[Visit]) -> tuple[Match, Visit | None, str]:
     """The visit of one scan; a problem where several rows qualify and no rule decides."""
     limit, before = entry.get("max_days"), entry.get("direction") == "before"
 
@@ -281,21 +283,21 @@ def _match(entry: Mapping[str, Any], label: str, scan: Seen, visits: list[Visit]
     return Match(scan.scan, label, visit.row.number, visit.code, by, delay, ""), visit, ""
 
 
-def _nearest(scan: Seen, visits: list[Visit]) -> list[Visit]:
+def _nearest(scan: Target, visits: list[Visit]) -> list[Visit]:
     """The visits of the nearest day; of two days equally near, the one before the scan."""
     delays = [dates.between(scan.day, visit.day) or 0.0 for visit in visits]
     best = min(delays, key=lambda delay: (abs(delay), delay), default=0.0)
     return [visit for visit, delay in zip(visits, delays, strict=True) if delay == best]
 
 
-def _too_far(scan: Seen, visits: list[Visit], limit: float | None, before: bool) -> str:
+def _too_far(scan: Target, visits: list[Visit], limit: float | None, before: bool) -> str:
     delays = [delay for visit in visits if (delay := dates.between(scan.day, visit.day)) is not None]
     nearest = min(delays, key=abs, default=0.0)
     allowed = f"at most {limit:g} days" if limit is not None else "rows"
     return f"the nearest row is {nearest:+g} days from the scan; {allowed}{' before the scan' * before} are allowed"
 
 
-def _several(entry: Mapping[str, Any], scan: Seen, visits: list[Visit], by: str) -> str:
+def _several(entry: Mapping[str, Any], scan: Target, visits: list[Visit], by: str) -> str:
     named = " or ".join(dict.fromkeys(visit.code or "" for visit in visits))
     what = {"visit": f"visit {named}", "date": "the nearest day", "person": "this person"}[by]
     rows = " and ".join(str(visit.row.number) for visit in visits[:4]) + (" ..." if len(visits) > 4 else "")
@@ -309,7 +311,7 @@ def _several(entry: Mapping[str, Any], scan: Seen, visits: list[Visit], by: str)
 def _nobody(
     entry: Mapping[str, Any],
     label: str,
-    seen: list[Seen],
+    seen: list[Target],
     people: dict[str, list[Visit]],
     rows: list[Row],
     matches: list[Match],

@@ -20,7 +20,7 @@ from neurovae.io.parquet import read_parquet, write_table
 from neurovae.predict.features import BOTH, CONFOUNDS, LATENTS
 from neurovae.predict.linear import log_losses
 
-MEAN = "training mean"  # stands in for the confounds where there are none
+MEAN = "training mean"  # in place of the confounds where there are none
 FOLDS = 3  # fewer common folds than this give no interval
 VOXELS = {LATENTS: "voxels", BOTH: "voxels + confounds"}
 LOWER = ("log_loss",)  # metrics of which less is better
@@ -44,50 +44,56 @@ def run(*, folder: Path, models: list[str], seeds: list[int], baselines: Json, o
         baselines: the PCAs of each model that is none itself.
         out: TSV to write.
     """
-    told = {pair: _read(folder / pair[0] / f"seed-{pair[1]}") for pair in product(models, seeds)}
+    predictions = {pair: _read(folder / pair[0] / f"seed-{pair[1]}") for pair in product(models, seeds)}
     voxels = _read(folder / "voxels")
     rows = []
-    for (model, seed), (found, tests) in told.items():
-        rivals = {name: told[name, seed] for name in baselines.get(model, [])} | {"voxels": voxels}
-        rows += comparisons(model, seed, found, tests, rivals)
+    for (model, seed), (of_model, tests) in predictions.items():
+        baselines_of_model = {name: predictions[name, seed] for name in baselines.get(model, [])} | {"voxels": voxels}
+        rows += comparisons(model, seed, of_model, tests, baselines_of_model)
     write_table(out, tidy(rows, COLUMNS))
 
 
 def comparisons(
     model: str,
     seed: int,
-    found: pd.DataFrame,
+    predictions: pd.DataFrame,
     tests: pd.DataFrame,
-    rivals: dict[str, tuple[pd.DataFrame, pd.DataFrame]],
+    baselines: dict[str, tuple[pd.DataFrame, pd.DataFrame]],
 ) -> list[dict[str, Any]]:
-    """Rows of one model and seed: its latents, and latents with confounds, against each rival's.
+    """Compare one model and seed, its latents and latents with confounds, with each baseline.
 
     Args:
         model, seed: that are compared.
-        found: predictions of the model (predict.PREDICTIONS).
+        predictions: predictions of the model (predict.PREDICTIONS).
         tests: its metrics (predict.COLUMNS), which hold the reason where a score was not predicted.
-        rivals: predictions and metrics of each baseline.
+        baselines: predictions and metrics of each baseline.
     """
     rows = []
-    scores = {row.score: row.type for _, table in (*rivals.values(), (found, tests)) for row in table.itertuples()}
+    scores = {
+        row.score: row.type for _, table in (*baselines.values(), (predictions, tests)) for row in table.itertuples()
+    }
     for score, kind in scores.items():
         if pd.isna(score):
             continue
         base = {"score": score, "type": kind, "model": model, "seed": seed, "verdict": tests["verdict"].iloc[0]}
-        mine = found[found["score"] == score]
-        if mine.empty:
+        of_score = predictions[predictions["score"] == score]
+        if of_score.empty:
             rows.append(base | _missing(tests, score))
             continue
-        full = BOTH if (mine["features"] == BOTH).any() else LATENTS
-        for learner, features in product(sorted(set(mine["learner"])), dict.fromkeys([LATENTS, full])):
-            of_learner = mine[mine["learner"] == learner]
+        full = BOTH if (of_score["features"] == BOTH).any() else LATENTS
+        for learner, features in product(sorted(set(of_score["learner"])), dict.fromkeys([LATENTS, full])):
+            of_learner = of_score[of_score["learner"] == learner]
             a = of_learner[of_learner["features"] == features]
             shared = base | {"learner": learner, "features": features}
             if features == full:
-                rows += [shared | row for row in against(a, *_alone(of_learner, a))]
-            for name, (others, other_tests) in rivals.items():
-                wanted = VOXELS[features] if name == "voxels" else features
-                b = others[(others[["score", "learner", "features"]] == [score, learner, wanted]).all(axis=1)]
+                rows += [shared | row for row in against(a, *_confounds_alone(of_learner, a))]
+            for name, (other_predictions, other_tests) in baselines.items():
+                features_of_baseline = VOXELS[features] if name == "voxels" else features
+                b = other_predictions[
+                    (other_predictions[["score", "learner", "features"]] == [score, learner, features_of_baseline]).all(
+                        axis=1
+                    )
+                ]
                 if b.empty:
                     rows.append(shared | {"against": name} | _missing(other_tests, score))
                 else:
@@ -96,39 +102,39 @@ def comparisons(
 
 
 def against(a: pd.DataFrame, name: str, b: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of one learner's predictions `a` minus those of a baseline `b`, per metric; positive: `a` has more."""
+    """Compare one learner's predictions `a` with those of a baseline `b`, per metric; positive: `a` is larger."""
     policy = " against ".join(dict.fromkeys([a["policy"].iloc[0], b["policy"].iloc[0]]))
     shared = {"against": name, "policy": policy, "n": a["person"].nunique()}
     shared |= {"session": sessions(a, np.arange(len(a)))}
     columns = ["scan", "person", "fold", "truth", "prediction", "probability"]
-    both = a.merge(b[columns], on=["scan", "person", "fold", "truth"], suffixes=("", "_b"), validate="one_to_one")
-    if not len(both) == len(a) == len(b):
-        reason = f"{len(both)} scans in common of {len(a)} and {len(b)}; rerun predict from one cohort"
+    joined = a.merge(b[columns], on=["scan", "person", "fold", "truth"], suffixes=("", "_b"), validate="one_to_one")
+    if not len(joined) == len(a) == len(b):
+        reason = f"{len(joined)} scans in common of {len(a)} and {len(b)}; rerun predict from one cohort"
         return [shared | {"status": "other people", "reason": reason}]
     rows = []
     for metric in ("auc", "log_loss") if a["type"].iloc[0] == "binary" else ("r2",):
-        differences = {k: _metric(metric, part, "") - _metric(metric, part, "_b") for k, part in both.groupby("fold")}
-        rows.append(shared | {"metric": metric} | _tested(metric, differences, both))
+        differences = {k: _metric(metric, part, "") - _metric(metric, part, "_b") for k, part in joined.groupby("fold")}
+        rows.append(shared | {"metric": metric} | _test(metric, differences, joined))
         harmonised = list(dict.fromkeys([a["harmonised"].iloc[0], b["harmonised"].iloc[0]]))
         if len(harmonised) > 1:
             rows[-1]["reason"] = "; ".join(
                 filter(None, [f"harmonised: {' against '.join(harmonised)}", rows[-1]["reason"]])
             )
         if policy == "transductive against per fold":
-            seen = "the model has seen the scans of those it is tested on, the baseline has not"
-            rows[-1]["reason"] = "; ".join(filter(None, [seen, rows[-1]["reason"]]))
+            note = "the model has seen the scans of those it is tested on, the baseline has not"
+            rows[-1]["reason"] = "; ".join(filter(None, [note, rows[-1]["reason"]]))
     return rows
 
 
 def corrected_t(differences: np.ndarray, ratio: float) -> tuple[float, float, float, float]:
-    """Mean, 95 % interval and two-sided p of differences (folds,); ratio: n_test / n_train."""
+    """Return mean, 95 % interval and two-sided p of differences (folds,); ratio: n_test / n_train."""
     count, mean = len(differences), float(differences.mean())
     error = float(np.sqrt((1 / count + ratio) * differences.var(ddof=1)))
     half = stats.t.ppf(0.975, count - 1) * error
     return mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, count - 1))
 
 
-def _tested(metric: str, differences: dict[Any, float], both: pd.DataFrame) -> dict[str, Any]:
+def _test(metric: str, differences: dict[Any, float], joined: pd.DataFrame) -> dict[str, Any]:
     defined = {k: value for k, value in differences.items() if np.isfinite(value)}
     values, missing = np.array(list(defined.values())), sorted(set(differences) - set(defined))
     reason = f"{metric} is not defined in fold {', '.join(map(str, missing))}" if missing else ""
@@ -137,32 +143,32 @@ def _tested(metric: str, differences: dict[Any, float], both: pd.DataFrame) -> d
         return row | {"status": "too few folds", "reason": reason or f"{len(values)} folds, {FOLDS} are needed"}
     if np.ptp(values) <= 1e-12:
         return row | {"difference": values[0], "status": "no spread", "reason": f"{values[0]:g} in every fold"}
-    tested = both[both["fold"].isin(list(defined))].groupby("fold")["person"].nunique().mean()
-    mean, low, high, p = corrected_t(values, tested / (both["person"].nunique() - tested))
+    n_test = joined[joined["fold"].isin(list(defined))].groupby("fold")["person"].nunique().mean()
+    mean, low, high, p = corrected_t(values, n_test / (joined["person"].nunique() - n_test))
     better = "neither" if low <= 0 <= high else "model" if (mean > 0) != (metric in LOWER) else "baseline"
     return row | {"difference": mean, "ci_low": low, "ci_high": high, "p": p, "favours": better, "status": "ok"}
 
 
 def _metric(metric: str, part: pd.DataFrame, which: str) -> float:
-    truth, told = part["truth"].to_numpy(float), part[f"prediction{which}"].to_numpy(float)
+    truth, prediction = part["truth"].to_numpy(float), part[f"prediction{which}"].to_numpy(float)
     if metric == "log_loss":
         return float(log_losses(truth, part[f"probability{which}"].to_numpy(float)).mean())
     if metric == "auc":
-        return float(roc_auc_score(truth, told)) if 0 < truth.sum() < len(truth) else np.nan
-    around = np.sum((truth - part["training_mean"].to_numpy(float)) ** 2)
-    return float(1 - np.sum((truth - told) ** 2) / around) if around > 0 else np.nan
+        return float(roc_auc_score(truth, prediction)) if 0 < truth.sum() < len(truth) else np.nan
+    total = np.sum((truth - part["training_mean"].to_numpy(float)) ** 2)
+    return float(1 - np.sum((truth - prediction) ** 2) / total) if total > 0 else np.nan
 
 
-def _alone(mine: pd.DataFrame, a: pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    """The confounds of the same model, or the training mean where there are none."""
-    confounds = mine[mine["features"] == CONFOUNDS]
+def _confounds_alone(of_learner: pd.DataFrame, a: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """Predictions from the confounds of the same model, or the training mean where there are none."""
+    confounds = of_learner[of_learner["features"] == CONFOUNDS]
     if len(confounds):
         return CONFOUNDS, confounds
     return MEAN, a.assign(prediction=a["training_mean"], probability=a["training_mean"])
 
 
 def _missing(tests: pd.DataFrame, score: str) -> dict[str, Any]:
-    """Status and reason of a score without predictions; of a model that is not tested, its one row's."""
+    """Status and reason of a score without predictions, or of a model that is not tested."""
     rows = tests[(tests["score"] == score) | tests["score"].isna()]
     if rows.empty or rows["status"].iloc[0] == "ok":
         return {"status": "not predicted", "reason": "no such score, learner or features in the predictions"}

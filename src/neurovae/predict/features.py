@@ -1,4 +1,4 @@
-"""Columns of each feature set for training and test scans: knots, levels, scaling, confound fits from training rows."""
+"""Columns of each feature set for training and test scans; all parameters come from the training rows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Features = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, int]
 
 @dataclass(frozen=True)
 class Split:
-    """Training and test scans (positions) with their columns; `inner`: the same within the training scans."""
+    """Training and test scans (positions) with their columns; `inner`: inner folds of the training scans."""
 
     train: np.ndarray
     test: np.ndarray
@@ -31,7 +31,7 @@ class Split:
 
 
 def feature_maker(name: str, latents: np.ndarray, used: Used, site: pd.Series | None = None) -> Features:
-    """Function from training and test rows to their columns, standardised on the training rows.
+    """Return a function from training and test rows to their columns, standardised on the training rows.
 
     "latents without confounds": residuals of a regression on the confounds, fitted on the training rows.
 
@@ -39,7 +39,7 @@ def feature_maker(name: str, latents: np.ndarray, used: Used, site: pd.Series | 
         name: one of FEATURES.
         latents: (scans, latents).
         used: the confounds.
-        site: harmonise the latents over these sites by ComBat, learnt from the training rows.
+        site: harmonise the latents over these sites by ComBat, fitted on the training rows.
     """
 
     def features(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
@@ -48,7 +48,7 @@ def feature_maker(name: str, latents: np.ndarray, used: Used, site: pd.Series | 
         if site is not None and name != CONFOUNDS:
             z = _harmonised(z, site, used, train, test)
         if name == WITHOUT:
-            z = z - _fitted(z, confounds, len(train))
+            z = z - _confound_fit(z, confounds, len(train))
         last = confounds.shape[1] if name in (CONFOUNDS, BOTH) else 0
         x = np.hstack([z[:, : 0 if name == CONFOUNDS else None], confounds[:, :last]])
         x = standardised(x, len(train), 1e-9)
@@ -57,21 +57,23 @@ def feature_maker(name: str, latents: np.ndarray, used: Used, site: pd.Series | 
     return features
 
 
-def standardised(x: np.ndarray, n: int, least: float = 0.0) -> np.ndarray:
-    """Columns of mean 0 and variance 1 in the first n rows; zeros where these do not vary beyond rounding and `least`.
+def standardised(x: np.ndarray, n: int, min_sd: float = 0.0) -> np.ndarray:
+    """Standardise columns on the first n rows; zeros where these do not vary beyond rounding and `min_sd`.
+
+    Rounding is relative to the size of a column, so that its unit does not matter.
 
     Rounding is relative to the size of a column, so that its unit does not matter.
     """
     centre, spread = x[:n].mean(axis=0), x[:n].std(axis=0)
-    return (x - centre) / np.where(moves(x[:n]) & (spread > least), spread, np.inf)
+    return (x - centre) / np.where(moves(x[:n]) & (spread > min_sd), spread, np.inf)
 
 
 def confound_columns(used: Used, train: np.ndarray, test: np.ndarray, helpers: np.ndarray) -> np.ndarray:
-    """Confounds of training then test rows; a level that no training row has gets the means of the training rows.
+    """Return confounds of training then test rows; levels without training rows get the mean of the training rows.
 
     Where a confound is missing its columns are those expected given the other confounds and the helpers, learnt from
-    the training rows, without any score. The helpers are what predicts beside the confounds: if they told of a missing
-    confound what its stand-in did not, they would seem to predict beyond the confounds.
+    the training rows, without any score. The helpers are what predicts beside the confounds: if they held more about a
+    missing confound than the values that replace it, they would seem to predict beyond the confounds.
 
     helpers: (train + test, columns) latents or voxels.
     """
@@ -83,8 +85,8 @@ def confound_columns(used: Used, train: np.ndarray, test: np.ndarray, helpers: n
             continue
         block, known = expand(label, kind, reference, values)[1], values.notna().to_numpy()
         if kind == "categorical":
-            old = values.astype(str).isin(set(reference.astype(str))).to_numpy() | ~known
-            block = np.where(old[:, None], block, block[: len(train)][known[: len(train)]].mean(axis=0))
+            in_training = values.astype(str).isin(set(reference.astype(str))).to_numpy() | ~known
+            block = np.where(in_training[:, None], block, block[: len(train)][known[: len(train)]].mean(axis=0))
         variables.append(Variable(block, known))
     if all(one.known.all() for one in variables):
         return np.hstack([one.columns for one in variables])
@@ -92,25 +94,25 @@ def confound_columns(used: Used, train: np.ndarray, test: np.ndarray, helpers: n
 
 
 def split_rows(
-    features: Features, together: np.ndarray, train: np.ndarray, test: np.ndarray, inner: int, seed: int
+    features: Features, groups: np.ndarray, train: np.ndarray, test: np.ndarray, inner: int, seed: int
 ) -> Split:
-    """Split with `inner` folds of training people, drawn from the seed and never from a score.
+    """Split the training people into `inner` folds, drawn from the seed and never from a score.
 
-    together: (n,) whose rows stay in one fold: people, or families.
+    groups: (n,) codes whose rows stay in one fold: people, or families.
     """
-    folds = GroupKFold(inner, shuffle=True, random_state=seed).split(train, groups=together[train])
+    folds = GroupKFold(inner, shuffle=True, random_state=seed).split(train, groups=groups[train])
     parts = tuple(Split(train[a], train[b], *features(train[a], train[b])) for a, b in folds)
     return Split(train, test, *features(train, test), parts)
 
 
-def _fitted(z: np.ndarray, confounds: np.ndarray, n: int) -> np.ndarray:
+def _confound_fit(z: np.ndarray, confounds: np.ndarray, n: int) -> np.ndarray:
     x = np.column_stack([np.ones(len(confounds)), confounds])
     return x @ np.linalg.lstsq(x[:n], z[:n], rcond=1e-10)[0]
 
 
 def _harmonised(z: np.ndarray, site: pd.Series, used: Used, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    others = [entry for entry in used if entry[0] != "site"]
-    covariates = confound_columns(others, train, test, z)
+    without_site = [entry for entry in used if entry[0] != "site"]
+    covariates = confound_columns(without_site, train, test, z)
     n, rows = len(train), np.concatenate([train, test])
     model = harmonise.fit(z[:n], site.iloc[train].to_numpy(), covariates[:n])
     # a new site is met here in inner folds, or where new_site is mean: complete_cases refuses the others

@@ -54,27 +54,31 @@ class Cases:
 
 
 def outer_folds(tables: list[pd.DataFrame]) -> Folds:
-    """'per fold' when each outer fold has its own model's table, which must not have trained on that fold's people."""
+    """Return the outer folds.
+
+    Policy "per fold" when each outer fold has its own model, which must not have been trained on people of that fold;
+    else "transductive".
+    """
     folds = sorted(int(k) for k in tables[0]["fold"].unique())
     people = tables[0].groupby("person")["fold"].nunique()
     problems = [f"cohort table: {person} lies in several folds" for person in people.index[people > 1]]
     if "family" in tables[0]:
         related = tables[0].groupby("family")["fold"].nunique()
         problems += [f"cohort table: family {name} lies in several folds" for name in related.index[related > 1]]
-    of_model = [int(table["latents_fold"].iloc[0]) for table in tables]
+    model_folds = [int(table["latents_fold"].iloc[0]) for table in tables]
     if len({table["latents_model"].iloc[0] for table in tables}) > 1:
         problems.append("latents: tables of several models; predict takes one model at a time")
-    if len(tables) > 1 and sorted(of_model) != folds:
+    if len(tables) > 1 and sorted(model_folds) != folds:
         problems.append(
-            f"latents: tables of folds {sorted(of_model)} for the outer folds {folds}; give one each, or one"
+            f"latents: tables of folds {sorted(model_folds)} for the outer folds {folds}; give one each, or one"
         )
     if any(not table["scan"].equals(tables[0]["scan"]) for table in tables):
         problems.append("latents: the tables do not hold the same scans")
     if problems:
         raise InputError(problems)
-    if sorted(of_model) != folds:
+    if sorted(model_folds) != folds:
         return Folds(dict.fromkeys(folds, tables[0]), "transductive")
-    by_fold = dict(zip(of_model, tables, strict=True))
+    by_fold = dict(zip(model_folds, tables, strict=True))
     problems = [
         f"latents of fold {k}: {row.person} is tested there but has split '{row.latents_split}', not 'test'"
         for k in folds
@@ -96,52 +100,52 @@ def complete_cases(
     seed: int = 0,
     impute: bool = False,
 ) -> Cases:
-    """Complete cases of a score with the columns of every feature set in every fold; none where it is not usable.
+    """The complete cases of a score with the columns of every feature set in every fold; no columns if not usable.
 
     Args:
         folds: of one model.
         score: of the configuration.
-        confounds: of the configuration; site joins where there are several.
+        confounds: of the configuration; site is added where there are several.
         inner: inner folds of people.
-        harmonise: "none", or "combat" for the latents over sites, learnt in each training set.
+        harmonise: "none", or "combat" for the latents over sites, fitted on each training set.
         new_site: "refuse" a fold that tests people of a site without training people, or give them the "mean" site.
         seed: of the inner folds.
         impute: missing confounds, in every training set.
     """
     first = next(iter(folds.tables.values()))
     filled, text = without_score(first, score, confounds, seed) if impute else ({}, "")
-    found = design(first, score, confounds, with_split=False, per_person=False, drop_silent=False, filled=filled)
-    found = said(found, text) if text else found
-    table, y = first.iloc[found.rows].reset_index(drop=True), found.y
+    cases_found = design(first, score, confounds, with_split=False, per_person=False, drop_silent=False, filled=filled)
+    cases_found = said(cases_found, text) if text else cases_found
+    table, y = first.iloc[cases_found.rows].reset_index(drop=True), cases_found.y
     if score["type"] == "bounded":
         y = score["bounds"][0] + (score["bounds"][1] - score["bounds"][0]) * y
-    used = used_confounds(table, score, confounds, with_split=False)[0]
+    confounds_used = used_confounds(table, score, confounds, with_split=False)[0]
     base = provenance(first) | {"score": score["name"], "type": score["type"], "policy": folds.policy}
-    base["session"] = sessions(first, found.rows)
+    base["session"] = sessions(first, cases_found.rows)
     base |= {"n": table["person"].nunique(), "n_scans": len(table), "folds": table["fold"].nunique()}
     base |= {
-        "confounds": found.text,
-        "n_imputed": found.imputed,
+        "confounds": cases_found.text,
+        "n_imputed": cases_found.imputed,
         "harmonised": harmonise,
-        "status": found.status,
-        "reason": found.reason,
+        "status": cases_found.status,
+        "reason": cases_found.reason,
     }
     if folds.policy == "per fold":
         base["fold"] = None  # one model per fold
-    x = _expected(used, first.iloc[found.rows]) if found.imputed else found.x
+    x = _expected(confounds_used, first.iloc[cases_found.rows]) if cases_found.imputed else cases_found.x
     cases = Cases(table, y, x, score["type"] == "binary", base, latent_table.columns(table), {})
     if base["status"] == "ok":
-        base |= _enough(cases, inner)
+        base |= _too_few(cases, inner)
     if base["status"] == "ok" and harmonise == "combat":
         base |= _one_site(table, base["reason"])
     if base["status"] == "ok":
-        base |= _new_levels(table, used, base["harmonised"], new_site, found.text)
-    if base["status"] == "ok" and found.imputed:
-        base |= _known(table, used)
+        base |= _new_levels(table, confounds_used, base["harmonised"], new_site, cases_found.text)
+    if base["status"] == "ok" and cases_found.imputed:
+        base |= _too_few_known(table, confounds_used)
     if base["status"] != "ok":
         return cases
     try:
-        return replace(cases, splits=_splits(cases, folds, found.rows, used, inner, seed))
+        return replace(cases, splits=_splits(cases, folds, cases_found.rows, confounds_used, inner, seed))
     except InputError as error:  # of harmonise: a site with too few people in some training set
         base |= {"status": "not harmonised", "reason": "; ".join(error.problems)}
         return cases
@@ -162,32 +166,32 @@ def _splits(cases: Cases, folds: Folds, rows: np.ndarray, used: Used, inner: int
             latents = folds.tables[int(k)].iloc[rows][cases.latents].to_numpy(float)
             train, test = np.flatnonzero(cases.table["fold"] != k), np.flatnonzero(cases.table["fold"] == k)
             features = feature_maker(name, latents, used, site)
-            part = split_rows(features, kin(cases.table), train, test, inner, seed)
+            part = split_rows(features, groups_of(cases.table), train, test, inner, seed)
             splits.setdefault(name, []).append(part)
     return splits
 
 
-def kin(table: pd.DataFrame) -> np.ndarray:
-    """Who stays together in folds and resamples: families where some people are related, else people. (n,)."""
+def groups_of(table: pd.DataFrame) -> np.ndarray:
+    """Codes that stay together in folds and resamples: families where some people are related, else people. (n,)."""
     return table["family" if relatives(table, np.arange(len(table))) is not None else "person"].to_numpy()
 
 
 def _one_site(table: pd.DataFrame, reason: str) -> dict[str, Any]:
-    """Where ComBat has the training people of one site alone it learns nothing, and the row must not say it did."""
+    """Say where the training people come from one site, so that ComBat has nothing to harmonise."""
     folds = sorted(table["fold"].unique())
-    alone = [k for k in folds if table.loc[table["fold"] != k, "site"].nunique() < 2]
-    if len(alone) == len(folds):
+    single_site = [k for k in folds if table.loc[table["fold"] != k, "site"].nunique() < 2]
+    if len(single_site) == len(folds):
         return {"harmonised": "none (one site)" if table["site"].nunique() < 2 else "none (one training site)"}
-    note = f"ComBat learns nothing in fold {', '.join(map(str, alone))}: one training site"
-    return {"reason": "; ".join(filter(None, [reason, note]))} if alone else {}
+    note = f"ComBat has nothing to harmonise in fold {', '.join(map(str, single_site))}: one training site"
+    return {"reason": "; ".join(filter(None, [reason, note]))} if single_site else {}
 
 
 def _new_levels(table: pd.DataFrame, used: Used, harmonise: str, new_site: str, text: str) -> dict[str, Any]:
-    """What a fold whose people are of a site, or another level, without training people does to the row."""
+    """Status or note where a fold tests people of a site, or another level, without training people."""
     categories = {name: column for name, kind, column in used if kind == "categorical"}
     if harmonise == "combat":
         categories["site"] = table["site"]
-    new = [
+    new_levels = [
         f"{name} {', '.join(sorted(levels))} in fold {k}"
         for name, column in categories.items()
         for k in sorted(table["fold"].unique())
@@ -196,16 +200,16 @@ def _new_levels(table: pd.DataFrame, used: Used, harmonise: str, new_site: str, 
             - set(column[table["fold"] != k].dropna().astype(str))
         )
     ]
-    if not new:
+    if not new_levels:
         return {}
-    seen = f"no training person has {'; '.join(new)}"
+    problem = f"no training person has {'; '.join(new_levels)}"
     if new_site == "refuse":
         advice = "set predict.new_site: mean, or leave the confound out"
-        return {"status": "new site", "reason": f"{seen}, so its effect cannot be known; {advice}"}
-    return {"confounds": f"{text}; {seen}: the training mean stands in"}
+        return {"status": "new site", "reason": f"{problem}, so its effect cannot be estimated; {advice}"}
+    return {"confounds": f"{text}; {problem}: the training mean is used"}
 
 
-def _known(table: pd.DataFrame, used: Used) -> dict[str, Any]:
+def _too_few_known(table: pd.DataFrame, used: Used) -> dict[str, Any]:
     """Too few training people from whom a missing confound could be learnt."""
     for name, _, column in used:
         for k in sorted(table["fold"].unique()):
@@ -215,7 +219,7 @@ def _known(table: pd.DataFrame, used: Used) -> dict[str, Any]:
     return {}
 
 
-def _enough(cases: Cases, inner: int) -> dict[str, Any]:
+def _too_few(cases: Cases, inner: int) -> dict[str, Any]:
     table = cases.table
     if table["person"].nunique() < PEOPLE or table["fold"].nunique() < 2:
         reason = f"{table['person'].nunique()} people in {table['fold'].nunique()} folds"

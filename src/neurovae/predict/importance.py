@@ -1,4 +1,4 @@
-"""Permutation importance: how much worse are test people told when one latent is permuted among them (Breiman 2001)."""
+"""Permutation importance: increase of the loss in test people when one latent is permuted among them (Breiman 2001)."""
 
 from typing import Any
 
@@ -21,7 +21,10 @@ OVER_FOLDS = "over the test scans of all folds: one model"
 
 
 def importance(cases: Cases, repeats: int, seed: int) -> list[dict[str, Any]]:
-    """Rows per learner and latent, per fold where each fold has its own model; a row with the status if not usable.
+    """Rows per learner and latent, per fold where each fold has its own model; one row with the status if not usable.
+
+    `increase`: of the mean squared error, or log loss, of test scans, mean of `repeats`; `sd`: between repeats; `base`:
+    that loss with nothing permuted.
 
     `increase`: of the mean squared error, or log loss, of test scans, mean of `repeats`; `sd`: between repeats;
     `base`: that loss with nothing permuted.
@@ -32,32 +35,32 @@ def importance(cases: Cases, repeats: int, seed: int) -> list[dict[str, Any]]:
     for learner in LEARNERS:
         base = cases.base | {"learner": learner, "features": cases.full, "repeats": repeats}
         base |= {"loss": "log loss" if cases.binary else "squared error"}
-        sums, found = [], []
+        sums, rows_by_fold = [], []
         for split in steps(cases.splits[cases.full], f"{cases.base['score']}: folds"):
-            told = learn(learner, split, cases.y, cases.binary)
+            predict = learn(learner, split, cases.y, cases.binary)
             rng = np.random.default_rng([seed, int(cases.table["fold"].iloc[split.test[0]])])
-            losses = _losses(told, split, cases, repeats, rng)  # (1 + latents, repeats)
+            losses = _losses(predict, split, cases, repeats, rng)  # (1 + latents, repeats)
             sums.append(losses * len(split.test))
-            found.append(_rows(losses, cases.latents))
+            rows_by_fold.append(_rows(losses, cases.latents))
         if cases.base["policy"] == "per fold":
-            for split, part in zip(cases.splits[cases.full], found, strict=True):
+            for split, part in zip(cases.splits[cases.full], rows_by_fold, strict=True):
                 table = cases.table.iloc[split.test]
-                of_fold = {"fold": table["fold"].iloc[0], "n": table["person"].nunique(), "n_scans": len(table)}
-                rows += [base | of_fold | {"averaged": SEPARATE} | row for row in part]
+                fold_columns = {"fold": table["fold"].iloc[0], "n": table["person"].nunique(), "n_scans": len(table)}
+                rows += [base | fold_columns | {"averaged": SEPARATE} | row for row in part]
         else:
             pooled = _rows(np.sum(sums, axis=0) / len(cases.y), cases.latents)
             rows += [base | {"fold": None, "averaged": OVER_FOLDS} | row for row in pooled]
     return rows
 
 
-def _losses(told: Learned, split: Split, cases: Cases, repeats: int, rng: np.random.Generator) -> np.ndarray:
-    """Mean loss of the test scans: first row as they are, then with each latent permuted; (1 + latents, repeats)."""
+def _losses(predict: Learned, split: Split, cases: Cases, repeats: int, rng: np.random.Generator) -> np.ndarray:
+    """Mean loss of the test scans: first row unpermuted, then with each latent permuted; (1 + latents, repeats)."""
     n, k = len(split.test), len(cases.latents)
     x = np.tile(split.x_test, (1 + k, repeats, 1, 1))  # (1 + latents, repeats, n, columns); latents come first
     for latent in np.argsort(cases.latents):  # draws by name, so that the order of columns does not matter
         for repeat in range(repeats):
             x[1 + latent, repeat, :, latent] = split.x_test[rng.permutation(n), latent]
-    value, probability = told(x.reshape(-1, x.shape[-1]))
+    value, probability = predict(x.reshape(-1, x.shape[-1]))
     truth = np.tile(cases.y[split.test], (1 + k) * repeats)
     loss = (truth - value) ** 2 if probability is None else log_losses(truth, probability)
     return loss.reshape(1 + k, repeats, n).mean(axis=2)

@@ -1,7 +1,7 @@
-"""No prediction table from people on both sides of a split: the ids in the weights are held against latents and folds.
+"""Leakage check of predictions: the ids in the weights are compared with the latents and the folds.
 
-The weights file itself carries who was fitted on and who stopped the training; the latents' `model_hash` covers values
-and description of the weights, so that neither a table beside them nor weights of another fold can pass for the model.
+The weights file itself lists training and validation people; the latents' `model_hash` covers values and description of
+the weights, so that neither another table nor weights of another fold can be mistaken for the model's.
 """
 
 from collections.abc import Iterable
@@ -16,21 +16,21 @@ from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import SPLITS
 from neurovae.train.weights import load_own, model_hash
 
-SHOWN = 5  # people named per problem
+MAX_NAMES = 5  # people named per problem
 STAMPS = ("fold", "seed", "model_hash", "data_hash")  # one value per latents table
 
 
 def refuse(latents: list[Path], weights: list[Path], cohort: pd.DataFrame, freeze: bool = False) -> None:
-    """Raise InputError with every reason why predictions from these latents would leak, or cannot be shown not to.
+    """Raise InputError with every reason why predictions from these latents leak, or cannot be shown not to.
 
-    With a model per outer fold, nobody tested there may be in "training" or "validation". One model for all folds
-    (transductive) may know them; its ids and its hash must agree all the same.
+    With a model per outer fold, no person tested there may be in its "training" or "validation" set. One model for all
+    folds (transductive) may have been trained on them; its ids and its hash must still agree.
 
     Args:
         latents: latents tables, one, or one per outer fold.
         weights: the weights of each, in the same order.
         cohort: cohort table; its columns person and fold say who is tested where.
-        freeze: people whom the weights do not name are new ones, and held out; else they are refused.
+        freeze: people who are not listed in the weights are new, and held out; without it they are refused.
 
     Raises:
         InputError: the problems, each with fold, people, file.
@@ -47,8 +47,8 @@ def refuse(latents: list[Path], weights: list[Path], cohort: pd.DataFrame, freez
         if set(table["fold"]) == {meta["fold"]}:  # of another fold, all people would differ
             problems += _sides(table_path, table, weights_path, meta, freeze)
         folds.append((int(meta["fold"]), weights_path, meta, set(table["person"])))
-    known = set().union(*(people for *_, people in folds))
-    outer = sorted(int(k) for k in cohort.loc[cohort["person"].isin(known), "fold"].unique())
+    people_with_latents = set().union(*(people for *_, people in folds))
+    outer = sorted(int(k) for k in cohort.loc[cohort["person"].isin(people_with_latents), "fold"].unique())
     if len(folds) > 1 or [fold for fold, *_ in folds] == outer:
         for fold, path, meta, people in folds:
             tested = people & set(cohort.loc[cohort["fold"] == fold, "person"])
@@ -58,70 +58,72 @@ def refuse(latents: list[Path], weights: list[Path], cohort: pd.DataFrame, freez
 
 
 def several_folds(table: pd.DataFrame) -> list[str]:
-    """Problems of a table (person, fold): people who are tested in more than one fold."""
+    """List people of a table (person, fold) who are tested in more than one fold."""
     counts = table.groupby("person")["fold"].nunique()
-    twice = counts.index[counts > 1]
-    if not len(twice):
+    repeated = counts.index[counts > 1]
+    if not len(repeated):
         return []
-    return [f"cohort table: {_people(twice)} in several folds; all scans of a person belong in one"]
+    return [f"cohort table: {_people(repeated)} in several folds; all scans of a person belong in one"]
 
 
 def seen_by_model(place: str, tested: set[str], people: dict[str, list[str]]) -> list[str]:
-    """Problems of one fold: people it tests whom its model was fitted on, or stopped on."""
-    words = {"training": "trained on", "validation": "stopped on"}
+    """List people whom one fold tests although its model was trained or stopped on them."""
+    verbs = {"training": "trained on", "validation": "stopped on"}
     return [
-        f"{place}: the model was {word} {_people(both)}, whom this fold tests; train it without them"
-        for split, word in words.items()
-        if (both := tested & set(people[split]))
+        f"{place}: the model was {word} {_people(shared)}, whom this fold tests; train it without them"
+        for split, word in verbs.items()
+        if (shared := tested & set(people[split]))
     ]
 
 
 def _within(path: Path, meta: dict[str, Any]) -> list[str]:
-    """People whom the weights themselves name in two sets."""
-    found = []
+    """List people whom the weights themselves have in two sets."""
+    problems = []
     for k, first in enumerate(SPLITS):
         for second in SPLITS[k + 1 :]:
-            if both := set(meta["people"][first]) & set(meta["people"][second]):
-                place = f"{_name(path)}, fold {meta['fold']}: {_people(both)}"
-                found.append(f"{place} in '{first}' and in '{second}'; rerun with --forcerun train")
-    return found
+            if shared := set(meta["people"][first]) & set(meta["people"][second]):
+                place = f"{_name(path)}, fold {meta['fold']}: {_people(shared)}"
+                problems.append(f"{place} in '{first}' and in '{second}'; rerun with --forcerun train")
+    return problems
 
 
 def _stamps(path: Path, table: pd.DataFrame, weights_path: Path, meta: dict[str, Any]) -> list[str]:
-    """Are fold, seed and hashes of the table those of the weights?"""
+    """Compare fold, seed and hashes of the table with those of the weights."""
     names = latent_table.columns(table)
-    found = []
+    problems = []
     if len(names) != meta["architecture"]["n_latent"]:
-        own = f"the model of {_name(weights_path)} has {meta['architecture']['n_latent']}"
-        found.append(
-            f"{_name(path)}, fold {meta['fold']}: {len(names)} latents, {own}; chosen latents would leak the score: "
-            "rerun with --forcerun latents"
+        of_weights = f"the model of {_name(weights_path)} has {meta['architecture']['n_latent']}"
+        problems.append(
+            f"{_name(path)}, fold {meta['fold']}: {len(names)} latents, {of_weights}; "
+            "chosen latents would leak the score: rerun with --forcerun latents"
         )
     constant = [name for name in names if table[name].nunique() == 1]
     if constant and len(table) > 1:
-        named = ", ".join(map(str, constant[:5])) + (" ..." if len(constant) > 5 else "")
-        found.append(
-            f"{_name(path)}, fold {meta['fold']}: {named} the same for every scan; rerun with --forcerun latents"
+        some_names = ", ".join(map(str, constant[:5])) + (" ..." if len(constant) > 5 else "")
+        problems.append(
+            f"{_name(path)}, fold {meta['fold']}: {some_names} the same for every scan; rerun with --forcerun latents"
         )
     for stamp in STAMPS:
         values = sorted(set(table[stamp].astype(str)))
         if values != [str(meta[stamp])]:
-            told = f"{_name(path)}, fold {meta['fold']}: {stamp} is {', '.join(values)}"
-            own = f"that of {_name(weights_path)} is {meta[stamp]}"
-            found.append(f"{told}, {own}; these latents are not from these weights: rerun with --forcerun latents")
-    return found
+            of_table = f"{_name(path)}, fold {meta['fold']}: {stamp} is {', '.join(values)}"
+            of_weights = f"that of {_name(weights_path)} is {meta[stamp]}"
+            problems.append(
+                f"{of_table}, {of_weights}; these latents are not from these weights: rerun with --forcerun latents"
+            )
+    return problems
 
 
 def _sides(path: Path, table: pd.DataFrame, weights_path: Path, meta: dict[str, Any], freeze: bool) -> list[str]:
-    """Is `split` of every person the one that the weights file holds? A frozen model does not know new people."""
-    own = {person: split for split in SPLITS for person in meta["people"][split]}
-    true = table["person"].map(own).fillna("test" if freeze else "unknown")
-    wrong = table.assign(true=true)[table["split"] != true]
-    found = []
-    for (split, true), rows in wrong.assign(split=wrong["split"].astype(str)).groupby(["split", "true"]):
+    """Compare each person's `split` with the weights file; a frozen model does not list new people."""
+    split_of = {person: split for split in SPLITS for person in meta["people"][split]}
+    expected = table["person"].map(split_of).fillna("test" if freeze else "unknown")
+    mismatches = table.assign(true=expected)[table["split"] != expected]
+    problems = []
+    for (split, expected), rows in mismatches.assign(split=mismatches["split"].astype(str)).groupby(["split", "true"]):
         place = f"{_name(path)}, fold {meta['fold']}: split of {_people(rows['person'])} is '{split}'"
-        found.append(f"{place}, in {_name(weights_path)} '{true}'; rerun with --forcerun latents")
-    return found
+        problems.append(f"{place}, in {_name(weights_path)} '{expected}'; rerun with --forcerun latents")
+    return problems
 
 
 def _name(path: Path) -> str:
@@ -130,5 +132,5 @@ def _name(path: Path) -> str:
 
 def _people(people: Iterable[str]) -> str:
     names = sorted(set(people))
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    others = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + others

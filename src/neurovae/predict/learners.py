@@ -1,4 +1,4 @@
-"""The learners of predict, tuned on inner folds of training people; a binary score also gets probabilities."""
+"""Learners of the prediction stage, tuned on inner folds of training people; with probabilities for binary scores."""
 
 import itertools
 from collections.abc import Callable
@@ -32,54 +32,56 @@ def learn(learner: str, split: Split, y: np.ndarray, binary: bool) -> Learned:
     if not binary:
         errors = np.array([[_squared_error(split, y, point)] for point in SVR_GRID])
         point = SVR_GRID[int(smallest(errors)[0])]
-        return _plain(_svr(point, split.x_train, y[split.train]))
+        return _without_probability(_svr(point, split.x_train, y[split.train]))
     decisions = [[_svc(point, part.x_train, y[part.train])(part.x_test) for part in split.inner] for point in SVC_GRID]
     truth = [y[part.test] for part in split.inner]
-    chosen = int(np.argmax(np.round([_mean_auc(truth, found) for found in decisions], 10)))
-    machine = _svc(SVC_GRID[chosen], split.x_train, y[split.train])
-    sigmoid = platt(np.concatenate(decisions[chosen]), np.concatenate(truth))
+    best = int(np.argmax(np.round([_mean_auc(truth, decision) for decision in decisions], 10)))
+    machine = _svc(SVC_GRID[best], split.x_train, y[split.train])
+    sigmoid = platt(np.concatenate(decisions[best]), np.concatenate(truth))
     return lambda x: (machine(x), sigmoid(machine(x)))
 
 
 def out_of_fold(folds: list[Split], learner: str, y: np.ndarray, binary: bool) -> np.ndarray:
-    """Value, or probability of 1, of every test scan for each target of y (n, m), tuned and fitted for it alone."""
-    told = np.empty(y.shape)
+    """Value, or probability of 1, of every test scan for each target of y (n, m), each tuned and fitted alone."""
+    predictions = np.empty(y.shape)
     for split in folds:
         if learner == "linear":
             intercept, coef, _ = fitted(split, y, binary)
             line = intercept + split.x_test @ coef
-            told[split.test] = expit(line) if binary else line
+            predictions[split.test] = expit(line) if binary else line
             continue
         for k in range(y.shape[1]):
             value, probability = learn(learner, split, y[:, k], binary)(split.x_test)
-            told[split.test, k] = value if probability is None else probability
-    return told
+            predictions[split.test, k] = value if probability is None else probability
+    return predictions
 
 
 def platt(decision: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Probability of 1 as a rising sigmoid of the decision value, to smoothed targets (Platt 1999, section 2.2)."""
+    """Fit the probability of 1 as a rising sigmoid of the decision value (Platt 1999, section 2.2)."""
     ones = y.sum()
     target = np.where(y == 1, (ones + 1) / (ones + 2), 1 / (len(y) - ones + 2))
     centre, spread = decision.mean(), decision.std() or 1.0
     parts = decompose(((decision - centre) / spread)[:, None])
     intercept, c = solve(True, parts, target[:, None], (0.0, 1e-3))
     slope = max(float((parts.v @ c).sum()), 0.0)
-    if slope == 0:  # decisions that point the wrong way tell nothing
-        return lambda found: np.full(len(found), y.mean())
-    return lambda found: expit(intercept[0] + slope * (found - centre) / spread)
+    if slope == 0:  # decisions that point the wrong way carry no information
+        return lambda values: np.full(len(values), y.mean())
+    return lambda values: expit(intercept[0] + slope * (values - centre) / spread)
 
 
 def _linear(line: np.ndarray, binary: bool) -> tuple[np.ndarray, np.ndarray | None]:
     return line, expit(line) if binary else None
 
 
-def _plain(machine: Callable[[np.ndarray], np.ndarray]) -> Learned:
+def _without_probability(machine: Callable[[np.ndarray], np.ndarray]) -> Learned:
     return lambda x: (machine(x), None)
 
 
 def _squared_error(split: Split, y: np.ndarray, point: dict[str, float]) -> float:
-    told = [_svr(point, part.x_train, y[part.train])(part.x_test) for part in split.inner]
-    return float(sum(np.sum((y[part.test] - guess) ** 2) for part, guess in zip(split.inner, told, strict=True)))
+    predictions = [_svr(point, part.x_train, y[part.train])(part.x_test) for part in split.inner]
+    return float(
+        sum(np.sum((y[part.test] - prediction) ** 2) for part, prediction in zip(split.inner, predictions, strict=True))
+    )
 
 
 def _svr(point: dict[str, float], x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -92,22 +94,24 @@ def _svr(point: dict[str, float], x: np.ndarray, y: np.ndarray) -> Callable[[np.
 
 
 def _svc(point: dict[str, float], x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    if not x.shape[1] or np.ptp(y) == 0:  # one class alone: nothing to tell apart
+    if not x.shape[1] or np.ptp(y) == 0:  # one class only
         return lambda x_test: np.zeros(len(x_test))
     model = SVC(C=point["C"], gamma=point["gamma"] / x.shape[1], class_weight="balanced", tol=TOLERANCE).fit(
         x, y.astype(int)
     )
-    own = model.decision_function(
+    training_decisions = model.decision_function(
         x
     )  # its origin and scale differ from machine to machine, and Platt's sigmoid pools them
-    return lambda x_test: (model.decision_function(x_test) - own.mean()) / max(own.std(), 1e-12)
+    return lambda x_test: (
+        (model.decision_function(x_test) - training_decisions.mean()) / max(training_decisions.std(), 1e-12)
+    )
 
 
 def _mean_auc(truth: list[np.ndarray], decision: list[np.ndarray]) -> float:
-    found = [_auc(y, guess) for y, guess in zip(truth, decision, strict=True) if 0 < y.sum() < len(y)]
-    return float(np.mean(found)) if found else 0.5
+    aucs = [_auc(y, prediction) for y, prediction in zip(truth, decision, strict=True) if 0 < y.sum() < len(y)]
+    return float(np.mean(aucs)) if aucs else 0.5
 
 
-def _auc(truth: np.ndarray, guess: np.ndarray) -> float:
-    gap = guess[truth == 1][:, None] - guess[truth == 0][None, :]
+def _auc(truth: np.ndarray, prediction: np.ndarray) -> float:
+    gap = prediction[truth == 1][:, None] - prediction[truth == 0][None, :]
     return float(np.mean((gap > 0) + 0.5 * (gap == 0)))

@@ -16,50 +16,52 @@ FLAT = 1e-9  # predictions that differ less than this share of the range of the 
 
 
 def person_weights(people: np.ndarray, fold: np.ndarray, draws: int, seed: int) -> np.ndarray:
-    """Ones, then `draws` bootstrap weights per scan: people drawn with replacement within their test fold."""
+    """Return ones, then `draws` bootstrap weights per scan: people drawn with replacement within their test fold."""
     codes, names = pd.factorize(people, sort=True)
-    of_person = pd.Series(fold).groupby(codes).first().to_numpy()
+    fold_of_person = pd.Series(fold).groupby(codes).first().to_numpy()
     rng = np.random.default_rng(seed)
     weights = np.ones((draws + 1, len(names)))
-    for k in np.unique(of_person):
-        inside = np.flatnonzero(of_person == k)
-        weights[1:, inside] = rng.multinomial(len(inside), np.full(len(inside), 1 / len(inside)), size=draws)
+    for k in np.unique(fold_of_person):
+        in_fold = np.flatnonzero(fold_of_person == k)
+        weights[1:, in_fold] = rng.multinomial(len(in_fold), np.full(len(in_fold), 1 / len(in_fold)), size=draws)
     return weights[:, codes]
 
 
-def metric_table(found: pd.DataFrame, binary: bool, weights: np.ndarray) -> list[dict[str, float | str]]:
+def metric_table(predictions: pd.DataFrame, binary: bool, weights: np.ndarray) -> list[dict[str, float | str]]:
     """Rows metric, value, ci_low, ci_high; a metric that is not defined (a constant prediction has no r) is missing.
 
-    found: fold, truth, prediction, training_mean and, of a binary score, probability, a row per scan.
+    predictions: fold, truth, prediction, training_mean and, of a binary score, probability, a row per scan.
     """
     columns = ["truth", "prediction", "training_mean", "probability"]
-    truth, told, mean, probability = (found[name].to_numpy(float) for name in columns)
-    fold = found["fold"].to_numpy(int)
-    drawn = (
-        _binary(truth, told, mean, probability, fold, weights) if binary else _numeric(truth, told, mean, fold, weights)
+    truth, prediction, mean, probability = (predictions[name].to_numpy(float) for name in columns)
+    fold = predictions["fold"].to_numpy(int)
+    values_by_metric = (
+        _binary(truth, prediction, mean, probability, fold, weights)
+        if binary
+        else _numeric(truth, prediction, mean, fold, weights)
     )
-    return [{"metric": name, **_summary(values)} for name, values in drawn.items()]
+    return [{"metric": name, **_summary(values)} for name, values in values_by_metric.items()]
 
 
 def _numeric(
-    truth: np.ndarray, told: np.ndarray, mean: np.ndarray, fold: np.ndarray, weights: np.ndarray
+    truth: np.ndarray, prediction: np.ndarray, mean: np.ndarray, fold: np.ndarray, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    slope, intercept = calibration_line(truth - mean, told - mean, weights)
+    slope, intercept = calibration_line(truth - mean, prediction - mean, weights)
     return {
-        "r2": 1 - weights @ (truth - told) ** 2 / (weights @ (truth - mean) ** 2),
-        "mae": _mean(np.abs(truth - told), weights),
-        "r": _per_fold(_r, truth, told, fold, weights),
+        "r2": 1 - weights @ (truth - prediction) ** 2 / (weights @ (truth - mean) ** 2),
+        "mae": _mean(np.abs(truth - prediction), weights),
+        "r": _per_fold(_r, truth, prediction, fold, weights),
         "calibration_slope": slope,
         "calibration_intercept": intercept,
     }
 
 
 def _binary(
-    truth: np.ndarray, told: np.ndarray, mean: np.ndarray, p: np.ndarray, fold: np.ndarray, weights: np.ndarray
+    truth: np.ndarray, decision: np.ndarray, mean: np.ndarray, p: np.ndarray, fold: np.ndarray, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
     slope, intercept = recalibration(truth, p, mean, weights)
     return {
-        "auc": _per_fold(_auc, truth, told, fold, weights),
+        "auc": _per_fold(_auc, truth, decision, fold, weights),
         "log_loss": _mean(log_losses(truth, p), weights),
         "brier": _mean((truth - p) ** 2, weights),
         "balanced_accuracy": _per_fold(_balanced, truth, (p > mean).astype(float), fold, weights),
@@ -68,17 +70,17 @@ def _binary(
     }
 
 
-def calibration_line(truth: np.ndarray, told: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def calibration_line(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Slope and intercept of truth on prediction, both as distances from the mean of their training fold.
 
     1 and 0 where calibrated. Raw values would slope downwards under the null, as a fold that lies high has a low
     training mean; the intercept is the error, in units of the score, where the training mean is predicted.
     """
-    a, b = _centred(truth, weights), _centred(told, weights)
+    a, b = _centred(truth, weights), _centred(prediction, weights)
     with np.errstate(invalid="ignore", divide="ignore"):
         slope = np.sum(weights * a * b, axis=1) / np.sum(weights * b**2, axis=1)
-    slope = np.full(len(weights), np.nan) if np.ptp(told) <= FLAT * np.ptp(truth) else slope
-    return slope, _mean(truth, weights) - slope * _mean(told, weights)
+    slope = np.full(len(weights), np.nan) if np.ptp(prediction) <= FLAT * np.ptp(truth) else slope
+    return slope, _mean(truth, weights) - slope * _mean(prediction, weights)
 
 
 def recalibration(
@@ -96,25 +98,25 @@ def recalibration(
     if spread <= FLAT:
         return np.full(len(weights), np.nan), np.full(len(weights), np.nan)
     for _ in range(50):
-        told = expit(base + intercept[:, None] + slope[:, None] * z / spread)  # (draws, scans)
-        miss, info = weights * (truth - told), weights * told * (1 - told)
+        probability = expit(base + intercept[:, None] + slope[:, None] * z / spread)  # (draws, scans)
+        error, info = weights * (truth - probability), weights * probability * (1 - probability)
         h0, h1, h2 = info.sum(axis=1), info @ z / spread, info @ (z / spread) ** 2
-        g0, g1 = miss.sum(axis=1), miss @ z / spread
+        g0, g1 = error.sum(axis=1), error @ z / spread
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            moves = np.array([h2 * g0 - h1 * g1, h0 * g1 - h1 * g0]) / (h0 * h2 - h1**2)
-        intercept, slope = intercept + np.clip(moves[0], -2, 2), slope + np.clip(moves[1], -2, 2)
-        change = np.abs(moves).max(axis=0)
+            step = np.array([h2 * g0 - h1 * g1, h0 * g1 - h1 * g0]) / (h0 * h2 - h1**2)
+        intercept, slope = intercept + np.clip(step[0], -2, 2), slope + np.clip(step[1], -2, 2)
+        change = np.abs(step).max(axis=0)
         if not np.any(change > 1e-8):
             break
-    done = (change <= 1e-8) & (np.abs(slope) < 30)
-    return np.where(done, slope / spread, np.nan), np.where(done, intercept, np.nan)
+    converged = (change <= 1e-8) & (np.abs(slope) < 30)
+    return np.where(converged, slope / spread, np.nan), np.where(converged, intercept, np.nan)
 
 
 def _summary(values: np.ndarray) -> dict[str, float]:
-    spread = values[1:][np.isfinite(values[1:])]
-    if not np.isfinite(values[0]) or not len(spread):
+    resampled = values[1:][np.isfinite(values[1:])]
+    if not np.isfinite(values[0]) or not len(resampled):
         return {"value": values[0], "ci_low": np.nan, "ci_high": np.nan}
-    low, high = np.quantile(spread, [0.025, 0.975])
+    low, high = np.quantile(resampled, [0.025, 0.975])
     return {"value": values[0], "ci_low": low, "ci_high": high}
 
 
@@ -148,14 +150,16 @@ def _r(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> np.nda
 def _auc(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> np.ndarray:
     positive, negative = truth == 1, truth == 0
     gap = prediction[positive][:, None] - prediction[negative][None, :]
-    won = (gap > 0) + 0.5 * (gap == 0)  # (positive, negative)
-    up, down = weights[:, positive], weights[:, negative]
+    ordered = (gap > 0) + 0.5 * (gap == 0)  # (positive, negative)
+    weights_positive, weights_negative = weights[:, positive], weights[:, negative]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.sum((up @ won) * down, axis=1) / (up.sum(axis=1) * down.sum(axis=1))
+        return np.sum((weights_positive @ ordered) * weights_negative, axis=1) / (
+            weights_positive.sum(axis=1) * weights_negative.sum(axis=1)
+        )
 
 
-def _balanced(truth: np.ndarray, said: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean of the shares told right in either class; said: 1 where the probability exceeds the share in training."""
+def _balanced(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean of sensitivity and specificity; predicted: 1 where the probability exceeds the fraction in training."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        of_ones, of_zeros = (_mean(said[truth == v] == v, weights[:, truth == v]) for v in (1, 0))
-    return (of_ones + of_zeros) / 2
+        sensitivity, specificity = (_mean(predicted[truth == v] == v, weights[:, truth == v]) for v in (1, 0))
+    return (sensitivity + specificity) / 2

@@ -1,11 +1,11 @@
-"""Permutation of the whole cross-validation: could latents add this much to a score that does not depend on them?
+"""Permutation of the whole cross-validation: tests whether latents improve the prediction beyond the confounds.
 
 Null: the score is independent of the latents given the confounds. Numeric scores: residuals of a fit on the confounds
-are permuted (Freedman & Lane 1983). Binary: labels are drawn given the confounds and how many there are of each, by
-swaps of pairs (Berrett, Wang, Barber & Samworth 2020, JRSS B 82, algorithm 2). Whole persons move, among people with
-equally many scans and of the same site, and relatives together (Winkler 2015), also where the score changes over
-sessions: the question is how well the score of a new person is predicted. Tuning is repeated; model and folds never saw
-the score and stay.
+are permuted (Freedman & Lane 1983). Binary: labels are drawn given the confounds and the number of each label, by
+swaps of pairs (Berrett, Wang, Barber & Samworth 2020, JRSS B 82, algorithm 2). Whole persons are permuted, among people
+with equally many scans and of the same site, and relatives together (Winkler 2015), also where the score changes over
+sessions: the question is how well the score of a new person is predicted. Tuning is repeated; model and folds do not
+depend on the score and stay the same.
 """
 
 from typing import Any
@@ -26,8 +26,8 @@ from neurovae.stats.exchangeability import too_few
 SWAPS = 50  # rounds of pairwise swaps from the labels to the hub, and from the hub to each draw (their section 4.1)
 
 
-def permuted(cases: Cases, learner: str, permutations: int, seed: int) -> dict[str, Any]:
-    """Columns gain, p_permutation, permutations and permutation of one learner; p = (b + 1) / (m + 1).
+def permutation_test(cases: Cases, learner: str, permutations: int, seed: int) -> dict[str, Any]:
+    """Return columns gain, p_permutation, permutations and permutation of one learner; p = (b + 1) / (m + 1).
 
     Gain: R2, or minus the log loss, of all features minus that of the confounds alone (without any: training mean).
     With too few distinct permutations there is no p, and `reason` says so.
@@ -35,32 +35,32 @@ def permuted(cases: Cases, learner: str, permutations: int, seed: int) -> dict[s
     if not permutations:
         gain = gains(cases, learner, cases.y[:, None])[0]
         return {"gain": gain, "permutations": 0, "permutation": f"not run ({learner}: 0 permutations)"}
-    units, rule = exchanged(cases)
-    few = too_few(strata(units, len(cases.y)), cases.y if cases.binary else residual(cases.y, cases.x))
-    if few:
-        gain, reason = gains(cases, learner, cases.y[:, None])[0], f"too few permutations: {few}"
-        return {"gain": gain, "permutations": 0, "permutation": f"{rule}: none ({few})", "reason": reason}
+    units, rule = exchangeable_units(cases)
+    too_few_draws = too_few(strata(units, len(cases.y)), cases.y if cases.binary else residual(cases.y, cases.x))
+    if too_few_draws:
+        gain, reason = gains(cases, learner, cases.y[:, None])[0], f"too few permutations: {too_few_draws}"
+        return {"gain": gain, "permutations": 0, "permutation": f"{rule}: none ({too_few_draws})", "reason": reason}
     draws = null_scores(cases, units, permutations, seed)
-    found = gains(cases, learner, np.column_stack([cases.y, draws]))
-    p = (1 + np.sum(found[1:] >= found[0] - 1e-10)) / (permutations + 1)
-    return {"gain": found[0], "p_permutation": p, "permutations": permutations, "permutation": rule}
+    all_gains = gains(cases, learner, np.column_stack([cases.y, draws]))
+    p = (1 + np.sum(all_gains[1:] >= all_gains[0] - 1e-10)) / (permutations + 1)
+    return {"gain": all_gains[0], "p_permutation": p, "permutations": permutations, "permutation": rule}
 
 
 def gains(cases: Cases, learner: str, y: np.ndarray) -> np.ndarray:
-    """What the latents add beyond the confounds, for targets y (n, m): R2, or the mean log loss that is saved."""
+    """The improvement by the latents beyond the confounds, for targets y (n, m): R2, or reduction of mean log loss."""
     folds = cases.splits[cases.full]
     mean = np.empty(y.shape)
     for split in folds:
         mean[split.test] = y[split.train].mean(axis=0)
-    without = out_of_fold(cases.splits[CONFOUNDS], learner, y, cases.binary) if CONFOUNDS in cases.splits else mean
-    told = out_of_fold(folds, learner, y, cases.binary)
+    baseline = out_of_fold(cases.splits[CONFOUNDS], learner, y, cases.binary) if CONFOUNDS in cases.splits else mean
+    prediction = out_of_fold(folds, learner, y, cases.binary)
     if cases.binary:
-        return np.mean(log_losses(y, without) - log_losses(y, told), axis=0)
-    return np.sum((y - without) ** 2 - (y - told) ** 2, axis=0) / np.sum((y - mean) ** 2, axis=0)
+        return np.mean(log_losses(y, baseline) - log_losses(y, prediction), axis=0)
+    return np.sum((y - baseline) ** 2 - (y - prediction) ** 2, axis=0) / np.sum((y - mean) ** 2, axis=0)
 
 
-def exchanged(cases: Cases) -> tuple[list[np.ndarray], str]:
-    """Rows that change places: an array (units, rows of a unit) for each kind of unit; and the rule in words.
+def exchangeable_units(cases: Cases) -> tuple[list[np.ndarray], str]:
+    """Return arrays (units, rows of a unit) of exchangeable rows for each kind of unit, and the rule in words.
 
     A unit is a person with all scans, or a family with all its people; units of one kind have as many scans at the same
     sites.
@@ -68,22 +68,24 @@ def exchanged(cases: Cases) -> tuple[list[np.ndarray], str]:
     person = pd.factorize(cases.table["person"])[0]
     scans = np.bincount(person)
     site = pd.factorize(cases.table["site"].astype(str).groupby(person).first())[0]
-    related = relatives(cases.table, np.arange(len(person)))
-    family = np.arange(len(scans)) if related is None else pd.Series(related).groupby(person).first().to_numpy()
+    family_codes = relatives(cases.table, np.arange(len(person)))
+    family = (
+        np.arange(len(scans)) if family_codes is None else pd.Series(family_codes).groupby(person).first().to_numpy()
+    )
     members = [sorted(np.flatnonzero(family == one), key=lambda k: (scans[k], site[k])) for one in np.unique(family)]
     kinds: dict[tuple[tuple[int, int], ...], list[np.ndarray]] = {}
-    for who in members:
-        rows = np.concatenate([np.flatnonzero(person == k) for k in who])
-        kinds.setdefault(tuple((int(scans[k]), int(site[k])) for k in who), []).append(rows)
-    rule = "whole persons" if related is None else "whole families among those of equal size"
+    for unit_members in members:
+        rows = np.concatenate([np.flatnonzero(person == k) for k in unit_members])
+        kinds.setdefault(tuple((int(scans[k]), int(site[k])) for k in unit_members), []).append(rows)
+    rule = "whole persons" if family_codes is None else "whole families among those of equal size"
     rule += " among people with equally many scans" if scans.max() > 1 else ""
     rule += " within site" if len(set(site)) > 1 else ""
-    what = "labels drawn given the confounds" if cases.binary else "residuals given the confounds"
-    return [np.array(kinds[kind]) for kind in sorted(kinds)], f"{rule}: {what}"
+    null_name = "labels drawn given the confounds" if cases.binary else "residuals given the confounds"
+    return [np.array(kinds[kind]) for kind in sorted(kinds)], f"{rule}: {null_name}"
 
 
 def strata(units: list[np.ndarray], n: int) -> np.ndarray:
-    """The same as codes of `exchangeability`: kind and unit of each of n rows."""
+    """Return the same units as codes of `exchangeability`: kind and unit of each of n rows."""
     codes, first = np.empty((n, 2), int), 0
     for kind, rows in enumerate(units):
         codes[rows, 0], codes[rows, 1] = kind, first + np.arange(len(rows))[:, None]
@@ -92,7 +94,7 @@ def strata(units: list[np.ndarray], n: int) -> np.ndarray:
 
 
 def null_scores(cases: Cases, units: list[np.ndarray], permutations: int, seed: int) -> np.ndarray:
-    """Scores (n, permutations) under the null. A score that is constant within people moves as one row of each."""
+    """Draw scores (n, permutations) under the null. A score that is constant within people moves as one row of each."""
     person = pd.factorize(cases.table["person"])[0]
     constant = bool((pd.Series(cases.y).groupby(person).nunique() == 1).all())
     y, x, blocks = cases.y, cases.x, units
@@ -101,27 +103,27 @@ def null_scores(cases: Cases, units: list[np.ndarray], permutations: int, seed: 
         x = pd.DataFrame(cases.x).groupby(person).mean().to_numpy()
         blocks = [np.array([list(dict.fromkeys(person[of])) for of in rows]) for rows in units]
     draw = swapped_labels if cases.binary else permuted_residuals
-    found = draw(y, x, [block for block in blocks if len(block) > 1], permutations, np.random.default_rng(seed))
-    return found[person] if constant else found
+    drawn_scores = draw(y, x, [block for block in blocks if len(block) > 1], permutations, np.random.default_rng(seed))
+    return drawn_scores[person] if constant else drawn_scores
 
 
 def permuted_residuals(
     y: np.ndarray, x: np.ndarray, blocks: list[np.ndarray], permutations: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Freedman-Lane scores, (n, permutations); rows of a block (people, scans) move among its people."""
+    """Draw Freedman-Lane scores, (n, permutations); rows of a block (people, scans) are permuted among its people."""
     fit = x @ np.linalg.lstsq(x, y, rcond=None)[0]
-    left, found = y - fit, np.repeat(y[:, None], permutations, axis=1)
+    residuals, drawn_scores = y - fit, np.repeat(y[:, None], permutations, axis=1)
     for block in blocks:
         order = rng.permuted(np.tile(np.arange(len(block)), (permutations, 1)), axis=1)  # (permutations, people)
-        moved = left[block][order]  # (permutations, people, scans)
-        found[block] = fit[block][:, :, None] + moved.transpose(1, 2, 0)
-    return found
+        permuted = residuals[block][order]  # (permutations, people, scans)
+        drawn_scores[block] = fit[block][:, :, None] + permuted.transpose(1, 2, 0)
+    return drawn_scores
 
 
 def swapped_labels(
     y: np.ndarray, x: np.ndarray, blocks: list[np.ndarray], permutations: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Labels (n, permutations), exchangeable with y if the logistic model on x (intercept, confounds) holds."""
+    """Draw labels (n, permutations), exchangeable with y if the logistic model on x (intercept, confounds) holds."""
     eta = np.zeros(len(y))
     if x.shape[1] > 1:
         spread = x[:, 1:].std(axis=0)
@@ -138,8 +140,13 @@ def _swap(y: np.ndarray, eta: np.ndarray, blocks: list[np.ndarray], rng: np.rand
             order = rng.permuted(np.tile(np.arange(len(block)), (y.shape[1], 1)), axis=1).T  # (people, chains)
             half = len(block) // 2
             a, b = block[order[:half]], block[order[half : 2 * half]]  # (pairs, chains, scans)
-            of_a, of_b = y[a, chain[:, None]], y[b, chain[:, None]]
-            odds = np.sum((of_b - of_a) * (eta[a] - eta[b]), axis=2)  # log odds of the swapped to the present labels
-            swap = (rng.random(odds.shape) < expit(odds))[:, :, None]
-            y[a, chain[:, None]], y[b, chain[:, None]] = np.where(swap, of_b, of_a), np.where(swap, of_a, of_b)
+            labels_a, labels_b = y[a, chain[:, None]], y[b, chain[:, None]]
+            odds = np.sum(
+                (labels_b - labels_a) * (eta[a] - eta[b]), axis=2
+            )  # log odds of the swapped to the present labels
+            is_swapped = (rng.random(odds.shape) < expit(odds))[:, :, None]
+            y[a, chain[:, None]], y[b, chain[:, None]] = (
+                np.where(is_swapped, labels_b, labels_a),
+                np.where(is_swapped, labels_a, labels_b),
+            )
     return y

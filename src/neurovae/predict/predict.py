@@ -14,10 +14,10 @@ from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.predict import importance as importances
 from neurovae.predict import leakage
-from neurovae.predict.folds import Cases, complete_cases, kin, outer_folds
+from neurovae.predict.folds import Cases, complete_cases, groups_of, outer_folds
 from neurovae.predict.learners import LEARNERS, learn
 from neurovae.predict.metrics import INTERVAL, metric_table, person_weights
-from neurovae.predict.permutation import permuted
+from neurovae.predict.permutation import permutation_test
 
 KEYS = {"score": "object", "model": "object", "seed": "Int64", "learner": "object", "features": "object"}
 COLUMNS = KEYS | {
@@ -69,7 +69,7 @@ def run(
         confounds: of the configuration.
         inner: inner folds of people, for tuning.
         bootstraps: resamples of people for the intervals.
-        permutations: of the whole cross-validation with the linear learner; 0: none, which the rows say.
+        permutations: of the whole cross-validation with the linear learner; 0: none, and the rows say so.
         svm_permutations: the same with the SVM.
         importance: repeats of the permutation importance.
         harmonise: none, or combat.
@@ -79,14 +79,14 @@ def run(
         out: metrics, Parquet with TSV beside it.
         predictions: of every scan, Parquet with TSV beside it.
         importance_table: importance of every latent, Parquet with TSV beside it.
-        freeze: the models are those of an earlier run; people whom they do not name are new.
+        freeze: the models are those of an earlier run; people who are not listed in them are new.
     """
     people, checks = read_parquet(cohort), read_parquet(qc)
     leakage.refuse(latents, weights, people, freeze)
     verdict, reason = joint_verdict({path.parent.name: read_verdict(path) for path in health})
     folds = outer_folds([join(people, read_parquet(path), checks) for path in latents])
     rows: list[dict[str, Any]] = []
-    told: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     latent_rows: list[dict[str, Any]] = []
     if verdict in STOPPING:
         row = stopped(next(iter(folds.tables.values())), verdict, reason) | {"policy": folds.policy}
@@ -102,22 +102,22 @@ def run(
             seed=seed,
             impute=imputations > 0,
         )
-        found = cross_validate(cases)
-        drawn = {"linear": permutations, "svm": svm_permutations}
-        tested = {name: permuted(cases, name, drawn[name], seed) for name in LEARNERS if len(found)}
-        rows += [row | {"verdict": verdict} for row in summarise(cases, found, tested, bootstraps, seed)]
-        told += _records(found.assign(verdict=verdict))
+        predicted = cross_validate(cases)
+        n_draws = {"linear": permutations, "svm": svm_permutations}
+        tested = {name: permutation_test(cases, name, n_draws[name], seed) for name in LEARNERS if len(predicted)}
+        rows += [row | {"verdict": verdict} for row in summarise(cases, predicted, tested, bootstraps, seed)]
+        records += _records(predicted.assign(verdict=verdict))
         latent_rows += [row | {"verdict": verdict} for row in importances.importance(cases, importance, seed)]
         print(f"predict: {score['name']} done, {k + 1} of {len(scores)}", flush=True)
     write_both(out, tidy(rows, COLUMNS))
-    write_both(predictions, tidy(told, PREDICTIONS))
+    write_both(predictions, tidy(records, PREDICTIONS))
     write_both(importance_table, tidy(latent_rows, importances.COLUMNS))
 
 
 def cross_validate(cases: Cases, learners: Sequence[str] = LEARNERS) -> pd.DataFrame:
-    """Predictions of every scan by every learner and feature set, each from models that did not see its person."""
+    """Predict every scan with every learner and feature set, from models that did not use its person."""
     shared = {name: cases.base[name] for name in ("score", "type", "model", "seed", "harmonised", "policy")}
-    found = []
+    parts = []
     for name, folds in steps(list(cases.splits.items()), f"{cases.base['score']}: sets of features"):
         for split in folds:
             part = cases.table.loc[split.test, ["scan", "person", "session", "fold"]].assign(
@@ -125,29 +125,29 @@ def cross_validate(cases: Cases, learners: Sequence[str] = LEARNERS) -> pd.DataF
             )
             for learner in learners:
                 value, probability = learn(learner, split, cases.y, cases.binary)(split.x_test)
-                found.append(part.assign(learner=learner, prediction=value, probability=probability))
-    if not found:
+                parts.append(part.assign(learner=learner, prediction=value, probability=probability))
+    if not parts:
         return pd.DataFrame(columns=list(PREDICTIONS))
-    return pd.concat([part.astype({"probability": float}) for part in found], ignore_index=True)
+    return pd.concat([part.astype({"probability": float}) for part in parts], ignore_index=True)
 
 
 def summarise(
-    cases: Cases, found: pd.DataFrame, tested: dict[str, dict[str, Any]], bootstraps: int, seed: int
+    cases: Cases, predicted: pd.DataFrame, tests: dict[str, dict[str, Any]], bootstraps: int, seed: int
 ) -> list[dict[str, Any]]:
     """Metric rows of one score per learner and feature set; one row with the status where there are no predictions.
 
-    tested: what `permuted` found, by learner; it stands in the r2 or log_loss row of the full feature set.
+    tests: results of `permutation_test`, by learner; they go into the r2 or log_loss row of the full feature set.
     """
-    if not len(found):
+    if not len(predicted):
         return [cases.base]
     rows = []
-    for (learner, features), part in found.groupby(["learner", "features"], sort=True):
-        who = kin(cases.table.set_index("scan").loc[part["scan"]])
-        weights = person_weights(who, part["fold"].to_numpy(int), bootstraps, seed)
+    for (learner, features), part in predicted.groupby(["learner", "features"], sort=True):
+        groups = groups_of(cases.table.set_index("scan").loc[part["scan"]])
+        weights = person_weights(groups, part["fold"].to_numpy(int), bootstraps, seed)
         for metric in metric_table(part, cases.binary, weights):
             row = cases.base | {"learner": learner, "features": features, "interval": INTERVAL} | metric
             if features == cases.full and metric["metric"] in ("r2", "log_loss"):
-                test = tested.get(str(learner), {})
+                test = tests.get(str(learner), {})
                 row |= test | {"reason": "; ".join(filter(None, [row["reason"], test.get("reason", "")]))}
             rows.append(row)
     return rows

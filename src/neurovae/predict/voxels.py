@@ -1,8 +1,8 @@
 """The voxel-wise baseline on the same folds (Wen 2020: a linear SVM on voxels is about as good as a 3-D CNN).
 
 Ridge, logistic regression, linear and RBF machines depend on voxels through their products alone. So the scans are
-turned: K = x x' (scans, scans) = U S U', and U S^.5 has the same products in as many columns as there are scans. A
-turn fits nothing; centring, confounds and scale are of training rows, and the learners run as they do on latents.
+rotated: K = x x' (scans, scans) = U S U', and U S^.5 has the same products in as many columns as there are scans. A
+rotation fits nothing; centring, confounds and scale are of training rows, and the learners run as they do on latents.
 """
 
 from dataclasses import replace
@@ -31,17 +31,17 @@ from neurovae.predict.features import (
     split_rows,
     standardised,
 )
-from neurovae.predict.folds import Cases, Folds, complete_cases, kin
+from neurovae.predict.folds import Cases, Folds, complete_cases, groups_of
 from neurovae.predict.leakage import several_folds
 from neurovae.predict.learners import LEARNERS
-from neurovae.predict.permutation import permuted
+from neurovae.predict.permutation import permutation_test
 from neurovae.predict.predict import COLUMNS, PREDICTIONS, cross_validate, summarise
 
 NAME = "voxels"
 NAMES = {LATENTS: "voxels", BOTH: "voxels + confounds", WITHOUT: "voxels without confounds"}
 BLOCK = 2**24  # numbers at a time, in double precision
-MOST = 5000  # scans; memory and time grow with the square and more of their number
-LEADING = 30  # coordinates, those of the largest variance, that tell of a missing confound
+MAX_SCANS = 5000  # scans; memory and time grow with the square and more of their number
+LEADING = 30  # coordinates, those of the largest variance, from which a missing confound is predicted
 
 
 def run(
@@ -91,40 +91,44 @@ def run(
     table = join(read_parquet(cohort), keys, read_parquet(qc))
     if problems := several_folds(table):
         raise InputError(problems)
-    many = {} if len(scans) <= MOST else _too_many(len(scans))
-    x = np.empty((len(scans), 0)) if many else coordinates(products(array, read_mask(mask)))
+    too_many = {} if len(scans) <= MAX_SCANS else _too_many(len(scans))
+    x = np.empty((len(scans), 0)) if too_many else coordinates(products(array, read_mask(mask)))
     x = x[pd.Index(scans["scan"]).get_indexer(table["scan"])]  # (rows of the table, columns)
-    drawn = {"linear": permutations, "svm": svm_permutations}
+    n_draws = {"linear": permutations, "svm": svm_permutations}
     metrics: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
     for k, score in enumerate(steps(scores, "voxels: scores")):
         impute, bare = imputations > 0, on_voxels(table)
         cases = complete_cases(bare, score, confounds, inner=inner, new_site=new_site, seed=seed, impute=impute)
-        cases = replace(cases, base=cases.base | many, splits={}) if many else cases
+        cases = replace(cases, base=cases.base | too_many, splits={}) if too_many else cases
         used = used_confounds(cases.table, score, confounds, with_split=False)[0]
-        turned = partial(with_voxels, cases, x[table["scan"].isin(cases.table["scan"])], used, inner, seed)
-        found = pd.concat([pd.DataFrame(), *(cross_validate(turned([name])) for name in cases.splits)])
-        full = turned([name for name in cases.splits if name in (CONFOUNDS, cases.full)])
-        tested = {name: permuted(full, name, drawn[name], seed) for name in LEARNERS if len(found)}
-        metrics += summarise(cases, found, tested, bootstraps, seed)
-        records += [{str(name): cell for name, cell in row.items()} for row in found.to_dict("records")]
+        with_features = partial(with_voxels, cases, x[table["scan"].isin(cases.table["scan"])], used, inner, seed)
+        predictions_of_score = pd.concat(
+            [pd.DataFrame(), *(cross_validate(with_features([name])) for name in cases.splits)]
+        )
+        full = with_features([name for name in cases.splits if name in (CONFOUNDS, cases.full)])
+        tests = {
+            name: permutation_test(full, name, n_draws[name], seed) for name in LEARNERS if len(predictions_of_score)
+        }
+        metrics += summarise(cases, predictions_of_score, tests, bootstraps, seed)
+        records += [{str(name): cell for name, cell in row.items()} for row in predictions_of_score.to_dict("records")]
         print(f"voxels: {score['name']} done, {k + 1} of {len(scores)}", flush=True)
-    write_both(out, tidy(map(_named, metrics), COLUMNS))
-    write_both(predictions, tidy(map(_named, records), PREDICTIONS))
+    write_both(out, tidy(map(_rename_features, metrics), COLUMNS))
+    write_both(predictions, tidy(map(_rename_features, records), PREDICTIONS))
 
 
 def _too_many(scans: int) -> dict[str, str]:
     need = f"products of all with all take {140 * scans**2 / 1e9:.0f} GB; compare with the PCA of the model's size"
-    return {"status": "too many scans", "reason": f"{scans} scans, of {MOST} at most: {need}"}
+    return {"status": "too many scans", "reason": f"{scans} scans, at most {MAX_SCANS} are possible: {need}"}
 
 
 def on_voxels(table: pd.DataFrame) -> Folds:
-    """The outer folds over a joined table without latents; nothing was fitted on anybody beforehand."""
+    """Return the outer folds over a joined table without latents; nothing was fitted beforehand."""
     return Folds({int(k): table for k in sorted(table["fold"].unique())}, "per fold")
 
 
 def with_voxels(cases: Cases, x: np.ndarray, used: Used, inner: int, seed: int, names: list[str]) -> Cases:
-    """The cases with voxels in the place of latents in some feature sets, and without the other sets.
+    """Return the cases with voxels in place of latents in some feature sets, and without the other sets.
 
     One set of n scans takes about 140 n n bytes (5,000 scans: 3.4 GB), since each fold has its own columns.
 
@@ -136,10 +140,10 @@ def with_voxels(cases: Cases, x: np.ndarray, used: Used, inner: int, seed: int, 
         seed: of the inner folds.
         names: feature sets.
     """
-    together = kin(cases.table)
+    groups = groups_of(cases.table)
     splits = {
         name: [
-            split_rows(feature_maker(name, x, used), together, part.train, part.test, inner, seed)
+            split_rows(feature_maker(name, x, used), groups, part.train, part.test, inner, seed)
             for part in cases.splits[name]
         ]
         for name in names
@@ -147,38 +151,39 @@ def with_voxels(cases: Cases, x: np.ndarray, used: Used, inner: int, seed: int, 
     return replace(cases, splits=splits)
 
 
-def _named(row: dict[str, Any]) -> dict[str, Any]:
-    named = {"features": NAMES.get(row["features"], row["features"])} if "features" in row else {}
-    return row | named | {"verdict": "no model"}
+def _rename_features(row: dict[str, Any]) -> dict[str, Any]:
+    features = {"features": NAMES.get(row["features"], row["features"])} if "features" in row else {}
+    return row | features | {"verdict": "no model"}
 
 
 def products(volumes: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Products of all scans (scans, scans) over the masked voxels, each voxel less its mean; a few voxels at a time.
+    """Products of all scans (scans, scans) over the masked voxels, each voxel minus its mean; a few voxels at a time.
 
     volumes: (scans, x, y, z), memory-mapped or not; memory is that of the result and of BLOCK numbers.
     """
-    flat, inside = volumes.reshape(len(volumes), -1), np.flatnonzero(mask)
-    found = np.zeros((len(volumes), len(volumes)))
+    flat, in_mask = volumes.reshape(len(volumes), -1), np.flatnonzero(mask)
+    gram = np.zeros((len(volumes), len(volumes)))
     step = max(1, BLOCK // len(volumes))
-    for i in steps(range(0, len(inside), step), "voxels", len(inside)):
-        part = flat[:, inside[i : i + step]].astype(np.float64)
+    for i in steps(range(0, len(in_mask), step), "voxels", len(in_mask)):
+        part = flat[:, in_mask[i : i + step]].astype(np.float64)
         part -= part.mean(axis=0)
-        found += part @ part.T
-    return found
+        gram += part @ part.T
+    return gram
 
 
 def coordinates(gram: np.ndarray) -> np.ndarray:
     """Columns (scans, rank) whose products are `gram`, positive semi-definite; the rank is at most scans."""
     values, vectors = np.linalg.eigh(gram)
-    kept = values > 1e-12 * max(values[-1], 0)
-    return vectors[:, kept] * np.sqrt(values[kept])
+    nonzero = values > 1e-12 * max(values[-1], 0)
+    return vectors[:, nonzero] * np.sqrt(values[nonzero])
 
 
 def feature_maker(name: str, x: np.ndarray, used: Used) -> Features:
     """Function from training and test rows to their columns; voxels keep their scale relative to each other.
 
     One factor for all voxels makes a column's mean variance 1 in the training rows, so that the learners' penalties
-    mean what they do for standardised latents. Confounds are standardised, or regressed out, on the training rows.
+    have the same meaning as for standardised latents. Confounds are standardised, or regressed out, on the training
+    rows.
 
     Args:
         name: one of features.FEATURES, voxels in the place of latents.

@@ -35,8 +35,10 @@ def write_itk(matrix: np.ndarray, path: Path) -> None:
     savemat(path, content | {"fixed": np.zeros((3, 1))}, format="4")
 
 
-def straightened(affine: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest affine with axes at right angles, which ITK needs, and what takes its mm to those of the original.
+def straighten(affine: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest affine with axes at right angles, which ITK needs, and the map from its mm to those of the original.
+
+    Voxel sizes and the image's centre stay. Where the axes are at right angles already, nothing changes.
 
     Voxel sizes and the image's centre stay. Where the axes are at right angles already, nothing changes.
     """
@@ -52,7 +54,7 @@ def straightened(affine: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray
 
 
 def columns(affine: np.ndarray) -> dict[str, float]:
-    """Rotation (degrees), translation (mm), scale and shear of x_scan = T R S x_template, about the MNI origin.
+    """Return rotation (degrees), translation (mm), scale and shear of x_scan = T R S x_template, about the MNI origin.
 
     A head that is 10 % larger than the template has scale 1.10; one turned by +5 degrees about x (RAS, right-handed)
     has rotation_x 5; one shifted 6 mm to the right has translation_x 6. S is upper triangular with scales on the
@@ -63,9 +65,9 @@ def columns(affine: np.ndarray) -> dict[str, float]:
     rotation = Rotation.from_matrix(linear @ np.linalg.inv(stretch)).as_euler("xyz", degrees=True)
     scale = np.diag(stretch)
     shear = stretch / scale[:, None]
-    named = {f"rotation_{a}": rotation[i] for i, a in enumerate(AXES)}
-    named |= {f"translation_{a}": affine[i, 3] for i, a in enumerate(AXES)}
-    named |= {f"scale_{a}": scale[i] for i, a in enumerate(AXES)}
-    named |= {"head_size": np.cbrt(np.prod(scale))}
-    named |= {"shear_xy": shear[0, 1], "shear_xz": shear[0, 2], "shear_yz": shear[1, 2]}
-    return {name: round(float(value), 6) for name, value in named.items()}
+    values = {f"rotation_{a}": rotation[i] for i, a in enumerate(AXES)}
+    values |= {f"translation_{a}": affine[i, 3] for i, a in enumerate(AXES)}
+    values |= {f"scale_{a}": scale[i] for i, a in enumerate(AXES)}
+    values |= {"head_size": np.cbrt(np.prod(scale))}
+    values |= {"shear_xy": shear[0, 1], "shear_xz": shear[0, 2], "shear_yz": shear[1, 2]}
+    return {name: round(float(value), 6) for name, value in values.items()}

@@ -1,21 +1,21 @@
-"""How far a registered brain still lies from the template, measured so that the size of structures does not matter."""
+"""Residual misalignment of a registered brain with the template, independent of the size of structures."""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from neurovae.preprocess.grid import CENTRE
 
-SMOOTHED_MM = 8.0  # full width of the Gaussian applied to both images; sets how far the linear step reaches
+SMOOTHED_MM = 8.0  # full width of the Gaussian applied to both images; sets the range of the linear step
 FWHM = 2.3548
 PASSES = 2  # the second with the intensity curve of the first
 
 
 def misalignment_mm(data: np.ndarray, template: np.ndarray, mask: np.ndarray, affine: np.ndarray) -> float:
-    """Root mean square displacement in mm over the mask of the rigid movement that would still improve the match.
+    """Root mean square displacement, in mm over the mask, of the rigid movement that would still improve the match.
 
     The scan is modelled as a cubic of the template's intensity, moved by six small rigid parameters: one least-squares
     step (Gauss-Newton). The cubic takes up contrast; a structure that is larger or smaller than the template's
-    leaves a residual on both of its sides, and so hardly a movement. Large errors (over some 6 mm) are
+    leaves a residual on both of its sides, and so little movement. Large errors (over some 6 mm) are
     underestimated, but stay large.
 
     Args:
@@ -30,17 +30,17 @@ def misalignment_mm(data: np.ndarray, template: np.ndarray, mask: np.ndarray, af
     target = (target - target.mean()) / target.std()
     slope = np.stack(np.gradient(smooth[1], *voxel_mm), axis=-1)[mask] / smooth[1][mask].std()
     points = np.argwhere(mask) * np.diag(affine)[:3] + affine[:3, 3] - CENTRE
-    moves = np.hstack([slope, np.cross(points, slope)])  # by 1 mm along, and by 1 radian about, each axis
+    motions = np.hstack([slope, np.cross(points, slope)])  # by 1 mm along, and by 1 radian about, each axis
     curve = target[:, None] ** np.arange(4)
     b = _least_squares(curve, scan)
     for _ in range(PASSES):
-        steep = b[1] + 2 * b[2] * target + 3 * b[3] * target**2
-        b = _least_squares(np.hstack([curve, moves * steep[:, None]]), scan)
-    moved = b[4:7] + np.cross(b[7:], points)
-    return float(np.sqrt((moved**2).sum(axis=1).mean()))
+        curve_slope = b[1] + 2 * b[2] * target + 3 * b[3] * target**2
+        b = _least_squares(np.hstack([curve, motions * curve_slope[:, None]]), scan)
+    displacement = b[4:7] + np.cross(b[7:], points)
+    return float(np.sqrt((displacement**2).sum(axis=1).mean()))
 
 
 def _least_squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Coefficients by the normal equations, which need no copy of x (n, columns)."""
-    found: np.ndarray = np.linalg.lstsq(x.T @ x, x.T @ y, rcond=None)[0]
-    return found
+    coef: np.ndarray = np.linalg.lstsq(x.T @ x, x.T @ y, rcond=None)[0]
+    return coef

@@ -1,4 +1,4 @@
-"""Run one step over a batch of scans. A failed scan is named with its cause, finished work is kept, progress is shown.
+"""Run one step over the scans of a batch. Failures are recorded with their cause; finished work is kept.
 
 A scan's results are kept while its key is unchanged. The key is a digest of the source's bytes, the step's arguments,
 and the stamp of code and environment. Key, columns and image digests are stored in the scan's BIDS sidecar.
@@ -25,7 +25,7 @@ MIN_FAILED = 3  # failures below which a batch is not judged as a whole
 
 @dataclass
 class Work:
-    """What a step returns: the images it wrote, columns for the manifest, parameters for the sidecar."""
+    """The results of a step: the images it wrote, columns for the manifest, parameters for the sidecar."""
 
     images: list[Path]
     columns: Row
@@ -33,7 +33,7 @@ class Work:
 
 
 class Clock:
-    """Seconds spent per named call, so that library calls can be separated from the rest."""
+    """Seconds spent per named call, so that the time of library calls can be separated from the rest."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -47,7 +47,7 @@ class Clock:
 
 
 def digest(*parts: Any) -> str:
-    """Short digest of JSON-serialisable values."""
+    """Return a short digest of JSON-serialisable values."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -77,20 +77,21 @@ def run(
     seconds: Path,
 ) -> None:
     """Run `step` on every row and write the manifest; raise InputError if too many scans of the batch have failed."""
-    done, clocks, start = [], [], time.perf_counter()
+    results, clocks, start = [], [], time.perf_counter()
     for number, row in enumerate(rows, 1):
         clock = Clock()
         result = _one(row, step, sidecar=sidecar, key=key, clock=clock)
-        done.append(result)
+        results.append(result)
         clocks += [{"scan": row["scan"], "call": call, "seconds": round(s, 4)} for call, s in clock.seconds.items()]
-        left = (time.perf_counter() - start) / number * (len(rows) - number)
+        seconds_left = (time.perf_counter() - start) / number * (len(rows) - number)
         print(
-            f"{number}/{len(rows)} {row['scan']}: {result['status']} {result['cause']} (left {left:.0f} s)", flush=True
+            f"{number}/{len(rows)} {row['scan']}: {result['status']} {result['cause']} (left {seconds_left:.0f} s)",
+            flush=True,
         )
-    columns = list(dict.fromkeys(name for row in done for name in row))
+    columns = list(dict.fromkeys(name for row in results for name in row))
     write_tsv(seconds, clocks, ["scan", "call", "seconds"])
-    _judge(done, max_failed)
-    write_tsv(manifest, done, columns)
+    _check_failures(results, max_failed)
+    write_tsv(manifest, results, columns)
 
 
 def _one(
@@ -102,27 +103,27 @@ def _one(
     clock: Clock,
 ) -> Row:
     base = {"scan": row["scan"], "status": row["status"], "cause": row["cause"]}
-    carried = {name: value for name, value in row.items() if name not in (*base, *SOURCE)}
+    other_columns = {name: value for name, value in row.items() if name not in (*base, *SOURCE)}
     if row["status"] != "ok":
         return base
     try:
         with clock("all"):
-            wanted = key(row)
-            record = _kept(sidecar(row), wanted) or _compute(row, step, sidecar(row), wanted, clock)
-    except Exception as error:  # any failure is recorded with its cause, and the other scans go on
+            wanted_key = key(row)
+            record = _kept_record(sidecar(row), wanted_key) or _compute(row, step, sidecar(row), wanted_key, clock)
+    except Exception as error:  # any failure is recorded with its cause, and the other scans are still processed
         return {**base, "status": "failed", "cause": _cause(error)}
-    return {**base, **carried, **dict(sorted(record["Columns"].items()))}  # the order of a kept scan
+    return {**base, **other_columns, **dict(sorted(record["Columns"].items()))}  # the order of a kept scan
 
 
 def _cause(error: Exception) -> str:
-    """The message for the manifest; an unexpected error also prints its stack trace to the log."""
+    """Return the message for the manifest; an unexpected error also prints its stack trace to the log."""
     if isinstance(error, InputError):
         return str(error)
     traceback.print_exception(error)
     return f"{type(error).__name__}: {error}"
 
 
-def _kept(sidecar: Path, key: str) -> Row | None:
+def _kept_record(sidecar: Path, key: str) -> Row | None:
     if not sidecar.exists():
         return None
     try:
@@ -143,8 +144,8 @@ def _compute(row: Row, step: Callable[[Row, Clock], Work], sidecar: Path, key: s
     return record
 
 
-def _judge(rows: list[Row], max_failed: float) -> None:
+def _check_failures(rows: list[Row], max_failed: float) -> None:
     failed = [row for row in rows if row["status"] != "ok"]
     if len(failed) >= MIN_FAILED and (len(failed) == len(rows) or len(failed) > max_failed * len(rows)):
-        found = f"{len(failed)} of {len(rows)} scans of this batch failed (preprocess.max_failed is {max_failed:g}):"
-        raise InputError([found, *(f"  {row['scan']}: {row['cause']}" for row in failed)])
+        summary = f"{len(failed)} of {len(rows)} scans of this batch failed (preprocess.max_failed is {max_failed:g}):"
+        raise InputError([summary, *(f"  {row['scan']}: {row['cause']}" for row in failed)])

@@ -7,7 +7,7 @@ from pathlib import Path
 from neurovae.io.files import write_beside, write_json
 
 BIDS_VERSION = "1.10.0"
-IGNORED = ("*_xfm.mat",)  # what BIDS has no name for, as fMRIPrep leaves it out of validation
+IGNORED = ("*_xfm.mat",)  # files that BIDS has no name for; fMRIPrep excludes them from validation too
 README = """# Preprocessed scans
 Written by neurovae: brain mask, affine transform to MNI152NLin2009aSym, and the brain in MNI space
 before (`desc-brain`) and after (`desc-preproc`) intensity normalisation.
@@ -39,7 +39,7 @@ def describe(folder: Path, source: str) -> None:
 
 
 def _version() -> str:
-    """The installed version; the package may also run from its sources."""
+    """Return the installed version; the package may also run from its sources."""
     try:
         return version("neurovae")
     except PackageNotFoundError:

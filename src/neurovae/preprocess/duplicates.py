@@ -58,17 +58,18 @@ def run(
         out: TSV to write.
     """
     array, table = read_volumes(volumes, rows)
-    listed = [row for name in batches for row in read_list(lists / f"{name}.list")]
-    sources = {row["scan"]: (Path(row["source"]), row["volume"]) for row in listed}
-    found = duplicates(array, table, read_mask(mask), sources, nonfinite)
-    write_table(out, found)
-    copies = found[found["duplicate"].astype(bool)]
+    batch_rows = [row for name in batches for row in read_list(lists / f"{name}.list")]
+    sources = {row["scan"]: (Path(row["source"]), row["volume"]) for row in batch_rows}
+    pairs = duplicates(array, table, read_mask(mask), sources, nonfinite)
+    write_table(out, pairs)
+    duplicate_pairs = pairs[pairs["duplicate"].astype(bool)]
     print(
-        f"{len(table)} scans, {len(copies)} pairs of duplicates, {len(found) - len(copies)} pairs of similar scans",
+        f"{len(table)} scans, {len(duplicate_pairs)} pairs of duplicates, "
+        f"{len(pairs) - len(duplicate_pairs)} pairs of similar scans",
         flush=True,
     )
-    if len(copies):
-        raise InputError([problem(row) for row in copies.to_dict("records")])
+    if len(duplicate_pairs):
+        raise InputError([problem(row) for row in duplicate_pairs.to_dict("records")])
 
 
 def duplicates(
@@ -87,21 +88,23 @@ def duplicates(
         sources: file of each scan, and its volume in a 4-D file (empty otherwise).
         nonfinite: what is done with NaN and Inf voxels of the sources.
     """
-    found = []
+    pairs = []
     for a, b in steps(candidates(block_means(volumes, mask)), "pairs of scans"):
         r = correlation(*masked(volumes[[a, b]], mask))
         if r <= NEAR:
             continue
         first, second = table.iloc[a], table.iloc[b]
-        r_source, same = compared(*(read_source(*sources[scan], nonfinite) for scan in (first["scan"], second["scan"])))
-        copy = r > SAME or r_source > SAME or (r > BLIND and np.isnan(r_source))
+        r_source, same_voxels = compare_sources(
+            *(read_source(*sources[scan], nonfinite) for scan in (first["scan"], second["scan"]))
+        )
+        is_duplicate = r > SAME or r_source > SAME or (r > BLIND and np.isnan(r_source))
         names = [first["scan"], second["scan"], first["person"], second["person"]]
-        found.append([*names, round(r, 7), round(r_source, 7), same, _kind(first, second), copy])
-    return pd.DataFrame(found, columns=COLUMNS)
+        pairs.append([*names, round(r, 7), round(r_source, 7), same_voxels, _kind(first, second), is_duplicate])
+    return pd.DataFrame(pairs, columns=COLUMNS)
 
 
 def block_means(volumes: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Z-scored scans (unit length in the mask) projected on blocks of voxels: (scans, blocks), float32.
+    """Project z-scored scans (unit length in the mask) on blocks of voxels: (scans, blocks), float32.
 
     A block's mean is weighted by the square root of its voxels, so that lengths are those of the projection.
     """
@@ -110,13 +113,13 @@ def block_means(volumes: np.ndarray, mask: np.ndarray) -> np.ndarray:
     order = np.argsort(place, kind="stable")
     starts = np.unique(place[order], return_index=True)[1]
     sizes = np.diff([*starts, len(place)])
-    found = np.empty((len(volumes), len(starts)), np.float32)
+    projected = np.empty((len(volumes), len(starts)), np.float32)
     for part in steps(chunks(len(volumes)), "scans read", len(volumes)):
         x = masked(volumes[part], mask).astype(np.float64)
         x -= x.mean(axis=1, keepdims=True)
         x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-        found[part] = np.add.reduceat(x[:, order], starts, axis=1) / np.sqrt(sizes)
-    return found
+        projected[part] = np.add.reduceat(x[:, order], starts, axis=1) / np.sqrt(sizes)
+    return projected
 
 
 def candidates(means: np.ndarray) -> list[tuple[int, int]]:
@@ -132,19 +135,19 @@ def candidates(means: np.ndarray) -> list[tuple[int, int]]:
 
 
 def read_source(path: Path, volume: str, nonfinite: str) -> np.ndarray:
-    """Voxels of the source on canonical axes: header, compression and order of storage do not matter."""
+    """Read voxels of the source on canonical axes: header, compression and order of storage do not matter."""
     return read_canonical(path, nonfinite=nonfinite, volume=volume).get_fdata(dtype=np.float32)
 
 
-def compared(first: np.ndarray, second: np.ndarray) -> tuple[float, bool]:
-    """Correlation of two sources (NaN if their shapes differ), and whether all voxels are equal."""
+def compare_sources(first: np.ndarray, second: np.ndarray) -> tuple[float, bool]:
+    """Return the correlation of two sources (NaN if their shapes differ), and whether all voxels are equal."""
     if first.shape != second.shape:
         return float("nan"), False
     return correlation(first.ravel(), second.ravel()), bool(np.array_equal(first, second))
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson's r, in double precision."""
+    """Return Pearson's r, in double precision."""
     a, b = x.astype(np.float64), y.astype(np.float64)
     a -= a.mean()
     b -= b.mean()
@@ -152,10 +155,10 @@ def correlation(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def problem(pair: dict[Any, Any]) -> str:
-    """One pair of duplicates, as a line of the error message."""
-    how = "all voxels equal" if pair["same_voxels"] else f"r {pair['r']:.5f}, sources {pair['r_source']:.5f}"
-    what = f"{pair['scan_a']} and {pair['scan_b']}: the same scan ({how}), {pair['kind']}"
-    return f"{what}; correct the id, or exclude one in the table of preprocess.qc.override (keep: no)"
+    """Format one pair of duplicates as a line of the error message."""
+    evidence = "all voxels equal" if pair["same_voxels"] else f"r {pair['r']:.5f}, sources {pair['r_source']:.5f}"
+    statement = f"{pair['scan_a']} and {pair['scan_b']}: the same scan ({evidence}), {pair['kind']}"
+    return f"{statement}; correct the id, or exclude one in the table of preprocess.qc.override (keep: no)"
 
 
 def _kind(first: pd.Series, second: pd.Series) -> str:

@@ -49,7 +49,7 @@ def run(
         method: deepbet, template (its mask propagated by an affine), mask (the one in the list, of another tool), none
             (the image is already skull-stripped).
         nonfinite: what to do with NaN and Inf voxels.
-        max_failed: share of failed scans above which the job fails.
+        max_failed: fraction of failed scans above which the job fails.
     """
     torch.set_num_threads(1)
     arguments = {"method": method, "nonfinite": nonfinite}
@@ -83,7 +83,7 @@ def _digest(path: str) -> str:
 def _step(row: batch.Row, clock: batch.Clock, *, derivatives: Path, method: Method, nonfinite: str) -> batch.Work:
     stored = read_scan(row["source"], nonfinite=nonfinite, volume=row["volume"])
     scan = canonical(stored)
-    mask = {"deepbet": _deepbet, "template": _template, "mask": _given(row["mask"]), "none": _nonzero}[method](
+    mask = {"deepbet": _deepbet, "template": _template, "mask": _other_tool(row["mask"]), "none": _nonzero}[method](
         scan, clock
     )
     data = scan.get_fdata(dtype=np.float32)
@@ -120,11 +120,11 @@ def _deepbet(scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
 
 
 def _template(scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
-    """The template's mask, moved to the scan by the best of several affine registrations.
+    """Return the template's mask, moved to the scan by the best of several affine registrations.
 
-    A registration starts from the centres of mass, and the neck moves a head's away from the brain. So only the top of
-    the head is registered, cut at several depths, with the metric inside the slightly dilated mask. Dice with DLMUSE
-    was .940 to .955 on five `ixi` heads (deepbet: .98); with the whole head and one start, .58 to .90.
+    A registration starts from the centres of mass, and the neck shifts that of a head away from the brain. So only the
+    top of the head is registered, cut at several depths, with the metric inside the slightly dilated mask. Dice with
+    DLMUSE was .940 to .955 on five `ixi` heads (deepbet: .98); with the whole head and one start, .58 to .90.
 
     Raises:
         InputError: no registration reaches a correlation of .45 inside the mask.
@@ -138,24 +138,26 @@ def _template(scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
     brain = brain_mask(2.0)
     fixed = ants.from_nibabel_nifti(template(2.0))
     mask = fixed.new_image_like(brain.astype(np.float32))
-    near = ants.iMath(mask, "MD", 2)
-    tried = []
+    dilated = ants.iMath(mask, "MD", 2)
+    trials = []
     for depth in TOPS_MM:
         moving = ants.from_nibabel_nifti(_top(scan, depth))
         with clock("registration"):
-            found = ants.registration(fixed, moving, type_of_transform="Affine", mask=near, mask_all_stages=True)
-            back = ants.apply_transforms(
-                moving, mask, found["fwdtransforms"], whichtoinvert=[True], interpolator="nearestNeighbor"
+            registered = ants.registration(
+                fixed, moving, type_of_transform="Affine", mask=dilated, mask_all_stages=True
             )
-        Path(found["fwdtransforms"][0]).unlink()
-        r = float(np.corrcoef(found["warpedmovout"].numpy()[brain], fixed.numpy()[brain])[0, 1])
-        tried.append((r, np.asarray(ants.to_nibabel_nifti(back).dataobj) > 0.5))
-    best, inside = max(tried, key=lambda pair: pair[0])
+            propagated = ants.apply_transforms(
+                moving, mask, registered["fwdtransforms"], whichtoinvert=[True], interpolator="nearestNeighbor"
+            )
+        Path(registered["fwdtransforms"][0]).unlink()
+        r = float(np.corrcoef(registered["warpedmovout"].numpy()[brain], fixed.numpy()[brain])[0, 1])
+        trials.append((r, np.asarray(ants.to_nibabel_nifti(propagated).dataobj) > 0.5))
+    best, best_mask = max(trials, key=lambda pair: pair[0])
     if best < 0.45:
         raise InputError(
             f"template: correlation {best:.2f} inside the propagated mask, at least .45 is needed; use deepbet"
         )
-    return inside
+    return best_mask
 
 
 def _top(scan: nib.Nifti1Image, depth: float) -> nib.Nifti1Image:
@@ -167,13 +169,13 @@ def _top(scan: nib.Nifti1Image, depth: float) -> nib.Nifti1Image:
     return nib.Nifti1Image(data, scan.affine, scan.header)
 
 
-def _given(path: str) -> Callable[[nib.Nifti1Image, batch.Clock], np.ndarray]:
-    """The mask of another tool, on the scan's own voxels."""
+def _other_tool(path: str) -> Callable[[nib.Nifti1Image, batch.Clock], np.ndarray]:
+    """Return the mask of another tool, on the scan's own voxels."""
     return lambda scan, clock: source.given_mask(Path(path), scan)
 
 
 def _nonzero(scan: nib.Nifti1Image, clock: batch.Clock) -> np.ndarray:
-    """Voxels of a stripped image that differ from its corners by over 1/1000 of its range, with holes filled."""
+    """Return voxels of a stripped image that differ from its corners by over 1/1000 of its range, with holes filled."""
     data = scan.get_fdata(dtype=np.float32)
     background = np.median(data[np.ix_((0, -1), (0, -1), (0, -1))])
     differs = np.abs(data - background) > 1e-3 * float(np.ptp(data))

@@ -16,7 +16,7 @@ MULTIPLE = 8  # every axis is divisible by 8, for three strided convolutions
 
 
 def box(voxel_mm: float) -> tuple[tuple[int, int, int], np.ndarray]:
-    """Shape and affine (voxel to MNI mm) of the grid; column i and column n - 1 - i are mirror images, x and -x."""
+    """Return shape and affine (voxel to MNI mm) of the grid; columns i and n - 1 - i are mirror images, x and -x."""
     shape = tuple(int(np.ceil(side / voxel_mm / MULTIPLE)) * MULTIPLE for side in BOX)
     affine = np.diag([voxel_mm, voxel_mm, voxel_mm, 1.0])
     affine[:3, 3] = [c - (n - 1) / 2 * voxel_mm for c, n in zip(CENTRE, shape, strict=True)]
@@ -25,19 +25,19 @@ def box(voxel_mm: float) -> tuple[tuple[int, int, int], np.ndarray]:
 
 @lru_cache
 def template(voxel_mm: float) -> nib.Nifti1Image:
-    """The template's T1 resampled to the grid, intensities 0 to 1."""
+    """Return the template's T1 resampled to the grid, intensities 0 to 1."""
     return _on_grid(load_mni152_template(resolution=1), voxel_mm)
 
 
 @lru_cache
 def brain_mask(voxel_mm: float) -> np.ndarray:
-    """The fixed mask of the grid (bool): voxels that are at least half inside the template's brain."""
+    """Return the fixed mask of the grid (bool): voxels that are at least half inside the template's brain."""
     return _on_grid(load_mni152_brain_mask(resolution=1), voxel_mm).get_fdata() >= 0.5
 
 
 @lru_cache
 def white_matter(voxel_mm: float) -> np.ndarray:
-    """The template's white matter on the grid (bool), for measures of noise."""
+    """Return the template's white matter on the grid (bool), for measures of noise."""
     return _on_grid(load_mni152_wm_mask(resolution=1), voxel_mm).get_fdata() >= 0.9
 
 

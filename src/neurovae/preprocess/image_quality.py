@@ -1,4 +1,4 @@
-"""Noise and sharpness of a scan in its own space, measured so that anatomy and contrast hardly move them.
+"""Noise and sharpness of a scan in its own space, nearly independent of anatomy and contrast.
 
 The mean over the standard deviation in white matter (`snr`) is no such measure: partial volume, atrophy and the bias
 field change it as much as noise does. Both numbers here are ratios of intensities, so that gain does not matter, and
@@ -20,7 +20,7 @@ MIN_VOXELS = 100  # with fewer, neither is measured
 
 
 def image_quality(data: np.ndarray, mask: np.ndarray, voxel_mm: np.ndarray) -> dict[str, float | None]:
-    """`noise` and `sharpness` inside a brain mask; None where too little tissue is left to measure.
+    """Measure `noise` and `sharpness` inside a brain mask; None where too little tissue is left to measure.
 
     Args:
         data: intensities (x, y, z), as scanned.
@@ -28,13 +28,13 @@ def image_quality(data: np.ndarray, mask: np.ndarray, voxel_mm: np.ndarray) -> d
         voxel_mm: voxel size along each axis.
     """
     voxel_mm = np.asarray(voxel_mm, float)
-    touched = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    box = tuple(slice(max(int(planes[0]) - 6, 0), int(planes[-1]) + 7) for planes in touched)
+    planes_with_brain = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    box = tuple(slice(max(int(planes[0]) - 6, 0), int(planes[-1]) + 7) for planes in planes_with_brain)
     data, mask = data[box].astype(np.float32), mask[box]
     depth = distance_transform_edt(mask, sampling=voxel_mm)
     sd, tissue = noise(data, mask, depth, voxel_mm)
-    found = {"noise": sd / tissue, "sharpness": sharpness(data, mask, depth, voxel_mm, np.nan_to_num(sd))}
-    return {name: None if np.isnan(value) else round(value, 5) for name, value in found.items()}
+    measures = {"noise": sd / tissue, "sharpness": sharpness(data, mask, depth, voxel_mm, np.nan_to_num(sd))}
+    return {name: None if np.isnan(value) else round(value, 5) for name, value in measures.items()}
 
 
 def noise(data: np.ndarray, mask: np.ndarray, depth: np.ndarray, voxel_mm: np.ndarray) -> tuple[float, float]:
@@ -55,19 +55,19 @@ def noise(data: np.ndarray, mask: np.ndarray, depth: np.ndarray, voxel_mm: np.nd
     detail = data
     for axis in range(3):
         detail = np.diff(detail, axis=axis) / np.sqrt(2)
-    whole = minimum_filter(flat, size=2, origin=-1)[:-1, :-1, :-1]  # all eight voxels of a coefficient are flat
-    if np.count_nonzero(whole) < MIN_VOXELS:
+    all_flat = minimum_filter(flat, size=2, origin=-1)[:-1, :-1, :-1]  # all eight voxels of a coefficient are flat
+    if np.count_nonzero(all_flat) < MIN_VOXELS:
         return np.nan, np.nan
-    return float(np.median(np.abs(detail[whole])) / 0.6745), float(np.median(data[flat]))
+    return float(np.median(np.abs(detail[all_flat])) / 0.6745), float(np.median(data[flat]))
 
 
 def sharpness(data: np.ndarray, mask: np.ndarray, depth: np.ndarray, voxel_mm: np.ndarray, noise_sd: float) -> float:
-    """How much steeper tissue boundaries are at one voxel than after smoothing; blur, as by motion, lowers it.
+    """Ratio of the slope of tissue boundaries at one voxel to that after smoothing; blur, as by motion, lowers it.
 
     The slope of the regression of the fine gradient (central difference) on the coarse one (Gaussian filter of one
     voxel), across the steepest boundaries of the brain's outer 25 mm. What noise of `noise_sd` adds to both sums is
-    subtracted. Where the boundaries lie and which way they face is read from smoother gradients, which noise hardly
-    moves. An isolated ideal boundary has 1.73 whatever its contrast. The number compares scans of one voxel size; it
+    subtracted. Position and direction of the boundaries come from smoother gradients, which noise hardly
+    affects. An isolated ideal boundary has 1.73 whatever its contrast. The number compares scans of one voxel size; it
     is no resolution in mm.
     """
     rim = binary_erosion(mask, iterations=MARGIN) & (depth < RIM_MM)
@@ -81,10 +81,13 @@ def sharpness(data: np.ndarray, mask: np.ndarray, depth: np.ndarray, voxel_mm: n
     coarse = (_gradient(data, COARSE, voxel_mm)[:, edge] * normal).sum(axis=0)
     impulse = np.zeros((21, 21, 21))
     impulse[10, 10, 10] = 1
-    of_fine, of_coarse = np.stack(np.gradient(impulse, *voxel_mm)), _gradient(impulse, COARSE, voxel_mm)
-    noisy = noise_sd**2 * len(fine) / 3  # of each of the three directions
-    both, alone = fine @ coarse - noisy * (of_fine * of_coarse).sum(), coarse @ coarse - noisy * (of_coarse**2).sum()
-    return float(both / alone) if alone > 0 else np.nan
+    fine_response, coarse_response = np.stack(np.gradient(impulse, *voxel_mm)), _gradient(impulse, COARSE, voxel_mm)
+    noise_sum = noise_sd**2 * len(fine) / 3  # of each of the three directions
+    cross_sum, coarse_sum = (
+        fine @ coarse - noise_sum * (fine_response * coarse_response).sum(),
+        coarse @ coarse - noise_sum * (coarse_response**2).sum(),
+    )
+    return float(cross_sum / coarse_sum) if coarse_sum > 0 else np.nan
 
 
 def _length(vectors: np.ndarray) -> np.ndarray:

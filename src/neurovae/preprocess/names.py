@@ -21,5 +21,5 @@ def in_space(folder: Path, scan: str, voxel_mm: float, ending: str) -> Path:
 
 
 def on_grid(voxel_mm: float) -> dict[str, str]:
-    """What the sidecar of an image on a grid in MNI space has to say (BIDS)."""
+    """Return the entries that BIDS asks for in the sidecar of an image on a grid in MNI space."""
     return {"SpatialReference": SPACE, "Resolution": f"{voxel_mm:g} mm, isotropic"}

@@ -48,7 +48,7 @@ def run(
         method: zscore, percentile, white-matter (peak), reference (PET and SPECT: over the mean of a region) or none.
         reference: for `reference`, "brain" or a NIfTI mask in MNI space.
         voxel_mm: voxel size of the grid.
-        max_failed: share of failed scans above which the job fails.
+        max_failed: fraction of failed scans above which the job fails.
     """
     region = reference_region(reference, voxel_mm) if method == "reference" else None
     region_digest = None if region is None else batch.digest(np.packbits(region).tolist())
@@ -92,23 +92,25 @@ def _step(
 ) -> batch.Work:
     image = read_image(brain(row))
     data = image.get_fdata(dtype=np.float32)
-    own = read_image(_mask(brain(row))).get_fdata(dtype=np.float32) >= 0.5
+    own_mask = read_image(_mask(brain(row))).get_fdata(dtype=np.float32) >= 0.5
     fixed = grid.brain_mask(voxel_mm)
     with clock("normalise"):
-        out = np.where(fixed, normalise(data, own & fixed, method, region=region, white=grid.white_matter(voxel_mm)), 0)
+        out = np.where(
+            fixed, normalise(data, own_mask & fixed, method, region=region, white=grid.white_matter(voxel_mm)), 0
+        )
     target = _preproc(brain(row), suffix)
     with write_beside(target) as temporary:
         nib.save(nib.Nifti1Image(out.astype(np.float32), image.affine), temporary)
     template = grid.template(voxel_mm)
-    measured = quality(data, own, fixed, template.get_fdata(), grid.white_matter(voxel_mm), template.affine)
-    columns = {**measured, **placement.offset(data, voxel_mm), "preproc_sha256": sha256(target)}
+    measures = quality(data, own_mask, fixed, template.get_fdata(), grid.white_matter(voxel_mm), template.affine)
+    columns = {**measures, **placement.offset(data, voxel_mm), "preproc_sha256": sha256(target)}
     return batch.Work([target], columns, {"SkullStripped": True, "Normalisation": method, **on_grid(voxel_mm)})
 
 
 def normalise(
     data: np.ndarray, brain: np.ndarray, method: Method, *, region: np.ndarray | None, white: np.ndarray
 ) -> np.ndarray:
-    """Intensities on a common scale, by one linear function per scan.
+    """Bring intensities to a common scale by one linear function per scan.
 
     Args:
         data: intensities on the grid.
@@ -136,7 +138,7 @@ def normalise(
 
 
 def _peak(values: np.ndarray) -> float:
-    """The mode of white-matter intensities: highest bin of 64 between the 1st and 99th percentile."""
+    """Return the mode of white-matter intensities: highest bin of 64 between the 1st and 99th percentile."""
     if len(values) < 50:
         raise InputError("fewer than 50 white-matter voxels on this grid; use zscore or a finer grid")
     counts, edges = np.histogram(values, bins=64, range=tuple(np.percentile(values, [1, 99])))
@@ -146,20 +148,20 @@ def _peak(values: np.ndarray) -> float:
 
 def quality(
     data: np.ndarray,
-    own: np.ndarray,
+    own_mask: np.ndarray,
     fixed: np.ndarray,
     template: np.ndarray,
     white: np.ndarray,
     affine: np.ndarray,
 ) -> dict[str, float]:
-    """Quality numbers of one scan on the grid.
+    """Measure the quality of one scan on the grid.
 
     mask_dice: Dice of its own mask and the template's; template_r: Pearson correlation of intensities with the
     template inside the template's mask; snr: mean over standard deviation of intensity in the template's white matter.
     These three serve to exclude failed scans; anatomy changes them too (large ventricles lower all three), so they are
     no measures of noise or of registration in the sensitivity checks. misalignment_mm: see `alignment`.
     """
-    dice = 2 * np.count_nonzero(own & fixed) / (np.count_nonzero(own) + np.count_nonzero(fixed))
+    dice = 2 * np.count_nonzero(own_mask & fixed) / (np.count_nonzero(own_mask) + np.count_nonzero(fixed))
     r = np.corrcoef(data[fixed], template[fixed])[0, 1]
     snr = data[white].mean() / max(float(data[white].std()), 1e-12)
     return {
@@ -171,7 +173,7 @@ def quality(
 
 
 def reference_region(reference: str | None, voxel_mm: float) -> np.ndarray:
-    """The reference region on the grid (bool): the whole brain, or a mask in MNI space from a file."""
+    """Return the reference region on the grid (bool): the whole brain, or a mask in MNI space from a file."""
     if reference in (None, "brain"):
         return grid.brain_mask(voxel_mm)
     image = nib.squeeze_image(read_image(str(reference)))

@@ -1,14 +1,14 @@
-"""Does the head lie as its header says? The brain is laid over the template in every orientation, at 8 mm.
+"""Check a scan's orientation against its header: compare the brain with the template in all orientations, at 8 mm.
 
-A header can be upside down or back to front; brain extraction and registration then end somewhere, and limits on volume
-and overlap do not notice. So the brain is placed on the template (centre and volume of its mask alike) in the 24
+A header can be upside down or back to front; brain extraction and registration then fail, and limits on volume and
+overlap may not detect it. So the brain is placed on the template (centre and volume of its mask alike) in the 24
 orientations by right angles, each also tilted. The measure of agreement is R2: how much of the scan's intensities a
 quadratic of the template's explains. The quadratic gives background, fluid, grey and white matter any brightness, so
 that other contrasts than T1 can be compared too.
 
-A registration that agrees less than one of these rough poses has stopped in a wrong place, and is started again there.
-A header that is turned and one that is mirrored look alike, since a brain is nearly symmetric: where an orientation
-other than the header's agrees as well, left and right are unknown, and no registration can decide it.
+A registration that agrees less than one of these rough poses has stopped in a local optimum, and is restarted there.
+A rotated header and a mirrored one look alike, since a brain is nearly symmetric: where an orientation other than the
+header's agrees as well, left and right are unknown, and no registration can determine them.
 """
 
 from functools import lru_cache
@@ -29,7 +29,7 @@ NEAR_DEGREES = 50.0  # rotations up to here are poses of a head; those beyond ar
 
 
 class Coarse(NamedTuple):
-    """A brain averaged over blocks of voxels, the way from mm to its voxels, the centre and the size of its mask."""
+    """A brain averaged over blocks of voxels, the affine from mm to its voxels, the centre and the size of its mask."""
 
     data: np.ndarray
     to_voxel: np.ndarray
@@ -49,12 +49,12 @@ class Template(NamedTuple):
 def coarse(brain: np.ndarray, mask: np.ndarray, affine: np.ndarray) -> Coarse:
     """Average a brain (zero outside) and its mask; `affine` takes voxels to mm."""
     step = np.maximum(1, np.round(SCAN_MM / voxel_sizes(affine))).astype(int)
-    inside = _averaged(mask, step)
+    in_mask = _block_average(mask, step)
     world = affine @ np.diag([*step, 1.0])
     world[:3, 3] = apply_affine(affine, (step - 1) / 2)
-    centre = inside[inside > 0] @ apply_affine(world, np.argwhere(inside > 0)) / inside.sum()
-    size = (inside.sum() * abs(np.linalg.det(world[:3, :3])) / _template().volume) ** (1 / 3)
-    return Coarse(_averaged(brain, step), np.linalg.inv(world), centre, float(size))
+    centre = in_mask[in_mask > 0] @ apply_affine(world, np.argwhere(in_mask > 0)) / in_mask.sum()
+    size = (in_mask.sum() * abs(np.linalg.det(world[:3, :3])) / _template().volume) ** (1 / 3)
+    return Coarse(_block_average(brain, step), np.linalg.inv(world), centre, float(size))
 
 
 def agreement(scan: Coarse, matrix: np.ndarray) -> float:
@@ -67,26 +67,26 @@ def agreement(scan: Coarse, matrix: np.ndarray) -> float:
 
 
 def best_poses(scan: Coarse) -> tuple[np.ndarray, np.ndarray]:
-    """Template to scan (4 x 4, mm): the best of the poses near the header's orientation, and the best of all others."""
-    found: dict[bool, tuple[float, np.ndarray]] = {}
+    """Return the best pose near the header's orientation, and the best of all others: template to scan (4 x 4, mm)."""
+    best: dict[bool, tuple[float, np.ndarray]] = {}
     for rotation in _rotations():
         matrix = np.eye(4)
         matrix[:3, :3] = scan.size * rotation
         matrix[:3, 3] = scan.centre - matrix[:3, :3] @ _template().centre
-        r2, near = agreement(scan, matrix), is_near(matrix)
-        if near not in found or r2 > found[near][0]:
-            found[near] = (r2, matrix)
-    return found[True][1], found[False][1]
+        r2, near_header = agreement(scan, matrix), is_near(matrix)
+        if near_header not in best or r2 > best[near_header][0]:
+            best[near_header] = (r2, matrix)
+    return best[True][1], best[False][1]
 
 
 def lead(scan: Coarse, candidates: list[np.ndarray]) -> float:
-    """R2 by which the best of the candidates near the header's orientation leads over the best of all others."""
+    """Return the R2 by which the best candidate near the header's orientation exceeds the best of all others."""
     r2 = {near: [agreement(scan, matrix) for matrix in candidates if is_near(matrix) == near] for near in (True, False)}
     return max(r2[True], default=0.0) - max(r2[False], default=0.0)
 
 
 def is_near(matrix: np.ndarray) -> bool:
-    """Could this rotation be a pose of a head whose header is right?"""
+    """Whether this rotation can be the pose of a head whose header is right."""
     rotation = Rotation.from_matrix(polar(matrix[:3, :3])[0])
     return bool(np.degrees(rotation.magnitude()) <= NEAR_DEGREES)
 
@@ -104,14 +104,14 @@ def _template() -> Template:
 
 @lru_cache
 def _rotations() -> list[np.ndarray]:
-    """The 24 rotations that take axes to axes, each as it is and tilted both ways about x, y and z."""
+    """Return the 24 rotations that map axes to axes, each untilted and tilted both ways about x, y and z."""
     tilts = [Rotation.identity()]
     tilts += [Rotation.from_euler(axis, sign * TILT_DEGREES, degrees=True) for axis in "xyz" for sign in (-1, 1)]
-    return [(turn * tilt).as_matrix() for turn in Rotation.create_group("O") for tilt in tilts]
+    return [(right_angles * tilt).as_matrix() for right_angles in Rotation.create_group("O") for tilt in tilts]
 
 
-def _averaged(data: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Means over blocks of voxels; what does not fill a block is left out."""
+def _block_average(data: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Return means over blocks of voxels; voxels that do not fill a block are left out."""
     shape = np.array(data.shape) // step
-    whole = data[tuple(slice(0, n) for n in shape * step)].astype(np.float32)
-    return np.asarray(whole.reshape(shape[0], step[0], shape[1], step[1], shape[2], step[2]).mean(axis=(1, 3, 5)))
+    cropped = data[tuple(slice(0, n) for n in shape * step)].astype(np.float32)
+    return np.asarray(cropped.reshape(shape[0], step[0], shape[1], step[1], shape[2], step[2]).mean(axis=(1, 3, 5)))

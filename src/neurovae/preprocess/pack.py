@@ -45,33 +45,33 @@ def run(
         rows: Parquet to write: row number, scan, person, session, acquisition, run, sha256 of the image.
         mask: NIfTI to write.
     """
-    used = ["scan", "preproc_sha256"]
-    table = pd.concat([read_manifest(manifests / f"{name}.tsv")[used] for name in batches], ignore_index=True)
-    kept = read_parquet(qc).query("not excluded")[["scan"]].merge(table, on="scan", validate="one_to_one")
-    kept = kept.sort_values("scan", ignore_index=True)
-    images = [in_space(derivatives, scan, voxel_mm, f"desc-preproc_{suffix}.nii.gz") for scan in kept["scan"]]
-    check_images(images, list(kept["preproc_sha256"]))
+    columns = ["scan", "preproc_sha256"]
+    table = pd.concat([read_manifest(manifests / f"{name}.tsv")[columns] for name in batches], ignore_index=True)
+    packed = read_parquet(qc).query("not excluded")[["scan"]].merge(table, on="scan", validate="one_to_one")
+    packed = packed.sort_values("scan", ignore_index=True)
+    images = [in_space(derivatives, scan, voxel_mm, f"desc-preproc_{suffix}.nii.gz") for scan in packed["scan"]]
+    check_images(images, list(packed["preproc_sha256"]))
     write_volumes(images, voxel_mm, volumes)
-    entities = pd.DataFrame([split_key(scan) for scan in kept["scan"]])
-    write_table(rows, pd.concat([kept[["scan"]], entities, kept[["preproc_sha256"]]], axis=1))
+    entities = pd.DataFrame([split_key(scan) for scan in packed["scan"]])
+    write_table(rows, pd.concat([packed[["scan"]], entities, packed[["preproc_sha256"]]], axis=1))
     with write_beside(mask) as temporary:
         nib.save(nib.Nifti1Image(grid.brain_mask(voxel_mm).astype(np.uint8), grid.box(voxel_mm)[1]), temporary)
 
 
 def split_key(scan: str) -> dict[str, str]:
-    """Person, session, acquisition and run of a scan's key; only the person keeps its BIDS prefix."""
+    """Return person, session, acquisition and run of a scan's key; only the person keeps its BIDS prefix."""
     parts = dict(part.split("-", 1) for part in scan.split("_"))
-    named = {"session": parts.get("ses", ""), "acquisition": parts.get("acq", ""), "run": parts.get("run", "")}
-    return {"person": f"sub-{parts['sub']}", **named}
+    labels = {"session": parts.get("ses", ""), "acquisition": parts.get("acq", ""), "run": parts.get("run", "")}
+    return {"person": f"sub-{parts['sub']}", **labels}
 
 
 def check_images(images: list[Path], digests: list[str]) -> None:
     """Refuse images that are missing or differ from the manifest."""
     problems = []
-    for image, wanted in zip(images, digests, strict=True):
+    for image, expected in zip(images, digests, strict=True):
         if not image.exists():
             problems.append(f"{image.name}: is in the manifest but not on disk; rerun with --forcerun normalise")
-        elif sha256(image) != wanted:
+        elif sha256(image) != expected:
             problems.append(f"{image.name}: is not the file of the manifest; rerun with --forcerun normalise")
     if problems:
         raise InputError(problems)
@@ -98,7 +98,7 @@ def write_volumes(images: list[Path], voxel_mm: float, volumes: Path) -> None:
 
 
 def half(data: np.ndarray, name: str) -> np.ndarray:
-    """Half precision; refuses intensities that it cannot represent to about 1 in 1,000."""
+    """Convert to half precision; refuse intensities that it cannot represent to about 1 in 1,000."""
     largest = float(np.abs(data).max())
     if not 1e-2 < largest < 6e4:
         raise InputError(

@@ -12,9 +12,9 @@ from neurovae.plan import user_tables
 from neurovae.preprocess.batch import read_list
 from neurovae.preprocess.columns import NOTES
 from neurovae.preprocess.description import describe
-from neurovae.preprocess.placement import doubts
+from neurovae.preprocess.placement import offset_warnings
 
-ASIDE = ("source_sha256", "source_volume", "preproc_sha256")  # of the manifests, not of the quality table
+NOT_SHOWN = ("source_sha256", "source_volume", "preproc_sha256")  # of the manifests, not of the quality table
 
 
 def run(
@@ -39,7 +39,7 @@ def run(
         batches: the batches' names.
         thresholds: `column: [lowest, highest]`, null for no threshold.
         override: table (scan, keep = yes or no, reason) that overrides the thresholds.
-        max_failed: share of failed scans above which the job fails.
+        max_failed: fraction of failed scans above which the job fails.
         out: Parquet file to write.
         lists: folder of the batches' lists of scans, each of which must be in a manifest.
         derivatives: folder of the preprocessed scans, where the files that BIDS asks for are written.
@@ -49,32 +49,32 @@ def run(
     if lists is not None:
         refuse_missing(table, [row["scan"] for name in batches for row in read_list(lists / f"{name}.list")])
     refuse_copies(table)
-    table = judge(table.sort_values("scan", ignore_index=True), thresholds)
+    table = apply_thresholds(table.sort_values("scan", ignore_index=True), thresholds)
     if override is not None:
         table = apply_override(table, override)
-    for doubt in doubts(table):
-        print(f"warning: {doubt}")
+    for warning in offset_warnings(table):
+        print(f"warning: {warning}")
     _announce(table, max_failed)
-    kept = table.drop(columns=[name for name in ASIDE if name in table])
-    write_table(out, kept)
-    write_table(out.with_suffix(".tsv"), kept)
+    shown = table.drop(columns=[name for name in NOT_SHOWN if name in table])
+    write_table(out, shown)
+    write_table(out.with_suffix(".tsv"), shown)
     if derivatives is not None:
         describe(derivatives, source)
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
     """Read one batch's manifest; causes stay text."""
-    text = {name: str for name in ("scan", "status", "cause", *ASIDE)}
+    text = {name: str for name in ("scan", "status", "cause", *NOT_SHOWN)}
     return pd.read_csv(path, sep="\t", dtype=text, keep_default_na=False, na_values=["n/a", "nan", "inf", "-inf"])
 
 
-def refuse_missing(table: pd.DataFrame, listed: list[str]) -> None:
+def refuse_missing(table: pd.DataFrame, expected: list[str]) -> None:
     """Raise InputError if a scan is in no manifest: a truncated manifest would silently remove people."""
-    missing = sorted(set(listed) - set(table["scan"]))
+    missing = sorted(set(expected) - set(table["scan"]))
     if missing:
         raise InputError(
-            f"{len(missing)} of {len(listed)} scans are in no manifest of normalise ({', '.join(missing[:5])}); one is "
-            "damaged: rerun with --forcerun extract (finished scans are kept)"
+            f"{len(missing)} of {len(expected)} scans are in no manifest of normalise ({', '.join(missing[:5])}); "
+            "one is damaged: rerun with --forcerun extract (finished scans are kept)"
         )
 
 
@@ -94,11 +94,13 @@ def refuse_copies(table: pd.DataFrame) -> None:
         raise InputError(problems)
 
 
-def judge(table: pd.DataFrame, thresholds: dict[str, Any]) -> pd.DataFrame:
+def apply_thresholds(table: pd.DataFrame, thresholds: dict[str, Any]) -> pd.DataFrame:
     """Add `excluded` and `reason` ("mask_dice .71 below .80"); a failed scan is excluded with its cause."""
-    unknown = [name for name in thresholds if name not in table and (table["status"] == "ok").any()]
-    if unknown:
-        raise InputError(f"preprocess.qc limits {unknown}: no such quality column; there are {sorted(table.columns)}")
+    no_column = [name for name in thresholds if name not in table and (table["status"] == "ok").any()]
+    if no_column:
+        raise InputError(
+            f"preprocess.qc.thresholds {no_column}: no such quality column; there are {sorted(table.columns)}"
+        )
     reasons = [_reason(row, thresholds) for row in table.to_dict("records")]
     return table.assign(excluded=[bool(reason) for reason in reasons], reason=reasons)
 
@@ -106,22 +108,22 @@ def judge(table: pd.DataFrame, thresholds: dict[str, Any]) -> pd.DataFrame:
 def _reason(row: dict[Any, Any], thresholds: dict[str, Any]) -> str:
     if row["status"] != "ok":
         return f"failed: {row['cause']}"
-    found = []
+    reasons = []
     for name, (low, high) in sorted(thresholds.items()):
         value, note = row[name], f" ({NOTES[name]})" if name in NOTES else ""
         if low is not None and not value >= low:
-            found.append(f"{name} {value:.4g} below {low:g}{note}")
+            reasons.append(f"{name} {value:.4g} below {low:g}{note}")
         if high is not None and not value <= high:
-            found.append(f"{name} {value:.4g} above {high:g}{note}")
-    return "; ".join(found)
+            reasons.append(f"{name} {value:.4g} above {high:g}{note}")
+    return "; ".join(reasons)
 
 
 def apply_override(table: pd.DataFrame, override: Path) -> pd.DataFrame:
-    """Apply a person's verdicts; a scan that failed cannot be kept."""
+    """Apply the user's decisions; a scan that failed cannot be kept."""
     verdicts, problems = user_tables.override(override, table["scan"])
     table = table.set_index("scan", drop=False)
     problems += [
-        f"{override.name}: {scan} has failed and cannot be kept; remove its row, or mend the scan"
+        f"{override.name}: {scan} has failed and cannot be kept; remove its row, or repair the scan"
         for scan, (keep, _) in verdicts.items()
         if keep and table.loc[scan, "status"] != "ok"
     ]
@@ -133,16 +135,16 @@ def apply_override(table: pd.DataFrame, override: Path) -> pd.DataFrame:
 
 
 def _announce(table: pd.DataFrame, max_failed: float) -> None:
-    out = table[table["excluded"]]
+    excluded = table[table["excluded"]]
     print(
-        f"{len(table) - len(out)} of {len(table)} scans pass",
-        *(f"{r.scan}: {r.reason}" for r in out.itertuples()),
+        f"{len(table) - len(excluded)} of {len(table)} scans pass",
+        *(f"{r.scan}: {r.reason}" for r in excluded.itertuples()),
         sep="\n",
     )
     failed = table[table["status"] != "ok"]
-    if len(failed) > max_failed * len(table) or len(out) == len(table):
-        causes = [f"  {row.scan}: {row.reason}" for row in out.itertuples()]
-        raise InputError([f"{len(failed)} of {len(table)} scans failed and {len(out)} are excluded:", *causes])
+    if len(failed) > max_failed * len(table) or len(excluded) == len(table):
+        causes = [f"  {row.scan}: {row.reason}" for row in excluded.itertuples()]
+        raise InputError([f"{len(failed)} of {len(table)} scans failed and {len(excluded)} are excluded:", *causes])
 
 
 if __name__ == "__main__":

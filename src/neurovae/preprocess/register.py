@@ -56,7 +56,7 @@ def run(
         template_mm: voxel size of the template used for the registration.
         voxel_mm: voxel size of the output grid.
         nonfinite: what to do with NaN and Inf voxels.
-        max_failed: share of failed scans above which the job fails.
+        max_failed: fraction of failed scans above which the job fails.
     """
     plain_tempdir()
     ants.config.set_ants_deterministic(True, seed_value=1)
@@ -79,7 +79,7 @@ def run(
             matrix = derivative(derivatives, row["scan"], f"from-{suffix}_to-{SPACE}_mode-image_xfm.mat")
             found = _keep_affine(transforms, scan.shear, matrix)
         written = [*images, *([matrix] if transforms else [])]
-        outside = coverage.outside_share(seen, grid.brain_mask(voxel_mm))
+        outside = coverage.outside_fraction(seen, grid.brain_mask(voxel_mm))
         columns |= {"outside_fov": round(outside, 5), "orientation_lead": round(lead, 4)}
         return batch.Work(
             written, affine.columns(found) | columns, _describe(transform, bias_field, template_mm, voxel_mm)
@@ -116,70 +116,73 @@ class Scan(NamedTuple):
 def _read(
     row: batch.Row, derivatives: Path, nonfinite: str, bias_field: str, clock: batch.Clock
 ) -> tuple[Scan, batch.Row]:
-    """The scan with its bias field corrected, and the columns measured on it."""
+    """Read the scan, correct its bias field, and measure columns on it."""
     path = Path(row["source"])
     if source.digest(path) != row["source_sha256"]:
         raise InputError(f"{path.name}: changed since its mask was made; rerun with --forcerun extract")
     image = read_canonical(path, nonfinite=nonfinite, volume=row["volume"])
-    straight, shear = affine.straightened(image.affine, image.shape)
+    straight_affine, shear = affine.straighten(image.affine, image.shape)
     data = image.get_fdata(dtype=np.float32)
-    image = nib.Nifti1Image(data, straight)
+    image = nib.Nifti1Image(data, straight_affine)
     image.header.set_xyzt_units("mm", "sec")
     scan = ants.from_nibabel_nifti(image)
-    stored = nib.as_closest_canonical(read_image(derivative(derivatives, row["scan"], MASK)))
-    brain = np.asarray(stored.dataobj) > 0
-    mask, seen = (scan.new_image_like(part.astype(np.float32)) for part in (brain, coverage.recorded(data, brain)))
-    columns: batch.Row = {"negative": round(bias.negative_share(data, brain), 6), "bias_removed": None}
+    mask_image = nib.as_closest_canonical(read_image(derivative(derivatives, row["scan"], MASK)))
+    brain = np.asarray(mask_image.dataobj) > 0
+    mask, recorded = (scan.new_image_like(part.astype(np.float32)) for part in (brain, coverage.recorded(data, brain)))
+    columns: batch.Row = {"negative": round(bias.negative_fraction(data, brain), 6), "bias_removed": None}
     if bias_field == "n4":
         with clock("n4"):
             scan, spread = bias.correct(scan, mask, path.name)
         columns["bias_removed"] = round(spread, 5)
-    return Scan(scan * mask, mask, seen, straight, shear), columns
+    return Scan(scan * mask, mask, recorded, straight_affine, shear), columns
 
 
 def _register(
     scan: Scan, transform: Transform, template_mm: float, folder: Path, clock: batch.Clock
 ) -> tuple[list[str], float]:
-    """Transforms that take points of the template to points of the scan, in the order that ANTs applies them; the lead.
+    """Register the scan; return the transforms in ANTs' order, which map template points to the scan, and the lead.
+
+    A registration that agrees less with the template than a rough pose has stopped in a local optimum. It is restarted
+    from that pose, and the best one is used. Otherwise it is kept as ANTs made it.
 
     A registration that agrees less with the template than a rough pose does has stopped in a wrong place. It is started
     again from that pose, and the best is taken. One that has found its place is left as ANTs made it.
     """
     with clock("orientation"):
-        rough = orientation.coarse(scan.brain.numpy(), scan.mask.numpy(), scan.affine)
-        poses = orientation.best_poses(rough)
+        coarse_scan = orientation.coarse(scan.brain.numpy(), scan.mask.numpy(), scan.affine)
+        poses = orientation.best_poses(coarse_scan)
     if transform == "none":
-        back = np.linalg.inv(scan.shear)
-        affine.write_itk(back, folder / "straight.mat")
-        sheared = not np.array_equal(back, np.eye(4))
-        return [str(folder / "straight.mat")] if sheared else [], orientation.lead(rough, [back, poses[1]])
+        unshear = np.linalg.inv(scan.shear)
+        affine.write_itk(unshear, folder / "straight.mat")
+        is_sheared = not np.array_equal(unshear, np.eye(4))
+        return [str(folder / "straight.mat")] if is_sheared else [], orientation.lead(coarse_scan, [unshear, poses[1]])
     with clock("registration"):
         first = _ants(scan.brain, transform, template_mm, folder / "first")
-    tried = [first]
+    trials = [first]
     for number, pose in enumerate(poses):
-        if orientation.agreement(rough, pose) > orientation.agreement(rough, _linear(first)):
+        if orientation.agreement(coarse_scan, pose) > orientation.agreement(coarse_scan, _linear(first)):
             affine.write_itk(pose, folder / f"start-{number}.mat")
             with clock("restart"):
-                tried.append(
+                trials.append(
                     _ants(
                         scan.brain, transform, template_mm, folder / f"again-{number}", folder / f"start-{number}.mat"
                     )
                 )
-    linear = [_linear(transforms) for transforms in tried]
-    best = max(range(len(tried)), key=lambda number: orientation.agreement(rough, linear[number]))
-    return tried[best], orientation.lead(rough, [*linear, *poses])
+    linear = [_linear(transforms) for transforms in trials]
+    best = max(range(len(trials)), key=lambda number: orientation.agreement(coarse_scan, linear[number]))
+    return trials[best], orientation.lead(coarse_scan, [*linear, *poses])
 
 
 def _ants(brain: Any, transform: Transform, template_mm: float, prefix: Path, start: Path | None = None) -> list[str]:
-    """ANTs' registration, from the centres of mass or from a start."""
-    found = ants.registration(
+    """Run ANTs' registration, from the centres of mass or from a given start."""
+    result = ants.registration(
         _fixed(template_mm),
         brain,
         type_of_transform=ANTS[transform],
         outprefix=f"{prefix}-",
         initial_transform=None if start is None else [str(start)],
     )
-    return list(found["fwdtransforms"])
+    return list(result["fwdtransforms"])
 
 
 def _linear(transforms: list[str]) -> np.ndarray:
@@ -203,9 +206,9 @@ def _fixed(voxel_mm: float) -> Any:
 
 
 def _jacobian(transforms: list[str], voxel_mm: float) -> Any:
-    """Local volume relative to the template, from warp and affine together: 1.2 is 20 % larger."""
-    found = ants.create_jacobian_determinant_image(_fixed(voxel_mm), transforms[0], do_log=False)
-    warp = ants.resample_image_to_target(found, _fixed(voxel_mm))  # ANTs returns it on the grid of the warp
+    """Return local volume relative to the template, from warp and affine together: 1.2 is 20 % larger."""
+    of_warp = ants.create_jacobian_determinant_image(_fixed(voxel_mm), transforms[0], do_log=False)
+    warp = ants.resample_image_to_target(of_warp, _fixed(voxel_mm))  # ANTs returns it on the grid of the warp
     linear = affine.read_itk(Path(transforms[-1]))[:3, :3]
     return warp * float(np.linalg.det(linear))
 

@@ -1,4 +1,4 @@
-"""Read one scan, refuse it by name where it cannot be right, and bring it to canonical (RAS+) axes."""
+"""Read one scan, refuse it with its name where it is implausible, and reorder it to canonical (RAS+) axes."""
 
 import json
 import re
@@ -59,16 +59,18 @@ def read_scan(path: str | Path, *, nonfinite: str = "fail", volume: str = "") ->
 
 
 def canonical(scan: nib.Nifti1Image) -> nib.Nifti1Image:
-    """The scan with its axes reordered to RAS+; voxels and their places in mm stay the same."""
+    """Return the scan with its axes reordered to RAS+; voxels and their places in mm stay the same."""
     image = nib.as_closest_canonical(nib.Nifti1Image(scan.get_fdata(dtype=np.float32), scan.affine))
     image.header.set_xyzt_units("mm", "sec")
     return image
 
 
 def as_stored(mask: np.ndarray, scan: nib.Nifti1Image) -> nib.Nifti1Image:
-    """A mask on canonical axes as an image on the scan's own voxels, with its sform and qform."""
-    back = ornt_transform(axcodes2ornt("RAS"), io_orientation(scan.affine))
-    image = nib.Nifti1Image(apply_orientation(mask.astype(np.uint8), back), scan.affine, scan.header, dtype=np.uint8)
+    """Return a mask on canonical axes as an image on the scan's own voxels, with its sform and qform."""
+    to_stored = ornt_transform(axcodes2ornt("RAS"), io_orientation(scan.affine))
+    image = nib.Nifti1Image(
+        apply_orientation(mask.astype(np.uint8), to_stored), scan.affine, scan.header, dtype=np.uint8
+    )
     for field in ("cal_min", "cal_max", "intent_code"):
         image.header[field] = 0
     for field in ("descrip", "intent_name", "db_name", "aux_file"):  # texts may name the person
@@ -79,15 +81,15 @@ def as_stored(mask: np.ndarray, scan: nib.Nifti1Image) -> nib.Nifti1Image:
 
 def _check_part(path: Path) -> None:
     """Refuse phase, real and imaginary images, by the name of the file or by the ImageType of its sidecar."""
-    named = PARTS.search(path.name)
-    found = f"its name says {named[1]}" if named else ""
+    match = PARTS.search(path.name)
+    evidence = f"its name says {match[1]}" if match else ""
     sidecar = path.with_name(ENDING.sub("", path.name) + ".json")
     kind = _component(sidecar)
-    if not found and kind:
-        found = f"ImageType in {sidecar.name} says {kind}"
-    if found:
+    if not evidence and kind:
+        evidence = f"ImageType in {sidecar.name} says {kind}"
+    if evidence:
         raise InputError(
-            f"{path.name}: is not a magnitude image ({found}); give the magnitude (part-mag), or leave the file out"
+            f"{path.name}: is not a magnitude image ({evidence}); give the magnitude (part-mag), or leave the file out"
         )
 
 
@@ -97,12 +99,18 @@ def _component(sidecar: Path) -> str:
         return ""
     try:
         content: Any = json.loads(sidecar.read_text(encoding="utf-8"))
-    except ValueError:  # a sidecar of another program says nothing about the voxels
+    except ValueError:  # a sidecar that cannot be read is ignored
         return ""
     content = content if isinstance(content, dict) else {}
     words = {str(content.get("ComplexImageComponent", "")).upper()}
-    for listed in (content.get("ImageType"), content.get("ImageTypeText")):
-        parts = listed.split("\\") if isinstance(listed, str) else listed if isinstance(listed, list) else []
+    for image_type in (content.get("ImageType"), content.get("ImageTypeText")):
+        parts = (
+            image_type.split("\\")
+            if isinstance(image_type, str)
+            else image_type
+            if isinstance(image_type, list)
+            else []
+        )
         words |= {str(part).upper() for part in parts}
     return (
         "" if words & {"M", "MAGNITUDE"} else next((COMPONENTS[word] for word in sorted(words & set(COMPONENTS))), "")
@@ -110,16 +118,16 @@ def _component(sidecar: Path) -> str:
 
 
 def _check_overflow(image: SpatialImage, name: str) -> None:
-    """Refuse 16-bit values without sign that were stored as if they had one: all above 32,767 became negative."""
+    """Refuse unsigned 16-bit values that were stored as signed ones: all above 32,767 became negative."""
     if image.get_data_dtype() != np.int16 or (
         getattr(image.dataobj, "slope", 1),
         getattr(image.dataobj, "inter", 0),
     ) != (1, 0):
         return
-    stored = np.asarray(image.dataobj)
-    if stored.min() < -(2**14) and stored.max() > 2**14:
+    values = np.asarray(image.dataobj)
+    if values.min() < -(2**14) and values.max() > 2**14:
         raise InputError(
-            f"{name}: voxels from {stored.min()} to {stored.max()}: the brightest have overflowed to negative values; "
+            f"{name}: voxels from {values.min()} to {values.max()}: the brightest have overflowed to negative values; "
             "convert it again (dcm2niix -l y)"
         )
 
@@ -151,13 +159,13 @@ def _check_geometry(image: SpatialImage, name: str) -> None:
 
 
 def shear_degrees(affine: np.ndarray) -> float:
-    """The largest deviation of two axes of an affine from a right angle, in degrees."""
+    """Return the largest deviation of two axes of an affine from a right angle, in degrees."""
     cosines = affine[:3, :3] / nib.affines.voxel_sizes(affine)
     return float(np.degrees(np.arcsin(np.abs(cosines.T @ cosines - np.eye(3)).max().clip(0, 1))))
 
 
 def _check_orientation(image: SpatialImage, name: str) -> None:
-    """Refuse a NIfTI image whose header does not say which side is left, or says both."""
+    """Refuse a NIfTI image whose header does not define left and right, or defines both ways."""
     if not isinstance(image, nib.Nifti1Image):  # MGH has one affine
         return
     header = image.header
@@ -183,7 +191,7 @@ def _check_orientation(image: SpatialImage, name: str) -> None:
 
 
 def _opposed(sform: np.ndarray, qform: np.ndarray) -> bool:
-    """Is one affine a mirror image of the other, or does its left-right axis point elsewhere than the other's?"""
+    """Whether one affine is a mirror image of the other, or their left and right are exchanged."""
     first, second = (affine[:3, :3] / np.maximum(nib.affines.voxel_sizes(affine), 1e-12) for affine in (sform, qform))
     apart = first[0] @ second[0] < np.cos(np.radians(APART_DEGREES)) * np.linalg.norm(first[0]) * np.linalg.norm(
         second[0]

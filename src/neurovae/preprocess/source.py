@@ -1,4 +1,4 @@
-"""Where a scan's voxels come from: a file, one volume of a 4-D file, and a mask that another tool made."""
+"""The source of a scan's voxels: a file, one volume of a 4-D file, and a mask that another tool made."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from neurovae.io.images import read_image
 
 
 def open_volume(path: Path, volume: str) -> SpatialImage:
-    """The image of a file, or the volume with this number (from 0) of a 4-D file."""
+    """Open the image of a file, or the volume with this number (from 0) of a 4-D file."""
     if not volume:
         return nib.squeeze_image(read_image(path))
     image, number = _whole(path, *_stamp(path)), int(volume)
@@ -23,12 +23,12 @@ def open_volume(path: Path, volume: str) -> SpatialImage:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file; a 4-D file that holds many scans is read once."""
+    """Return the SHA-256 of a file; a 4-D file that holds many scans is read once."""
     return _digest(path, *_stamp(path))
 
 
 def given_mask(path: Path, scan: nib.Nifti1Image) -> np.ndarray:
-    """The mask of another tool on the scan's voxels (bool); both on canonical axes.
+    """Read the mask of another tool on the scan's voxels (bool); both on canonical axes.
 
     Raises:
         InputError: the mask lies on other voxels than the scan, or is no mask.
@@ -41,9 +41,9 @@ def given_mask(path: Path, scan: nib.Nifti1Image) -> np.ndarray:
         )
     data = np.asarray(image.dataobj)
     if len(levels := np.unique(data)) != 2 or levels[0] != 0:
-        shown = ", ".join(f"{value:g}" for value in levels[:4])
+        examples = ", ".join(f"{value:g}" for value in levels[:4])
         raise InputError(
-            f"{path.name}: the values are {shown} ..., a mask has 0 and one other value; give a brain mask"
+            f"{path.name}: the values are {examples} ..., a mask has 0 and one other value; give a brain mask"
         )
     return np.asarray(data > 0)
 
@@ -53,8 +53,8 @@ def _corner(image: SpatialImage) -> str:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_mtime_ns, found.st_size
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 @lru_cache(maxsize=1)

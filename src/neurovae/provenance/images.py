@@ -1,4 +1,4 @@
-"""Are scans, preprocessed images and packed rows those that manifests and sidecars speak of?"""
+"""Compare scans, preprocessed images and packed rows with the digests in manifests and sidecars."""
 
 import csv
 import json
@@ -16,21 +16,21 @@ from neurovae.preprocess.batch import read_list
 
 
 def sources(cohort: Path) -> dict[str, tuple[str, str]]:
-    """Path of each scan that was preprocessed -> its digest by the manifest of its batch, and the manifest."""
-    found: dict[str, tuple[str, str]] = {}
-    for listed in sorted((cohort / "preprocess" / "extract").glob("*.list")):
-        manifest = listed.with_suffix(".tsv")
-        noted = {row["scan"]: row.get("source_sha256") for row in table(manifest)} if manifest.exists() else {}
-        found |= {
-            row["source"]: (noted[row["scan"]], str(manifest))
-            for row in _read(listed, read_list, "extract")
-            if noted.get(row["scan"])
+    """Return path of each scan that was preprocessed -> its digest by the manifest of its batch, and the manifest."""
+    digest_of: dict[str, tuple[str, str]] = {}
+    for batch_list in sorted((cohort / "preprocess" / "extract").glob("*.list")):
+        manifest = batch_list.with_suffix(".tsv")
+        recorded = {row["scan"]: row.get("source_sha256") for row in table(manifest)} if manifest.exists() else {}
+        digest_of |= {
+            row["source"]: (recorded[row["scan"]], str(manifest))
+            for row in _read(batch_list, read_list, "extract")
+            if recorded.get(row["scan"])
         }
-    return found
+    return digest_of
 
 
 def _read(path: Path, read: Callable[[Path], Any], rule: str) -> Any:
-    """What a file holds, or InputError with its name where it is damaged."""
+    """Read a file; InputError with its name where it is damaged."""
     try:
         return read(path)
     except (ValueError, OSError) as error:
@@ -47,40 +47,40 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
-def changed_scans(scans: dict[str, tuple[str, str]], now: Mapping[str, str | None]) -> Iterator[str]:
-    """Scans whose digest now is not that of when they were preprocessed."""
-    for path, (noted, manifest) in scans.items():
-        if now[path] != noted:
-            yield f"{path}: other than when it was preprocessed; --forcerun {manifest}"
+def changed_scans(scans: dict[str, tuple[str, str]], current: Mapping[str, str | None]) -> Iterator[str]:
+    """Yield scans whose digest has changed since they were preprocessed."""
+    for path, (recorded, manifest) in scans.items():
+        if current[path] != recorded:
+            yield f"{path}: changed since it was preprocessed; --forcerun {manifest}"
 
 
 def sidecars(cohort: Path) -> dict[Path, str]:
-    """Each preprocessed image -> its digest by its sidecar."""
-    found: dict[Path, str] = {}
+    """Return each preprocessed image -> its digest by its sidecar."""
+    digest_of: dict[Path, str] = {}
     for path in sorted((cohort / "preprocess" / "derivatives").rglob("*.json")):
         images = _read(path, _sidecar, "extract").get("Images", {})
-        found |= {path.parent / name: digest for name, digest in images.items()}
-    return found
+        digest_of |= {path.parent / name: digest for name, digest in images.items()}
+    return digest_of
 
 
 def changed_images(images: dict[Path, str]) -> Iterator[str]:
-    """Preprocessed images other than their sidecars say."""
+    """Yield preprocessed images that differ from their sidecars."""
     for path in steps(list(images), "images"):
         if not path.exists() or sha256(path) != images[path]:
-            what = "other than its sidecar says" if path.exists() else "not there any more"
-            yield f"{path}: {what}; --forcerun extract (it keeps scans that are whole)"
+            change = "differs from its sidecar" if path.exists() else "missing"
+            yield f"{path}: {change}; --forcerun extract (intact scans are kept)"
 
 
 def rows(cohort: Path) -> dict[str, str]:
-    """Each packed scan -> the digest of the image that was packed."""
+    """Return each packed scan -> the digest of the image that was packed."""
     path = cohort / "preprocess" / "volumes.parquet"
     packed = _read(path, read_parquet, "pack") if path.exists() else pd.DataFrame({"scan": [], "preproc_sha256": []})
     return dict(zip(packed["scan"], packed["preproc_sha256"], strict=True))
 
 
 def changed_rows(packed: dict[str, str], images: dict[Path, str]) -> Iterator[str]:
-    """Packed scans whose image was made anew since, or is not there."""
-    there = set(images.values())
-    for scan, noted in packed.items():
-        if noted not in there:
+    """Yield packed scans whose image was made again since, or is missing."""
+    current = set(images.values())
+    for scan, recorded in packed.items():
+        if recorded not in current:
             yield f"{scan}: packed from an image that no sidecar has; --forcerun pack"

@@ -1,8 +1,8 @@
-"""A record of each result, written beside it when a command ends: what was run, what it read, with which versions.
+"""A record of each result, written beside it when a command ends: the command, its inputs and the versions.
 
-Python itself says which files a command opens and renames (audit hook, PEP 578), so that nothing has to be declared:
-tables that a folder stands for are seen, and so are scans that only a list names. What is read by a library behind
-Python's back (weights) is named among the arguments. Standard library only; every command pays for what is done here.
+Python's audit hook (PEP 578) reports which files a command opens and renames, so that nothing has to be declared:
+tables in a folder are recorded, and so are scans in a list. Files that a library reads without Python (weights) are
+named among the arguments. Standard library only, since every command runs this code.
 """
 
 import hashlib
@@ -28,14 +28,14 @@ PACKAGES = {
 }  # fmt: skip  # module -> distribution, of those that have a part in the numbers and pictures
 FOLDER = ".provenance"  # beside the results: results/x/train/.provenance/<file>.json
 UNRECORDED = (["logs"], ["benchmarks"], ["preprocess", "derivatives"])  # in results/<cohort>: times; a file per scan
-HIDDEN = {".snakemake", ".state", FOLDER}  # what Snakemake and the stages keep for themselves
+HIDDEN = {".snakemake", ".state", FOLDER}  # internal files of Snakemake and the stages
 LIBRARIES = {"site-packages", "dist-packages"}
 LARGE = 2e9  # bytes, from which on a line says that a file is being hashed
 Stamp = tuple[int, int]  # size, time of the last change in ns
 
 
 class Watch:
-    """What this process reads and renames from now on; `write` notes it beside each result."""
+    """The files that this process reads and renames from now on; `write` records them beside each result."""
 
     def __init__(self, arguments: list[str]) -> None:
         self.arguments, self.commit = arguments, commit()
@@ -48,10 +48,10 @@ class Watch:
         self.on = True
         sys.addaudithook(self._see)
 
-    def _see(self, event: str, given: tuple[Any, ...]) -> None:
-        if event == "open" and self.on and isinstance(given[0], str) and not given[0].endswith((".py", ".pyc")):
-            path = os.path.abspath(given[0])
-            if given[2] & os.O_ACCMODE != os.O_RDONLY:
+    def _see(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and self.on and isinstance(arguments[0], str) and not arguments[0].endswith((".py", ".pyc")):
+            path = os.path.abspath(arguments[0])
+            if arguments[2] & os.O_ACCMODE != os.O_RDONLY:
                 self.written.add(path)
                 return
             if not path.startswith(self.machine):
@@ -59,16 +59,18 @@ class Watch:
             if path not in self.read:
                 self.read[path] = stamp(path)
         elif event == "os.rename" and self.on:
-            self.renamed.add(os.path.abspath(os.fsdecode(given[1])))
+            self.renamed.add(os.path.abspath(os.fsdecode(arguments[1])))
 
     def write(self, command: str) -> None:
-        """Note how each result came about: every file or folder that was renamed into place and is there."""
+        """Write a record for each result: every file or folder that was renamed into place and exists."""
         self.on = False
         machine, folders = self.machine, [os.path.abspath(word) for word in self.arguments if os.path.isdir(word)]
-        results = [path for path in sorted(self.renamed) if os.path.exists(path) and not _aside(path, machine, folders)]
+        results = [
+            path for path in sorted(self.renamed) if os.path.exists(path) and not _is_no_input(path, machine, folders)
+        ]
         if not results:
             return
-        made = {
+        shared = {
             "command": command,
             "arguments": [relative(text) for text in self.arguments],
             "inputs": self._inputs(results, machine, folders),
@@ -78,96 +80,103 @@ class Watch:
             "commit": self.commit,
         }
         for path in results:
-            write_json(place(Path(path)), {"path": os.path.relpath(path), **contents(Path(path)), **made})
+            write_json(place(Path(path)), {"path": os.path.relpath(path), **contents(Path(path)), **shared})
 
     def _inputs(self, results: list[str], machine: tuple[str, ...], folders: list[str]) -> dict[str, str | None]:
-        """Digest of each file that was read, by path; a folder that is one result stands for its files.
+        """Return the digest of each file that was read, by path; a folder that is one result stands for its files.
+
+        None: the file changed while the command ran, so that it is unknown what was read.
 
         None: the file was changed while the command ran, so that nobody knows what was read.
         """
-        found: dict[str, str | None] = {}
-        for path, before in list(self.read.items()):
+        digest_of: dict[str, str | None] = {}
+        for path, stamp_before in list(self.read.items()):
             if path in self.written | self.renamed or not os.path.isfile(path) or _below(path, results):
                 continue
-            whole = next((str(up) for up in Path(path).parents if place(up).is_file()), None)
-            name = os.path.relpath(whole or path)
-            if name not in found and (whole or path in self.named or not _aside(path, machine, folders)):
-                found[name] = _noted(Path(whole or path), path, before)
-        return dict(sorted(found.items()))
+            folder_result = next((str(up) for up in Path(path).parents if place(up).is_file()), None)
+            name = os.path.relpath(folder_result or path)
+            if name not in digest_of and (
+                folder_result or path in self.named or not _is_no_input(path, machine, folders)
+            ):
+                digest_of[name] = _input_digest(Path(folder_result or path), path, stamp_before)
+        return dict(sorted(digest_of.items()))
 
 
 def stamp(path: str) -> Stamp | None:
-    """Size and time of the last change; None where there is no such file."""
+    """Return size and time of the last change; None where there is no such file."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return found.st_size, found.st_mtime_ns
+    return status.st_size, status.st_mtime_ns
 
 
 def place(path: Path) -> Path:
-    """Where the record of a result is."""
+    """Return the path of the record of a result."""
     return path.parent / FOLDER / f"{path.name}.json"
 
 
 def contents(path: Path) -> dict[str, Any]:
-    """Digest, size and time of change of a file; of a folder, those of each file, and a digest of all."""
+    """Return digest, size and time of change of a file; of a folder, those of each file, and a digest of all."""
     if path.is_file():
-        size, changed = path.stat().st_size, path.stat().st_mtime_ns
+        size, mtime_ns = path.stat().st_size, path.stat().st_mtime_ns
         if size > LARGE:
             print(f"{path.name}: {size / 1e9:.0f} GB are hashed for its record", flush=True)
-        return {"sha256": sha256(path), "size": size, "mtime_ns": changed}
-    files = {name: contents(path / name) for name in listed(path)}
+        return {"sha256": sha256(path), "size": size, "mtime_ns": mtime_ns}
+    files = {name: contents(path / name) for name in files_below(path)}
     return {"sha256": of_folder({name: file["sha256"] for name, file in files.items()}), "files": files}
 
 
-def listed(folder: Path) -> list[str]:
-    """The files below a folder, by relative path; Snakemake puts one of its own into each folder that a job made."""
+def files_below(folder: Path) -> list[str]:
+    """List the files below a folder, by relative path, without the time stamp that Snakemake puts there."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".snakemake_timestamp")
     return sorted(str(path.relative_to(folder)) for path in files)
 
 
 def of_folder(digests: dict[str, str]) -> str:
-    """One digest of a folder's names and digests: that of the text that `sha256sum` prints for them."""
+    """Return one digest of a folder's names and digests: that of the text that `sha256sum` prints for them."""
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def digest(path: Path) -> str:
-    """sha256 of a file or folder; as its own record has it where size and time of change are still those.
+    """Return the sha256 of a file or folder; from its own record if size and time of change are unchanged.
+
+    Where the digest is that of the record and only the time differs (Snakemake touches what a job has written), the
+    record notes the new time, so that the next command need not hash a large file again.
 
     Where the digest is that of the record and only the time is another (Snakemake touches what a job has written), the
     record notes the new time, so that the next command need not hash a large file again.
     """
-    known = read(path)
-    if known and unchanged(path, known):
-        return str(known["sha256"])
-    found = contents(path)
-    if known and known["sha256"] == found["sha256"]:
-        with suppress(OSError):  # results of another, who lets them be read only: hashed again the next time
-            write_json(place(path), known | found)
-    return str(found["sha256"])
+    recorded = read(path)
+    if recorded and unchanged(path, recorded):
+        return str(recorded["sha256"])
+    current = contents(path)
+    if recorded and recorded["sha256"] == current["sha256"]:
+        with suppress(OSError):  # results of another user that are read-only: hashed again the next time
+            write_json(place(path), recorded | current)
+    return str(current["sha256"])
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """The record of a result; None where there is none, or it is not whole."""
+    """Read the record of a result; None where there is none, or it is damaged."""
     try:
-        found: dict[str, Any] = json.loads(place(path).read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads(place(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found
+    return record
 
 
-def unchanged(path: Path, known: dict[str, Any]) -> bool:
-    """Have the file, or all of a folder's files, the size and time of change that the record noted?"""
-    if "files" not in known:
-        return stamp(str(path)) == (known["size"], known["mtime_ns"])
-    files = known["files"].items()
-    return listed(path) == sorted(known["files"]) and all(unchanged(path / name, file) for name, file in files)
+def unchanged(path: Path, recorded: dict[str, Any]) -> bool:
+    """Whether the file, or all files of a folder, have the size and time of change of the record."""
+    if "files" not in recorded:
+        return stamp(str(path)) == (recorded["size"], recorded["mtime_ns"])
+    files = recorded["files"].items()
+    return files_below(path) == sorted(recorded["files"]) and all(unchanged(path / name, file) for name, file in files)
 
 
 def versions() -> dict[str, str]:
-    """Version of each package that this process has loaded and that has a part in the results."""
+    """Return the version of each loaded package that affects the results."""
     return {name: _version(module, name) for module, name in sorted(PACKAGES.items()) if module in sys.modules}
 
 
@@ -179,7 +188,7 @@ def _version(module: str, package: str) -> str:
 
 
 def processor() -> str:
-    """The processor, and the graphics card where one was used: with another, last digits may differ."""
+    """Name the processor, and the graphics card where one was used: with another, last digits may differ."""
     name = platform.machine()
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo", encoding="utf-8") as file:
@@ -190,7 +199,7 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """The commit of the code, and whether files were changed since; or that there is none."""
+    """Return the commit of the code, and whether files were changed since; or that there is none."""
     git = ["git", "--no-optional-locks", "-C", str(Path(__file__).parent)]
     try:
         subprocess.run([*git, "ls-files", "--error-unmatch", Path(__file__).name], capture_output=True, check=True)
@@ -204,23 +213,23 @@ def commit() -> str:
 
 
 def relative(text: str) -> str:
-    """An argument without absolute paths, be they the whole of it, in a list, or texts within JSON."""
-    found = re.sub(r"(?<=[\"\[,=])/[^\"\],]+", lambda match: os.path.relpath(match[0]), text)
-    return os.path.relpath(found) if found.startswith("/") else found
+    """Return an argument without absolute paths, whether alone, in a list, or inside JSON."""
+    replaced = re.sub(r"(?<=[\"\[,=])/[^\"\],]+", lambda match: os.path.relpath(match[0]), text)
+    return os.path.relpath(replaced) if replaced.startswith("/") else replaced
 
 
-def _noted(result: Path, path: str, before: Stamp | None) -> str | None:
-    found, known = digest(result), read(result)
-    return found if stamp(path) == before or (known and known["sha256"] == found) else None
+def _input_digest(result: Path, path: str, stamp_before: Stamp | None) -> str | None:
+    current, recorded = digest(result), read(result)
+    return current if stamp(path) == stamp_before or (recorded and recorded["sha256"] == current) else None
 
 
 def _below(path: str, folders: list[str]) -> str | None:
-    """What follows the folder that the path is in."""
+    """Return the part of the path below the folder that it is in."""
     return next((path[len(folder) :] for folder in folders if path.startswith(folder + os.sep)), None)
 
 
-def _aside(path: str, machine: tuple[str, ...], folders: list[str]) -> bool:
-    """Is it code, a log, or a scan's file in a folder given (the manifests hold the digests of these)?"""
+def _is_no_input(path: str, machine: tuple[str, ...], folders: list[str]) -> bool:
+    """Whether a path is code, a log, or a scan's file in a given folder (whose digests are in the manifests)."""
     parts = os.path.relpath(path).split(os.sep)
     return bool(
         path.startswith(machine)
@@ -231,11 +240,11 @@ def _aside(path: str, machine: tuple[str, ...], folders: list[str]) -> bool:
 
 
 def _machine() -> tuple[str, ...]:
-    """Where code, caches and the system are: what is read there is no input, unless it is named as one."""
+    """Return folders of code, caches and the system: files there are no inputs, unless they are named as such."""
     caches = (".cache", ".config", ".local", ".triton", ".nv", ".matplotlib", ".fonts")
     home = [os.path.join(os.path.expanduser("~"), name) for name in caches]
-    own = ("XDG_CACHE_HOME", "MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR")
-    given = [os.environ[name] for name in own if os.environ.get(name)]
+    variables = ("XDG_CACHE_HOME", "MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR")
+    from_environment = [os.environ[name] for name in variables if os.environ.get(name)]
     code = [sys.prefix, sys.base_prefix, str(Path(__file__).parent), "/proc", "/sys", "/dev", "/etc", "/usr"]
     scratch = os.path.join(tempfile.gettempdir(), "torchinductor")
-    return (scratch, *(os.path.abspath(folder) + os.sep for folder in [*home, *given, *code]))
+    return (scratch, *(os.path.abspath(folder) + os.sep for folder in [*home, *from_environment, *code]))

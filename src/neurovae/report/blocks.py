@@ -20,6 +20,7 @@ MAX_ROWS = 3000  # rows of a table that the page holds
 NARROW, WIDE = 26, 50  # characters of the longest text of a column that never wraps; that gets room
 GOOD = ("none", "healthy", "partial")  # beginnings of verdicts and caveats that need no attention
 FIRST = 15  # rows of a table that are drawn before the reader asks for more
+ALIKE = 4  # rows from which a column of one value is a note on the table instead
 
 
 def text(words: str) -> Block:
@@ -95,13 +96,20 @@ def table(
 ) -> Block:
     """A sortable table: `columns` (name -> heading) of the frame, without those that are absent or empty.
 
-    Rows hold [text, number or text to sort by, highlighted], the number exactly as in the file. `mark` names a column
-    of verdicts or caveats, highlighted unless they are GOOD. Beyond MAX_ROWS the page says how many rows are left out.
+    If no row is ok, all for one reason, that reason. A column with one value in all rows is stated once, above it. Rows
+    hold [text, number or text to sort by, highlighted], the number exactly as in the file. `mark` names a column of
+    verdicts or caveats, highlighted unless they are GOOD. Beyond MAX_ROWS the page says how many rows are left out.
     """
+    judged = len(frame) and {"status", "reason"} <= set(frame)
+    if judged and not (frame["status"] == "ok").any() and frame["reason"].nunique() == 1:
+        return missing(f"{caption} ({source})", str(frame["reason"].iloc[0]))  # nothing of it could be done
     cut = frame.head(MAX_ROWS)
     kept = {
         name: head for name, head in columns.items() if name in cut and (cut[name].notna() & (cut[name] != "")).any()
     }
+    same = {name for name in kept if len(frame) >= ALIKE and name != mark and frame[name].nunique(dropna=False) == 1}
+    said = ", ".join(f"{head}: {_cell(cut[name].iloc[0], False)[0]}" for name, head in kept.items() if name in same)
+    kept = {name: head for name, head in kept.items() if name not in same}
     cells = [[_cell(value, name == mark) for value in cut[name]] for name in kept]  # (columns, rows)
     heads = [
         {"name": head, "kind": "mark" if name == mark else _kind(column)}
@@ -109,7 +117,7 @@ def table(
     ]
     rows = [list(row) for row in zip(*cells, strict=True)]
     return {"kind": "table", "heads": heads, "rows": rows, "first": first, "caption": caption, "source": source,
-            "total": len(frame)}  # fmt: skip
+            "total": len(frame), "same": f"In every row: {said}." if said else ""}  # fmt: skip
 
 
 def _kind(cells: list[list[Any]]) -> str:

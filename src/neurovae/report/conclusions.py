@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from neurovae.report.results import LEVEL, Row, of_fit, tested
-from neurovae.report.text import interval, p_value, signed, unsigned
+from neurovae.report.text import listed, p_value, shown, unsigned
 
 ASSOCIATED, SINGLE, QUADRATIC, NONE, UNTESTED = "associated", "single latent", "quadratic", "none", "not tested"
 HEADLINES = {
     ASSOCIATED: "Associated with the latents",
-    SINGLE: "Weak evidence: one latent is associated, all latents together are not",
-    QUADRATIC: "No linear association; one latent has a quadratic effect",
+    SINGLE: "Weak evidence: one latent is associated, but not all latents together",
+    QUADRATIC: "Weak evidence: quadratic effect of one latent, no linear association",
     NONE: "No association found",
     UNTESTED: "Not tested",
 }
@@ -63,7 +63,7 @@ def _with_power(one: Row, power: pd.DataFrame | None, score: str) -> Row:
     if one["status"] == NONE and least:
         return one | {"evidence": f"{one['evidence']} {least.capitalize()}."}
     if one["status"] in (ASSOCIATED, SINGLE) and preliminary(power, score):
-        return one | {"caveats": [f"{least}, so this one is probably overestimated", *one["caveats"]]}
+        return one | {"caveats": [f"{least}, so the effect is probably overestimated", *one["caveats"]]}
     return one
 
 
@@ -84,15 +84,15 @@ def _omnibus(omnibus: pd.DataFrame | None, fit: str, primary: str, score: Any) -
 
 
 def evidence(status: str, known: pd.DataFrame, best: Row, bent: Row, whole: Row) -> str:
-    """The numbers behind a headline, in sentences."""
-    if status == NONE:
-        first = f"Smallest p: {best['latent']}, {maxt(best)}."
-    else:
-        first = f"{best['latent']}: {estimate(best)}, {maxt(best)} ({significant(known)})."
-    said = [first, together(whole)]
-    if bent["p_quadratic_maxt"] < LEVEL:
-        said.append(f"Quadratic effect of {bent['latent']}: max-T p {p_value(bent['p_quadratic_maxt'])}.")
-    return " ".join(words for words in said if words)
+    """The numbers behind a headline, in sentences: the test that decides comes first."""
+    curved = f"Quadratic effect of {bent['latent']}: max-T p {p_value(bent['p_quadratic_maxt'])}."
+    curved = curved if bent["p_quadratic_maxt"] < LEVEL else ""
+    smallest = f"Smallest max-T p of a single latent: {best['latent']}, {maxt(best)}."
+    strongest = f"Strongest latent, {best['latent']}: {estimate(best)}, {maxt(best)}; {significant(known)}."
+    said = {ASSOCIATED: [together(whole), strongest, curved], SINGLE: [strongest, together(whole), curved],
+            QUADRATIC: [curved, together(whole), smallest.replace("Smallest", "Smallest linear")],
+            NONE: [together(whole), smallest]}  # fmt: skip
+    return " ".join(words for words in said[status] if words)
 
 
 def together(whole: Row) -> str:
@@ -101,8 +101,8 @@ def together(whole: Row) -> str:
         return ""
     if whole["status"] != "ok":
         return f"All latents together: {whole['status']}."
-    r2 = f"cross-validated partial R² = {signed(whole['partial_r2_cv'])}"
-    return f"All latents together: p {p_value(whole['p'])}, q {p_value(whole['q'])}; {r2}."
+    r2 = f"cross-validated partial R² = {shown(round(whole['partial_r2_cv'], 2) + 0.0)}"
+    return f"All latents together: p {p_value(whole['p'])}, q {p_value(whole['q'])}, {r2}."
 
 
 def maxt(row: Row) -> str:
@@ -113,10 +113,10 @@ def maxt(row: Row) -> str:
 
 
 def significant(rows: pd.DataFrame) -> str:
-    """ "2 of 16 latents below 0.05" by max-T, of the tested rows of a score."""
+    """ "2 of 16 latents have max-T p < 0.05", of the tested rows of a score."""
     if rows["p_maxt"].isna().all():
-        return f"n/a of {len(rows)} latents"
-    return f"{int((rows['p_maxt'] < LEVEL).sum())} of {len(rows)} latents below {LEVEL:g}"
+        return f"{len(rows)} latents were tested"
+    return f"{int((rows['p_maxt'] < LEVEL).sum())} of {len(rows)} latents have max-T p < {LEVEL:g}"
 
 
 def estimate(row: Row, positive: Any = None) -> str:
@@ -128,8 +128,8 @@ def estimate(row: Row, positive: Any = None) -> str:
     if (ratio := RATIOS.get((row["type"], row["link"]))) is not None:
         return f"{ratio}{of} {unsigned(*np.exp(values))} per SD"
     if (row["type"], row["link"]) == ("continuous", "identity"):
-        return f"standardised beta {interval(*values)}"
-    return f"effect {interval(*values)} ({row['link']} scale) per SD"
+        return f"standardised beta {unsigned(*values)}"
+    return f"effect {unsigned(*values)} ({row['link']} scale) per SD"
 
 
 def caveats(row: Row, associated: bool = True) -> list[str]:
@@ -148,22 +148,20 @@ def caveats(row: Row, associated: bool = True) -> list[str]:
 
 
 def overview(found: list[Row], primary: str) -> str:
-    """All conclusions in one sentence."""
+    """All conclusions, a sentence for each kind."""
     scores = [one for one in found if one["score"] != EVERY]
     by = {status: [str(one["score"]) for one in scores if one["status"] == status] for status in HEADLINES}
     if len(by[UNTESTED]) == len(scores):
         reason = found[0]["headline"].removeprefix("Not tested: ") if found else "no score is declared"
         return f"No score could be tested: {reason}."
     said = {
-        ASSOCIATED: "associated with the latents of {}",
-        SINGLE: "associated with a single latent only (weak evidence)",
-        QUADRATIC: "associated only by a quadratic effect of one latent (weak evidence)",
-        NONE: "no association found",
-        UNTESTED: "not tested",
+        ASSOCIATED: f"Associated with the latents of {primary}",
+        SINGLE: "Weak evidence, a single latent is associated",
+        QUADRATIC: "Weak evidence, quadratic effect of one latent only",
+        NONE: "No association found",
+        UNTESTED: "Not tested",
     }
-    parts = [f"{words.format(primary)}: {', '.join(by[status])}" for status, words in said.items() if by[status]]
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+    return " ".join(f"{words}: {listed(by[status])}." for status, words in said.items() if by[status])
 
 
 def detectable(power: pd.DataFrame | None, score: str) -> str:
@@ -181,7 +179,7 @@ def preliminary(power: pd.DataFrame | None, score: str | None = None) -> str:
     rows = [row for row in (_power(power, name) for name in scores) if row]
     if not rows or any(row["partial_r"] < LARGE for row in rows):
         return ""
-    return f"Preliminary, since {max(row['n'] for row in rows):.0f} participants suffice for large effects only."
+    return f"Preliminary: only large effects can be detected with {max(row['n'] for row in rows):.0f} participants."
 
 
 def _power(power: pd.DataFrame | None, score: str) -> Row:

@@ -11,7 +11,7 @@ from neurovae.io.files import write_beside
 from neurovae.report.blocks import Block
 from neurovae.report.results import Run
 from neurovae.report.sections.associations import associations
-from neurovae.report.sections.audits import audits, proof
+from neurovae.report.sections.audits import audits
 from neurovae.report.sections.findings import findings
 from neurovae.report.sections.latents import latents
 from neurovae.report.sections.maps import maps
@@ -20,22 +20,20 @@ from neurovae.report.sections.models import models
 from neurovae.report.sections.participants import participants
 from neurovae.report.sections.predictions import predictions
 from neurovae.report.sections.provenance import provenance
-from neurovae.report.sections.quality import duplicates, quality
+from neurovae.report.sections.quality import quality
 
 ASSETS = Path(__file__).parent / "assets"
 CAPTIONS = Path(__file__).parents[3] / "workflow" / "report"
 SECTIONS: list[tuple[str, str, str, Callable[[Run], list[Block]]]] = [
     ("findings", "Findings", "what was found, and its caveats", findings),
     ("participants", "Participants", "who was analysed, and which effects could be detected", participants),
-    ("quality", "Quality control", "every scan, worst first", quality),
-    ("duplicates", "Duplicates", "identical or similar scans", duplicates),
+    ("quality", "Quality control", "excluded and atypical scans, quality measures, duplicates", quality),
     ("models", "Models", "verdicts, reconstructions, training", models),
-    ("latents", "Latents", "distributions, pairs, nearest neighbours", latents),
+    ("latents", "Latents", "distributions, relation to scores, nearest neighbours", latents),
     ("associations", "Associations", "all tests of latents against scores", associations),
-    ("predictions", "Prediction", "scores of unseen participants", predictions),
+    ("predictions", "Prediction", "prediction of scores in unseen participants", predictions),
     ("maps", "Maps", "interactive viewer, score maps, traversals", maps),
-    ("audits", "Sensitivity checks", "nuisances, sites, seeds, dimension", audits),
-    ("proof", "Validation", "checks of the method on simulated data", proof),
+    ("audits", "Sensitivity checks", "nuisance variables, sites, seeds, dimension", audits),
     ("methods", "Methods", "text for a paper, with references", methods),
     ("provenance", "Provenance", "versions, configuration, files", provenance),
 ]

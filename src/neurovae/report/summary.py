@@ -107,7 +107,7 @@ def verdict_lines(verdicts: dict[str, Row], primary: str) -> list[str]:
         interval = f"[{main['gain_test_low']:+.3f}, {main['gain_test_high']:+.3f}]"
         more.append(f"variance explained beyond the linear part {main['gain_test']:+.3f} {interval} (test set)")
     if main.get("kept_epoch") == 0:
-        more.append("epoch 0 was kept: " + ("only the linear part" if main.get("linear") == "pca" else "not trained"))
+        more.append("epoch 0 was kept: " + ("not trained" if main.get("linear") == "none" else "only the linear part"))
     if main.get("advice"):
         more.append(f"suggested change: {main['advice']}")
     return ["models", *lines, *(f"  {primary}: {text}" for text in more)]

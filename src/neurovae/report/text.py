@@ -24,16 +24,6 @@ def p_value(value: Any) -> str:
     return "n/a" if value is None or pd.isna(value) else f"= {float(value):.2g}"
 
 
-def signed(value: Any) -> str:
-    """A number with its sign and two decimals, a missing one as n/a."""
-    return "n/a" if value is None or pd.isna(value) else f"{round(value, 2) + 0.0:+.2f}"
-
-
-def interval(value: Any, low: Any, high: Any) -> str:
-    """ "+0.52 [+0.40, +0.65]"."""
-    return "n/a" if value is None or pd.isna(value) else f"{signed(value)} [{signed(low)}, {signed(high)}]"
-
-
 def unsigned(value: float, low: float, high: float) -> str:
     """ "0.52 [0.40, 0.65]"."""
     value, low, high = (round(one, 2) + 0.0 for one in (value, low, high))  # never -0.00
@@ -47,9 +37,11 @@ def plain(words: Any, longest: int = 24) -> str:
 
 
 def limit(pair: list[float | None]) -> str:
-    """ "at least 700 and at most 2200" of [700, 2200]; null is no limit."""
-    ends = zip(("at least", "at most"), pair, strict=True)
-    return " and ".join(f"{word} {value:g}" for word, value in ends if value is not None)
+    """ "between 700 and 2200" of [700, 2200], "at least 700" of [700, null]; null is no limit."""
+    low, high = pair
+    if low is not None and high is not None:
+        return f"between {low:g} and {high:g}"
+    return f"at most {high:g}" if low is None else f"at least {low:g}"
 
 
 def listed(words: list[str]) -> str:

@@ -1,11 +1,11 @@
-"""Columns for one variable: natural cubic spline, polynomial, line or dummies, and which columns are independent."""
+"""Design columns of one variable (natural cubic spline, polynomial, linear or dummies), and their independence."""
 
 import numpy as np
 import pandas as pd
 
 QUANTILES = (0.05, 0.35, 0.65, 0.95)  # Harrell 2015, Regression Modeling Strategies, table 2.3: four knots, 3 df
 ROUNDING = 1e-13  # relative, of double precision after a few sums
-DISTINCT = 5  # fewer distinct values than this get a line
+DISTINCT = 5  # fewer distinct values than this: a linear term
 
 
 def natural_spline(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
@@ -13,14 +13,14 @@ def natural_spline(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
 
     Harrell 2015, eq. 2.25. x: (n,), result: (n, len(knots) - 1).
     """
-    last, before = knots[-1], knots[-2]
+    last, second_last = knots[-1], knots[-2]
     cube = np.maximum(x[:, None] - knots[None, :], 0) ** 3  # (n, knots)
-    bend = (
+    curved = (
         cube[:, :-2]
-        - cube[:, [-2]] * (last - knots[:-2]) / (last - before)
-        + cube[:, [-1]] * (before - knots[:-2]) / (last - before)
+        - cube[:, [-2]] * (last - knots[:-2]) / (last - second_last)
+        + cube[:, [-1]] * (second_last - knots[:-2]) / (last - second_last)
     )
-    return np.column_stack([x, bend / (last - knots[0]) ** 2])
+    return np.column_stack([x, curved / (last - knots[0]) ** 2])
 
 
 def spline_knots(x: np.ndarray) -> np.ndarray | None:
@@ -36,40 +36,40 @@ def polynomial(x: np.ndarray, degree: int) -> np.ndarray:
 
 
 def expand(name: str, kind: str, reference: pd.Series, values: pd.Series) -> tuple[list[str], np.ndarray, str]:
-    """Column names, columns for `values` and a text; mean, scale, knots and levels are those of `reference`."""
+    """Return names and columns for `values`, and a text; mean, scale, knots and levels are those of `reference`."""
     if kind == "categorical":
         levels = sorted(set(reference.astype(str)))
         block = values.astype(str).to_numpy()[:, None] == np.array(levels[1:], dtype=str)[None, :]
         return [f"{name}={level}" for level in levels[1:]], block.astype(float), f"{name} ({len(levels)} levels)"
-    known = reference.to_numpy(float)
-    centre, spread = float(known.mean()), float(known.std()) or 1.0
+    numbers = reference.to_numpy(float)
+    centre, spread = float(numbers.mean()), float(numbers.std()) or 1.0
     x = (values.to_numpy(float) - centre) / spread
-    knots = spline_knots((known - centre) / spread)
+    knots = spline_knots((numbers - centre) / spread)
     if knots is None:
-        return [name], x[:, None], f"{name} (line: ties or fewer than {DISTINCT} distinct values)"
+        return [name], x[:, None], f"{name} (linear: ties or fewer than {DISTINCT} distinct values)"
     columns = natural_spline(x, knots)
     return [f"{name}:{k}" for k in range(columns.shape[1])], columns, f"{name} (natural spline, {len(knots) - 1} df)"
 
 
 def independent(x: np.ndarray) -> np.ndarray:
     """Which columns are not a linear combination of those before them (the first is always kept)."""
-    kept: list[int] = []
+    accepted: list[int] = []
     basis = np.empty((len(x), 0))
     for k in range(x.shape[1]):
-        whole = float(np.linalg.norm(x[:, k]))
-        rest = x[:, k] - basis @ (basis.T @ x[:, k])
-        rest -= basis @ (basis.T @ rest)  # once more, against round-off
-        if np.linalg.norm(rest) > max(1e-7 * whole, 1e-300):
-            kept.append(k)
-            basis = np.column_stack([basis, rest / np.linalg.norm(rest)])
-    return np.isin(np.arange(x.shape[1]), kept)
+        length = float(np.linalg.norm(x[:, k]))
+        remainder = x[:, k] - basis @ (basis.T @ x[:, k])
+        remainder -= basis @ (basis.T @ remainder)  # once more, against round-off
+        if np.linalg.norm(remainder) > max(1e-7 * length, 1e-300):
+            accepted.append(k)
+            basis = np.column_stack([basis, remainder / np.linalg.norm(remainder)])
+    return np.isin(np.arange(x.shape[1]), accepted)
 
 
 def moves(x: np.ndarray) -> np.ndarray:
-    """Which columns vary by more than rounding, which is relative to their size, whatever the unit. x: (n, columns)."""
+    """Whether each column varies by more than rounding error, relative to its size. x: (n, columns)."""
     return np.asarray(x.std(axis=0) > ROUNDING * np.abs(x).max(axis=0, initial=0.0))
 
 
 def residual(values: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """What the columns of x leave of the values."""
+    """Return the residuals of the values on the columns of x."""
     return values - x @ np.linalg.lstsq(x, values, rcond=None)[0] if x.shape[1] else values

@@ -20,35 +20,35 @@ from neurovae.stats.scoring import working
 
 
 def clustered(kind: str, y: np.ndarray, x: np.ndarray, full: Fit, group: np.ndarray) -> Fit:
-    """The fit with errors and degrees of freedom by family. group: (n,) codes 0, 1, ..."""
+    """Return the fit with errors and degrees of freedom clustered by family. group: (n,) codes 0, 1, ..."""
     change = influence(kind, y, x, full, group)
-    left = max(float(len(change) - full.counted), 1.0)
-    known = change.shape[1]
+    df_residual = max(float(len(change) - full.counted), 1.0)
+    n_estimates = change.shape[1]
     cov = np.full_like(full.cov, np.nan)
-    cov[:known, :known] = change.T @ change
-    se, df = float(np.sqrt(cov[full.last, full.last])), left
+    cov[:n_estimates, :n_estimates] = change.T @ change
+    se, df = float(np.sqrt(cov[full.last, full.last])), df_residual
     if kind != "ordinal":
         s, weight, _ = working(y, predictor(kind, x, full), family(kind, full.link, full.alpha))
         se, df = cr2(s / np.sqrt(weight), np.sqrt(weight)[:, None] * x, group)
-    return replace(full, cov=cov, se=se, df=df, df_several=left, test=CLUSTERED, rows=Rows(kind, y, x, group))
+    return replace(full, cov=cov, se=se, df=df, df_several=df_residual, test=CLUSTERED, rows=Rows(kind, y, x, group))
 
 
 def several_p(null: Fit, full: Fit, extra: int) -> float:
-    """The p of the last `extra` columns of the full model."""
-    rows, of_null = full.rows, null.rows
-    assert rows is not None and of_null is not None
+    """Return the p of the last `extra` columns of the full model."""
+    rows, null_rows = full.rows, null.rows
+    assert rows is not None and null_rows is not None
     if rows.kind == "ordinal":
-        at = slice(full.last - extra + 1, full.last + 1)
-        wald = full.coef[at] @ np.linalg.solve(full.cov[at, at], full.coef[at]) / extra
+        last = slice(full.last - extra + 1, full.last + 1)
+        wald = full.coef[last] @ np.linalg.solve(full.cov[last, last], full.coef[last]) / extra
         return float(f.sf(wald * (full.df_several + 1) / (full.df_several + extra), extra, full.df_several + 1))
-    x, added = of_null.x, rows.x[:, -extra:]
-    made = family(rows.kind, null.link, null.alpha)
-    s, weight, _ = working(rows.y, predictor(rows.kind, x, null), made)
+    x, extra_columns = null_rows.x, rows.x[:, -extra:]
+    glm_family = family(rows.kind, null.link, null.alpha)
+    s, weight, _ = working(rows.y, predictor(rows.kind, x, null), glm_family)
     inverse = np.linalg.inv(x.T @ (weight[:, None] * x))
     hat = weight * np.einsum("ij,jk,ik->i", x, inverse, x)
-    left = added - x @ (inverse @ (x.T @ (weight[:, None] * added)))
+    adjusted = extra_columns - x @ (inverse @ (x.T @ (weight[:, None] * extra_columns)))
     sums = np.zeros((rows.group.max() + 1, extra))
-    np.add.at(sums, rows.group, (s / np.sqrt(1 - hat))[:, None] * left)
+    np.add.at(sums, rows.group, (s / np.sqrt(1 - hat))[:, None] * adjusted)
     mean, count = sums.mean(axis=0), len(sums)
     t2 = count * mean @ np.linalg.solve(np.cov(sums.T), mean)
     return float(f.sf((count - extra) / (extra * (count - 1)) * t2, extra, count - extra))
@@ -61,42 +61,45 @@ def cr2(e: np.ndarray, x: np.ndarray, group: np.ndarray) -> tuple[float, float]:
     y'B y, B = sum of v_g v_g', v_g = M_g a_g, and df = tr(B)^2 / tr(B^2); v_g'v_h = [g = h] a_g'a_g - u_g'u_h, u = Q'a.
     """
     q, r = np.linalg.qr(x)
-    along = q @ np.linalg.inv(r).T[:, -1]  # (n,)
+    direction = q @ np.linalg.inv(r).T[:, -1]  # (n,)
     order = np.argsort(group, kind="stable")
-    size, inside, variance = np.zeros(group.max() + 1), np.zeros((group.max() + 1, q.shape[1])), 0.0
+    size, projected, variance = np.zeros(group.max() + 1), np.zeros((group.max() + 1, q.shape[1])), 0.0
     for code, rows in enumerate(np.split(order, np.cumsum(np.bincount(group))[:-1])):
-        sizes, turn = np.linalg.eigh(np.eye(len(rows)) - q[rows] @ q[rows].T)
+        sizes, vectors = np.linalg.eigh(np.eye(len(rows)) - q[rows] @ q[rows].T)
         root = np.divide(1, np.sqrt(np.maximum(sizes, 0)), out=np.zeros_like(sizes), where=sizes > 1e-9)
-        a = turn @ (root * (turn.T @ along[rows]))
+        a = vectors @ (root * (vectors.T @ direction[rows]))
         variance += float(a @ e[rows]) ** 2
-        size[code], inside[code] = a @ a, q[rows].T @ a
-    length = np.square(inside).sum(axis=1)
-    square = np.sum(size**2 - 2 * size * length) + np.square(inside.T @ inside).sum()
+        size[code], projected[code] = a @ a, q[rows].T @ a
+    length = np.square(projected).sum(axis=1)
+    square = np.sum(size**2 - 2 * size * length) + np.square(projected.T @ projected).sum()
     return float(np.sqrt(variance)), float(np.sum(size - length) ** 2 / square)
 
 
 def predictor(kind: str, x: np.ndarray, full: Fit) -> np.ndarray:
-    """Linear predictor of each row of x (without thresholds), (n,)."""
+    """Return the linear predictor of each row of x (without thresholds), (n,)."""
     inner = x[:, 1:] if kind == "ordinal" else x
     return inner @ full.coef[: inner.shape[1]]
 
 
 def influence(kind: str, y: np.ndarray, x: np.ndarray, full: Fit, group: np.ndarray) -> np.ndarray:
-    """One-step change of the estimates on leaving each group of people out, alpha and 1 / shape held.
+    """One-step change of the estimates when each group of people is left out, with alpha and 1 / shape fixed.
 
     group: (n,) codes 0, 1, ...; result: (groups, estimates).
     """
     if kind == "ordinal":
         codes = np.unique(y, return_inverse=True)[1]
-        return left_out(*ordinal.contributions(codes, x[:, 1:], full.coef, full.link), group)
+        return jackknife(*ordinal.contributions(codes, x[:, 1:], full.coef, full.link), group)
     s, weight, _ = working(y, predictor(kind, x, full), family(kind, full.link, full.alpha))
-    own = np.einsum("ni,nj->nij", weight[:, None] * x, x)
-    return left_out(s[:, None] * x, own, group)
+    information = np.einsum("ni,nj->nij", weight[:, None] * x, x)
+    return jackknife(s[:, None] * x, information, group)
 
 
-def left_out(score: np.ndarray, own: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """(I - I_g)^-1 score_g of each group; score: (n, estimates), own: (n, estimates, estimates) information."""
-    scores, parts = np.zeros((group.max() + 1, score.shape[1])), np.zeros((group.max() + 1, *own.shape[1:]))
+def jackknife(score: np.ndarray, information: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return (I - I_g)^-1 score_g of each group.
+
+    score: (n, estimates); information: (n, estimates, estimates).
+    """
+    scores, parts = np.zeros((group.max() + 1, score.shape[1])), np.zeros((group.max() + 1, *information.shape[1:]))
     np.add.at(scores, group, score)
-    np.add.at(parts, group, own)
-    return np.asarray(np.linalg.solve(own.sum(axis=0) - parts, scores[:, :, None])[:, :, 0])
+    np.add.at(parts, group, information)
+    return np.asarray(np.linalg.solve(information.sum(axis=0) - parts, scores[:, :, None])[:, :, 0])

@@ -1,4 +1,4 @@
-"""Does a fitted model hold: its link, its dispersion, its parallel lines; and errors that do not rest on its variance.
+"""Checks of a fitted model (link, dispersion, parallel lines), and errors that do not assume its variance.
 
 link            Pregibon (1980): the square of the linear predictor added, by the family's nested test.
                 With 10 confound columns and 60 and 118 people it rejects 3.3-6.3 and 3.7-7.3 % of right links.
@@ -30,39 +30,39 @@ from neurovae.stats.links import family, positive_only
 from neurovae.stats.scoring import scoring, working
 
 
-def checked(
+def diagnostics(
     kind: str, y: np.ndarray, x: np.ndarray, full: Fit, unit: float = 1.0, related: np.ndarray | None = None
 ) -> dict[str, float]:
-    """All columns of this page for a fit of y on x; missing where the family has no such thing.
+    """Return all numbers of this module for a fit of y on x; those that the family does not have are missing.
 
-    unit: of y in the score's own units, in which the likelihood of a continuous score is meant. related: codes of the
+    unit: of y in the score's own units, in which the likelihood of a continuous score is given. related: codes of the
     families, where errors are clustered; over-dispersion, spread and parallel lines are tested as if nobody were
     related.
     """
     se, low, high = robust(kind, y, x, full, related)
-    found = {"p_link": link_p(kind, y, x, full, related), "aic": aic(kind, full) + 2 * len(y) * np.log(unit)}
-    found |= {"se_robust": se, "robust_low": low, "robust_high": high}
+    numbers = {"p_link": link_p(kind, y, x, full, related), "aic": aic(kind, full) + 2 * len(y) * np.log(unit)}
+    numbers |= {"se_robust": se, "robust_low": low, "robust_high": high}
     if kind in ("bounded", "gamma"):
-        found["dispersion"] = full.dispersion
+        numbers["dispersion"] = full.dispersion
     if kind == "count":
         dispersion, p = overdispersion(y, x, full.link)
-        found |= {"dispersion": dispersion, "p_overdispersion": p, "alpha": full.alpha}
+        numbers |= {"dispersion": dispersion, "p_overdispersion": p, "alpha": full.alpha}
     if kind == "ordinal":
         codes = np.unique(y, return_inverse=True)[1]
         with quiet():
-            found["p_parallel"] = ordinal.parallel_p(codes, x[:, 1:], full.link, full.coef, full.loglike)
-    return found
+            numbers["p_parallel"] = ordinal.parallel_p(codes, x[:, 1:], full.link, full.coef, full.loglike)
+    return numbers
 
 
 def spread_p(kind: str, y: np.ndarray, x: np.ndarray) -> float:
-    """The p of a spread that changes with the columns of x; missing for other scores, and without such columns."""
+    """Test whether the residual spread depends on the columns of x; missing for other scores, and without columns."""
     if kind != "continuous" or x.shape[1] < 2:
         return np.nan
     return float(het_breuschpagan(residual(y, x), x)[1])
 
 
 def link_p(kind: str, y: np.ndarray, x: np.ndarray, full: Fit, related: np.ndarray | None = None) -> float:
-    """The p of the squared linear predictor; missing where it adds no column or the wider model has no estimate."""
+    """Test the squared linear predictor; missing where it adds no column or the wider model has no estimate."""
     square = predictor(kind, x, full) ** 2
     if not varies(square, x):
         return np.nan
@@ -76,13 +76,13 @@ def aic(kind: str, full: Fit) -> float:
 
 
 def overdispersion(y: np.ndarray, x: np.ndarray, link: str) -> tuple[float, float]:
-    """Pearson dispersion of the Poisson regression, and the p that the counts spread no more than it says."""
-    made = family("count", link)
+    """Return the Pearson dispersion of the Poisson regression, and the p of more variance than Poisson."""
+    poisson_family = family("count", link)
     with quiet():
-        poisson = scoring(y, x, made, positive_only("count", link))
+        poisson = scoring(y, x, poisson_family, positive_only("count", link))
         if poisson.status != "ok":
             return np.nan, np.nan
-        _, weight, mu = working(y, x @ poisson.coef, made)
+        _, weight, mu = working(y, x @ poisson.coef, poisson_family)
     hat = weight * np.einsum("ij,jk,ik->i", x, poisson.cov, x)
     score = np.sum((y - mu) ** 2 - y + hat * mu) / np.sqrt(2 * np.sum(mu**2))
     return pearson("count", link, y, mu, x.shape[1]), float(norm.sf(score))
@@ -91,9 +91,9 @@ def overdispersion(y: np.ndarray, x: np.ndarray, link: str) -> tuple[float, floa
 def robust(
     kind: str, y: np.ndarray, x: np.ndarray, full: Fit, related: np.ndarray | None = None
 ) -> tuple[float, float, float]:
-    """Jackknife error of the last column of x and its 95 % interval by t with n - parameters degrees of freedom.
+    """Return the jackknife error of the last column of x, and its 95 % interval by t with n - parameters df.
 
-    related: (n,) codes of the families, which are then left out as wholes, and counted in the place of people.
+    related: (n,) codes of the families, which are then left out as wholes and counted instead of people.
     """
     last = x.shape[1] - (2 if kind == "ordinal" else 1)
     with quiet():

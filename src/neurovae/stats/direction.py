@@ -33,31 +33,33 @@ def directions(
     seed: int,
     family: np.ndarray | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Numbers of each latent. z: (n, latents) as they are, x: (n, columns), strata: resampled within, of
-    exchangeability; family: (n,) codes, whose people stay together.
+    """Return the direction's numbers for each latent.
 
-    metric: the ridge's prior of the larger restricted likelihood (`ridge`); bootstraps keep it and its weight, halves
+    z: (n, latents), unscaled; x: (n, columns); strata: people are resampled within them; family: (n,) codes, whose
+    people stay together.
+
+    metric: the ridge's prior with the larger restricted likelihood (`ridge`); bootstraps keep it and its weight, halves
     choose their own. weight: standard deviations of a continuous score, for other types units of its residual, per
     standard deviation of the latent. pattern: standard deviations of the latent per standard deviation of the
-    direction, given the confounds, with the 95 % percentile interval over bootstraps of people; same_sign: the share
-    of bootstraps with its sign. stability: mean |cosine| of bootstrapped and full direction, as correlation of what
-    they give people (noise gives about .7, since resamples share people); halves: mean cosine of the directions of two
+    direction, given the confounds, with the 95 % percentile interval over bootstraps of people; same_sign: the fraction
+    of bootstraps with its sign. stability: mean |cosine| of bootstrapped and full direction, as correlation of the two
+    predictions (noise gives about .7, since resamples share people); halves: mean cosine of the directions of two
     halves (noise gives 0).
     """
     rng = np.random.default_rng([seed, 1])
-    left = residual(z, x)
+    adjusted = residual(z, x)
     beta, metric, k = direction(data.z, data.x, data.e)
-    full = pattern(left, beta)
+    full = pattern(adjusted, beta)
     cosines, patterns = [], []
     for _ in steps(range(RESAMPLES), "bootstraps of the direction"):
         rows = resample(strata, rng)
-        again = fixed(data.z[rows], data.x[rows], data.e[rows], metric, k)
-        cosines.append(abs(_cosine(left, beta, again)))
-        patterns.append(pattern(residual(z[rows], x[rows]), again))
+        resampled = fixed(data.z[rows], data.x[rows], data.e[rows], metric, k)
+        cosines.append(abs(_cosine(adjusted, beta, resampled)))
+        patterns.append(pattern(residual(z[rows], x[rows]), resampled))
     low, high = np.quantile(patterns, [0.025, 0.975], axis=0)
-    same = np.mean(np.sign(patterns) == np.sign(full), axis=0)
-    shared = {"metric": METRICS[metric], "stability": np.mean(cosines), "halves": _halves(data, left, rng, family)}
-    columns = (beta * z.std(axis=0, ddof=1), full, low, high, same)
+    same_sign = np.mean(np.sign(patterns) == np.sign(full), axis=0)
+    shared = {"metric": METRICS[metric], "stability": np.mean(cosines), "halves": _halves(data, adjusted, rng, family)}
+    columns = (beta * z.std(axis=0, ddof=1), full, low, high, same_sign)
     labels = ("weight", "pattern", "pattern_low", "pattern_high", "same_sign")
     return {
         name: shared | {"resamples": RESAMPLES} | dict(zip(labels, map(float, values), strict=True))
@@ -65,21 +67,21 @@ def directions(
     }
 
 
-def pattern(left: np.ndarray, beta: np.ndarray) -> np.ndarray:
-    """Correlation of each latent with the direction, (latents,). left: (n, latents) given the confounds."""
-    along = left @ beta
-    return np.asarray(left.T @ along / (np.linalg.norm(left, axis=0) * np.linalg.norm(along)))
+def pattern(adjusted: np.ndarray, beta: np.ndarray) -> np.ndarray:
+    """Correlation of each latent with the direction, (latents,). adjusted: (n, latents) given the confounds."""
+    projection = adjusted @ beta
+    return np.asarray(adjusted.T @ projection / (np.linalg.norm(adjusted, axis=0) * np.linalg.norm(projection)))
 
 
-def _cosine(left: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
-    a, b = left @ one, left @ other
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+def _cosine(adjusted: np.ndarray, beta_a: np.ndarray, beta_b: np.ndarray) -> float:
+    projection_a, projection_b = adjusted @ beta_a, adjusted @ beta_b
+    return float(projection_a @ projection_b / (np.linalg.norm(projection_a) * np.linalg.norm(projection_b)))
 
 
-def _halves(data: Space, left: np.ndarray, rng: np.random.Generator, family: np.ndarray | None) -> float:
-    cosines, family = [], np.arange(len(left)) if family is None else family
+def _halves(data: Space, adjusted: np.ndarray, rng: np.random.Generator, family: np.ndarray | None) -> float:
+    cosines, family = [], np.arange(len(adjusted)) if family is None else family
     for _ in steps(range(HALVES), "halves of the people"):
-        first = np.isin(family, np.array_split(rng.permutation(family.max() + 1), 2)[0])
-        one, other = (direction(data.z[rows], data.x[rows], data.e[rows])[0] for rows in (first, ~first))
-        cosines.append(_cosine(left, one, other))
+        first_half = np.isin(family, np.array_split(rng.permutation(family.max() + 1), 2)[0])
+        beta_a, beta_b = (direction(data.z[rows], data.x[rows], data.e[rows])[0] for rows in (first_half, ~first_half))
+        cosines.append(_cosine(adjusted, beta_a, beta_b))
     return float(np.mean(cosines))

@@ -1,4 +1,4 @@
-"""One regression per declared score type, with what its test needs; status instead of numbers where a fit has none.
+"""One regression per declared score type, and its test; a status instead of numbers where a fit has none.
 
 continuous  ordinary least squares with robust errors. One latent: HC2 and a t with Bell and McCaffrey's degrees of
             freedom (Imbens & Kolesar 2016), since the tail decides on q: under a shuffled score, 66 people and 16
@@ -30,7 +30,7 @@ from neurovae.stats import likelihoods
 from neurovae.stats.clusters import clustered, several_p
 from neurovae.stats.fits import CLUSTERED, quiet, without
 from neurovae.stats.fits import Fit as Fit
-from neurovae.stats.links import chosen, family, positive_only
+from neurovae.stats.links import family, link_of, positive_only
 from neurovae.stats.scoring import scoring
 from neurovae.stats.separation import separated
 
@@ -38,7 +38,7 @@ LEVELS = 20  # of an ordinal score; beyond it a threshold has too few people, an
 
 
 def fit(kind: str, y: np.ndarray, x: np.ndarray, link: str | None = None, related: np.ndarray | None = None) -> Fit:
-    """Regress y on x (first column: the intercept) with the family of the declared type and its or the given link.
+    """Regress y on x (first column: the intercept) with the family of the declared type and the given or default link.
 
     related: (n,) codes of the families of the people; where given, errors and tests are those of `clusters`.
 
@@ -53,21 +53,21 @@ def fit(kind: str, y: np.ndarray, x: np.ndarray, link: str | None = None, relate
         "bounded": likelihoods.fractional,
         "gamma": likelihoods.gamma,
     }
-    link = chosen(kind, link)
+    link = link_of(kind, link)
     if kind == "ordinal" and len(np.unique(y)) > LEVELS:
         return without("many levels")
     if separated(kind, y, x):
         return without("separation")
     with quiet():
         try:
-            found = families[kind](y, x, link)
-            return found if related is None or found.status != "ok" else clustered(kind, y, x, found, related)
+            result = families[kind](y, x, link)
+            return result if related is None or result.status != "ok" else clustered(kind, y, x, result, related)
         except np.linalg.LinAlgError:
             return without("not converged")
 
 
 def nested_p(null: Fit, full: Fit, extra: int, rows: int) -> float:
-    """The p of the last `extra` columns by the family's test; for one column of least squares the robust t test.
+    """Test the last `extra` columns with the family's test; one column of least squares with the robust t test.
 
     A likelihood ratio is scaled by (n - parameters) / n, the usual small-sample correction.
     """
@@ -85,7 +85,7 @@ def nested_p(null: Fit, full: Fit, extra: int, rows: int) -> float:
 
 
 def interval(full: Fit, rows: int) -> tuple[float, float]:
-    """Wald 95 % interval of the last column (t where a dispersion is estimated), with the correction of its test."""
+    """Wald 95 % interval of the last column (t where a dispersion is estimated), corrected as its test is."""
     half = float(t.ppf(0.975, full.df)) * error(full, rows)
     return full.effect - half, full.effect + half
 
@@ -96,10 +96,10 @@ def error(full: Fit, rows: int) -> float:
 
 
 def partial_r2(kind: str, y: np.ndarray, x_null: np.ndarray, x_full: np.ndarray, null: Fit, full: Fit) -> float:
-    """1 - D_full / D_null; for counts both deviances are taken at the full model's alpha."""
+    """Return 1 - D_full / D_null; for counts both deviances are taken at the full model's alpha."""
     if kind != "count":
         return 1 - full.deviance / null.deviance
-    made, positive = family(kind, full.link, full.alpha), positive_only(kind, full.link)
+    glm_family, positive = family(kind, full.link, full.alpha), positive_only(kind, full.link)
     with quiet():
-        short, long = (scoring(y, x, made, positive) for x in (x_null, x_full))
-    return 1 - long.deviance / short.deviance if short.status == long.status == "ok" else np.nan
+        null_fit, full_fit = (scoring(y, x, glm_family, positive) for x in (x_null, x_full))
+    return 1 - full_fit.deviance / null_fit.deviance if null_fit.status == full_fit.status == "ok" else np.nan

@@ -1,4 +1,4 @@
-"""What a fitted model of a score says of itself, and the fit that came to nothing."""
+"""The result of one fitted model of a score, or of a fit that failed."""
 
 import warnings
 from collections.abc import Iterator
@@ -49,22 +49,22 @@ class Fit:
     rows: Rows | None = None  # what a test clustered by family needs of the data
 
 
-def finished(
+def by_likelihood(
     family: str,
     link: str,
     coef: np.ndarray,
     cov: np.ndarray,
     last: int,
-    done: bool,
+    converged: bool,
     loglike: float = np.nan,
     counted: int | None = None,
 ) -> Fit:
-    """The fit by likelihood ratio with these estimates, or the status that it has not converged.
+    """Return the fit by likelihood ratio with these estimates, or the status that it has not converged.
 
     last: place of the last column of x among the estimates; counted: of `Fit`, all estimates where not given.
     """
     variance = cov[last, last]
-    if not (done and np.isfinite(coef).all() and np.isfinite(variance) and variance > 0):
+    if not (converged and np.isfinite(coef).all() and np.isfinite(variance) and variance > 0):
         return without("not converged")
     effect, se = float(coef[last]), float(np.sqrt(variance))
     numbers = (effect, se, float(loglike), -2 * float(loglike), 1.0, np.inf, 0.0)
@@ -73,16 +73,22 @@ def finished(
 
 
 def without(status: str) -> Fit:
-    """A fit that has a status instead of numbers."""
+    """Return a fit that has a status instead of numbers."""
     none, nan = np.empty(0), np.nan
     return Fit(status, "", "", none, none, nan, nan, nan, nan, nan, nan, nan, "", 0, 0, nan)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the libraries' remarks on a fit: its status says whether it converged."""
+    """Silence the libraries' warnings about a fit: its status says whether it converged."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        remarks = (ConvergenceWarning, HessianInversionWarning, PerfectSeparationWarning, DomainWarning, RuntimeWarning)
-        for category in remarks:
+        categories = (
+            ConvergenceWarning,
+            HessianInversionWarning,
+            PerfectSeparationWarning,
+            DomainWarning,
+            RuntimeWarning,
+        )
+        for category in categories:
             warnings.simplefilter("ignore", category)
         yield

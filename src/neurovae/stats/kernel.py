@@ -5,10 +5,10 @@ axis by its variance (few broad axes carry the score), a small k hardly (any axi
 and of standardised ones, and whitened, where no axis counts more than another; the largest single latent stands beside
 them for a truth in one latent. Combined by min-P over the same permutations.
 
-Off the Gaussian e is the null's score residual s = dl/d eta, and z is not weighted. Permuting s is then the same as
-permuting the rows of the latents given the confounds, which may change places under the null, where s may not: its
-spread and skewness follow the fitted mean. With s / sqrt(W) and weighted latents 14-19 % of true nulls of a binary
-score that age explains well (logit 3 age - 3) were rejected at 5 %, with 118 people as with 500.
+For scores that are not Gaussian e is the null's score residual s = dl/d eta, and z is not weighted. Permuting s is then
+the same as permuting the rows of the latents given the confounds, which are exchangeable under the null, where s is
+not: its spread and skewness follow the fitted mean. With s / sqrt(W) and weighted latents 14-19 % of true nulls of a
+binary score that age explains well (logit 3 age - 3) were rejected at 5 %, with 118 people as with 500.
 """
 
 from dataclasses import dataclass
@@ -38,25 +38,27 @@ class Space:
     weights: np.ndarray  # (kernels, axes)
 
 
-def space(found: Null, z: np.ndarray, x: np.ndarray) -> Space:
-    """z: (n, latents), each varying beyond the confounds; x: (n, columns).
+def space(null: Null, z: np.ndarray, x: np.ndarray) -> Space:
+    """Prepare the kernels of one score. z: (n, latents), each varying beyond the confounds; x: (n, columns).
 
     The whitened kernel is left out where the latents span all that the confounds leave: it would be constant.
     """
     parts = dict(zip(METRICS, decompose(z, x), strict=False))
-    used = {name: given for name, given in KERNELS.items() if given[0] in parts}
+    kernels_used = {name: given for name, given in KERNELS.items() if given[0] in parts}
     weights = []
-    for of, k in used.values():
-        power, mean = parts[of].d ** 2, np.mean(parts[of].d ** 2)
-        row = power / mean if k == np.inf else power / (power + k * mean)
-        weights.append(np.concatenate([row if name == of else 0 * part.d for name, part in parts.items()]))
+    for metric, k in kernels_used.values():
+        squares, mean = parts[metric].d ** 2, np.mean(parts[metric].d ** 2)
+        weight = squares / mean if k == np.inf else squares / (squares + k * mean)
+        weights.append(np.concatenate([weight if name == metric else 0 * part.d for name, part in parts.items()]))
     q, axes = parts["raw"].q, np.hstack([part.u for part in parts.values()])
-    left = z - q @ (q.T @ z)
-    return Space(found.residual, z, x, q, left / np.linalg.norm(left, axis=0), list(used), axes, np.array(weights))
+    adjusted = z - q @ (q.T @ z)
+    return Space(
+        null.residual, z, x, q, adjusted / np.linalg.norm(adjusted, axis=0), list(kernels_used), axes, np.array(weights)
+    )
 
 
 def kernels(data: Space, e: np.ndarray) -> np.ndarray:
     """Q / |e given x|^2 of each draw: a column per kernel, then the largest latent's squared r. e: (draws, n)."""
-    left = np.square(e).sum(axis=1) - np.square(e @ data.q).sum(axis=1)
+    total = np.square(e).sum(axis=1) - np.square(e @ data.q).sum(axis=1)
     quadratic = np.square(e @ data.axes) @ data.weights.T
-    return np.column_stack([quadratic, np.square(e @ data.unit).max(axis=1)]) / left[:, None]
+    return np.column_stack([quadratic, np.square(e @ data.unit).max(axis=1)]) / total[:, None]

@@ -7,12 +7,12 @@ import statsmodels.api as sm
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import digamma
 
-from neurovae.stats.fits import Fit, finished, without
+from neurovae.stats.fits import Fit, by_likelihood, without
 from neurovae.stats.links import family, positive_only
 from neurovae.stats.ordinal import proportional_odds
 from neurovae.stats.scoring import Scored, scoring
 
-LOG_ALPHA = (-12.0, 6.0)  # where the maximum of the negative binomial's alpha is sought
+LOG_ALPHA = (-12.0, 6.0)  # bounds of the negative binomial's log alpha
 SHAPES = (1e-6, 1e9)  # of a gamma
 
 
@@ -22,13 +22,13 @@ def gaussian(y: np.ndarray, x: np.ndarray, link: str) -> Fit:
     if link == "log":
         if y.mean() <= 0:
             return without("link out of range")
-        found = _scored("continuous", y, x, link)
-        if found.status != "ok":
-            return without(found.status)
-        mu, tangent, coef = found.mu, found.mu[:, None] * x, found.coef
+        scored = _scored("continuous", y, x, link)
+        if scored.status != "ok":
+            return without(scored.status)
+        mu, tangent, coef = scored.mu, scored.mu[:, None] * x, scored.coef
     result = sm.OLS(y - mu, tangent).fit(cov_type="HC3", use_t=True)
     name = "Gaussian (HC2)"
-    fit = finished(name, link, coef + result.params, result.cov_params(), x.shape[1] - 1, True, result.llf)
+    fit = by_likelihood(name, link, coef + result.params, result.cov_params(), x.shape[1] - 1, True, result.llf)
     se, df = last_hc2(result.resid, tangent)
     if fit.status != "ok":
         return fit
@@ -50,20 +50,22 @@ def last_hc2(residual: np.ndarray, x: np.ndarray) -> tuple[float, float]:
 
 def binary(y: np.ndarray, x: np.ndarray, link: str) -> Fit:
     """Binomial regression of zeros and ones by maximum likelihood."""
-    found = _scored("binary", y, x, link)
-    if found.status != "ok":
-        return without(found.status)
-    return finished("binomial", link, found.coef, found.cov, x.shape[1] - 1, True, -found.deviance / 2)
+    scored = _scored("binary", y, x, link)
+    if scored.status != "ok":
+        return without(scored.status)
+    return by_likelihood("binomial", link, scored.coef, scored.cov, x.shape[1] - 1, True, -scored.deviance / 2)
 
 
 def fractional(y: np.ndarray, x: np.ndarray, link: str) -> Fit:
-    """Quasi-binomial regression of shares, with the Pearson dispersion in its errors and in its test."""
-    found = _scored("bounded", y, x, link)
-    if found.status != "ok":
-        return without(found.status)
-    scale, df = pearson("bounded", link, y, found.mu, x.shape[1]), len(y) - x.shape[1]
-    fit = finished("fractional (quasi-binomial)", link, found.coef, found.cov * scale, x.shape[1] - 1, True)
-    return fit if fit.status != "ok" else replace(fit, deviance=found.deviance, dispersion=scale, df=df, test="quasi F")
+    """Quasi-binomial regression of fractions, with the Pearson dispersion in its errors and in its test."""
+    scored = _scored("bounded", y, x, link)
+    if scored.status != "ok":
+        return without(scored.status)
+    scale, df = pearson("bounded", link, y, scored.mu, x.shape[1]), len(y) - x.shape[1]
+    fit = by_likelihood("fractional (quasi-binomial)", link, scored.coef, scored.cov * scale, x.shape[1] - 1, True)
+    return (
+        fit if fit.status != "ok" else replace(fit, deviance=scored.deviance, dispersion=scale, df=df, test="quasi F")
+    )
 
 
 def gamma(y: np.ndarray, x: np.ndarray, link: str) -> Fit:
@@ -71,16 +73,16 @@ def gamma(y: np.ndarray, x: np.ndarray, link: str) -> Fit:
 
     log v - digamma(v) = deviance / 2 n (McCullagh & Nelder 1989, section 8.3.6).
     """
-    found, last = _scored("gamma", y, x, link), x.shape[1] - 1
-    if found.status != "ok":
-        return without(found.status)
-    half = found.deviance / (2 * len(y))
-    spread = 1 / brentq(lambda v: np.log(v) - digamma(v) - half, *SHAPES)
-    loglike = family("gamma", link).loglike(y, found.mu, scale=spread)
-    coef, cov = np.append(found.coef, spread), _bordered(found.cov * spread)
-    fit = finished("gamma", link, coef, cov, last, True, loglike)
-    scale = pearson("gamma", link, y, found.mu, x.shape[1])
-    return fit if fit.status != "ok" else replace(fit, deviance=found.deviance, dispersion=scale)
+    scored, last = _scored("gamma", y, x, link), x.shape[1] - 1
+    if scored.status != "ok":
+        return without(scored.status)
+    half_mean_deviance = scored.deviance / (2 * len(y))
+    dispersion = 1 / brentq(lambda v: np.log(v) - digamma(v) - half_mean_deviance, *SHAPES)
+    loglike = family("gamma", link).loglike(y, scored.mu, scale=dispersion)
+    coef, cov = np.append(scored.coef, dispersion), _bordered(scored.cov * dispersion)
+    fit = by_likelihood("gamma", link, coef, cov, last, True, loglike)
+    scale = pearson("gamma", link, y, scored.mu, x.shape[1])
+    return fit if fit.status != "ok" else replace(fit, deviance=scored.deviance, dispersion=scale)
 
 
 def count(y: np.ndarray, x: np.ndarray, link: str) -> Fit:
@@ -91,27 +93,27 @@ def count(y: np.ndarray, x: np.ndarray, link: str) -> Fit:
     # d loglik / d alpha at alpha = 0 (Lawless 1987): if not above zero, the maximum is at the border
     if np.sum((y - poisson.mu) ** 2 - y) <= 0:
         loglike = family("count", link).loglike(y, poisson.mu)
-        return finished("Poisson (alpha = 0)", link, poisson.coef, poisson.cov, last, True, loglike)
+        return by_likelihood("Poisson (alpha = 0)", link, poisson.coef, poisson.cov, last, True, loglike)
     best = minimize_scalar(
         lambda log: _negative_binomial(y, x, link, np.exp(log), poisson.coef)[1],
         bounds=LOG_ALPHA, method="bounded", options={"xatol": 1e-7},
     )  # fmt: skip
     alpha = float(np.exp(best.x))
-    found, loss = _negative_binomial(y, x, link, alpha, poisson.coef)
-    if found.status != "ok":
-        return without(found.status)
-    inside = LOG_ALPHA[0] + 1e-3 < best.x < LOG_ALPHA[1] - 1e-3
-    coef, cov = np.append(found.coef, alpha), _bordered(found.cov)
-    fit = finished("negative binomial", link, coef, cov, last, inside, -loss)
+    scored, loss = _negative_binomial(y, x, link, alpha, poisson.coef)
+    if scored.status != "ok":
+        return without(scored.status)
+    converged = LOG_ALPHA[0] + 1e-3 < best.x < LOG_ALPHA[1] - 1e-3
+    coef, cov = np.append(scored.coef, alpha), _bordered(scored.cov)
+    fit = by_likelihood("negative binomial", link, coef, cov, last, converged, -loss)
     return replace(fit, alpha=alpha) if fit.status == "ok" else fit
 
 
 def ordinal(y: np.ndarray, x: np.ndarray, link: str) -> Fit:
     """Cumulative link model; levels by their order."""
-    coef, cov, loglike, done = proportional_odds(np.unique(y, return_inverse=True)[1], x[:, 1:], link)
-    last = x.shape[1] - 2  # without slopes this is a threshold, and nobody asks for the effect
+    coef, cov, loglike, converged = proportional_odds(np.unique(y, return_inverse=True)[1], x[:, 1:], link)
+    last = x.shape[1] - 2  # without slopes this is a threshold, and the effect is not used
     name = "proportional odds" if link == "logit" else "cumulative link"
-    return finished(name, link, coef, cov, last, done, loglike, x.shape[1])
+    return by_likelihood(name, link, coef, cov, last, converged, loglike, x.shape[1])
 
 
 def _scored(kind: str, y: np.ndarray, x: np.ndarray, link: str) -> Scored:
@@ -122,9 +124,9 @@ def _negative_binomial(
     y: np.ndarray, x: np.ndarray, link: str, alpha: float, start: np.ndarray
 ) -> tuple[Scored, float]:
     """Fit at a given alpha, and minus its log-likelihood."""
-    made = family("count", link, alpha)
-    found = scoring(y, x, made, positive_only("count", link), start)
-    return found, -float(made.loglike(y, found.mu))
+    glm_family = family("count", link, alpha)
+    scored = scoring(y, x, glm_family, positive_only("count", link), start)
+    return scored, -float(glm_family.loglike(y, scored.mu))
 
 
 def pearson(kind: str, link: str, y: np.ndarray, mu: np.ndarray, columns: int) -> float:
@@ -133,5 +135,5 @@ def pearson(kind: str, link: str, y: np.ndarray, mu: np.ndarray, columns: int) -
 
 
 def _bordered(cov: np.ndarray) -> np.ndarray:
-    """With a last row and column, missing, for alpha or the dispersion."""
+    """Add a missing last row and column, for alpha or the dispersion."""
     return np.pad(cov, (0, 1), constant_values=np.nan)

@@ -25,8 +25,8 @@ LINKS = {  # the first is the default
 }
 
 
-def chosen(kind: str, link: str | None) -> str:
-    """The link of a score of this type, the type's default where none is named.
+def link_of(kind: str, link: str | None) -> str:
+    """Return the link of a score of this type: the given one, else the type's default.
 
     Raises:
         InputError: the type has no such link.
@@ -35,20 +35,24 @@ def chosen(kind: str, link: str | None) -> str:
         raise InputError(f"scores: no type '{kind}'; use one of {', '.join(LINKS)}")
     if link is not None and link not in LINKS[kind]:
         raise InputError(
-            f"scores: type '{kind}' has no link '{link}'; use one of {', '.join(LINKS[kind])}, or leave it"
+            f"scores: type '{kind}' has no link '{link}'; use one of {', '.join(LINKS[kind])}, or remove the key"
         )
     return link or LINKS[kind][0]
 
 
 def family(kind: str, link: str, alpha: float = 0.0) -> Family:
-    """Variance function and link; counts are Poisson at alpha = 0, else negative binomial. Ordinal scores have none."""
-    made = CLASSES[link]()
+    """Return the family with variance function and link. Counts are Poisson at alpha = 0, else negative binomial."""
+    link_function = CLASSES[link]()
     if kind == "count":
-        return sm.families.NegativeBinomial(link=made, alpha=alpha) if alpha > 0 else sm.families.Poisson(link=made)
+        return (
+            sm.families.NegativeBinomial(link=link_function, alpha=alpha)
+            if alpha > 0
+            else sm.families.Poisson(link=link_function)
+        )
     classes = {"continuous": sm.families.Gaussian, "gamma": sm.families.Gamma}
-    return classes.get(kind, sm.families.Binomial)(link=made)
+    return classes.get(kind, sm.families.Binomial)(link=link_function)
 
 
 def positive_only(kind: str, link: str) -> bool:
-    """Whether a linear predictor of zero or less has no mean of this type (or, for the root, a second one)."""
+    """Whether a linear predictor of zero or less has no mean of this type (or, for the square root, a second one)."""
     return kind in ("count", "gamma") and link in ("identity", "inverse", "sqrt")

@@ -18,7 +18,7 @@ QUANTILE = {"logit": logit, "probit": ndtri, "cloglog": lambda share: np.log(-np
 def proportional_odds(
     codes: np.ndarray, x: np.ndarray, link: str = "logit"
 ) -> tuple[np.ndarray, np.ndarray, float, bool]:
-    """Estimates (slopes, thresholds), their covariance, log-likelihood and whether it converged.
+    """Fit the model: estimates (slopes, thresholds), their covariance, log-likelihood and whether it converged.
 
     codes: (n,) whole numbers 0..K-1, each of them there; x: (n, slopes) without an intercept.
     """
@@ -28,7 +28,7 @@ def proportional_odds(
 
 
 def parallel_p(codes: np.ndarray, x: np.ndarray, link: str, coef: np.ndarray, loglike: float) -> float:
-    """Likelihood ratio p of one slope of the last column of x against slopes that differ between the thresholds.
+    """Test one slope of the last column of x against slopes that differ between the thresholds (likelihood ratio).
 
     Peterson & Harrell 1990: up to FREE levels a slope for every threshold, beyond it a linear trend of the slopes over
     the thresholds (their constrained model), since with a free slope each, 14 % of true nulls are rejected at 5 % with
@@ -44,23 +44,25 @@ def parallel_p(codes: np.ndarray, x: np.ndarray, link: str, coef: np.ndarray, lo
     upper, lower = threshold_rows(codes, x)
     upper = np.hstack([upper, -x[:, [-1]] * places[codes]])
     lower = np.hstack([lower, -x[:, [-1]] * places[codes - 1] * (codes > 0)[:, None]])
-    more = places.shape[1]
-    _, _, found, done = _climb(np.append(coef, np.zeros(more)), upper, lower, codes, link)
-    ratio = 2 * (found - loglike) * (len(codes) - x.shape[1] - more - 1) / len(codes)
-    return float(chi2.sf(max(ratio, 0.0), more)) if done else np.nan
+    n_free = places.shape[1]
+    _, _, loglike_free, converged = _climb(np.append(coef, np.zeros(n_free)), upper, lower, codes, link)
+    ratio = 2 * (loglike_free - loglike) * (len(codes) - x.shape[1] - n_free - 1) / len(codes)
+    return float(chi2.sf(max(ratio, 0.0), n_free)) if converged else np.nan
 
 
 def contributions(codes: np.ndarray, x: np.ndarray, coef: np.ndarray, link: str) -> tuple[np.ndarray, np.ndarray]:
-    """Score (n, parameters) and observed information (n, parameters, parameters) of each person."""
+    """Return score (n, parameters) and observed information (n, parameters, parameters) of each person."""
     upper, lower = threshold_rows(codes, x)
-    each, bend_above, bend_below = _derivatives(coef, upper, lower, codes, link)
-    own = each[:, :, None] * each[:, None, :] - bend_above[:, None, None] * upper[:, :, None] * upper[:, None, :]
-    own += bend_below[:, None, None] * lower[:, :, None] * lower[:, None, :]
-    return each, own
+    score, curvature_above, curvature_below = _derivatives(coef, upper, lower, codes, link)
+    information = (
+        score[:, :, None] * score[:, None, :] - curvature_above[:, None, None] * upper[:, :, None] * upper[:, None, :]
+    )
+    information += curvature_below[:, None, None] * lower[:, :, None] * lower[:, None, :]
+    return score, information
 
 
 def threshold_rows(codes: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each person's distance to the threshold above and below, linear in (slopes, thresholds); zeros if none."""
+    """Return each person's distance to the threshold above and below, linear in (slopes, thresholds); zeros if none."""
     top = codes.max()
     places = np.eye(top + 1)[:, :top]  # (levels, thresholds)
     above = np.hstack([-x, places[codes]]) * (codes < top)[:, None]
@@ -71,7 +73,7 @@ def threshold_rows(codes: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.nda
 def expected_level(
     coef: np.ndarray, at: np.ndarray, levels: np.ndarray, link: str = "logit"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean level at the rows of `at` (m, slopes) and its derivative by the estimates (m, slopes + thresholds)."""
+    """Mean level at the rows of `at` (m, slopes), and its derivative by the estimates (m, slopes + thresholds)."""
     slopes = at.shape[1]
     below, density, _ = distribution(coef[None, slopes:] - (at @ coef[:slopes])[:, None], link)  # (m, thresholds)
     weight = density * np.diff(levels)
@@ -79,7 +81,7 @@ def expected_level(
 
 
 def distribution(eta: np.ndarray, link: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Inverse link, its first and its second derivative."""
+    """Return the inverse link, its first and its second derivative."""
     if link == "logit":
         share = expit(eta)
         return share, share * (1 - share), share * (1 - share) * (1 - 2 * share)
@@ -100,9 +102,9 @@ def _climb(
         if gradient @ step < TOLERANCE:
             return coef, np.linalg.inv(information), value, True
         size = 1.0
-        while not (found := _likelihood(coef + size * step, upper, lower, codes, link))[0] >= value and size > 1e-8:
+        while not (proposal := _likelihood(coef + size * step, upper, lower, codes, link))[0] >= value and size > 1e-8:
             size /= 2
-        coef, (value, gradient, information) = coef + size * step, found
+        coef, (value, gradient, information) = coef + size * step, proposal
     return coef, np.full_like(information, np.nan), value, False
 
 
@@ -110,12 +112,14 @@ def _likelihood(
     coef: np.ndarray, upper: np.ndarray, lower: np.ndarray, codes: np.ndarray, link: str
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Log-likelihood, gradient, observed information; minus infinity where thresholds are out of order."""
-    share = _share(coef, upper, lower, codes, link)
-    if not np.all(share > 0):
+    probability = _share(coef, upper, lower, codes, link)
+    if not np.all(probability > 0):
         return -np.inf, np.zeros_like(coef), np.eye(len(coef))
-    each, bend_above, bend_below = _derivatives(coef, upper, lower, codes, link)
-    information = each.T @ each - upper.T @ (bend_above[:, None] * upper) + lower.T @ (bend_below[:, None] * lower)
-    return float(np.log(share).sum()), each.sum(axis=0), information
+    score, curvature_above, curvature_below = _derivatives(coef, upper, lower, codes, link)
+    information = (
+        score.T @ score - upper.T @ (curvature_above[:, None] * upper) + lower.T @ (curvature_below[:, None] * lower)
+    )
+    return float(np.log(probability).sum()), score.sum(axis=0), information
 
 
 def _share(coef: np.ndarray, upper: np.ndarray, lower: np.ndarray, codes: np.ndarray, link: str) -> np.ndarray:
@@ -127,8 +131,8 @@ def _derivatives(
     coef: np.ndarray, upper: np.ndarray, lower: np.ndarray, codes: np.ndarray, link: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Each person's score (n, parameters), and the second derivatives at both thresholds over the share (n,)."""
-    share = _share(coef, upper, lower, codes, link)
-    _, f_above, bend_above = distribution(upper @ coef, link)  # rows of zeros take no part in what they multiply
-    _, f_below, bend_below = distribution(lower @ coef, link)
-    each = (f_above[:, None] * upper - f_below[:, None] * lower) / share[:, None]
-    return each, bend_above / share, bend_below / share
+    probability = _share(coef, upper, lower, codes, link)
+    _, f_above, curvature_above = distribution(upper @ coef, link)  # rows of zeros take no part in what they multiply
+    _, f_below, curvature_below = distribution(lower @ coef, link)
+    score = (f_above[:, None] * upper - f_below[:, None] * lower) / probability[:, None]
+    return score, curvature_above / probability, curvature_below / probability

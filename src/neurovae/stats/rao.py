@@ -18,7 +18,7 @@ from neurovae.stats.scoring import working
 
 @dataclass(frozen=True)
 class Null:
-    """The null of one score, as its score test needs it."""
+    """The null model of one score, with what its score test needs."""
 
     test: str  # in words
     gaussian: bool  # least squares: t and Freedman-Lane
@@ -29,21 +29,21 @@ class Null:
 
 
 def null(kind: str, y: np.ndarray, x: np.ndarray, fit: Fit) -> Null:
-    """What the score test needs of the fitted null of y on x (first column: the intercept). y: (n,)."""
+    """Prepare the score test from the fitted null of y on x (first column: the intercept). y: (n,)."""
     if kind == "continuous" and fit.link == "identity":
         q = np.linalg.qr(x)[0]
         return Null("t, Freedman-Lane", True, y - q @ (q.T @ y), np.ones(len(y)), q, 1.0)
     if kind == "ordinal":
         return _ordinal(y, x, fit)
     residual, weight, _ = working(y, x @ fit.coef[: x.shape[1]], family(kind, fit.link, fit.alpha))
-    known = kind in ("binary", "count")  # the dispersion is one
-    phi = 1.0 if known else float(np.sum(residual**2 / weight) / (len(y) - x.shape[1]))  # Pearson
+    fixed_dispersion = kind in ("binary", "count")  # the dispersion is one
+    phi = 1.0 if fixed_dispersion else float(np.sum(residual**2 / weight) / (len(y) - x.shape[1]))  # Pearson
     cross = weight[:, None] * x
     return Null(f"score test, {fit.family}", False, residual, weight, _root(cross, x.T @ cross), phi)
 
 
 def fit_null(kind: str, y: np.ndarray, x: np.ndarray, link: str | None) -> tuple[Fit, Null | None]:
-    """Fit of y on x and its score test; none where the fit has no numbers."""
+    """Fit y on x and prepare its score test; None where the fit has no numbers."""
     fit = families.fit(kind, y, x, link)
     return fit, null(kind, y, x, fit) if fit.status == "ok" else None
 

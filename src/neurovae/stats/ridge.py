@@ -54,21 +54,24 @@ class Chosen:
 
 
 def decompose(z: np.ndarray, x: np.ndarray) -> tuple[Part, ...]:
-    """A part per metric, the whitened one only where it can be. z: (n, latents), x: (n, columns), maybe dependent."""
+    """Decompose the latents in each metric, whitened only where possible. z: (n, latents), x: (n, columns)."""
     q, s, vx = _thin(x)
-    left = z - q @ (q.T @ z)
-    length = np.linalg.norm(left, axis=0)
-    varies = length > RANK * np.linalg.norm(z, axis=0)  # rounding is not scaled up to a variance of one
-    unit = np.divide(np.sqrt(len(x) - q.shape[1]), length, out=np.zeros_like(length), where=varies)
+    adjusted = z - q @ (q.T @ z)
+    length = np.linalg.norm(adjusted, axis=0)
+    varying = length > RANK * np.linalg.norm(z, axis=0)  # rounding is not scaled up to a variance of one
+    unit = np.divide(np.sqrt(len(x) - q.shape[1]), length, out=np.zeros_like(length), where=varying)
     df = len(x) - q.shape[1]
-    u, d, v = _thin(left)
-    alike, power, axes = _thin(left * unit)
-    made = [Part(q, vx / s, u, d, v, df), Part(q, vx / s, alike, power, unit[:, None] * axes, df)]
-    return (*made, Part(q, vx / s, u, np.ones_like(d), v / d, df)) if len(d) < df else tuple(made)
+    u, d, v = _thin(adjusted)
+    u_standardised, d_standardised, v_standardised = _thin(adjusted * unit)
+    parts = [
+        Part(q, vx / s, u, d, v, df),
+        Part(q, vx / s, u_standardised, d_standardised, unit[:, None] * v_standardised, df),
+    ]
+    return (*parts, Part(q, vx / s, u, np.ones_like(d), v / d, df)) if len(d) < df else tuple(parts)
 
 
 def reml(part: Part, c: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The k of each draw, and twice its restricted log-likelihood up to a constant that all metrics share.
+    """Return the k of each draw, and twice its restricted log-likelihood up to a constant that all metrics share.
 
     c: (draws, k) coordinates u'e; total: (draws,) squared residual of e on the confounds.
     """
@@ -81,60 +84,67 @@ def reml(part: Part, c: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def choose(parts: tuple[Part, ...], e: np.ndarray) -> Chosen:
-    """Metric, weight and coefficients of each draw; e: (draws, n)."""
+    """Choose metric, weight and coefficients in each draw. e: (draws, n)."""
     a, c = e @ parts[0].q, [e @ part.u for part in parts]
     total = np.square(e).sum(axis=1) - np.square(a).sum(axis=1)
-    k, likelihood = zip(*(reml(part, of, total) for part, of in zip(parts, c, strict=True)), strict=True)
+    k, likelihood = zip(
+        *(reml(part, coordinates, total) for part, coordinates in zip(parts, c, strict=True)), strict=True
+    )
     metric = np.argmax(likelihood, axis=0)
     on_axes = [
-        np.where((metric == m)[:, None], of * part.d / (part.d**2 + k[m][:, None]), 0.0)
-        for m, (part, of) in enumerate(zip(parts, c, strict=True))
+        np.where((metric == m)[:, None], coordinates * part.d / (part.d**2 + k[m][:, None]), 0.0)
+        for m, (part, coordinates) in enumerate(zip(parts, c, strict=True))
     ]
     return Chosen(metric, np.choose(metric, k), tuple(on_axes), a)
 
 
 def direction(z: np.ndarray, x: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, int, float]:
-    """Ridge coefficients (latents,) of e on z given x, the metric's place in METRICS and the k chosen."""
+    """Return ridge coefficients (latents,) of e on z given x, the metric's place in METRICS and the chosen k."""
     parts = decompose(z, x)
-    found = choose(parts, e[None, :])
-    metric = int(found.metric[0])
-    return parts[metric].v @ found.on_axes[metric][0], metric, float(found.k[0])
+    choice = choose(parts, e[None, :])
+    metric = int(choice.metric[0])
+    return parts[metric].v @ choice.on_axes[metric][0], metric, float(choice.k[0])
 
 
 def fixed(z: np.ndarray, x: np.ndarray, e: np.ndarray, metric: int, k: float) -> np.ndarray:
-    """Ridge coefficients (latents,) in a given metric at a given k."""
+    """Return ridge coefficients (latents,) in a given metric at a given k."""
     part = decompose(z, x)[metric]
     return np.asarray(part.v @ (part.d / (part.d**2 + k) * (part.u.T @ e)))
 
 
 def folds(z: np.ndarray, x: np.ndarray, seed: int, family: np.ndarray | None = None) -> list[Fold]:
-    """Five parts of the people, drawn, families (n,) whole; one row is one person."""
+    """Draw five folds of people, families (n,) together; one row is one person."""
     family = np.arange(len(z)) if family is None else family
     order = (np.random.default_rng(seed).permutation(family.max() + 1) % FOLDS)[family]
-    made = []
+    result = []
     for k in range(FOLDS):
         train, test = np.flatnonzero(order != k), np.flatnonzero(order == k)
         parts = decompose(z[train], x[train])
         confounds = x[test] @ parts[0].back
-        left = z[test] - confounds @ (parts[0].q.T @ z[train])
-        made.append(Fold(train, test, parts, confounds, tuple(left @ part.v for part in parts)))
-    return made
+        adjusted = z[test] - confounds @ (parts[0].q.T @ z[train])
+        result.append(Fold(train, test, parts, confounds, tuple(adjusted @ part.v for part in parts)))
+    return result
 
 
 def cross_fit(parts: list[Fold], e: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over folds of the correlation of prediction and residual, and the share predicted, of each draw (draws,).
+    """Mean over folds of the correlation of prediction and residual, and the partial R2, of each draw (draws,).
 
-    Ridge, metric and confounds are those of the other folds; share = 1 - sum of squares / that of the confounds
-    alone, pooled over folds, and negative where the latents predict worse than nothing. e: (draws, n).
+    Ridge, metric and confounds are those of the other folds; partial R2 = 1 - sum of squares / that of the confounds
+    alone, pooled over folds; negative: worse than the confounds alone. e: (draws, n).
     """
-    r, left, after = np.zeros(len(e)), np.zeros(len(e)), np.zeros(len(e))
+    r, sum_before, sum_after = np.zeros(len(e)), np.zeros(len(e)), np.zeros(len(e))
     for fold in parts:
-        found = choose(fold.parts, e[:, fold.train])
-        predicted = np.sum([on @ axes.T for on, axes in zip(found.on_axes, fold.axes, strict=True)], axis=0)
-        truth = e[:, fold.test] - found.confounds @ fold.confounds.T
+        choice = choose(fold.parts, e[:, fold.train])
+        predicted = np.sum(
+            [coefficients @ axes.T for coefficients, axes in zip(choice.on_axes, fold.axes, strict=True)], axis=0
+        )
+        truth = e[:, fold.test] - choice.confounds @ fold.confounds.T
         r += _correlation(predicted, truth) / len(parts)
-        left, after = left + np.square(truth).sum(axis=1), after + np.square(truth - predicted).sum(axis=1)
-    return r, 1 - after / left
+        sum_before, sum_after = (
+            sum_before + np.square(truth).sum(axis=1),
+            sum_after + np.square(truth - predicted).sum(axis=1),
+        )
+    return r, 1 - sum_after / sum_before
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -144,5 +154,5 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _thin(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     u, d, vt = np.linalg.svd(a, full_matrices=False)
-    kept = d > RANK * d[0]
-    return u[:, kept], d[kept], vt[kept].T
+    nonzero = d > RANK * d[0]
+    return u[:, nonzero], d[nonzero], vt[nonzero].T

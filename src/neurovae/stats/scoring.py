@@ -35,19 +35,19 @@ def scoring(y: np.ndarray, x: np.ndarray, family: Family, positive: bool, start:
     deviance, step = _deviance(y, x @ coef, family, positive), np.zeros_like(coef)
     for _ in range(STEPS):
         s, weight, mu = working(y, x @ coef, family)
-        step, size = _step(x, s, weight, weight * _bend(y, mu, family)), 1.0
+        step, size = _step(x, s, weight, weight * _curvature_ratio(y, mu, family)), 1.0
         if not np.isfinite(step).all():
             break
         if s @ (x @ step) <= GAIN * deviance:
             return Scored("ok", coef, np.linalg.inv(x.T @ (weight[:, None] * x)), mu, deviance)
         while (
-            not ((found := _deviance(y, x @ (coef + size * step), family, positive)) <= deviance * (1 + ROUND))
+            not ((proposal := _deviance(y, x @ (coef + size * step), family, positive)) <= deviance * (1 + ROUND))
             and size > 1e-8
         ):
             size /= 2
         if size <= 1e-8:
             break
-        coef, deviance = coef + size * step, found
+        coef, deviance = coef + size * step, proposal
     status = "link out of range" if positive and np.any(x @ (coef + step) <= 0) else "not converged"
     return Scored(status, coef, np.full((len(coef), len(coef)), np.nan), family.fitted(x @ coef), deviance)
 
@@ -59,11 +59,11 @@ def working(y: np.ndarray, eta: np.ndarray, family: Family) -> tuple[np.ndarray,
     return (y - mu) * slope / variance, slope**2 / variance, mu
 
 
-def _bend(y: np.ndarray, mu: np.ndarray, family: Family) -> np.ndarray:
-    """Observed over expected curvature of each person's (quasi-)log-likelihood; one under the canonical link."""
-    of_slope = family.link.deriv2(mu) / family.link.deriv(mu)
-    bend = 1 + (y - mu) * (of_slope + family.variance.deriv(mu) / family.variance(mu))
-    return np.where(np.isfinite(bend), bend, 1.0)  # a mean on the border
+def _curvature_ratio(y: np.ndarray, mu: np.ndarray, family: Family) -> np.ndarray:
+    """Ratio of observed to expected curvature of each person's (quasi-)log-likelihood; one under the canonical link."""
+    relative_slope = family.link.deriv2(mu) / family.link.deriv(mu)
+    ratio = 1 + (y - mu) * (relative_slope + family.variance.deriv(mu) / family.variance(mu))
+    return np.where(np.isfinite(ratio), ratio, 1.0)  # a mean on the border
 
 
 def _step(x: np.ndarray, s: np.ndarray, expected: np.ndarray, observed: np.ndarray) -> np.ndarray:

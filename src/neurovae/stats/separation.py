@@ -1,4 +1,4 @@
-"""Is there a direction in which a likelihood rises for ever? Decided by linear programming, not by looking at a fit.
+"""Separation: is there a direction in which a likelihood rises without end? Decided by linear programming.
 
 Albert & Anderson 1984; Konis 2007. A direction d of the parameters with A d >= 0 in every row and B d = 0, and some
 row of A d > 0, raises the likelihood without end: complete or quasi-complete separation. The logit, the probit and the

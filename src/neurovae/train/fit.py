@@ -60,7 +60,8 @@ def run(
         folds: table of folds and splits.
         out: safetensors to write.
         history: Parquet to write, a row per epoch and split.
-        kind: the module of this package that fits, embeds and reconstructs: vae, autoencoder, pca, mds, isomap, lle.
+        kind: the module of this package that fits, embeds and reconstructs: vae, autoencoder, pca, pca_localised,
+            mds, isomap, lle.
         fold: the fold whose people are the test set.
         seed: of initial weights, batches and samples.
         device: auto (cuda, then cpu), cpu, cuda or mps.

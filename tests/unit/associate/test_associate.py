@@ -119,7 +119,7 @@ def test_scores_are_checked_against_their_type():
     for name, kind in (("memory", "count"), ("falls", "binary")):
         with pytest.raises(InputError, match=f"score '{name}' is declared {kind}"):
             design.score_values(table, {"name": name, "type": kind})
-    with pytest.raises(InputError, match="'falls' is declared binary, found 0, 1, 2; mend the values or the type"):
+    with pytest.raises(InputError, match="'falls' is declared binary, found 0, 1, 2; correct the values or the type"):
         design.score_values(table, {"name": "falls", "type": "binary"})
     with pytest.raises(InputError, match="score 'sex' is not numeric"):
         design.score_values(table, {"name": "sex", "type": "continuous"})
@@ -159,7 +159,7 @@ def test_confounds_text_names_what_entered():
     table["age"] = table["age"].round(-1).clip(40, 60)
     table["duplicate"] = table["age"]
     cases = design.design(table, score("memory"), [AGE, {"name": "duplicate", "type": "continuous"}])
-    assert "age (line: ties or fewer than 5 distinct values)" in cases.text
+    assert "age (linear: ties or fewer than 5 distinct values)" in cases.text
     assert "dropped as constant or collinear: duplicate" in cases.text
 
 
@@ -403,7 +403,7 @@ def test_q_of_over_dispersed_counts_rests_on_the_permutation():
         assert np.allclose([row["q"] for row in mine], multipletests(p, method="fdr_bh")[1])
         assert np.allclose([row["p_bonferroni"] for row in mine], np.minimum(6 * np.array(p), 1))
         assert {row["q_of"] for row in mine} == {basis_of_q}
-        assert all(("q rests on p_permutation" in row["reason"]) == caveat for row in mine)
+        assert all(("q is computed from p_permutation" in row["reason"]) == caveat for row in mine)
     rare = table.assign(falls=np.random.default_rng(5).poisson(2.0, len(table)).clip(0, 4).astype(float))
     rows = univariate.tests(rare, [score("falls")], CONFOUNDS, 199, 0)[0]
     assert {row["q_of"] for row in rows} == {"p"}  # no more dispersed than Poisson: alpha is 0

@@ -182,5 +182,5 @@ def test_the_table_on_disk(tmp_path: Path):
 
 
 def test_a_likelihood_ratio_of_many_columns_needs_ten_people_a_column():
-    assert multivariable.refused("count", 259, 26) and not multivariable.refused("count", 260, 26)
-    assert not multivariable.refused("continuous", 60, 26) and multivariable.refused("bounded", 35, 26)
+    assert multivariable.too_few_for("count", 259, 26) and not multivariable.too_few_for("count", 260, 26)
+    assert not multivariable.too_few_for("continuous", 60, 26) and multivariable.too_few_for("bounded", 35, 26)

@@ -71,7 +71,7 @@ def test_a_binary_score_that_a_confound_explains_well_keeps_its_level():
         x, z = np.column_stack([np.ones(118), age]), rng.normal(size=(118, 8)) + 0.5 * age[:, None]
         y = (rng.random(118) < 1 / (1 + np.exp(3 - 3 * age))).astype(float)
         data = kernel.space(rao.fit_null("binary", y, x, None)[1], z, x)
-        drawn = omnibus.drawn(data, ridge.folds(z, x, 0), np.zeros(118, int), 99, seed, 1)[0]
+        drawn = omnibus.permuted_statistics(data, ridge.folds(z, x, 0), np.zeros(118, int), 99, seed, 1)[0]
         hits += omnibus.kernel_test(drawn, kernel.kernels(data, data.e[None])[0])[0] <= 0.05
     assert hits <= stats.binom.ppf(0.9995, draws, 0.05)
 
@@ -82,7 +82,7 @@ def test_p_is_uniform_under_the_null(kind: str, size: int):
     for seed in range(200):
         data = problem(kind, 45, size, seed)
         parts = ridge.folds(data.z, data.x, seed)
-        draws, r = omnibus.drawn(data, parts, np.zeros(45, int), 99, seed, 1)
+        draws, r = omnibus.permuted_statistics(data, parts, np.zeros(45, int), 99, seed, 1)
         one = omnibus.kernel_test(draws, kernel.kernels(data, data.e[None])[0])[0]
         p.append((one, (1 + np.sum(r >= ridge.cross_fit(parts, data.e[None])[0])) / 100))
     for values in np.transpose(p):
@@ -194,7 +194,7 @@ def test_an_effect_on_axes_of_small_variance_is_found(turned: bool):
         assert null is not None
         data = kernel.space(null, z, x)
         parts = ridge.folds(data.z, data.x, seed)
-        draws, r = omnibus.drawn(data, parts, np.zeros(100, int), 199, seed, 1)
+        draws, r = omnibus.permuted_statistics(data, parts, np.zeros(100, int), 199, seed, 1)
         one = omnibus.kernel_test(draws, kernel.kernels(data, data.e[None])[0])[0]
         p_r = (1 + np.sum(r >= ridge.cross_fit(parts, data.e[None])[0])) / 200
         f = sm.OLS(y, sm.add_constant(z)).fit().f_pvalue

@@ -17,7 +17,7 @@ from neurovae.design.tables import tidy
 from neurovae.report.figures import scores
 from neurovae.stats import families
 from neurovae.stats.basis import natural_spline, polynomial, spline_knots
-from neurovae.stats.curve import band, turned
+from neurovae.stats.curve import back_transformed, band
 
 pytestmark = pytest.mark.filterwarnings("error")
 MEMORY = {"name": "memory", "type": "continuous"}
@@ -176,7 +176,7 @@ def test_curves_of_another_link_lie_on_the_scores_scale(entry: dict[str, Any], l
 def test_a_band_beyond_the_domain_of_its_link_ends_at_the_border():
     at = np.array([[1.0, 0.0], [1.0, 1.0]])
     for link, fitted in (("sqrt", 0.25), ("inverse", 2.0), ("log", np.exp(0.5)), ("identity", 0.5)):
-        middle, low, high = turned(link, at, np.array([0.5, 0.0]), np.eye(2), np.inf)
+        middle, low, high = back_transformed(link, at, np.array([0.5, 0.0]), np.eye(2), np.inf)
         assert np.allclose(middle, fitted) and (low <= middle).all() and (middle <= high).all()
         assert link not in ("sqrt", "inverse") or (low >= 0).all()
 

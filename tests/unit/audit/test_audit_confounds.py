@@ -137,7 +137,7 @@ def test_a_nuisance_of_a_latent_is_a_caveat_of_its_associations_only_where_the_s
     named = pd.DataFrame(confounds.summary(rows))
     pairs = named[named["kind"] == "association"].set_index(["score", "latent"])
     assert len(pairs) == 2 * LATENTS and pairs.index[pairs["flagged"]].tolist() == [("motor", "mu_000")]
-    said = r"noise explains \d\d % of this latent's variance; also associated with motor"
+    said = r"noise explains \d\d % of this latent's variance and is also associated with motor"
     assert re.fullmatch(said, pairs.loc[("motor", "mu_000"), "text"])
     assert re.fullmatch(r"rotation explains \d\d % of this latent's variance", pairs.loc[("other", "mu_001"), "text"])
     declared = {"name": "noise", "type": "continuous", "from": "preprocess"}

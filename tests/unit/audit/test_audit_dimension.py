@@ -112,10 +112,10 @@ def test_components_that_people_share_stand_out_and_smooth_noise_does_not():
     rng = np.random.default_rng(0)
     shape = (14, 16, 14)
     mask = egg(shape)
-    found = [components.standing_out(smooth(30, shape, rng), mask, seed=0) for _ in range(5)]
+    found = [components.above_noise(smooth(30, shape, rng), mask, seed=0) for _ in range(5)]
     assert sum(count > 0 for count in found) <= binom.isf(0.001, 5, 1 / 21) and max(found) <= 1, found
     shared = np.einsum("nk,kxyz->nxyz", rng.normal(size=(30, 3)) * 3, smooth(3, shape, rng)).astype(np.float32)
-    assert components.standing_out(smooth(30, shape, rng) + shared, mask, seed=0) == 3
+    assert components.above_noise(smooth(30, shape, rng) + shared, mask, seed=0) == 3
 
 
 def test_smooth_noise_has_the_spread_and_the_smoothness_of_the_scans():

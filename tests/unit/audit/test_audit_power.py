@@ -25,8 +25,8 @@ def test_power_is_that_of_the_noncentral_t(people: int, columns: int, level: flo
     df, shift = people - columns - 2, r * np.sqrt((people - columns - 1) / (1 - r**2))
     bound = t.isf(level / 2, df)
     np.testing.assert_allclose(nct.sf(bound, df, shift) + nct.cdf(-bound, df, shift), wanted, rtol=1e-6)
-    np.testing.assert_allclose(power.attained(-r, people, columns, level), wanted, rtol=1e-6)
-    np.testing.assert_allclose(power.attained(0.0, people, columns, level), level, rtol=1e-6)
+    np.testing.assert_allclose(power.power_of(-r, people, columns, level), wanted, rtol=1e-6)
+    np.testing.assert_allclose(power.power_of(0.0, people, columns, level), level, rtol=1e-6)
 
 
 @pytest.mark.parametrize("level", [0.05, 0.05 / 32])

@@ -10,7 +10,7 @@ import pytest
 from scipy.linalg import orthogonal_procrustes
 
 from neurovae.audit import stability
-from neurovae.audit.similarity import CHANCE, MATCH, by_chance, cka, correlations, fewest, hsic, match, procrustes
+from neurovae.audit.similarity import CHANCE, MATCH, by_chance, cka, correlations, hsic, match, min_people, procrustes
 from neurovae.errors import InputError
 from neurovae.train import weights
 
@@ -98,7 +98,7 @@ def test_a_pair_that_counts_is_kept_before_a_larger_sum():
 def test_from_the_fewest_people_on_noise_rarely_seems_to_have_a_counterpart(latents: int):
     rng = np.random.default_rng(7)
     shares = []
-    for n in (fewest(latents) - 1, fewest(latents)):
+    for n in (min_people(latents) - 1, min_people(latents)):
         r = [correlations(rng.normal(size=(n, 200)), rng.normal(size=(n, latents))) for _ in range(100)]
         shares.append((np.abs(np.concatenate(r)) >= MATCH).any(axis=1).mean())
     assert shares[0] > CHANCE > shares[1]
@@ -212,7 +212,7 @@ def test_seeds_with_the_same_latents_count_once(tmp_path: Path):
 
 def test_with_too_few_held_out_people_no_latent_has_a_counterpart(tmp_path: Path):
     fits = seeds(tmp_path)
-    for left, text in ((fewest(LATENTS), "1 of 1"), (fewest(LATENTS) - 1, "too few people")):
+    for left, text in ((min_people(LATENTS), "1 of 1"), (min_people(LATENTS) - 1, "too few people")):
         for one in fits[:2]:
             table = pd.read_parquet(one["latents"])
             table["split"] = np.where(np.arange(PEOPLE) < left, "test", "training")

@@ -379,7 +379,7 @@ def test_folds_of_other_people_are_refused(tmp_path):
     cohort = plant(tmp_path / "in", PEOPLE)
     built(cohort, tmp_path)
     plant(tmp_path / "in", ["sub-01", "sub-02", "sub-03", "sub-05"])
-    with pytest.raises(InputError, match="its people are not those of the scans; make it anew"):
+    with pytest.raises(InputError, match="its people are not those of the scans; write it again"):
         table.run(
             cohort=cohort,
             folds=tmp_path / "folds.tsv",

@@ -50,7 +50,7 @@ def test_without_relatives_nobody_moves(tmp_path):
 
 def test_a_new_relative_gets_the_fold_of_the_family():
     kin = {"a": "f", "b": "f", "c": "g", "d": "g", "e": "e"}
-    assert family.joined({"b": 2, "c": 1, "d": 0, "e": 2}, {"a": 0}, kin) == {"b": 0, "c": 1, "d": 1, "e": 2}
+    assert family.join_families({"b": 2, "c": 1, "d": 0, "e": 2}, {"a": 0}, kin) == {"b": 0, "c": 1, "d": 1, "e": 2}
 
 
 def test_two_families_of_one_person_and_a_family_over_sites_are_refused(tmp_path):

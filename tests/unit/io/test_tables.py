@@ -106,7 +106,7 @@ def test_one_spelling_per_number_and_levels_that_look_alike():
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "p.tsv", "a pointer", "git lfs pull"),
         (b"../../.git/annex/objects/xx/yy/MD5E-s9--a.tsv", "p.tsv", "a pointer of git-annex", "datalad get"),
         (b"a\tb\n1\t2\n\0\0\0\0", "p.tsv, row 3", "holds NUL bytes", "save the table as UTF-8"),
-        (b'a,b\n1,"x\n2,y"\n3,"z,w"\n', "p.tsv, row 2", "takes the rows that follow", "remove the quote"),
+        (b'a,b\n1,"x\n2,y"\n3,"z,w"\n', "p.tsv, row 2", "so the next rows become one cell", "remove the quote"),
         (b'a,b\n"1,2",x\n2,"y\n', "p.tsv, row 3", "quotes do not match", "double it"),
         (b"a b\n1 2\n", "p.tsv", "", ""),
     ],

@@ -75,12 +75,12 @@ def test_documented_examples(laid_out, tmp_path):
     assert (None, "sub-99", f"participants.tsv, row 6: no {settings['cohort']['suffix']} scan") in found.excluded
     paths = [scan.path for scan in found.scans]
     transform = settings["preprocess"]["register"]["transform"]
-    problems, notes = derivatives.placed(settings["cohort"], paths, transform)
+    problems, notes = derivatives.check_space(settings["cohort"], paths, transform)
     assert problems == [] and len(notes) == (name == "vbm")
     table = chain(settings, found.scans, tmp_path / "out")
     assert (table["status"] == "ok").all(), table["cause"].tolist()
     limits = settings["preprocess"]["qc"]["thresholds"]
-    judged = qc.judge(table, {key: pair for key, pair in limits.items() if key in table})
+    judged = qc.apply_thresholds(table, {key: pair for key, pair in limits.items() if key in table})
     assert not judged["excluded"].any(), judged["reason"].tolist()
     assert table["offset"].max() < 1.0, table[["offset_x", "offset_y", "offset_z"]]
     inside = grid.brain_mask(4)
@@ -198,11 +198,11 @@ def test_a_cohort_beside_the_template_and_a_scan_beside_its_cohort():
     def table(shift: tuple[float, float, float]) -> pd.DataFrame:
         return pd.DataFrame(noise + shift, columns=["offset_x", "offset_y", "offset_z"]).assign(scan=names, status="ok")
 
-    assert placement.doubts(table((0, 0, 0.4))) == []
-    assert "median offset is x +0.0, y -2.0, z +0.5 mm" in only(placement.doubts(table((0, -2, 0.4))))
+    assert placement.offset_warnings(table((0, 0, 0.4))) == []
+    assert "median offset is x +0.0, y -2.0, z +0.5 mm" in only(placement.offset_warnings(table((0, -2, 0.4))))
     odd = table((0, 0, 0))
     odd.loc[7, "offset_x"] += 2
-    assert only(placement.doubts(odd)).startswith("sub-07: its offset from the template is x +")
+    assert only(placement.offset_warnings(odd)).startswith("sub-07: its offset from the template is x +")
 
 
 @pytest.mark.parametrize("contrast", ["t1", "grey", "inverted"])
@@ -227,7 +227,7 @@ def test_offsets_between_voxels(contrast):
 )  # fmt: skip
 def test_the_template_is_named_and_compared(name, given, problems, notes):
     """By the entity of the name or by the configuration; native space is refused, another template named."""
-    found = derivatives.placed({"space": given}, [f"d/{name}"], "none")
+    found = derivatives.check_space({"space": given}, [f"d/{name}"], "none")
     assert problems in " ".join(found[0]) and notes in " ".join(found[1])
     assert bool(found[0]) == bool(problems) and bool(found[1]) == bool(notes)
 

@@ -25,10 +25,10 @@ def test_a_line_per_stage_counts_jobs_and_shows_what_they_say(tmp_path: Path) ->
     started(made, 1, "extract", "", 0.0, cohort="demo", batch="0000")
     started(made, 2, "extract", str(log), 0.0, cohort="demo", batch="0001")
     assert display.note(made, "job_finished", {"job_id": 1}, 20.0) is None
-    lines = display.drawn(made, 30.0, 200)
+    lines = display.status_lines(made, 30.0, 200)
     assert [line.split()[:2] for line in lines] == [["preprocess", "1/5"], ["report", "0/1"]]
     assert lines[0].endswith("extract 0001: 2/6 sub-02: ok (left 32 s)")
-    assert max(map(len, display.drawn(made, 30.0, 40))) < 40
+    assert max(map(len, display.status_lines(made, 30.0, 40))) < 40
 
 
 def test_time_left_is_the_mean_of_what_was_finished_times_what_is_left() -> None:
@@ -54,7 +54,7 @@ def test_a_failed_job_shows_the_end_of_its_log(tmp_path: Path) -> None:
     shown = display.failure(failed)
     assert shown[0] == "FAILED: extract 0003" and "  5 of 6 scans failed; look at them" in shown
     assert "  line 10" not in shown and f"  log: {log}" in shown
-    assert "1 failed" in display.drawn(made, 4.0, 200)[0]
+    assert "1 failed" in display.status_lines(made, 4.0, 200)[0]
 
 
 def test_every_rule_has_a_stage_with_a_line() -> None:

@@ -112,7 +112,7 @@ def test_other_preprocessing_is_refused() -> None:
 
 def test_a_training_scan_under_another_id_is_not_new() -> None:
     """It would be tested as held out by a model that was trained on it."""
-    with pytest.raises(InputError, match="sub-9 count as new, but hold scans that it was trained with"):
+    with pytest.raises(InputError, match="sub-9 count as new, but are scans that it was trained with"):
         latents.same_preprocessing(rows(sub_1="a", sub_9="b"), (2, 2, 2), META, "vae")
 
 
@@ -128,6 +128,6 @@ def test_new_people_get_folds_that_others_do_not_change() -> None:
 def test_the_header_of_a_weights_file_is_read_without_its_tensors(tmp_path: Path) -> None:
     meta = {"kind": "pca", "options": {"n_latent": 3}, "searched": False}
     weights.save(tmp_path / "w.safetensors", {"x": np.ones(3, np.float32)}, meta)
-    assert frozen.described(tmp_path / "w.safetensors") == meta
+    assert frozen.description(tmp_path / "w.safetensors") == meta
     save_file({"x": np.ones(3, np.float32)}, tmp_path / "v.safetensors", metadata={"neurovae": json.dumps(meta)})
-    assert frozen.described(tmp_path / "v.safetensors") == meta
+    assert frozen.description(tmp_path / "v.safetensors") == meta

@@ -217,7 +217,7 @@ def test_many_alike_problems_are_counted(tmp_path):
     """A long list is cut and counted."""
     (tmp_path / "p.tsv").write_text("a\tb\n" + "1\n" * 60)
     problems = tables.read(str(tmp_path / "p.tsv"), file="p.tsv", rename={})[1]
-    assert len(problems) == 51 and problems[-1] == "p.tsv: and 10 more like the last"
+    assert len(problems) == 51 and problems[-1] == "p.tsv: and 10 more of this kind"
 
 
 def test_numbers():

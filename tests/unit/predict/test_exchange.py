@@ -22,7 +22,7 @@ def sites_of_their_own(people: int = 36) -> tuple[pd.DataFrame, ...]:
 
 def test_where_nobody_can_change_places_there_is_no_p():
     usable = cases(sites_of_their_own(), MEMORY, [])
-    row = permutation.permuted(usable, "linear", 49, 0)
+    row = permutation.permutation_test(usable, "linear", 49, 0)
     assert "p_permutation" not in row and row["permutations"] == 0 and np.isfinite(row["gain"])
     assert row["reason"].startswith("too few permutations: 1 distinct permutation of 126 rows, 1000 are needed")
     found = predict.summarise(usable, predict.cross_validate(usable, ["linear"]), {"linear": row}, 20, 0)
@@ -35,7 +35,7 @@ def test_a_few_movers_are_counted_and_labels_that_are_alike_once():
     table = parts[0]
     moved = table["person"].isin(["sub-000", "sub-001"])  # one scan each, at sites A and B
     few = cases((table.assign(site=table["site"].mask(moved, "A")), *parts[1:]), MEMORY, [])
-    assert "2 distinct permutations" in permutation.permuted(few, "linear", 49, 0)["reason"]
+    assert "2 distinct permutations" in permutation.permutation_test(few, "linear", 49, 0)["reason"]
     units = [np.arange(30)[:, None]]
     y = np.repeat([0.0, 1.0], [28, 2])
     assert permutation.too_few(permutation.strata(units, 30), y).startswith("435 distinct permutations")  # 30 over 2
@@ -46,7 +46,7 @@ def test_families_move_as_wholes_among_families_of_their_size():
     family = np.where(np.arange(60) < 40, np.arange(60) // 2, np.arange(60))
     table = table.assign(family=[f"f{k}" for k in family], site="A", fold=family % 5)
     usable = cases((table, latents, qc), MEMORY, [])
-    units, rule = permutation.exchanged(usable)
+    units, rule = permutation.exchangeable_units(usable)
     assert rule.startswith("whole families among those of equal size") and [u.shape for u in units] == [
         (20, 1),
         (20, 2),
@@ -54,7 +54,7 @@ def test_families_move_as_wholes_among_families_of_their_size():
     left = permutation.null_scores(usable, units, 30, 0) - usable.y.mean()
     own = {tuple(np.round(pair, 8)) for pair in (usable.y - usable.y.mean())[:40].reshape(20, 2)}
     assert all({tuple(np.round(pair, 8)) for pair in draw[:40].reshape(20, 2)} == own for draw in left.T)
-    together = folds.kin(usable.table)
+    together = folds.groups_of(usable.table)
     for split in usable.splits["latents"]:
         for part in (split, *split.inner):
             assert not set(together[part.train]) & set(together[part.test])

@@ -73,8 +73,8 @@ def test_planted_shift_and_scale_are_gone_in_test_people_and_age_is_kept():
     model = fit(z[train], site[train], age[train])
     before, after = z[~train], apply(model, z[~train], site[~train], age[~train])
     site, x = site[~train], sm.add_constant(age[~train])
-    assert np.mean([sites.site_share(latent, site, x)[0] for latent in before.T]) > 0.1
-    shares = np.array([sites.site_share(after[:, k], site, x) for k in range(z.shape[1])])
+    assert np.mean([sites.site_r2(latent, site, x)[0] for latent in before.T]) > 0.1
+    shares = np.array([sites.site_r2(after[:, k], site, x) for k in range(z.shape[1])])
     assert shares[:, 0].mean() < 0.03
     left = after - x @ np.linalg.lstsq(x, after, rcond=None)[0]
     assert np.std(left[site == "C"]) / np.std(left[site == "A"]) == pytest.approx(1, abs=0.15)
@@ -170,7 +170,7 @@ def test_odd_columns():
     assert np.isfinite(found).all() and found[:, 1] == pytest.approx(4.0)
     assert found == pytest.approx(apply(fit(z, site, age), z, site, age), abs=1e-8)
     one = apply(fit(z[:, :1], site, age), z[:, :1], site, age)  # one latent: nothing to shrink towards
-    share, *_ = sites.site_share(one[:, 0], site, sm.add_constant(age))
+    share, *_ = sites.site_r2(one[:, 0], site, sm.add_constant(age))
     assert share < 1e-4
     single = np.repeat("A", 60)
     assert apply(fit(z, single, age), z, single, age) == pytest.approx(z, abs=1e-12)
@@ -215,7 +215,7 @@ def test_site_share_equals_statsmodels_and_scipy():
     z, site, age = planted(80)
     x, dummies = sm.add_constant(age), pd.get_dummies(site, drop_first=True).to_numpy(float)
     full, short = sm.OLS(z[:, 0], np.column_stack([x, dummies])).fit(), sm.OLS(z[:, 0], x).fit()
-    share, p, levene = sites.site_share(z[:, 0], site, x)
+    share, p, levene = sites.site_r2(z[:, 0], site, x)
     assert share == pytest.approx(1 - full.ssr / short.ssr) and p == pytest.approx(full.compare_f_test(short)[1])
     assert levene == pytest.approx(stats.levene(*[full.resid[site == name] for name in "ABC"]).pvalue)
 

@@ -102,7 +102,7 @@ def test_a_site_without_training_people_is_refused_or_stands_at_the_mean():
         assert "no training person has site C in fold 0, so" in refused.base["reason"]
         assert "set predict.new_site: mean" in refused.base["reason"]
     usable = cases(parts, new_site="mean", confounds=[])
-    assert usable.base["status"] == "ok" and "site C in fold 0: the training mean stands in" in usable.base["confounds"]
+    assert usable.base["status"] == "ok" and "site C in fold 0: the training mean is used" in usable.base["confounds"]
     assert np.allclose(usable.splits["confounds"][0].x_test, 0)  # the mean, standardised
     assert not np.allclose(usable.splits["confounds"][1].x_test, 0)
     harmonised = cases(parts, new_site="mean", confounds=[], harmonise="combat")

@@ -36,7 +36,7 @@ def test_labels_are_drawn_given_the_confounds_and_their_number():
 
 def test_residuals_move_and_what_the_confounds_explain_stays():
     usable = cases(cohort(people=60))
-    units, rule = permutation.exchanged(usable)
+    units, rule = permutation.exchangeable_units(usable)
     drawn = permutation.null_scores(usable, units, 50, 0)
     fit = usable.x @ np.linalg.lstsq(usable.x, usable.y, rcond=None)[0]
     assert np.allclose(np.sort(drawn - fit[:, None], axis=0), np.sort(usable.y - fit)[:, None])
@@ -52,7 +52,7 @@ def test_whole_persons_move_among_equals(score: dict[str, Any]):
     parts = (table, *(part[part["scan"].isin(table["scan"])] for part in parts[1:]))
     usable = cases(parts, score, [AGE])
     person = usable.table["person"]
-    units, rule = permutation.exchanged(usable)
+    units, rule = permutation.exchangeable_units(usable)
     drawn = permutation.null_scores(usable, units, 40, 0)
     assert "whole persons among people with equally many scans" in rule
     assert all((usable.table.assign(y=column).groupby("person")["y"].nunique() == 1).all() for column in drawn.T)
@@ -61,7 +61,7 @@ def test_whole_persons_move_among_equals(score: dict[str, Any]):
             mine = (person < "sub-020").to_numpy() == many
             assert (drawn[mine].sum(axis=0) == usable.y[mine].sum()).all()
     changing = cases((parts[0].assign(memory=np.random.default_rng(0).normal(size=len(table))), *parts[1:]), MEMORY, [])
-    drawn = permutation.null_scores(changing, permutation.exchanged(changing)[0], 5, 0)
+    drawn = permutation.null_scores(changing, permutation.exchangeable_units(changing)[0], 5, 0)
     fit = changing.x @ np.linalg.lstsq(changing.x, changing.y, rcond=None)[0]
     pairs = changing.table.groupby("person").indices
     two = np.array([rows for rows in pairs.values() if len(rows) == 2])
@@ -90,7 +90,7 @@ def test_people_change_places_within_their_site_only():
     table = pd.DataFrame({"person": [f"p{k}" for k in range(60)], "site": site})
     y = np.where(site == "A", 0.0, 100.0) + np.random.default_rng(0).normal(size=60)
     cases = SimpleNamespace(table=table, y=y, x=np.ones((60, 1)), binary=False)
-    units, rule = permutation.exchanged(cases)
+    units, rule = permutation.exchangeable_units(cases)
     drawn = permutation.null_scores(cases, units, 20, 0)
     assert (drawn[:40] < 50).all() and (drawn[40:] > 50).all() and rule.startswith("whole persons within site")
 
@@ -110,7 +110,7 @@ def test_p_is_uniform_where_latents_and_score_follow_age(score: dict[str, Any]):
             y = (rng.random(60) < expit(age)).astype(float) if usable.binary else age + rng.normal(size=60)
             columns += [
                 y[:, None],
-                permutation.null_scores(replace(usable, y=y), permutation.exchanged(usable)[0], draws, k),
+                permutation.null_scores(replace(usable, y=y), permutation.exchangeable_units(usable)[0], draws, k),
             ]
         found = permutation.gains(usable, "linear", np.hstack(columns)).reshape(10, 1 + draws)
         p += list((1 + np.sum(found[:, 1:] >= found[:, :1] - 1e-10, axis=1)) / (draws + 1))
@@ -120,15 +120,15 @@ def test_p_is_uniform_where_latents_and_score_follow_age(score: dict[str, Any]):
 
 @pytest.mark.parametrize("score", [MEMORY, ILL], ids=lambda score: score["type"])
 def test_a_planted_latent_is_found(score: dict[str, Any]):
-    row = permutation.permuted(cases(cohort(effect=2.0), score), "linear", 199, 0)
+    row = permutation.permutation_test(cases(cohort(effect=2.0), score), "linear", 199, 0)
     assert row["p_permutation"] == 1 / 200 and row["permutations"] == 199 and row["gain"] > 0.05
-    row = permutation.permuted(cases(cohort(effect=2.0), score, []), "svm", 0, 0)
+    row = permutation.permutation_test(cases(cohort(effect=2.0), score, []), "svm", 0, 0)
     assert row["permutations"] == 0 and "p_permutation" not in row and row["permutation"].startswith("not run")
 
 
 def test_the_svm_is_permuted_with_its_tuning():
     usable = cases(cohort(people=40, effect=4.0, size=2), MEMORY, [])
-    row = permutation.permuted(usable, "svm", 4, 0)
+    row = permutation.permutation_test(usable, "svm", 4, 0)
     found = predict.cross_validate(usable, ["svm"]).assign(
         miss=lambda t: (t.truth - t.prediction) ** 2, spread=lambda t: (t.truth - t.training_mean) ** 2
     )

@@ -160,7 +160,7 @@ def test_more_scans_than_their_products_fit_are_named_not_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = write(tmp_path, SCORES[:2])
-    monkeypatch.setattr(voxels, "MOST", 39)
+    monkeypatch.setattr(voxels, "MAX_SCANS", 39)
     monkeypatch.setattr(voxels, "products", None)  # calling it would fail
     voxels.run(**options)
     table = pd.read_parquet(options["out"])

@@ -50,7 +50,7 @@ def test_the_field_is_found_beside_voxels_that_have_no_logarithm(share: float, v
     assert np.corrcoef(undisturbed, np.log(planted())[whole])[0, 1] > 0.85
     assert np.corrcoef(field, undisturbed)[0, 1] > 0.98
     assert beside == pytest.approx(spread, rel=0.1)
-    assert bias.negative_share(data, MASK) == pytest.approx(share if value < 0 else 0, abs=1e-4)
+    assert bias.negative_fraction(data, MASK) == pytest.approx(share if value < 0 else 0, abs=1e-4)
 
 
 def test_n4_alone_is_flattened_by_negative_voxels() -> None:

@@ -33,7 +33,7 @@ def brain(linear: np.ndarray, *, contrast: str = "T1w") -> register.Scan:
         nib.as_closest_canonical(nib.Nifti1Image(part.astype(np.float32), matrix @ template.affine))
         for part in (shown, mask)
     )
-    straight, shear = affine.straightened(image.affine, image.shape)
+    straight, shear = affine.straighten(image.affine, image.shape)
     image.header.set_xyzt_units("mm", "sec")
     scan = ants.from_nibabel_nifti(nib.Nifti1Image(image.get_fdata(dtype=np.float32), straight, image.header))
     masks = scan.new_image_like(inside.get_fdata(dtype=np.float32))

@@ -171,7 +171,7 @@ def test_limits_exclude_and_a_person_overrules(tmp_path: Path) -> None:
             "mask_dice": [0.9, 0.5, None],
         }
     )
-    judged = qc.judge(table, {"mask_dice": [0.8, None]})
+    judged = qc.apply_thresholds(table, {"mask_dice": [0.8, None]})
     assert judged["reason"].tolist() == ["", "mask_dice 0.5 below 0.8", "failed: cut short"]
     (tmp_path / "o.tsv").write_text("scan\tkeep\treason\nsub-1\tno\tghost\nsub-2\tyes\tlooked at it\n")
     assert qc.apply_override(judged, tmp_path / "o.tsv")["excluded"].tolist() == [True, False, True]
@@ -181,7 +181,7 @@ def test_limits_exclude_and_a_person_overrules(tmp_path: Path) -> None:
     ):
         qc.apply_override(judged, tmp_path / "o.tsv")
     with pytest.raises(InputError, match="no such quality column"):
-        qc.judge(table, {"dice": [0.8, None]})
+        qc.apply_thresholds(table, {"dice": [0.8, None]})
 
 
 def test_every_packed_row_decodes_to_its_key(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def sheared(angle: float) -> np.ndarray:
 def test_a_small_shear_is_taken_and_known(tmp_path: Path, angle: float) -> None:
     found = read_canonical(saved(tmp_path / "a.nii.gz", sheared(angle)))
     assert shear_degrees(found.affine) == pytest.approx(angle, abs=0.001)
-    straight, shear = affine.straightened(found.affine, found.shape)
+    straight, shear = affine.straighten(found.affine, found.shape)
     assert np.allclose(shear @ straight, found.affine)
     assert np.allclose(nib.affines.voxel_sizes(straight), 4)
     image = nib.Nifti1Image(found.get_fdata(dtype=np.float32), straight)
@@ -229,7 +229,9 @@ def test_the_share_of_the_brain_outside_the_field_of_view(cut_mm: int, filled: b
     image = nib.Nifti1Image(coverage.recorded(data, brain).astype(np.float32), matrix)
     image.header.set_xyzt_units("mm", "sec")
     seen = ants.apply_transforms(register._fixed(4), ants.from_nibabel_nifti(image), []).numpy()
-    assert coverage.outside_share(seen, grid.brain_mask(4)) == pytest.approx((mask & gone).sum() / mask.sum(), abs=1e-6)
+    assert coverage.outside_fraction(seen, grid.brain_mask(4)) == pytest.approx(
+        (mask & gone).sum() / mask.sum(), abs=1e-6
+    )
 
 
 def test_the_background_of_a_stripped_brain_is_inside_the_field_of_view() -> None:

@@ -22,7 +22,8 @@ def test_a_record_says_what_was_run_and_read(made: Path) -> None:  # noqa: F811
     known = record.read(made / "results/tiny/predict/predictions.tsv")
     assert known is not None
     read = {f"results/tiny/predict/{name}/predict.parquet" for name in ("vae/seed-0", "voxels")}
-    assert known["inputs"] == {path: record.sha256(made / path) for path in read}  # they were not named: a folder was
+    read |= {f"results/tiny/{name}.parquet" for name in ("cohort/cohort", "preprocess/qc")}
+    assert known["inputs"] == {path: record.sha256(made / path) for path in read}  # of two, only a folder was named
     assert known["sha256"] == record.sha256(made / known["path"]) and known["command"] == "predict.summary"
     assert known["arguments"] == COMMAND[2:] and known["packages"]["pandas"] == pd.__version__
     git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -54,7 +55,7 @@ def test_a_command_that_fails_leaves_the_old_record_which_no_longer_fits(made: P
     root, name = trace.locate(table)
     assert trace.chain(root, name)["results"][name]["now"] == "CHANGED since it was recorded"
     table.unlink()
-    with pytest.raises(InputError, match=r"not there any more; there is a record that predict.summary made it"):
+    with pytest.raises(InputError, match=r"missing; by its record, predict.summary made it"):
         trace.locate(table)
 
 
@@ -97,7 +98,7 @@ def test_folders_scans_and_what_changes_while_it_is_read(tmp_path: Path) -> None
     assert maps is not None and other is not None and list(maps["files"]) == ["a.json", "b.json"]
     assert maps["inputs"] == {"sub-02.nii": record.sha256(tmp_path / "sub-02.nii"), "t.tsv": None}
     assert other["inputs"] == {"results/maps": maps["sha256"]}
-    lines = list(trace.told(trace.chain(tmp_path, "results/o.json")))
+    lines = list(trace.tree_lines(trace.chain(tmp_path, "results/o.json")))
     assert any("t.tsv  None" in line and "CHANGED while it was read" in line for line in lines), lines
 
 
@@ -118,7 +119,7 @@ def test_every_package_that_is_imported_is_noted() -> None:
 
 def test_a_file_without_record_is_refused_by_name(made: Path) -> None:  # noqa: F811
     done = python(made, "-m", "neurovae", "provenance", "results/tiny/predict/voxels/predict.parquet")
-    assert done.returncode == 1 and "voxels/predict.parquet: nothing says how it was made" in done.stderr
+    assert done.returncode == 1 and "voxels/predict.parquet: no record of how it was made" in done.stderr
     done = python(made, "-m", "neurovae", "provenance", "results/nowhere")
     assert done.returncode == 1 and "results/nowhere: there is no such file" in done.stderr
 
@@ -126,17 +127,17 @@ def test_a_file_without_record_is_refused_by_name(made: Path) -> None:  # noqa: 
 def test_the_tree_says_what_was_made_anew_since(made: Path, tmp_path: Path) -> None:  # noqa: F811
     done = python(tmp_path, "-m", "neurovae", "provenance", "results/tiny/predict/predictions.tsv")
     assert done.returncode == 0 and "predictions.tsv: as recorded" in done.stdout, done.stderr
-    assert "voxels/predict.parquet" in done.stdout and "(raw)" in done.stdout and "--seeds [0]" in done.stdout
+    assert "seed-0/predict.parquet" in done.stdout and "(raw)" in done.stdout and "--seeds [0]" in done.stdout
     assert "made by     python -m neurovae predict.summary (rule predictions)" in done.stdout
     told = python(tmp_path, "-m", "neurovae", "provenance", "results/tiny/predict/predictions.tsv", "--json", "true")
-    assert len(json.loads(told.stdout)["raw"]) == 2
+    assert len(json.loads(told.stdout)["raw"]) == 4
     known = record.read(made / "results/tiny/predict/predictions.tsv")
     assert known is not None
     name = "results/tiny/predict/voxels/predict.parquet"
     other = {**known, "path": name, "sha256": "0" * 64, "inputs": {}, "command": "predict.voxels"}
     record.write_json(record.place(made / name), other)
     done = python(tmp_path, "-m", "neurovae", "provenance", "results/tiny/predict/predictions.tsv")
-    assert "MADE ANEW since: it is 000000000000 now" in done.stdout
+    assert "MADE AGAIN since: it is 000000000000 now" in done.stdout
 
 
 def test_the_report_is_followed_to_every_scan_and_table(finished: Project) -> None:

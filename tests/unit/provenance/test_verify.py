@@ -38,10 +38,24 @@ def test_results_as_recorded_are_one_line(made: Path) -> None:  # noqa: F811
     done = python(made, "-m", "neurovae", "verify", "results/tiny")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith(
-        "results/tiny: as recorded: 1 results, 2 files that they were made from"
+        "results/tiny: as recorded: 1 results, 4 files that they were made from"
     )
     elsewhere = python(Path("/"), "-m", "neurovae", "verify", "--cohort", str(made / "results" / "tiny"))
     assert elsewhere.returncode == 0 and "as recorded: 1 results" in elsewhere.stdout
+
+
+def test_times_that_a_copy_has_lost_are_restored_if_nothing_differs(made: Path, tmp_path: Path) -> None:  # noqa: F811
+    copy = tmp_path / "copy"
+    shutil.copytree(made / "results", copy / "results", copy_function=shutil.copyfile)
+    before, after = (folder / RESULT for folder in (made, copy))
+    assert before.stat().st_mtime_ns != after.stat().st_mtime_ns
+    done = python(copy, "-m", "neurovae", "verify", "results/tiny", "--restore_times", "true")
+    assert done.returncode == 0 and done.stdout.splitlines()[-1].endswith("1 files have their recorded time again")
+    assert before.stat().st_mtime_ns == after.stat().st_mtime_ns
+    replaced(copy / INPUT)
+    os.utime(after)
+    done = python(copy, "-m", "neurovae", "verify", "results/tiny", "--restore_times", "true")
+    assert done.returncode == 1 and before.stat().st_mtime_ns != after.stat().st_mtime_ns
 
 
 def test_a_copy_under_another_name_is_not_judged_by_the_original(made: Path) -> None:  # noqa: F811
@@ -59,14 +73,14 @@ def test_a_copy_under_another_name_is_not_judged_by_the_original(made: Path) -> 
 
 def test_a_result_and_an_input_with_other_bytes_are_named(made: Path) -> None:  # noqa: F811
     replaced(made / INPUT)
-    assert problems(made) == [f"{INPUT}: other than when results were made from it; --forcerun {RESULT}"]
+    assert problems(made) == [f"{INPUT}: changed since results were made from it; --forcerun {RESULT}"]
     replaced(made / RESULT)
     assert [line.split(":")[0] for line in problems(made)] == [RESULT, INPUT]
     done = python(made, "-m", "neurovae", "verify", "results/tiny")
     assert done.returncode == 1 and "results/tiny: 2 differ from what was recorded:" in done.stderr
     (made / RESULT).unlink()
     (made / INPUT).unlink()
-    assert all("not there any more" in line for line in problems(made)) and len(problems(made)) == 2
+    assert all("missing" in line for line in problems(made)) and len(problems(made)) == 2
 
 
 def test_files_and_folders_without_a_record_are_told_of(
@@ -98,7 +112,7 @@ def test_a_scan_replaced_under_its_size_and_time_is_found_and_remade(finished: P
     (found,) = problems(project.folder)
     manifest = "results/tiny/preprocess/extract/0001.tsv"
     assert found == (
-        f"../bids/sub-01/anat/sub-01_T1w.nii: other than when results were made from it; --forcerun {manifest}"
+        f"../bids/sub-01/anat/sub-01_T1w.nii: changed since results were made from it; --forcerun {manifest}"
     )
     kept = {path: path.stat().st_mtime_ns for path in masks(project)}
     project.run("--forcerun", manifest, "--until", "register")
@@ -122,7 +136,7 @@ def test_an_image_a_row_and_a_table_that_were_changed(finished: Project, elsewhe
     table = project.bids / "participants.tsv"
     table.write_text(table.read_text().replace("sub-04\t", "sub-04\t1"))  # an age: folds look at none
     found = problems(project.folder)
-    assert [line for line in found if line.startswith(f"{image}: other than its sidecar says")]
+    assert [line for line in found if line.startswith(f"{image}: differs from its sidecar")]
     assert [line for line in found if line.startswith("sub-03: packed from an image that no sidecar has")]
     named = [line for line in found if line.startswith("../bids/participants.tsv")]
     assert len(named) == 1 and "folds" not in named[0] and "--forcerun results/tiny/cohort/cohort.parquet" in named[0]

@@ -51,7 +51,7 @@ def test_the_headline_follows_from_the_three_tests(maxt: float, quadratic: float
     one = judged.conclusions(rows(maxt, quadratic), omnibus(q, q), None, FIT, "vae")[0]
     assert (one["status"], one["row"]["latent"]) == (status, latent)
     assert one["headline"] == judged.HEADLINES[status]
-    assert f"q = {q:.2g}; cross-validated partial R² = +0.25" in one["evidence"]
+    assert f"q = {q:.2g}, cross-validated partial R² = 0.25" in one["evidence"]
     assert ("Quadratic effect of mu_c0_i02" in one["evidence"]) == (quadratic < 0.05)
 
 
@@ -65,7 +65,7 @@ def test_a_negative_result_states_what_could_have_been_detected():
 
 def test_few_participants_make_every_conclusion_preliminary():
     power = pd.DataFrame({"score": "motor", "status": "ok", "n": 14, "tests": [4], "partial_r": [0.75], "power": 0.8})
-    assert judged.preliminary(power) == "Preliminary, since 14 participants suffice for large effects only."
+    assert judged.preliminary(power) == "Preliminary: only large effects can be detected with 14 participants."
     one = judged.conclusions(rows(0.01, 1.0), omnibus(0.01, 0.01), power, FIT, "vae")[0]
     assert "0.75 or more" in one["caveats"][0] and one["caveats"][0].endswith("probably overestimated")
     assert judged.preliminary(power.assign(partial_r=0.3)) == "" == judged.preliminary(None)
@@ -93,10 +93,10 @@ def test_each_caveat_is_stated(more: dict[str, Any], caveat: str):
 @pytest.mark.parametrize(
     ("kind", "link", "words"),
     [
-        ("continuous", "identity", "standardised beta +0.50 [+0.20, +0.80]"),
+        ("continuous", "identity", "standardised beta 0.50 [0.20, 0.80]"),
         ("count", "log", "rate ratio 1.65 [1.22, 2.23] per SD"),
         ("binary", "logit", "odds ratio 1.65 [1.22, 2.23] per SD"),
-        ("continuous", "log", "effect +0.50 [+0.20, +0.80] (log scale) per SD"),
+        ("continuous", "log", "effect 0.50 [0.20, 0.80] (log scale) per SD"),
     ],
 )
 def test_effects_are_in_the_units_of_their_family(kind: str, link: str, words: str):
@@ -108,8 +108,8 @@ def test_the_overview_names_every_score_once():
     tests = pd.concat([rows(0.01, 1.0, score="a"), rows(0.3, 0.01, score="b"), rows(0.3, 1.0, score="c")])
     whole = pd.concat([omnibus(q, q).assign(score=name) for name, q in (("a", 0.01), ("b", 0.3), ("c", 0.3))])
     said = judged.overview(judged.conclusions(tests, whole, None, FIT, "vae"), "vae")
-    assert said == ("Associated with the latents of vae: a; associated only by a quadratic effect of one latent (weak "
-                    "evidence): b; no association found: c.")  # fmt: skip
+    assert said == ("Associated with the latents of vae: a. Weak evidence, quadratic effect of one latent only: b. No "
+                    "association found: c.")  # fmt: skip
 
 
 def test_a_latent_that_separates_the_classes_is_the_strongest(tmp_path: Path):
@@ -119,7 +119,11 @@ def test_a_latent_that_separates_the_classes_is_the_strongest(tmp_path: Path):
     assert list(results.tested(shuffled)["latent"])[:2] == ["mu_000", "mu_001"]  # equal max-T p
     small = int((tests["p_maxt"] < 0.05).sum())
     one = judged.conclusions(tests, None, None, FIT, "vae")[0]
-    assert one["row"]["latent"] == "mu_000" and one["significant"] == f"{small} of 6 latents below 0.05" and small >= 2
+    assert (
+        one["row"]["latent"] == "mu_000"
+        and one["significant"] == f"{small} of 6 latents have max-T p < 0.05"
+        and small >= 2
+    )
     assert "mu_000: no estimate (separation), max-T p = 0.005" in one["evidence"] and "nan" not in one["evidence"]
     names = [f"mu_{k:03d}" for k in range(6)]
     run = run_of(tmp_path, findings__associations=tests)
@@ -171,7 +175,7 @@ def test_predictions_stand_beside_confounds_and_voxels_for_the_seed_shown(tmp_pa
         ("latents alone", "0.70 [0.60, 0.80]"),
         ("confounds alone", "0.60 [0.50, 0.70]"),
         ("voxels alone", "0.75 [0.65, 0.85]"),
-        ("gain over confounds, permutation", "p = 0.004"),
+        ("gain over confounds, permutation test", "p = 0.004"),
     ]
     said = summary.prediction(PREDICTED[PREDICTED["seed"] != 1], "dx", "vae")
     assert said == ("AUC 0.80 [0.70, 0.90] from latents + confounds (permutation p = 0.004), confounds alone 0.60, "
@@ -190,5 +194,5 @@ def test_the_regions_named_are_those_of_largest_volume_change():
                           "region": ["hippocampus", "amygdala", "third ventricle"],
                           "log_jacobian": [-0.3, 0.1, 0.2], "percent": [-25.9, 10.6, 22.1]})  # fmt: skip
     assert findings.volumes(table, "motor") == (
-        "Largest volume changes, 5th to 95th percentile of the score: left hippocampus -26 %, third ventricle +22 %, "
-        "right amygdala +11 %.")  # fmt: skip
+        "Largest changes in regional volume from the 5th to the 95th percentile of the score (not tested): left "
+        "hippocampus -26 %, third ventricle +22 %, right amygdala +11 %.")  # fmt: skip

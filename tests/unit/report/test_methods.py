@@ -51,7 +51,7 @@ def test_the_network_is_described_as_it_was_trained(tmp_path: Path):
     path.write_text(json.dumps(found))
     said = methods_data.latent_models(run)
     for part in ("16 latent variables", "the KL divergence weighted by beta = 1", "in batches of 4 for at most 400 epochs",
-                 "the parameters of epoch 203 were kept", "left-right mirroring, replacing 50% of the scans", "(SD 4 mm)",
+                 "the parameters of epoch 203 were kept", "left-right mirroring, mixup of 50% of the scans", "(SD 4 mm)",
                  "comprised 9, 2 and 1 participants", "explained 51 % of the variance and identified 1 of 2"):  # fmt: skip
         assert part in said, part
     assert "150" not in said and "jitter" not in said and "Optuna" not in said

@@ -46,7 +46,10 @@ def test_participants_whom_quality_control_excludes_are_not_counted(tmp_path: Pa
     assert "10 of 40 scans failed quality control and were excluded." in said
     assert "The site of 3 scans was unknown." in said
     blocks = participants.participants(run)
-    assert "30 participants with 30 scans analysed, of 40 with 40 before quality control; 2 sites" in blocks[0]["text"]
+    assert (
+        "30 of 40 participants and 30 of 40 scans passed quality control and were analysed, from 2 sites"
+        in blocks[0]["text"]
+    )
     assert "not known: 3" in blocks[0]["text"]
     table = next(block for block in blocks if block["kind"] == "table")
     heads = [head["name"] for head in table["heads"]]
@@ -54,7 +57,9 @@ def test_participants_whom_quality_control_excludes_are_not_counted(tmp_path: Pa
     cells = dict(zip(heads, [cell[0] for cell in table["rows"][0]], strict=True))
     assert cells["participants"] == "30" and cells["mean ± SD, or counts"] == "PD: 15, not PD: 15"
     first = findings.findings(run)[0]["text"]
-    assert first.startswith("30 participants, 30 scans. Excluded: 10 by quality control, 0 incomplete.")
+    assert first.startswith(
+        "30 participants with 30 scans were analysed. Excluded: 10 scans by quality control, 0 scans"
+    )
 
 
 def test_a_confound_that_is_called_site_does_not_stop_the_report(tmp_path: Path):

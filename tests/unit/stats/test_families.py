@@ -150,7 +150,7 @@ def test_unknown_links_and_values_are_refused():
     with pytest.raises(InputError, match="'probit'"):
         glm_rows(table, score | {"link": "probit"}, [])
     zero = table.assign(score=np.arange(12) / 2)
-    with pytest.raises(InputError, match="score 'score' is declared gamma, found 0; mend the values or the type"):
+    with pytest.raises(InputError, match="score 'score' is declared gamma, found 0; correct the values or the type"):
         design.score_values(zero, score | {"type": "gamma"})
 
 

@@ -5,14 +5,16 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.special import gamma, hyp2f1
 from tiny import MASK, SETTINGS, cohort
 from torch import Tensor
 
-from neurovae.train.engine.augment import BOX, augmented, flipped, jittered, mixed, moved, rotation
+from neurovae.train.engine.augment import augmented, fields, flipped, jittered, mixed, moved, pieced, rotation
+from neurovae.train.engine.windows import BOX, axes, taper
 from neurovae.train.models import autoencoder, vae
 
-OFF = dict(flip=False, mixup=0.0, jitter=0.0)
-ONE = [dict(flip=True), dict(mixup=0.8), dict(jitter=2.0)]
+OFF = dict(flip=False, mixup=0.0, jitter=0.0, mosaic=0.0, mosaic_mm=60.0, centre=torch.zeros(8, 16, 24))
+ONE = [dict(flip=True), dict(mixup=0.8), dict(jitter=2.0), dict(mosaic=0.8)]
 SHAPE = (40, 48, 40)  # 4 mm
 
 
@@ -84,6 +86,42 @@ def test_mixing_averages_the_share_asked_for_with_weights_that_sum_to_1() -> Non
     assert ((weights > 0).sum(dim=1) <= 2).all() and ((weights > 0).sum(dim=1) == 2).sum() > 40
 
 
+def induced(correlation: np.ndarray, people: int) -> np.ndarray:
+    """Mean cosine of two Gaussian vectors of so many elements with a correlation, which scaled fields have."""
+    factor = 2 / people * (gamma((people + 1) / 2) / gamma(people / 2)) ** 2
+    return factor * correlation * hyp2f1(0.5, 0.5, people / 2 + 1, correlation**2)
+
+
+def test_a_mosaic_s_covariance_is_the_tapered_covariance() -> None:
+    shape, people, count = (4, 5, 4), 8, 6_000
+    at = np.argwhere(np.ones(shape))
+    linear = taper(axes(shape, 90.0), at, at)  # the taper of localised components
+    exact = induced(linear, people)
+    assert np.abs(exact - linear).max() < 0.03 and np.abs(induced(linear, 2) - linear).max() < 0.11
+    drawn_fields = torch.stack([fields(people, shape, 90.0, drawn(i), torch.device("cpu")) for i in range(count)])
+    assert torch.allclose(drawn_fields.square().sum(dim=1), torch.ones(count, *shape), atol=1e-5)
+    x = 3 + scans(people, shape)
+    centre = x.mean(dim=0)[0]
+    found = (drawn_fields * (x[:, 0] - centre)).sum(dim=1).flatten(1).double()
+    covariance = np.cov((x[:, 0] - centre).flatten(1).double().numpy(), rowvar=False, ddof=0)
+    expected = covariance * exact
+    products = found.T @ found / count
+    spread = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
+    assert np.abs(products.numpy() - expected).max() < 6 * (spread * 2 / np.sqrt(count)).max()
+    assert float(found.mean(dim=0).abs().max()) < 6 * np.sqrt(spread.max() / count)
+
+
+def test_a_mosaic_is_of_the_scans_of_the_batch_and_as_many_as_asked_for() -> None:
+    x = scans(300, (2, 2, 2))
+    found = pieced(x, x, drawn(), 0.3, 60.0, torch.zeros(2, 2, 2))
+    changed = (found != x).flatten(1).any(dim=1)
+    assert 0.2 < float(changed.float().mean()) < 0.4
+    same = torch.full((4, 1, 2, 2, 2), 5.0)
+    assert torch.allclose(pieced(same, same, drawn(), 1.0, 60.0, same[0, 0]), same)  # nobody departs from the mean
+    one = x[:1]
+    assert augmented(one, drawn(), **{**OFF, "mosaic": 1.0}) is one  # of one scan there is no mosaic
+
+
 @pytest.mark.parametrize("shape", [SHAPE, (40, 32, 64)])  # the second: not isotropic, which the code must not assume
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_planted_shift_turn_and_scale_move_a_blob_by_the_predicted_mm(axis: int, shape: tuple[int, int, int]) -> None:
@@ -130,7 +168,7 @@ def test_no_augmentation_reaches_the_latents(module: object) -> None:
     volumes, split = cohort()
     plain = {key: value for key, value in SETTINGS.items() if module is vae or key not in ("divergence", "beta")}
     plain |= {"epochs": 1, "learning_rate": 1e-30}  # the weights stay where they were
-    strong = {**plain, "jitter": 5.0, "mixup": 1.0, "noise": 3.0, "dropout": 0.5}
+    strong = {**plain, "jitter": 5.0, "mixup": 1.0, "mosaic": 0.5, "noise": 3.0, "dropout": 0.5}
     found = [module.fit(volumes, split, MASK, seed=0, device="cpu", **options) for options in (plain, strong)]
     assert found[0][1] == found[1][1] and not {"jitter", "mixup", "noise", "flip", "dropout"} & found[0][1].keys()
     assert all(np.array_equal(found[0][0][name], found[1][0][name]) for name in found[0][0])

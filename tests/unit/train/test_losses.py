@@ -208,7 +208,7 @@ def test_warmup_is_linear_or_cyclic() -> None:
     [(10, 9, 0, 1), (10, 10, 0, 0.9), (10, 20, 0, 0.45), (10, 4, 2, 1), (10, 5, 2, 0.8), (10, 0, 0, 1)],
 )
 def test_a_warmup_longer_than_the_training_is_told(epochs: int, length: int, cycles: int, reached: float) -> None:
-    assert beta_schedule.reached(epochs, length, cycles) == reached
+    assert beta_schedule.max_fraction(epochs, length, cycles) == reached
 
 
 # MMD

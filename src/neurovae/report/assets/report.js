@@ -1,4 +1,4 @@
-// Tables sort by a click on a heading, galleries by a choice, sections open by their links; texts stay texts.
+// Tables sort by a click on a heading, sections open by their links; texts stay texts.
 "use strict";
 for (const holder of document.querySelectorAll(".table")) {
   const body = holder.querySelector("tbody"), heads = [...holder.querySelectorAll("th")];
@@ -33,21 +33,6 @@ for (const holder of document.querySelectorAll(".table")) {
     draw();
   }));
   all?.addEventListener("click", () => { first = read().length; draw(); all.remove(); });
-}
-for (const gallery of document.querySelectorAll(".gallery")) {
-  const order = gallery.querySelector(".order"), down = gallery.querySelector(".down"), cards = gallery.querySelector(".cards");
-  if (!order) continue;
-  const sort = () => {
-    const value = (card) => JSON.parse(card.dataset.values)[order.value] ?? null;
-    const way = down.checked ? -1 : 1;
-    const sorted = [...cards.children].sort((a, b) => {
-      const x = value(a), y = value(b);
-      return x === null || y === null ? (x === null) - (y === null) : way * (x - y);
-    });
-    cards.replaceChildren(...sorted);
-  };
-  order.addEventListener("change", sort);
-  down.addEventListener("change", sort);
 }
 for (const button of document.querySelectorAll("button.copy")) {
   button.addEventListener("click", async () => {

@@ -27,7 +27,7 @@ plt.rcParams.update(
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the figure as PNG and close it; logarithmic axes are labelled with plain numbers, since math is not parsed."""
+    """Write the figure as PNG and close it; logarithmic axes get plain numbers, since math text is not parsed."""
     for axis in (part for axes in figure.axes for part in (axes.xaxis, axes.yaxis) if part.get_scale() == "log"):
         axis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axis.set_minor_formatter(NullFormatter())

@@ -36,9 +36,9 @@ REGIONS = 4  # regions with the largest change of volume
 FEATURES = {"latents + confounds": "latents and confounds", "latents": "latents alone", "confounds": "confounds alone",
             "voxels + confounds": "voxels and confounds", "voxels": "voxels alone"}  # fmt: skip
 LEGEND = (
-    "Brackets: 95 % confidence intervals. Points: participants (orange: test set). Line: 3-df spline at mean confounds "
-    "with its pointwise 95 % band. Maps: change of the decoded intensity with the score; outlines: voxels with max-T "
-    "p < .05. Volume changes are not tested."
+    "Brackets: 95 % confidence intervals. Plots: participants (orange: test set) and a 3-df spline at mean confounds "
+    "with its pointwise 95 % band. Maps: change in decoded intensity with the score; outlines: max-T p < 0.05 over "
+    "voxels."
 )
 METRICS = {"r2": "R²", "auc": "AUC"}
 
@@ -61,38 +61,39 @@ def findings(run: Run) -> list[Block]:
 
 
 def _analysed(run: Run) -> str:
-    people, left, checks = scans(run), read(run, EXCLUDED), read(run, QUALITY)
+    people, left, checks, found = scans(run), read(run, EXCLUDED), read(run, QUALITY), health(run, run.primary)
     said = []
     if people is not None:
-        said += [f"{count(people['person'].nunique(), 'participant')}, {count(len(people), 'scan')}"]
+        said += [f"{count(people['person'].nunique(), 'participant')} with {count(len(people), 'scan')} were analysed."]
     if checks is not None and left is not None:
-        said += [f"excluded: {int(checks['excluded'].astype(bool).sum())} by quality control, {len(left)} incomplete"]
-    found = health(run, run.primary)
-    said += [f"primary model {run.primary}: {verdict(found) if found else 'not evaluated'}"]
+        said += [f"Excluded: {count(int(checks['excluded'].astype(bool).sum()), 'scan')} by quality control, "
+                 f"{count(len(left), 'scan or table row', 'scans or table rows')} without a counterpart."]  # fmt: skip
     if found and found.get("variance_explained_test") is not None:
-        said += [f"held-out variance explained {found['variance_explained_test']:.2f}"]
-    return ". ".join(f"{part[0].upper()}{part[1:]}" for part in said) + "."
+        said += [f"Primary model: {run.primary} ({verdict(found)}), which explains "
+                 f"{100 * found['variance_explained_test']:.0f} % of the variance in the test set."]  # fmt: skip
+    else:
+        said += [f"Primary model: {run.primary} ({verdict(found) if found else 'not evaluated'})."]
+    return " ".join(said)
 
 
 def general(run: Run, cards: list[Row]) -> list[str]:
     """What limits every finding of the run: stated once, so that the cards hold what is theirs."""
     said = []
     if run.config.get("cohort", {}).get("simulate"):
-        said += ["The participants are simulated: nothing here is a result about real brains."]
+        said += ["The participants are simulated; these results say nothing about real brains."]
     power = read(run, POWER)
     small = pd.Series(dtype=float) if power is None else power.loc[power["reason"].fillna("") != "", "n"].dropna()
     if len(small):
         n = f"{small.min():.0f}" if small.min() == small.max() else f"{small.min():.0f} to {small.max():.0f}"
-        said += [f"With {n} participants, estimates vary from sample to sample, and those that are significant tend to "
-                 "be too large."]  # fmt: skip
+        said += [f"With {n} participants, estimates vary between samples and significant ones tend to be too large."]
     tested = [one["row"] for one in cards if one["status"] != UNTESTED]
     if any(str(row.get("replicated")) == "one seed" for row in tested):
         said += ["One random seed was trained, so replication with other seeds is unknown."]
     if any(str(row.get("split_policy")).startswith("transductive") for row in tested):
-        said += ["The model saw the scans, not the scores, of participants who are tested here (transductive)."]
+        said += ["The model was trained on scans, but not scores, of some of the participants tested (transductive)."]
     scores = [one for one in cards if one["score"] != judged.EVERY]
     if len(scores) > 1:
-        said += [f"q is corrected over the {len(scores)} scores, max-T p over the latents of one score."]
+        said += [f"q values are corrected over the {len(scores)} scores, max-T p values over the latents of one score."]
     return said
 
 
@@ -135,10 +136,10 @@ def _map(run: Run, score: str) -> tuple[list[Block], str]:
         return [], "No map: " + (rows[0]["reason"] if rows else "interpret has not been run for this model.")
     row = rows[0]
     if not row["voxels_below_05"]:
-        return [], f"No voxel of the map passed max-T (smallest p {p_value(row['smallest_p'])})."
+        return [], f"Map: no voxel has max-T p < 0.05 (smallest p {p_value(row['smallest_p'])})."
     image = thumbnails.drawn(finding.score_map(run.cohort / folder / "maps", run.cohort / "preprocess/mask.nii.gz",
                                                score, row), 150)  # fmt: skip
-    said = f"Map ({row['unit']}): {row['voxels_below_05']:,} of {row['voxels']:,} voxels pass max-T."
+    said = f"Map ({row['unit']}): max-T p < 0.05 in {row['voxels_below_05']:,} of {row['voxels']:,} voxels."
     said = f"{said} {volumes(read(run, f'{folder}/jacobian.tsv'), score)}".strip()
     return [{"src": image, "alt": f"map of {score}"}], said
 
@@ -153,8 +154,8 @@ def volumes(table: pd.DataFrame | None, score: str) -> str:
         return ""
     parts = [f"{_side(row['hemisphere'])}{row['region']} {row['percent']:+.0f} %" for row in top.to_dict("records")]
     binary = (rows["type"] == "binary").all()
-    ends = "between the classes" if binary else "5th to 95th percentile of the score"
-    return f"Largest volume changes, {ends}: {', '.join(parts)}."
+    ends = "between the classes" if binary else "from the 5th to the 95th percentile of the score"
+    return f"Largest changes in regional volume {ends} (not tested): {', '.join(parts)}."
 
 
 def _side(hemisphere: Any) -> str:
@@ -176,6 +177,6 @@ def prediction(run: Run, score: str) -> tuple[str, list[tuple[str, str]]]:
     rows = [(words, unsigned(*by.loc[name, ["value", "ci_low", "ci_high"]]))
             for name, words in FEATURES.items() if name in by.index]  # fmt: skip
     p = mine.loc[mine["model"] == run.primary, "p_permutation"].min()  # it stands in the row of its statistic
-    rows += [] if pd.isna(p) else [("gain over confounds, permutation", f"p {p_value(p)}")]
+    rows += [] if pd.isna(p) else [("gain over confounds, permutation test", f"p {p_value(p)}")]
     up = positive(run, score)
     return f"{METRICS[kept['metric'].iloc[0]]}{'' if up is None else f' of {shown(up)}'} [95 % CI]", rows

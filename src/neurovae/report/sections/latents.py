@@ -17,7 +17,7 @@ NEIGHBOURS = 5  # test participants whose nearest training participant is shown
 def latents(run: Run) -> list[Block]:
     """Per model: distribution of every latent, pairs of the strongest by score and site, nearest neighbours."""
     people = scans(run)
-    blocks = [text("A latent is the posterior mean of a scan; its sign is arbitrary.")]
+    blocks = [text("Latents are posterior means, or component scores of a PCA. Their signs are arbitrary.")]
     for model in run.ordered():
         path = f"latents/{model}/{run.fit}/latents.parquet"
         points = read(run, path)
@@ -35,14 +35,14 @@ def _model(run: Run, model: str, points: pd.DataFrame, people: pd.DataFrame, pat
     scores = [entry["name"] for entry in run.config["cohort"]["scores"] if entry["name"] in columns][:4]
     several = joined["site"].nunique() > 1
     spread = thumbnails.drawn(drawn.spread(points, names))
-    said = "Latents by participant set: median, quartiles, 5th to 95th percentile over scans. Dotted lines: mean and "
-    said += "95 % range of the prior."
+    said = "Distribution of each latent in the participant sets: median, quartiles, and 5th to 95th percentile over "
+    said += "scans. Dotted lines: mean and 95 % range of the prior."
     blocks = [figure(spread, said, path, f"{model}: distribution of every latent")]
     ranked = strongest(run, model, names, joined)
     coloured = scores + ["site"] * several
     if len(ranked) > 1 and coloured:
         image = thumbnails.drawn(drawn.pairs(joined, ranked, coloured))
-        said = f"Pairs of the strongest latents by score{' and site' * several}. Open circles: missing values."
+        said = f"Latents with the smallest max-T p, by score{' and site' * several}. Open circles: missing values."
         blocks += [figure(image, said, f"{path}, {COHORT}", f"{model}: pairs of the strongest latents")]
     return blocks + (neighbours(run, joined, names, columns, path) if model in {run.primary, *run.shown} else [])
 
@@ -74,8 +74,8 @@ def neighbours(run: Run, points: pd.DataFrame, names: list[str], columns: list[s
         for one, lines in ((person, ["test set"]), (near, ["nearest training participant", same])):
             values = ", ".join(f"{name} {shown(one[name])}" for name in columns[:4])
             src = thumbnails.scan(np.asarray(array[place[one["scan"]]])) if one["scan"] in place else ""
-            cards.append({"title": str(one["scan"]), "src": src, "excluded": False, "reason": "", "values": {},
+            cards.append({"title": str(one["scan"]), "src": src, "excluded": False, "reason": "",
                           "lines": [*lines, values]})  # fmt: skip
     caption = f"{len(held)} test participants, each with the training participant nearest in latent space (Euclidean)."
     source = f"{path}, preprocess/volumes.npy"
-    return [{"kind": "gallery", "cards": cards, "numbers": {}, "caption": caption, "source": source, "paired": True}]
+    return [{"kind": "gallery", "cards": cards, "caption": caption, "source": source, "paired": True}]

@@ -17,15 +17,18 @@ NORMALISE = {"zscore": "Intensities were z-scored within the brain.",
              "none": "Intensities were not normalised."}  # fmt: skip
 TRANSFORM = {"affine": "affine transforms [ants]", "syn": "affine and nonlinear (SyN) transforms [ants, syn]"}
 THRESHOLDS = {"clipped": "a fraction of clipped voxels of {}",
-              "mask_dice": "a Dice coefficient with the template's mask of {}",
-              "mask_ml": "a brain volume (ml) of {}", "snr": "a signal-to-noise ratio of {}",
-              "template_r": "a correlation with the template of {}"}  # fmt: skip
+              "mask_dice": "a Dice overlap of their brain mask with the template's of {}",
+              "mask_ml": "a brain volume of {} ml", "snr": "a signal-to-noise ratio of {}",
+              "template_r": "a correlation with the template of {}",
+              "outside_fov": "a fraction of the brain outside the field of view of {}",
+              "orientation_lead": "an R² with the template that exceeded any other orientation's by {}"}  # fmt: skip
 KINDS = {"vae": "a variational autoencoder [vae]", "autoencoder": "an autoencoder",
-         "pca": "a principal component analysis", "mds": "metric multidimensional scaling (SMACOF)",
-         "isomap": "Isomap [isomap]", "lle": "locally linear embedding [lle]"}  # fmt: skip
-AUGMENTED = {"flip": "left-right mirroring",
-             "mixup": "replacing {:.0%} of the scans by weighted averages with another scan [mixup]",
-             "noise": "Gaussian noise (SD {:g}) on the input",
+         "pca": "a principal component analysis", "pca_localised": "a localised principal component analysis",
+         "mds": "metric multidimensional scaling (SMACOF)", "isomap": "Isomap [isomap]",
+         "lle": "locally linear embedding [lle]"}  # fmt: skip
+AUGMENTED = {"flip": "left-right mirroring", "mixup": "mixup of {:.0%} of the scans [mixup]",
+             "mosaic": "replacement of {:.0%} of the scans by mosaics of smooth regions of several participants",
+             "noise": "addition of Gaussian noise (SD {:g})",
              "jitter": "random affine jitter (SD {:g} degrees, mm and %)"}  # fmt: skip
 
 
@@ -83,7 +86,8 @@ def latent_models(run: Run) -> str:
     folds, seeds, search = train.get("folds") or [0], train.get("seeds") or [0], train.get("search", {})
     sizes = [one[f"people_{name}"] for name in ("training", "validation", "test")]
     said = [
-        "Latent variable models. The voxels inside a fixed brain mask were modelled without scores or diagnoses.",
+        "Latent variable models. The voxels inside a fixed brain mask were modelled without access to scores or "
+        "diagnoses.",
         *(_model(model, one) for model, one in known.items()),
         f"Training, validation and test sets comprised {sizes[0]}, {sizes[1]} and {sizes[2]} participants.",
         f"Results are reported for fold {run.fold.split('-')[1]} and seed {run.seed.split('-')[1]}"
@@ -97,7 +101,8 @@ def latent_models(run: Run) -> str:
         if search.get("model")
         else "",
         "Models were evaluated by the variance explained relative to the mean training image, and by identification "
-        "accuracy: how often a reconstruction correlates more with the participant's own scan than with any other.",
+        "accuracy, that is, the proportion of participants whose reconstruction correlated more strongly with their "
+        "own scan than with any other scan.",
         f"In the test set, {'; '.join(_evaluated(model, one) for model, one in known.items())}.",
         primary(run),
     ]
@@ -116,32 +121,39 @@ def _evaluated(model: str, one: dict[str, Any]) -> str:
     if explained is None or not known:
         return f"{model} was {one['verdict']}"
     right, bound = (round(known[name] * known["people"]) for name in ("rate", "chance"))
+    judged = "" if one["verdict"] == "healthy" else f"; verdict: {one['verdict']}"
     return (f"{model} explained {100 * explained:.0f} % of the variance and identified {right} of {known['people']} "
-            f"participants (99 % bound of chance: {bound}; verdict: {one['verdict']})")  # fmt: skip
+            f"participants (upper 99 % bound under chance: {bound}{judged})")  # fmt: skip
 
 
 def _model(model: str, one: dict[str, Any]) -> str:
-    said = [f"Model {model} was {KINDS.get(one['kind'], one['kind'])} with {one['n_latent']} latent variables."]
+    said = [f"The model {model} was {KINDS.get(one['kind'], one['kind'])} with {one['n_latent']} latent variables."]
     said += _network(one) if one["kind"] in ("vae", "autoencoder") else []
     used = [words.format(one[name]) for name, words in AUGMENTED.items() if one.get(name)]
     said += [f"Training scans were augmented by {listed(used)}."] if used else []
     if one.get("blur") and (one["kind"] == "pca" or one.get("linear") == "pca"):
-        said += [f"Principal components were computed from the scans and copies smoothed with a Gaussian kernel "
+        said += [f"Principal components were estimated from the scans and from copies smoothed with a Gaussian kernel "
                  f"(SD {one['blur']:g} mm)."]  # fmt: skip
+    said += ["Latents were rotated by varimax after training [varimax]."] if one.get("rotate") == "varimax" else []
+    if isinstance(one.get("taper_mm"), int | float):
+        said += [f"Their covariance was localised: multiplied by a taper that falls to zero at a distance of "
+                 f"{one['taper_mm']:g} mm [taper, localisation]."]  # fmt: skip
     return " ".join(said)
 
 
 def _network(one: dict[str, Any]) -> list[str]:
     """Loss, architecture and optimisation of a model that is trained by gradient."""
-    loss = str(one.get("reconstruction"))
-    terms = ["structural dissimilarity (1 - SSIM) [ssim]" if loss == "dssim" else
-             f"a {loss.replace('gaussian', 'Gaussian')} reconstruction likelihood"]  # fmt: skip
+    likelihood, dssim = "the negative Gaussian log-likelihood", "structural dissimilarity (1 - SSIM) [ssim]"
+    terms = {"gaussian": [likelihood], "dssim": [dssim], "both": [likelihood, dssim]}.get(
+        str(one.get("reconstruction")), []
+    )
     divergence = {"kl": f"the KL divergence weighted by beta = {shown(one.get('beta'))}",
                   "mmd": "the maximum mean discrepancy to the prior [infovae]"}  # fmt: skip
     terms += [divergence[one["divergence"]]] if one.get("divergence") in divergence else []
-    said = [f"Its loss comprised {listed(terms)}." if len(terms) > 1 else f"Its loss was {terms[0]}."]
-    added = ", added to the probabilistic principal components of the training participants [ppca]"
-    said += [f"Encoder and decoder were 3-D convolutional networks{added if one.get('linear') == 'pca' else ''}."]
+    said = [f"The loss was {'the sum of ' * (len(terms) > 1)}{listed(terms)}."] if terms else []
+    added = "; their outputs were added to those of a probabilistic PCA of the training participants [ppca]"
+    alone = one.get("linear") not in ("pca", "localised")
+    said += [f"Encoder and decoder were 3-D convolutional networks{'' if alone else added}."]
     if one.get("epochs"):
         kept = f"; the parameters of epoch {one['kept_epoch']} were kept" if one.get("kept_epoch") is not None else ""
         said += [f"Parameters were optimised with AdamW [adamw] in batches of {one['batch']} for at most "

@@ -45,7 +45,7 @@ def inference(run: Run) -> str:
     said = [
         "Statistical inference. Each latent variable was tested against each score in a separate regression, adjusted "
         "for confounds, on one scan per participant (the first with complete data).",
-        f"We used {'; '.join(_regressions(ok))}." if len(ok) else "",
+        f"Regression models were {'; '.join(_regressions(ok))}." if len(ok) else "",
         f"Without a finite estimate, tested by permutation only: {none}." if none else "",
         *_confounds(used),
         _maxt(used),
@@ -88,7 +88,9 @@ def _confounds(used: pd.DataFrame) -> list[str]:
         by.setdefault(text.replace("split (2 levels)", "membership in the training set"), []).append(row["score"])
         lost += [f"{row['score']}: {left}"] if left else []
     said = [text if len(by) == 1 else f"{text} (for {listed(scores)})" for text, scores in by.items()]
-    return [f"Confounds were {'; '.join(said)}.", f"Excluded from these tests: {'; '.join(lost)}." if lost else "",
+    words = "; ".join(said).replace(", membership", " and membership").replace("head_size", "head size")
+    return [f"Confounds were {words}.",
+            f"Participants with missing data were excluded ({'; '.join(lost)})." if lost else "",
             f"{IMPUTED} Imputed: {_people('; '.join(filled))}." if filled else ""]  # fmt: skip
 
 
@@ -105,9 +107,11 @@ def _maxt(used: pd.DataFrame) -> str:
         moved = [(gaussian, "residuals of the score [freedman]" + " for continuous scores" * bool((~gaussian).any())),
                  (~gaussian, "residuals of the latent" + " for all others" * bool(gaussian.any()))]  # fmt: skip
         rules = listed([_people(rule) for rule in sorted(done["exchangeability"].unique())])
-        said += [f"P values were corrected over the latents of one score by max-T [maxt] with "
-                 f"{done['permutations'].max():,.0f} permutations of {rules} [blocks], which moved "
-                 f"{listed([words for rows, words in moved if rows.any()])}."]  # fmt: skip
+        said += [f"The family-wise error rate over the latents of one score was controlled by max-T [maxt] with "
+                 f"{done['permutations'].max():,.0f} permutations of {rules} [blocks], applied to "
+                 f"{listed([words for rows, words in moved if rows.any()])}.",
+                 "Quadratic effects were tested by max-T in the same way.",
+                 "Min-P values were also corrected over all scores of the same participants."]  # fmt: skip
     if len(refused):
         whys = [f"{row['score']} ({row['maxt_status']}: {row['maxt_reason']})" for row in refused.to_dict("records")]
         said += [f"Max-T was not run for {'; '.join(whys)}."]
@@ -118,7 +122,8 @@ def _omnibus(whole: pd.DataFrame | None) -> str:
     if whole is None or not (whole["status"] == "ok").any():
         return ""
     return (f"All latents were tested jointly against each score by variance-component score tests [goeman, liu] with "
-            f"{whole['permutations'].max():,.0f} permutations, and q values were computed over scores; partial R² was "
+            f"{whole['permutations'].max():,.0f} permutations, with the false discovery rate controlled over scores; a "
+            "score was considered associated with the latents if q < 0.05. The partial R² of all latents was "
             "cross-validated with ridge regression.")  # fmt: skip
 
 

@@ -32,17 +32,17 @@ def prediction(run: Run) -> str:
         "The latent variable models had been trained, without scores, on scans of participants in the outer test "
         "folds (transductive)." if any("transductive" in policy for policy in own) else
         "Each outer fold used a latent variable model trained without its test participants.",
-        "R² is relative to the mean of the training folds" + (", AUC is the mean over test folds" if binary else "") +
-        f"; 95 % confidence intervals are from {settings.get('bootstraps'):,} bootstrap samples of participants with "
-        "the fitted models held fixed." if settings.get("bootstraps") else "",
-        "Whether latents predict beyond the confounds was tested by repeating the whole cross-validation on "
-        f"{permuted:,.0f} permutations of the score's residuals given the confounds [freedman]"
+        "R² was computed relative to the mean of the training folds" + (", AUC as the mean over test folds" if binary
+        else "") + f"; 95 % confidence intervals were obtained from {settings.get('bootstraps'):,} bootstrap samples "
+        "of participants with the fitted models held fixed." if settings.get("bootstraps") else "",
+        "Whether latents improved prediction beyond the confounds was tested by repeating the whole cross-validation "
+        f"on {permuted:,.0f} permutations of the score's residuals given the confounds [freedman]"
         + (" (binary scores: labels drawn given the confounds [berrett])." if binary else ".") if permuted > 0 else "",
         "Missing confounds were replaced by their expected value given the other confounds and the predictors, learnt "
         "in each training set without any score." if (good.get("n_imputed", pd.Series([0])) > 0).any() else "",
         "Latents were harmonised over sites with ComBat [combat] within each training set."
         if settings.get("harmonise") == "combat" else "",
-        "Models were compared by the corrected resampled t test [nadeau].",
+        "Models and baselines were compared with the corrected resampled t test [nadeau].",
     ]  # fmt: skip
     return " ".join(words for words in said if words)
 
@@ -56,15 +56,16 @@ def audits(run: Run) -> str:
     if table is not None and (table["status"] == "ok").any():
         used = table[(table["status"] == "ok") & (table["nuisance_kind"] == "nuisance")]
         names = listed(list(dict.fromkeys(used["nuisance"].astype(str))))
-        said += [f"For each latent and score, we computed the adjusted R² of potential nuisance variables ({names}); "
-                 f"undeclared ones that explained at least {100 * least:.0f} % of the variance in a score beyond the "
-                 "declared confounds (q < .05) are reported as its caveats, and those that explained as much of a "
-                 "latent and were associated with the score as well, as caveats of their association."]  # fmt: skip
+        said += [f"For each latent and score, we computed the variance explained (adjusted R²) by potential nuisance "
+                 f"variables ({names}). A nuisance that was not declared as a confound is reported as a caveat of a "
+                 f"score if it explained at least {100 * least:.0f} % of its variance beyond the confounds "
+                 "(q < 0.05), and as a caveat of an association if it explained as much of the latent and was also "
+                 "associated with the score."]  # fmt: skip
     if len(seeds) > 1:
         said += [f"Agreement of {count(len(seeds), 'random seed')} was measured on test participants by centred kernel "
                  "alignment [cka]."]  # fmt: skip
     else:
-        said += ["One random seed was trained, so stability over seeds was not assessed."]
+        said += ["One random seed was trained; stability over seeds was not assessed."]
     if read(run, "audit/dimension.tsv") is not None:
         said += ["Intrinsic dimension was estimated by TwoNN [twonn] and maximum likelihood [mle]."]
     return f"Sensitivity checks. {' '.join(said)}"
@@ -78,8 +79,9 @@ def maps(run: Run) -> str:
     said = [
         "Maps. For each score, the activation pattern [haufe], that is, the difference in expected latents per "
         "standard deviation of the score (binary scores: between the classes) at fixed confounds, was decoded into a "
-        f"map. Voxels were tested by max-T [maxt] with {max(row['permutations'] for row in rows):,.0f} permutations on "
-        "decoded volumes; intervals are from bootstrap samples of participants, for a fixed decoder.",
+        f"map. Voxels of the decoded volumes were tested by max-T [maxt] with "
+        f"{max(row['permutations'] for row in rows):,.0f} permutations; 95 % confidence intervals were obtained from "
+        "bootstrap samples of participants with the decoder held fixed.",
         "Local volume change was the log-Jacobian determinant [ashburner] of the SyN registration [syn] of the volume "
         "decoded at the 5th percentile of the score to that decoded at the 95th (binary scores: between the classes), "
         "averaged over regions; it was not tested."
@@ -103,4 +105,4 @@ def software(run: Run) -> str:
     unused = set() if method == "deepbet" else {"deepbet"}
     used = [pair for pair in versions() if pair[1] != "not installed" and pair[0] not in unused]
     names = [f"{name} {version}{cites.get(name, '')}" for name, version in used]
-    return f"Software. Analyses were run with {listed(names)}. The approach follows a published tutorial [tutorial]."
+    return f"Software. Analyses were run with {listed(names)}. The approach followed a published tutorial [tutorial]."

@@ -10,8 +10,9 @@ from neurovae.report.results import Run, health, stopped, verdict, why
 HEADS = {"model": "model", "verdict": "verdict", "reason": "reason", "advice": "suggested change", "kind": "kind",
          "n_latent": "latents", "variance_explained_training": "variance explained, training",
          "variance_explained_test": "variance explained, test", "accuracy": "identification accuracy, test",
-         "chance": "99 % chance bound", "ssim_test": "SSIM, test", "gain_test": "gain over the linear part, test",
-         "active_units": "active units", "kept_epoch": "epoch kept"}  # fmt: skip
+         "chance": "upper 99 % bound of chance", "ssim_test": "SSIM, test",
+         "gain_test": "gain over the linear part, test", "active_units": "active units",
+         "kept_epoch": "epoch kept"}  # fmt: skip
 
 
 def verdicts(run: Run) -> pd.DataFrame:
@@ -23,14 +24,15 @@ def verdicts(run: Run) -> pd.DataFrame:
             rows.append({"model": model, "verdict": "not available", "reason": why(run, model)})
             continue
         known = found.get("identification_accuracy_test") or {}
-        rows.append({**found, "model": model, "verdict": verdict(found), "accuracy": known.get("rate"),
-                     "chance": known.get("chance")})  # fmt: skip
+        reason = "" if found["verdict"] == "healthy" else found.get("reason", "")  # a healthy one's: the other columns
+        rows.append({**found, "model": model, "verdict": verdict(found), "reason": reason,
+                     "accuracy": known.get("rate"), "chance": known.get("chance")})  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def models(run: Run) -> list[Block]:
     """Verdicts in a table, rates of all models, and each model's pictures."""
-    caption = "Verdict of each model; variance explained inside the mask, relative to the training mean"
+    caption = "Verdicts. Variance explained: inside the brain mask, relative to the mean training image"
     blocks: list[Block] = [table(verdicts(run), HEADS, f"train/<model>/{run.fit}/health.json", caption, 30, "verdict")]
     for model in run.ordered():
         found = health(run, model)

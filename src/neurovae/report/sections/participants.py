@@ -23,8 +23,8 @@ from neurovae.report.sections.visits import visits
 from neurovae.report.text import count, shown
 
 POWERED = {"score": "score", "n": "participants", "confound_columns": "confound columns", "tests": "tests",
-           "level": "level", "power": "power", "partial_r": "smallest partial r", "odds_ratio": "odds ratio per SD",
-           "cases": "in class 1"}  # fmt: skip
+           "level": "significance level", "power": "power", "partial_r": "smallest partial r",
+           "odds_ratio": "smallest odds ratio per SD", "cases": "cases"}  # fmt: skip
 
 LARGE = 0.1  # share of the participants
 
@@ -38,8 +38,6 @@ def participants(run: Run) -> list[Block]:
     first = first_scans(in_order(people))
     sites, unknown = first["site"].value_counts(), int(first["site"].isna().sum())
     blocks = [text(_counts(whole, people, sites, unknown))]
-    if run.config.get("cohort", {}).get("simulate"):
-        blocks += [note("The participants are simulated: nothing here is a result about real brains.", "info")]
     heads = {"column": "column", "role": "role", "type": "type", "n": "participants", "missing": "missing",
              "value": "mean ± SD, or counts", "range": "range"}  # fmt: skip
     heads |= {f"site {site}": f"site {site}" for site in sites.index if len(sites) > 1}
@@ -49,16 +47,17 @@ def participants(run: Run) -> list[Block]:
     if named:
         coded = first.assign(**{name: levels(first[name], positive(run, name)) for name in named})
         image = thumbnails.drawn(columns.histograms(coded, named))
-        blocks += [figure(image, "Scores and confounds of the participants.", source, "histograms of the columns")]
+        blocks += [
+            figure(image, "Distributions of scores and confounds, one scan per participant.", source, "histograms")
+        ]
     return [*blocks, *visits(run), *_power(run), *_excluded(run)]
 
 
 def _counts(whole: pd.DataFrame, people: pd.DataFrame, sites: pd.Series, unknown: int) -> str:
     each = [f"{name}: {n}" for name, n in sites.items()] + [f"not known: {unknown}"] * bool(unknown)
-    said = f"{count(people['person'].nunique(), 'participant')} with {count(len(people), 'scan')} analysed, of "
-    said += f"{whole['person'].nunique()} with {len(whole)} before quality control"
-    if len(sites):
-        said += f"; {count(len(sites), 'site')}"
+    said = f"{people['person'].nunique()} of {count(whole['person'].nunique(), 'participant')} and {len(people)} of "
+    said += f"{count(len(whole), 'scan')} passed quality control and were analysed"
+    said += f", from {count(len(sites), 'site')}" if len(sites) else ""
     return said + (f" ({', '.join(each)})." if len(each) > 1 else ".")
 
 
@@ -117,12 +116,10 @@ def _power(run: Run) -> list[Block]:
     power = read(run, POWER)
     if power is None:
         return [missing(POWER, "the design has not been checked")]
-    small = power[power["reason"].fillna("") != ""].drop_duplicates("score").sort_values("n")
     lost = [f"{row['score']}: {row['status']}: {row['reason']}"
             for row in power[power["status"] != "ok"].to_dict("records")]  # fmt: skip
-    notes = [note(f"Score with the fewest participants: {small['reason'].iloc[0]}.")] if len(small) else []
-    notes += [note("; ".join(lost))] if lost else []
-    title = "Detectable effects: the smallest partial correlation for one test and for all latents (Bonferroni)"
+    notes = [note("; ".join(lost))] if lost else []
+    title = "Smallest detectable partial correlation, for one test and for tests of all latents (Bonferroni)"
     return [*notes, table(power[power["status"] == "ok"], POWERED, POWER, title)]
 
 
@@ -131,7 +128,7 @@ def _excluded(run: Run) -> list[Block]:
     if left is None:
         return [missing(EXCLUDED, "the stage cohort has not written it")]
     if left.empty:
-        return [text(f"Every scan has a row in the table and every row a scan ({EXCLUDED}).")]
+        return [text("Every scan had a table row, and every table row had a scan.")]
     heads = {"scan": "scan", "person": "participant", "reason": "reason"}
     return [table(left, heads, EXCLUDED, f"{count(len(left), 'scan or row', 'scans or rows')} excluded before "
                   "preprocessing, with the reason")]  # fmt: skip

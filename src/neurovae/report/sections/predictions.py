@@ -4,12 +4,14 @@ from neurovae.report.blocks import Block, by_model, file_table, heading, picture
 from neurovae.report.results import COMPARISONS, PREDICTIONS, Run
 
 PREDICTED = {"score": "score", "model": "model", "seed": "seed", "features": "features", "learner": "learner",
-             "metric": "metric", "value": "value", "ci_low": "95 % CI, low", "ci_high": "high",
-             "gain": "gain over confounds", "p_permutation": "permutation p", "n": "n", "policy": "policy",
-             "verdict": "model verdict", "status": "status", "reason": "reason"}  # fmt: skip
+             "metric": "metric", "value": "value", "ci_low": "95 % CI low", "ci_high": "95 % CI high",
+             "gain": "gain over confounds", "p_permutation": "permutation p", "n": "n",
+             "policy": "training of the model", "verdict": "model verdict", "status": "status",
+             "reason": "reason"}  # fmt: skip
 COMPARED = {"score": "score", "model": "model", "features": "features", "against": "baseline", "learner": "learner",
-            "metric": "metric", "difference": "difference", "ci_low": "95 % CI, low", "ci_high": "high", "p": "p",
-            "favours": "favours", "policy": "policy", "status": "status", "reason": "reason"}  # fmt: skip
+            "metric": "metric", "difference": "difference", "ci_low": "95 % CI low", "ci_high": "95 % CI high",
+            "p": "p", "favours": "favours", "policy": "training of the model", "status": "status",
+            "reason": "reason"}  # fmt: skip
 
 
 def predictions(run: Run) -> list[Block]:
@@ -18,9 +20,9 @@ def predictions(run: Run) -> list[Block]:
     names = {"calibration": "predicted against observed", "importance": "permutation importance of the latents"}
     for model in run.ordered():
         blocks += by_model(run, model, [heading(model), *pictures(run, model, run.seed, names)])
-    title = "Each model against its baselines, on the same participants and folds"
+    title = "Comparison of each model with its baselines in the same participants and folds"
     return [
         *blocks,
-        file_table(run, PREDICTIONS, PREDICTED, "Every metric of every model, learner and feature set"),
+        file_table(run, PREDICTIONS, PREDICTED, "Prediction metrics of every model, learner and feature set"),
         file_table(run, COMPARISONS, COMPARED, title),
     ]

@@ -33,7 +33,7 @@ def _version(name: str) -> str:
 def provenance(run: Run) -> list[Block]:
     """Versions, commit, configuration as YAML, and the files of the run."""
     settings = yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True, width=100)
-    pairs = [("commit", commit()), ("fit shown", run.fit), ("results", run.cohort.name), *versions()]
+    pairs = [("commit", commit()), ("fold and seed shown", run.fit), ("results", run.cohort.name), *versions()]
     files = listed(run.cohort)
     title = f"{len(files)} result files (logs and files per scan are omitted)"
     return [

@@ -7,8 +7,8 @@ import pandas as pd
 
 from neurovae.io.images import read_image
 from neurovae.preprocess.names import MASK, in_space
-from neurovae.preprocess.placement import doubts
-from neurovae.report.blocks import Block, missing, note, table, text
+from neurovae.preprocess.placement import offset_warnings
+from neurovae.report.blocks import Block, heading, missing, note, table, text
 from neurovae.report.figures import thumbnails
 from neurovae.report.results import DUPLICATES, QUALITY, Row, Run, read
 from neurovae.report.text import count, limit, shown
@@ -16,10 +16,9 @@ from neurovae.report.text import count, limit, shown
 MAX_EXCLUDED = 60  # excluded scans that are drawn, besides the worst ones
 MEASURES = {"template_r": "correlation with the template", "mask_dice": "Dice with the template's mask",
             "misalignment_mm": "misalignment (mm)", "mask_ml": "brain mask (ml)", "noise": "noise",
-            "sharpness": "sharpness", "snr": "SNR", "clipped": "clipped voxels (fraction)"}  # fmt: skip
-POSE = {"rotation_x": "rotation x (°)", "rotation_y": "rotation y (°)", "rotation_z": "rotation z (°)",
-        "translation_x": "translation x (mm)", "translation_y": "translation y (mm)",
-        "translation_z": "translation z (mm)", "head_size": "head size (1: as the template)"}  # fmt: skip
+            "sharpness": "sharpness", "snr": "SNR", "clipped": "clipped voxels (fraction)",
+            "outside_fov": "outside the field of view (fraction)", "orientation_lead": "orientation check (R²)",
+            "head_size": "head size (template: 1)"}  # fmt: skip
 SIMILAR = {"scan_a": "scan", "scan_b": "other scan", "r": "r in MNI space", "r_source": "r of the files",
            "same_voxels": "identical voxels", "kind": "kind", "duplicate": "duplicate"}  # fmt: skip
 
@@ -35,14 +34,17 @@ def quality(run: Run) -> list[Block]:
     thresholds = run.config.get("preprocess", {}).get("qc", {}).get("thresholds", {})
     said = "; ".join(f"{MEASURES.get(name, name)} {limit(pair)}"
                      for name, pair in thresholds.items() if pair != [None, None])  # fmt: skip
-    heads = {"scan": "scan", "excluded": "excluded", "reason": "reason", "cause": "failure", **MEASURES, **POSE}
-    heads |= {name: str(name).replace("_", " ") for name in checks if name not in (*heads, "status")}
-    caption = "Every scan, excluded ones first, then by correlation with the template"
+    heads = {"scan": "scan", "excluded": "excluded", "reason": "reason", "cause": "failure", **MEASURES}
+    caption = "Quality measures of every scan, excluded scans first, then by correlation with the template"
     return [
-        text(f"{len(checks) - out} of {count(len(checks), 'scan')} passed. Thresholds: {said or 'none'}."),
-        *(note(line) for line in doubts(checks)),
+        text(
+            f"{len(checks) - out} of {count(len(checks), 'scan')} passed quality control. Thresholds: {said or 'none'}."
+        ),
+        *(note(line) for line in offset_warnings(checks)),
         _gallery(run, checks),
         table(checks, heads, QUALITY, caption),
+        heading("Duplicates"),
+        *duplicates(run),
     ]
 
 
@@ -51,11 +53,13 @@ def _gallery(run: Run, checks: pd.DataFrame) -> Block:
     bad = checks["excluded"].astype(bool)
     chosen = pd.concat([checks[bad].head(MAX_EXCLUDED), checks[~bad].head(most)])
     cards = [_card(run, row) for row in chosen.to_dict("records")]
-    measures = {name: head for name, head in MEASURES.items() if name in checks}
-    drawn, best = min(int(bad.sum()), MAX_EXCLUDED), min(most, int((~bad).sum()))
-    caption = f"{drawn} of {count(int(bad.sum()), 'excluded scan')} and the {best} scans least correlated with the "
-    caption += "template, in MNI space; the outline is the scan's brain mask. Left is left."
-    return {"kind": "gallery", "cards": cards, "numbers": measures, "caption": caption,
+    drawn, out, best = min(int(bad.sum()), MAX_EXCLUDED), int(bad.sum()), min(most, int((~bad).sum()))
+    caption = f"{drawn} of {count(out, 'excluded scan')} and the" if out else "The"
+    caption += (
+        f" {best} included scans that correlate least with the template, in MNI space, with the outline of their "
+    )
+    caption += "brain masks. Left is left."
+    return {"kind": "gallery", "cards": cards, "caption": caption,
             "source": "preprocess/derivatives"}  # fmt: skip
 
 
@@ -67,11 +71,10 @@ def _card(run: Run, row: Row) -> dict[str, Any]:
     if brain.exists() and mask.exists():
         inside = np.asarray(read_image(mask).dataobj) >= 0.5
         src = thumbnails.scan(np.asarray(read_image(brain).dataobj, dtype=np.float32), inside)
-    values = {name: None if pd.isna(row.get(name)) else float(row[name]) for name in MEASURES if name in row}
     reasons = [str(row.get(key)) for key in ("reason", "cause") if row.get(key) and not pd.isna(row.get(key))]
-    line = f"r {shown(values.get('template_r'))}, Dice {shown(values.get('mask_dice'))}"
+    line = f"r {shown(row.get('template_r'))}, Dice {shown(row.get('mask_dice'))}"
     return {"title": str(row["scan"]), "src": src, "excluded": bool(row["excluded"]), "reason": "; ".join(reasons),
-            "values": values, "lines": [line]}  # fmt: skip
+            "lines": [line]}  # fmt: skip
 
 
 def duplicates(run: Run) -> list[Block]:
@@ -80,7 +83,7 @@ def duplicates(run: Run) -> list[Block]:
     if pairs is None:
         return [missing(DUPLICATES, "the check for duplicates has not run")]
     if pairs.empty:
-        return [text(f"No two scans are similar enough to be duplicates ({DUPLICATES}).")]
+        return [text("No two scans are similar enough to be duplicates.")]
     same = int(pairs["duplicate"].astype(bool).sum()) if "duplicate" in pairs else 0
-    notes = [note(f"{count(same, 'pair')} of scans: duplicates of one image.")] if same else []
+    notes = [note(f"{count(same, 'pair')} of scans are duplicates of one image.")] if same else []
     return [*notes, table(pairs, SIMILAR, DUPLICATES, f"{count(len(pairs), 'pair')} of similar scans")]

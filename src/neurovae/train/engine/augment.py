@@ -1,4 +1,4 @@
-"""Augmentation that keeps anatomy plausible: mirror images, mixtures of two people, small affine jitter, noise.
+"""Augmentation that keeps anatomy plausible: mirror images, mixtures and mosaics of people, affine jitter, noise.
 
 Only inputs and targets of training scans change; the latents that are written out are of the scans as they are.
 """
@@ -9,12 +9,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BOX = (160.0, 192.0, 160.0)  # mm that the grid spans (preprocess.grid)
+from neurovae.train.engine.windows import BOX, axes
+
+PEOPLE = 8  # of a batch, from whose scans a mosaic is put together
 
 
-def augmented(x: Tensor, generator: torch.Generator, *, flip: bool, mixup: float, jitter: float) -> Tensor:
-    """Training scans (scans, 1, x, y, z) after mixing, mirroring and jitter; a value of 0 or False switches one off."""
+def augmented(
+    x: Tensor,
+    generator: torch.Generator,
+    *,
+    flip: bool,
+    mixup: float,
+    jitter: float,
+    mosaic: float,
+    mosaic_mm: float,
+    centre: Tensor,
+) -> Tensor:
+    """Training scans (scans, 1, x, y, z) after mixing, mirroring and jitter; a value of 0 or False switches one off.
+
+    centre: mean (x, y, z) of the training people, about which mosaics are put together.
+    """
+    alone = x
     x = mixed(x, generator, mixup) if mixup else x
+    x = pieced(x, alone, generator, mosaic, mosaic_mm, centre) if mosaic and len(x) > 1 else x
     x = flipped(x, generator) if flip else x
     return jittered(x, generator, jitter) if jitter else x
 
@@ -35,6 +52,35 @@ def mixed(x: Tensor, generator: torch.Generator, fraction: float) -> Tensor:
     weight = torch.where(torch.rand(len(x), generator=generator) < fraction, weight, 1.0)
     weight = weight.to(x.device)[:, None, None, None, None]
     return weight * x + (1 - weight) * x[partner.to(x.device)]
+
+
+def pieced(
+    x: Tensor, alone: Tensor, generator: torch.Generator, fraction: float, taper_mm: float, centre: Tensor
+) -> Tensor:
+    """A fraction of the scans x replaced by mosaics of the scans `alone`: centre + sum_i a_i (x_i - centre).
+
+    The fields a_i of at most `PEOPLE` scans are smooth, of mean zero, and their squares sum to 1 at every voxel. So
+    the covariance of mosaics is that of the scans, multiplied by a taper that falls to zero at `taper_mm`. It is the
+    taper of localised components (`windows.taper`) to .03 for eight people, .11 for two: of the fields before they
+    are scaled it is that exactly.
+    """
+    chosen = torch.rand(len(x), generator=generator) < fraction
+    found = x.clone()
+    for i in torch.nonzero(chosen).flatten().tolist():
+        people = torch.randperm(len(x), generator=generator)[:PEOPLE]
+        weights = fields(len(people), (x.shape[2], x.shape[3], x.shape[4]), taper_mm, generator, x.device)
+        found[i, 0] = centre + (weights * (alone[people.to(x.device), 0] - centre)).sum(dim=0)
+    return found
+
+
+def fields(
+    count: int, shape: tuple[int, int, int], taper_mm: float, generator: torch.Generator, device: torch.device
+) -> Tensor:
+    """Smooth random fields (count, x, y, z) on the device whose squares sum to 1 at every voxel."""
+    x, y, z = (torch.from_numpy(one).float().to(device) for one in axes(shape, taper_mm))
+    drawn = torch.randn(count, x.shape[1], y.shape[1], z.shape[1], generator=generator).to(device)
+    smooth = (x @ (y @ (drawn @ z.T)).flatten(2)).view(count, *shape)
+    return smooth / smooth.norm(dim=0)
 
 
 def jittered(x: Tensor, generator: torch.Generator, size: float) -> Tensor:

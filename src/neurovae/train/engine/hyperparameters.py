@@ -11,8 +11,10 @@ class Hyperparameters:
     n_latent: int
     flip: bool
     blur: float
-    linear: Literal["pca", "none"]
+    linear: Literal["pca", "localised", "none"]
+    taper_mm: list[float | Literal["none"]] | None = None
     base_channels: int
+    rotate: Literal["none", "varimax"] = "none"
     dropout: float
     reconstruction: Literal["gaussian", "dssim", "both"]
     sigma: float | Literal["learned"]
@@ -20,6 +22,8 @@ class Hyperparameters:
     noise: float
     jitter: float
     mixup: float
+    mosaic: float = 0.0
+    mosaic_mm: float = 60.0
     learning_rate: float
     weight_decay: float
     clip: float

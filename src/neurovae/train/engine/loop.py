@@ -115,10 +115,8 @@ def _batches(data: Data, hp: Hyperparameters, counters: tuple[int, int]) -> Iter
     own = [batch[data.rank :: data.world] for batch in order]
     for step, x in enumerate(batches(data.volumes, own, data.device, data.held)):
         drawn = rng.generator(*counters, step, 4, data.rank)
-        yield (
-            augmented(x, drawn, flip=hp.flip, mixup=hp.mixup, jitter=hp.jitter),
-            len(order[step]),
-        )
+        changed = {name: getattr(hp, name) for name in ("flip", "mixup", "jitter", "mosaic", "mosaic_mm")}
+        yield augmented(x, drawn, **changed, centre=data.centre), len(order[step])
 
 
 def _optimiser(model: VAE, hp: Hyperparameters) -> torch.optim.AdamW:

@@ -19,7 +19,7 @@ from neurovae.train.health.examine import Measures, Model, lost, measure
 from neurovae.train.health.verdicts import KEPT_COLLAPSED, LOST, STOPPING, TRANSDUCTIVE
 
 STATED = ("n_latent", "reconstruction", "divergence", "beta", "sigma", "linear", "epochs", "batch",
-          "flip", "blur", "mixup", "noise", "jitter")  # fmt: skip
+          "flip", "blur", "rotate", "mixup", "mosaic", "noise", "jitter")  # fmt: skip
 
 
 def run(
@@ -61,7 +61,8 @@ def run(
             f"{model.name}: fitted on other volumes than {rows.name} describes; rerun with --forcerun train"
         )
     module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
-    fitted = Model(module=module, tensors=tensors, meta=meta, mask=read_mask(mask))
+    own = {name: value for name, value in tensors.items() if name != "rotation"}  # where a VAE's posterior is diagonal
+    fitted = Model(module=module, tensors=own, meta=meta, mask=read_mask(mask))
     found = examine(fitted, array, table["person"].to_numpy(), read_parquet(history), seed)
     write_json(out, {**found, **with_caveats(found["verdict"], found["finite"], kept_collapsed, transductive)})
     print(
@@ -91,6 +92,7 @@ def examine(model: Model, array: np.ndarray, person: np.ndarray, history: pd.Dat
     options = model.meta.get("options", {})
     kept, last = epochs(history)
     stated = {"kind": model.meta["kind"], "kept_epoch": kept, "last_epoch": last, **_stated(options)}
+    stated |= {name: model.meta["architecture"].get(name) for name in ("n_latent", "taper_mm")}  # as it was fitted
     stated |= {f"people_{name}": len(model.meta["people"][name]) for name in SPLITS}
     stated["logvar_calibrated"] = model.meta["architecture"]["kl"]
     searched = "searched in this fold's training and validation sets"

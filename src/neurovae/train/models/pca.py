@@ -9,7 +9,8 @@ from scipy.ndimage import gaussian_filter
 
 from neurovae.errors import InputError
 from neurovae.io.volumes import chunks, evenly, masked
-from neurovae.train.engine.augment import BOX
+from neurovae.train.engine.windows import BOX
+from neurovae.train.models.rotation import varimax
 from neurovae.train.weights import Tensors
 
 BLURRED = 2.0  # weight of the blurred copies beside the scans
@@ -38,6 +39,8 @@ def fit(
     n_latent: int,
     flip: bool,
     blur: float,
+    rotate: str = "none",
+    capped: bool = False,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
     """Mean (voxels,) and orthonormal components (latents, voxels) of the people in "training"; no history.
 
@@ -49,13 +52,27 @@ def fit(
         n_latent: number of components.
         flip: fit on the scans and their mirror images about the midline.
         blur: standard deviation, mm, of the blurred copies that are added; 0: none.
+        rotate: varimax, or none.
+        capped: of a baseline: as many components as there are, where n_latent is more.
     """
     rows = np.flatnonzero(split == "training")
-    if len(rows) <= MOST:
-        found = principal(volumes, rows, mask, n_latent=n_latent, flip=flip, blur=blur)
-    else:
-        found = streamed(volumes, rows, mask, n_latent=n_latent, flip=flip, blur=blur)
-    return {"mean": found.mean, "components": found.components}, {"n_latent": n_latent, "kl": False}, []
+    n_latent = min(n_latent, len(rows) - 1) if capped else n_latent
+    found = components(volumes, rows, mask, n_latent=n_latent, flip=flip, blur=blur)
+    tensors = {"mean": found.mean, "components": rotated(found.components, rotate)}
+    return tensors, {"n_latent": n_latent, "kl": False}, []
+
+
+def rotated(components: np.ndarray, rotate: str) -> np.ndarray:
+    """Orthonormal components (latents, voxels) as they are, or after varimax."""
+    return varimax(components).T.astype(np.float32) @ components if rotate == "varimax" else components
+
+
+def components(
+    volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, *, n_latent: int, flip: bool, blur: float
+) -> Principal:
+    """Principal components of few rows held at once, or of many read a few at a time."""
+    find = principal if len(rows) <= MOST else streamed
+    return find(volumes, rows, mask, n_latent=n_latent, flip=flip, blur=blur)
 
 
 def principal(
@@ -101,16 +118,16 @@ def streamed(
     """
     few = rows[evenly(len(rows), max(FIRST, 2 * (n_latent + MORE)))]
     basis = principal(volumes, few, mask, n_latent=n_latent + MORE, flip=flip, blur=blur).components
-    mean = _mean(volumes, rows, mask, flip)
+    mean = mean_of(volumes, rows, mask, flip)
     for _ in range(PASSES):
         turned = np.zeros(basis.shape)
-        for x in _scans(volumes, rows, mask, mean, flip):
+        for x in centred(volumes, rows, mask, mean, flip):
             fitted = np.concatenate([x, BLURRED * blurred(x, mask, blur)]) if blur else x
             turned += (fitted @ basis.T).T @ fitted
         basis = _axes(turned)
     components, count = basis[:n_latent], len(rows) * (2 if flip else 1) - 1
     total, variances = 0.0, np.zeros(n_latent)
-    for x in _scans(volumes, rows, mask, mean, flip):
+    for x in centred(volumes, rows, mask, mean, flip):
         total += float(np.square(x).sum(dtype=np.float64)) / count
         variances += np.square(x @ components.T).sum(axis=0, dtype=np.float64) / count
     return Principal(mean, components, variances.astype(np.float32), (total - float(variances.sum())) / len(mean))
@@ -122,17 +139,18 @@ def _axes(turned: np.ndarray) -> np.ndarray:
     return found * np.sign(found[np.arange(len(found)), np.abs(found).argmax(axis=1)])[:, None]
 
 
-def _mean(volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, flip: bool) -> np.ndarray:
+def mean_of(volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, flip: bool) -> np.ndarray:
+    """Mean of the masked voxels of rows, and of their mirror images."""
     total = sum(volumes[rows[part]].sum(axis=0, dtype=np.float64) for part in chunks(len(rows)))
     whole = (total + total[::-1]) / 2 if flip else total
     return (whole[mask] / len(rows)).astype(np.float32)
 
 
-def _scans(
-    volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, mean: np.ndarray, flip: bool
+def centred(
+    volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, mean: np.ndarray, flip: bool, at_once: int = 64
 ) -> Iterator[np.ndarray]:
     """Centred masked voxels of a few scans at a time, and of their mirror images."""
-    for part in chunks(len(rows), 64):
+    for part in chunks(len(rows), at_once):
         own = volumes[rows[part]]
         yield masked(np.concatenate([own, own[:, ::-1]]) if flip else own, mask) - mean
 

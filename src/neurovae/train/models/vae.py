@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from neurovae.io.volumes import masked
+from neurovae.io.volumes import chunks, masked
 from neurovae.train.engine import devices, processes
 from neurovae.train.engine.data import gather, mean, some
 from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.engine.loop import Row, Watch, train
 from neurovae.train.models.network import VAE
 from neurovae.train.models.pca import principal
+from neurovae.train.models.pca_localised import localised
+from neurovae.train.models.rotation import posterior, varimax
 from neurovae.train.weights import Tensors
 
 EPOCHS = True  # trained by gradient: takes a folder of checkpoints, and has a history
@@ -54,7 +56,7 @@ def fit(
         "base_channels": hp.base_channels,
     }
     model = VAE(**described, dropout=hp.dropout)
-    _start(model, volumes, np.flatnonzero(split == "training"), mask, hp)
+    chosen = _start(model, volumes, split, mask, hp)
     model.to(on)
     if on.type == "cuda":
         for network_ in (model.encoder, model.decoder):  # the linear part has four axes, which this format refuses
@@ -69,29 +71,35 @@ def fit(
     model.load_state_dict(best, strict=False)
     tensors = {name: value.cpu().contiguous().numpy() for name, value in model.state_dict().items()}
     tensors |= {name: tensors[name][:, mask] for name in BOXES}
-    return tensors, {**described, "kl": hp.kl, "sampled": hp.sampled}, history
+    architecture = {**described, "kl": hp.kl, "sampled": hp.sampled, **chosen}
+    if hp.rotate == "varimax":
+        units = np.eye(hp.n_latent + 1, hp.n_latent, dtype=np.float32)  # the last row is no latent at all
+        decoded = np.concatenate([reconstruct(units[part], mask, tensors, architecture) for part in chunks(len(units))])
+        tensors["rotation"] = varimax(decoded[:-1] - decoded[-1]).astype(np.float32)
+    return tensors, architecture, history
 
 
-def _start(model: VAE, volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, hp: Hyperparameters) -> None:
-    """Mean, mask, linear part and sigma, before the first step."""
+def _start(model: VAE, volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, hp: Hyperparameters) -> dict[str, Any]:
+    """Set mean, mask, linear part and sigma before the first step; what was chosen of the linear part."""
+    rows, chosen = np.flatnonzero(split == "training"), {}
     model.mask.copy_(torch.from_numpy(mask))
     model.mean.copy_(mean(volumes, rows, hp.flip) * model.mask)
     sigma = 1.0 if hp.sigma == "learned" else float(hp.sigma)
-    if hp.linear == "pca":
-        found = principal(
-            volumes,
-            some(rows),
-            mask,
-            n_latent=hp.n_latent,
-            flip=hp.flip,
-            blur=hp.blur,
-        )
+    if hp.linear != "none":
+        same: dict[str, Any] = {"n_latent": hp.n_latent, "flip": hp.flip}
+        if hp.linear == "localised":
+            validation = np.flatnonzero(split == "validation")
+            found, taper = localised(volumes, some(rows), validation, mask, tapers=hp.taper_mm or ["none"], **same)
+            chosen = {"taper_mm": taper}
+        else:
+            found = principal(volumes, some(rows), mask, blur=hp.blur, **same)
         sigma = found.left**0.5 if hp.sigma == "learned" else sigma
         model.start_at(torch.from_numpy(found.components), torch.from_numpy(found.variances), sigma)
     elif hp.sigma == "learned":
         sigma = float(np.sqrt(np.square(masked(volumes[some(rows)], mask) - model.mean.numpy()[mask]).mean()))
     with torch.no_grad():
         model.log_sigma.fill_(np.log(sigma))
+    return chosen
 
 
 def embed(
@@ -101,14 +109,16 @@ def embed(
     model = network(mask, tensors, architecture)
     with torch.no_grad():
         mu, logvar = model.encode(torch.from_numpy(volumes.astype(np.float32))[:, None])
-    return mu.numpy(), logvar.numpy() if architecture["sampled"] else np.full(logvar.shape, np.nan, np.float32)
+    found = mu.numpy(), logvar.numpy() if architecture["sampled"] else np.full(logvar.shape, np.nan, np.float32)
+    return posterior(*found, tensors["rotation"]) if "rotation" in tensors else found
 
 
 def reconstruct(mu: np.ndarray, mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> np.ndarray:
     """Masked voxels (scans, voxels) decoded from latents (scans, latents)."""
     model = network(mask, tensors, architecture)
+    own = mu @ tensors["rotation"].T if "rotation" in tensors else mu
     with torch.no_grad():
-        return model.decode(torch.from_numpy(mu))[:, 0].numpy()[:, mask]
+        return model.decode(torch.from_numpy(own))[:, 0].numpy()[:, mask]
 
 
 def linear_only(tensors: Tensors) -> Tensors:
@@ -123,11 +133,13 @@ def _number(name: str) -> int:
 
 
 def network(mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> VAE:
-    """The network with its weights, on the CPU, without dropout."""
+    """The network with its weights, on the CPU, without dropout; its latents are those before a rotation."""
     model = VAE(**{key: architecture[key] for key in ("shape", "n_latent", "base_channels")}, dropout=0.0)
     whole = {}
     for name in BOXES:
         whole[name] = np.zeros((architecture["n_latent"], *mask.shape), np.float32)
         whole[name][:, mask] = tensors[name]
-    model.load_state_dict({name: torch.from_numpy(value) for name, value in {**tensors, **whole}.items()})
+    model.load_state_dict(
+        {name: torch.from_numpy(value) for name, value in {**tensors, **whole}.items() if name != "rotation"}
+    )
     return model.eval()

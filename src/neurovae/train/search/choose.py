@@ -9,7 +9,7 @@ from neurovae.cli import Json, cli
 from neurovae.errors import InputError
 from neurovae.io.files import write_beside, write_json, write_tsv
 
-SAID = {"variance_explained": "variance explained", "elbo": "evidence lower bound"}
+NOT_OPTIONS = {"variance_explained": "variance explained", "elbo": "evidence lower bound"}
 FIRST = ("trial", "order", "state", "feasible", "chosen", "objective")
 MEASURED = (
     "reached", "variance_explained_training", "variance_explained_validation",
@@ -64,7 +64,7 @@ def run(
         raise InputError(refusal(found, name, fold, min_active))
     chosen = {key: best["values"][key] for key in searched}
     write_json(out, chosen)
-    of = f"trial {best['trial']} of {trials}, {SAID[objective]} of the validation people {best['objective']:.4g}"
+    of = f"trial {best['trial']} of {trials}, {NOT_OPTIONS[objective]} of the validation people {best['objective']:.4g}"
     with write_beside(written) as temporary:
         text = as_entry({**entry, **chosen, "name": name}, f"{of}; fold {fold} of {name}")
         temporary.write_text(text, encoding="utf-8")

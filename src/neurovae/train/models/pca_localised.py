@@ -1,0 +1,200 @@
+"""Localised principal components: eigenvectors of the covariance multiplied by a taper of the voxels' distance.
+
+Few people cannot tell a weak correlation at long range from noise; the taper removes both (Houtekamer and Mitchell
+2001). The tapered covariance has more eigenvectors than there are people, and they are local. Its length is chosen by
+the variance explained in the validation participants; no taper at all, a plain PCA, may be among the choices.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from neurovae.errors import InputError
+from neurovae.io.volumes import chunks, masked
+from neurovae.train.engine.windows import BOX, Window, axes, windows
+from neurovae.train.models import pca
+from neurovae.train.models.pca import Principal
+from neurovae.train.models.pca import embed as embed
+from neurovae.train.models.pca import reconstruct as reconstruct
+from neurovae.train.weights import Tensors
+
+PASSES, MORE = 4, 10  # products with the covariance that find its eigenvectors; vectors beyond those wanted
+COARSE = 4.0  # mm between the voxels on which a taper is chosen and most of the products are made
+AT_ONCE = 128  # scans
+Taper = float | Literal["none"]
+Scans = Callable[[], Iterator[np.ndarray]]
+
+
+class Localised(NamedTuple):
+    """Components, and the taper that was chosen for them."""
+
+    principal: Principal
+    taper_mm: Taper
+
+
+def fit(
+    volumes: np.ndarray,
+    split: np.ndarray,
+    mask: np.ndarray,
+    *,
+    seed: int,
+    device: str,
+    n_latent: int,
+    flip: bool,
+    taper_mm: list[Taper],
+    rotate: str = "none",
+) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
+    """Mean (voxels,) and orthonormal components (latents, voxels) of the people in "training"; no history.
+
+    Args:
+        volumes: packed volumes (scans, x, y, z).
+        split: split of each scan.
+        mask: the fixed mask (x, y, z).
+        seed, device: not used; found on the CPU, from a fixed start.
+        n_latent: number of components.
+        flip: fit on the scans and their mirror images about the midline.
+        taper_mm: distance from which on voxels count as uncorrelated, or "none"; of several, the one that explains
+            most variance in the people in "validation".
+        rotate: varimax, or none.
+
+    Raises:
+        InputError: more latents than a plain PCA or the voxels allow, or nobody in "validation" to choose by.
+    """
+    rows = np.flatnonzero(split == "training"), np.flatnonzero(split == "validation")
+    found = localised(volumes, *rows, mask, n_latent=n_latent, flip=flip, tapers=taper_mm)
+    tensors = {"mean": found.principal.mean, "components": pca.rotated(found.principal.components, rotate)}
+    return tensors, {"n_latent": n_latent, "kl": False, "taper_mm": found.taper_mm}, []
+
+
+def localised(
+    volumes: np.ndarray,
+    training: np.ndarray,
+    validation: np.ndarray,
+    mask: np.ndarray,
+    *,
+    n_latent: int,
+    flip: bool,
+    tapers: list[Taper],
+) -> Localised:
+    """Localised components of the rows in `training`, with the taper that explains most of those in `validation`.
+
+    On a grid finer than `COARSE` the taper is chosen, and the eigenvectors are found, on every second voxel or fewer
+    along each axis; a product with the covariance carries them to all voxels (Nystroem), another one refines them.
+    """
+    sparse = thinned(mask)
+    possible = [taper for taper in tapers if _possible(taper, n_latent, len(training), int(sparse.sum()))]
+    if not possible:
+        raise InputError(f"taper_mm {tapers}: too few people or voxels for {n_latent} latents; lower n_latent")
+    if len(possible) > 1 and not len(validation):
+        raise InputError(f"taper_mm: one of {possible} is to be chosen, but nobody is in validation; give one")
+    tried = {taper: _components(volumes, training, sparse, taper, n_latent, flip) for taper in possible}
+    taper = possible[0] if len(possible) == 1 else _best(volumes, validation, sparse, tried)
+    if sparse is mask:
+        return Localised(tried[taper], taper)
+    start = (sparse, tried[taper].components)
+    return Localised(_components(volumes, training, mask, taper, n_latent, flip, start), taper)
+
+
+def _best(volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, tried: dict[Taper, Principal]) -> Taper:
+    """The taper whose components explain most of the variance of rows."""
+    explained = {taper: _explained(volumes, rows, mask, found) for taper, found in tried.items()}
+    for taper, value in explained.items():
+        print(f"taper_mm {taper}: variance explained {value:.3f} in the validation set", flush=True)
+    return max(explained, key=explained.__getitem__)
+
+
+def thinned(mask: np.ndarray) -> np.ndarray:
+    """The mask's voxels that are about `COARSE` mm apart along each axis; the mask itself where its grid is coarse."""
+    every = [max(1, int(COARSE * side / length + 0.01)) for side, length in zip(mask.shape, BOX, strict=True)]
+    if every == [1, 1, 1]:
+        return mask
+    chosen = np.zeros_like(mask)
+    chosen[:: every[0], :: every[1], :: every[2]] = True
+    return mask & chosen
+
+
+def _possible(taper: Taper, n_latent: int, people: int, voxels: int) -> bool:
+    return n_latent < people if taper == "none" else n_latent + MORE <= voxels
+
+
+def _explained(volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, found: Principal) -> float:
+    """Share of the squared departures of rows from the mean that the components explain."""
+    error = total = 0.0
+    for part in chunks(len(rows)):
+        x = masked(volumes[rows[part]], mask) - found.mean
+        left = x - (x @ found.components.T) @ found.components
+        error, total = error + float(np.square(left).sum()), total + float(np.square(x).sum())
+    return 1 - error / total
+
+
+def _components(
+    volumes: np.ndarray,
+    rows: np.ndarray,
+    mask: np.ndarray,
+    taper: Taper,
+    n_latent: int,
+    flip: bool,
+    start: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Principal:
+    """Components on the voxels of a mask, begun at random or with those found on some of the voxels (mask, components).
+
+    The variances and what is left of the variance are those of the tapered covariance, whose trace is the plain one's.
+    """
+    if taper == "none":
+        return pca.components(volumes, rows, mask, n_latent=n_latent, flip=flip, blur=0.0)
+    mean = pca.mean_of(volumes, rows, mask, flip)
+
+    def scans() -> Iterator[np.ndarray]:
+        return pca.centred(volumes, rows, mask, mean, flip, AT_ONCE)
+
+    splines = axes(mask.shape, float(taper))
+    own, size = windows(splines, mask), min(n_latent + MORE, len(mean))
+    if start:
+        basis = product(scans(), own, start[1], windows(splines, start[0]), start[0][mask])
+        vectors, lengths = iterated(scans, own, orthonormal(basis), passes=1)
+    else:
+        basis = np.random.default_rng(0).standard_normal((size, len(mean)), np.float32)
+        vectors, lengths = iterated(scans, own, orthonormal(basis), PASSES)
+    count = len(rows) * (2 if flip else 1) - 1
+    total = sum(float(np.square(x).sum(dtype=np.float64)) for x in scans()) / count
+    variances = (lengths[:n_latent] / count).astype(np.float32)
+    return Principal(mean, vectors[:n_latent], variances, (total - float(variances.sum())) / len(mean))
+
+
+def iterated(scans: Scans, own: list[Window], basis: np.ndarray, passes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvectors (vectors, voxels) of the tapered sum of products, and eigenvalues, by subspace iteration."""
+    for _ in range(passes):
+        turned = product(scans(), own, basis)
+        basis = orthonormal(turned)
+    return basis, np.linalg.norm(basis @ turned.T, axis=1)
+
+
+def orthonormal(basis: np.ndarray) -> np.ndarray:
+    """Orthonormal rows that span those given, the longest direction first."""
+    return pca.leading(basis, len(basis))
+
+
+def product(
+    scans: Iterator[np.ndarray],
+    own: list[Window],
+    basis: np.ndarray,
+    others: list[Window] | None = None,
+    seen: np.ndarray | None = None,
+) -> np.ndarray:
+    """A basis times the tapered sum of products of scans: B sum_r w_r X' X w_r, (vectors, voxels).
+
+    Args:
+        scans: centred voxels (scans, voxels), some scans at a time.
+        own: the windows of these voxels.
+        basis: (vectors, voxels); of some of the voxels, where `others` are given.
+        others: the windows of those voxels, in the same order.
+        seen: which of the voxels they are, bool (voxels,).
+    """
+    turned = np.zeros((len(basis), basis.shape[1] if seen is None else len(seen)), np.float32)
+    for x in scans:
+        right = x if seen is None else x[:, seen]
+        for here, there in zip(own, others or own, strict=True):
+            weights = (basis[:, there.voxels] * there.values) @ right[:, there.voxels].T
+            turned[:, here.voxels] += (weights @ x[:, here.voxels]) * here.values
+    return turned
