@@ -7,7 +7,7 @@ from simulated_prediction import CONFOUNDS, MEMORY, cohort
 
 from neurovae.design import design
 from neurovae.predict import features, folds
-from neurovae.predict.permutation import permuted
+from neurovae.predict.permutation import permutation_test
 from neurovae.predict.predict import cross_validate
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -75,11 +75,11 @@ def test_latents_that_tell_of_a_missing_confound_predict_nothing_beyond_it() -> 
     table = table.assign(age=age, memory=age + 0.5 * rng.normal(size=len(table)))
     latents = latents.assign(mu_000=age + 0.3 * rng.normal(size=len(table)))
     table["age"] = table["age"].mask(rng.random(len(table)) < 0.5)
-    found = permuted(cases((table, latents, qc)), "linear", 99, 0)
+    found = permutation_test(cases((table, latents, qc)), "linear", 99, 0)
     assert abs(found["gain"]) < 0.02 and found["p_permutation"] > 0.05
     # the same gaps filled with the mean let the latent tell of age
     plain = table.assign(age=table["age"].fillna(table["age"].mean()))
-    assert permuted(cases((plain, latents, qc)), "linear", 99, 0)["gain"] > 0.1
+    assert permutation_test(cases((plain, latents, qc)), "linear", 99, 0)["gain"] > 0.1
 
 
 def test_a_confound_that_almost_nobody_has() -> None:
