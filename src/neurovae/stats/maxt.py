@@ -94,7 +94,7 @@ def exceed(
 
 def joined(parts: list[list[Exceeded]]) -> list[Exceeded]:
     """What several runs of other permutations gave, of each batch."""
-    return [_gather((one.alone, one.largest) for one in same) for same in zip(*parts, strict=True)]
+    return [_gather((one.single, one.largest) for one in same) for same in zip(*parts, strict=True)]
 
 
 def at_once(n: int, latents: int) -> int:
