@@ -51,7 +51,7 @@ def test_the_windows_multiply_to_the_taper_and_their_squares_sum_to_1() -> None:
     whole = np.zeros((len(AT), len(AT)))
     for window in windows(splines, SMALL):
         whole[np.ix_(window.voxels, window.voxels)] += np.outer(window.values, window.values)
-    assert np.allclose(whole, taper(splines, AT, AT), atol=1e-6)
+    assert np.abs(whole - taper(splines, AT, AT)).max() < 0.015  # windows are cut where they are nearly zero
     assert np.allclose(np.diag(whole), 1, atol=1e-6) and np.linalg.eigvalsh(whole).min() > -1e-6
     x = np.linspace(-3, 3, 601)
     assert np.allclose(sum(spline(x - k) for k in range(-6, 7)), 1)  # a partition of unity

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import torch
 
 from neurovae.errors import InputError
 from neurovae.io.volumes import chunks, masked
@@ -191,10 +192,13 @@ def product(
         others: the windows of those voxels, in the same order.
         seen: which of the voxels they are, bool (voxels,).
     """
-    turned = np.zeros((len(basis), basis.shape[1] if seen is None else len(seen)), np.float32)
+    vectors = torch.from_numpy(basis)
+    turned = torch.zeros(len(basis), basis.shape[1] if seen is None else len(seen))
     for x in scans:
-        right = x if seen is None else x[:, seen]
+        whole = torch.from_numpy(x)
+        some = whole if seen is None else torch.from_numpy(x[:, seen])
         for here, there in zip(own, others or own, strict=True):
-            weights = (basis[:, there.voxels] * there.values) @ right[:, there.voxels].T
-            turned[:, here.voxels] += (weights @ x[:, here.voxels]) * here.values
-    return turned
+            left = whole.index_select(1, here.voxels) * here.values
+            right = left if others is None else some.index_select(1, there.voxels) * there.values
+            turned.index_add_(1, here.voxels, vectors.index_select(1, there.voxels) @ right.T @ left)
+    return turned.numpy()
