@@ -35,9 +35,6 @@ def cli(function: Callable[..., None], first: str = "") -> None:
     Any other error names the file that was read last, since most come from a library that was given a damaged file. A
     record of how each result was made is written beside it (record.py), by the first process of a training.
 
-    Any other error names the file that was read last: most of them come from a library that was given a damaged file.
-    A record of how each result was made is written beside it (record.py), by the first process of a training.
-
     Args:
         function: the command; its docstring is the help.
         first: the option whose value may be given as first word, without dashes.

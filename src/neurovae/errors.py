@@ -1,4 +1,4 @@
-"""The one exception whose message is written for the user: where, what is wrong, what was found, what to do."""
+"""The exception whose message is written for the user: where, what is wrong, what was found, what to do."""
 
 from collections.abc import Sequence
 

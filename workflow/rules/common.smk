@@ -25,7 +25,7 @@ try:
     PEOPLE = len(index.people(FOUND.scans))
     ENTRIES = entries.models(config["train"], config["cohort"])
     faults, notes = user_tables.problems(config, FOUND)
-    misplaced, doubtful = derivatives.check(config, [scan.path for scan in FOUND.scans])
+    misplaced, doubtful = derivatives.check(config, [(scan.path, scan.mask) for scan in FOUND.scans])
     graph.refuse(
         check.check(config["cohort"], FOUND)
         + faults

@@ -1,4 +1,4 @@
-"""Does the latent space as a whole predict a score beyond the confounds, and along which direction?
+"""Test the latent space as a whole: does it predict a score beyond the confounds, and along which direction?
 
 p: kernel tests combined over one set of permutations of people. partial_r2_cv: cross-validated partial R2 of a ridge
 regression, for scores that are not Gaussian that of the null's score residual (binary, count: score minus fitted mean);

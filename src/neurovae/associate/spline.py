@@ -1,4 +1,4 @@
-"""Is the association of a score with a latent nonlinear? Spline and polynomials, each nested over a simpler model.
+"""Nonlinear association of a score with a latent: spline and polynomials, each nested over a simpler model.
 
 Spline: natural cubic, 3 df (Harrell 2015, section 2.4.5). Polynomials: the quadratic over the line, then the cubic
 over the quadratic, 1 df each. A robust F of both at once rejected 6.6 % of linear Gaussian truths with 120 people at
@@ -87,7 +87,8 @@ def _test(data: Fitted, null: families.Fit, linear: Linear, values: np.ndarray) 
 def skewed(kind: str, y: np.ndarray, x: np.ndarray) -> str:
     """Return a caveat where the residuals of a continuous score are skewed: the F of three columns is then approximate.
 
-    With exponential residuals it rejects 6.8 % of true nulls at 5 % with 500 people (5,000 cohorts).
+    With exponential residuals it rejects 6.8 % of true nulls at 5 % with 500 people (5,000 cohorts). Hotelling's T2 of
+    the score contributions rejects 5.0 % (2,500), but finds a U at 1 % in 53, not 80 %, of cohorts of 120 people.
     """
     size = abs(float(skew(residual(y, x)))) if kind == "continuous" else 0.0
     return f"skewed residuals ({size:.1f}): p_overall is approximate, see p_permutation" if size > SKEWED else ""

@@ -152,8 +152,6 @@ def explained(y: np.ndarray, x: np.ndarray, block: np.ndarray) -> tuple[np.ndarr
     """Return added R2, added adjusted R2, p (each (m,)) and df of `block` beyond x in columns of y (n, m).
 
     Where x holds all of the block, both R2 are 0 and p is missing.
-
-    Where x holds all of the block, the shares are 0 and p is missing.
     """
     n = len(y)
     full = np.column_stack([x, block])

@@ -87,8 +87,6 @@ def suggested(count: int, measures: list[dict[str, Any]], people: int) -> dict[s
     """Suggest the larger of components above smooth noise and the dimension by MLE, rounded up.
 
     TwoNN is not used: with few people it reflects the noise of the scans, and its interval is wide.
-
-    TwoNN is not used: with few people it reflects the noise of the scans, and its interval is wide.
     """
     dimension = max(
         (math.ceil(row["value"]) for row in measures if row["measure"] == "MLE" and row["status"] == "ok"), default=0

@@ -47,9 +47,6 @@ def nuisances(
     A group is declared when all of its columns are confounds (`from: preprocess`). A group that is declared in part is
     tested for what its other columns add. A site column with several sites is a confound of every test, and counts as
     declared.
-
-    A group is declared when all of its columns are confounds (`from: preprocess`); one that is declared in part is
-    tested for what the rest adds. A site column with several sites is a confound of every test, and counts as declared.
     """
     used = {str(column.name): kind for _, kind, column in used_confounds(table, {"name": ""}, confounds, False)[0]}
     used |= {"site": "categorical"} if "site" in used or table["site"].nunique() > 1 else {}
@@ -95,8 +92,6 @@ def columns_of(table: pd.DataFrame, nuisance: Nuisance, rows: np.ndarray) -> tup
 
 def read_regions(path: Path | None, table: pd.DataFrame, codes: Codes = BUILTIN) -> tuple[pd.DataFrame, list[str]]:
     """Add regional volumes to the joined table; return it with the regions' names.
-
-    An empty path: no volumes.
 
     An empty path: no volumes.
 

@@ -32,7 +32,7 @@ MATCHES = PAIR | {"latent": "object", "counterpart": "object", "r": "float64"} |
 REPLICATED = {"score": "object", "model": "object", "fold": "Int64", "seed": "Int64", "latent": "object",
               "seeds": "Int64", "counterparts": "Int64", "agree": "Int64", "replicated": "object",
               "status": "object", "reason": "object", "verdict": "object"}  # fmt: skip
-FEW = "too few people"
+TOO_FEW = "too few people"
 ONE = {"status": "one seed", "reason": "nothing to compare with; add seeds to train.seeds"}
 SAME = {
     "status": "same latents",
@@ -104,7 +104,7 @@ def space(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     """CKA, Procrustes and matched latents of two spaces (people, latents), with chance levels (random order)."""
     row: dict[str, Any] = {"kind": "space", "latents": x.shape[1]}
     if len(x) < PEOPLE:
-        return row | {"status": FEW, "reason": f"{len(x)} held-out people; CKA needs {PEOPLE}"}
+        return row | {"status": TOO_FEW, "reason": f"{len(x)} held-out people; CKA needs {PEOPLE}"}
     chance_r2, chance_matched = by_chance(x, y, DRAWS, seed=0)
     n_matched = int((match(correlations(x, y)) >= 0).sum()) if len(x) >= min_people(y.shape[1]) else None
     numbers = {"cka": cka(x, y), "procrustes_r2": procrustes(x, y), "procrustes_chance": chance_r2}
@@ -163,7 +163,7 @@ def match_rows(a: Fit, b: Fit) -> list[dict[str, Any]]:
     none = {"status": "no counterpart", "reason": f"no unmatched latent with |r| >= {MATCH:g} in held-out people"}
     if n < n_needed:
         none = {
-            "status": FEW,
+            "status": TOO_FEW,
             "reason": f"{n} held-out people; with fewer than {n_needed}, |r| >= {MATCH:g} is common by chance",
         }
     rows = []

@@ -172,9 +172,6 @@ def deform(anatomy: Anatomy, flow: np.ndarray, log_volumes: np.ndarray) -> tuple
 
     The displacement `(3, x, y, z)` in mm leads from the deformed brain to the template, as resampling needs it. The
     volumes are met to first order, then corrected once by the measured ones.
-
-    The displacement `(3, x, y, z)` in mm leads from the deformed brain to the template, as resampling wants it. The
-    prescription is met to first order, then corrected once by what was measured.
     """
     points = grid()
     before = anatomy.regions.sum((1, 2, 3)) * SPACING**3 / 1000

@@ -16,10 +16,6 @@ def assign(
     Fold sizes differ by at most one, overall and within each site and stratum. By "site", whole sites are assigned, and
     with as many folds as sites each fold leaves one site out. In split_k, fold k is the test set, a fraction `stop` of
     the others (at least one person) the validation set, the rest the training set.
-
-    Fold sizes differ by at most one, overall and within each site and stratum; by "site", whole sites are assigned,
-    and as many folds as sites leave one site out each. In split_k, fold k is the test set, a share `stop` of the
-    others (one person at least) the validation set, the rest the training set.
     """
     all_people = sorted(set(people))
     fold = fold_of(all_people, n=n, seed=seed, by=by)

@@ -15,10 +15,6 @@ def suspects(values: Sequence[float]) -> dict[float, str]:
     A usual code (a repeated digit such as 999 or -9) is suspicious where it lies outside all other values: negative
     where the others are 0 or more, or farther away than half of their range. Any value is suspicious where the gap to
     the others is larger than their whole range.
-
-    A usual code (a repeated digit such as 999 or -9) is suspicious where it lies outside all other values: negative
-    beside values of 0 and more, or farther away than half of their range. Any value is where the gap to the others is
-    larger than their whole range.
     """
     if len(values) < MIN_VALUES:
         return {}

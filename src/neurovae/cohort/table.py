@@ -74,8 +74,6 @@ def new_folds(all_people: Iterable[tuple[str, str, str]], folds: dict[str, int],
     """Assign a fold to each (person, site, stratum) without one; any fold is valid, since no frozen model used them.
 
     By "site" it is the fold of the site; otherwise it depends on the person's id alone.
-
-    By "site" it is the fold of the site; otherwise the person's id alone decides.
     """
     all_people = list(all_people)
     of_site = {site: folds[person] for person, site, _ in all_people if person in folds} if by == "site" else {}
@@ -91,9 +89,6 @@ def build(cohort: dict[str, Any], index: Index, folds: dict[str, int]) -> pd.Dat
 
     A name that is both score and confound is typed as the score. Columns that are associated with anatomy in most
     cohorts (USUAL, in any case) are kept even if they are not declared, so that the audit can name them.
-
-    A name that is both score and confound is typed as the score. Columns that are associated with anatomy in most
-    cohorts (USUAL, in any case) are kept even where nobody declared them, so that the audit can name them.
     """
     table = pd.DataFrame({key: [getattr(scan, key) for scan in index.scans] for key in KEYS})
     table["fold"] = [folds[scan.person] for scan in index.scans]

@@ -84,8 +84,6 @@ def _suspects(column: str, item: dict[str, Any], cells: list[tuple[str, Row]]) -
     """List values that are probably codes for missing, with their rows; none where a plausible range is declared.
 
     Of categories written as numbers (sex 1, 2, 9), only usual codes.
-
-    Of categories written as numbers (sex 1, 2, 9), only usual codes.
     """
     numbers = [(numbers, row) for text, row in cells if (numbers := number(text)) is not None]
     category = item["type"] == "categorical"

@@ -31,17 +31,17 @@ def same_words(levels: Iterable[str]) -> str:
 
 
 def unknown_words(column: str, texts: Iterable[str]) -> str:
-    """That words such as `unknown`, or codes such as -9 among words, are levels of their own, with the remedy."""
+    """Say that words such as `unknown`, or codes such as -9 among words, are levels, with the remedy."""
     counts = Counter(texts)
     words = [text for text in counts if number(text) is None]
-    found = [text for text in words if text.casefold() in UNKNOWN]
-    found += [text for text in counts if (value := number(text)) is not None and words and is_code(value)]
-    if not found or len(found) == len(counts):
+    suspicious = [text for text in words if text.casefold() in UNKNOWN]
+    suspicious += [text for text in counts if (value := number(text)) is not None and words and is_code(value)]
+    if not suspicious or len(suspicious) == len(counts):
         return ""
-    shown = " and ".join(f"'{text}' ({counts[text]})" for text in found)
-    listed = ", ".join(f'"{text}"' for text in found)
+    examples = " and ".join(f"'{text}' ({counts[text]})" for text in suspicious)
+    listed = ", ".join(f'"{text}"' for text in suspicious)
+    one = len(suspicious) == 1
     return (
-        f"column '{column}': {shown} {'is a level of its own' if len(found) == 1 else 'are levels of their own'}; if "
-        f"{'it stands' if len(found) == 1 else 'they stand'} for missing values, set cohort.missing: "
-        f"{{{column}: [{listed}]}}"
+        f"column '{column}': {examples} {'is a level of its own' if one else 'are levels of their own'}; "
+        f"if {'it stands' if one else 'they stand'} for missing values, set cohort.missing: {{{column}: [{listed}]}}"
     )

@@ -1,4 +1,4 @@
-"""Who enters a test: complete cases, one scan per person where asked for, without people who carry no information."""
+"""Complete cases of a test: one scan per person where asked for, without people who carry no information."""
 
 import numpy as np
 import pandas as pd

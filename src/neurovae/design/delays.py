@@ -25,8 +25,8 @@ def ranges(people: pd.DataFrame, limit: float | None) -> pd.DataFrame:
 
 def with_delay(tests: pd.DataFrame, people: pd.DataFrame, limit: float | None) -> pd.DataFrame:
     """Tests with `score_delay`: the caveat of a score that was taken long before or after the scans, if any."""
-    found = ranges(people, limit)
-    words = {row["score"]: row["caveat"] for row in found.to_dict("records") if row["caveat"]}
+    day_ranges = ranges(people, limit)
+    words = {row["score"]: row["caveat"] for row in day_ranges.to_dict("records") if row["caveat"]}
     return tests.assign(score_delay=tests["score"].map(words).astype(object))
 
 

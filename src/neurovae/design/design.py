@@ -1,4 +1,4 @@
-"""Who enters a test and with what: the joined table, a score's values, and its confounds as columns."""
+"""The data of a test: the joined table, a score's values, and its confounds as columns."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -13,11 +13,11 @@ from neurovae.io.volumes import read_mask
 from neurovae.preprocess import grid
 from neurovae.preprocess.pack import half
 
-NOT_OPTIONS = ("Normalisation", "SpatialReference")  # of a brain's sidecar, that have to be those of the training
+SIDECAR_KEYS = ("Normalisation", "SpatialReference")  # of a brain's sidecar, which must equal those of the training
 
 
 def is_table(x: Any) -> bool:
-    """Is it a table of images, and not of numbers?"""
+    """Whether it is a table of images, and not of numbers."""
     return isinstance(x, pd.DataFrame) and "path" in x
 
 
@@ -27,9 +27,9 @@ class Images:
     ndim = 4
 
     def __init__(
-        self, paths: list[Path], affine: np.ndarray | None, shape: tuple[int, ...], said: dict[str, Any]
+        self, paths: list[Path], affine: np.ndarray | None, shape: tuple[int, ...], sidecar: dict[str, Any]
     ) -> None:
-        self.paths, self.affine, self.shape, self.said = paths, affine, (len(paths), *shape), said
+        self.paths, self.affine, self.shape, self.sidecar = paths, affine, (len(paths), *shape), sidecar
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -39,22 +39,26 @@ class Images:
 
     def _read(self, path: Path) -> np.ndarray:
         image = read_image(path)
-        other = self.affine is not None and not np.allclose(image.affine, self.affine, atol=1e-4)
-        if image.shape != self.shape[1:] or other:
+        other_affine = self.affine is not None and not np.allclose(image.affine, self.affine, atol=1e-4)
+        if image.shape != self.shape[1:] or other_affine:
             raise InputError(
-                f"{path}: shape {image.shape} or affine is not the model's {self.shape[1:]}; preprocess it alike"
+                f"{path}: shape {image.shape} or affine is not the model's {self.shape[1:]}; "
+                "preprocess it in the same way"
             )
         sidecar = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
-        found = json.loads(sidecar.read_text(encoding="utf-8")) if self.said and sidecar.is_file() else self.said
-        for key in NOT_OPTIONS:
-            if self.said.get(key) != found.get(key):
+        sidecar_content = (
+            json.loads(sidecar.read_text(encoding="utf-8")) if self.sidecar and sidecar.is_file() else self.sidecar
+        )
+        for key in SIDECAR_KEYS:
+            if self.sidecar.get(key) != sidecar_content.get(key):
                 raise InputError(
-                    f"{sidecar}: {key} is {found.get(key)}, of the model {self.said.get(key)}; preprocess it alike"
+                    f"{sidecar}: {key} is {sidecar_content.get(key)}, of the model {self.sidecar.get(key)}; "
+                    "preprocess it in the same way"
                 )
         return half(image.get_fdata(dtype=np.float32), path.name)
 
 
-def images(table: pd.DataFrame, mask: np.ndarray, affine: np.ndarray | None, said: dict[str, Any]) -> Images:
+def images(table: pd.DataFrame, mask: np.ndarray, affine: np.ndarray | None, sidecar: dict[str, Any]) -> Images:
     """The brains of a table on the grid of a mask.
 
     Raises:
@@ -64,7 +68,7 @@ def images(table: pd.DataFrame, mask: np.ndarray, affine: np.ndarray | None, sai
     missing = [f"{path}: no such file; correct the column path" for path in paths if not path.is_file()]
     if missing or not paths:
         raise InputError(missing[:5] or "a table without rows; give at least one scan")
-    return Images(paths, affine, mask.shape, said)
+    return Images(paths, affine, mask.shape, sidecar)
 
 
 def template_mask(path: Path) -> tuple[np.ndarray, np.ndarray]:

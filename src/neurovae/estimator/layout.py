@@ -1,4 +1,4 @@
-"""What LatentModel is given, laid out as the rules have it: volumes in a box, a mask, a split; and back again."""
+"""Arrange the input of LatentModel as the rules do: volumes in a box, a mask, a split; and convert back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ MULTIPLE = 8  # the networks' sides divide by it
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the voxels lie: `own`, the mask as it was given, (x, y, z) or (features,), and `mask`, in its box."""
+    """The arrangement of voxels: `own`, the given mask, (x, y, z) or (features,), and `mask`, the same in its box."""
 
     own: np.ndarray
     mask: np.ndarray
@@ -31,63 +31,66 @@ class Layout:
         """Volumes (n, x, y, z) in the box, of volumes or features (n, voxels of the mask)."""
         if values.ndim == 4 and self.mask.shape == self.own.shape:
             return values if values.dtype in (np.float16, np.float32) else values.astype(np.float32)
-        found = np.zeros((len(values), *self.mask.shape), np.float32)
-        found[:, self.mask] = values[:, self.own] if values.ndim == 4 else values
-        return found
+        boxes = np.zeros((len(values), *self.mask.shape), np.float32)
+        boxes[:, self.mask] = values[:, self.own] if values.ndim == 4 else values
+        return boxes
 
     def back(self, voxels: np.ndarray) -> np.ndarray:
         """Voxels of the mask (n, voxels) in the form that was fitted."""
         if self.flat:
             return voxels
-        found = np.zeros((len(voxels), *self.own.shape), np.float32)
-        found[:, self.own] = voxels
-        return found
+        volumes = np.zeros((len(voxels), *self.own.shape), np.float32)
+        volumes[:, self.own] = voxels
+        return volumes
 
 
-def layout(own: np.ndarray, kind: str, flat: bool, flip: bool) -> Layout:
+def layout(own_mask: np.ndarray, kind: str, flat: bool, flip: bool) -> Layout:
     """The box of a mask: for networks its sides are filled up to multiples of 8, features without a mask in rows.
 
     Raises:
-        InputError: mirror images of what has no midline.
+        InputError: mirror images of data without a midline.
     """
     networks = kind in PERIODS
-    if own.ndim == 1:
+    if own_mask.ndim == 1:
         mask = np.zeros(
-            (-(-len(own) // MULTIPLE**2) * MULTIPLE, MULTIPLE, MULTIPLE) if networks else (len(own), 1, 1), bool
+            (-(-len(own_mask) // MULTIPLE**2) * MULTIPLE, MULTIPLE, MULTIPLE) if networks else (len(own_mask), 1, 1),
+            bool,
         )
-        mask.ravel()[: len(own)] = True
+        mask.ravel()[: len(own_mask)] = True
     else:
-        more = [-side % MULTIPLE if networks else 0 for side in own.shape]
-        mask = np.pad(own, [(side // 2, side - side // 2) for side in more])
-    if flip and (own.ndim == 1 or (mask != mask[::-1]).any()):
+        padding = [-side % MULTIPLE if networks else 0 for side in own_mask.shape]
+        mask = np.pad(own_mask, [(side // 2, side - side // 2) for side in padding])
+    if flip and (own_mask.ndim == 1 or (mask != mask[::-1]).any()):
         raise InputError(
             "flip mirrors the first axis about its middle, and the mask is not symmetric there; give "
             "options={'flip': False}, or arrays on a grid that is symmetric about the midline"
         )
-    return Layout(own, mask, flat)
+    return Layout(own_mask, mask, flat)
 
 
 def entry(kind: str, n_latent: int, options: dict[str, Any] | None, brain: bool) -> dict[str, Any]:
-    """The values of an entry in train.models with the schema's defaults; what is no brain has no mirror image.
+    """Return an entry of train.models with the schema's defaults; data other than brains have no mirror images.
 
     Raises:
         InputError: unknown options, or impossible values.
     """
-    known = config.load_schema()["properties"]["train"]["properties"]["models"]
-    given = {"name": "model", "kind": kind, "n_latent": n_latent, **(options or {})}
-    for key, off in () if brain else (("flip", False), ("blur", 0), ("taper_mm", ["none"])):
-        if kind in known["items"]["properties"][key].get("kinds", [kind]):
-            given.setdefault(key, off)
-    checked = config.validate({"models": [given]}, {"type": "object", "properties": {"models": known}})
-    return {key: value for key, value in checked["models"][0].items() if key not in NOT_OPTIONS}
+    schema = config.load_schema()["properties"]["train"]["properties"]["models"]
+    values = {"name": "model", "kind": kind, "n_latent": n_latent, **(options or {})}
+    for key, off_value in () if brain else (("flip", False), ("blur", 0), ("taper_mm", ["none"])):
+        if kind in schema["items"]["properties"][key].get("kinds", [kind]):
+            values.setdefault(key, off_value)
+    validated = config.validate({"models": [values]}, {"type": "object", "properties": {"models": schema}})
+    return {key: value for key, value in validated["models"][0].items() if key not in NOT_OPTIONS}
 
 
 def same_voxels(path: Path, tensors: Tensors, meta: dict[str, Any], mask: np.ndarray) -> None:
     """Raise InputError where a mask cannot be that of the weights."""
-    held = tensors["inward"].shape[1] if "inward" in tensors else len(tensors["mean"])
+    n_voxels = tensors["inward"].shape[1] if "inward" in tensors else len(tensors["mean"])
     shape, voxels = list(mask.shape), int(mask.sum())
-    if meta["architecture"].get("shape", shape) != shape or held != voxels:
-        raise InputError(f"{path}: of {held} voxels, the mask has {voxels} on {shape}; give the mask of its training")
+    if meta["architecture"].get("shape", shape) != shape or n_voxels != voxels:
+        raise InputError(
+            f"{path}: of {n_voxels} voxels, the mask has {voxels} on {shape}; give the mask of its training"
+        )
 
 
 def finite(values: Any) -> None:
@@ -97,7 +100,7 @@ def finite(values: Any) -> None:
             raise InputError(f"volumes {part.start} to {part.stop - 1} contain NaN or infinity; mend or leave them out")
 
 
-def settled(split: Any, groups: Any, count: int, validation: float, kind: str, seed: int) -> np.ndarray:
+def splits_of(split: Any, groups: Any, count: int, validation: float, kind: str, seed: int) -> np.ndarray:
     """Split of each row, as given or drawn by person.
 
     Raises:
@@ -107,18 +110,20 @@ def settled(split: Any, groups: Any, count: int, validation: float, kind: str, s
         if values is not None and len(values) != count:
             raise InputError(f"{name}: {len(values)} values for {count} rows; give one per row")
     if split is not None:
-        found = np.asarray(split, dtype=str)
+        split_of = np.asarray(split, dtype=str)
     else:
         person = np.unique(np.arange(count) if groups is None else np.asarray(groups), return_inverse=True)[1]
         people = person.max() + 1
         least = int(kind in PERIODS and validation > 0)
-        ended = np.random.default_rng(seed).permutation(people)[: max(round(validation * people), least)]
-        found = np.where(np.isin(person, ended), "validation", "training")
-    needed = ["training", *(["validation"] if kind in PERIODS else [])]
-    wrong = sorted(set(found) - set(SPLITS)) or [name for name in needed if name not in found]
-    if wrong:
-        raise InputError(f"split: {', '.join(wrong)} unknown or without rows; a {kind} needs {' and '.join(needed)}")
-    return found
+        validation_people = np.random.default_rng(seed).permutation(people)[: max(round(validation * people), least)]
+        split_of = np.where(np.isin(person, validation_people), "validation", "training")
+    required = ["training", *(["validation"] if kind in PERIODS else [])]
+    problems = sorted(set(split_of) - set(SPLITS)) or [name for name in required if name not in split_of]
+    if problems:
+        raise InputError(
+            f"split: {', '.join(problems)} unknown or without rows; a {kind} needs {' and '.join(required)}"
+        )
+    return split_of
 
 
 @contextmanager

@@ -91,19 +91,19 @@ class LatentModel(TransformerMixin, BaseEstimator):
         self.preprocessing_: dict[str, Any] = {}
         values = self._checked(X, reset=True)
         entry = layout.entry(self.kind, self.n_latent, self.options, self.affine_ is not None)
-        laid = layout.layout(self.mask_, self.kind, values.ndim == 2, entry["flip"])
+        grid_layout = layout.layout(self.mask_, self.kind, values.ndim == 2, entry["flip"])
         if groups is None and images.is_table(X) and "person" in X:
             groups = X["person"]
         seed = self._seed()
-        drawn = layout.settled(split, groups, len(values), self.validation_fraction, self.kind, seed)
+        split_of = layout.splits_of(split, groups, len(values), self.validation_fraction, self.kind, seed)
         module = importlib.import_module(f"neurovae.train.models.{self.kind}")
         with layout.as_the_rules():
             tensors, architecture, _ = module.fit(
-                laid.boxes(values[:]), drawn, laid.mask, seed=seed, device=self.device, **entry
+                grid_layout.boxes(values[:]), split_of, grid_layout.mask, seed=seed, device=self.device, **entry
             )
-        people = {str(name): int(count) for name, count in zip(*np.unique(drawn, return_counts=True), strict=True)}
+        people = {str(name): int(count) for name, count in zip(*np.unique(split_of, return_counts=True), strict=True)}
         meta = {"kind": self.kind, "seed": seed, "architecture": architecture, "options": entry, "people": people}
-        self._layout, self.model_, self.split_, self.verdict_ = laid, Model(tensors, meta), drawn, ""
+        self._layout, self.model_, self.split_, self.verdict_ = grid_layout, Model(tensors, meta), split_of, ""
         return self
 
     def transform(self, X: Any) -> Any:
@@ -145,20 +145,20 @@ class LatentModel(TransformerMixin, BaseEstimator):
             raise InputError(f"{mask}: no such file; give mask, results/<cohort>/preprocess/mask.nii.gz")
         tensors, meta = weights.load(path)
         options = {key: value for key, value in meta["options"].items() if key != "n_latent"}
-        found = cls(
+        model = cls(
             meta["kind"], meta["architecture"]["n_latent"], options=options, mask=mask, random_state=meta["seed"]
         )
-        found.mask_, found.affine_ = images.where(mask, None)
-        found._layout, found.n_features_in_ = (
-            layout.Layout(found.mask_, found.mask_, flat=False),
-            int(found.mask_.sum()),
+        model.mask_, model.affine_ = images.where(mask, None)
+        model._layout, model.n_features_in_ = (
+            layout.Layout(model.mask_, model.mask_, flat=False),
+            int(model.mask_.sum()),
         )
-        layout.same_voxels(path, tensors, meta, found.mask_)
-        found.verdict_, found.preprocessing_ = _json(path, "health").get("verdict", ""), _json(path, "preprocessing")
-        if found.verdict_ in STOPPING:
-            warnings.warn(f"{path}: the model is {found.verdict_}; its latents mean nothing", stacklevel=2)
-        found.model_ = Model(tensors, meta)
-        return found
+        layout.same_voxels(path, tensors, meta, model.mask_)
+        model.verdict_, model.preprocessing_ = _json(path, "health").get("verdict", ""), _json(path, "preprocessing")
+        if model.verdict_ in STOPPING:
+            warnings.warn(f"{path}: the model is {model.verdict_}; its latents mean nothing", stacklevel=2)
+        model.model_ = Model(tensors, meta)
+        return model
 
     def _module(self) -> Any:
         return importlib.import_module(f"neurovae.train.models.{self.model_.meta['kind']}")
@@ -199,5 +199,5 @@ class LatentModel(TransformerMixin, BaseEstimator):
 
 
 def _json(path: Path, name: str) -> dict[str, Any]:
-    beside = path.with_name(f"{name}.json")
-    return dict(json.loads(beside.read_text(encoding="utf-8"))) if beside.is_file() else {}
+    path_beside = path.with_name(f"{name}.json")
+    return dict(json.loads(path_beside.read_text(encoding="utf-8"))) if path_beside.is_file() else {}

@@ -71,17 +71,22 @@ def run(
     if "mask" in tensors and (tensors["mask"] != read_mask(mask)).any():
         raise InputError(f"{mask}: not the mask that {model} was trained with; give that one")
     verdict = json.loads(health.read_text(encoding="utf-8"))
-    described = stripped(tensors, meta)
+    description = stripped(tensors, meta)
     way = preprocessing(derivatives, mask, meta)
     hidden = out.with_name(f".{os.getpid()}.{out.name}")
     hidden.mkdir(parents=True)
     try:
-        weights.save(hidden / "weights.safetensors", tensors, described)
+        weights.save(hidden / "weights.safetensors", tensors, description)
         shutil.copyfile(mask, hidden / "mask.nii.gz")
         write_json(hidden / "health.json", verdict)
         write_json(hidden / "preprocessing.json", way)
         text = card(
-            model.parts[-3] if len(model.parts) > 2 else meta["kind"], described, verdict, way, licence, scans(tensors)
+            model.parts[-3] if len(model.parts) > 2 else meta["kind"],
+            description,
+            verdict,
+            way,
+            licence,
+            scans(tensors),
         )
         (hidden / "README.md").write_text(text, encoding="utf-8")
         shutil.copymode(hidden / "README.md", hidden / "weights.safetensors")
@@ -91,15 +96,17 @@ def run(
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
     print(f"{out}: a {meta['kind']} of {meta['architecture']['n_latent']} latents, {verdict['verdict']}", flush=True)
-    if held := scans(tensors):
-        print(f"warning: the weights of a {meta['kind']} hold the voxels of {held} training scans; share them as scans")
+    if n_scans := scans(tensors):
+        print(
+            f"warning: the weights of a {meta['kind']} hold the voxels of {n_scans} training scans; share them as scans"
+        )
 
 
 def stripped(tensors: weights.Tensors, meta: dict[str, Any]) -> dict[str, Any]:
     """The description without ids: people as counts per split, scans left out; the hash of the weights as they were."""
     people = {name: len(meta["people"][name]) for name in SPLITS}
-    kept = {key: value for key, value in meta.items() if key not in ("people", "scans")}
-    return {**kept, "people": people, "exported_from": weights.model_hash(tensors, meta)}
+    description = {key: value for key, value in meta.items() if key not in ("people", "scans")}
+    return {**description, "people": people, "exported_from": weights.model_hash(tensors, meta)}
 
 
 def scans(tensors: weights.Tensors) -> int:
@@ -108,23 +115,23 @@ def scans(tensors: weights.Tensors) -> int:
 
 
 def preprocessing(derivatives: Path, mask: Path, meta: dict[str, Any]) -> dict[str, Any]:
-    """What the training scans went through, from their sidecars, and the fingerprints of code and data.
+    """Return the preprocessing of the training scans, from their sidecars, and fingerprints of code and data.
 
     Raises:
         InputError: no sidecars.
     """
-    found: dict[str, set[str]] = {}
+    values_of: dict[str, set[str]] = {}
     for path in sorted(derivatives.rglob("*.json")):
         sidecar = json.loads(path.read_text(encoding="utf-8"))
         for key in KEPT.keys() & sidecar.keys():
-            found.setdefault(key, set()).add(json.dumps(sidecar[key]))
-    if "Normalisation" not in found:
+            values_of.setdefault(key, set()).add(json.dumps(sidecar[key]))
+    if "Normalisation" not in values_of:
         raise InputError(
             f"{derivatives}: no sidecar says how intensities were normalised; give the folder of derivatives"
         )
-    said = {KEPT[key]: _one(values) for key, values in found.items()}
+    settings = {KEPT[key]: _one(values) for key, values in values_of.items()}
     image = read_image(mask)
-    return said | {
+    return settings | {
         "shape": list(image.shape),
         "affine": image.affine.tolist(),
         "voxel_mm": float(image.header.get_zooms()[0]),
@@ -137,8 +144,8 @@ def preprocessing(derivatives: Path, mask: Path, meta: dict[str, Any]) -> dict[s
 
 def _one(values: set[str]) -> Any:
     """The value that all sidecars have, or all of several."""
-    found = [json.loads(value) for value in sorted(values)]
-    return found[0] if len(found) == 1 else found
+    values_parsed = [json.loads(value) for value in sorted(values)]
+    return values_parsed[0] if len(values_parsed) == 1 else values_parsed
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The model card of an exported model: Hugging Face's YAML, then what it is, how good, for what, and how to use it."""
+"""The model card of an exported model: Hugging Face's YAML, then description, quality, intended use and usage."""
 
 from typing import Any
 
@@ -82,7 +82,9 @@ HELD = """
 """
 
 
-def card(name: str, meta: dict[str, Any], health: dict[str, Any], way: dict[str, Any], licence: str, held: int) -> str:
+def card(
+    name: str, meta: dict[str, Any], health: dict[str, Any], way: dict[str, Any], licence: str, n_held_out: int
+) -> str:
     """README.md of an exported model.
 
     Args:
@@ -91,23 +93,23 @@ def card(name: str, meta: dict[str, Any], health: dict[str, Any], way: dict[str,
         health: health.json.
         way: preprocessing.json.
         licence: of the weights.
-        held: training scans whose voxels are in the weights.
+        n_held_out: training scans whose voxels are in the weights.
     """
-    front = {
+    front_matter = {
         "license": licence,
         "library_name": "neurovae",
         "tags": ["neuroimaging", "structural-mri", "representation-learning", meta["kind"]],
     }
     rows = [f"| {text} | {health[key]:.4g} |" for key, text in MEASURES.items() if health.get(key) is not None]
     return TEXT.format(
-        front=yaml.safe_dump(front, sort_keys=False),
+        front=yaml.safe_dump(front_matter, sort_keys=False),
         name=name,
         n_latent=meta["architecture"]["n_latent"],
         what=NAMES[meta["kind"]],
         version=way["neurovae"],
         verdict=health["verdict"],
         reason="; ".join([health["reason"], *health.get("caveats", [])]) + ".",
-        warning=HELD.format(kind=NAMES[meta["kind"]], count=held) if held else "",
+        warning=HELD.format(kind=NAMES[meta["kind"]], count=n_held_out) if n_held_out else "",
         fold=meta["fold"],
         seed=meta["seed"],
         **meta["people"],

@@ -1,6 +1,6 @@
 """Regions on the grid of the fixed mask: the coarse built-in ones, or a label image in MNI space of the user's.
 
-They name a place, they do not measure a structure.
+They name locations; they do not delineate structures.
 """
 
 from pathlib import Path
@@ -46,16 +46,16 @@ def run(*, mask: Path, image: Path, table: Path, atlas: str = "builtin") -> None
     if atlas == "builtin":
         labels, from_affine, rows = builtin()
         names = pd.DataFrame(rows, index=np.arange(1, len(rows) + 1))
-        found = fill(sample(labels, from_affine, inside, affine), inside)
+        labels_in_mask = fill(sample(labels, from_affine, inside, affine), inside)
     else:
         labels, from_affine, names = read_user(Path(atlas))
-        found = sample(labels, from_affine, inside, affine)
-        _check(Path(atlas), labels.shape, from_affine, found, inside, affine)
-    counts = np.bincount(found, minlength=int(names.index.max()) + 1)
+        labels_in_mask = sample(labels, from_affine, inside, affine)
+        _check(Path(atlas), labels.shape, from_affine, labels_in_mask, inside, affine)
+    counts = np.bincount(labels_in_mask, minlength=int(names.index.max()) + 1)
     records: list[dict[str, Any]] = [
         {"index": int(index), "voxels": int(counts[index]), **row.to_dict()} for index, row in names.iterrows()
     ]
-    write_maps(image, found, mask)
+    write_maps(image, labels_in_mask, mask)
     write_table(table, tidy(records, COLUMNS))
     print(f"{sum(row['voxels'] > 0 for row in records)} regions of {len(records)} lie in the mask", flush=True)
 
@@ -67,12 +67,12 @@ def sample(labels: np.ndarray, from_affine: np.ndarray, inside: np.ndarray, affi
     return np.asarray(ndimage.map_coordinates(labels, voxels.T, order=0, mode="constant", cval=0, prefilter=False))
 
 
-def fill(found: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """The same with the rim of the mask, which the template's brain may not reach, given its nearest region."""
-    whole = np.zeros(inside.shape, found.dtype)
-    whole[inside] = found
-    nearest = ndimage.distance_transform_edt(whole == 0, return_distances=False, return_indices=True)
-    return np.asarray(whole[tuple(nearest)][inside])
+def fill(labels_in_mask: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Fill the rim of the mask, which the template's brain may not reach, with the nearest region."""
+    volume = np.zeros(inside.shape, labels_in_mask.dtype)
+    volume[inside] = labels_in_mask
+    nearest = ndimage.distance_transform_edt(volume == 0, return_distances=False, return_indices=True)
+    return np.asarray(volume[tuple(nearest)][inside])
 
 
 def read_user(path: Path) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
@@ -83,8 +83,8 @@ def read_user(path: Path) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     """
     if not path.exists():
         raise InputError(f"interpret.atlas: {path} does not exist; correct the path")
-    beside = names_beside(path)
-    rows, problems = atlas_names(beside)
+    table_path = names_beside(path)
+    rows, problems = atlas_names(table_path)
     if problems:
         raise InputError(problems)
     image, table = read_image(path), pd.DataFrame(rows)
@@ -93,12 +93,12 @@ def read_user(path: Path) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     if data.ndim != 3 or not np.array_equal(labels, data) or labels.min() < 0:
         raise InputError(f"{path}: not a 3-D image of whole numbers from 0; give labels, not probabilities")
     index = pd.Index([int(float(text)) for text in table.pop("index")], name="index")
-    nameless = sorted(set(np.unique(labels)) - {0, *index})
-    if nameless:
-        found = ", ".join(map(str, nameless[:5]))
-        raise InputError(f"{beside}: {len(nameless)} labels without a name ({found}); give each a row")
-    same = {"made": "as given", "source": path.name, "licence": "the atlas's own"}
-    names = table.assign(**same).set_index(index).query("index > 0")
+    without_name = sorted(set(np.unique(labels)) - {0, *index})
+    if without_name:
+        examples = ", ".join(map(str, without_name[:5]))
+        raise InputError(f"{table_path}: {len(without_name)} labels without a name ({examples}); give each a row")
+    common = {"made": "as given", "source": path.name, "licence": "the atlas's own"}
+    names = table.assign(**common).set_index(index).query("index > 0")
     names["hemisphere"] = names["hemisphere"] if "hemisphere" in names else "as named"
     return labels, image.affine, names[["name", "hemisphere", "made", "source", "licence"]]
 
@@ -117,16 +117,16 @@ def _check(
     path: Path,
     shape: tuple[int, ...],
     from_affine: np.ndarray,
-    found: np.ndarray,
+    labels_in_mask: np.ndarray,
     inside: np.ndarray,
     affine: np.ndarray,
 ) -> None:
     points = nib.affines.apply_affine(affine, np.argwhere(inside))
     voxels = nib.affines.apply_affine(np.linalg.inv(from_affine), points)
-    held = np.mean(np.all((voxels > -0.5) & (voxels < np.array(shape) - 0.5), axis=1))
-    if held < COVERED or not found.any():
-        what = f"its box holds {held:.0%} of the brain, {np.mean(found > 0):.0%} is labelled"
-        raise InputError(f"{path}: {what}; the atlas has to be in MNI space")
+    covered = np.mean(np.all((voxels > -0.5) & (voxels < np.array(shape) - 0.5), axis=1))
+    if covered < COVERED or not labels_in_mask.any():
+        coverage = f"its box holds {covered:.0%} of the brain, {np.mean(labels_in_mask > 0):.0%} is labelled"
+        raise InputError(f"{path}: {coverage}; the atlas has to be in MNI space")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A person as a score would change them: own scan + decode(mu + shift) - decode(mu).
+"""A person's scan changed along a score: scan + decode(mu + shift) - decode(mu).
 
-The scan keeps what the decoder does not know of this person; only the difference is decoded.
+Details of the scan that the model does not encode are kept, since only the difference is decoded.
 """
 
 from difflib import get_close_matches
@@ -73,115 +73,121 @@ def run(
         steps: of the score, beside 0; not of a binary one.
         maps: folder to write.
         out: Parquet to write, TSV beside it: rms and largest change (signed, with its MNI position in mm) per step;
-            target: value + step in units of the score; beyond: what of the score or the cohort ends before it.
+            target: value + step in units of the score; beyond: whether the score's range or the cohort's ends before
+                it.
 
     Raises:
         InputError: a scan that has no latents.
     """
     torch.set_num_threads(1)
     decoder = read(model, latents, mask, health)
-    asked, same = known_scans(people, decoder.latents["scan"]), provenance(decoder)
+    scans_shown, provenance_columns = known_scans(people, decoder.latents["scan"]), provenance(decoder)
     if decoder.stopped:
         with write_folder(maps):
-            write_both(out, tidy([same | {"status": "not tested", "reason": decoder.reason}], COLUMNS))
-        print(f"{same['model']}: {decoder.verdict}, no counterfactuals", flush=True)
+            write_both(out, tidy([provenance_columns | {"status": "not tested", "reason": decoder.reason}], COLUMNS))
+        print(f"{provenance_columns['model']}: {decoder.verdict}, no counterfactuals", flush=True)
         return
     table = join(read_parquet(cohort), decoder.latents, read_parquet(qc))
     packed = read_volumes(volumes, rows)
     with write_folder(maps) as folder:
-        found = []
+        results = []
         for score in scores:
             cases = design(table, score, confounds)
-            told = {"score": score["name"], "type": score["type"], "n": len(cases.y)}
+            entry = {"score": score["name"], "type": score["type"], "n": len(cases.y)}
             if cases.status != "ok":
-                found.append(told | {"status": cases.status, "reason": cases.reason})
+                results.append(entry | {"status": cases.status, "reason": cases.reason})
                 continue
-            tested = table.iloc[cases.rows]
+            tested_people = table.iloc[cases.rows]
             size, unit = shift.step(cases.y, score["type"], score.get("positive"))
-            change = size * shift.slope(tested[decoder.names].to_numpy(np.float64), cases.x, cases.y)
+            change = size * shift.slope(tested_people[decoder.names].to_numpy(np.float64), cases.x, cases.y)
             low, high = score["bounds"] if score["type"] == "bounded" else (0.0, 1.0)
-            values = pd.Series(low + (high - low) * cases.y, index=tested["scan"])
-            for scan in asked or spread(values):
-                told |= {"scan": scan, "value": values.get(scan, np.nan), "unit": unit, "status": "ok", "reason": ""}
-                told |= {"file": f"{scan}_{in_file(score['name'])}.nii.gz"}
-                for row in one(folder, decoder, packed, mask, told, change, ladder(steps, told)):
-                    target = told["value"] + row["step"] * size * (high - low)
+            values = pd.Series(low + (high - low) * cases.y, index=tested_people["scan"])
+            for scan in scans_shown or spread(values):
+                entry |= {"scan": scan, "value": values.get(scan, np.nan), "unit": unit, "status": "ok", "reason": ""}
+                entry |= {"file": f"{scan}_{in_file(score['name'])}.nii.gz"}
+                for row in write_person(folder, decoder, packed, mask, entry, change, ladder(steps, entry)):
+                    target = entry["value"] + row["step"] * size * (high - low)
                     outside = beyond(target, score, values) if row["step"] else ""
-                    found.append(told | row | {"target": target, "beyond": outside})
-        write_both(out, tidy([same | row for row in found], COLUMNS))
-    print(f"{same['model']}: {len({row.get('file') for row in found} - {None})} counterfactuals", flush=True)
+                    results.append(entry | row | {"target": target, "beyond": outside})
+        write_both(out, tidy([provenance_columns | row for row in results], COLUMNS))
+    print(
+        f"{provenance_columns['model']}: {len({row.get('file') for row in results} - {None})} counterfactuals",
+        flush=True,
+    )
 
 
-def ladder(steps: list[float], told: dict[str, Any]) -> list[float]:
-    """Steps shown, ascending, with 0; of a binary score those to the other class (either, where a person has none)."""
-    if told["type"] != "binary":
+def ladder(steps: list[float], row: dict[str, Any]) -> list[float]:
+    """The steps shown, ascending, with 0; for a binary score those to the other class (either, where a person has
+    none).
+    """
+    if row["type"] != "binary":
         return sorted({0.0, *map(float, steps)})
-    return {0.0: [0.0, 1.0], 1.0: [-1.0, 0.0]}.get(told["value"], [-1.0, 0.0, 1.0])
+    return {0.0: [0.0, 1.0], 1.0: [-1.0, 0.0]}.get(row["value"], [-1.0, 0.0, 1.0])
 
 
 def beyond(target: float, score: dict[str, Any], values: pd.Series) -> str:
-    """Why a value is one that the score cannot have, or nobody in the cohort has; empty where it is neither."""
-    possible = score["bounds"] if score["type"] == "bounded" else POSSIBLE.get(score["type"], (-np.inf, np.inf))
-    for what, (low, high) in {"score": possible, "cohort": (values.min(), values.max())}.items():
+    """Say why a value is impossible for the score or outside the cohort's range; empty where it is neither."""
+    possible_range = score["bounds"] if score["type"] == "bounded" else POSSIBLE.get(score["type"], (-np.inf, np.inf))
+    for limit_of, (low, high) in {"score": possible_range, "cohort": (values.min(), values.max())}.items():
         if target < low or target > high:
-            return f"the {what} ends at {low if target < low else high:g}"
+            return f"the {limit_of} ends at {low if target < low else high:g}"
     return ""
 
 
 def spread(values: pd.Series) -> list[str]:
     """Scans of people at about 10, 50 and 90 % of the score, all different; ties by scan key. values: by scan."""
-    left, found = values.sort_index(), []
+    remaining, selected = values.sort_index(), []
     for height in np.quantile(values, HEIGHTS):
-        found.append(str((left - height).abs().idxmin()))
-        left = left.drop(found[-1])
-    return found
+        selected.append(str((remaining - height).abs().idxmin()))
+        remaining = remaining.drop(selected[-1])
+    return selected
 
 
-def one(
+def write_person(
     folder: Path,
     decoder: Decoder,
     packed: tuple[np.ndarray, pd.DataFrame],
     mask: Path,
-    told: dict[str, Any],
+    entry: dict[str, Any],
     change: np.ndarray,
     steps: list[float],
 ) -> list[dict[str, Any]]:
     """Write one person's image for one score; a row per step.
 
-    told: score, scan, unit, file; change: of the latents per step, (latents,).
+    entry: score, scan, unit, file; change: of the latents per step, (latents,).
     """
     array, rows = packed
-    scan = masked(array[rows.index[rows["scan"] == told["scan"]]], decoder.mask)  # (1, voxels)
-    mu = decoder.mu[(decoder.latents["scan"] == told["scan"]).to_numpy()]  # (1, latents)
-    decoded = decoder.decode(mu + np.array(steps)[:, None] * change)
-    difference = decoded - decoded[steps.index(0.0)]  # (steps, voxels); exactly 0 at step 0
-    what = f"Scan plus the decoded difference associated with {told['score']}, given the confounds"
-    fields = {"Scan": told["scan"], "Score": told["score"], "Steps": steps, "Unit": told["unit"], "Frame": "a step"}
-    write_image(folder / told["file"], scan + difference, mask, what, **fields)
+    scan = masked(array[rows.index[rows["scan"] == entry["scan"]]], decoder.mask)  # (1, voxels)
+    mu = decoder.mu[(decoder.latents["scan"] == entry["scan"]).to_numpy()]  # (1, latents)
+    volumes = decoder.decode(mu + np.array(steps)[:, None] * change)
+    difference = volumes - volumes[steps.index(0.0)]  # (steps, voxels); exactly 0 at step 0
+    description = f"Scan plus the decoded difference associated with {entry['score']}, given the confounds"
+    fields = {"Scan": entry["scan"], "Score": entry["score"], "Steps": steps, "Unit": entry["unit"], "Frame": "a step"}
+    write_image(folder / entry["file"], scan + difference, mask, description, **fields)
     affine, places = read_image(mask).affine, np.argwhere(decoder.mask)
-    found = []
+    results = []
     for step, values in zip(steps, difference, strict=True):
-        most = int(np.abs(values).argmax())
-        at = apply_affine(affine, places[most]) if step else [None] * 3
+        voxel = int(np.abs(values).argmax())
+        at = apply_affine(affine, places[voxel]) if step else [None] * 3
         rms = float(np.sqrt(np.mean(values.astype(np.float64) ** 2)))
-        found.append({"step": step, "rms": rms, "largest": float(values[most])} | dict(zip("xyz", at, strict=True)))
-    return found
+        results.append({"step": step, "rms": rms, "largest": float(values[voxel])} | dict(zip("xyz", at, strict=True)))
+    return results
 
 
-def known_scans(asked: list[str], scans: pd.Series) -> list[str]:
-    """The scans asked for.
+def known_scans(requested: list[str], scans: pd.Series) -> list[str]:
+    """Return the requested scans.
 
     Raises:
-        InputError: one is not among `scans`; the message names those that are spelt alike.
+        InputError: one is not among `scans`; the message names those with a similar spelling.
     """
-    known, problems = set(scans), []
-    for scan in asked:
-        if scan not in known:
-            close = get_close_matches(scan, sorted(known), 3, 0.6) or sorted(known)[:3]
+    all_scans, problems = set(scans), []
+    for scan in requested:
+        if scan not in all_scans:
+            close = get_close_matches(scan, sorted(all_scans), 3, 0.6) or sorted(all_scans)[:3]
             problems.append(f"scan {scan!r}: no such scan has latents; did you mean {', '.join(close)}?")
     if problems:
         raise InputError(problems)
-    return list(asked)
+    return list(requested)
 
 
 if __name__ == "__main__":

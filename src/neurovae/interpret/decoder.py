@@ -1,4 +1,4 @@
-"""A trained model as interpret needs it: its verdict, its people's latents, and volumes decoded from latents."""
+"""A trained model for interpretation: its verdict, its people's latents, and volumes decoded from latents."""
 
 import importlib
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from neurovae.train import weights
 
 @dataclass(frozen=True)
 class Decoder:
-    """Weights of one fit with the latents that they gave."""
+    """Weights of one fit and the latents computed with them."""
 
     tensors: weights.Tensors
     meta: dict[str, Any]
@@ -55,7 +55,7 @@ def read(model: Path, latents: Path, mask: Path, health: Path) -> Decoder:
     """Read weights, latents, mask and verdict of one fit.
 
     Raises:
-        InputError: the latents were not given by these weights.
+        InputError: the latents were not computed with these weights.
     """
     tensors, meta = weights.load(model)
     table = read_parquet(latents)

@@ -19,7 +19,7 @@ UNITS = "arbitrary (voxel values as normalised)"
 
 
 def in_file(score: str) -> str:
-    """A score's name as part of a file's name: what a path could be led astray by is written as %XX."""
+    """Return a score's name as part of a file's name: characters that are unsafe in a path are written as %XX."""
     return quote(score, safe=" +,=")
 
 
@@ -50,8 +50,8 @@ def read_maps(path: Path, mask: np.ndarray) -> np.ndarray:
 def write_image(path: Path, values: np.ndarray, mask: Path, description: str, **fields: Any) -> None:
     """Write maps (see `write_maps`) with their description as JSON beside them, as BIDS derivatives have it."""
     write_maps(path, values, mask)
-    told = {"Description": description, "Units": UNITS, "SpatialReference": SPACE, **fields}
-    write_json(path.with_name(path.name.replace(".nii.gz", ".json")), told)
+    sidecar = {"Description": description, "Units": UNITS, "SpatialReference": SPACE, **fields}
+    write_json(path.with_name(path.name.replace(".nii.gz", ".json")), sidecar)
 
 
 @contextmanager

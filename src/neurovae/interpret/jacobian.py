@@ -64,9 +64,9 @@ def run(*, maps: Path, table: Path, mask: Path, atlas: Path, out_folder: Path, o
             if score["status"] != "ok":
                 rows.append(shared)
                 continue
-            found = log_jacobian(*read_pair(maps, score["score"]), read_mask(mask))
-            write_maps(folder / f"{in_file(score['score'])}_logjacobian.nii.gz", found, mask)
-            places = in_regions(found, labels, names)
+            log_ratio = log_jacobian(*read_pair(maps, score["score"]), read_mask(mask))
+            write_maps(folder / f"{in_file(score['score'])}_logjacobian.nii.gz", log_ratio, mask)
+            places = in_regions(log_ratio, labels, names)
             rows += [shared | {"between": BETWEEN} | place for place in places]
             top = min(places, key=lambda place: place["rank"])
             print(f"{score['score']}: most in {top['hemisphere']} {top['region']}, {top['percent']:+.1f} %", flush=True)
@@ -78,13 +78,19 @@ def log_jacobian(low: nib.Nifti1Image, high: nib.Nifti1Image, inside: np.ndarray
 
     Both volumes lie in one space, so nothing but the warp is fitted; the metric looks at the mask and one voxel beyond.
     """
-    fixed, moving = (ants.from_nibabel_nifti(image) for image in (low, high))
-    near = fixed.new_image_like(binary_dilation(inside).astype(np.float32))
+    fixed_image, moving_image = (ants.from_nibabel_nifti(image) for image in (low, high))
+    near = fixed_image.new_image_like(binary_dilation(inside).astype(np.float32))
     with tempfile.TemporaryDirectory() as folder:
-        found = ants.registration(
-            fixed, moving, "SyNOnly", initial_transform="identity", mask=near, outprefix=f"{folder}/", **SETTINGS
+        registered = ants.registration(
+            fixed_image,
+            moving_image,
+            "SyNOnly",
+            initial_transform="identity",
+            mask=near,
+            outprefix=f"{folder}/",
+            **SETTINGS,
         )
-        jacobian = ants.create_jacobian_determinant_image(fixed, found["fwdtransforms"][0], do_log=True)
+        jacobian = ants.create_jacobian_determinant_image(fixed_image, registered["fwdtransforms"][0], do_log=True)
     return np.asarray(jacobian.numpy()[inside], np.float64)
 
 

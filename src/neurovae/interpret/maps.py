@@ -98,21 +98,23 @@ def run(
     labels, parts = read_atlas(atlas, mask)
     rows, places = [], []
     with write_folder(out_folder) as folder, tempfile.TemporaryFile(dir=folder) as file:
-        prepared = [prepare(table, fitted(table, score, confounds)) for score in scores if not decoder.stopped]
-        people = np.unique([int(row) for ready, _ in prepared if ready is not None for row in ready.cases.rows])
+        ready_scores = [prepare(table, fitted(table, score, confounds)) for score in scores if not decoder.stopped]
+        people = np.unique([int(row) for ready, _ in ready_scores if ready is not None for row in ready.cases.rows])
         volumes = decode_people(decoder, table[decoder.names].to_numpy(float)[people.astype(int)], file)
-        for ready, described in prepared:
-            row = {name: value for name, value in described[0].items() if name in COLUMNS}
+        for ready, latent_rows in ready_scores:
+            row = {name: value for name, value in latent_rows[0].items() if name in COLUMNS}
             row |= {"verdict": decoder.verdict}
             if ready is None:
                 places.append({name: value for name, value in row.items() if name in REGIONS})
             else:
                 at = np.searchsorted(people, ready.cases.rows)
-                tested = tested_voxels(table, ready, volumes, at, permutations, seed, threads)
-                found = mapped(decoder, table, ready, labels, parts, seed)
-                row |= numbers(ready, tested, found, permutations) | peak(tested, mask, labels, parts)
-                places += in_regions(row, tested, found, labels, parts)
-                write_score(folder, row["score"], tested, found, mask)
+                voxel_tests = tested_voxels(table, ready, volumes, at, permutations, seed, threads)
+                score_map_found = mapped(decoder, table, ready, labels, parts, seed)
+                row |= numbers(ready, voxel_tests, score_map_found, permutations) | peak(
+                    voxel_tests, mask, labels, parts
+                )
+                places += in_regions(row, voxel_tests, score_map_found, labels, parts)
+                write_score(folder, row["score"], voxel_tests, score_map_found, mask)
             rows.append(row)
             print(f"{row['score']}: {row['status']}, {row.get('voxels_below_05', 0)} voxels p < .05", flush=True)
     if decoder.stopped:
@@ -144,22 +146,22 @@ def mapped(
     return score_map(decoder, z, cases.x, cases.y, ready.score["type"], strata(table, cases), means, seed)
 
 
-def numbers(ready: Ready, tested: Voxels, found: ScoreMap, permutations: int) -> Row:
-    """What a tested score's row says beside what it shares with one that is not."""
+def numbers(ready: Ready, voxel_tests: Voxels, maps: ScoreMap, permutations: int) -> Row:
+    """Return the columns of a tested score's row, beyond those that all rows have."""
     size, unit = step(ready.cases.y, ready.score["type"], ready.score.get("positive"))
-    said = {"status": "ok", "reason": ready.cases.reason, "unit": unit, "step": size, "test": ready.null.test}
-    counts = {"voxels": len(tested.p), "voxels_below_05": int((tested.p < ALPHA).sum())}
-    draws = {"permutations": permutations, "resamples": found.resamples, "interval": INTERVAL}
-    return said | counts | draws
+    row = {"status": "ok", "reason": ready.cases.reason, "unit": unit, "step": size, "test": ready.null.test}
+    counts = {"voxels": len(voxel_tests.p), "voxels_below_05": int((voxel_tests.p < ALPHA).sum())}
+    draws = {"permutations": permutations, "resamples": maps.resamples, "interval": INTERVAL}
+    return row | counts | draws
 
 
-def peak(tested: Voxels, mask: Path, labels: np.ndarray, parts: pd.DataFrame) -> Row:
-    """Smallest p and where the statistic is largest: MNI mm and region."""
-    k = int(np.abs(tested.statistic).argmax())
+def peak(voxel_tests: Voxels, mask: Path, labels: np.ndarray, parts: pd.DataFrame) -> Row:
+    """Return the smallest p and the place of the largest statistic: MNI mm and region."""
+    k = int(np.abs(voxel_tests.statistic).argmax())
     place = apply_affine(read_image(mask).affine, np.argwhere(read_mask(mask))[k])
-    named = parts.set_index("index").reindex([labels[k]]).iloc[0]
-    region = "none" if pd.isna(named["name"]) else full_name(named["name"], named["hemisphere"])
-    numbers = {"smallest_p": float(tested.p.min()), "peak_statistic": float(tested.statistic[k])}
+    region_row = parts.set_index("index").reindex([labels[k]]).iloc[0]
+    region = "none" if pd.isna(region_row["name"]) else full_name(region_row["name"], region_row["hemisphere"])
+    numbers = {"smallest_p": float(voxel_tests.p.min()), "peak_statistic": float(voxel_tests.statistic[k])}
     return numbers | dict(zip(("peak_x", "peak_y", "peak_z"), map(float, place), strict=True)) | {"peak_region": region}
 
 
@@ -168,8 +170,8 @@ def full_name(name: str, hemisphere: str) -> str:
     return f"{hemisphere} {name}" if hemisphere in ("left", "right") else name
 
 
-def in_regions(row: Row, tested: Voxels, found: ScoreMap, labels: np.ndarray, parts: pd.DataFrame) -> list[Row]:
-    """A row per region, ranked by the mean |t|; row: that of the score."""
+def in_regions(row: Row, voxel_tests: Voxels, maps: ScoreMap, labels: np.ndarray, parts: pd.DataFrame) -> list[Row]:
+    """Return a row per region, ranked by the mean |t|; row: that of the score."""
     means = region_means(labels, parts)
     table = pd.DataFrame(
         {
@@ -177,12 +179,12 @@ def in_regions(row: Row, tested: Voxels, found: ScoreMap, labels: np.ndarray, pa
             "region": parts["name"],
             "hemisphere": parts["hemisphere"],
             "voxels": np.bincount(labels, minlength=parts["index"].max() + 1)[parts["index"]],
-            "map": means(found.change[None])[0],
-            "low": found.over_people.region_low,
-            "high": found.over_people.region_high,
-            "mean_abs_t": means(np.abs(tested.statistic)[None])[0],
-            "largest_t": [max(tested.statistic[labels == index], key=abs) for index in parts["index"]],
-            "fraction_below_05": means((tested.p < ALPHA)[None].astype(float))[0],
+            "map": means(maps.change[None])[0],
+            "low": maps.over_people.region_low,
+            "high": maps.over_people.region_high,
+            "mean_abs_t": means(np.abs(voxel_tests.statistic)[None])[0],
+            "largest_t": [max(voxel_tests.statistic[labels == index], key=abs) for index in parts["index"]],
+            "fraction_below_05": means((voxel_tests.p < ALPHA)[None].astype(float))[0],
         }
     )
     table["rank"] = table["mean_abs_t"].rank(ascending=False, method="first").astype(int)
@@ -190,10 +192,17 @@ def in_regions(row: Row, tested: Voxels, found: ScoreMap, labels: np.ndarray, pa
     return [shared | {str(name): value for name, value in one.items()} for one in table.to_dict("records")]
 
 
-def write_score(folder: Path, score: str, tested: Voxels, found: ScoreMap, mask: Path) -> None:
+def write_score(folder: Path, score: str, voxel_tests: Voxels, maps: ScoreMap, mask: Path) -> None:
     """Write the seven images of one score."""
     names = ("map", "low", "high", "t", "p", "from", "to")
-    images = (found.change, found.over_people.low, found.over_people.high, tested.statistic, tested.p, *found.ends)
+    images = (
+        maps.change,
+        maps.over_people.low,
+        maps.over_people.high,
+        voxel_tests.statistic,
+        voxel_tests.p,
+        *maps.ends,
+    )
     for name, values in zip(names, images, strict=True):
         write_maps(folder / f"{in_file(score)}_{name}.nii.gz", values, mask, outside=float(name == "p"))
 

@@ -1,8 +1,8 @@
 """Regions of the coarse built-in atlas, from nilearn's ICBM 152 2009a template and coordinates written down here.
 
 Tissue classes (grey, white, neither) come from the template's probability maps; which structure a voxel belongs to
-follows from tubes and ellipsoids about well-known MNI coordinates and from planes between the lobes. They name a
-place, they do not measure a structure. None of them uses the demo's planted regions (`cohort.anatomy`).
+follows from tubes and ellipsoids about well-known MNI coordinates and from planes between the lobes. They name
+locations; they do not delineate structures. None of them uses the demo's planted regions (`cohort.anatomy`).
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ TUBES = {  # centre lines of the right hemisphere, mm
 }
 RADII = {"hippocampus": 6.0, "caudate": 5.5, "brain stem": 14.0}
 MIDLINE = ("brain stem", "third ventricle", "corpus callosum")
-MADE = {
+METHODS = {
     "lateral ventricle": "neither grey nor white, connected, in a box about the midline and the occipital horns",
     "third ventricle": "neither grey nor white, |x| < 5 mm, between the thalami",
     "brain stem": f"tube of radius {RADII['brain stem']:g} mm from the midbrain to the medulla",
@@ -41,8 +41,8 @@ MADE = {
     "sulcal and other CSF": "neither grey nor white, elsewhere",
 }
 LOBES = ("frontal", "temporal", "parietal", "occipital")
-MADE |= {f"{lobe} cortex (box)": "grey, between planes" for lobe in LOBES}
-MADE |= {f"{lobe} white matter (box)": "white, between planes" for lobe in LOBES}
+METHODS |= {f"{lobe} cortex (box)": "grey, between planes" for lobe in LOBES}
+METHODS |= {f"{lobe} white matter (box)": "white, between planes" for lobe in LOBES}
 
 
 @dataclass(frozen=True)
@@ -69,46 +69,48 @@ def tissue() -> Tissue:
 
 def builtin() -> tuple[np.ndarray, np.ndarray, list[dict[str, str]]]:
     """Labels (x, y, z) from 1, their affine, and a row per label: name, hemisphere, made, source, licence."""
-    found = tissue()
-    names, left = named(found), found.points[0] < 0
+    brain_tissue = tissue()
+    names, in_left = region_of_voxel(brain_tissue), brain_tissue.points[0] < 0
     labels, rows = np.zeros(names.shape, np.int16), []
-    for name in MADE:
-        sides = {"midline": left | ~left} if name in MIDLINE else {"left": left, "right": ~left}
+    for name in METHODS:
+        sides = {"midline": in_left | ~in_left} if name in MIDLINE else {"left": in_left, "right": ~in_left}
         for side, inside in sides.items():
-            rows.append({"name": name, "hemisphere": side, "made": MADE[name], "source": SOURCE, "licence": LICENCE})
+            rows.append({"name": name, "hemisphere": side, "made": METHODS[name], "source": SOURCE, "licence": LICENCE})
             labels[inside & (names == name)] = len(rows)
-    whole = np.zeros(found.brain.shape, np.int16)
-    whole[found.brain] = labels
-    return whole, found.affine, rows
+    volume = np.zeros(brain_tissue.brain.shape, np.int16)
+    volume[brain_tissue.brain] = labels
+    return volume, brain_tissue.affine, rows
 
 
-def named(found: Tissue) -> np.ndarray:
+def region_of_voxel(brain_tissue: Tissue) -> np.ndarray:
     """The region of every voxel of the brain, (voxels,); the later of two that overlap stands."""
-    x, y, z = np.abs(found.points[0]), found.points[1], found.points[2]
+    x, y, z = np.abs(brain_tissue.points[0]), brain_tissue.points[1], brain_tissue.points[2]
     lobe, names = lobes(x, y, z), np.full(len(x), "", object)
-    names[found.grey], names[found.white] = (
-        lobe[found.grey] + " cortex (box)",
-        lobe[found.white] + " white matter (box)",
+    names[brain_tissue.grey], names[brain_tissue.white] = (
+        lobe[brain_tissue.grey] + " cortex (box)",
+        lobe[brain_tissue.white] + " white matter (box)",
     )
     arc = ((y + 4) / 50) ** 2 + ((z - 2) / 42) ** 2
     above = (z > -10) & ((y > -52) | (z > 5))
     medial = (x > 10) & (x < 36) & (y > -44) & (y < 6) & (z < np.where(y < -24, 3, -4)) & (z > -38)
-    names[found.grey & medial] = "medial temporal cortex (box)"
-    names[found.grey & (x < 14) & (arc > 0.45) & (arc < np.where(y < -20, 1.3, 1.15)) & above] = (
+    names[brain_tissue.grey & medial] = "medial temporal cortex (box)"
+    names[brain_tissue.grey & (x < 14) & (arc > 0.45) & (arc < np.where(y < -20, 1.3, 1.15)) & above] = (
         "cingulate cortex (box)"
     )
-    names[found.grey & (x > 29) & (x < 44) & (y > -24) & (y < 22) & (z > -12) & (z < 16)] = "insular cortex (box)"
-    names[found.white & (x < 10) & (arc < 0.75) & (z > 2)] = "corpus callosum"
-    names[ellipsoid(x, y, z, (25, 2, 2), (8.5, 19, 11)) & ~found.fluid] = "putamen and pallidum"
-    names[ellipsoid(x, y, z, (11, -18, 8), (11, 14, 9)) & ~found.fluid] = "thalamus"
+    names[brain_tissue.grey & (x > 29) & (x < 44) & (y > -24) & (y < 22) & (z > -12) & (z < 16)] = (
+        "insular cortex (box)"
+    )
+    names[brain_tissue.white & (x < 10) & (arc < 0.75) & (z > 2)] = "corpus callosum"
+    names[ellipsoid(x, y, z, (25, 2, 2), (8.5, 19, 11)) & ~brain_tissue.fluid] = "putamen and pallidum"
+    names[ellipsoid(x, y, z, (11, -18, 8), (11, 14, 9)) & ~brain_tissue.fluid] = "thalamus"
     for name in ("caudate", "hippocampus"):
-        names[tube(x, y, z, name) & found.grey] = name
-    names[ellipsoid(x, y, z, (23, -4, -19), (7, 7, 7)) & found.grey] = "amygdala"
-    names[found.fluid] = "sulcal and other CSF"
-    names[found.fluid & (x < 5) & (y > -34) & (y < 4) & (z > -14) & (z < 12)] = "third ventricle"
-    names[ventricles(found)] = "lateral ventricle"
-    names[~found.fluid & below_tentorium(x, y, z)] = "cerebellum"
-    names[~found.fluid & tube(x, y, z, "brain stem")] = "brain stem"
+        names[tube(x, y, z, name) & brain_tissue.grey] = name
+    names[ellipsoid(x, y, z, (23, -4, -19), (7, 7, 7)) & brain_tissue.grey] = "amygdala"
+    names[brain_tissue.fluid] = "sulcal and other CSF"
+    names[brain_tissue.fluid & (x < 5) & (y > -34) & (y < 4) & (z > -14) & (z < 12)] = "third ventricle"
+    names[ventricles(brain_tissue)] = "lateral ventricle"
+    names[~brain_tissue.fluid & below_tentorium(x, y, z)] = "cerebellum"
+    names[~brain_tissue.fluid & tube(x, y, z, "brain stem")] = "brain stem"
     return names
 
 
@@ -116,9 +118,9 @@ def lobes(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Lobe of each point by planes, |x|, y, z in mm: central, Sylvian and parieto-occipital sulcus."""
     name = np.where(y > -3 - 0.38 * (z - 5), "frontal", "parietal").astype(object)
     sylvian = (x > 30) & (z < -1 - 0.42 * y) & (y < 4)
-    under = (x > 18) & (z < -6) & (y < 4)
+    temporal = (x > 18) & (z < -6) & (y < 4)
     pole = (y >= 4) & (y < 24) & (((x > 24) & (z < -22)) | ((x > 44) & (z < -8)))
-    name[sylvian | under | pole] = "temporal"
+    name[sylvian | temporal | pole] = "temporal"
     name[y < np.where(x < 25, -57 - 0.7 * np.clip(z - 8, 0, None), -62 - 0.6 * np.clip(z - 5, 0, None))] = "occipital"
     name[(y < -44) & (x < 25) & (z < 5) & (name != "temporal")] = "occipital"
     return name
@@ -134,8 +136,8 @@ def ellipsoid(
     x: np.ndarray, y: np.ndarray, z: np.ndarray, centre: tuple[int, int, int], radii: tuple[float, float, float]
 ) -> np.ndarray:
     """Points within an ellipsoid along the axes, mm."""
-    away = zip((x, y, z), centre, radii, strict=True)
-    return np.asarray(sum(((at - middle) / radius) ** 2 for at, middle, radius in away) < 1)
+    offsets = zip((x, y, z), centre, radii, strict=True)
+    return np.asarray(sum(((at - middle) / radius) ** 2 for at, middle, radius in offsets) < 1)
 
 
 def tube(x: np.ndarray, y: np.ndarray, z: np.ndarray, name: str) -> np.ndarray:
@@ -143,18 +145,18 @@ def tube(x: np.ndarray, y: np.ndarray, z: np.ndarray, name: str) -> np.ndarray:
     points, line = np.stack([x, y, z], axis=-1), np.array(TUBES[name], float)
     nearest = np.full(x.shape, np.inf)
     for start, end in zip(line[:-1], line[1:], strict=True):
-        along = np.clip((points - start) @ (end - start) / np.sum((end - start) ** 2), 0, 1)
-        nearest = np.minimum(nearest, np.linalg.norm(points - start - along[..., None] * (end - start), axis=-1))
+        fraction = np.clip((points - start) @ (end - start) / np.sum((end - start) ** 2), 0, 1)
+        nearest = np.minimum(nearest, np.linalg.norm(points - start - fraction[..., None] * (end - start), axis=-1))
     return nearest < RADII[name]
 
 
-def ventricles(found: Tissue) -> np.ndarray:
+def ventricles(brain_tissue: Tissue) -> np.ndarray:
     """Lateral ventricles, (voxels,): pieces of fluid that reach the bodies (+-8, 0, 19) or atria (+-24, -44, 9) mm."""
-    x, y, z = np.abs(found.points[0]), found.points[1], found.points[2]
-    inside = found.fluid & (y > -75) & (y < 38) & (z > -4) & (z < 32) & (x < np.where(y < -20, 36, 20))
+    x, y, z = np.abs(brain_tissue.points[0]), brain_tissue.points[1], brain_tissue.points[2]
+    inside = brain_tissue.fluid & (y > -75) & (y < 38) & (z > -4) & (z < 32) & (x < np.where(y < -20, 36, 20))
     inside &= ~((x < 6) & ((z < 12) | (y < -30)))  # the third ventricle and the cisterns behind it
-    whole = np.zeros(found.brain.shape, bool)
-    whole[found.brain] = inside
-    pieces = ndimage.label(whole)[0][found.brain]
+    volume = np.zeros(brain_tissue.brain.shape, bool)
+    volume[brain_tissue.brain] = inside
+    pieces = ndimage.label(volume)[0][brain_tissue.brain]
     seeds = ellipsoid(x, y, z, (8, 0, 19), (8, 30, 8)) | ellipsoid(x, y, z, (24, -44, 9), (6, 10, 8))
     return np.isin(pieces, np.setdiff1d(pieces[seeds & inside], [0]))

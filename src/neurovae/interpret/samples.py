@@ -51,7 +51,7 @@ def run(
     Prior: N(0, I) where a KL or MMD drew the latents to it, else a Gaussian fitted to the training people. Path: seven
     steps, straight in latent space. Rows are of kind sample, path, held-out reconstruction and held-out scan; ratios
     are over the median of held-out people: reconstruction_ratio of reconstructions to reconstructions (like with
-    like), scan_ratio of scans to scans, which flatters what is decoded because it is smooth, scan_ratio_decoded of
+    like), scan_ratio of scans to scans, which is too favourable since decoded volumes are smooth, scan_ratio_decoded of
     reconstructions to scans. copy: nearer to a training person's reconstruction than that of any other real person,
     training or held out (duplicate_below).
 
@@ -77,30 +77,36 @@ def run(
     """
     torch.set_num_threads(1)
     decoder = read(model, latents, mask, health)
-    same = provenance(decoder)
+    provenance_columns = provenance(decoder)
     if decoder.stopped:
         with write_folder(maps):
-            write_both(out, tidy([same | {"status": "not tested", "reason": decoder.reason}], COLUMNS))
-        print(f"{same['model']}: {decoder.verdict}, no samples", flush=True)
+            write_both(out, tidy([provenance_columns | {"status": "not tested", "reason": decoder.reason}], COLUMNS))
+        print(f"{provenance_columns['model']}: {decoder.verdict}, no samples", flush=True)
         return
     first = people(decoder.latents)
     z, prior = draw(decoder, first, samples, np.random.default_rng([seed, 0]))
     ends, steps = between(decoder, path)
     with write_folder(maps) as folder:
-        decoded = {"sample": decoder.decode(z), "path": decoder.decode(steps)}
-        what = f"Volumes decoded from latents of the prior, {prior}"
-        write_image(folder / "samples.nii.gz", decoded["sample"], mask, what, Frame="a sample", Seed=seed)
-        what = f"Volumes decoded along a straight path in latent space from {ends[0]} to {ends[1]}"
-        write_image(folder / "path.nii.gz", decoded["path"], mask, what, Frame="a step", Scans=ends)
-        found = compared(decoder, first, decoded, read_volumes(volumes, rows), max_people, seed)
-        told = {"sample": {"prior": prior}, "path": {"scan": " to ".join(ends)}}
-        done = [same | told.get(row["kind"], {}) | row | {"status": "ok", "reason": ""} for row in found]
-        write_both(out, tidy(done, COLUMNS))
-    ratios = [row["reconstruction_ratio"] for row in found if row["kind"] == "sample"]
-    copies = sum(row["duplicate"] for row in found if row["kind"] == "sample")
-    typical = f", nearest person at {np.median(ratios):.2f} of the usual distance" if ratios else ""
+        volumes_by_kind = {"sample": decoder.decode(z), "path": decoder.decode(steps)}
+        description = f"Volumes decoded from latents of the prior, {prior}"
+        write_image(
+            folder / "samples.nii.gz", volumes_by_kind["sample"], mask, description, Frame="a sample", Seed=seed
+        )
+        description = f"Volumes decoded along a straight path in latent space from {ends[0]} to {ends[1]}"
+        write_image(folder / "path.nii.gz", volumes_by_kind["path"], mask, description, Frame="a step", Scans=ends)
+        comparison = compare_with_people(decoder, first, volumes_by_kind, read_volumes(volumes, rows), max_people, seed)
+        by_kind = {"sample": {"prior": prior}, "path": {"scan": " to ".join(ends)}}
+        finished_rows = [
+            provenance_columns | by_kind.get(row["kind"], {}) | row | {"status": "ok", "reason": ""}
+            for row in comparison
+        ]
+        write_both(out, tidy(finished_rows, COLUMNS))
+    ratios = [row["reconstruction_ratio"] for row in comparison if row["kind"] == "sample"]
+    copies = sum(row["duplicate"] for row in comparison if row["kind"] == "sample")
+    note = f", nearest person at {np.median(ratios):.2f} of the usual distance" if ratios else ""
     print(
-        f"{same['model']}: {samples} samples from {prior}{typical}, {copies} duplicates of training scans", flush=True
+        f"{provenance_columns['model']}: {samples} samples from {prior}{note}, {copies} duplicates of training scans",
+        flush=True,
     )
 
 
@@ -125,44 +131,44 @@ def between(decoder: Decoder, path: list[str]) -> tuple[list[str], np.ndarray]:
         ends = known_scans(path, decoder.latents["scan"])
     else:
         first = people(decoder.latents)
-        held = first[first["split"] == SPLITS[2]]
-        held = held if len(held) > 1 else first
-        held = held.iloc[evenly(len(held), FURTHEST)]
-        apart = cdist(*[held[decoder.names].to_numpy(np.float64)] * 2)
-        ends = [held["scan"].iloc[k] for k in np.unravel_index(apart.argmax(), apart.shape)]
+        held_out = first[first["split"] == SPLITS[2]]
+        held_out = held_out if len(held_out) > 1 else first
+        held_out = held_out.iloc[evenly(len(held_out), FURTHEST)]
+        apart = cdist(*[held_out[decoder.names].to_numpy(np.float64)] * 2)
+        ends = [held_out["scan"].iloc[k] for k in np.unravel_index(apart.argmax(), apart.shape)]
     mu = decoder.latents.set_index("scan").loc[ends, decoder.names].to_numpy(np.float64)
     return ends, np.linspace(mu[0], mu[1], STEPS)
 
 
-def compared(
+def compare_with_people(
     decoder: Decoder,
     first: pd.DataFrame,
-    decoded: dict[str, np.ndarray],
+    volumes_by_kind: dict[str, np.ndarray],
     packed: tuple[np.ndarray, pd.DataFrame],
     max_people: int,
     seed: int,
 ) -> list[dict[str, Any]]:
     """Rows of the decoded volumes by kind, and of the held-out people. first: a scan per person; packed: with rows."""
     array, table = packed
-    training, held = (chosen(first[first["split"] == split], max_people, seed) for split in (SPLITS[0], SPLITS[2]))
+    training, held_out = (chosen(first[first["split"] == split], max_people, seed) for split in (SPLITS[0], SPLITS[2]))
     place = pd.Series(np.arange(len(table)), index=table["scan"])
     size = int(decoder.mask.sum())
     with tempfile.TemporaryDirectory(prefix="neurovae-") as folder:
-        spooled = []
-        for k, part in enumerate((training, held)):
-            mu, where = part[decoder.names].to_numpy(np.float64), place.loc[part["scan"]].to_numpy()
-            made = (decoder.decode(mu[few]) for few in chunks(len(part)))
-            scans = (masked(array[where[few]], decoder.mask) for few in chunks(len(part)))
-            for name, blocks in (("decoded", made), ("scans", scans)):
-                spooled.append(realism.spool(Path(folder, f"{k}_{name}.npy"), blocks, len(part), size))
-        known = realism.real(list(training["scan"]), *spooled)
+        files = []
+        for k, part in enumerate((training, held_out)):
+            mu, rows_in_volumes = part[decoder.names].to_numpy(np.float64), place.loc[part["scan"]].to_numpy()
+            reconstructions = (decoder.decode(mu[part_rows]) for part_rows in chunks(len(part)))
+            scans = (masked(array[rows_in_volumes[part_rows]], decoder.mask) for part_rows in chunks(len(part)))
+            for name, blocks in (("decoded", reconstructions), ("scans", scans)):
+                files.append(realism.spool(Path(folder, f"{k}_{name}.npy"), blocks, len(part), size))
+        reference = realism.real_distances(list(training["scan"]), *files)
         rows = [
             {"kind": kind, "number": number} | row
-            for kind, values in decoded.items()
-            for number, row in enumerate(realism.judge(values, known))
+            for kind, values in volumes_by_kind.items()
+            for number, row in enumerate(realism.compare_decoded(values, reference))
         ]
-        rows += realism.people(known, list(held["scan"]))
-    counts = {"training_people": len(training), "held_out_people": len(held)}
+        rows += realism.people(reference, list(held_out["scan"]))
+    counts = {"training_people": len(training), "held_out_people": len(held_out)}
     return [row | counts for row in rows]
 
 

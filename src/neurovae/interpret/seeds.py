@@ -1,4 +1,4 @@
-"""Score maps over seeds: what another training of the same model would have shown.
+"""Score maps over seeds: how much they vary between trainings of the same model.
 
 Latent k of one seed is not latent k of another; maps are compared where they lie, voxel by voxel.
 """
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 
 def run(*, maps: list[Path], tables: list[Path], mask: Path, out_folder: Path, out: Path) -> None:
-    """Write per score `<score>_{mean,sd}.nii.gz` over the seeds of one model and fold, and how alike its maps are.
+    """Write per score `<score>_{mean,sd}.nii.gz` over the seeds of one model and fold, and the similarity of its maps.
 
     Rows of kind pair: correlation r of two seeds' maps over the mask and the share of voxels with one sign; of kind
     all: mean r of the pairs, and the share of voxels with one sign in all seeds. Maps that are equal bit for bit
@@ -46,27 +46,29 @@ def run(*, maps: list[Path], tables: list[Path], mask: Path, out_folder: Path, o
     Raises:
         InputError: lists of unequal length, several models or folds, or a seed twice.
     """
-    found, inside = read_tables(maps, tables), read_mask(mask)
-    whole = pd.concat(found.values()).reset_index(drop=True)
+    tables_by_seed, in_mask = read_tables(maps, tables), read_mask(mask)
+    all_rows = pd.concat(tables_by_seed.values()).reset_index(drop=True)
     rows: list[Row] = []
     with write_folder(out_folder) as folder:
-        for score in [*dict.fromkeys(whole["score"].dropna())]:
-            tested = whole[(whole["score"] == score) & (whole["status"] == "ok")]
-            same = {"score": score, **described(whole)}
-            if len(tested) < 2:
-                rows += [same | alone(whole[whole["score"] == score], len(found))]
+        for score in [*dict.fromkeys(all_rows["score"].dropna())]:
+            tested_rows = all_rows[(all_rows["score"] == score) & (all_rows["status"] == "ok")]
+            common = {"score": score, **provenance(all_rows)}
+            if len(tested_rows) < 2:
+                rows += [common | alone(all_rows[all_rows["score"] == score], len(tables_by_seed))]
                 continue
             values = {
-                int(row.seed): read_maps(Path(row.folder) / f"{in_file(score)}_map.nii.gz", inside).astype(np.float64)
-                for row in tested.itertuples()
+                int(row.seed): read_maps(Path(row.folder) / f"{in_file(score)}_map.nii.gz", in_mask).astype(np.float64)
+                for row in tested_rows.itertuples()
             }
             stack = np.stack([*distinct(values).values()])  # (seeds, voxels)
             if len(stack) > 1:
                 write_maps(folder / f"{in_file(score)}_mean.nii.gz", stack.mean(axis=0), mask)
                 write_maps(folder / f"{in_file(score)}_sd.nii.gz", stack.std(axis=0, ddof=1), mask)
-            rows += [same | {"verdict": "; ".join(dict.fromkeys(tested["verdict"]))} | row for row in compare(values)]
+            rows += [
+                common | {"verdict": "; ".join(dict.fromkeys(tested_rows["verdict"]))} | row for row in compare(values)
+            ]
     if not rows:  # every seed was stopped
-        rows = [described(whole) | {name: whole[name].iloc[0] for name in ("status", "reason", "verdict")}]
+        rows = [provenance(all_rows) | {name: all_rows[name].iloc[0] for name in ("status", "reason", "verdict")}]
     write_both(out, tidy(rows, COLUMNS))
 
 
@@ -74,53 +76,53 @@ def read_tables(maps: list[Path], tables: list[Path]) -> dict[int, pd.DataFrame]
     """Rows of each seed's maps with the folder of its images, by seed."""
     if len(maps) != len(tables) or not maps:
         raise InputError(f"interpret seeds: {len(maps)} folders and {len(tables)} tables; give one of each per seed")
-    read = [read_parquet(table).assign(folder=str(folder)) for folder, table in zip(maps, tables, strict=True)]
-    kinds = sorted({(row.model, int(row.fold)) for table in read for row in table.itertuples()})
+    all_tables = [read_parquet(table).assign(folder=str(folder)) for folder, table in zip(maps, tables, strict=True)]
+    kinds = sorted({(row.model, int(row.fold)) for table in all_tables for row in table.itertuples()})
     if len(kinds) != 1:
         raise InputError(f"interpret seeds: maps of several models or folds, {kinds}; give the seeds of one")
-    seeds = [int(table["seed"].iloc[0]) for table in read]
+    seeds = [int(table["seed"].iloc[0]) for table in all_tables]
     if len(set(seeds)) < len(seeds):
         raise InputError(f"interpret seeds: seeds {seeds}; give each seed once")
-    return dict(zip(seeds, read, strict=True))
+    return dict(zip(seeds, all_tables, strict=True))
 
 
-def described(whole: pd.DataFrame) -> Row:
-    """Model and fold."""
-    return {"model": str(whole["model"].iloc[0]), "fold": int(whole["fold"].iloc[0])}
+def provenance(all_rows: pd.DataFrame) -> Row:
+    """Return model and fold."""
+    return {"model": str(all_rows["model"].iloc[0]), "fold": int(all_rows["fold"].iloc[0])}
 
 
 def alone(rows: pd.DataFrame, seeds: int) -> Row:
     """The row of a score that fewer than two seeds have a map of."""
     first, ok = rows.iloc[0], rows[rows["status"] == "ok"]
     if len(ok) == 1:
-        few = {"status": "one seed", "reason": f"only seed {ok['seed'].iloc[0]} of {seeds} has a map"}
-        return (ONE if seeds == 1 else few) | {"seeds": 1, "verdict": ok["verdict"].iloc[0]}
+        status = {"status": "one seed", "reason": f"only seed {ok['seed'].iloc[0]} of {seeds} has a map"}
+        return (ONE if seeds == 1 else status) | {"seeds": 1, "verdict": ok["verdict"].iloc[0]}
     return {name: first[name] for name in ("status", "reason", "verdict")} | {"seeds": 0}
 
 
 def distinct(values: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
     """The first of each set of maps (voxels,) that are equal bit for bit, by seed."""
-    found: dict[int, np.ndarray] = {}
+    different: dict[int, np.ndarray] = {}
     for seed, one in values.items():
-        found |= {} if any(np.array_equal(one, other) for other in found.values()) else {seed: one}
-    return found
+        different |= {} if any(np.array_equal(one, earlier) for earlier in different.values()) else {seed: one}
+    return different
 
 
 def compare(values: dict[int, np.ndarray]) -> list[Row]:
     """A row per pair of seeds, then one for all; values: maps (voxels,) by seed."""
-    kept, ok = distinct(values), {"status": "ok", "reason": ""}
+    different, ok = distinct(values), {"status": "ok", "reason": ""}
     rows: list[Row] = []
     for a, b in combinations(values, 2):
         alike = {"r": correlation(values[a], values[b]), "one_sign": one_sign(np.stack([values[a], values[b]]))}
-        same = np.array_equal(values[a], values[b])
-        rows.append({"kind": "pair", "seed": a, "other_seed": b} | alike | (SAME if same else ok))
-    whole: Row = {"kind": "all"} | SAME
-    if len(kept) > 1:
-        r = [row["r"] for row in rows if {row["seed"], row["other_seed"]} <= set(kept)]
-        whole |= {"r": float(np.mean(r)), "one_sign": one_sign(np.stack([*kept.values()]))} | ok
-        whole["reason"] = f"of {len(values)}, those with the same map count once" * (len(kept) < len(values))
-    size = {"seeds": len(kept), "voxels": len(next(iter(values.values())))}
-    return [row | size for row in [*rows, whole]]
+        identical = np.array_equal(values[a], values[b])
+        rows.append({"kind": "pair", "seed": a, "other_seed": b} | alike | (SAME if identical else ok))
+    overall: Row = {"kind": "all"} | SAME
+    if len(different) > 1:
+        r = [row["r"] for row in rows if {row["seed"], row["other_seed"]} <= set(different)]
+        overall |= {"r": float(np.mean(r)), "one_sign": one_sign(np.stack([*different.values()]))} | ok
+        overall["reason"] = f"of {len(values)}, those with the same map count once" * (len(different) < len(values))
+    size = {"seeds": len(different), "voxels": len(next(iter(values.values())))}
+    return [row | size for row in [*rows, overall]]
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -129,7 +131,7 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def one_sign(stack: np.ndarray) -> float:
-    """Share of voxels at which all maps (maps, voxels) have one sign."""
+    """Return the fraction of voxels at which all maps (maps, voxels) have one sign."""
     signs = np.sign(stack)
     return float(np.mean((signs == signs[0]).all(axis=0) & (signs[0] != 0)))
 

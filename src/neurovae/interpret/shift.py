@@ -1,4 +1,4 @@
-"""Where a score moves the latents: E[z | score + 1 step, confounds] - E[z | score, confounds], by least squares.
+"""The change of the latents with a score: E[z | score + 1 step, confounds] - E[z | score, confounds], by least squares.
 
 This is the activation pattern of the score in latent space, not the decoding filter (Haufe et al.
 2014, On the interpretation of weight vectors of linear models in multivariate neuroimaging, eq. 6).
@@ -29,11 +29,11 @@ def slope(z: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     z: (n, latents); x: (n, columns) with the intercept; y: (n,).
     """
-    left = residual(y[:, None], x)[:, 0]
-    size = left @ left
+    remainder = residual(y[:, None], x)[:, 0]
+    size = remainder @ remainder
     if size <= 1e-10 * np.sum((y - y.mean()) ** 2) or np.ptp(y) == 0:
         return np.full(z.shape[1], np.nan)
-    return np.asarray(left @ z / size)
+    return np.asarray(remainder @ z / size)
 
 
 def ends(z: np.ndarray, y: np.ndarray, per_unit: np.ndarray, kind: str) -> np.ndarray:
@@ -52,5 +52,5 @@ def resampled(z: np.ndarray, x: np.ndarray, y: np.ndarray, strata: np.ndarray, d
     for _ in range(draws):
         rows = resample(strata, rng)
         slopes.append(slope(z[rows], x[rows], y[rows]))
-    found = np.array(slopes)
-    return found[np.isfinite(found).all(axis=1)]
+    all_slopes = np.array(slopes)
+    return all_slopes[np.isfinite(all_slopes).all(axis=1)]

@@ -1,4 +1,4 @@
-"""The 95 % percentile interval of decoded changes, exact, from blocks of draws that are never held all at once."""
+"""The 95 % percentile interval of decoded changes, exact, from blocks of draws that are never in memory all at once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,8 +33,10 @@ def spread(
     for part in chunks(len(draws)):
         values = change(draws[part])
         regions.append(means(values))
-        both = values, -values
-        ends = [smallest(np.concatenate(pair), keep) for pair in zip(ends, both, strict=True)] if ends else list(both)
+        signed = values, -values
+        ends = (
+            [smallest(np.concatenate(pair), keep) for pair in zip(ends, signed, strict=True)] if ends else list(signed)
+        )
     low, high = np.quantile(np.concatenate(regions), [SHARE, 1 - SHARE], axis=0)
     return Spread(quantile(ends[0], len(draws)), -quantile(ends[1], len(draws)), low, high)
 

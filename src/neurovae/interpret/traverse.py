@@ -1,4 +1,4 @@
-"""What each latent draws: volumes decoded along it over the range of the cohort, in MNI space, and regions ranked.
+"""Traversals: volumes decoded along each latent over the range of the cohort, in MNI space, with regions ranked.
 
 The other latents stay at the cohort's centre, the mean of the people's posterior means; no value lies beyond the data.
 """
@@ -73,23 +73,26 @@ def run(
     if len(quantiles) < 2 or not np.all(np.diff([-1e-12, *quantiles, 1 + 1e-12]) > 0):
         raise InputError(f"quantiles: found {quantiles}; give two or more ascending numbers from 0 to 1")
     decoder = read(model, latents, mask, health)
-    same = provenance(decoder)
+    provenance_columns = provenance(decoder)
     if decoder.stopped:
         with write_folder(maps):
-            write_both(out, tidy([same | {"status": "not tested", "reason": decoder.reason}], COLUMNS))
-        print(f"{same['model']}: {decoder.verdict}, no traversals", flush=True)
+            write_both(out, tidy([provenance_columns | {"status": "not tested", "reason": decoder.reason}], COLUMNS))
+        print(f"{provenance_columns['model']}: {decoder.verdict}, no traversals", flush=True)
         return
-    labels, named = read_atlas(atlas, mask)
+    labels, region_table = read_atlas(atlas, mask)
     with write_folder(maps) as folder:
-        interval = posterior(folder, decoder, mask, labels, named, draws, seed)
-        rows = traversals(folder, decoder, mask, labels, named, quantiles)
-        table = tidy([same | interval[row["index"]] | row | {"status": "ok", "reason": ""} for row in rows], COLUMNS)
+        interval = posterior(folder, decoder, mask, labels, region_table, draws, seed)
+        rows = traversals(folder, decoder, mask, labels, region_table, quantiles)
+        table = tidy(
+            [provenance_columns | interval[row["index"]] | row | {"status": "ok", "reason": ""} for row in rows],
+            COLUMNS,
+        )
         write_both(out, table)
-    print(f"{same['model']}: {len(decoder.names)} latents, {len(named)} regions", flush=True)
+    print(f"{provenance_columns['model']}: {len(decoder.names)} latents, {len(region_table)} regions", flush=True)
 
 
 def provenance(decoder: Decoder) -> dict[str, Any]:
-    """Model, fold, seed and verdict: what every row says about itself."""
+    """Return model, fold, seed and verdict: columns that all rows share."""
     first = decoder.latents.iloc[0]
     return {name: first[name] for name in SAME} | {"verdict": decoder.verdict}
 
@@ -105,35 +108,41 @@ def traversals(
     """Write the images of every latent; rows latent x region. labels: (voxels,)."""
     mu = people(decoder.latents)[decoder.names].to_numpy(np.float64)
     centre, values = mu.mean(axis=0), np.quantile(mu, quantiles, axis=0)  # (latents,), (quantiles, latents)
-    still = decoder.decode(centre[None])[0]
-    found = []
+    centre_volume = decoder.decode(centre[None])[0]
+    changes = []
     for k, name in enumerate(decoder.names):
         z = np.tile(centre, (len(quantiles), 1))
         z[:, k] = values[:, k]
         volumes = decoder.decode(z)  # (quantiles, voxels)
-        stem, what = name, f"{name} at the cohort's quantiles, other latents at the cohort's centre"
-        told = {"Latent": name, "Quantiles": list(quantiles), "Values": values[:, k].tolist(), "Frame": "a quantile"}
-        write_image(folder / f"{stem}.nii.gz", volumes, mask, f"Decoded: {what}", **told)
-        write_image(folder / f"{stem}_change.nii.gz", volumes - still, mask, f"Minus the centre: {what}", **told)
+        stem, description = name, f"{name} at the cohort's quantiles, other latents at the cohort's centre"
+        sidecar = {"Latent": name, "Quantiles": list(quantiles), "Values": values[:, k].tolist(), "Frame": "a quantile"}
+        write_image(folder / f"{stem}.nii.gz", volumes, mask, f"Decoded: {description}", **sidecar)
+        write_image(
+            folder / f"{stem}_change.nii.gz",
+            volumes - centre_volume,
+            mask,
+            f"Minus the centre: {description}",
+            **sidecar,
+        )
         texts = {
             "quantiles": " ".join(f"{q:g}" for q in quantiles),
             "values": " ".join(f"{v:.4g}" for v in values[:, k]),
         }
-        found.append((name, texts, volumes[-1].astype(np.float64) - volumes[0]))
+        changes.append((name, texts, volumes[-1].astype(np.float64) - volumes[0]))
         if k % 16 == 15 or k + 1 == len(decoder.names):
             print(f"traversed {k + 1}/{len(decoder.names)} latents", flush=True)
-    return summarise(found, labels, regions)
+    return summarise(changes, labels, regions)
 
 
 def summarise(
-    found: list[tuple[str, dict[str, str], np.ndarray]], labels: np.ndarray, regions: pd.DataFrame
+    changes: list[tuple[str, dict[str, str], np.ndarray]], labels: np.ndarray, regions: pd.DataFrame
 ) -> list[dict[str, Any]]:
     """Rows latent x region of changes (voxels,), latents ordered and regions ranked by root mean square."""
-    size = np.array([np.sqrt(np.mean(change**2)) for *_, change in found])
+    size = np.array([np.sqrt(np.mean(change**2)) for *_, change in changes])
     fraction = np.square(size) / max(np.sum(size**2), np.finfo(float).tiny)
     place = pd.Series(-size).rank(method="first").astype(int)
     rows, means = [], region_means(labels, regions)
-    for k, (name, texts, change) in enumerate(found):
+    for k, (name, texts, change) in enumerate(changes):
         of_latent = {
             "latent": name,
             "order": place[k],
@@ -144,8 +153,8 @@ def summarise(
         rms = np.sqrt(square)
         ranks = pd.Series(-rms).rank(method="first")
         for j, region in enumerate(regions.to_dict("records")):
-            where = {"index": region["index"], "region": region["name"], "hemisphere": region["hemisphere"]}
-            rows.append(of_latent | where | {"change": mean[j], "rms": rms[j], "rank": int(ranks[j])})
+            region_columns = {"index": region["index"], "region": region["name"], "hemisphere": region["hemisphere"]}
+            rows.append(of_latent | region_columns | {"change": mean[j], "rms": rms[j], "rank": int(ranks[j])})
     return rows
 
 
@@ -160,17 +169,17 @@ def posterior(
     centre = table[decoder.names].to_numpy(np.float64).mean(axis=0)
     logvar = table[latent_table.logvar(decoder.names)].median().to_numpy()
     z = centre + np.exp(logvar / 2) * np.random.default_rng(seed).normal(size=(draws, len(centre)))
-    volumes, still = np.empty((draws, len(labels)), np.float32), decoder.decode(centre[None])[0]
+    volumes, centre_volume = np.empty((draws, len(labels)), np.float32), decoder.decode(centre[None])[0]
     for part in chunks(draws):
         volumes[part] = decoder.decode(z[part])
     of_regions, means = region_means(labels, regions), np.empty((draws, len(regions)))
     for part in chunks(draws):
-        means[part] = of_regions(volumes[part] - still)
+        means[part] = of_regions(volumes[part] - centre_volume)
     low, high = np.quantile(means, LEVELS, axis=0)
-    what = f"{INTERVAL}: {draws} volumes decoded from N(cohort's centre, median posterior variance)"
-    told = {"Quantiles": list(LEVELS), "Frame": "a quantile", "Draws": draws, "Seed": seed}
+    description = f"{INTERVAL}: {draws} volumes decoded from N(cohort's centre, median posterior variance)"
+    sidecar = {"Quantiles": list(LEVELS), "Frame": "a quantile", "Draws": draws, "Seed": seed}
     ends = np.quantile(volumes, LEVELS, axis=0, overwrite_input=True)
-    write_image(folder / "posterior.nii.gz", ends, mask, what, **told)
+    write_image(folder / "posterior.nii.gz", ends, mask, description, **sidecar)
     bounds = pd.DataFrame({"posterior_low": low, "posterior_high": high, "interval": INTERVAL}, index=regions["index"])
     return {int(str(index)): row for index, row in bounds.to_dict("index").items()}
 

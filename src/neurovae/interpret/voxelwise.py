@@ -54,13 +54,13 @@ def permute(
         for part in parts(volumes.shape[1], VALUES // max(len(rows), 1)):
             values = np.asarray(volumes[rows, part], np.float64)
             data = batch(values, x, [null])
-            moves = varying(values, data.latents)
-            if not moves.any():
+            is_varying = varying(values, data.latents)
+            if not is_varying.any():
                 continue
-            data = replace(data, latents=data.latents[:, moves])
-            statistic[part][moves] = statistics(data, np.arange(len(rows))[None, :])[0, 0]
-            found = parallel(delayed(partial(_largest, data, strata))(*job) for job in jobs)
-            np.maximum(largest, np.concatenate(found), out=largest)
+            data = replace(data, latents=data.latents[:, is_varying])
+            statistic[part][is_varying] = statistics(data, np.arange(len(rows))[None, :])[0, 0]
+            maxima = parallel(delayed(partial(_largest, data, strata))(*job) for job in jobs)
+            np.maximum(largest, np.concatenate(maxima), out=largest)
     p = exceedance(np.abs(statistic), largest)
     return Voxels(statistic, np.where(statistic == 0, 1.0, p), largest)
 
@@ -71,45 +71,45 @@ def parts(voxels: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, voxels)) for start in range(0, voxels, size))
 
 
-def varying(values: np.ndarray, left: np.ndarray) -> np.ndarray:
-    """Whether something of a voxel is left beside the confounds, (voxels,). values, left: (n, voxels)."""
-    return np.asarray(left.std(axis=0) > STILL * (np.abs(values).mean(axis=0) + values.std(axis=0)))
+def varying(values: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+    """Whether something of a voxel is left beside the confounds, (voxels,). values, residuals: (n, voxels)."""
+    return np.asarray(residuals.std(axis=0) > STILL * (np.abs(values).mean(axis=0) + values.std(axis=0)))
 
 
 def statistics(data: Batch, index: np.ndarray) -> np.ndarray:
     """`associate.maxt.statistics` with the scores on the move, (draws, scores, voxels); index: (draws, n)."""
     draws, (n, voxels) = len(index), data.latents.shape
-    found, columns = [], data.basis.shape[1]
+    statistic, columns = [], data.basis.shape[1]
     if len(data.gaussian):
-        kept = _kept(data, index)
+        kept_squares = _kept(data, index)
         r = _move(data.gaussian, index) @ data.latents
-        r /= np.sqrt(kept.reshape(-1, 1) * np.square(data.latents).sum(axis=0))
-        found.append((r * np.sqrt((n - columns - 1) / (1 - r**2))).reshape(draws, -1, voxels))
+        r /= np.sqrt(kept_squares.reshape(-1, 1) * np.square(data.latents).sum(axis=0))
+        statistic.append((r * np.sqrt((n - columns - 1) / (1 - r**2))).reshape(draws, -1, voxels))
     if len(data.score):
         information = _move(data.weight, index) @ np.square(data.latents)
         information = information.reshape(draws, len(data.score), voxels)
         for factor in np.moveaxis(data.factor.reshape(len(data.score), -1, n), 1, 0):  # (scores, n)
             information -= np.square(_move(factor, index) @ data.latents).reshape(information.shape)
         top = (_move(data.score, index) @ data.latents).reshape(information.shape)
-        found.append(top / np.sqrt(information))
-    return np.concatenate(found, axis=1)
+        statistic.append(top / np.sqrt(information))
+    return np.concatenate(statistic, axis=1)
 
 
-def exceedance(seen: np.ndarray, largest: np.ndarray) -> np.ndarray:
-    """p of max-T: (b + 1) / (m + 1), b of the m draws whose largest statistic is as large; seen: (voxels,) >= 0."""
-    below = np.searchsorted(np.sort(largest), seen * (1 - TIE), side="left")
+def exceedance(observed: np.ndarray, largest: np.ndarray) -> np.ndarray:
+    """p of max-T: (b + 1) / (m + 1), b of the m draws whose largest statistic is as large; observed: (voxels,) >= 0."""
+    below = np.searchsorted(np.sort(largest), observed * (1 - TIE), side="left")
     return np.asarray((len(largest) - below + 1) / (len(largest) + 1))
 
 
 def _largest(data: Batch, strata: np.ndarray, count: int, sequence: np.random.SeedSequence) -> np.ndarray:
     """Largest |statistic| of the one score over voxels, of each draw (draws,)."""
     index = shuffle(strata, count, sequence)
-    best, short = np.zeros(count), _single(data)
-    rough = _rough(short, index)
-    for part in parts(short.latents.shape[1], STATISTICS // count):
-        found = rough(short.latents[:, part])
-        bar = (1 - NEAR) * np.maximum(found.max(axis=1), best)
-        draws, near = np.nonzero(~(found < bar[:, None]))
+    best, candidates = np.zeros(count), _single(data)
+    rough = _rough(candidates, index)
+    for part in parts(candidates.latents.shape[1], STATISTICS // count):
+        rough_values = rough(candidates.latents[:, part])
+        bar = (1 - NEAR) * np.maximum(rough_values.max(axis=1), best)
+        draws, near = np.nonzero(~(rough_values < bar[:, None]))
         np.maximum.at(best, draws, np.abs(_exact(data, index[draws], part.start + near)))
     return best
 
@@ -125,12 +125,12 @@ def _rough(data: Batch, index: np.ndarray) -> Callable[[np.ndarray], np.ndarray]
     """Function from voxels (n, voxels) to |statistics| (draws, voxels) of the one score; nan where there is none."""
     n, columns = data.basis.shape
     if len(data.gaussian):
-        score, kept = _move(data.gaussian, index), _kept(data, index)
+        score, kept_squares = _move(data.gaussian, index), _kept(data, index)
 
         def gaussian(z: np.ndarray) -> np.ndarray:
             r = score @ z
             np.square(r, out=r)
-            r /= kept
+            r /= kept_squares
             return np.sqrt(r / (1 - r) * np.float32(n - columns - 1))
 
         return gaussian
@@ -161,13 +161,13 @@ def _exact(data: Batch, index: np.ndarray, voxels: np.ndarray) -> np.ndarray:
 
 def _kept(data: Batch, index: np.ndarray) -> np.ndarray:
     """Squared residual of the permuted scores on the confounds, (draws, scores)."""
-    moved = np.einsum("sn,dnq->dsq", data.gaussian, data.basis[index])
-    return np.asarray(np.square(data.gaussian).sum(axis=1) - np.square(moved).sum(axis=2))
+    permuted = np.einsum("sn,dnq->dsq", data.gaussian, data.basis[index])
+    return np.asarray(np.square(data.gaussian).sum(axis=1) - np.square(permuted).sum(axis=2))
 
 
 def _move(values: np.ndarray, index: np.ndarray) -> np.ndarray:
     """Values (k, n) at their permuted rows, (draws x k, n): column index[i] of a draw holds column i."""
     shape = (len(index), *values.shape)
-    moved = np.empty(shape, values.dtype)
-    np.put_along_axis(moved, np.broadcast_to(index[:, None, :], shape), np.broadcast_to(values, shape), axis=2)
-    return moved.reshape(-1, values.shape[1])
+    permuted = np.empty(shape, values.dtype)
+    np.put_along_axis(permuted, np.broadcast_to(index[:, None, :], shape), np.broadcast_to(values, shape), axis=2)
+    return permuted.reshape(-1, values.shape[1])

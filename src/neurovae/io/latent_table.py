@@ -26,7 +26,7 @@ def columns(table: pd.DataFrame) -> list[str]:
 
 
 def by_role(table: pd.DataFrame, index: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield each role with the table without the latents of other roles: what is tested and corrected together.
+    """Yield each role with the table of its latents alone; they are tested and corrected together.
 
     table: rows of `latents.parquet`, joined with others or not; index: a row per latent.
 

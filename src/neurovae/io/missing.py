@@ -53,7 +53,7 @@ class Codes(NamedTuple):
     """By column (`*`: every column), additional codes for missing values, and built-in codes that are values."""
 
     missing: Mapping[str, frozenset[str]]
-    kept: Mapping[str, frozenset[str]]
+    values: Mapping[str, frozenset[str]]
 
 
 BUILTIN = Codes({}, {})
@@ -86,7 +86,7 @@ def is_missing(column: str, cell: str, codes: Codes) -> bool:
     code = spelling(cell)
     if not cell:
         return True
-    if any(code in codes.kept.get(name, ()) for name in (column, "*")):
+    if any(code in codes.values.get(name, ()) for name in (column, "*")):
         return False
     user_codes = () if column in IDS else (codes.missing.get(name, frozenset()) for name in (column, "*"))
     return code in MISSING or any(code in code_list for code_list in user_codes)

@@ -82,7 +82,7 @@ def read(path: str, *, file: str, rename: Mapping[str, str], codes: Codes = BUIL
     for name in sorted({name for name in columns if name and columns.count(name) > 1}):
         sources = ", ".join(repr(written) for written, renamed in zip(header, columns, strict=True) if renamed == name)
         problems.append(f"{file}, row 1: two columns are called '{name}' (from {sources}); keep one or rename one")
-    numbers, kept, ragged = [], [], []
+    numbers, kept_rows, ragged = [], [], []
     for number, cells in body:
         while len(cells) > len(columns) and not clean(cells[-1]):
             cells = cells[:-1]  # a spreadsheet wrote empty columns at the end
@@ -92,8 +92,8 @@ def read(path: str, *, file: str, rename: Mapping[str, str], codes: Codes = BUIL
             )
         elif any(map(clean, cells)):
             numbers.append(number)
-            kept.append(cells)
-    texts = _cleaned(columns, kept)
+            kept_rows.append(cells)
+    texts = _cleaned(columns, kept_rows)
     notes = _decimal_commas(file, texts) if separator == ";" else []
     values = {name: _values(name, cells, codes) for name, cells in texts.items()}
     by_row = zip(*values.values(), strict=True) if values else [()] * len(numbers)
@@ -116,12 +116,12 @@ def short(file: str) -> str:
 
 def _cleaned(columns: list[str], rows: list[list[str]]) -> dict[str, list[str]]:
     """Cells by column; a column without a name is the index that a spreadsheet left."""
-    found: dict[str, list[str]] = {}
+    changed_cells: dict[str, list[str]] = {}
     for name, cells in zip(columns, zip(*rows, strict=True) if rows else [()] * len(columns), strict=True):
         if name:
             once = {cell: cell.strip() if name in RAW else clean(cell) for cell in set(cells)}
-            found[name] = [once[cell] for cell in cells]
-    return found
+            changed_cells[name] = [once[cell] for cell in cells]
+    return changed_cells
 
 
 def _values(column: str, cells: list[str], codes: Codes) -> list[str | None]:

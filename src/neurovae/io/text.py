@@ -32,7 +32,7 @@ def clean(text: str) -> str:
 
 
 def decode(path: str, file: str) -> tuple[str, list[str]]:
-    """The text of a table with \\n as line end, or what is wrong with the file."""
+    """Return the text of a table with \\n as line end, and the problems of the file."""
     try:
         with open(path, "rb") as stream:
             data = stream.read()

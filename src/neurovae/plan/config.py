@@ -5,6 +5,7 @@ import io
 import json
 import math
 from copy import deepcopy
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -222,7 +223,7 @@ def _explain(error: ValidationError) -> list[str]:
             f"{place}: unknown key {key!r}{_closest(key, allowed)}; known are {', '.join(allowed)}{anchor}"
             for key in extra
         ]
-    not_text = isinstance(error.instance, bool | int | float) or error.instance is None
+    not_text = isinstance(error.instance, bool | int | float | date) or error.instance is None
     if error.validator == "type" and not_text and "string" in str(error.validator_value):
         hint = f" (YAML read the value as {_read_as(error.instance)}: put it in quotes)"
         return [f"{place}: {error.message}{hint}; {schema.get('description', 'see docs/reference/configuration.md')}"]

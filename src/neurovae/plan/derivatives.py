@@ -18,8 +18,9 @@ ENDINGS = (".nii", ".nii.gz", ".mgz")
 ENTITY = {"session": "ses", "acquisition": "acq", "run": "run"}
 ODD = re.compile(r"[{}<>\x00-\x1f]")  # wildcards of Snakemake, and what ends a line
 SPACE = re.compile(r"_space-([A-Za-z0-9+]+)")
-LISTED = re.compile(rf"({pattern.BIDS}|{pattern.LABEL})(_struc\w*|_T1w|_T1)?")
+LISTED = re.compile(rf"({pattern.BIDS}|{pattern.LABEL})(_struc\w*|_T1w|_T1)*")
 NATIVE = ("T1w", "T2w", "orig", "fsnative", "scanner", "individual")
+UNNAMED = re.compile(r"sub-\w[^/]*_(desc-preproc|label-[A-Za-z]+)_")  # derivatives without space- are in native space
 SAME = "MNI152NLin2009"  # begins the names of the templates of the fixed mask's own space
 
 
@@ -65,12 +66,25 @@ def space(cohort: Mapping[str, Any], paths: list[str]) -> tuple[str | None, list
     return declared or next(iter(path_of_space), None), contradictions
 
 
-def check(config: Mapping[str, Any], paths: list[str]) -> tuple[list[str], list[str]]:
-    """Return problems and warnings of files of another tool, from the sections cohort and preprocess together."""
+def check(config: Mapping[str, Any], sources: list[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    """Return problems and warnings of images (path, mask) of another tool, from the sections cohort and preprocess."""
     if not config["cohort"].get("files"):
-        return [], []
+        return _check_masks(config["preprocess"]["extract"]["method"], sources), []
+    paths = [path for path, _ in sources]
     problems, notes = check_space(config["cohort"], paths, config["preprocess"]["register"]["transform"])
     return consistent(config) + problems, notes
+
+
+def _check_masks(method: str, sources: list[tuple[str, str]]) -> list[str]:
+    """List masks of a plain table without the method that uses them, or the method without a mask for each scan."""
+    without = [path for path, mask in sources if not mask]
+    if method == "mask" and without:
+        remedy = "name it in a column mask of cohort.table, or use cohort.files with cohort.masks"
+        some = f"{len(without)} of {len(sources)} scans have none ({without[0]})"
+        return [f"preprocess.extract.method is mask, but {some}; {remedy}"]
+    if method != "mask" and len(without) < len(sources):
+        return [f"cohort.table has a column mask, but preprocess.extract.method is {method}; set it to mask"]
+    return []
 
 
 def consistent(config: Mapping[str, Any]) -> list[str]:
@@ -94,6 +108,12 @@ def check_space(cohort: Mapping[str, Any], paths: list[str], transform: str) -> 
     name, contradictions = space(cohort, paths)
     if transform != "none" or contradictions or not paths:
         return [], []
+    native = next((path for path in paths if UNNAMED.search(os.path.basename(path))), None)
+    if name is None and native:
+        return [
+            f"{native}: has no space- in its name, so it is in the native space of the scan; choose files in MNI space "
+            "(space-MNI152NLin2009cAsym), or set register.transform: affine"
+        ], []
     if name is None:
         return [], [
             "preprocess.register.transform is none, and the template that the images were registered to is not known; "

@@ -201,8 +201,6 @@ def time_left(state: State, rules: list[str], jobs: list[Job], now: float) -> fl
     finished.
 
     A job is expected to take the mean time of the finished jobs of its rule, or of the stage where its rule has none.
-
-    A job takes the mean of the finished jobs of its rule, or of the stage where its rule has none.
     """
     finished = [seconds for rule in rules for seconds in state.done.get(rule, [])]
     if not finished:

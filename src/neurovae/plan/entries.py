@@ -97,8 +97,6 @@ def verdict_flags(entries: Entries, train: dict[str, Any]) -> dict[str, str]:
     """Flags per model for its verdict: kept although collapsed, hyperparameters chosen with people of the test set.
 
     With one fold, a search uses people who are predicted later in other folds; with all folds it does not.
-
-    With one fold, a search chooses on people who are predicted later in other folds; with all folds it does not.
     """
     searched_model = train["search"]["model"] if len(train["folds"]) == 1 else None
     return {

@@ -56,8 +56,8 @@ def _lay_over(config: dict[str, Any], more: dict[str, Any]) -> None:
 
 def flags(section: dict[str, Any], leave: tuple[str, ...] = ()) -> str:
     """Format a section as one sorted string of options; lists and maps as JSON with sorted keys, null left out."""
-    given = {key: value for key, value in section.items() if key not in leave and value is not None}
-    return " ".join(f"--{key} {shlex.quote(_text(value))}" for key, value in sorted(given.items()))
+    options = {key: value for key, value in section.items() if key not in leave and value is not None}
+    return " ".join(f"--{key} {shlex.quote(_text(value))}" for key, value in sorted(options.items()))
 
 
 def _text(value: Any) -> str:
@@ -136,11 +136,11 @@ def assets() -> str:
 
 def results_only(config: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration as the report shows it, without keys that change no result, such as the device."""
-    shown = deepcopy({key: value for key, value in config.items() if not key.startswith("x-")})
+    copied = deepcopy({key: value for key, value in config.items() if not key.startswith("x-")})
     for section, keys in NO_EFFECT.items():
         for key in keys:
-            del shown[section][key]
-    return shown
+            del copied[section][key]
+    return copied
 
 
 def contents(paths: list[str], simulated: bool) -> str:
@@ -177,8 +177,6 @@ def fold_section(cohort: dict[str, Any]) -> dict[str, Any]:
     """Return the part of the cohort section that determines the folds; it holds nothing about scores.
 
     Codes for missing values are part of it only where they change people, sites or strata.
-
-    Codes for missing values belong to it only where people, sites or strata are others without them.
     """
     section = {key: cohort[key] for key in FOLD_KEYS}
     codes = {key: cohort[key] for key in ("missing", "not_missing") if cohort.get(key)}

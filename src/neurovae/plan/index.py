@@ -46,9 +46,6 @@ class Index(NamedTuple):
 
     notes: warnings of a dry run. order: place of each scan's session within the person, see `sessions`. times: acq_time
     by scan from the scans tables. visit_rows: the row of each visit table that was assigned to each scan.
-
-    notes: what a dry run should warn of. order: place of each scan's session within the person, see `sessions`.
-    times: acq_time by scan from the scans tables. visit_rows: the row of each visit table that each scan was given.
     """
 
     scans: list[Scan]
@@ -316,6 +313,9 @@ def _match_rows(
 
 def _plain(cohort: dict[str, Any]) -> Index:
     codes, path = missing.codes(cohort), cohort["table"]
-    paths, excluded, table, problems = plain_table.read(path, cohort.get("rename") or {}, codes)
-    scans = [_scan_of(key, path) for key, path in sorted(paths.items())]
+    sources, excluded, table, problems = plain_table.read(path, cohort.get("rename") or {}, codes)
+    scans = [
+        _scan_of(key, source.path)._replace(volume=source.volume, mask=source.mask)
+        for key, source in sorted(sources.items())
+    ]
     return _finish(Index(scans, excluded, [table], [path], problems), cohort, {}, {table.file})

@@ -1,29 +1,36 @@
-"""A plain table with a row and a `path` per scan, for data that is no BIDS folder; standard library only."""
+"""A plain table with a row and a `path` per scan, for data that is no BIDS folder; standard library only.
+
+`source_volume` names the volume (from 0) where one 4-D file holds several scans, `mask` the file of a brain mask.
+"""
 
 import os
 from collections.abc import Mapping
 
 from neurovae.io import tables
 from neurovae.io.missing import BUILTIN, Codes
-from neurovae.io.tables import LABEL, Keyed, Row, bad_id, first, identifier, no_column
+from neurovae.io.tables import LABEL, Keyed, Row, bad_id, first, identifier, no_column, number
+from neurovae.plan import nifti
+from neurovae.plan.derivatives import Source
 
 
 def read(
     path: str, rename: Mapping[str, str], codes: Codes = BUILTIN
-) -> tuple[dict[str, str], list[tuple[str | None, str, str]], Keyed, list[str]]:
-    """Return scan key -> path, excluded rows as (scan, person, reason), the table by scan key, and problems."""
+) -> tuple[dict[str, Source], list[tuple[str | None, str, str]], Keyed, list[str]]:
+    """Return scan key -> source, excluded rows as (scan, person, reason), the table by scan key, and problems."""
     file, folder = os.path.basename(path), os.path.dirname(path)
     table, problems = tables.read(path, file=file, rename=rename, codes=codes)
     missing = [name for name in ("path", "participant_id") if table.columns and name not in table.columns]
     problems += [f"{file}, row 1: {no_column(name, table.columns)}, or map it in cohort.rename" for name in missing]
     rows: dict[str, Row] = {}
-    paths: dict[str, str] = {}
-    owner: dict[str, str] = {}
+    sources: dict[str, Source] = {}
+    owner: dict[tuple[str, str], str] = {}
+    counts: dict[str, int] = {}
     excluded: list[tuple[str | None, str, str]] = []
     row_problems: list[str] = []
     for row in table.rows if not missing else []:
         key, problem = _key(row)
-        problem = problem or _fault(row, _place(row, folder), owner)
+        source = Source(_place(row, folder), _volume(row), _place(row, folder, "mask"))
+        problem = problem or _fault(row, source, owner, counts)
         if not problem and key in rows:
             problem = f"{row.where}: {key} was already given in row {rows[key].number}; keep one of the two"
         if problem:
@@ -31,13 +38,13 @@ def read(
         elif row.cells["path"] is None:
             excluded.append((key, key.split("_")[0], f"{row.where}: no path"))
         else:
-            paths[key] = _place(row, folder)
-            owner[paths[key]] = key
+            sources[key] = source
+            owner[source.path, source.volume] = key
         rows.setdefault(key, row)
-    if table.rows and not paths and not problems and not row_problems:
+    if table.rows and not sources and not problems and not row_problems:
         row_problems.append(f"{file}: no row has a path; give a .nii, .nii.gz or .mgz file per scan")
     return (
-        paths,
+        sources,
         excluded,
         Keyed(file, table.header, table.columns, rows, table.words, table.notes),
         problems + first(row_problems),
@@ -59,12 +66,20 @@ def _key(row: Row) -> tuple[str, str]:
     return key, ""
 
 
-def _place(row: Row, folder: str) -> str:
-    return os.path.normpath(os.path.join(folder, row.cells["path"] or ""))
+def _place(row: Row, folder: str, column: str = "path") -> str:
+    text = row.cells.get(column)
+    return os.path.normpath(os.path.join(folder, text)) if text else ""
 
 
-def _fault(row: Row, place: str, owner: Mapping[str, str]) -> str:
-    path = row.cells["path"]
+def _volume(row: Row) -> str:
+    """The volume as a whole number; what is none stays as it is."""
+    text = row.cells.get("source_volume") or ""
+    parsed = number(text)
+    return text if parsed is None or not parsed.is_integer() else str(int(parsed))
+
+
+def _fault(row: Row, source: Source, owner: Mapping[tuple[str, str], str], counts: dict[str, int]) -> str:
+    path, place = row.cells["path"], source.path
     if path is None:
         return ""
     if not path.lower().endswith((".nii", ".nii.gz", ".mgz", ".mgh")):
@@ -75,6 +90,27 @@ def _fault(row: Row, place: str, owner: Mapping[str, str]) -> str:
         )
     if not os.path.exists(place):
         return f"{row.where}: path is {path!r}, there is no such file; correct it, or n/a leaves the scan out"
-    if place in owner:
-        return f"{row.where}: path {path!r} is already that of {owner[place]}; give each scan its own file"
-    return ""
+    if source.mask and not os.path.exists(source.mask):
+        return f"{row.where}: mask is {row.cells['mask']!r}, there is no such file; correct it, or leave the column out"
+    if (place, source.volume) in owner:
+        other = owner[place, source.volume]
+        if source.volume:
+            return f"{row.where}: volume {source.volume} of {path!r} is already that of {other}; give each scan its own"
+        return f"{row.where}: path {path!r} is already that of {other}; give each scan its own file, or source_volume"
+    return _volume_fault(row, source, counts) if source.volume else ""
+
+
+def _volume_fault(row: Row, source: Source, counts: dict[str, int]) -> str:
+    """A volume that the file does not have; counts: volumes of the files that were looked at before."""
+    if source.path not in counts:
+        try:
+            counts[source.path] = (*nifti.shape(source.path), 1, 1, 1)[3]
+        except ValueError:  # which the job names
+            return ""
+    count = counts[source.path]
+    if source.volume.isdigit() and int(source.volume) < count:
+        return ""
+    return (
+        f"{row.where}: source_volume is {source.volume!r}, the file has {count} volume{'s' * (count > 1)}; give a "
+        f"number from 0 to {count - 1}"
+    )

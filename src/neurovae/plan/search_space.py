@@ -130,7 +130,7 @@ def _of_objective(search: dict[str, Any], entry: dict[str, Any]) -> list[str]:
     """The evidence lower bound needs a likelihood, and a posterior variance that the loss constrains."""
     if search["objective"] != "elbo":
         return []
-    place, use = "train.search.objective: elbo", "use objective: share"
+    place, use = "train.search.objective: elbo", "use objective: variance_explained"
     problems = []
     if entry["reconstruction"] != "gaussian":
         problems.append(

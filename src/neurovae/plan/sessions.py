@@ -112,7 +112,7 @@ def _order_sessions(
     cohort: Mapping[str, Any],
     sessions: set[str],
 ) -> tuple[list[str], str]:
-    """Return one person's sessions in time, and what is doubtful about the order."""
+    """Return one person's sessions in time, and any doubt about the order."""
     natural = sorted(labels, key=_natural)
     texts = {label: written(labels[label], tables, times, cohort) for label in labels}
     date_of = {label: _earliest(table_order, cohort.get("scan_date_format")) for label, table_order in texts.items()}

@@ -67,27 +67,27 @@ def join(cohort: Mapping[str, Any], scans: Iterable[Any], tables: Tables, times:
     joined = Joined([], [], [], [])
     entries, scans = cohort.get("visits") or [], list(scans)
     names = [os.path.basename(entry["file"]) for entry in entries]
-    for turn, entry in enumerate(entries):
-        again = names[:turn].count(names[turn])
-        label = f"{names[turn]} (visits {turn + 1})" if again else names[turn]
-        known = [*tables, *joined.tables]
-        seen, problems = _scans(cohort, entry, scans, known, times, label)
-        one = _joined(entry, label, seen, cohort.get("rename") or {}, codes(dict(cohort)))
-        one.warnings.extend(_long(one.matches, cohort.get("caveat_days")))
-        joined.tables.extend(one.tables)
-        joined.matches.extend(one.matches)
-        joined.problems.extend(problems + one.problems)
-        joined.warnings.extend(one.warnings)
+    for place, entry in enumerate(entries):
+        n_before = names[:place].count(names[place])
+        label = f"{names[place]} (visits {place + 1})" if n_before else names[place]
+        tables_so_far = [*tables, *joined.tables]
+        targets, problems = _scans(cohort, entry, scans, tables_so_far, times, label)
+        result = _join_table(entry, label, targets, cohort.get("rename") or {}, codes(dict(cohort)))
+        result.warnings.extend(_long(result.matches, cohort.get("caveat_days")))
+        joined.tables.extend(result.tables)
+        joined.matches.extend(result.matches)
+        joined.problems.extend(problems + result.problems)
+        joined.warnings.extend(result.warnings)
     return joined
 
 
 def files(cohort: Mapping[str, Any]) -> list[str]:
-    """The visit tables, each once."""
+    """List the visit tables, each once."""
     return list(dict.fromkeys(entry["file"] for entry in cohort.get("visits") or []))
 
 
 def days(matches: Iterable[Match]) -> dict[tuple[str, str], float]:
-    """Days from the scan to the visit by (table, scan), where both dates are known."""
+    """Return days from the scan to the visit by (table, scan), where both dates are known."""
     return {(match.table, match.scan): match.days for match in matches if match.days is not None}
 
 
@@ -99,77 +99,84 @@ def _scans(
     times: Mapping[str, str],
     label: str,
 ) -> tuple[list[Target], list[str]]:
-    """Each scan with the id that the visit table knows its person by, and its date."""
-    same, when = entry.get("same_as"), cohort.get("scan_date")
+    """Return each scan with its person's id in the visit table, and its date."""
+    same_as, date_column = entry.get("same_as"), cohort.get("scan_date")
     columns = {column for table in tables for column in table.columns}
     problems = []
-    if same and same not in columns:
-        problems.append(f"cohort.visits, {label}: same_as: {no_column(same, columns)}")
-    if when and when not in columns:
-        problems.append(f"cohort.scan_date: {no_column(when, columns)}")
-    seen: list[Target] = []
+    if same_as and same_as not in columns:
+        problems.append(f"cohort.visits, {label}: same_as: {no_column(same_as, columns)}")
+    if date_column and date_column not in columns:
+        problems.append(f"cohort.scan_date: {no_column(date_column, columns)}")
+    targets: list[Target] = []
     for scan in scans:
-        cells = lookup(tables, same, scan.keys) if same else [(scan.person, None)]
+        cells = lookup(tables, same_as, scan.keys) if same_as else [(scan.person, None)]
         texts = sessions.written([scan], list(tables), times, cohort) if entry.get("date") else []
         day = dates.parse(texts[0], cohort.get("scan_date_format")) if texts else None
         if texts and day is None:
-            problems.append(dates.unreadable(scan.scan, when or "the date of the scan", texts[0]))
-        seen.append(Target(scan.scan, _id(cells[0][0]) if cells else "", scan.session, day))
-    if entry.get("date") and entry.get("max_days") is not None and scans and not any(one.day for one in seen):
+            problems.append(dates.unreadable(scan.scan, date_column or "the date of the scan", texts[0]))
+        targets.append(Target(scan.scan, _id(cells[0][0]) if cells else "", scan.session, day))
+    if entry.get("date") and entry.get("max_days") is not None and scans and not any(target.day for target in targets):
         problems.append(
             f"cohort.visits, {label}: max_days needs the dates of the scans, and no scan has one; give acq_time in the "
             "sessions or scans tables, or name the column of the cohort's tables in cohort.scan_date"
         )
-    return seen, first(list(dict.fromkeys(problems)))
+    return targets, first(list(dict.fromkeys(problems)))
 
 
-def _joined(
-    entry: Mapping[str, Any], label: str, seen: list[Target], rename: Mapping[str, str], known: Codes
+def _join_table(
+    entry: Mapping[str, Any], label: str, targets: list[Target], rename: Mapping[str, str], cohort_codes: Codes
 ) -> Joined:
-    """One visit table with a row per scan."""
-    own = codes({"missing": entry.get("missing") or []})
-    table, problems = read(entry["file"], file=label, rename={}, codes=known._replace(missing=_both(known, own)))
+    """Return one visit table with a row per scan."""
+    table_codes = codes({"missing": entry.get("missing") or []})
+    table, problems = read(
+        entry["file"],
+        file=label,
+        rename={},
+        codes=cohort_codes._replace(missing=_merged_codes(cohort_codes, table_codes)),
+    )
     problems += _settings(entry, label, table.columns)
     if problems or not table.columns:
         return Joined([Keyed(label, table.header, _exposed(entry, table.columns, rename), {})], [], problems, [])
     rows = table.rows
-    for column, wanted in (entry.get("where") or {}).items():
-        kept = [row for row in rows if _allowed(row.cells[column], wanted)]
-        if rows and not kept:
+    for column, allowed in (entry.get("where") or {}).items():
+        selected = [row for row in rows if _allowed(row.cells[column], allowed)]
+        if rows and not selected:
             values = sorted({row.cells[column] or "n/a" for row in rows})
             problems.append(
-                f"{label}: where: no row has {wanted!r} in column '{column}'; there are "
+                f"{label}: where: no row has {allowed!r} in column '{column}'; there are "
                 f"{', '.join(map(repr, values[:8]))}{' ...' if len(values) > 8 else ''}"
             )
-        rows = kept
-    people, unread = _people(entry, rows, {one.person for one in seen})
-    problems += unread
-    found: dict[str, Row] = {}
+        rows = selected
+    people, unread_rows = _people(entry, rows, {target.person for target in targets})
+    problems += unread_rows
+    row_of: dict[str, Row] = {}
     matches: list[Match] = []
-    for one in seen:
-        match, visit, fault = _match(entry, label, one, people.get(one.person, []))
+    for target in targets:
+        match, visit, fault = _match(entry, label, target, people.get(target.person, []))
         matches.append(match)
         problems += [fault] if fault else []
         if visit:
-            found[one.scan] = visit.row
+            row_of[target.scan] = visit.row
     if not problems:
-        problems += _nobody(entry, label, seen, people, rows, matches)
+        problems += _nobody(entry, label, targets, people, rows, matches)
     columns = _exposed(entry, table.columns, rename)
-    kept_rows = {
+    scan_rows = {
         scan: Row(label, row.number, dict(zip(columns, (row.cells[name] for name in table.columns), strict=True)))
-        for scan, row in found.items()
+        for scan, row in row_of.items()
     }
-    keyed = Keyed(label, table.header, columns, kept_rows, notes=table.notes)
+    keyed = Keyed(label, table.header, columns, scan_rows, notes=table.notes)
     return Joined([keyed], matches, first(list(dict.fromkeys(problems))), _warnings(entry, label, matches))
 
 
 def _settings(entry: Mapping[str, Any], label: str, columns: list[str]) -> list[str]:
-    """Columns that the table lacks, and settings that do not go together."""
-    named = {key: entry[key] for key in ("person", "visit", "date") if entry.get(key)}
-    named |= {f"where of '{column}'": column for column in entry.get("where") or {}}
+    """List columns that the table lacks, and settings that contradict each other."""
+    columns_named = {key: entry[key] for key in ("person", "visit", "date") if entry.get(key)}
+    columns_named |= {f"where of '{column}'": column for column in entry.get("where") or {}}
     place = f"cohort.visits, {label}"
     problems = [
-        f"{place}: {key}: {no_column(column, columns)}" for key, column in named.items() if column not in columns
+        f"{place}: {key}: {no_column(column, columns)}"
+        for key, column in columns_named.items()
+        if column not in columns
     ]
     if entry.get("max_days") is not None and not entry.get("date"):
         problems.append(f"{place}: max_days is given without date; name the column with the date of the visit")
@@ -179,36 +186,36 @@ def _settings(entry: Mapping[str, Any], label: str, columns: list[str]) -> list[
 
 
 def _exposed(entry: Mapping[str, Any], columns: list[str], rename: Mapping[str, str]) -> list[str]:
-    """The names by which the cohort's section knows the columns."""
+    """Return the names by which the cohort's section knows the columns."""
     file, prefix = short(os.path.basename(entry["file"])), entry.get("prefix") or ""
     return [prefix + rename.get(f"{file}:{name}", rename.get(name, name)) for name in columns]
 
 
-def _both(first_of: Codes, other: Codes) -> dict[str, frozenset[str]]:
-    """The codes for missing values of both."""
+def _merged_codes(first_of: Codes, other: Codes) -> dict[str, frozenset[str]]:
+    """Merge the codes for missing values of both."""
     columns = [*first_of.missing, *other.missing]
     return {name: first_of.missing.get(name, frozenset()) | other.missing.get(name, frozenset()) for name in columns}
 
 
 def _plain(text: str) -> str:
-    """One spelling per number."""
-    parsed = number(text)
-    return text if parsed is None else f"{parsed:.15g}"
+    """Return one spelling per number."""
+    value = number(text)
+    return text if value is None else f"{value:.15g}"
 
 
-def _allowed(cell: str | None, wanted: Any) -> bool:
-    """Whether a cell is one of the wanted values; null stands for an empty cell, true for ON, yes and true."""
-    if isinstance(wanted, list):
-        return any(_allowed(cell, one) for one in wanted)
-    if wanted is None or cell is None:
-        return wanted is None and cell is None
-    if isinstance(wanted, bool):
-        return cell.lower() in (YES if wanted else NO)
-    return _plain(cell) == _plain(str(wanted))
+def _allowed(cell: str | None, allowed: Any) -> bool:
+    """Whether a cell is one of the allowed values; null stands for an empty cell, true for ON, yes and true."""
+    if isinstance(allowed, list):
+        return any(_allowed(cell, value) for value in allowed)
+    if allowed is None or cell is None:
+        return allowed is None and cell is None
+    if isinstance(allowed, bool):
+        return cell.lower() in (YES if allowed else NO)
+    return _plain(cell) == _plain(str(allowed))
 
 
 def _id(text: str | None) -> str:
-    """An id by its letters and digits alone: `002_S_0295` is `sub-002S0295`, and `3001` is `3001.0`."""
+    """Reduce an id to letters and digits: `002_S_0295` is `sub-002S0295`, and `3001` is `3001.0`."""
     return re.sub(r"[^A-Za-z0-9]", "", _spelled(text))
 
 
@@ -216,8 +223,10 @@ def _spelled(text: str | None) -> str:
     return re.sub(r"(?<=\d)\.0+$", "", (text or "").removeprefix("sub-"))
 
 
-def _people(entry: Mapping[str, Any], rows: list[Row], wanted: set[str]) -> tuple[dict[str, list[Visit]], list[str]]:
-    """The visits of the wanted people in the order of the file, and what cannot be read in their rows."""
+def _people(
+    entry: Mapping[str, Any], rows: list[Row], people_with_scan: set[str]
+) -> tuple[dict[str, list[Visit]], list[str]]:
+    """Return the visits of these people in the order of the file, and unreadable values in their rows."""
     people: dict[str, list[Visit]] = {}
     spelling: dict[str, str] = {}
     problems: list[str] = []
@@ -225,7 +234,7 @@ def _people(entry: Mapping[str, Any], rows: list[Row], wanted: set[str]) -> tupl
     for row in rows:
         raw = row.cells[entry["person"]]
         person = _id(raw)
-        if not person or person not in wanted:
+        if not person or person not in people_with_scan:
             continue
         if spelling.setdefault(person, _spelled(raw)) != _spelled(raw):
             problems.append(
@@ -244,47 +253,51 @@ def _people(entry: Mapping[str, Any], rows: list[Row], wanted: set[str]) -> tupl
 
 
 def _codes(entry: Mapping[str, Any], session: str) -> list[str]:
-    """Codes of the visits that are the scan's session."""
-    given = (entry.get("sessions") or {}).get(session, session)
-    return [str(code) for code in given] if isinstance(given, list) else [str(given)]
+    """Return the codes of the visits of a scan's session."""
+    codes_of_session = (entry.get("sessions") or {}).get(session, session)
+    return [str(code) for code in codes_of_session] if isinstance(codes_of_session, list) else [str(codes_of_session)]
 
 
 def _match(entry: Mapping[str, Any], label: str, scan: Target, visits: list[Visit]) -> tuple[Match, Visit | None, str]:
-    """The visit of one scan; a problem where several rows qualify and no rule decides."""
+    """Find the visit of one scan; a problem where several rows qualify and no rule decides."""
     limit, before = entry.get("max_days"), entry.get("direction") == "before"
 
     def far(visit: Visit) -> bool:
         delay = dates.between(scan.day, visit.day)
         return delay is not None and ((limit is not None and abs(delay) > limit) or (before and delay > 0))
 
-    by, chosen, reason = "visit", [], "" if visits else "no row of this person"
+    by, candidates, reason = "visit", [], "" if visits else "no row of this person"
     if visits and entry.get("visit"):
-        wanted = _codes(entry, scan.session)
-        same = [visit for visit in visits if visit.code in wanted] if scan.session else []
-        chosen = [visit for visit in same if not far(visit)]
-        reason = f"no row of visit {' or '.join(wanted)}" if scan.session else "the scan has no session label"
-        reason = _too_far(scan, same, limit, before) if same else reason
-    if visits and not chosen and limit is not None:
-        by, near = "date", [visit for visit in visits if dates.between(scan.day, visit.day) is not None]
-        inside = [visit for visit in near if not far(visit)]
-        chosen = _nearest(scan, inside)
+        visit_codes = _codes(entry, scan.session)
+        same_visit = [visit for visit in visits if visit.code in visit_codes] if scan.session else []
+        candidates = [visit for visit in same_visit if not far(visit)]
+        reason = f"no row of visit {' or '.join(visit_codes)}" if scan.session else "the scan has no session label"
+        reason = _too_far(scan, same_visit, limit, before) if same_visit else reason
+    if visits and not candidates and limit is not None:
+        by, dated = "date", [visit for visit in visits if dates.between(scan.day, visit.day) is not None]
+        in_range = [visit for visit in dated if not far(visit)]
+        candidates = _nearest(scan, in_range)
         reason = "the scan has no date" if scan.day is None else "no row has a date of the same kind"
-        reason = _too_far(scan, near, limit, before) if near else reason
-    if visits and not chosen and not entry.get("visit") and limit is None:
-        by, chosen = "person", [visit for visit in visits if not far(visit)]
+        reason = _too_far(scan, dated, limit, before) if dated else reason
+    if visits and not candidates and not entry.get("visit") and limit is None:
+        by, candidates = "person", [visit for visit in visits if not far(visit)]
         reason = "no row on or before the day of the scan"
-    if not chosen:
+    if not candidates:
         return Match(scan.scan, label, None, None, "", None, reason), None, ""
-    if len(chosen) > 1 and not entry.get("keep"):
-        return Match(scan.scan, label, None, None, "", None, "several rows"), None, _several(entry, scan, chosen, by)
-    ranked = sorted(chosen, key=lambda visit: visit.day.value if visit.day else 0.0)
-    visit = ranked[-1 if entry.get("keep") == "last" else 0]
+    if len(candidates) > 1 and not entry.get("keep"):
+        return (
+            Match(scan.scan, label, None, None, "", None, "several rows"),
+            None,
+            _several(entry, scan, candidates, by),
+        )
+    by_date = sorted(candidates, key=lambda visit: visit.day.value if visit.day else 0.0)
+    visit = by_date[-1 if entry.get("keep") == "last" else 0]
     delay = dates.between(scan.day, visit.day)
     return Match(scan.scan, label, visit.row.number, visit.code, by, delay, ""), visit, ""
 
 
 def _nearest(scan: Target, visits: list[Visit]) -> list[Visit]:
-    """The visits of the nearest day; of two days equally near, the one before the scan."""
+    """Return the visits of the nearest day; of two days equally near, the one before the scan."""
     delays = [dates.between(scan.day, visit.day) or 0.0 for visit in visits]
     best = min(delays, key=lambda delay: (abs(delay), delay), default=0.0)
     return [visit for visit, delay in zip(visits, delays, strict=True) if delay == best]
@@ -298,40 +311,41 @@ def _too_far(scan: Target, visits: list[Visit], limit: float | None, before: boo
 
 
 def _several(entry: Mapping[str, Any], scan: Target, visits: list[Visit], by: str) -> str:
-    named = " or ".join(dict.fromkeys(visit.code or "" for visit in visits))
-    what = {"visit": f"visit {named}", "date": "the nearest day", "person": "this person"}[by]
+    codes_text = " or ".join(dict.fromkeys(visit.code or "" for visit in visits))
+    description = {"visit": f"visit {codes_text}", "date": "the nearest day", "person": "this person"}[by]
     rows = " and ".join(str(visit.row.number) for visit in visits[:4]) + (" ..." if len(visits) > 4 else "")
     remedy = "keep: first or keep: last" + ("" if entry.get("visit") or entry.get("date") else ", visit, date")
     return (
-        f"{visits[1].row.where}: {scan.scan} has {len(visits)} rows of {what} (rows {rows}); keep one, choose by where "
-        f"(PDSTATE: ON), or set {remedy}"
+        f"{visits[1].row.where}: {scan.scan} has {len(visits)} rows of {description} (rows {rows}); "
+        f"keep one, choose by where (PDSTATE: ON), or set {remedy}"
     )
 
 
 def _nobody(
     entry: Mapping[str, Any],
     label: str,
-    seen: list[Target],
+    targets: list[Target],
     people: dict[str, list[Visit]],
     rows: list[Row],
     matches: list[Match],
 ) -> list[str]:
-    """Nobody has a row, or visits are written in a slightly different way."""
-    if not seen or not rows:
+    """Report that no scan has a row, or that visits are written in a slightly different way."""
+    if not targets or not rows:
         return []
     if not people:
-        shown = next((row.cells[entry["person"]] for row in rows if row.cells[entry["person"]]), None)
+        example = next((row.cells[entry["person"]] for row in rows if row.cells[entry["person"]]), None)
         return [
-            f"{label}: no scan's person is in column '{entry['person']}'; scans are of {seen[0].person!r} ..., rows of "
-            f"{shown!r} ...; use the same IDs, or name in same_as the column of the participants table that holds these"
+            f"{label}: no scan's person is in column '{entry['person']}'; "
+            f"scans are of {targets[0].person!r} ..., rows of {example!r} ...; use the same IDs, "
+            "or name in same_as the column of the participants table that holds these"
         ]
     if entry.get("visit"):
-        there = {visit.code for visits in people.values() for visit in visits if visit.code}
-        alike = {_like(code): code for code in sorted(there)}
+        codes_there = {visit.code for visits in people.values() for visit in visits if visit.code}
+        code_of = {_like(code): code for code in sorted(codes_there)}
         problems = []
-        for session in sorted({one.session for one in seen if one.session}):
-            twin = alike.get(_like(session))
-            if twin and not set(_codes(entry, session)) & there:
+        for session in sorted({target.session for target in targets if target.session}):
+            twin = code_of.get(_like(session))
+            if twin and not set(_codes(entry, session)) & codes_there:
                 problems.append(
                     f"{label}: session {session!r} has no row, but visit {twin!r} looks like it; write "
                     f"sessions: {{{session}: {twin}}} if they are the same"
@@ -349,7 +363,7 @@ def _like(text: str) -> str:
 
 
 def _reasons(matches: Iterable[Match]) -> str:
-    """How many scans have no row, for which reason; numbers of days are left out."""
+    """Count the scans without a row by reason; numbers of days are left out."""
     counts: dict[str, int] = {}
     for match in matches:
         if match.row is None:
@@ -359,7 +373,7 @@ def _reasons(matches: Iterable[Match]) -> str:
 
 
 def _warnings(entry: Mapping[str, Any], label: str, matches: list[Match]) -> list[str]:
-    """Scans without a row, and rows that lie long before or after the scan."""
+    """Warn of scans without a row, and of rows without a known delay."""
     without = [match.scan for match in matches if match.row is None]
     warnings = []
     if without:
@@ -367,14 +381,14 @@ def _warnings(entry: Mapping[str, Any], label: str, matches: list[Match]) -> lis
             f"{label}: {len(without)} of {len(matches)} scans have no row, such as {without[0]} ({_reasons(matches)}); "
             "their values are missing"
         )
-    unknown = sum(match.row is not None and match.days is None for match in matches)
-    if entry.get("date") and unknown:
-        warnings.append(f"{label}: days between scan and visit are not known for {unknown} of {len(matches)} scans")
+    n_unknown = sum(match.row is not None and match.days is None for match in matches)
+    if entry.get("date") and n_unknown:
+        warnings.append(f"{label}: days between scan and visit are not known for {n_unknown} of {len(matches)} scans")
     return warnings
 
 
 def _long(matches: list[Match], limit: float | None) -> list[str]:
-    """Scans whose row lies long before or after them."""
+    """Warn of scans whose row lies long before or after them."""
     delays = [match.days for match in matches if match.days is not None]
     late = [delay for delay in delays if limit is not None and abs(delay) > limit]
     if not late:

@@ -1,4 +1,4 @@
-"""Is a model better than its baselines? Paired over the outer folds, on the same people, by the corrected t test.
+"""Compare a model with its baselines: paired over the outer folds, on the same people, by the corrected t test.
 
 Nadeau & Bengio 2003 (Machine Learning 52, eq. 8): the training sets of folds overlap, so the variance of the mean
 difference over J folds is (1 / J + n_test / n_train) s^2, not s^2 / J; t with J - 1 degrees of freedom.
@@ -32,7 +32,7 @@ COLUMNS = {"score": "object", "type": "object", "model": "object", "seed": "Int6
 
 
 def run(*, folder: Path, models: list[str], seeds: list[int], baselines: Json, out: Path) -> None:
-    """Write the comparison of every model with confounds alone, the PCA of its size and the voxels.
+    """Compare every model with the confounds alone, the PCA of its size and the voxels.
 
     Example:
         snakemake --cores 2 --configfile config/demo.yaml --forcerun compare

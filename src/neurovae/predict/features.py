@@ -60,8 +60,6 @@ def standardised(x: np.ndarray, n: int, min_sd: float = 0.0) -> np.ndarray:
     """Standardise columns on the first n rows; zeros where these do not vary beyond rounding and `min_sd`.
 
     Rounding is relative to the size of a column, so that its unit does not matter.
-
-    Rounding is relative to the size of a column, so that its unit does not matter.
     """
     centre, spread = x[:n].mean(axis=0), x[:n].std(axis=0)
     return (x - centre) / np.where(moves(x[:n]) & (spread > min_sd), spread, np.inf)

@@ -25,9 +25,6 @@ def importance(cases: Cases, repeats: int, seed: int) -> list[dict[str, Any]]:
 
     `increase`: of the mean squared error, or log loss, of test scans, mean of `repeats`; `sd`: between repeats; `base`:
     that loss with nothing permuted.
-
-    `increase`: of the mean squared error, or log loss, of test scans, mean of `repeats`; `sd`: between repeats;
-    `base`: that loss with nothing permuted.
     """
     if cases.base["status"] != "ok":
         return [cases.base]

@@ -38,8 +38,6 @@ def decompose(x: np.ndarray, confounds: int = 0) -> Parts:
     """Decompose centred training columns (n, columns), the last `confounds` of which are confounds.
 
     The latents enter as their residuals on the confounds; the v of their directions are in terms of x.
-
-    The latents enter as what is left of them beside the confounds; the v of their directions say so in terms of x.
     """
     latents, confound_columns = np.split(x, [x.shape[1] - confounds], axis=1)
     u, s, v = _svd(confound_columns)
@@ -57,8 +55,6 @@ def decompose(x: np.ndarray, confounds: int = 0) -> Parts:
 
 def solve(binary: bool, parts: Parts, y: np.ndarray, alpha: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     """Return intercepts (m,) and coefficients on the directions (rank, m) of the targets y (n, m).
-
-    alpha: of the confounds and of the latents.
 
     alpha: of the confounds and of the latents.
     """

@@ -1,4 +1,4 @@
-"""How well is a score predicted in unseen people? Nested cross-validation by person: confounds, latents and both."""
+"""Prediction of a score in unseen people: nested cross-validation by person over confounds, latents and both."""
 
 from collections.abc import Sequence
 from pathlib import Path

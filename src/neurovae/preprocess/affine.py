@@ -36,11 +36,10 @@ def write_itk(matrix: np.ndarray, path: Path) -> None:
 
 
 def straighten(affine: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest affine with axes at right angles, which ITK needs, and the map from its mm to those of the original.
+    """Return the nearest affine with axes at right angles, which ITK needs.
 
-    Voxel sizes and the image's centre stay. Where the axes are at right angles already, nothing changes.
-
-    Voxel sizes and the image's centre stay. Where the axes are at right angles already, nothing changes.
+    The second value maps its mm to those of the original. Voxel sizes and the image's centre stay. Where the axes are
+    at right angles already, nothing changes.
     """
     size = voxel_sizes(affine)
     cosines = affine[:3, :3] / size

@@ -55,9 +55,9 @@ def run(
     for warning in offset_warnings(table):
         print(f"warning: {warning}")
     _announce(table, max_failed)
-    shown = table.drop(columns=[name for name in NOT_SHOWN if name in table])
-    write_table(out, shown)
-    write_table(out.with_suffix(".tsv"), shown)
+    quality_table = table.drop(columns=[name for name in NOT_SHOWN if name in table])
+    write_table(out, quality_table)
+    write_table(out.with_suffix(".tsv"), quality_table)
     if derivatives is not None:
         describe(derivatives, source)
 

@@ -70,19 +70,19 @@ def run(
             images = {name(f"desc-brain_{suffix}.nii.gz"): scan.brain, name(MASK): scan.mask}
             with clock("resample"):
                 images = {path: _resample(image, voxel_mm, transforms) for path, image in images.items()}
-            seen = ants.apply_transforms(_fixed(voxel_mm), scan.recorded, transforms).numpy()
+            recorded_on_grid = ants.apply_transforms(_fixed(voxel_mm), scan.recorded, transforms).numpy()
             if transform == "syn":
                 images[name(f"desc-jacobian_{suffix}.nii.gz")] = _jacobian(transforms, voxel_mm)
             for path, image in images.items():
                 _save(image, path)
             write_json(name(MASK.replace(".nii.gz", ".json")), {"Type": "Brain", **on_grid(voxel_mm)})
             matrix = derivative(derivatives, row["scan"], f"from-{suffix}_to-{SPACE}_mode-image_xfm.mat")
-            found = _keep_affine(transforms, scan.shear, matrix)
+            matrix_read = _keep_affine(transforms, scan.shear, matrix)
         written = [*images, *([matrix] if transforms else [])]
-        outside = coverage.outside_fraction(seen, grid.brain_mask(voxel_mm))
+        outside = coverage.outside_fraction(recorded_on_grid, grid.brain_mask(voxel_mm))
         columns |= {"outside_fov": round(outside, 5), "orientation_lead": round(lead, 4)}
         return batch.Work(
-            written, affine.columns(found) | columns, _describe(transform, bias_field, template_mm, voxel_mm)
+            written, affine.columns(matrix_read) | columns, _describe(transform, bias_field, template_mm, voxel_mm)
         )
 
     batch.run(
@@ -144,9 +144,6 @@ def _register(
 
     A registration that agrees less with the template than a rough pose has stopped in a local optimum. It is restarted
     from that pose, and the best one is used. Otherwise it is kept as ANTs made it.
-
-    A registration that agrees less with the template than a rough pose does has stopped in a wrong place. It is started
-    again from that pose, and the best is taken. One that has found its place is left as ANTs made it.
     """
     with clock("orientation"):
         coarse_scan = orientation.coarse(scan.brain.numpy(), scan.mask.numpy(), scan.affine)

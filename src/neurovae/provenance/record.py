@@ -86,8 +86,6 @@ class Watch:
         """Return the digest of each file that was read, by path; a folder that is one result stands for its files.
 
         None: the file changed while the command ran, so that it is unknown what was read.
-
-        None: the file was changed while the command ran, so that nobody knows what was read.
         """
         digest_of: dict[str, str | None] = {}
         for path, stamp_before in list(self.read.items()):
@@ -143,9 +141,6 @@ def digest(path: Path) -> str:
     """Return the sha256 of a file or folder; from its own record if size and time of change are unchanged.
 
     Where the digest is that of the record and only the time differs (Snakemake touches what a job has written), the
-    record notes the new time, so that the next command need not hash a large file again.
-
-    Where the digest is that of the record and only the time is another (Snakemake touches what a job has written), the
     record notes the new time, so that the next command need not hash a large file again.
     """
     recorded = read(path)

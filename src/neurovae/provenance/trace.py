@@ -45,8 +45,6 @@ def locate(file: Path) -> tuple[Path, str]:
 
     For a file in a folder that is one result, and for an image of one scan, the result is the folder or the manifest.
 
-    For a file in a folder that is one result, and for an image of one scan, the result is the folder or the manifest.
-
     Raises:
         InputError: no such file, or no record.
     """

@@ -115,7 +115,7 @@ def root_of(cohort: Path, all_records: Records) -> Path:
 
 
 def digests(root: Path, paths: list[str], all_records: Records) -> Digests:
-    """Return the digest of each file, or folder of a record, as it is now: every byte is read."""
+    """Return the present digest of each file, or folder of a record: every byte is read."""
     print(f"{len(paths)} files are read", flush=True)
     return {path: digest(root / path, all_records.get(path)) for path in steps(paths, "files")}
 
@@ -140,8 +140,6 @@ def to_compare(all_records: Records, root: Path) -> Records:
     """Return the results whose files are compared: not those that are valid although their files have changed.
 
     These are folds that would be assigned in the same way (ages and scores are not used), and a model that is frozen.
-
-    These are folds that would be dealt as they are (ages and scores are not looked at), and a model that is frozen.
     """
     frozen = any(entry["command"] == "latents" and "--freeze" in entry["arguments"] for entry in all_records.values())
     exempt = {

@@ -87,10 +87,10 @@ def evidence(status: str, known: pd.DataFrame, best: Row, bent: Row, whole: Row)
     """The numbers behind a headline, in sentences: the test that decides comes first."""
     curved = f"Quadratic effect of {bent['latent']}: max-T p {p_value(bent['p_quadratic_maxt'])}."
     curved = curved if bent["p_quadratic_maxt"] < LEVEL else ""
-    smallest = f"Smallest max-T p of a single latent: {best['latent']}, {maxt(best)}."
+    smallest = f"Strongest {'linear effect' if status == QUADRATIC else 'latent'}: {best['latent']}, {maxt(best)}."
     strongest = f"Strongest latent, {best['latent']}: {estimate(best)}, {maxt(best)}; {significant(known)}."
     said = {ASSOCIATED: [together(whole), strongest, curved], SINGLE: [strongest, together(whole), curved],
-            QUADRATIC: [curved, together(whole), smallest.replace("Smallest", "Smallest linear")],
+            QUADRATIC: [curved, together(whole), smallest],
             NONE: [together(whole), smallest]}  # fmt: skip
     return " ".join(words for words in said[status] if words)
 
@@ -113,10 +113,10 @@ def maxt(row: Row) -> str:
 
 
 def significant(rows: pd.DataFrame) -> str:
-    """ "2 of 16 latents have max-T p < 0.05", of the tested rows of a score."""
+    """ "max-T p < 0.05 in 2 of 16 latents", of the tested rows of a score."""
     if rows["p_maxt"].isna().all():
         return f"{len(rows)} latents were tested"
-    return f"{int((rows['p_maxt'] < LEVEL).sum())} of {len(rows)} latents have max-T p < {LEVEL:g}"
+    return f"max-T p < {LEVEL:g} in {int((rows['p_maxt'] < LEVEL).sum())} of {len(rows)} latents"
 
 
 def estimate(row: Row, positive: Any = None) -> str:
@@ -156,8 +156,8 @@ def overview(found: list[Row], primary: str) -> str:
         return f"No score could be tested: {reason}."
     said = {
         ASSOCIATED: f"Associated with the latents of {primary}",
-        SINGLE: "Weak evidence, a single latent is associated",
-        QUADRATIC: "Weak evidence, quadratic effect of one latent only",
+        SINGLE: "Weak evidence (a single latent is associated)",
+        QUADRATIC: "Weak evidence (quadratic effect of one latent only)",
         NONE: "No association found",
         UNTESTED: "Not tested",
     }

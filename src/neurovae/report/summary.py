@@ -153,7 +153,7 @@ def mapped(maps: pd.DataFrame | None, score: str) -> str:
         return f"none ({rows[0]['status']}: {rows[0]['reason']})" if rows else "none"
     row = rows[0]
     place = f"({row['peak_x']:.0f}, {row['peak_y']:.0f}, {row['peak_z']:.0f}) mm, {row['peak_region']}"
-    return f"{row['voxels_below_05']} of {row['voxels']} voxels with max-T p < .05; peak at {place}"
+    return f"{row['voxels_below_05']} of {row['voxels']} voxels with max-T p < 0.05; peak at {place}"
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ def diagnostics(
     """Return all numbers of this module for a fit of y on x; those that the family does not have are missing.
 
     unit: of y in the score's own units, in which the likelihood of a continuous score is given. related: codes of the
-    families, where errors are clustered; over-dispersion, spread and parallel lines are tested as if nobody were
-    related.
+    families, where errors are clustered; over-dispersion, spread and parallel lines are tested as if all people
+    were unrelated.
     """
     se, low, high = robust(kind, y, x, full, related)
     numbers = {"p_link": link_p(kind, y, x, full, related), "aic": aic(kind, full) + 2 * len(y) * np.log(unit)}

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import gammaln
 
-LEAST = 1000  # fewer distinct permutations than this: not tested, since no p below 1 / LEAST would be valid
+MIN_PERMUTATIONS = 1000  # fewer distinct permutations than this: not tested, since no p below 1 / LEAST would be valid
 EQUAL = 9  # digits of a value, relative to the largest, in which two that change places are the same
 
 
@@ -50,10 +50,11 @@ def too_few(strata: np.ndarray, values: np.ndarray | None = None) -> str:
     alike = np.arange(len(kinds)) if values is None else _alike(kinds, rows, values)
     logarithm = float(gammaln(np.unique(kinds, return_counts=True)[1] + 1.0).sum())
     logarithm -= float(gammaln(np.unique(alike, return_counts=True)[1] + 1.0).sum())
-    if logarithm >= np.log(LEAST) - 1e-9:
+    if logarithm >= np.log(MIN_PERMUTATIONS) - 1e-9:
         return ""
     n_distinct = round(np.exp(logarithm))
-    return f"{n_distinct} distinct permutation{'s' * (n_distinct != 1)} of {len(strata)} rows, {LEAST} are needed"
+    plural = "s" * (n_distinct != 1)
+    return f"{n_distinct} distinct permutation{plural} of {len(strata)} rows, {MIN_PERMUTATIONS} are needed"
 
 
 def plan(draws: int, size: int, seed: int) -> list[tuple[int, np.random.SeedSequence]]:

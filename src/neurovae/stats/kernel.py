@@ -44,7 +44,7 @@ def space(null: Null, z: np.ndarray, x: np.ndarray) -> Space:
     The whitened kernel is left out where the latents span all that the confounds leave: it would be constant.
     """
     parts = dict(zip(METRICS, decompose(z, x), strict=False))
-    kernels_used = {name: given for name, given in KERNELS.items() if given[0] in parts}
+    kernels_used = {name: kernel for name, kernel in KERNELS.items() if kernel[0] in parts}
     weights = []
     for metric, k in kernels_used.values():
         squares, mean = parts[metric].d ** 2, np.mean(parts[metric].d ** 2)

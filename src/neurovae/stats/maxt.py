@@ -35,7 +35,7 @@ class Batch:
 class Exceeded:
     """Results of the permutations, scores x latents."""
 
-    alone: np.ndarray  # permutations whose statistic of that test was as large, (scores, latents)
+    single: np.ndarray  # permutations whose statistic of that test was as large, (scores, latents)
     largest: np.ndarray  # (permutations, scores): largest statistic over the latents
 
 
@@ -119,7 +119,7 @@ def maxt(observed: np.ndarray, permuted: Exceeded) -> tuple[np.ndarray, np.ndarr
     """Return single-test p and max-T p over the latents. seen: (scores, latents) observed statistics."""
     bar = np.abs(observed) * (1 - TIE)
     above = np.array([(permuted.largest[:, [j]] >= bar[j]).sum(axis=0) for j in range(len(bar))])
-    return (permuted.alone + 1) / (len(permuted.largest) + 1), (above + 1) / (len(permuted.largest) + 1)
+    return (permuted.single + 1) / (len(permuted.largest) + 1), (above + 1) / (len(permuted.largest) + 1)
 
 
 def minp(largest: np.ndarray, observed: np.ndarray, p: np.ndarray) -> np.ndarray:
@@ -139,5 +139,5 @@ def minp(largest: np.ndarray, observed: np.ndarray, p: np.ndarray) -> np.ndarray
 
 
 def _gather(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> Exceeded:
-    alone, largest = zip(*parts, strict=True)
-    return Exceeded(np.sum(alone, axis=0), np.concatenate(largest))
+    single, largest = zip(*parts, strict=True)
+    return Exceeded(np.sum(single, axis=0), np.concatenate(largest))

@@ -76,7 +76,7 @@ def quadratic(
 
 
 def prepare(z: np.ndarray, x: np.ndarray, scores: list[Score]) -> tuple[Curvature, list[list[str]]]:
-    """What the permutations need, and a status per score and latent. z: (n, latents) standardised."""
+    """Prepare the permutations; return a status per score and latent as well. z: (n, latents) standardised."""
     n, q = len(x), np.linalg.qr(x)[0]
     line = _unit(_beside(z, q)).T
     square = z**2

@@ -45,7 +45,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What REML chose in each draw."""
+    """The metric and weight that REML chose in each draw."""
 
     metric: np.ndarray  # (draws,) place in METRICS
     k: np.ndarray  # (draws,)

@@ -66,7 +66,7 @@ def run(
         seed: of initial weights, batches and samples.
         device: auto (cuda, then cpu), cpu, cuda or mps.
         options: the entry of the model in train.models.
-        state: folder for checkpoints, from which a training that was killed goes on.
+        state: folder for checkpoints, from which a training that was killed continues.
         code: fingerprint of the code; a checkpoint of other code, options or data is not used.
         chosen: JSON of options that a search has chosen, in place of those of the entry; empty: there was no search.
     """
@@ -75,27 +75,31 @@ def run(
     array, table = read_volumes(volumes, rows)
     brain = read_mask(mask)
     split = splits(table, folds, fold)
-    taken = {**options, **(json.loads(Path(chosen).read_text(encoding="utf-8")) if chosen else {})}
+    values = {**options, **(json.loads(Path(chosen).read_text(encoding="utf-8")) if chosen else {})}
     module = importlib.import_module(f"neurovae.train.models.{kind}")
     people = {name: sorted(set(table.loc[split == name, "person"])) for name in SPLITS}
     meta = {"kind": kind, "fold": fold, "seed": seed, "data_hash": data_hash(table), "people": people}
     meta |= {"searched": bool(chosen), "scans": digests(table)}
     if not getattr(module, "EPOCHS", False):
         if processes.rank() == 0:  # nothing to share among processes
-            _write(out, history, module.fit(array, split, brain, seed=seed, device=device, **taken), meta, taken)
+            _write(out, history, module.fit(array, split, brain, seed=seed, device=device, **values), meta, values)
         return
-    own = state / f"fold-{fold}_seed-{seed}" if state else None
-    folder = own / weights.model_hash({"mask": brain}, {**meta, "options": taken, "code": code}) if own else None
-    found = module.fit(array, split, brain, seed=seed, device=device, state=folder, **taken)
+    state_folder = state / f"fold-{fold}_seed-{seed}" if state else None
+    folder = (
+        state_folder / weights.model_hash({"mask": brain}, {**meta, "options": values, "code": code})
+        if state_folder
+        else None
+    )
+    result = module.fit(array, split, brain, seed=seed, device=device, state=folder, **values)
     if processes.rank() == 0:
-        _write(out, history, found, meta, taken)
-        if own:
-            checkpoint.clear(own)  # and what killed trainings with other options have left
+        _write(out, history, result, meta, values)
+        if state_folder:
+            checkpoint.clear(state_folder)  # and what killed trainings with other options have left
     processes.stop()
 
 
-def _write(out: Path, history: Path, found: tuple[Any, ...], meta: dict[str, Any], options: dict[str, Any]) -> None:
-    tensors, architecture, epochs = found
+def _write(out: Path, history: Path, result: tuple[Any, ...], meta: dict[str, Any], options: dict[str, Any]) -> None:
+    tensors, architecture, epochs = result
     weights.save(out, tensors, {**meta, "architecture": architecture, "options": options})
     table = pd.DataFrame(epochs, columns=list(HISTORY)).astype(HISTORY)
     write_table(history, table)

@@ -1,4 +1,4 @@
-"""Trained weights on disk (safetensors: no code runs on load), with the description of how they came about."""
+"""Trained weights on disk (safetensors: no code runs on load), with a description of how they were trained."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ Tensors = dict[str, np.ndarray]
 def save(path: Path, tensors: Tensors, meta: dict[str, Any]) -> None:
     """Write tensors with their description: kind, architecture, fold, seed, data hash, people per split.
 
-    safetensors writes the memory of an array as it lies: one in Fortran order would come back scrambled.
+    safetensors writes the memory of an array as it lies: one in Fortran order would be read in a wrong order.
     """
     rows_first = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     with write_beside(path) as temporary:
@@ -37,12 +37,12 @@ def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-            said = (file.metadata() or {}).get("neurovae")
+            description = (file.metadata() or {}).get("neurovae")
     except SafetensorError as error:
         raise InputError(f"{path}: cannot be read as weights ({error}); delete it and run again") from error
-    if said is None:
+    if description is None:
         raise InputError(f"{path}: weights of another program: they do not say what they were trained on")
-    return tensors, json.loads(said)
+    return tensors, json.loads(description)
 
 
 def load_own(path: Path) -> tuple[Tensors, dict[str, Any]]:

@@ -162,7 +162,7 @@ def test_nearest_equals_brute_force():
     np.testing.assert_allclose(found.distance, whole.min(axis=1))
     np.testing.assert_array_equal(found.which, whole.argmin(axis=1))
     own = np.sqrt(np.mean((b[:, None] - b[None]) ** 2, axis=2)) + np.diag(np.full(35, np.inf))
-    np.testing.assert_allclose(realism.nearest(b, b, same=True).distance, own.min(axis=1))
+    np.testing.assert_allclose(realism.nearest(b, b, same_rows=True).distance, own.min(axis=1))
 
 
 def test_a_training_person_is_a_copy_and_far_out_is_far(files):
@@ -171,7 +171,7 @@ def test_a_training_person_is_a_copy_and_far_out_is_far(files):
     training = first.index[first["split"] == "training"]
     z = np.stack([model.mu[training[5]], 6 * model.mu[training[5]], model.mu[training[0]] + 1e-4])
     packed = read_volumes(files["volumes"], files["rows"])
-    rows = pd.DataFrame(samples.compared(model, first, {"sample": model.decode(z)}, packed, 100, 0))
+    rows = pd.DataFrame(samples.compare_with_people(model, first, {"sample": model.decode(z)}, packed, 100, 0))
     planted = rows[rows["kind"] == "sample"]
     assert planted["duplicate"].tolist() == [True, False, True]
     assert planted["nearest_reconstruction"].iloc[0] == first.loc[training[5], "scan"]
@@ -189,7 +189,7 @@ def test_distances_are_those_of_volumes_on_disk(files):
     model = decoder(files)
     first = traverse.people(model.latents)
     packed = read_volumes(files["volumes"], files["rows"])
-    row = samples.compared(model, first, {"sample": model.decode(np.zeros((1, LATENTS)))}, packed, 100, 0)[0]
+    row = samples.compare_with_people(model, first, {"sample": model.decode(np.zeros((1, LATENTS)))}, packed, 100, 0)[0]
     scans = masked(packed[0][first.index[first["split"] == "training"]], tiny.MASK)
     wanted = np.sqrt(np.mean((scans - model.tensors["mean"]) ** 2, axis=1)).min()
     np.testing.assert_allclose(row["scan_distance"], wanted, rtol=1e-5)
@@ -258,7 +258,7 @@ def test_counterfactual_of_a_linear_decoder_is_the_same_for_everyone(files, tmp_
     np.testing.assert_allclose(differences[0], differences[1], atol=2e-6)
     by_hand = np.array([1.0, -0.5, 2.0])
     told = {"score": "any", "scan": "sub-07", "unit": "", "file": "any.nii.gz"}
-    counterfactual.one(tmp_path, model, (volumes, rows), files["mask"], told, by_hand, [0.0, 1.0])
+    counterfactual.write_person(tmp_path, model, (volumes, rows), files["mask"], told, by_hand, [0.0, 1.0])
     frames = read_maps(tmp_path / "any.nii.gz", tiny.MASK)
     np.testing.assert_allclose(frames[1] - frames[0], by_hand @ model.tensors["components"], atol=2e-6)
 

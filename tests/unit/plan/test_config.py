@@ -54,6 +54,7 @@ def test_retyped_keys(tmp_path, key, read_as):
         ("{name: a, site: no}", "cohort.site: False is not of type"),
         ("{name: a, rename: {x: 1}}", "cohort.rename.x: 1 is not of type 'string'"),
         ("{name: a, not_missing: {site: [NO]}}", "cohort.not_missing.site.0: False is not of type"),
+        ("{name: a, session: 2020-01-31}", "cohort.session: datetime.date(2020, 1, 31) is not of type"),
         ("{name: a, missing: [~]}", "cohort.missing.0: None is not of type"),
     ],
 )

@@ -222,6 +222,9 @@ def test_offsets_between_voxels(contrast):
         ("sub-01_space-MNI152NLin2009cAsym_T1w.nii", None, "", ""),
         ("sub-01_space-MNI152NLin6Asym_T1w.nii", None, "", "differ by millimetres"),
         ("sub-01_space-T1w_desc-x_T1w.nii", None, "native space", ""),
+        ("sub-01_ses-1_desc-preproc_T1w.nii.gz", None, "no space- in its name", ""),
+        ("sub-01_label-GM_probseg.nii.gz", None, "no space- in its name", ""),
+        ("sub-01_desc-preproc_T1w.nii.gz", "MNI152NLin2009cAsym", "", ""),
         ("mwp1sub-01.nii", None, "", "is not known; name it in cohort.space"),
     ],
 )  # fmt: skip
@@ -254,6 +257,18 @@ def test_a_space_that_contradicts_the_names(tmp_path):
     assert "is in space MNI152NLin2009cAsym, cohort.space is MNI152NLin6Asym" in only(
         index.look({"files": path, "space": "MNI152NLin6Asym"}).problems
     )
+
+
+def test_lists_of_fsl_vbm_name_files_in_several_ways(tmp_path, monkeypatch):
+    """As `ls struc/*_struc.nii.gz` of scans named by BIDS, and as its own steps name them."""
+    monkeypatch.chdir(tmp_path)
+    root = trees.fsl_vbm(tmp_path / "vbm", PEOPLE)
+    for form in ("/d/struc/{}_T1w_struc.nii.gz", "{}_struc_GM_to_template_GM_mod.nii.gz", "{}_T1w"):
+        (root / "subjects.txt").write_text("\n".join(form.format(person) for person in PEOPLE) + "\n")
+        sources, problems = derivatives.find(EXAMPLES["vbm"]["cohort"])
+        assert problems == [] and [(key, one.volume) for key, one in sources.items()] == list(
+            zip(PEOPLE, "0123", strict=True)
+        )
 
 
 def test_patterns(tmp_path):

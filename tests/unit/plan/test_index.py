@@ -4,13 +4,15 @@ import json
 import subprocess
 import sys
 
+import nibabel as nib
+import numpy as np
 import pytest
 from bids_tree import DATA, ENV, ids, only, plant
 
 from neurovae.cohort.check import check
 from neurovae.errors import InputError
 from neurovae.io import tables
-from neurovae.plan import index
+from neurovae.plan import derivatives, index
 
 
 def test_needs_no_third_party_package():
@@ -159,7 +161,7 @@ def test_plain_table_bad_rows(tmp_path):
         "t.csv, row 3: path is 'c.nii', there is no such file",
         "t.csv, row 4: path is 'x.png'; give a .nii, .nii.gz or .mgz file",
         "t.csv, row 5: sub-1 was already given in row 2; keep one",
-        "t.csv, row 6: path 'a.nii' is already that of sub-1; give each scan",
+        "t.csv, row 6: path 'a.nii' is already that of sub-1; give each scan its own file, or source_volume",
         "t.csv, row 7: participant_id is '../5'; give sub- and letters",
     ]
     assert all(found.startswith(start) for found, start in zip(problems, expected, strict=True)), problems
@@ -167,6 +169,30 @@ def test_plain_table_bad_rows(tmp_path):
     assert "t.csv, row 1: no column 'path'; there are file, participant_id" in only(
         index.look({"table": str(tmp_path / "t.csv")}).problems
     )
+
+
+def test_plain_table_of_volumes_and_masks(tmp_path):
+    """Volumes of a 4-D file count from 0; each is one scan's, and exists; masks go with the method that uses them."""
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4, 3), np.uint8), np.eye(4)), tmp_path / "all.nii.gz")
+    (tmp_path / "m.nii.gz").touch()
+    rows = ["all.nii.gz,1,0,m.nii.gz", "all.nii.gz,2,2.0,m.nii.gz", "all.nii.gz,3,1,m.nii.gz"]
+    (tmp_path / "t.csv").write_text("path,participant_id,source_volume,mask\n" + "\n".join(rows))
+    scans = index.look({"table": str(tmp_path / "t.csv")}).scans
+    assert [(scan.scan, scan.volume) for scan in scans] == [("sub-1", "0"), ("sub-2", "2"), ("sub-3", "1")]
+    assert {scan.mask for scan in scans} == {str(tmp_path / "m.nii.gz")}
+    sources = [(scan.path, scan.mask) for scan in scans]
+    settings = {"cohort": {}, "preprocess": {"extract": {"method": "deepbet"}}}
+    assert "method is deepbet; set it to mask" in only(derivatives.check(settings, sources)[0])
+    settings["preprocess"]["extract"]["method"] = "mask"
+    assert derivatives.check(settings, sources)[0] == []
+    assert "1 of 4 scans have none" in only(derivatives.check(settings, [*sources, ("x.nii", "")])[0])
+    rows = ["all.nii.gz,4,0,n/a", "all.nii.gz,5,0,", "all.nii.gz,6,3,", "all.nii.gz,7,x,", "all.nii.gz,8,1,no.nii"]
+    (tmp_path / "t.csv").write_text("path,participant_id,source_volume,mask\n" + "\n".join(rows))
+    expected = ["row 3: volume 0 of 'all.nii.gz' is already that of sub-4", "row 4: source_volume is '3'",
+                "row 5: source_volume is 'x', the file has 3 volumes; give a number from 0 to 2",
+                "row 6: mask is 'no.nii', there is no such file"]  # fmt: skip
+    problems = index.look({"table": str(tmp_path / "t.csv")}).problems
+    assert all(line in problem for line, problem in zip(expected, problems, strict=True)), problems
 
 
 CLEAN = "participant_id\tage\tname\nsub-01\t20.5\tÉva\nsub-02\tn/a\tx\n"

@@ -165,4 +165,6 @@ def test_more_scans_than_their_products_fit_are_named_not_tried(
     voxels.run(**options)
     table = pd.read_parquet(options["out"])
     assert table[["score", "status"]].to_numpy().tolist() == [["memory", "too many scans"], ["ill", "too many scans"]]
-    assert "40 scans, of 39 at most" in table["reason"].iloc[0] and pd.read_parquet(options["predictions"]).empty
+    assert (
+        "40 scans, at most 39 are possible" in table["reason"].iloc[0] and pd.read_parquet(options["predictions"]).empty
+    )

@@ -108,7 +108,7 @@ def test_the_overview_names_every_score_once():
     tests = pd.concat([rows(0.01, 1.0, score="a"), rows(0.3, 0.01, score="b"), rows(0.3, 1.0, score="c")])
     whole = pd.concat([omnibus(q, q).assign(score=name) for name, q in (("a", 0.01), ("b", 0.3), ("c", 0.3))])
     said = judged.overview(judged.conclusions(tests, whole, None, FIT, "vae"), "vae")
-    assert said == ("Associated with the latents of vae: a. Weak evidence, quadratic effect of one latent only: b. No "
+    assert said == ("Associated with the latents of vae: a. Weak evidence (quadratic effect of one latent only): b. No "
                     "association found: c.")  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def test_a_latent_that_separates_the_classes_is_the_strongest(tmp_path: Path):
     one = judged.conclusions(tests, None, None, FIT, "vae")[0]
     assert (
         one["row"]["latent"] == "mu_000"
-        and one["significant"] == f"{small} of 6 latents have max-T p < 0.05"
+        and one["significant"] == f"max-T p < 0.05 in {small} of 6 latents"
         and small >= 2
     )
     assert "mu_000: no estimate (separation), max-T p = 0.005" in one["evidence"] and "nan" not in one["evidence"]
@@ -169,7 +169,7 @@ PREDICTED = pd.DataFrame(
 def test_predictions_stand_beside_confounds_and_voxels_for_the_seed_shown(tmp_path: Path):
     run = run_of(tmp_path, predict__predictions=PREDICTED)
     title, found = findings.prediction(run, "dx")
-    assert title == "AUC of PD [95 % CI]"
+    assert title == "AUC for PD [95 % CI]"
     assert found == [
         ("latents and confounds", "0.80 [0.70, 0.90]"),
         ("latents alone", "0.70 [0.60, 0.80]"),
@@ -185,7 +185,7 @@ def test_predictions_stand_beside_confounds_and_voxels_for_the_seed_shown(tmp_pa
 def test_a_score_that_could_not_be_predicted_gives_the_reason(tmp_path: Path):
     lost = PREDICTED.head(1).assign(status="too few people", reason="14 people in 5 folds", metric=np.nan, value=np.nan)
     assert findings.prediction(run_of(tmp_path, predict__predictions=lost), "dx") == (
-        "Not predicted: 14 people in 5 folds", [])  # fmt: skip
+        "Not predicted: too few people (14 people in 5 folds).", [])  # fmt: skip
     assert summary.prediction(lost, "dx", "vae") == "none (too few people: 14 people in 5 folds)"
 
 

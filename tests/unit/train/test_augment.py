@@ -9,7 +9,7 @@ from scipy.special import gamma, hyp2f1
 from tiny import MASK, SETTINGS, cohort
 from torch import Tensor
 
-from neurovae.train.engine.augment import augmented, fields, flipped, jittered, mixed, moved, pieced, rotation
+from neurovae.train.engine.augment import augmented, fields, flipped, jittered, mixed, pieced, rotation, transformed
 from neurovae.train.engine.windows import BOX, axes, taper
 from neurovae.train.models import autoencoder, vae
 
@@ -126,15 +126,15 @@ def test_a_mosaic_is_of_the_scans_of_the_batch_and_as_many_as_asked_for() -> Non
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_planted_shift_turn_and_scale_move_a_blob_by_the_predicted_mm(axis: int, shape: tuple[int, int, int]) -> None:
     start = (-24.0, 30.0, 18.0)
-    image, still = blob(start, shape), dict(turn=torch.zeros(1, 3), move=torch.zeros(1, 3), scale=torch.ones(1, 3))
+    image, still = blob(start, shape), dict(angles=torch.zeros(1, 3), move=torch.zeros(1, 3), scale=torch.ones(1, 3))
     unit = torch.eye(3)[axis][None]
-    assert np.allclose(centroid(moved(image, **still)), centroid(image), atol=1e-3)
+    assert np.allclose(centroid(transformed(image, **still)), centroid(image), atol=1e-3)
     shifted = np.array(start) + 10 * unit[0].numpy()
-    assert np.allclose(centroid(moved(image, **{**still, "move": 10 * unit})), shifted, atol=0.1)
+    assert np.allclose(centroid(transformed(image, **{**still, "move": 10 * unit})), shifted, atol=0.1)
     grown = np.array(start) * (1 + 0.2 * unit[0].numpy())
-    assert np.allclose(centroid(moved(image, **{**still, "scale": 1 + 0.2 * unit})), grown, atol=0.3)
+    assert np.allclose(centroid(transformed(image, **{**still, "scale": 1 + 0.2 * unit})), grown, atol=0.3)
     angle = math.radians(20)
-    turned = centroid(moved(image, **{**still, "turn": angle * unit}))
+    turned = centroid(transformed(image, **{**still, "angles": angle * unit}))
     one, two = (axis + 1) % 3, (axis + 2) % 3  # right-handed: about z, x goes to y
     expected = np.array(start)
     expected[one] = math.cos(angle) * start[one] - math.sin(angle) * start[two]
@@ -149,7 +149,7 @@ def test_all_together_it_is_scale_then_turn_then_shift() -> None:
         torch.tensor([[5.0, -8.0, 6.0]]),
         torch.tensor([[1.1, 0.9, 1.2]]),
     )
-    found = centroid(moved(blob(tuple(start.tolist())), turn=turn, move=move, scale=scale))
+    found = centroid(transformed(blob(tuple(start.tolist())), angles=turn, move=move, scale=scale))
     assert np.allclose(found, (rotation(turn)[0] @ (scale[0] * start) + move[0]).numpy(), atol=0.4)
 
 

@@ -88,7 +88,7 @@ def test_mds_puts_a_point_where_its_distances_are_met_exactly() -> None:
     positions = rng.normal(size=(30, 3))
     positions -= positions.mean(axis=0)
     for point in (*rng.normal(size=(5, 3)), positions[4]):
-        found = mds.added(np.linalg.norm(positions - point, axis=1), positions)
+        found = mds.add_point(np.linalg.norm(positions - point, axis=1), positions)
         assert np.allclose(found, point, atol=1e-8)
 
 
@@ -148,8 +148,8 @@ def test_a_model_is_not_mistaken_for_the_one_that_is_remembered() -> None:
     draws = [cohort(seed=seed) for seed in (0, 1)]
     models = [fitted(isomap, drawn, n_latent=2, flip=False, neighbours=6) for drawn in draws]
     once = [isomap.embed(drawn[0], MASK, *model)[0] for drawn, model in zip(draws, models, strict=True)]
-    model = isomap.unrolled(manifold.training(models[0][0]), n_latent=2, neighbours=6)
-    assert isomap.unrolled(manifold.training(models[0][0]), n_latent=2, neighbours=6) is model
+    model = isomap.embedding(manifold.training(models[0][0]), n_latent=2, neighbours=6)
+    assert isomap.embedding(manifold.training(models[0][0]), n_latent=2, neighbours=6) is model
     assert np.array_equal(isomap.embed(draws[1][0], MASK, *models[1])[0], once[1])
     assert np.array_equal(isomap.embed(draws[0][0], MASK, *models[0])[0], once[0])
 
@@ -160,7 +160,7 @@ def test_how_far_the_map_moves_training_people(module: ModuleType, options: dict
     tensors, architecture = fitted(module, (volumes, split), n_latent=3, flip=False, **options)
     mu, _ = module.embed(volumes[split == "training"], MASK, tensors, architecture)
     sizes = {"n_latent": 3, **options}
-    positions = tensors["positions"] if module is lle else isomap.unrolled(manifold.training(tensors), **sizes).embedding_  # fmt: skip
+    positions = tensors["positions"] if module is lle else isomap.embedding(manifold.training(tensors), **sizes).embedding_  # fmt: skip
     moved = np.linalg.norm(mu - positions) / np.linalg.norm(positions)
     assert moved < (0.05 if module is lle else 1e-5)
 
@@ -186,7 +186,7 @@ def test_sizes_that_cannot_be_are_refused(
     flat = np.tensordot(np.linspace(0, 1, 60)[:, None], FIELDS[:1], 1)
     with pytest.raises(InputError, match="differ in . directions only; lower n_latent from 5"):
         fitted(module, (flat, split), n_latent=5, flip=False, **options)
-    monkeypatch.setattr(manifold, "MOST", 70)
+    monkeypatch.setattr(manifold, "MAX_SCANS", 70)
     with pytest.raises(InputError, match="72 training scans with mirror images are too many.*set flip: false or use"):
         fitted(module, (volumes, split), n_latent=3, flip=True, **options)
 

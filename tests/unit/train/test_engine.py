@@ -364,7 +364,7 @@ def test_out_of_memory_is_a_sentence_with_what_would_fit(numbers: tuple[int, ...
 
 def test_a_single_scan_that_does_not_fit_is_not_told_to_be_divided() -> None:
     found = devices.exhausted(1, 8, 2 * GIB, 79 * GIB, 80 * GIB)
-    assert "with 1 scan at a time" in found and "lower base_channels or latent" in found and "accumulate" not in found
+    assert "with 1 scan at a time" in found and "lower base_channels or n_latent" in found and "accumulate" not in found
 
 
 def test_without_a_gpu_there_are_no_numbers_to_tell() -> None:

@@ -118,23 +118,23 @@ def judged(
         "test": Identified(told, 12, measures.chance(12), 0.1),
     }
     explained = {"training": training, "validation": held, "test": held}
-    given: dict[str, Any] = {"variance": np.ones(6), "linear": False, "kept": 5, **more}
-    return judge.judge(explained=explained, identified=identified, active=active, **given)
+    given: dict[str, Any] = {"variance": np.ones(6), "linear": False, "kept_epoch": 5, **more}
+    return judge.judge(explained=explained, identification=identified, active=active, **given)
 
 
 @pytest.mark.parametrize(
     ("given", "verdict"),
     [
-        ({}, "healthy"), ({"active": None}, "healthy"), ({"kept": None}, "healthy"), ({"active": 3}, "healthy"),
+        ({}, "healthy"), ({"active": None}, "healthy"), ({"kept_epoch": None}, "healthy"), ({"active": 3}, "healthy"),
         ({"training": 0.049, "held": 0.03}, "collapsed"), ({"training": 0.051, "held": 0.05}, "healthy"), ({"training": 0.3, "held": 0.049}, "partial"),
         ({"active": 0}, "collapsed"), ({"known": 4 / 36}, "collapsed"), ({"known": 5 / 36}, "healthy"),
         ({"known": 1 / 36, "variance": np.ones(1), "active": 1}, "healthy"),
         ({"training": 0.8, "held": 0.4}, "overfit"), ({"held": 0.0}, "overfit"), ({"training": 0.69, "held": 0.4}, "healthy"),
         ({"active": 2}, "partial"), ({"told": 4 / 12}, "partial"), ({"active": 2, "held": -0.1}, "overfit"),
         ({"training": math.nan}, "diverged"), ({"variance": np.r_[np.inf, 1]}, "diverged"), ({"training": -3}, "diverged"),
-        ({"training": 0.0, "held": 0.0, "moved": False}, "untrained"),
-        ({"training": 0.0, "held": 0.0, "moved": False, "kept": None, "active": None}, "collapsed"),
-        ({"moved": False, "linear": True, "kept": 0}, "healthy"),
+        ({"training": 0.0, "held": 0.0, "has_trained": False}, "untrained"),
+        ({"training": 0.0, "held": 0.0, "has_trained": False, "kept_epoch": None, "active": None}, "collapsed"),
+        ({"has_trained": False, "linear": True, "kept_epoch": 0}, "healthy"),
     ],
 )  # fmt: skip
 def test_verdicts(given: dict[str, Any], verdict: str) -> None:
@@ -230,7 +230,7 @@ def test_more_samples_never_give_a_worse_bound() -> None:
     rng = np.random.default_rng(0)
     w, x = rng.normal(size=(4, 30)).astype(np.float32), rng.normal(size=(50, 30)).astype(np.float32)
     mu, logvar = rng.normal(size=(50, 4)), np.full((50, 4), -1.0)  # a posterior that is not the right one
-    found = evidence.bounded(lambda own: x[own], lambda z: z @ w, np.arange(50), mu, logvar, 1.0, 0)
+    found = evidence.bounds_of(lambda own: x[own], lambda z: z @ w, np.arange(50), mu, logvar, 1.0, 0)
     assert found["importance_bound"] > found["elbo"]
     assert found["bound_scans"] == 50
     cov = w.T @ w + np.eye(30)

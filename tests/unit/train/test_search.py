@@ -86,7 +86,7 @@ def played(folder: Path, trials: int, allowed: dict[str, Any], play: Any, seed: 
     """Trials of a game in place of a training: `play` gives objective and feasibility of values."""
     opened, found = study.load(folder), []
     for job in range(trials):
-        asked = study.ask(opened, job=job, seed=seed, allowed=allowed, own={"beta": 1, "n_latent": 2})
+        asked = study.ask(opened, job=job, seed=seed, allowed=allowed, entry_values={"beta": 1, "n_latent": 2})
         objective, feasible = play(asked.params)
         row = {"objective": objective, "feasible": feasible, "values": asked.params, "order": job, "state": "complete"}
         study.tell(opened, asked, row, 0.0 if feasible else 1.0)
@@ -118,7 +118,7 @@ from pathlib import Path
 from neurovae.train.search import study
 opened = study.load(Path(sys.argv[1]))
 for job in range(int(sys.argv[2]), int(sys.argv[3])):
-    asked = study.ask(opened, job=job, seed=0, allowed={"beta": {"low": .1, "high": 10, "log": True}}, own={"beta": 1})
+    asked = study.ask(opened, job=job, seed=0, allowed={"beta": {"low": .1, "high": 10, "log": True}}, entry_values={"beta": 1})
     asked.report(0.5, 1)
     study.tell(opened, asked, {"objective": asked.params["beta"], "feasible": True, "state": "complete"}, 0.0)
 """
@@ -147,7 +147,7 @@ def test_a_half_written_last_line_is_mended(tmp_path: Path, rest: bytes, capsys:
     whole = journal.read_bytes()
     journal.write_bytes(whole + rest)
     opened = study.load(tmp_path)
-    asked = study.ask(opened, job=2, seed=0, allowed=BETA, own={"beta": 1})
+    asked = study.ask(opened, job=2, seed=0, allowed=BETA, entry_values={"beta": 1})
     assert "half written" in capsys.readouterr().out
     assert journal.read_bytes().startswith(whole) and rest not in journal.read_bytes()
     assert [study.settled(study.load(tmp_path), job) for job in (0, 1)] == first
@@ -204,7 +204,7 @@ def test_a_finished_trial_is_written_again_and_not_trained_again(
     monkeypatch.setattr(vae, "fit", None)  # would fail if called
     assert tried(packed, tmp_path, 0) == first
     opened = study.load(next((tmp_path / "state").rglob("journal.log")).parent)
-    asked = study.ask(opened, job=1, seed=0, allowed=MIXED, own=OPTIONS)
+    asked = study.ask(opened, job=1, seed=0, allowed=MIXED, entry_values=OPTIONS)
     asked.set_user_attr("result", first)  # killed after the result and before it was told
     assert study.settled(opened, 1) == first
     assert opened.get_trials()[-1].state.name == "COMPLETE"
@@ -256,11 +256,11 @@ def test_the_bound_is_an_objective_of_its_own(packed: Path, tmp_path: Path) -> N
 def test_nothing_is_pruned_before_the_warm_up_has_ended(tmp_path: Path, changed: dict[str, Any], expected: int) -> None:
     opened = study.load(tmp_path)
     for job in range(study.COMPARED):
-        asked = study.ask(opened, job=job, seed=0, allowed=BETA, own={"beta": 1})
+        asked = study.ask(opened, job=job, seed=0, allowed=BETA, entry_values={"beta": 1})
         for epoch in range(1, 9):
             asked.report(0.9, epoch)
         study.tell(opened, asked, {"objective": 0.9, "feasible": True}, 0.0)
-    asked = study.ask(opened, job=9, seed=0, allowed=BETA, own={"beta": 1})
+    asked = study.ask(opened, job=9, seed=0, allowed=BETA, entry_values={"beta": 1})
     watch = trial.Watch(
         asked, Hyperparameters(**{**OPTIONS, "warmup": 3, "epochs": 8, **changed}), "variance_explained"
     )
@@ -286,7 +286,7 @@ def test_a_worker_waits_for_the_lock(tmp_path: Path) -> None:
     opened = study.load(tmp_path)
     lock = tmp_path / "journal.log.lock"
     lock.touch()  # as another worker would hold it
-    given = {"job": 0, "seed": 0, "allowed": BETA, "own": {"beta": 1}}
+    given = {"job": 0, "seed": 0, "allowed": BETA, "entry_values": {"beta": 1}}
     asking = threading.Thread(target=study.ask, args=[opened], kwargs=given)
     asking.start()
     asking.join(0.3)
@@ -298,20 +298,22 @@ def test_a_worker_waits_for_the_lock(tmp_path: Path) -> None:
 
 def test_another_attempt_takes_the_values_whatever_was_learned_since(tmp_path: Path) -> None:
     played(tmp_path, study.RANDOM + 2, BETA, lambda values: (-values["beta"], True))
-    opened, given = study.load(tmp_path), {"seed": 0, "allowed": BETA, "own": {"beta": 1}}
+    opened, given = study.load(tmp_path), {"seed": 0, "allowed": BETA, "entry_values": {"beta": 1}}
     first = study.ask(opened, job=50, **given)
     for job in range(60, 64):  # other workers
         asked = study.ask(opened, job=job, **given)
         study.tell(opened, asked, {"objective": asked.params["beta"], "feasible": True}, 0.0)
     again = study.ask(opened, job=50, **given)
-    begun = [study.ask(study.load(tmp_path / "new"), job=0, seed=0, allowed=BETA, own={"beta": 1}) for _ in range(2)]
+    begun = [
+        study.ask(study.load(tmp_path / "new"), job=0, seed=0, allowed=BETA, entry_values={"beta": 1}) for _ in range(2)
+    ]
     assert [repr(one.params["beta"]) for one in begun] == ["1.0", "1.0"]
     assert again.params == first.params and again.user_attrs["order"] == first.user_attrs["order"]
     assert [one.state.name for one in study.of_job(opened, 50)] == ["FAIL", "RUNNING"]
 
 
 def test_a_trial_is_compared_to_those_that_may_be_chosen_alone(tmp_path: Path) -> None:
-    opened, given = study.load(tmp_path), {"seed": 0, "allowed": BETA, "own": {"beta": 1}}
+    opened, given = study.load(tmp_path), {"seed": 0, "allowed": BETA, "entry_values": {"beta": 1}}
     for job in range(study.COMPARED):
         asked = study.ask(opened, job=job, **given)
         asked.report(0.9, 1)

@@ -202,7 +202,7 @@ def test_components_of_many_scans_are_found_a_few_at_a_time(
     volumes, split = cohort(300)
     rows = np.flatnonzero(split == "training")
     exact = pca.principal(volumes, rows, MASK, n_latent=3, flip=flip, blur=blur)
-    monkeypatch.setattr(pca, "MOST", 100)
+    monkeypatch.setattr(pca, "MAX_SCANS", 100)
     monkeypatch.setattr(pca, "FIRST", 40)
     found, _, _ = pca.fit(volumes, split, MASK, seed=0, device="cpu", n_latent=3, flip=flip, blur=blur)
     assert len(rows) > 100

@@ -66,8 +66,10 @@ def _analysed(run: Run) -> str:
     if people is not None:
         said += [f"{count(people['person'].nunique(), 'participant')} with {count(len(people), 'scan')} were analysed."]
     if checks is not None and left is not None:
-        said += [f"Excluded: {count(int(checks['excluded'].astype(bool).sum()), 'scan')} by quality control, "
-                 f"{count(len(left), 'scan or table row', 'scans or table rows')} without a counterpart."]  # fmt: skip
+        out = int(checks["excluded"].astype(bool).sum())
+        rows = count(len(left), "scan or table row", "scans or table rows")
+        said += [f"Excluded: {count(out, 'scan')} by quality control, {rows} without a counterpart."
+                 if out or len(left) else "No scan was excluded."]  # fmt: skip
     if found and found.get("variance_explained_test") is not None:
         said += [f"Primary model: {run.primary} ({verdict(found)}), which explains "
                  f"{100 * found['variance_explained_test']:.0f} % of the variance in the test set."]  # fmt: skip
@@ -172,11 +174,12 @@ def prediction(run: Run, score: str) -> tuple[str, list[tuple[str, str]]]:
     kept = mine[mine["metric"].isin(list(METRICS)) & (mine["status"] == "ok")].drop_duplicates("features")
     if kept.empty:
         lost = table[((table["score"] == score) | table["score"].isna()) & (table["status"] != "ok")]
-        return "Not predicted: " + (lost["reason"].iloc[0] if len(lost) else "no row in the table of predictions."), []
+        whys = [f"{row['status']} ({row['reason']})" for row in lost.head(1).to_dict("records")]
+        return f"Not predicted: {', '.join(whys) or 'no row in the table of predictions'}.", []
     by = kept.set_index("features")
     rows = [(words, unsigned(*by.loc[name, ["value", "ci_low", "ci_high"]]))
             for name, words in FEATURES.items() if name in by.index]  # fmt: skip
     p = mine.loc[mine["model"] == run.primary, "p_permutation"].min()  # it stands in the row of its statistic
     rows += [] if pd.isna(p) else [("gain over confounds, permutation test", f"p {p_value(p)}")]
     up = positive(run, score)
-    return f"{METRICS[kept['metric'].iloc[0]]}{'' if up is None else f' of {shown(up)}'} [95 % CI]", rows
+    return f"{METRICS[kept['metric'].iloc[0]]}{'' if up is None else f' for {shown(up)}'} [95 % CI]", rows

@@ -70,7 +70,7 @@ def neighbours(run: Run, points: pd.DataFrame, names: list[str], columns: list[s
     for person in held.to_dict("records"):
         distance = np.linalg.norm(known[names].to_numpy(float) - np.array([person[name] for name in names]), axis=1)
         near = known.iloc[int(distance.argmin())].to_dict()
-        same = f"distance {distance.min():.2f}; median of all {np.median(distance):.2f}"
+        same = f"distance {distance.min():.2f} (median of all: {np.median(distance):.2f})"
         for one, lines in ((person, ["test set"]), (near, ["nearest training participant", same])):
             values = ", ".join(f"{name} {shown(one[name])}" for name in columns[:4])
             src = thumbnails.scan(np.asarray(array[place[one["scan"]]])) if one["scan"] in place else ""

@@ -10,14 +10,14 @@ REGION = {"region": "region", "hemisphere": "hemisphere"}
 STATED = {"status": "status", "reason": "reason"}
 TABLES = {
     "maps": ("score maps", {
-        "score": "score", "n": "participants", "unit": "map per", "voxels_below_05": "voxels with max-T p < .05",
-        "voxels": "of", "smallest_p": "smallest max-T p", "peak_statistic": "peak statistic", "peak_x": "peak x (mm)",
-        "peak_y": "peak y (mm)", "peak_z": "peak z (mm)", "peak_region": "region of the peak", "test": "test",
-        **STATED}),
+        "score": "score", "n": "participants", "unit": "map per", "voxels_below_05": "voxels with max-T p < 0.05",
+        "voxels": "voxels tested", "smallest_p": "smallest max-T p", "peak_statistic": "peak statistic",
+        "peak_x": "peak x (mm)", "peak_y": "peak y (mm)", "peak_z": "peak z (mm)", "peak_region": "region of the peak",
+        "test": "test", **STATED}),
     "regions": ("score maps by region", {
         "score": "score", **REGION, "map": "mean change", "low": "95 % CI low", "high": "95 % CI high",
         "mean_abs_t": "mean |t|", "largest_t": "t of largest magnitude",
-        "fraction_below_05": "fraction of voxels with max-T p < .05", **STATED}),
+        "fraction_below_05": "fraction of voxels with max-T p < 0.05", **STATED}),
     "jacobian": ("change of regional volume from the low to the high end of each score (not tested)", {
         "score": "score", **REGION, "voxels": "voxels", "percent": "change (%)", **STATED}),
     "traversals": ("regions that change most along each latent", {

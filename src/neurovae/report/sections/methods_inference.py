@@ -99,7 +99,7 @@ def _maxt(used: pd.DataFrame) -> str:
                  f"{done['permutations'].max():,.0f} permutations of {rules} [blocks], applied to "
                  f"{listed([words for rows, words in moved if rows.any()])}.",
                  "Quadratic effects were tested by max-T in the same way.",
-                 "Min-P values were also corrected over all scores of the same participants."]  # fmt: skip
+                 "Min-P values were corrected over the latents and all scores of the same participants."]  # fmt: skip
     if len(refused):
         whys = [f"{row['score']} ({row['maxt_status']}: {row['maxt_reason']})" for row in refused.to_dict("records")]
         said += [f"Max-T was not run for {'; '.join(whys)}."]

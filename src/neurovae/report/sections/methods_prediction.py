@@ -55,7 +55,7 @@ def audits(run: Run) -> str:
         used = table[(table["status"] == "ok") & (table["nuisance_kind"] == "nuisance")]
         names = listed(list(dict.fromkeys(used["nuisance"].astype(str))))
         said += [f"For each latent and score, we computed the variance explained (adjusted R²) by potential nuisance "
-                 f"variables ({names}). A nuisance that was not declared as a confound is reported as a caveat of a "
+                 f"variables ({names}). A nuisance that was not declared as a confound was considered a caveat of a "
                  f"score if it explained at least {100 * least:.0f} % of its variance beyond the confounds "
                  "(q < 0.05), and as a caveat of an association if it explained as much of the latent and was also "
                  "associated with the score."]  # fmt: skip

@@ -1,6 +1,6 @@
 """Augmentation that keeps anatomy plausible: mirror images, mixtures and mosaics of people, affine jitter, noise.
 
-Only inputs and targets of training scans change; the latents that are written out are of the scans as they are.
+Only inputs and targets of training scans change; latents are written for the unchanged scans.
 """
 
 import math
@@ -25,7 +25,7 @@ def augmented(
     mosaic_mm: float,
     centre: Tensor,
 ) -> Tensor:
-    """Training scans (scans, 1, x, y, z) after mixing, mirroring and jitter; a value of 0 or False switches one off.
+    """Return training scans (scans, 1, x, y, z) after mixing, mirroring and jitter; 0 or False switches one off.
 
     centre: mean (x, y, z) of the training people, about which mosaics are put together.
     """
@@ -84,31 +84,31 @@ def fields(
 
 
 def jittered(x: Tensor, generator: torch.Generator, size: float) -> Tensor:
-    """Each scan turned, scaled and moved a little: standard deviation `size` degrees, percent and mm on each axis."""
-    drawn = size * torch.randn(len(x), 9, generator=generator)
-    return moved(x, turn=drawn[:, :3] * math.pi / 180, move=drawn[:, 3:6], scale=1 + drawn[:, 6:] / 100)
+    """Rotate, scale and shift each scan a little: standard deviation `size` degrees, percent and mm on each axis."""
+    random = size * torch.randn(len(x), 9, generator=generator)
+    return transformed(x, angles=random[:, :3] * math.pi / 180, move=random[:, 3:6], scale=1 + random[:, 6:] / 100)
 
 
-def moved(x: Tensor, *, turn: Tensor, move: Tensor, scale: Tensor) -> Tensor:
+def transformed(x: Tensor, *, angles: Tensor, move: Tensor, scale: Tensor) -> Tensor:
     """Scans (scans, 1, x, y, z) whose content at q, mm from the middle of the grid, goes to R S q + move.
 
     Args:
-        turn: rotation vector about x, y and z, radians, right-handed (scans, 3).
+        angles: rotation vector about x, y and z, radians, right-handed (scans, 3).
         move: mm along each (scans, 3).
         scale: along each, more than 1 is larger (scans, 3).
     """
-    back = torch.linalg.inv(rotation(turn) * scale[:, None, :])  # where the content of a voxel comes from
-    shift = -back @ move[:, :, None]
+    inverse = torch.linalg.inv(rotation(angles) * scale[:, None, :])  # where the content of a voxel comes from
+    shift = -inverse @ move[:, :, None]
     side = torch.tensor(BOX)
-    matrix = (back * side / side[:, None]).flip(1, 2)  # grid_sample counts in halves of a side, and z first
+    matrix = (inverse * side / side[:, None]).flip(1, 2)  # grid_sample counts in halves of a side, and z first
     theta = torch.cat([matrix, (2 * shift / side[:, None]).flip(1)], dim=2).to(x.device)
     grid = functional.affine_grid(theta, list(x.shape), align_corners=False)
     return functional.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def rotation(turn: Tensor) -> Tensor:
+def rotation(angles: Tensor) -> Tensor:
     """Rotation matrices (scans, 3, 3) of rotation vectors in radians (scans, 3)."""
-    x, y, z = turn.unbind(dim=1)
+    x, y, z = angles.unbind(dim=1)
     nothing = torch.zeros_like(x)
     skew = torch.stack([nothing, -z, y, z, nothing, -x, -y, x, nothing], dim=1)
     return torch.linalg.matrix_exp(skew.view(-1, 3, 3))

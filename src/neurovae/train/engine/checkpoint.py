@@ -1,4 +1,4 @@
-"""What a training that was killed goes on from: two files, each written beside and renamed, loaded without pickle."""
+"""The state from which a training that was killed continues: two files, written and renamed, loaded without pickle."""
 
 import shutil
 from pathlib import Path
@@ -21,33 +21,33 @@ def save(folder: Path, epoch: int, tensors: dict[str, Tensor], meta: dict[str, A
 
 
 def load(folder: Path) -> Found | None:
-    """The newest state that is whole; a corrupted file is named and the one before it used. None: no state."""
+    """Return the newest intact state; a damaged file is named and the one before it used. None: no state."""
     for path in sorted(folder.glob("epoch-*.safetensors"), reverse=True):
-        found = read(path)
-        if found:
-            return found
+        state = read(path)
+        if state:
+            return state
         path.unlink(missing_ok=True)
     return None
 
 
 def write(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Write named tensors and what JSON can hold, with a digest of both."""
+    """Write named tensors and values that JSON can hold, with a digest of both."""
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
     weights.save(path, arrays, {"digest": weights.model_hash(arrays, meta), "meta": meta})
 
 
 def read(path: Path) -> Found | None:
-    """What `write` wrote; None, and a line that names the file, where it is not whole."""
+    """Read what `write` wrote; None, and a line that names the file, where it is damaged."""
     try:
-        arrays, stored = weights.load(path)
-        if weights.model_hash(arrays, stored["meta"]) != stored["digest"]:
+        arrays, metadata = weights.load(path)
+        if weights.model_hash(arrays, metadata["meta"]) != metadata["digest"]:
             raise ValueError("its digest is not that of its content")
     except Exception as error:  # safetensors raises its own types
         print(
             f"{path}: a corrupted checkpoint ({error}); the one before it is used, or training starts anew", flush=True
         )
         return None
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}, stored["meta"]
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}, metadata["meta"]
 
 
 def clear(folder: Path) -> None:
@@ -64,7 +64,7 @@ def of_optimiser(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def to_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Give the optimiser its moments back, each laid out in memory as its parameter is."""
+    """Restore the optimiser's moments, each laid out in memory as its parameter is."""
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():

@@ -1,4 +1,4 @@
-"""What a training works on: the volumes, who belongs to which split, and where they are computed."""
+"""The data of a training: the volumes, the split of each scan, and the device."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from neurovae.io.volumes import SPLITS, chunks, evenly, masked
 from neurovae.train.engine.loader import resident
 
-MOST = 1000  # training scans that an epoch is judged by, and that the linear part and the intensities are found from
+MAX_SCANS = 1000  # training scans for the loss of an epoch, the linear part and the intensities
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +48,8 @@ def gather(
 
 
 def some(rows: np.ndarray) -> np.ndarray:
-    """At most MOST of the rows, evenly spaced: neighbouring ids often come from one site."""
-    return rows[evenly(len(rows), MOST)]
+    """At most MAX_SCANS of the rows, evenly spaced: neighbouring ids often come from one site."""
+    return rows[evenly(len(rows), MAX_SCANS)]
 
 
 def mean(volumes: np.ndarray, rows: np.ndarray, flip: bool = False) -> Tensor:

@@ -1,4 +1,4 @@
-"""Where a training runs: the device, its precision, and what to say when its memory is too small."""
+"""The device of a training, its precision, and the message where its memory is too small."""
 
 import os
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ GIB = 2**30
 
 
 def choose(device: str) -> torch.device:
-    """The device asked for; auto takes cuda, then cpu (mps is opt-in and untested).
+    """Return the requested device; auto takes cuda, then cpu (mps must be named and is untested).
 
     Deterministic products on a GPU need a fixed workspace, which is read from the environment at the first product.
 
     Raises:
-        InputError: the device asked for is not there.
+        InputError: the requested device is not available.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
@@ -34,12 +34,12 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
 
 
 @contextmanager
-def memory(device: torch.device, part: int, own: int) -> Iterator[None]:
+def memory(device: torch.device, part: int, n_own: int) -> Iterator[None]:
     """Turn an exhausted GPU into a message with the part of a batch that would fit; elsewhere it does nothing.
 
     Args:
         part: scans that are on the device at a time.
-        own: scans of a step that this process computes.
+        n_own: scans of a step that this process computes.
 
     Raises:
         InputError: out of GPU memory.
@@ -55,30 +55,30 @@ def memory(device: torch.device, part: int, own: int) -> Iterator[None]:
             raise
         peak = torch.cuda.max_memory_allocated(device)
         total = torch.cuda.get_device_properties(device).total_memory
-        raise InputError(exhausted(part, own, base, peak, total)) from None
+        raise InputError(exhausted(part, n_own, base, peak, total)) from None
 
 
-def exhausted(part: int, own: int, base: int, peak: int, total: int) -> str:
-    """The message: what was asked for, what there is, and `accumulate` for a part that takes 0.8 of it.
+def exhausted(part: int, n_own: int, base: int, peak: int, total: int) -> str:
+    """Return the message: memory used and available, and `accumulate` for a part that takes 0.8 of it.
 
     Args:
         part: scans that were on the device at a time.
-        own: scans of a step that this process computes.
+        n_own: scans of a step that this process computes.
         base: bytes taken before the first step.
         peak: bytes taken when memory ran out; those of a whole part are more, so that the advice may be repeated.
         total: bytes of the device.
     """
     a_scan = max(peak - base, 0) / part
-    found = (
+    message = (
         f"out of GPU memory with {part} scan{'s' * (part > 1)} at a time: at least {peak / GIB:.1f} of "
         f"{total / GIB:.1f} GiB were taken, {base / GIB:.1f} GiB before the first scan and {a_scan / GIB:.2f} GiB or "
         "more for each"
     )
     if part == 1:
-        return f"{found}; a single scan does not fit: lower base_channels or n_latent, or take a GPU with more memory"
+        return f"{message}; a single scan does not fit: lower base_channels or n_latent, or take a GPU with more memory"
     room = int((0.8 * total - base) / a_scan) if a_scan else part
     fits = max(1, min(part // 2, room))
     return (
-        f"{found}; about {fits} at a time would fit: set accumulate: {-(-own // fits)} (the step stays the same), "
+        f"{message}; about {fits} at a time would fit: set accumulate: {-(-n_own // fits)} (the step stays the same), "
         "or lower batch or base_channels"
     )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from neurovae.train.engine import devices, processes, rng
-from neurovae.train.engine.data import MOST, Data, some
+from neurovae.train.engine.data import MAX_SCANS, Data, some
 from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.engine.loader import batches
 from neurovae.train.losses import divergence
@@ -35,7 +35,7 @@ def stopping(rows: list[Row]) -> float:
 
 def reconstruction(row: Row, hp: Hyperparameters) -> float:
     """The part of the loss that compares images; not finite where one of its terms is not."""
-    return sum(float(row[name]) for name, used in (("nll", hp.gaussian), ("dssim", hp.dssim)) if used)
+    return sum(float(row[name]) for name, is_used in (("nll", hp.gaussian), ("dssim", hp.dssim)) if is_used)
 
 
 @torch.no_grad()
@@ -48,49 +48,49 @@ def terms(model: VAE, data: Data, rows: np.ndarray, hp: Hyperparameters, scale: 
     model.eval()
     sums = torch.zeros(4, dtype=torch.float64)
     codes = torch.zeros(2, len(rows), hp.n_latent, dtype=torch.float64)  # in the order of the rows
-    own = [np.arange(len(rows))[i : i + AT_ONCE] for i in range(0, len(rows), AT_ONCE)][data.rank :: data.world]
-    scans = batches(data.volumes, [rows[at] for at in own], data.device, data.held)
-    for at, x in zip(own, scans, strict=True):
+    parts = [np.arange(len(rows))[i : i + AT_ONCE] for i in range(0, len(rows), AT_ONCE)][data.rank :: data.world]
+    scans = batches(data.volumes, [rows[at] for at in parts], data.device, data.held)
+    for at, x in zip(parts, scans, strict=True):
         with devices.autocast(data.device, hp.precision):
             mu, logvar = model.encode(x)
             x_hat = model.decode(mu)
         codes[:, at] = torch.stack([mu, logvar]).cpu().double()
         sums += _sums(model, x, x_hat, hp, data).cpu().double()
     processes.total([sums, codes])
-    nll, unlike, error, total = sums.tolist()
+    nll, dssim_sum, error, total = sums.tolist()
     weight = hp.dssim_weight or int(model.mask.sum())
-    found = {
+    row = {
         "nll": nll / len(rows) if hp.gaussian else math.nan,
-        "dssim": weight * unlike / len(rows) if hp.dssim else math.nan,
+        "dssim": weight * dssim_sum / len(rows) if hp.dssim else math.nan,
         "variance_explained": 1 - error / total,
         "sigma": float(model.log_sigma.exp()) if hp.gaussian else math.nan,
     }
-    return {**found, **_divergence(found, codes.float(), hp, scale)}
+    return {**row, **_divergence(row, codes.float(), hp, scale)}
 
 
 def _sums(model: VAE, x: Tensor, x_hat: Tensor, hp: Hyperparameters, data: Data) -> Tensor:
     """Over some scans: likelihood term, DSSIM, squared error, and squared distance to the mean (4,)."""
     nothing = torch.zeros(len(x), device=x.device)
     nll = gaussian_nll(x, x_hat, model.mask, model.log_sigma.exp()) if hp.gaussian else nothing
-    unlike = dssim(x, x_hat, model.mask, data_range=data.data_range, low=data.low) if hp.dssim else nothing
+    dissimilarity = dssim(x, x_hat, model.mask, data_range=data.data_range, low=data.low) if hp.dssim else nothing
     error, total = squared_error(x, x_hat, model.mask), squared_error(x, data.centre, model.mask)
-    return torch.stack([nll, unlike, error, total]).sum(dim=1)
+    return torch.stack([nll, dissimilarity, error, total]).sum(dim=1)
 
 
-def _divergence(found: Row, codes: Tensor, hp: Hyperparameters, scale: float) -> Row:
+def _divergence(row: Row, codes: Tensor, hp: Hyperparameters, scale: float) -> Row:
     """KL and MMD of codes (2, scans, latents), active units, and the loss as a whole."""
     kl = divergence.kl_per_dimension(codes[0], codes[1])
-    loss = reconstruction(found, hp)
+    loss = reconstruction(row, hp)
     mmd = math.nan
     if hp.kl:
         loss += hp.beta * float(divergence.free_bits(kl, hp.free_bits).sum())
     if hp.divergence == "mmd":
-        drawn, few = (
+        sampled, subset = (
             rng.generator(0),
             codes[:, some(np.arange(codes.shape[1]))],
         )  # takes the square of their number
-        z = sample(few[0], few[1], torch.randn(few[0].shape, generator=drawn))
-        mmd = float(divergence.mmd(z, torch.randn(MOST, hp.n_latent, generator=drawn)))
+        z = sample(subset[0], subset[1], torch.randn(subset[0].shape, generator=sampled))
+        mmd = float(divergence.mmd(z, torch.randn(MAX_SCANS, hp.n_latent, generator=sampled)))
         loss += scale * mmd
     return {
         "kl": float(kl.sum(dim=1).mean()) if hp.divergence != "none" else math.nan,

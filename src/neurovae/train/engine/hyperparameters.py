@@ -1,4 +1,4 @@
-"""The values of one entry of train.models that say how a network is trained (train.schema.yaml describes each)."""
+"""The hyperparameters of a network: the values of one entry of train.models (described in train.schema.yaml)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -44,15 +44,15 @@ class Hyperparameters:
 
     @property
     def kl(self) -> bool:
-        """Does the loss contain a KL? Without one the posterior variance is not calibrated."""
+        """Whether the loss contains a KL. Without one the posterior variance is not calibrated."""
         return self.divergence != "none" and self.beta > 0
 
     @property
     def gaussian(self) -> bool:
-        """Does the loss contain the Gaussian likelihood?"""
+        """Whether the loss contains the Gaussian likelihood."""
         return self.reconstruction != "dssim"
 
     @property
     def dssim(self) -> bool:
-        """Does the loss contain the structural dissimilarity?"""
+        """Whether the loss contains the structural dissimilarity."""
         return self.reconstruction != "gaussian"

@@ -1,4 +1,4 @@
-"""Volumes to the device: all at once where they fit, else read from the packed array while the device computes."""
+"""Move volumes to the device: all at once where they fit, else read from the packed array while the device computes."""
 
 from collections.abc import Iterator
 
@@ -31,12 +31,12 @@ def resident(volumes: np.ndarray, device: torch.device) -> Tensor | None:
 
 
 def batches(
-    volumes: np.ndarray, order: list[np.ndarray], device: torch.device, held: Tensor | None = None
+    volumes: np.ndarray, order: list[np.ndarray], device: torch.device, resident_volumes: Tensor | None = None
 ) -> Iterator[Tensor]:
-    """Volumes (scans, 1, x, y, z) in single precision on the device, a batch per array of row numbers."""
-    if held is not None:
+    """Yield volumes (scans, 1, x, y, z) in single precision on the device, one batch per array of row numbers."""
+    if resident_volumes is not None:
         for rows in order:
-            yield held[torch.from_numpy(rows).to(device)].float()
+            yield resident_volumes[torch.from_numpy(rows).to(device)].float()
         return
     cuda = device.type == "cuda"
     for x in loader(volumes, order, workers=2 * (cuda and len(order) > 1), pinned=cuda):
@@ -45,7 +45,7 @@ def batches(
 
 def loader(volumes: np.ndarray, order: list[np.ndarray], *, workers: int, pinned: bool) -> Iterator[Tensor]:
     """Batches as stored, read ahead by other processes where there are workers, in memory that a GPU copies from."""
-    ahead = {"prefetch_factor": 4} if workers else {}
+    prefetch = {"prefetch_factor": 4} if workers else {}
     return iter(
-        DataLoader(Batches(volumes, order), batch_size=None, num_workers=workers, pin_memory=pinned, **ahead)  # type: ignore[arg-type]
+        DataLoader(Batches(volumes, order), batch_size=None, num_workers=workers, pin_memory=pinned, **prefetch)  # type: ignore[arg-type]
     )

@@ -1,4 +1,4 @@
-"""The training loop, on one page: epochs, warm-up of beta, early stopping, checkpoints."""
+"""The training loop: epochs, warm-up of beta, early stopping, checkpoints."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -41,43 +41,47 @@ def train(
         InputError: the loss is not finite before the first step.
     """
     optimiser = _optimiser(model, hp)
-    state, told = _begin(model, data, hp, optimiser, folder)
-    start = saved = time.monotonic()
-    done = told["epoch"]
-    while told["epoch"] < hp.epochs and told["waited"] < hp.patience:
-        epoch = told["epoch"] + 1
+    state, progress = _begin(model, data, hp, optimiser, folder)
+    start = last_save = time.monotonic()
+    first_epoch = progress["epoch"]
+    while progress["epoch"] < hp.epochs and progress["waited"] < hp.patience:
+        epoch = progress["epoch"] + 1
         fraction = beta_schedule.warmup(epoch, hp.epochs, hp.warmup, hp.cycles) if hp.kl else 1.0
         beta = hp.beta * fraction
-        state["queue"] = _pass(model, data, hp, optimiser, state["queue"], (seed, epoch), beta, told["scale"])
-        rows = evaluate.epoch(model, data, hp, epoch, beta, told["scale"])
+        state["queue"] = _pass(model, data, hp, optimiser, state["queue"], (seed, epoch), beta, progress["scale"])
+        rows = evaluate.epoch(model, data, hp, epoch, beta, progress["scale"])
         loss = evaluate.stopping(rows)
-        told |= {"epoch": epoch, "history": told["history"] + rows, "waited": told["waited"] + (fraction == 1)}
+        progress |= {
+            "epoch": epoch,
+            "history": progress["history"] + rows,
+            "waited": progress["waited"] + (fraction == 1),
+        }
         if not np.isfinite(loss):
             print(f"epoch {epoch}: {LOST}; lower learning_rate (now {hp.learning_rate:g})", flush=True)
             break
-        if loss < told["loss"]:
-            told |= {"best": epoch, "loss": loss, "waited": 0}
+        if loss < progress["loss"]:
+            progress |= {"best": epoch, "loss": loss, "waited": 0}
             state |= resume.named("best", model)
-        if folder and data.rank == 0 and time.monotonic() - saved >= checkpoint.EVERY:
-            resume.save(folder, model, optimiser, state, told)
-            saved = time.monotonic()
+        if folder and data.rank == 0 and time.monotonic() - last_save >= checkpoint.EVERY:
+            resume.save(folder, model, optimiser, state, progress)
+            last_save = time.monotonic()
         watch(rows)
         if data.rank == 0 and (epoch % 10 == 0 or epoch in (1, hp.epochs)):
-            _tell(rows, epoch, hp.epochs, (time.monotonic() - start) / (epoch - done))
-    return {name[5:]: value for name, value in state.items() if name.startswith("best.")}, told["history"]
+            _report(rows, epoch, hp.epochs, (time.monotonic() - start) / (epoch - first_epoch))
+    return {name[5:]: value for name, value in state.items() if name.startswith("best.")}, progress["history"]
 
 
 def _begin(
     model: VAE, data: Data, hp: Hyperparameters, optimiser: torch.optim.Optimizer, folder: Path | None
 ) -> tuple[State, dict[str, Any]]:
     """Tensors and numbers of a training before its first epoch, or after the last that a checkpoint holds."""
-    found = resume.load(folder, model, optimiser) if folder else None
-    if not processes.agree(found[1]["epoch"] if found else 0):
+    checkpoint_state = resume.load(folder, model, optimiser) if folder else None
+    if not processes.agree(checkpoint_state[1]["epoch"] if checkpoint_state else 0):
         raise InputError(
             f"the processes found different checkpoints in {folder}; is it on a disk that all of them see?"
         )
-    if found:
-        return found
+    if checkpoint_state:
+        return checkpoint_state
     processes.first([value for value in model.state_dict().values() if value.is_floating_point()])
     rows = evaluate.epoch(model, data, hp, 0, 0.0, 0.0)
     scale = _scale(model, rows[0], hp) if hp.divergence == "mmd" else 0.0
@@ -112,29 +116,29 @@ def _batches(data: Data, hp: Hyperparameters, counters: tuple[int, int]) -> Iter
     rows = data.index["training"]
     shuffled = rows[torch.randperm(len(rows), generator=rng.generator(*counters)).numpy()]
     order = [shuffled[i : i + hp.batch] for i in range(0, len(rows), hp.batch)]
-    own = [batch[data.rank :: data.world] for batch in order]
-    for step, x in enumerate(batches(data.volumes, own, data.device, data.held)):
-        drawn = rng.generator(*counters, step, 4, data.rank)
+    own_rows = [batch[data.rank :: data.world] for batch in order]
+    for step, x in enumerate(batches(data.volumes, own_rows, data.device, data.held)):
+        generator = rng.generator(*counters, step, 4, data.rank)
         changed = {name: getattr(hp, name) for name in ("flip", "mixup", "jitter", "mosaic", "mosaic_mm")}
-        yield augmented(x, drawn, **changed, centre=data.centre), len(order[step])
+        yield augmented(x, generator, **changed, centre=data.centre), len(order[step])
 
 
 def _optimiser(model: VAE, hp: Hyperparameters) -> torch.optim.AdamW:
     """AdamW; biases (one is the posterior's log-variance) and the likelihood's sigma are not decayed.
 
-    The likelihood's sigma stands still unless it is learned.
+    The likelihood's sigma is fixed unless it is learned.
     """
     model.log_sigma.requires_grad_(hp.sigma == "learned" and hp.gaussian)
-    decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    with_decay = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
-    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [{"params": with_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=hp.learning_rate, weight_decay=hp.weight_decay, fused=True)
 
 
 def _scale(model: VAE, row: Row, hp: Hyperparameters) -> float:
     """Lambda, the weight of MMD: a multiple of the reconstruction loss per scan before the first step.
 
-    That loss may be near zero or below it, when sigma is small; then lambda would mean little, which is said.
+    That loss may be near zero or negative when sigma is small; then lambda has little meaning, and a message says so.
     """
     loss, voxels = abs(evaluate.reconstruction(row, hp)), int(model.mask.sum())
     print(
@@ -146,7 +150,7 @@ def _scale(model: VAE, row: Row, hp: Hyperparameters) -> float:
     return hp.mmd_weight * loss
 
 
-def _tell(rows: list[Row], epoch: int, epochs: int, rate: float) -> None:
+def _report(rows: list[Row], epoch: int, epochs: int, rate: float) -> None:
     explained = ", ".join(f"{row['split']} {row['variance_explained']:.3f}" for row in rows[:2])
-    left = f"{rate:.2f} s an epoch, at most {rate * (epochs - epoch):.0f} s left"
-    print(f"epoch {epoch}/{epochs}: variance explained: {explained}; {left}", flush=True)
+    estimate = f"{rate:.2f} s an epoch, at most {rate * (epochs - epoch):.0f} s left"
+    print(f"epoch {epoch}/{epochs}: variance explained: {explained}; {estimate}", flush=True)

@@ -39,14 +39,14 @@ def first(tensors: list[Tensor]) -> None:
 
 
 def agree(number: int) -> bool:
-    """Have all processes the same number?"""
-    found = torch.tensor([number, number**2], dtype=torch.float64)
-    total([found])
+    """Whether all processes have the same number."""
+    sums = torch.tensor([number, number**2], dtype=torch.float64)
+    total([sums])
     world = distributed.get_world_size() if distributed.is_initialized() else 1
-    return bool(found[0] == world * number and found[1] == world * number**2)
+    return bool(sums[0] == world * number and sums[1] == world * number**2)
 
 
 def stop() -> None:
-    """Leave the other processes."""
+    """Leave the process group."""
     if distributed.is_initialized():
         distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Random numbers by counter: a generator is made anew from seed, epoch and step, so that no state has to be kept."""
+"""Random numbers by counter: a generator is made from seed, epoch and step each time, so that no state is kept."""
 
 import numpy as np
 import torch
@@ -10,5 +10,5 @@ def number(*counters: int) -> int:
 
 
 def generator(*counters: int) -> torch.Generator:
-    """A generator on the CPU, so that a seed means the same on every device."""
+    """Return a generator on the CPU, so that a seed means the same on every device."""
     return torch.Generator().manual_seed(number(*counters))

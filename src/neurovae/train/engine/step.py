@@ -15,7 +15,7 @@ from neurovae.train.models.network import VAE, sample
 
 
 class Part(NamedTuple):
-    """Scans that are computed at a time: what the encoder sees, what is to be reconstructed, and what is drawn."""
+    """Scans that are computed at a time: inputs, targets and random draws."""
 
     inputs: Tensor  # (scans, 1, x, y, z)
     targets: Tensor  # likewise
@@ -52,13 +52,13 @@ def gradients(
         counters: seed, epoch and step, from which everything is drawn.
     """
     parts = _parts(x, size, hp, data, counters)
-    pull, counted = (
+    pull, above_floor = (
         torch.zeros(size, hp.n_latent, device=x.device),
         torch.ones(hp.n_latent, device=x.device),
     )
     if hp.divergence == "mmd" or (hp.kl and hp.free_bits):
         z, kl = _ahead(model, parts, size, hp, data)
-        counted = (kl > hp.free_bits).float()
+        above_floor = (kl > hp.free_bits).float()
         if hp.divergence == "mmd":
             prior = torch.randn(len(z) + len(queue), hp.n_latent, generator=rng.generator(*counters, 2))
             _, pull = divergence.mmd_pull(z, queue, prior.to(x.device), scale)
@@ -69,7 +69,7 @@ def gradients(
             mu, logvar, z = _drawn(model, part)
             loss = reconstruction(model, part.targets, z, hp, data).sum()
         if hp.kl:
-            loss = loss + beta * (divergence.kl_per_dimension(mu, logvar) * counted).sum()
+            loss = loss + beta * (divergence.kl_per_dimension(mu, logvar) * above_floor).sum()
         (loss / size + (z[0] * pull[part.rows]).sum()).backward()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in trained if not parts else []:  # this process has none of the scans
@@ -107,7 +107,7 @@ def _parts(x: Tensor, size: int, hp: Hyperparameters, data: Data, counters: tupl
 def _noise(x: Tensor, rows: Tensor, counters: tuple[int, ...]) -> Tensor:
     """Standard normal noise like x, a generator per row of the batch, on the device."""
     generators = [torch.Generator(x.device).manual_seed(rng.number(*counters, 1, int(row))) for row in rows]
-    return torch.stack([torch.randn(x.shape[1:], generator=drawn, device=x.device) for drawn in generators])
+    return torch.stack([torch.randn(x.shape[1:], generator=generator, device=x.device) for generator in generators])
 
 
 def _drawn(model: VAE, part: Part) -> tuple[Tensor, Tensor, Tensor]:
@@ -120,10 +120,10 @@ def _drawn(model: VAE, part: Part) -> tuple[Tensor, Tensor, Tensor]:
 @torch.no_grad()
 def _ahead(model: VAE, parts: list[Part], size: int, hp: Hyperparameters, data: Data) -> tuple[Tensor, Tensor]:
     """Codes of the whole batch (scans, latents) in its order, and its mean KL per dimension (latents,)."""
-    whole = torch.zeros(2, size, hp.n_latent, device=data.device)
+    codes = torch.zeros(2, size, hp.n_latent, device=data.device)
     for part in parts:
         with devices.autocast(data.device, hp.precision):
             mu, logvar, z = _drawn(model, part)
-        whole[:, part.rows] = torch.stack([z[0], divergence.kl_per_dimension(mu, logvar)])
-    processes.total([whole])
-    return whole[0], whole[1].mean(dim=0)
+        codes[:, part.rows] = torch.stack([z[0], divergence.kl_per_dimension(mu, logvar)])
+    processes.total([codes])
+    return codes[0], codes[1].mean(dim=0)

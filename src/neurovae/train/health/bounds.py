@@ -1,4 +1,4 @@
-"""What the latents hold about people, and how good the bound is: ELBO, importance-weighted bound, information."""
+"""Information in the latents and bounds of the likelihood: ELBO, importance-weighted bound, mutual information."""
 
 import math
 
@@ -51,8 +51,8 @@ def mutual_information(mu: Tensor, logvar: Tensor, *, samples: int, generator: t
     """
     mu, logvar = mu.double().cpu(), logvar.double().cpu()
     eps = torch.randn(samples, *mu.shape, generator=generator, dtype=mu.dtype)
-    found = [_own_minus_mixture(mu + (logvar / 2).exp() * drawn, mu, logvar) for drawn in eps]
-    return float(torch.stack(found).mean())
+    differences = [_own_minus_mixture(mu + (logvar / 2).exp() * noise, mu, logvar) for noise in eps]
+    return float(torch.stack(differences).mean())
 
 
 def _own_minus_mixture(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How many nats the latents of a model with a KL carry, and how good its bound on log p(x) is, on given people."""
+"""The information in the latents of a model with a KL, in nats, and its bounds on log p(x), for given people."""
 
 import math
 from typing import Any
@@ -14,47 +14,47 @@ from neurovae.train.health.measures import Read
 from neurovae.train.losses.divergence import kl_per_dimension
 
 SAMPLES = 16  # K: draws of the posterior per scan, of the bounds and of the information
-MOST = 128  # scans that are decoded K times
+MAX_SCANS = 128  # scans that are decoded K times
 
 
 def information(mu: np.ndarray, logvar: np.ndarray, seed: int) -> dict[str, float]:
-    """Mutual information of people and latents, nats, and what it cannot exceed among so few people.
+    """Return the mutual information of people and latents in nats, and its maximum among so few people.
 
     Args:
         mu, logvar: posterior means and log-variances (scans, latents).
         seed: of the draws.
     """
-    found = bounds.mutual_information(
+    estimate = bounds.mutual_information(
         torch.from_numpy(mu), torch.from_numpy(logvar), samples=SAMPLES, generator=rng.generator(seed, 7)
     )
-    return {"information": found, "most": math.log(len(mu))}
+    return {"information": estimate, "most": math.log(len(mu))}
 
 
 def rate(mu: np.ndarray, logvar: np.ndarray) -> float:
-    """Mean KL from the prior, nats a scan."""
+    """Return the mean KL from the prior, nats per scan."""
     return float(kl_per_dimension(torch.from_numpy(mu), torch.from_numpy(logvar)).sum(dim=1).mean())
 
 
-def bounded(
-    seen: Read, decode: Read, rows: np.ndarray, mu: np.ndarray, logvar: np.ndarray, sigma: float, seed: int
+def bounds_of(
+    scans_of: Read, decode: Read, rows: np.ndarray, mu: np.ndarray, logvar: np.ndarray, sigma: float, seed: int
 ) -> dict[str, Any]:
     """Distortion, ELBO at beta = 1 and importance-weighted bound, nats a scan, of a Gaussian likelihood.
 
     Args:
-        seen: masked voxels (scans, voxels) of rows.
+        scans_of: masked voxels (scans, voxels) of rows.
         decode: masked voxels of latents.
-        rows: rows of the scans; at most `MOST`, evenly spaced, are decoded.
+        rows: rows of the scans; at most `MAX_SCANS`, evenly spaced, are decoded.
         mu, logvar: posterior of each of these rows (scans, latents).
         sigma: standard deviation of the likelihood.
         seed: of the draws.
     """
-    kept = evenly(len(rows), MOST)
-    means, logs = torch.from_numpy(mu[kept]), torch.from_numpy(logvar[kept])
+    subset = evenly(len(rows), MAX_SCANS)
+    means, logs = torch.from_numpy(mu[subset]), torch.from_numpy(logvar[subset])
     eps = torch.randn(SAMPLES, *means.shape, generator=rng.generator(seed, 8), dtype=means.dtype)
     z = means + (logs / 2).exp() * eps
-    likelihood = torch.empty(SAMPLES, len(kept), dtype=torch.float64)
-    for part in steps(chunks(len(kept)), "scans of the bounds", len(kept)):
-        x = seen(rows[kept[part]])
+    likelihood = torch.empty(SAMPLES, len(subset), dtype=torch.float64)
+    for part in steps(chunks(len(subset)), "scans of the bounds", len(subset)):
+        x = scans_of(rows[subset[part]])
         for k in range(SAMPLES):
             error = np.square(x - decode(z[k, part].float().numpy())).sum(axis=1, dtype=np.float64)
             constant = x.shape[1] * (math.log(sigma) + math.log(2 * math.pi) / 2)
@@ -66,5 +66,5 @@ def bounded(
         "elbo": float(bounds.elbo(likelihood, kl).mean()),
         "importance_bound": float(bounds.importance_bound(likelihood, prior, posterior).mean()),
         "bound_samples": SAMPLES,
-        "bound_scans": len(kept),
+        "bound_scans": len(subset),
     }

@@ -1,4 +1,4 @@
-"""What stored weights do with every scan, measured; most functions of `measures`, `judge` and `evidence` meet here."""
+"""Measure a model's stored weights on every scan, with the functions of `measures`, `judge` and `evidence`."""
 
 from dataclasses import dataclass
 from types import ModuleType
@@ -28,7 +28,7 @@ class Model:
 
     @property
     def linear(self) -> bool:
-        """Is there a linear part beside a network?"""
+        """Whether there is a linear part beside a network."""
         return bool(np.any(self.tensors.get("outward", 0)))
 
     def encode(self, volumes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -48,12 +48,19 @@ class Model:
 
 
 def lost(reason: str) -> Measures:
-    """What is left to say of a model whose numbers are not finite."""
+    """Return the measures of a model whose numbers are not finite."""
     return {"verdict": "diverged", "reason": reason, "finite": False, "active_units": None}
 
 
 def measure(
-    model: Model, array: np.ndarray, person: np.ndarray, split: np.ndarray, seed: int, *, kept: int | None, moved: bool
+    model: Model,
+    array: np.ndarray,
+    person: np.ndarray,
+    split: np.ndarray,
+    seed: int,
+    *,
+    kept_epoch: int | None,
+    has_trained: bool,
 ) -> Measures:
     """Measures with verdict and reason; scans are read a few at a time.
 
@@ -62,8 +69,8 @@ def measure(
         array: packed volumes (scans, x, y, z).
         person, split: of each scan (scans,).
         seed: of the draws.
-        kept: epoch of the weights; None for a model without epochs.
-        moved: did the loss change while it was trained?
+        kept_epoch: epoch of the weights; None for a model without epochs.
+        has_trained: did the loss change while it was trained?
     """
 
     def seen(rows: np.ndarray) -> np.ndarray:
@@ -82,45 +89,49 @@ def measure(
     kl = bool(model.meta["architecture"]["kl"])
     active = measures.active_units(mu[training]) if kl else None
     component = measures.first_component(seen, training[:FITTED], mean, seed)
-    identified = {
+    identification = {
         name: _identified(model, seen, mean, component, _first(person, split == name), mu)
         for name in ("training", "test")
     }
     verdict, reason = judge.judge(
-        explained=explained, identified=identified, variance=variance, active=active, linear=model.linear,
-        kept=kept, moved=moved,
+        explained=explained, identification=identification, variance=variance, active=active, linear=model.linear,
+        kept_epoch=kept_epoch, has_trained=has_trained,
     )  # fmt: skip
-    found: Measures = {"verdict": verdict, "reason": reason, "finite": True, "active_units": active}
-    found |= {f"variance_explained_{name}": value for name, value in explained.items()}
-    found |= {f"identification_accuracy_{name}": value._asdict() for name, value in identified.items()}
-    found["ssim_test"] = float(scans["ssim"][split == "test"].mean())
-    found |= _linear(scans, person, split, seed) if model.linear else {}
-    found |= _evidence(model, seen, scans, split, seed) if kl else {}
-    return found
+    results: Measures = {"verdict": verdict, "reason": reason, "finite": True, "active_units": active}
+    results |= {f"variance_explained_{name}": value for name, value in explained.items()}
+    results |= {f"identification_accuracy_{name}": value._asdict() for name, value in identification.items()}
+    results["ssim_test"] = float(scans["ssim"][split == "test"].mean())
+    results |= _linear(scans, person, split, seed) if model.linear else {}
+    results |= _evidence(model, seen, scans, split, seed) if kl else {}
+    return results
 
 
 def _scans(
-    model: Model, array: np.ndarray, mean: np.ndarray, held: np.ndarray, limits: tuple[float, float]
+    model: Model, array: np.ndarray, mean: np.ndarray, held_out: np.ndarray, limits: tuple[float, float]
 ) -> dict[str, np.ndarray]:
     """Latents (scans, latents) and errors (scans,) of every scan; SSIM where held out, NaN elsewhere."""
-    only = model.linear_only() if model.linear else None
-    found: dict[str, np.ndarray] = {}
+    linear_model = model.linear_only() if model.linear else None
+    arrays: dict[str, np.ndarray] = {}
     for part in steps(chunks(len(array)), "scans", len(array)):
         x = masked(array[part], model.mask)
         mu, logvar = model.encode(array[part])
         x_hat = model.decode(mu)
         values = {"mu": mu.astype(np.float64), "logvar": logvar.astype(np.float64), "error": _squared(x, x_hat)}
         values["total"] = _squared(x, mean)
-        values["linear"] = _squared(x, only.decode(only.encode(array[part])[0])) if only else np.full(len(x), np.nan)
+        values["linear"] = (
+            _squared(x, linear_model.decode(linear_model.encode(array[part])[0]))
+            if linear_model
+            else np.full(len(x), np.nan)
+        )
         values["ssim"] = np.full(len(x), np.nan)
-        if held[part].any():
-            values["ssim"][held[part]] = _similarity(x[held[part]], x_hat[held[part]], model.mask, limits)
-        keep(found, values, part, len(array))
-    return found
+        if held_out[part].any():
+            values["ssim"][held_out[part]] = _similarity(x[held_out[part]], x_hat[held_out[part]], model.mask, limits)
+        keep(arrays, values, part, len(array))
+    return arrays
 
 
-def _squared(x: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return np.square(x - other).sum(axis=1, dtype=np.float64)
+def _squared(x: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    return np.square(x - reference).sum(axis=1, dtype=np.float64)
 
 
 def _similarity(x: np.ndarray, x_hat: np.ndarray, mask: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
@@ -131,32 +142,34 @@ def _similarity(x: np.ndarray, x_hat: np.ndarray, mask: np.ndarray, limits: tupl
     return ssim(images[0], images[1], torch.from_numpy(mask), data_range=high - low, low=low).double().numpy()
 
 
-def _first(person: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Row of the first scan of each person chosen, at most `measures.MOST` of them, evenly spaced."""
-    rows = np.flatnonzero(chosen)
+def _first(person: np.ndarray, selected: np.ndarray) -> np.ndarray:
+    """Row of the first scan of each person chosen, at most `measures.MAX_PEOPLE` of them, evenly spaced."""
+    rows = np.flatnonzero(selected)
     rows = rows[np.sort(np.unique(person[rows], return_index=True)[1])]
-    return rows[evenly(len(rows), measures.MOST)]
+    return rows[evenly(len(rows), measures.MAX_PEOPLE)]
 
 
 def _identified(
-    model: Model, seen: measures.Read, mean: np.ndarray, component: np.ndarray, rows: np.ndarray, mu: np.ndarray
+    model: Model, scans_of: measures.Read, mean: np.ndarray, component: np.ndarray, rows: np.ndarray, mu: np.ndarray
 ) -> measures.Identified:
-    def decoded(own: np.ndarray) -> np.ndarray:
-        return np.concatenate([model.decode(mu[own[part]].astype(np.float32)) for part in chunks(len(own))])
+    def decoded(person_rows: np.ndarray) -> np.ndarray:
+        return np.concatenate(
+            [model.decode(mu[person_rows[part]].astype(np.float32)) for part in chunks(len(person_rows))]
+        )
 
-    def alone(own: np.ndarray) -> np.ndarray:
+    def alone(person_rows: np.ndarray) -> np.ndarray:
         middle = mean.astype(np.float32)
-        return middle + np.outer((seen(own) - middle) @ component, component)
+        return middle + np.outer((scans_of(person_rows) - middle) @ component, component)
 
-    rates = [measures.identification(read, seen, mean, rows) for read in (decoded, alone)]
+    rates = [measures.identification(reconstructed, scans_of, mean, rows) for reconstructed in (decoded, alone)]
     return measures.Identified(rates[0], len(rows), measures.chance(len(rows)), rates[1])
 
 
 def _linear(scans: dict[str, np.ndarray], person: np.ndarray, split: np.ndarray, seed: int) -> Measures:
-    """Shares of the linear part alone, and what the network adds on held-out people."""
+    """Variance explained by the linear part alone, and the gain of the network in held-out people."""
     error, linear, total = (scans[name] for name in ("error", "linear", "total"))
-    held = split == "test"
-    value, low, high = measures.gain(error[held], linear[held], total[held], person[held], seed)
+    held_out = split == "test"
+    value, low, high = measures.gain(error[held_out], linear[held_out], total[held_out], person[held_out], seed)
     shares = {
         f"variance_explained_linear_{name}": measures.variance_explained(linear[split == name], total[split == name])
         for name in SPLITS
@@ -165,22 +178,22 @@ def _linear(scans: dict[str, np.ndarray], person: np.ndarray, split: np.ndarray,
 
 
 def _evidence(
-    model: Model, seen: measures.Read, scans: dict[str, np.ndarray], split: np.ndarray, seed: int
+    model: Model, scans_of: measures.Read, scans: dict[str, np.ndarray], split: np.ndarray, seed: int
 ) -> Measures:
     """Rate, bounds and information; without a Gaussian likelihood there is no bound."""
-    held = np.flatnonzero(split == "test")
+    held_out = np.flatnonzero(split == "test")
     mu, logvar = scans["mu"], scans["logvar"]
-    found: Measures = {"rate": evidence.rate(mu[held], logvar[held])}
+    results: Measures = {"rate": evidence.rate(mu[held_out], logvar[held_out])}
     for name in ("training", "test"):
         rows = np.flatnonzero(split == name)
-        rows = rows[evenly(len(rows), measures.MOST)]
-        told = evidence.information(mu[rows], logvar[rows], seed)
-        found |= {f"information_{name}": told["information"], f"information_{name}_max": told["most"]}
-    found["information_bias"] = (
+        rows = rows[evenly(len(rows), measures.MAX_PEOPLE)]
+        of_split = evidence.information(mu[rows], logvar[rows], seed)
+        results |= {f"information_{name}": of_split["information"], f"information_{name}_max": of_split["most"]}
+    results["information_bias"] = (
         "about the people given it is unbiased; about the population it is too small, and never above log N"
     )
     if model.meta.get("options", {}).get("reconstruction") != "dssim":
         sigma = float(np.exp(model.tensors["log_sigma"]))
-        found |= evidence.bounded(seen, model.decode, held, mu[held], logvar[held], sigma, seed)
-        found["sigma_found"] = sigma
-    return found
+        results |= evidence.bounds_of(scans_of, model.decode, held_out, mu[held_out], logvar[held_out], sigma, seed)
+        results["sigma_found"] = sigma
+    return results

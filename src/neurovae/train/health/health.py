@@ -1,4 +1,4 @@
-"""Does a model know people, or only the average brain? Measures and verdict of weights as they are stored."""
+"""Does a model encode people, or only the average brain? Measures and verdict of the stored weights."""
 
 import importlib
 from pathlib import Path
@@ -71,10 +71,10 @@ def run(
 
 
 def with_caveats(verdict: str, finite: bool, kept_collapsed: bool, transductive: bool) -> Measures:
-    """May the latents be tested (never where they are not finite), and what has every later table to say?"""
+    """Whether the latents may be tested (never where they are not finite), and the caveats of all later tables."""
     kept_collapsed = kept_collapsed and finite and verdict in STOPPING
     caveats = {KEPT_COLLAPSED: kept_collapsed, TRANSDUCTIVE: transductive}
-    return {"kept_collapsed": kept_collapsed, "caveats": [caveat for caveat, applies in caveats.items() if applies]}
+    return {"kept_collapsed": kept_collapsed, "caveats": [caveat for caveat, is_true in caveats.items() if is_true]}
 
 
 def examine(model: Model, array: np.ndarray, person: np.ndarray, history: pd.DataFrame, seed: int) -> Measures:
@@ -87,24 +87,29 @@ def examine(model: Model, array: np.ndarray, person: np.ndarray, history: pd.Dat
         history: a row per epoch and split, or none.
         seed: of the draws.
     """
-    known = {name: split for split in SPLITS for name in model.meta["people"][split]}
-    split = np.array([known.get(name, "") for name in person])
+    split_of = {name: split for split in SPLITS for name in model.meta["people"][split]}
+    split = np.array([split_of.get(name, "") for name in person])
     options = model.meta.get("options", {})
-    kept, last = epochs(history)
-    stated = {"kind": model.meta["kind"], "kept_epoch": kept, "last_epoch": last, **_stated(options)}
-    stated |= {name: model.meta["architecture"].get(name) for name in ("n_latent", "taper_mm")}  # as it was fitted
-    stated |= {f"people_{name}": len(model.meta["people"][name]) for name in SPLITS}
-    stated["logvar_calibrated"] = model.meta["architecture"]["kl"]
-    searched = "searched in this fold's training and validation sets"
-    stated["hyperparameters"] = searched if model.meta.get("searched") else "as given"
+    kept_epoch, last_epoch = epochs(history)
+    description = {
+        "kind": model.meta["kind"],
+        "kept_epoch": kept_epoch,
+        "last_epoch": last_epoch,
+        **_described_options(options),
+    }
+    description |= {name: model.meta["architecture"].get(name) for name in ("n_latent", "taper_mm")}  # as it was fitted
+    description |= {f"people_{name}": len(model.meta["people"][name]) for name in SPLITS}
+    description["logvar_calibrated"] = model.meta["architecture"]["kl"]
+    search_note = "searched in this fold's training and validation sets"
+    description["hyperparameters"] = search_note if model.meta.get("searched") else "as given"
     if not all(np.isfinite(tensor).all() for tensor in model.tensors.values()):
-        found = lost("weights are not finite")
+        measures = lost("weights are not finite")
     else:
-        found = measure(model, array, person, split, seed, kept=kept, moved=moved(history))
-    if last is not None and not np.isfinite(_last_loss(history)):
-        found |= {"verdict": "diverged", "reason": f"{LOST} in epoch {last} ({found['reason']})"}
-    found["advice"] = judge.advice(found["verdict"], options, kept, last)
-    return {**stated, **found}
+        measures = measure(model, array, person, split, seed, kept_epoch=kept_epoch, has_trained=has_trained(history))
+    if last_epoch is not None and not np.isfinite(_last_loss(history)):
+        measures |= {"verdict": "diverged", "reason": f"{LOST} in epoch {last_epoch} ({measures['reason']})"}
+    measures["advice"] = judge.advice(measures["verdict"], options, kept_epoch, last_epoch)
+    return {**description, **measures}
 
 
 def epochs(history: pd.DataFrame) -> tuple[int | None, int | None]:
@@ -120,14 +125,14 @@ def _last_loss(history: pd.DataFrame) -> float:
     return float(history.loc[history["split"] == "validation", "loss"].iloc[-1])
 
 
-def moved(history: pd.DataFrame) -> bool:
-    """Did the training people's loss change from that before the first step?"""
+def has_trained(history: pd.DataFrame) -> bool:
+    """Whether the training people's loss changed from that before the first step."""
     loss = history.loc[history["split"] == "training", "loss"].to_numpy(float)
     return bool(len(loss) and np.abs(loss - loss[0]).max() > judge.MOVED * abs(loss[0]))
 
 
-def _stated(options: dict[str, Any]) -> Measures:
-    """What pictures and methods name of the entry, as the search left it."""
+def _described_options(options: dict[str, Any]) -> Measures:
+    """Values of the entry that figures and methods name, as the search left them."""
     return {name: options.get(name) for name in STATED}
 
 

@@ -20,47 +20,50 @@ PARTIAL = 0.5  # share of the latents that are active below this: partial
 def judge(
     *,
     explained: dict[str, float],
-    identified: dict[str, Identified],
+    identification: dict[str, Identified],
     variance: np.ndarray,
     active: int | None,
     linear: bool,
-    kept: int | None,
-    moved: bool = True,
+    kept_epoch: int | None,
+    has_trained: bool = True,
 ) -> tuple[str, str]:
-    """Verdict and reason; the first that applies of diverged, untrained, collapsed, overfit, partial, healthy.
+    """Return verdict and reason: the first that applies of diverged, untrained, collapsed, overfit, partial, healthy.
 
     Args:
         explained: variance explained by split.
-        identified: on people of "training" and "test".
+        identification: on people of "training" and "test".
         variance: of each latent over the training people (latents,).
         active: number of active units; None where the loss has no KL.
         linear: does the model have a part that is fitted in closed form, so that it is trained before its first step?
-        kept: epoch of the weights; None for a model without epochs.
-        moved: did the training loss change by more than `MOVED`? If not, or without an epoch, nothing was learned.
+        kept_epoch: epoch of the weights; None for a model without epochs.
+        has_trained: did the training loss change by more than `MOVED`? If not, or without an epoch, nothing was
+            learned.
     """
     if not np.isfinite([*explained.values(), *variance]).all():
         return "diverged", "weights, latents or reconstructions are not finite"
-    found = _measured(explained, identified, active, len(variance))
+    measures_text = _measures_text(explained, identification, active, len(variance))
     tests = {
         "diverged": _diverged(explained),
-        "untrained": _untrained(explained, linear, kept, moved),
-        "collapsed": _collapsed(explained, identified["training"], active, len(variance), kept),
+        "untrained": _untrained(explained, linear, kept_epoch, has_trained),
+        "collapsed": _collapsed(explained, identification["training"], active, len(variance), kept_epoch),
         "overfit": _overfit(explained),
-        "partial": _partial(explained, identified["test"], active, len(variance)),
+        "partial": _partial(explained, identification["test"], active, len(variance)),
     }
     for verdict, reasons in tests.items():
         if reasons:
-            return verdict, f"{', '.join(reasons)} ({found})"
-    return "healthy", found
+            return verdict, f"{', '.join(reasons)} ({measures_text})"
+    return "healthy", measures_text
 
 
-def _measured(explained: dict[str, float], identified: dict[str, Identified], active: int | None, latents: int) -> str:
-    training, held = identified["training"], identified["test"]
+def _measures_text(
+    explained: dict[str, float], identification: dict[str, Identified], active: int | None, latents: int
+) -> str:
+    training, test = identification["training"], identification["test"]
     units = "" if active is None else f"; {active} of {latents} units active"
     return (
         f"variance explained: training {_text(explained['training'])}, test {_text(explained['test'])}; identified: "
         f"training {training.rate * training.people:.0f} of {training.people} people, test "
-        f"{held.rate * held.people:.0f} of {held.people} (chance {held.chance * held.people:.0f}){units}"
+        f"{test.rate * test.people:.0f} of {test.people} (chance {test.chance * test.people:.0f}){units}"
     )
 
 
@@ -72,21 +75,21 @@ def _diverged(explained: dict[str, float]) -> list[str]:
     return [f"training variance explained below {DIVERGED:g}"] if explained["training"] < DIVERGED else []
 
 
-def _untrained(explained: dict[str, float], linear: bool, kept: int | None, moved: bool) -> list[str]:
-    nothing = kept is not None and not linear and not moved and explained["training"] < COLLAPSED
+def _untrained(explained: dict[str, float], linear: bool, kept_epoch: int | None, has_trained: bool) -> list[str]:
+    nothing = kept_epoch is not None and not linear and not has_trained and explained["training"] < COLLAPSED
     return ["the loss hardly changed while it was trained"] if nothing else []
 
 
 def _collapsed(
-    explained: dict[str, float], training: Identified, active: int | None, latents: int, kept: int | None
+    explained: dict[str, float], training: Identified, active: int | None, latents: int, kept_epoch: int | None
 ) -> list[str]:
     """One latent cannot identify people: correlations do not see its size. It is judged by the variance explained."""
-    found = [
+    reasons = [
         *([f"training variance explained below {COLLAPSED:g}"] if explained["training"] < COLLAPSED else []),
         *(["training people are identified by chance only"] if latents > 1 and training.by_chance else []),
         *(["no active unit"] if active == 0 else []),
     ]
-    return found + (["no epoch was better than the weights before training"] if found and kept == 0 else [])
+    return reasons + (["no epoch was better than the weights before training"] if reasons and kept_epoch == 0 else [])
 
 
 def _overfit(explained: dict[str, float]) -> list[str]:
@@ -97,22 +100,22 @@ def _overfit(explained: dict[str, float]) -> list[str]:
     ]
 
 
-def _partial(explained: dict[str, float], held: Identified, active: int | None, latents: int) -> list[str]:
-    few = active is not None and active < PARTIAL * latents
+def _partial(explained: dict[str, float], test: Identified, active: int | None, latents: int) -> list[str]:
+    few_active = active is not None and active < PARTIAL * latents
     return [
         *([f"test variance explained below {COLLAPSED:g}"] if explained["test"] < COLLAPSED else []),
-        *(["fewer than half of the units are active"] if few else []),
-        *(["test participants are identified at chance level"] if latents > 1 and held.by_chance else []),
+        *(["fewer than half of the units are active"] if few_active else []),
+        *(["test participants are identified at chance level"] if latents > 1 and test.by_chance else []),
     ]
 
 
-def advice(verdict: str, options: dict[str, Any], kept: int | None, last: int | None) -> str:
-    """What to change in the model's entry, with its present values; empty for a healthy model.
+def advice(verdict: str, options: dict[str, Any], kept_epoch: int | None, last: int | None) -> str:
+    """Suggest changes of the model's entry, with its present values; empty for a healthy model.
 
     Args:
         verdict: of `judge`.
         options: the entry of train.models.
-        kept: epoch of the weights; None for a model without epochs.
+        kept_epoch: epoch of the weights; None for a model without epochs.
         last: the last epoch that was trained.
     """
     change = {
@@ -122,24 +125,28 @@ def advice(verdict: str, options: dict[str, Any], kept: int | None, last: int | 
         "overfit": ["lower n_latent", "raise mixup", "raise jitter", "raise dropout", "raise beta"],
         "partial": ["lower beta", "raise free_bits", "lower n_latent"],
     }.get(verdict, [])
-    known = {name: value for name, value in options.items() if value is not None}
-    said = [f"{what} (now {known[what.split()[1]]:g})" for what in change if _possible(what, known)]
-    if kept is not None and kept == last and verdict in ("collapsed", "untrained", "partial"):
-        said.insert(0, f"raise epochs (the last, {last}, was the best)")
-    if known.get("linear") == "none" and verdict in ("collapsed", "untrained", "overfit"):
-        said.append("set linear: pca")
+    set_options = {name: value for name, value in options.items() if value is not None}
+    suggestions = [
+        f"{suggestion} (now {set_options[suggestion.split()[1]]:g})"
+        for suggestion in change
+        if _possible(suggestion, set_options)
+    ]
+    if kept_epoch is not None and kept_epoch == last and verdict in ("collapsed", "untrained", "partial"):
+        suggestions.insert(0, f"raise epochs (the last, {last}, was the best)")
+    if set_options.get("linear") == "none" and verdict in ("collapsed", "untrained", "overfit"):
+        suggestions.append("set linear: pca")
     if verdict == "overfit":
-        said += ["set flip: true"] if known.get("flip") is False else []
-        said.append("give more people")
-    if verdict in STOPPING and not said:
-        said.append("look at the volumes and the mask: the people may differ by noise alone")
-    return "; ".join(said)
+        suggestions += ["set flip: true"] if set_options.get("flip") is False else []
+        suggestions.append("give more people")
+    if verdict in STOPPING and not suggestions:
+        suggestions.append("look at the volumes and the mask: the people may differ by noise alone")
+    return "; ".join(suggestions)
 
 
-def _possible(what: str, options: dict[str, Any]) -> bool:
-    """Does the entry have the key, in use, and can it still be lowered?"""
-    direction, key = what.split()
+def _possible(suggestion: str, options: dict[str, Any]) -> bool:
+    """Whether the entry has the key, uses it, and its value can still be lowered."""
+    direction, key = suggestion.split()
     kl = options.get("divergence", "none") != "none" and options.get("beta", 0) > 0
-    used = {"mmd_weight": options.get("divergence") == "mmd", "beta": kl, "warmup": kl, "free_bits": kl}
-    present = key in options and used.get(key, True)
-    return present and not (direction == "lower" and options[key] <= (1 if key == "n_latent" else 0))
+    in_use = {"mmd_weight": options.get("divergence") == "mmd", "beta": kl, "warmup": kl, "free_bits": kl}
+    has_key = key in options and in_use.get(key, True)
+    return has_key and not (direction == "lower" and options[key] <= (1 if key == "n_latent" else 0))

@@ -1,4 +1,4 @@
-"""What a model reconstructs of people : variance explained, identification, gain over a linear part.
+"""Measures of a model's reconstructions: variance explained, identification, gain over a linear part.
 
 Scans are read a few at a time, so that memory does not grow with the cohort. `Read` gives masked voxels
 (scans, voxels) of row numbers: of the scans themselves, or of their reconstructions.
@@ -15,7 +15,7 @@ from neurovae.io.volumes import chunks
 
 ACTIVE = 0.01  # a unit is active when the variance of its posterior mean over people exceeds this (Burda 2016)
 CHANCE = 0.99  # level of the binomial bound of guessing
-MOST = 512  # people among whom one is identified; time grows with the square
+MAX_PEOPLE = 512  # people among whom one is identified; time grows with the square
 BLOCK = 32  # reconstructions held at a time
 PASSES = 5  # over the training people to find one principal component
 RESAMPLED = 2000  # bootstrap draws of people
@@ -24,7 +24,7 @@ Read = Callable[[np.ndarray], np.ndarray]
 
 
 class Identified(NamedTuple):
-    """Share of people whose reconstruction resembles their own scan most; all rates are among `people`."""
+    """Fraction of people whose reconstruction resembles their own scan most; all rates are among `people`."""
 
     rate: float
     people: int
@@ -33,7 +33,7 @@ class Identified(NamedTuple):
 
     @property
     def by_chance(self) -> bool:
-        """Could it be a guess? Of fewer than four people nothing can be told, and then it is not said."""
+        """Whether the rate may be chance; of fewer than four people nothing can be concluded."""
         return self.chance < 1 and self.rate <= self.chance
 
 
@@ -57,20 +57,20 @@ def chance(people: int) -> float:
     return float(binom.ppf(CHANCE, people, 1 / people)) / people
 
 
-def identification(decoded: Read, seen: Read, mean: np.ndarray, rows: np.ndarray) -> float:
-    """Share of rows i with arg max_j corr(x_hat_i - m, x_j - m) = i; correlations are over the voxels of the mask.
+def identification(reconstructed: Read, scans_of: Read, mean: np.ndarray, rows: np.ndarray) -> float:
+    """Return the fraction of rows i with arg max_j corr(x_hat_i - m, x_j - m) = i; correlations over the mask's voxels.
 
     Args:
-        decoded: reconstructions of rows.
-        seen: scans of rows.
+        reconstructed: reconstructions of rows.
+        scans_of: scans of rows.
         mean: m, of the training people (voxels,).
         rows: one scan per person.
     """
     nearest, mean = np.empty(len(rows), int), mean.astype(np.float32)
-    for own in steps(chunks(len(rows), BLOCK), "people identified", len(rows)):
-        pattern = _standard(decoded(rows[own]) - mean)
-        others = [pattern @ _standard(seen(rows[part]) - mean).T for part in chunks(len(rows))]
-        nearest[own] = np.concatenate(others, axis=1).argmax(axis=1)
+    for own_part in steps(chunks(len(rows), BLOCK), "people identified", len(rows)):
+        pattern = _standard(reconstructed(rows[own_part]) - mean)
+        others = [pattern @ _standard(scans_of(rows[part]) - mean).T for part in chunks(len(rows))]
+        nearest[own_part] = np.concatenate(others, axis=1).argmax(axis=1)
     return float((nearest == np.arange(len(rows))).mean())
 
 
@@ -81,13 +81,13 @@ def _standard(x: np.ndarray) -> np.ndarray:
     return np.divide(x, length, out=np.zeros_like(x), where=length > 0)
 
 
-def first_component(seen: Read, rows: np.ndarray, mean: np.ndarray, seed: int) -> np.ndarray:
+def first_component(scans_of: Read, rows: np.ndarray, mean: np.ndarray, seed: int) -> np.ndarray:
     """First principal component (voxels,) of the rows, by block power iteration: a few passes, four images held."""
     mean = mean.astype(np.float32)
     basis = np.random.default_rng(seed).normal(size=(mean.size, 4)).astype(np.float32)
     for _ in range(PASSES):
         basis = np.linalg.qr(basis)[0]
-        departures = (seen(rows[part]) - mean for part in chunks(len(rows)))
+        departures = (scans_of(rows[part]) - mean for part in chunks(len(rows)))
         basis = sum(x.T @ (x @ basis) for x in departures)  # type: ignore[assignment]
     return np.linalg.svd(basis, full_matrices=False)[0][:, 0]
 
@@ -95,7 +95,7 @@ def first_component(seen: Read, rows: np.ndarray, mean: np.ndarray, seed: int) -
 def gain(
     error: np.ndarray, linear: np.ndarray, total: np.ndarray, people: np.ndarray, seed: int
 ) -> tuple[float, float, float]:
-    """Share beyond that of the linear part alone, with its 95 % bootstrap interval over people (model held fixed).
+    """Variance explained beyond the linear part alone, with its 95 % bootstrap interval over people (model held fixed).
 
     Args:
         error, linear: squared error per scan of the whole model, and of its linear part.
@@ -104,24 +104,24 @@ def gain(
         seed: of the draws.
     """
     _, index = np.unique(people, return_inverse=True)
-    better, whole = np.bincount(index, linear - error), np.bincount(index, total)
+    better, baseline = np.bincount(index, linear - error), np.bincount(index, total)
     rng = np.random.default_rng(seed)
-    picks = (rng.integers(len(whole), size=len(whole)) for _ in range(RESAMPLED))
-    low, high = np.percentile([better[pick].sum() / whole[pick].sum() for pick in picks], [2.5, 97.5])
-    return float(better.sum() / whole.sum()), float(low), float(high)
+    picks = (rng.integers(len(baseline), size=len(baseline)) for _ in range(RESAMPLED))
+    low, high = np.percentile([better[pick].sum() / baseline[pick].sum() for pick in picks], [2.5, 97.5])
+    return float(better.sum() / baseline.sum()), float(low), float(high)
 
 
-def mean_image(seen: Read, rows: np.ndarray) -> np.ndarray:
+def mean_image(scans_of: Read, rows: np.ndarray) -> np.ndarray:
     """Mean (voxels,) of rows."""
-    return sum(seen(rows[part]).sum(axis=0, dtype=np.float64) for part in chunks(len(rows))) / len(rows)  # type: ignore[return-value]
+    return sum(scans_of(rows[part]).sum(axis=0, dtype=np.float64) for part in chunks(len(rows))) / len(rows)  # type: ignore[return-value]
 
 
-def limits(seen: Read, rows: np.ndarray) -> tuple[float, float]:
+def limits(scans_of: Read, rows: np.ndarray) -> tuple[float, float]:
     """The 0.1 and 99.9 percentile of all intensities of rows, to a part in 65,536 of their range."""
     parts = chunks(len(rows))
-    low = min(float(seen(rows[part]).min()) for part in parts)
-    high = max(float(seen(rows[part]).max()) for part in parts)
+    low = min(float(scans_of(rows[part]).min()) for part in parts)
+    high = max(float(scans_of(rows[part]).max()) for part in parts)
     edges = np.linspace(low, max(high, low + 1e-6), BINS + 1)
-    counts = sum(np.histogram(seen(rows[part]), edges)[0] for part in parts)
+    counts = sum(np.histogram(scans_of(rows[part]), edges)[0] for part in parts)
     below = np.cumsum(counts) / np.sum(counts)
     return float(edges[np.searchsorted(below, 0.001)]), float(edges[np.searchsorted(below, 0.999) + 1])

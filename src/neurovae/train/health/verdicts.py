@@ -1,4 +1,4 @@
-"""The words that health.json and every later table share: verdicts that stop a model, and caveats."""
+"""Words that health.json and all later tables share: verdicts that stop a model, and caveats."""
 
 STOPPING = ("collapsed", "diverged", "untrained")  # verdicts after which nobody tests the latents
 KEPT_COLLAPSED, TRANSDUCTIVE = (

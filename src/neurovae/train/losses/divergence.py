@@ -1,4 +1,4 @@
-"""How far codes are from the prior N(0, I): KL with free bits, and MMD of the aggregated posterior."""
+"""Divergence of codes from the prior N(0, I): KL with free bits, and MMD of the aggregated posterior."""
 
 import torch
 from torch import Tensor
@@ -33,11 +33,11 @@ def mmd(z: Tensor, prior: Tensor) -> Tensor:
     over C = 2 d s, with d latents and s in `SCALES` (Tolstikhin 2018, section 4): 7 at distance 0. Of one code the
     term between codes is left out.
     """
-    between = sum(_between(_kernel(group, group)) for group in (z, prior))
-    return between - 2 * _kernel(z, prior).mean()
+    within_groups = sum(_off_diagonal_mean(_kernel(group, group)) for group in (z, prior))
+    return within_groups - 2 * _kernel(z, prior).mean()
 
 
-def _between(kernel: Tensor) -> Tensor:
+def _off_diagonal_mean(kernel: Tensor) -> Tensor:
     """Mean of a square matrix without its diagonal; 0 where there is nothing else."""
     n = len(kernel)
     return (kernel.sum() - kernel.diagonal().sum()) / max(n * (n - 1), 1)

@@ -50,8 +50,8 @@ def dssim(
         variance, gap_variance = sums[2] - sums[0].square(), sums[3] - gap_square
         luminance = gap_square / ((square + gap_square) / 2 + (K1 * data_range) ** 2)
         structure = gap_variance / ((variance + gap_variance) / 2 + (K2 * data_range) ** 2)
-        unlike = luminance + structure - luminance * structure
-        return (unlike * mask).flatten(1).sum(dim=1) / mask.sum()
+        dissimilarity = luminance + structure - luminance * structure
+        return (dissimilarity * mask).flatten(1).sum(dim=1) / mask.sum()
 
 
 def windowed(images: Tensor) -> Tensor:

@@ -38,14 +38,14 @@ def fit(
     """
     tensors = manifold.gather(volumes, split, mask, n_latent=n_latent, flip=flip)
     manifold.check_graph(tensors["coordinates"], neighbours)
-    model = unrolled(manifold.training(tensors), n_latent=n_latent, neighbours=neighbours)
+    model = embedding(manifold.training(tensors), n_latent=n_latent, neighbours=neighbours)
     tensors["positions"] = model.embedding_
     tensors["components"] = manifold.decoder(tensors, model.embedding_)
     return tensors, {"n_latent": n_latent, "neighbours": neighbours, "kl": False}, []
 
 
-@manifold.remembered
-def unrolled(coordinates: np.ndarray, *, n_latent: int, neighbours: int) -> Isomap:
+@manifold.cached
+def embedding(coordinates: np.ndarray, *, n_latent: int, neighbours: int) -> Isomap:
     """scikit-learn's Isomap of the training scans' coordinates; dense, so that nothing is drawn."""
     try:
         model = Isomap(n_neighbors=neighbours, n_components=n_latent, eigen_solver="dense", neighbors_algorithm="brute")
@@ -71,7 +71,7 @@ def embed(
     other scans lie nearer to zero (held-out scale .8 to .9 on `ixi`).
     """
     sizes = {name: architecture[name] for name in ("n_latent", "neighbours")}
-    model = unrolled(manifold.training(tensors), **sizes)
+    model = embedding(manifold.training(tensors), **sizes)
     sign = np.sign(np.sum(model.embedding_ * tensors["positions"], axis=0))  # a refit elsewhere may turn a column round
     mu = sign * model.transform(manifold.place(volumes, mask, tensors))
     return mu.astype(np.float32), np.full(mu.shape, np.nan, np.float32)

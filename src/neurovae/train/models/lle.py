@@ -38,14 +38,14 @@ def fit(
     """
     tensors = manifold.gather(volumes, split, mask, n_latent=n_latent, flip=flip)
     manifold.check_graph(tensors["coordinates"], neighbours)
-    positions = woven(manifold.training(tensors), n_latent=n_latent, neighbours=neighbours).embedding_
+    positions = embedding(manifold.training(tensors), n_latent=n_latent, neighbours=neighbours).embedding_
     tensors["positions"] = positions * np.sqrt(len(positions))  # variance 1, as Roweis has it
     tensors["components"] = manifold.decoder(tensors, tensors["positions"])
     return tensors, {"n_latent": n_latent, "neighbours": neighbours, "kl": False}, []
 
 
-@manifold.remembered
-def woven(coordinates: np.ndarray, *, n_latent: int, neighbours: int) -> LocallyLinearEmbedding:
+@manifold.cached
+def embedding(coordinates: np.ndarray, *, n_latent: int, neighbours: int) -> LocallyLinearEmbedding:
     """scikit-learn's embedding of the training scans' coordinates; dense, so that nothing is drawn."""
     model = LocallyLinearEmbedding(
         n_neighbors=neighbours, n_components=n_latent, eigen_solver="dense", neighbors_algorithm="brute"
@@ -63,7 +63,7 @@ def embed(
     of the positions' norm on `ixi`); a mean of others' positions is nearer to zero (held-out scale .4 to .6 there).
     """
     sizes = {name: architecture[name] for name in ("n_latent", "neighbours")}
-    model = copy(woven(manifold.training(tensors), **sizes))
+    model = copy(embedding(manifold.training(tensors), **sizes))
     model.embedding_ = tensors["positions"]  # as stored: another machine's eigenvectors may differ in sign
     mu = model.transform(manifold.place(volumes, mask, tensors))
     return mu.astype(np.float32), np.full(mu.shape, np.nan, np.float32)

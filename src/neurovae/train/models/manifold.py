@@ -1,4 +1,4 @@
-"""What mds, isomap and lle share: training scans, coordinates that keep their distances, neighbours, voxels.
+"""Functions that mds, isomap and lle share: training scans, coordinates that keep their distances, neighbours, voxels.
 
 Each needs only the scans' distances. n scans keep theirs in fewer than n coordinates (classical scaling, Gower 1966),
 and another scan keeps its distances to them with one more: its distance to the space that they span (Gower 1968).
@@ -18,7 +18,7 @@ from neurovae.errors import InputError
 from neurovae.io.volumes import chunks, masked
 from neurovae.train.weights import Tensors
 
-MOST = 5000  # scans: time grows with their cube, memory with their square
+MAX_SCANS = 5000  # scans: time grows with their cube, memory with their square
 TINY = 1e-10  # share of the largest variance below which a direction is rounding
 
 
@@ -26,25 +26,28 @@ def gather(volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, *, n_latent
     """The scans in "training", with mirror images when `flip`: voxels (n, voxels), mean, coordinates (n, fewer than n).
 
     Raises:
-        InputError: too few scans for the latents, too many for an n x n method, or scans that hardly differ.
+        InputError: too few scans for the latents, too many for an n x n method, or scans without enough differences.
     """
-    own = volumes[split == "training"]
-    if n_latent >= len(own):
+    scans = volumes[split == "training"]
+    if n_latent >= len(scans):
         raise InputError(
-            f"{n_latent} latents need more than {n_latent} training scans, found {len(own)}; lower n_latent"
+            f"{n_latent} latents need more than {n_latent} training scans, found {len(scans)}; lower n_latent"
         )
-    voxels = np.concatenate([own[:, mask], own[:, ::-1][:, mask]]) if flip else own[:, mask]
-    if len(voxels) > MOST:
+    voxels = np.concatenate([scans[:, mask], scans[:, ::-1][:, mask]]) if flip else scans[:, mask]
+    if len(voxels) > MAX_SCANS:
         raise InputError(
             f"{len(voxels)} training scans{' with mirror images' if flip else ''} are too many for mds, isomap and lle "
-            f"(at most {MOST}: all their distances are needed); {'set flip: false or ' if flip else ''}use kind: pca"
+            f"(at most {MAX_SCANS}: all their distances are needed); "
+            f"{'set flip: false or ' if flip else ''}use kind: pca"
         )
     mean = voxels.mean(axis=0, dtype=np.float64).astype(np.float32)
     values, vectors = eigh(_products(voxels, voxels, mean))
-    kept = np.flatnonzero(values > TINY * values[-1])[::-1]
-    if len(kept) < n_latent:
-        raise InputError(f"the training scans differ in {len(kept)} directions only; lower n_latent from {n_latent}")
-    coordinates = svd_flip(vectors[:, kept], None)[0] * np.sqrt(values[kept])
+    positive = np.flatnonzero(values > TINY * values[-1])[::-1]
+    if len(positive) < n_latent:
+        raise InputError(
+            f"the training scans differ in {len(positive)} directions only; lower n_latent from {n_latent}"
+        )
+    coordinates = svd_flip(vectors[:, positive], None)[0] * np.sqrt(values[positive])
     return {"voxels": voxels, "mean": mean, "coordinates": np.ascontiguousarray(coordinates)}
 
 
@@ -63,10 +66,10 @@ def training(tensors: Tensors) -> np.ndarray:
 
 def place(volumes: np.ndarray, mask: np.ndarray, tensors: Tensors) -> np.ndarray:
     """Coordinates (scans, c) of any scans, in which their distances to `training` are those of their voxels."""
-    x, own = masked(volumes, mask).astype(np.float64), tensors["coordinates"]
-    along = _products(x, tensors["voxels"], tensors["mean"]) @ (own / np.square(own).sum(axis=0))
-    left = np.square(x - tensors["mean"]).sum(axis=1) - np.square(along).sum(axis=1)
-    return np.column_stack([along, np.sqrt(left.clip(min=0))])
+    x, coordinates = masked(volumes, mask).astype(np.float64), tensors["coordinates"]
+    projections = _products(x, tensors["voxels"], tensors["mean"]) @ (coordinates / np.square(coordinates).sum(axis=0))
+    squared_rest = np.square(x - tensors["mean"]).sum(axis=1) - np.square(projections).sum(axis=1)
+    return np.column_stack([projections, np.sqrt(squared_rest.clip(min=0))])
 
 
 def decoder(tensors: Tensors, positions: np.ndarray) -> np.ndarray:
@@ -84,7 +87,7 @@ def decoder(tensors: Tensors, positions: np.ndarray) -> np.ndarray:
 
 
 def check_graph(coordinates: np.ndarray, neighbours: int) -> None:
-    """Refuse a number of neighbours that the training scans cannot give, or that leaves their graph in pieces.
+    """Refuse a number of neighbours that the training scans cannot give, or that leaves their graph disconnected.
 
     Raises:
         InputError: no more scans than neighbours, or pieces whose distance to each other is not known.
@@ -103,7 +106,7 @@ def check_graph(coordinates: np.ndarray, neighbours: int) -> None:
         )
 
 
-def remembered(fit: Callable[..., Any]) -> Callable[..., Any]:
+def cached(fit: Callable[..., Any]) -> Callable[..., Any]:
     """Keep the last result of fit(coordinates, **sizes) while the coordinates' bits and the sizes stay the same."""
 
     @lru_cache(maxsize=1)

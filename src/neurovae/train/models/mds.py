@@ -43,14 +43,14 @@ def fit(
         InputError: sizes that do not fit the training scans (`manifold`).
     """
     tensors = manifold.gather(volumes, split, mask, n_latent=n_latent, flip=flip)
-    known = manifold.training(tensors)
+    training_positions = manifold.training(tensors)
     model = MDS(
         n_latent, n_init=1, init="classical_mds", metric="precomputed", max_iter=ROUNDS, eps=STILL, random_state=seed
     )
-    distances = cdist(known, known)
+    distances = cdist(training_positions, training_positions)
     positions = model.fit(distances).embedding_
-    left = 2 * model.stress_ / np.square(distances).sum()
-    print(f"stress after {model.n_iter_} rounds of SMACOF: {left:.4f} of the squared distances", flush=True)
+    relative_stress = 2 * model.stress_ / np.square(distances).sum()
+    print(f"stress after {model.n_iter_} rounds of SMACOF: {relative_stress:.4f} of the squared distances", flush=True)
     tensors["positions"] = positions - positions.mean(axis=0)
     tensors["components"] = manifold.decoder(tensors, tensors["positions"])
     return tensors, {"n_latent": n_latent, "kl": False}, []
@@ -66,11 +66,11 @@ def embed(
     the map moves it as little as SMACOF has left to do (1e-4 to 4e-3 of the positions' norm on `ixi`).
     """
     distances = cdist(manifold.place(volumes, mask, tensors), manifold.training(tensors))
-    mu = np.stack([added(row, tensors["positions"]) for row in distances])
+    mu = np.stack([add_point(row, tensors["positions"]) for row in distances])
     return mu.astype(np.float32), np.full(mu.shape, np.nan, np.float32)
 
 
-def added(distances: np.ndarray, positions: np.ndarray) -> np.ndarray:
+def add_point(distances: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """The point (latents,) of least stress for distances (n,) to positions (n, latents) of mean zero.
 
     The better of two searches: from the point that classical scaling would add (Gower 1968, equation 10), and from the
@@ -81,12 +81,12 @@ def added(distances: np.ndarray, positions: np.ndarray) -> np.ndarray:
         return np.linalg.norm(point - positions, axis=1) - distances
 
     def slope(point: np.ndarray) -> np.ndarray:
-        away = point - positions
-        return away / np.linalg.norm(away, axis=1, keepdims=True).clip(min=1e-12)
+        offsets = point - positions
+        return offsets / np.linalg.norm(offsets, axis=1, keepdims=True).clip(min=1e-12)
 
-    gower = np.linalg.pinv(positions) @ (np.square(positions).sum(axis=1) - np.square(distances)) / 2
-    starts = (positions[distances.argmin()], gower)
+    gower_point = np.linalg.pinv(positions) @ (np.square(positions).sum(axis=1) - np.square(distances)) / 2
+    starts = (positions[distances.argmin()], gower_point)
     exact: dict[str, Any] = {"method": "lm", "xtol": 1e-10, "ftol": 1e-12, "gtol": 1e-12, "max_nfev": 10_000}
-    found = [least_squares(stress, start, slope, **exact) for start in starts]
-    best: np.ndarray = min(found, key=lambda end: end.cost).x
+    solutions = [least_squares(stress, start, slope, **exact) for start in starts]
+    best: np.ndarray = min(solutions, key=lambda end: end.cost).x
     return best

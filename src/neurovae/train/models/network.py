@@ -30,11 +30,11 @@ class VAE(nn.Module):
         self.register_buffer("inward", torch.zeros(n_latent, *shape))  # V, zero outside the mask
         self.register_buffer("outward", torch.zeros(n_latent, *shape))  # W, likewise
         self.log_sigma = nn.Parameter(torch.zeros(()))
-        down = [layer for a, b in pairwise(channels) for layer in (nn.GELU(), nn.Conv3d(a, b, 4, 2, 1))]
+        down_layers = [layer for a, b in pairwise(channels) for layer in (nn.GELU(), nn.Conv3d(a, b, 4, 2, 1))]
         up = [layer for a, b in pairwise(channels[::-1]) for layer in (nn.ConvTranspose3d(a, b, 4, 2, 1), nn.GELU())]
         self.encoder = nn.Sequential(
             nn.Conv3d(1, base_channels, 8, 4, 2),
-            *down,
+            *down_layers,
             nn.GELU(),
             nn.Flatten(),
             nn.Dropout(dropout),
@@ -61,9 +61,9 @@ class VAE(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """Reconstruction (scans, 1, x, y, z) of latents (scans, latents)."""
-        beyond = self.decoder(z).float()
+        network_part = self.decoder(z).float()
         with torch.autocast(z.device.type, enabled=False):
-            x_hat: Tensor = self.mean + (z @ self.outward.flatten(1)).view(-1, 1, *self.mask.shape) + beyond
+            x_hat: Tensor = self.mean + (z @ self.outward.flatten(1)).view(-1, 1, *self.mask.shape) + network_part
         return x_hat
 
     def start_at(self, components: Tensor, variances: Tensor, sigma: float) -> None:

@@ -15,7 +15,7 @@ from neurovae.train.weights import Tensors
 
 BLURRED = 2.0  # weight of the blurred copies beside the scans
 COLUMNS = 2**14  # voxels at a time, in double precision
-MOST = 2000  # training scans that are held at once; more are read a few at a time
+MAX_SCANS = 2000  # training scans in memory at once; more are read a few at a time
 FIRST = 1000  # of these, at whose components the iteration over all starts
 PASSES, MORE = 4, 10  # of the iteration over all scans; components beyond those wanted that it needs
 
@@ -71,7 +71,7 @@ def components(
     volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, *, n_latent: int, flip: bool, blur: float
 ) -> Principal:
     """Principal components of few rows held at once, or of many read a few at a time."""
-    find = principal if len(rows) <= MOST else streamed
+    find = principal if len(rows) <= MAX_SCANS else streamed
     return find(volumes, rows, mask, n_latent=n_latent, flip=flip, blur=blur)
 
 
@@ -94,10 +94,10 @@ def principal(
     fitted = np.empty((count * (2 if blur else 1), np.count_nonzero(mask)), np.float32)  # the one large array
     x = fitted[:count]
     for part in chunks(len(rows)):
-        own = volumes[rows[part]]
-        x[part] = masked(own, mask)
+        scans = volumes[rows[part]]
+        x[part] = masked(scans, mask)
         if flip:
-            x[part.start + len(rows) : part.stop + len(rows)] = masked(own[:, ::-1], mask)
+            x[part.start + len(rows) : part.stop + len(rows)] = masked(scans[:, ::-1], mask)
     mean = x.mean(axis=0)
     x -= mean
     if blur:
@@ -116,15 +116,15 @@ def streamed(
 
     It starts at the components of FIRST scans, evenly spaced, and reads all scans PASSES + 2 times, a few at a time.
     """
-    few = rows[evenly(len(rows), max(FIRST, 2 * (n_latent + MORE)))]
-    basis = principal(volumes, few, mask, n_latent=n_latent + MORE, flip=flip, blur=blur).components
+    subset = rows[evenly(len(rows), max(FIRST, 2 * (n_latent + MORE)))]
+    basis = principal(volumes, subset, mask, n_latent=n_latent + MORE, flip=flip, blur=blur).components
     mean = mean_of(volumes, rows, mask, flip)
     for _ in range(PASSES):
-        turned = np.zeros(basis.shape)
+        products = np.zeros(basis.shape)
         for x in centred(volumes, rows, mask, mean, flip):
             fitted = np.concatenate([x, BLURRED * blurred(x, mask, blur)]) if blur else x
-            turned += (fitted @ basis.T).T @ fitted
-        basis = _axes(turned)
+            products += (fitted @ basis.T).T @ fitted
+        basis = _axes(products)
     components, count = basis[:n_latent], len(rows) * (2 if flip else 1) - 1
     total, variances = 0.0, np.zeros(n_latent)
     for x in centred(volumes, rows, mask, mean, flip):
@@ -133,10 +133,10 @@ def streamed(
     return Principal(mean, components, variances.astype(np.float32), (total - float(variances.sum())) / len(mean))
 
 
-def _axes(turned: np.ndarray) -> np.ndarray:
+def _axes(vectors: np.ndarray) -> np.ndarray:
     """Orthonormal rows that span those given, the longest direction first; of each, the largest weight is positive."""
-    found = svd(turned, full_matrices=False)[2].astype(np.float32)
-    return found * np.sign(found[np.arange(len(found)), np.abs(found).argmax(axis=1)])[:, None]
+    axes = svd(vectors, full_matrices=False)[2].astype(np.float32)
+    return axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
 
 
 def mean_of(volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, flip: bool) -> np.ndarray:
@@ -167,9 +167,9 @@ def leading(x: np.ndarray, count: int) -> np.ndarray:
         products += part @ part.T
     values, vectors = eigh(products, subset_by_index=(len(x) - count, len(x) - 1))
     weights = (vectors / np.sqrt(values))[:, ::-1].T
-    found = weights.astype(np.float32) @ x
-    found *= np.sign(found[np.arange(count), np.abs(found).argmax(axis=1)])[:, None]
-    return found
+    components = weights.astype(np.float32) @ x
+    components *= np.sign(components[np.arange(count), np.abs(components).argmax(axis=1)])[:, None]
+    return components
 
 
 def blurred(x: np.ndarray, mask: np.ndarray, blur: float, out: np.ndarray | None = None) -> np.ndarray:

@@ -38,24 +38,25 @@ def fit(
         volumes: packed volumes (scans, x, y, z).
         split: split of each scan; "test" may be empty.
         mask: the fixed mask (x, y, z).
-        state: folder of checkpoints, from which a training that was killed goes on.
+        state: folder of checkpoints, from which a training that was killed continues.
         watch: called with the history rows of each epoch; may raise to stop training.
         options: the fields of `Hyperparameters`, an entry of train.models.
 
     Raises:
-        InputError: the loss is not finite before the first step, the device asked for is not there, or its memory is
+        InputError: the loss is not finite before the first step, the requested device is not available, or its memory
+            is
             too small.
     """
     hp = Hyperparameters(**options)
     rank, world, on = processes.start(devices.choose(device))
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a fifth of the time on a CPU
     torch.manual_seed(seed)
-    described: dict[str, Any] = {
+    architecture_given: dict[str, Any] = {
         "shape": list(volumes.shape[1:]),
         "n_latent": hp.n_latent,
         "base_channels": hp.base_channels,
     }
-    model = VAE(**described, dropout=hp.dropout)
+    model = VAE(**architecture_given, dropout=hp.dropout)
     chosen = _start(model, volumes, split, mask, hp)
     model.to(on)
     if on.type == "cuda":
@@ -65,13 +66,13 @@ def fit(
         model.encoder.compile()
         model.decoder.compile()
     data = gather(volumes, split, mask, on, rank, world)
-    own = -(-hp.batch // world)
-    with devices.memory(on, -(-own // hp.accumulate), own):
+    batch_share = -(-hp.batch // world)
+    with devices.memory(on, -(-batch_share // hp.accumulate), batch_share):
         best, history = train(model, data, hp, seed=seed, folder=state, watch=watch)
     model.load_state_dict(best, strict=False)
     tensors = {name: value.cpu().contiguous().numpy() for name, value in model.state_dict().items()}
     tensors |= {name: tensors[name][:, mask] for name in BOXES}
-    architecture = {**described, "kl": hp.kl, "sampled": hp.sampled, **chosen}
+    architecture = {**architecture_given, "kl": hp.kl, "sampled": hp.sampled, **chosen}
     if hp.rotate == "varimax":
         units = np.eye(hp.n_latent + 1, hp.n_latent, dtype=np.float32)  # the last row is no latent at all
         decoded = np.concatenate([reconstruct(units[part], mask, tensors, architecture) for part in chunks(len(units))])
@@ -89,12 +90,12 @@ def _start(model: VAE, volumes: np.ndarray, split: np.ndarray, mask: np.ndarray,
         same: dict[str, Any] = {"n_latent": hp.n_latent, "flip": hp.flip, "blur": hp.blur}
         if hp.linear == "localised":
             validation = np.flatnonzero(split == "validation")
-            found, taper = localised(volumes, some(rows), validation, mask, tapers=hp.taper_mm or ["none"], **same)
+            components, taper = localised(volumes, some(rows), validation, mask, tapers=hp.taper_mm or ["none"], **same)
             chosen = {"taper_mm": taper}
         else:
-            found = principal(volumes, some(rows), mask, **same)
-        sigma = found.left**0.5 if hp.sigma == "learned" else sigma
-        model.start_at(torch.from_numpy(found.components), torch.from_numpy(found.variances), sigma)
+            components = principal(volumes, some(rows), mask, **same)
+        sigma = components.left**0.5 if hp.sigma == "learned" else sigma
+        model.start_at(torch.from_numpy(components.components), torch.from_numpy(components.variances), sigma)
     elif hp.sigma == "learned":
         sigma = float(np.sqrt(np.square(masked(volumes[some(rows)], mask) - model.mean.numpy()[mask]).mean()))
     with torch.no_grad():
@@ -135,11 +136,11 @@ def _number(name: str) -> int:
 def network(mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> VAE:
     """The network with its weights, on the CPU, without dropout; its latents are those before a rotation."""
     model = VAE(**{key: architecture[key] for key in ("shape", "n_latent", "base_channels")}, dropout=0.0)
-    whole = {}
+    all_tensors = {}
     for name in BOXES:
-        whole[name] = np.zeros((architecture["n_latent"], *mask.shape), np.float32)
-        whole[name][:, mask] = tensors[name]
+        all_tensors[name] = np.zeros((architecture["n_latent"], *mask.shape), np.float32)
+        all_tensors[name][:, mask] = tensors[name]
     model.load_state_dict(
-        {name: torch.from_numpy(value) for name, value in {**tensors, **whole}.items() if name != "rotation"}
+        {name: torch.from_numpy(value) for name, value in {**tensors, **all_tensors}.items() if name != "rotation"}
     )
     return model.eval()

@@ -1,4 +1,4 @@
-"""What came of a trial: the objective and the verdict, of the people trained and stopped on alone."""
+"""The result of a trial: objective and verdict, from training and validation people only."""
 
 import math
 from dataclasses import dataclass
@@ -48,26 +48,26 @@ class Fitted:
     @torch.no_grad()
     def decode(self, mu: np.ndarray) -> np.ndarray:
         """Masked voxels (scans, voxels) of latents (scans, latents)."""
-        found = self.network.decode(torch.from_numpy(mu.astype(np.float32)).to(self.on))
-        return found[:, 0].cpu().numpy()[:, self.mask]
+        volumes = self.network.decode(torch.from_numpy(mu.astype(np.float32)).to(self.on))
+        return volumes[:, 0].cpu().numpy()[:, self.mask]
 
 
 def nothing(state: str, reason: str) -> Row:
-    """The record of a trial that has no weights to be measured."""
+    """Return the record of a trial without weights."""
     return {"state": state, "reason": reason, "verdict": None, "feasible": False, **dict.fromkeys(MEASURES)}
 
 
-def violation(found: Row, min_active: int) -> float:
-    """How far a trial is from what may be chosen; 0 is close enough, and nothing is known of a pruned one."""
-    if found["state"] == "failed":
+def violation(record: Row, min_active: int) -> float:
+    """Return how far a trial is from the constraint; 0 meets it, and a pruned trial counts as unknown."""
+    if record["state"] == "failed":
         return 2.0
-    if found["state"] == "pruned":
+    if record["state"] == "pruned":
         return 0.0
-    lacking = 0 if found["active"] is None else max(0, min_active - found["active"])
-    return float(found["verdict"] not in PASSED) + lacking / min_active
+    n_missing = 0 if record["active"] is None else max(0, min_active - record["active"])
+    return float(record["verdict"] not in PASSED) + n_missing / min_active
 
 
-def measured(
+def measure(
     model: Fitted,
     array: np.ndarray,
     people: np.ndarray,
@@ -88,75 +88,75 @@ def measured(
         seed: of the draws of the bound.
     """
     rows = {"training": np.flatnonzero(split == "training"), "validation": np.flatnonzero(split == "validation")}
-    mean = measures.mean_image(lambda own: masked(array[own], model.mask), rows["training"])
+    mean = measures.mean_image(lambda row_numbers: masked(array[row_numbers], model.mask), rows["training"])
     rows["training"] = some(rows["training"])
-    scans = {name: _scans(model, array, own, mean) for name, own in rows.items()}
-    kept, last = _epochs(history)
-    found = nothing("complete", "") | {"kept_epoch": kept, "last_epoch": last}
+    scans = {name: _scans(model, array, row_numbers, mean) for name, row_numbers in rows.items()}
+    kept_epoch, last_epoch = _epochs(history)
+    record = nothing("complete", "") | {"kept_epoch": kept_epoch, "last_epoch": last_epoch}
     if not all(np.isfinite(values).all() for part in scans.values() for values in part.values()):
-        return {**found, "state": "failed", "reason": "latents or reconstructions are not finite"}
-    found |= _known(model, array, people, rows, scans, mean, kept)
+        return {**record, "state": "failed", "reason": "latents or reconstructions are not finite"}
+    record |= _measures(model, array, people, rows, scans, mean, kept_epoch)
     if model.architecture["kl"]:
-        found["rate_validation"] = evidence.rate(scans["validation"]["mu"], scans["validation"]["logvar"])
+        record["rate_validation"] = evidence.rate(scans["validation"]["mu"], scans["validation"]["logvar"])
     if objective == "elbo":
-        found["elbo_validation"] = _bound(model, array, rows["validation"], scans["validation"], seed)
-    return {**found, "objective": found[f"{objective}_validation"], "reached": found[f"{objective}_validation"]}
+        record["elbo_validation"] = _bound(model, array, rows["validation"], scans["validation"], seed)
+    return {**record, "objective": record[f"{objective}_validation"], "reached": record[f"{objective}_validation"]}
 
 
 def _scans(model: Fitted, array: np.ndarray, rows: np.ndarray, mean: np.ndarray) -> dict[str, np.ndarray]:
     """Latents (scans, latents), squared errors and squared distances to the mean (scans,) of rows."""
-    found: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
     for part in chunks(len(rows)):
         x, (mu, logvar) = masked(array[rows[part]], model.mask), model.encode(array[rows[part]])
         values = {"mu": mu.astype(np.float64), "logvar": logvar.astype(np.float64)}
         values["error"] = np.square(x - model.decode(mu)).sum(axis=1, dtype=np.float64)
         values["total"] = np.square(x - mean).sum(axis=1, dtype=np.float64)
-        keep(found, values, part, len(rows))
-    return found
+        keep(arrays, values, part, len(rows))
+    return arrays
 
 
-def _known(
+def _measures(
     model: Fitted,
     array: np.ndarray,
     people: np.ndarray,
     rows: dict[str, np.ndarray],
     scans: dict[str, dict[str, np.ndarray]],
     mean: np.ndarray,
-    kept: int,
+    kept_epoch: int,
 ) -> Row:
-    """Share, active units, identification and verdict."""
+    """Variance explained, active units, identification and verdict."""
     explained = {name: measures.variance_explained(part["error"], part["total"]) for name, part in scans.items()}
-    identified = {name: _identified(model, array, people, rows[name], scans[name]["mu"], mean) for name in rows}
+    identification = {name: _identified(model, array, people, rows[name], scans[name]["mu"], mean) for name in rows}
     mu = scans["training"]["mu"]
     active = measures.active_units(mu) if model.architecture["kl"] else None
     verdict, reason = judge.judge(
         explained={"training": explained["training"], "test": explained["validation"]},
-        identified={"training": identified["training"], "test": identified["validation"]},
+        identification={"training": identification["training"], "test": identification["validation"]},
         variance=mu.var(axis=0),
         active=active,
         linear=bool(np.any(model.weights["outward"])),
-        kept=kept,
+        kept_epoch=kept_epoch,
     )
-    found: Row = {"verdict": verdict, "reason": f"{verdict}: {reason}", "active": active}
+    record: Row = {"verdict": verdict, "reason": f"{verdict}: {reason}", "active": active}
     for name in rows:
-        found |= {
+        record |= {
             f"variance_explained_{name}": explained[name],
-            f"identification_accuracy_{name}": identified[name].rate,
+            f"identification_accuracy_{name}": identification[name].rate,
         }
-        found[f"chance_{name}"] = identified[name].chance
-    return found
+        record[f"chance_{name}"] = identification[name].chance
+    return record
 
 
 def _identified(
     model: Fitted, array: np.ndarray, people: np.ndarray, rows: np.ndarray, mu: np.ndarray, mean: np.ndarray
 ) -> measures.Identified:
-    """Identification among the first scans of at most `measures.MOST` people; one component is not tried."""
+    """Identification among the first scans of at most `measures.MAX_PEOPLE` people; one component is not tried."""
     first = np.sort(np.unique(people[rows], return_index=True)[1])
-    first = first[evenly(len(first), measures.MOST)]
+    first = first[evenly(len(first), measures.MAX_PEOPLE)]
     at = dict(zip(rows, range(len(rows)), strict=True))  # row of the array -> row of mu
     rate = measures.identification(
-        lambda own: model.decode(mu[[at[row] for row in own]]),
-        lambda own: masked(array[own], model.mask),
+        lambda row_numbers: model.decode(mu[[at[row] for row in row_numbers]]),
+        lambda row_numbers: masked(array[row_numbers], model.mask),
         mean,
         rows[first],
     )
@@ -166,10 +166,16 @@ def _identified(
 def _bound(model: Fitted, array: np.ndarray, rows: np.ndarray, scans: dict[str, np.ndarray], seed: int) -> float:
     """Evidence lower bound at beta = 1, nats a scan."""
     sigma = float(np.exp(model.weights["log_sigma"]))
-    found = evidence.bounded(
-        lambda own: masked(array[own], model.mask), model.decode, rows, scans["mu"], scans["logvar"], sigma, seed
+    bounds = evidence.bounds_of(
+        lambda row_numbers: masked(array[row_numbers], model.mask),
+        model.decode,
+        rows,
+        scans["mu"],
+        scans["logvar"],
+        sigma,
+        seed,
     )
-    return float(found["elbo"])
+    return float(bounds["elbo"])
 
 
 def _epochs(history: list[Row]) -> tuple[int, int]:

@@ -38,13 +38,13 @@ class Lock(JournalFileOpenLock):
 
     def acquire(self) -> bool:
         """Wait for the lock, then mend the journal."""
-        held = super().acquire()
-        mend(self._journal)
-        return held
+        is_held = super().acquire()
+        repair(self._journal)
+        return is_held
 
 
-def mend(journal: Path) -> None:
-    """Cut off the last line where it is no whole JSON: every line after it would be unreadable."""
+def repair(journal: Path) -> None:
+    """Cut off the last line where it is incomplete JSON: every line after it would be unreadable."""
     with journal.open("rb+") as file:
         size = file.seek(0, os.SEEK_END)
         start = max(0, size - TAIL)
@@ -89,7 +89,7 @@ def load(folder: Path) -> optuna.Study:
 
 
 def settled(study: optuna.Study, job: int) -> dict[str, Any] | None:
-    """What came of a job that was finished before; None where it was not."""
+    """Return the result of a job that was finished before; None where it was not."""
     for attempt in of_job(study, job):
         if "result" in attempt.user_attrs:
             _close(study, attempt.number, attempt.user_attrs["result"])  # killed between the two?
@@ -97,8 +97,8 @@ def settled(study: optuna.Study, job: int) -> dict[str, Any] | None:
     return None
 
 
-def tell(study: optuna.Study, trial: Trial, found: dict[str, Any], violation: float) -> None:
-    """Keep what came of a trial, from which the sampler learns.
+def tell(study: optuna.Study, trial: Trial, result: dict[str, Any], violation: float) -> None:
+    """Record the result of a trial, from which the sampler learns.
 
     To Optuna a trial is complete only where it may be chosen, so that others are compared to such trials alone, and
     failed only where its job was killed. Of the rest it learns how far they are from the constraint.
@@ -106,16 +106,16 @@ def tell(study: optuna.Study, trial: Trial, found: dict[str, Any], violation: fl
     Args:
         study: of this search.
         trial: as asked for.
-        found: state, objective, feasible, and whatever else is to be known of it; goes to JSON.
+        result: state, objective, feasible, and whatever else is to be known of it; goes to JSON.
         violation: of the constraint; 0 or less meets it.
     """
     trial.set_constraint("health", violation)
-    trial.set_user_attr("result", found)
-    _close(study, trial.number, found)
+    trial.set_user_attr("result", result)
+    _close(study, trial.number, result)
 
 
-def _close(study: optuna.Study, number: int, found: dict[str, Any]) -> None:
-    value, state = (found["objective"], TrialState.COMPLETE) if found["feasible"] else (None, TrialState.PRUNED)
+def _close(study: optuna.Study, number: int, result: dict[str, Any]) -> None:
+    value, state = (result["objective"], TrialState.COMPLETE) if result["feasible"] else (None, TrialState.PRUNED)
     study.tell(number, value, state=state, skip_if_finished=True)
 
 
@@ -124,7 +124,7 @@ def of_job(study: optuna.Study, job: int) -> list[FrozenTrial]:
     return [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get("job") == job]
 
 
-def ask(study: optuna.Study, *, job: int, seed: int, allowed: dict[str, Any], own: dict[str, Any]) -> Trial:
+def ask(study: optuna.Study, *, job: int, seed: int, allowed: dict[str, Any], entry_values: dict[str, Any]) -> Trial:
     """A new trial with its values; what a killed attempt of this job left running is marked as failed and tried again.
 
     Args:
@@ -132,7 +132,7 @@ def ask(study: optuna.Study, *, job: int, seed: int, allowed: dict[str, Any], ow
         job: number of the trial among the jobs.
         seed: of the sampler.
         allowed: the space: a list of choices, or low, high and log, by key.
-        own: values of the model's entry; the first trial takes those that the space holds.
+        entry_values: values of the model's entry; the first trial takes those that the space holds.
     """
     attempts = of_job(study, job)
     for attempt in attempts:
@@ -143,23 +143,25 @@ def ask(study: optuna.Study, *, job: int, seed: int, allowed: dict[str, Any], ow
     before = study.get_trials(deepcopy=False)[: trial.number]
     # the first attempt's, so that another one draws from the same seed
     orders = [attempt.user_attrs["order"] for attempt in attempts if "order" in attempt.user_attrs]
-    order = orders[0] if orders else sum(other.state != TrialState.FAIL for other in before)
+    order = orders[0] if orders else sum(earlier.state != TrialState.FAIL for earlier in before)
     trial.set_user_attr("order", order)
-    fixed = {key: own[key] for key in allowed if order == 0 and search_space.within(own[key], allowed[key])}
-    real = [key for key in fixed if isinstance(allowed[key], dict) and key not in search_space.WHOLE]
-    fixed |= {key: float(fixed[key]) for key in real}  # 1.0, as the journal would give it back, and not 1
-    repeated = [attempt.params for attempt in attempts if attempt.params.keys() == allowed.keys()]
-    study.sampler = _sampler(_seed(seed, order), repeated[-1] if repeated else fixed)
+    fixed_values = {
+        key: entry_values[key] for key in allowed if order == 0 and search_space.within(entry_values[key], allowed[key])
+    }
+    real = [key for key in fixed_values if isinstance(allowed[key], dict) and key not in search_space.WHOLE]
+    fixed_values |= {key: float(fixed_values[key]) for key in real}  # 1.0, as the journal would give it back, and not 1
+    earlier_values = [attempt.params for attempt in attempts if attempt.params.keys() == allowed.keys()]
+    study.sampler = _sampler(_seed(seed, order), earlier_values[-1] if earlier_values else fixed_values)
     for key in sorted(allowed):
         _draw(trial, key, allowed[key])
     return trial
 
 
-def _sampler(seed: int, fixed: dict[str, Any]) -> optuna.samplers.BaseSampler:
+def _sampler(seed: int, fixed_values: dict[str, Any]) -> optuna.samplers.BaseSampler:
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM, multivariate=True, constant_liar=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.PartialFixedSampler(fixed, sampler) if fixed else sampler
+        return optuna.samplers.PartialFixedSampler(fixed_values, sampler) if fixed_values else sampler
 
 
 def _seed(*counters: int) -> int:

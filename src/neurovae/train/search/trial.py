@@ -58,7 +58,7 @@ class Watch:
             raise optuna.TrialPruned
 
     def value(self) -> float:
-        """The objective as far as it is known."""
+        """The objective from the epochs so far."""
         return float(
             self.seen["variance_explained"]
             if self._objective == "variance_explained"
@@ -81,7 +81,7 @@ def run(
     options: Json,
     search: Json,
 ) -> None:
-    """Run one trial, or write again what the journal knows of it where it was finished before.
+    """Run one trial of a search; the result of a finished trial is written again from the journal.
 
     Example:
         snakemake --cores 2 --configfile my.yaml --forcerun trial
@@ -101,7 +101,8 @@ def run(
         search: objective, min_active, seed and space of train.search.
 
     Raises:
-        InputError: the device asked for is not there, or the journal is damaged. What is wrong with the values of the
+        InputError: the requested device is not available, or the journal is damaged. What is wrong with the values of
+            the
             trial (a loss that is not finite, too little memory) is a result, of state failed.
     """
     torch.set_num_threads(THREADS)
@@ -110,20 +111,20 @@ def run(
     array, table = read_volumes(volumes, rows)
     brain = read_mask(mask)
     split = visible(splits(table, folds, fold))
-    opened = study.load(state / digest([options, search, code], table, split, brain))
-    found = study.settled(opened, trial)
-    if found is None:
-        asked = study.ask(opened, job=trial, seed=search["seed"], allowed=search["space"], own=options)
-        print(f"trial {trial}: {json.dumps(asked.params, sort_keys=True)}", flush=True)
+    the_study = study.load(state / digest([options, search, code], table, split, brain))
+    result = study.settled(the_study, trial)
+    if result is None:
+        new_trial = study.ask(the_study, job=trial, seed=search["seed"], allowed=search["space"], entry_values=options)
+        print(f"trial {trial}: {json.dumps(new_trial.params, sort_keys=True)}", flush=True)
         people = table["person"].to_numpy()
-        found = attempt(asked, array, people, split, brain, on=on, options=options, search=search)
-        study.tell(opened, asked, found, outcome.violation(found, search["min_active"]))
-    write_json(out, {"trial": trial, **found})
-    print(f"trial {trial}: {found['state']}: {found['reason']}", flush=True)
+        result = attempt(new_trial, array, people, split, brain, on=on, options=options, search=search)
+        study.tell(the_study, new_trial, result, outcome.violation(result, search["min_active"]))
+    write_json(out, {"trial": trial, **result})
+    print(f"trial {trial}: {result['state']}: {result['reason']}", flush=True)
 
 
 def attempt(
-    asked: optuna.Trial,
+    new_trial: optuna.Trial,
     array: np.ndarray,
     people: np.ndarray,
     split: np.ndarray,
@@ -136,7 +137,7 @@ def attempt(
     """Train with the values asked for, and measure; without an objective where it was pruned or failed.
 
     Args:
-        asked: the trial, with its values.
+        new_trial: the trial, with its values.
         array: packed volumes (scans, x, y, z).
         people: person of each scan (scans,).
         split: "training", "validation" or "" of each scan (scans,).
@@ -144,9 +145,9 @@ def attempt(
         on: the device.
         options, search: as in `run`.
     """
-    values = {**options, **asked.params}
-    watch = Watch(asked, Hyperparameters(**values), search["objective"])
-    told = {"values": asked.params, "order": asked.user_attrs["order"]}
+    values = {**options, **new_trial.params}
+    watch = Watch(new_trial, Hyperparameters(**values), search["objective"])
+    trial_values = {"values": new_trial.params, "order": new_trial.user_attrs["order"]}
     try:
         # one seed for all trials: what differs between them is their values alone
         weights, architecture, history = vae.fit(
@@ -154,20 +155,20 @@ def attempt(
         )
     except optuna.TrialPruned:
         reason = f"after epoch {watch.epoch} worse than the median of the other trials at that epoch"
-        seen = {
+        visible_rows = {
             "reached": watch.value(),
             "variance_explained_validation": watch.seen["variance_explained"],
             "last_epoch": watch.epoch,
         }
-        return {**told, **outcome.nothing("pruned", reason), **seen}
+        return {**trial_values, **outcome.nothing("pruned", reason), **visible_rows}
     except InputError as error:
-        return {**told, **outcome.nothing("failed", str(error))}
+        return {**trial_values, **outcome.nothing("failed", str(error))}
     if not np.isfinite(_last_loss(history)):
-        return {**told, **outcome.nothing("failed", f"{LOST} in epoch {history[-1]['epoch']}")}
+        return {**trial_values, **outcome.nothing("failed", f"{LOST} in epoch {history[-1]['epoch']}")}
     model = outcome.Fitted(weights=weights, architecture=architecture, mask=mask, on=on)
-    measured = outcome.measured(model, array, people, split, history, search["objective"], search["seed"])
-    met = outcome.violation(measured, search["min_active"]) == 0
-    return {**told, **measured, "feasible": met}
+    record = outcome.measure(model, array, people, split, history, search["objective"], search["seed"])
+    feasible = outcome.violation(record, search["min_active"]) == 0
+    return {**trial_values, **record, "feasible": feasible}
 
 
 def _last_loss(history: list[Row]) -> float:
@@ -182,8 +183,8 @@ def visible(split: np.ndarray) -> np.ndarray:
 
 def digest(values: list[Any], table: pd.DataFrame, split: np.ndarray, mask: np.ndarray) -> str:
     """Name of the study: other values, other code or another scan that is trained or stopped on begin a new one."""
-    seen = split != ""
-    text = json.dumps([*values, data_hash(table[seen]), *split[seen]], sort_keys=True)
+    is_visible = split != ""
+    text = json.dumps([*values, data_hash(table[is_visible]), *split[is_visible]], sort_keys=True)
     return hashlib.sha256(text.encode() + mask.tobytes()).hexdigest()[:16]
 
 
