@@ -28,9 +28,9 @@ lock:  ## after a change of pyproject.toml: envs/lock.txt anew, from a new envir
 
 demo: $(VENV)/done  ## the whole chain on the built-in simulated cohort
 	$(SNAKEMAKE) --configfile config/demo.yaml
-	@status=0; for name in truth truth_maps truth_jacobian; do \
-		echo; $(CHECK) tests/proof/$$name.py results/demo || status=1; \
-	done; exit $$status
+	@logs=results/demo/logs; printf '%s\n' truth_jacobian truth_maps truth | xargs -P $(CORES) -I {} \
+		sh -c '$(CHECK) tests/proof/{}.py results/demo > '$$logs'/{}.log 2>&1'; status=$$?; \
+	for name in truth truth_maps truth_jacobian; do echo; cat $$logs/$$name.log; done; exit $$status
 
 test: $(VENV)/done  ## all tests
 	$(RUN) python -m pytest -n $(CORES) --dist loadfile $(TESTS)

@@ -125,8 +125,8 @@ def replace(project: Project) -> None:
     shutil.copyfile(next(scans), next(scans))
 
 
-def delete(project: Project) -> None:
-    shutil.rmtree(project.results / "associate")
+def delete(stage: str) -> Change:
+    return lambda project: shutil.rmtree(project.results / stage)
 
 
 ROWS = {
@@ -248,9 +248,10 @@ ROWS = {
     ),
     "the share that may fail": (config(lambda it: it["preprocess"].update(max_failed=0.3)), set()),
     "associate deleted": (
-        delete,
+        delete("associate"),
         jobs(f"{TESTS} stability", MODELS) | ASSOCIATED | {"plot_associate", "plot_audit", "plot_interpret"},
     ),
+    "audit deleted": (delete("audit"), jobs(AUDITS, MODELS) | {"power", "dimension", "plot_audit"} | ASSOCIATED),
 }
 
 
