@@ -12,6 +12,11 @@ from project import CONFIG, Copy, Project, copy_code, moved, write_bids
 os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"  # as in every rule: ANTs is deterministic with one thread only
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of the workflow take longest and come first, so that no process of pytest-xdist ends alone with them."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Code, configuration and cohort before anything has run; not to be changed."""

@@ -14,12 +14,12 @@ Row = dict[str, Any]
 
 def glm_rows(table: pd.DataFrame, score: Row, confounds: list[Row]) -> list[Row]:
     known = fitted(table, score, confounds)
-    return glm(table, known, linear_fits(table, known))
+    return glm(table, known, [linear_fits(table, one) for one in known])
 
 
 def spline_rows(table: pd.DataFrame, score: Row, confounds: list[Row]) -> tuple[list[Row], list[Row]]:
     known = fitted(table, score, confounds)
-    return spline(table, known, linear_fits(table, known))
+    return spline(table, known, [linear_fits(table, one) for one in known])
 
 
 def permute_rows(

@@ -239,14 +239,18 @@ def one_person_less(world: World) -> World:
     return half.changed(world, **{name: part.reset_index(drop=True) for name, part in parts.items()})
 
 
-def matters(before: Tables, after: Tables, scores: tuple[str, ...]) -> list[str]:
-    """Where a change of these scores alone did not change their rows, or changed others; min-P is over scores."""
+def matters(before: Tables, after: Tables, scores: tuple[str, ...], people: bool = False) -> list[str]:
+    """Where a change of these scores alone did not change their rows, or changed others; min-P is over scores.
+
+    people: whether other people entered, so that rows of latents alone may change too.
+    """
     found = []
     for name, old in before.items():
         if "score" not in old.index.names or name in ("power",):
             continue
-        new = after[name]
+        new = after[name] if old.index.equals(after[name].index) else after[name].reindex(old.index)  # gone: changed
         mine = np.asarray(old.index.get_level_values("score").isin(scores))
+        others = ~mine & (np.full(len(old), not people) | np.asarray(old.index.get_level_values("score").notna()))
         numbers = [
             c
             for c in old
@@ -257,7 +261,7 @@ def matters(before: Tables, after: Tables, scores: tuple[str, ...]) -> list[str]
         still = mine & ok & ~apart.any(axis=1)
         if name not in ("predictions", "importance", "comparisons", "confounds") and still.any():
             found.append(f"{name}: {still.sum()} rows of {', '.join(scores)} did not change")
-        if (apart.any(axis=1) & ~mine).any():
+        if (apart.any(axis=1) & others).any():
             found.append(f"{name}: rows of other scores changed")
     return found
 
@@ -283,7 +287,7 @@ def main() -> int:
         said(not found, f"one value of {name} changed:", seen, "exactly its rows", rows)
     before = half.inference(without_score(world))
     after = half.inference(one_person_less(without_score(world)))
-    found = matters(before, after, tuple(name for name in OTHER if name != "falls"))
+    found = matters(before, after, tuple(name for name in OTHER if name != "falls"), people=True)
     seen = "; ".join(found) or "rows of the scores it had, no others"
     said(not found, "one person removed:", seen, "exactly the rows of the scores it had", rows)
     print(f"{time.monotonic() - start:.0f} s")

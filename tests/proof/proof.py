@@ -21,6 +21,7 @@ import proof_confounding
 import proof_copies
 import proof_family
 import proof_fdr
+import proof_imputed
 import proof_lines as lines
 import proof_mixed
 import proof_null
@@ -111,6 +112,13 @@ def confounding(pool: Executor | None, share: float, out: Path) -> list[Check]:
     return proof_confounding.checks(found)
 
 
+def imputed(pool: Executor | None, share: float, out: Path) -> list[Check]:
+    """Missing confounds: level and power after imputation."""
+    found = proof_imputed.table(pool, many(300, share))
+    lines.write(out, "imputed", found)
+    return proof_imputed.checks(found)
+
+
 def alarms(pool: Executor | None, share: float, out: Path) -> list[Check]:
     """Planted faults."""
     return [*proof_alarms.checks(), *proof_copies.checks()]
@@ -127,7 +135,7 @@ def known(pool: Executor | None, share: float, out: Path) -> list[Check]:
 
 SECTIONS: dict[str, Section] = {
     "null": null, "permute": permute, "mixed": mixed, "family": family, "fdr": fdr, "predict": predict, "power": power,
-    "vae": vae, "confounding": confounding, "alarms": alarms, "known": known,
+    "vae": vae, "confounding": confounding, "imputed": imputed, "alarms": alarms, "known": known,
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import proof_confounding
 import proof_copies
 import proof_family
 import proof_fdr
+import proof_imputed
 import proof_lines as lines
 import proof_mixed
 import proof_null
@@ -162,3 +163,17 @@ def test_relatives(monkeypatch: pytest.MonkeyPatch) -> None:
     table, _ = proof_family.cohort("Gaussian", 0)
     pairs = [table[name].to_numpy().reshape(-1, 2) for name in ("score", "mu_000", "mu_001", "mu_002", "mu_003")]
     assert 0.7 < np.mean([np.corrcoef(pair.T)[0, 1] for pair in pairs]) < 0.9
+
+
+# Missing confounds
+
+
+def test_imputed_confounds_hold_the_level_and_find_more_than_complete_cases() -> None:
+    level = pd.DataFrame(proof_imputed.counted("Gaussian", 60, 0.0, 0, 0, 30))
+    planted = pd.DataFrame(proof_imputed.counted("Gaussian", 60, 0.5, 0, 0, 12))
+    assert missed([check for check in proof_imputed.checks(level) if "false positives" in check.text]) == []
+    by = {way: part.reset_index() for way, part in planted.groupby("way")}
+    assert (by["imputed"]["n"] == 60).all() and by["complete cases"]["n"].mean() < 50
+    width = {way: (part["ci_high"] - part["ci_low"]).mean() for way, part in by.items()}
+    assert width["whole"] < width["imputed"] < width["complete cases"]
+    assert abs(by["imputed"]["effect"].mean() - by["whole"]["effect"].mean()) < 0.05

@@ -26,7 +26,7 @@ rule univariate:
         mem_mb=2000,
         runtime=60,
     params:
-        flags=SCORES,
+        flags=TESTED,
         permute=graph.flags({"permutations": config["associate"]["permutations"], "seed": config["associate"]["seed"]}),
         code=CODE["associate.univariate"],
         env=ENV["associate"],
@@ -54,8 +54,8 @@ rule multivariable:
         mem_mb=2000,
         runtime=60,
     params:
-        flags=SCORES,
-        multivariable=graph.flags({"interactions": config["associate"]["interactions"]}),
+        flags=TESTED,
+        multivariable=graph.flags({key: config["associate"][key] for key in ("interactions", "seed")}),
         code=CODE["associate.multivariable"],
         env=ENV["associate"],
     shell:
@@ -84,7 +84,7 @@ rule omnibus:
         mem_mb=2000,
         runtime=60,
     params:
-        flags=SCORES,
+        flags=TESTED,
         permute=graph.flags({"permutations": config["associate"]["permutations"], "seed": config["associate"]["seed"]}),
         code=CODE["associate.omnibus"],
         env=ENV["associate"],
@@ -112,7 +112,7 @@ rule mixed:
         mem_mb=2000,
         runtime=60,
     params:
-        flags=SCORES,
+        flags=TESTED,
         permute=graph.flags(
             {
                 "permutations": config["associate"]["permutations"],

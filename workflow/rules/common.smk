@@ -82,6 +82,10 @@ DECODED_CODE = {
 }
 PLOT_CODE = {name: entries.all_codes(ENTRIES, f"report.plots.{name}") for name in ("train", "interpret")}
 SCORES = graph.flags({key: config["cohort"][key] for key in ("scores", "confounds")})
+IMPUTATIONS = config["cohort"]["imputations"] if config["cohort"]["missing_confounds"] == "impute" else 0
+TESTED = (
+    f"{SCORES} {graph.flags({'imputations': IMPUTATIONS})}"  # of the rules that impute missing confounds, or say so
+)
 CODES = graph.flags({"codes": {key: config["cohort"][key] for key in ("missing", "not_missing")}})
 REFERENCE = graph.reference(config["preprocess"]["normalise"])
 PREPROCESS = graph.preprocess(config["preprocess"], config["cohort"]["suffix"])

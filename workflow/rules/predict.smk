@@ -21,7 +21,7 @@ rule predict:
         mem_mb=2000,
         runtime=240,
     params:
-        flags=SCORES,
+        flags=TESTED,
         predict=graph.flags(config["predict"]),
         freeze=FREEZE,
         code=CODE["predict.predict"],
@@ -53,7 +53,7 @@ rule voxels:
         mem_mb=4000,
         runtime=240,
     params:
-        flags=SCORES,
+        flags=TESTED,
         predict=graph.flags(config["predict"], leave=("importance", "harmonise")),
         code=CODE["predict.voxels"],
         env=ENV["predict"],

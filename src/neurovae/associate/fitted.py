@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.design.design import Design, design
+from neurovae.design.design import Design
+from neurovae.design.imputed import designs
 from neurovae.design.rows import outcome, standard, varies
 from neurovae.io import latent_table
 from neurovae.io.progress import steps
@@ -45,16 +46,20 @@ class Linear:
     fit: families.Fit
 
 
-def fitted(table: pd.DataFrame, score: Row, confounds: list[Row]) -> Fitted:
-    """Return the complete cases of one score and its regression on the confounds. table: joined scans.
+def fitted(table: pd.DataFrame, score: Row, confounds: list[Row], imputations: int = 0, seed: int = 0) -> list[Fitted]:
+    """Return the cases of one score and its regression on the confounds, in every completed table. table: joined scans.
+
+    imputations: of missing confounds; 0: complete cases, which are one table.
 
     Raises:
         InputError: the score's type has no such link.
     """
-    cases = design(table, score, confounds)
-    y = outcome(score, cases)
-    null = families.fit(score["type"], y, cases.x, score.get("link"), cases.family) if cases.status == "ok" else None
-    return Fitted(score, cases, y, null)
+    found = []
+    for cases in designs(table, score, confounds, imputations, seed):
+        y, link = outcome(score, cases), score.get("link")
+        null = families.fit(score["type"], y, cases.x, link, cases.family) if cases.status == "ok" else None
+        found.append(Fitted(score, cases, y, null))
+    return found
 
 
 def linear_fits(table: pd.DataFrame, data: Fitted) -> dict[str, Linear]:

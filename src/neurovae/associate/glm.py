@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 
 from neurovae.associate.fitted import CONSTANT, Fitted, Linear
+from neurovae.associate.pooled import pooled
 from neurovae.design.rows import AFTER, BEFORE, REASONS, ROLE, described, worst
 from neurovae.design.tables import bh
 from neurovae.io import latent_table
 from neurovae.stats import families
 from neurovae.stats.diagnostics import diagnostics, spread_p
 
-EFFECT = ["effect", "ci_low", "ci_high", "p", "q", "p_bonferroni", "partial_r2", "confounds_r2"]
+EFFECT = ["effect", "ci_low", "ci_high", "fmi", "p", "q", "p_bonferroni", "partial_r2", "confounds_r2"]
 CHECKS = ["p_spread", "p_link", "aic", "dispersion", "p_overdispersion", "alpha", "p_parallel", "se_robust",
           "robust_low", "robust_high"]  # fmt: skip
 COUNTS = "over-dispersed counts: p is approximate"
@@ -20,8 +21,23 @@ NUMBERS = dict.fromkeys(EFFECT, "float64") | {"q_of": "object"} | dict.fromkeys(
 COLUMNS = BEFORE | ROLE | NUMBERS | AFTER
 
 
-def glm(table: pd.DataFrame, data: Fitted, fits: dict[str, Linear]) -> list[dict[str, Any]]:
-    """Test one score: a row per latent; q and Bonferroni over the latents that could be tested."""
+def glm(table: pd.DataFrame, data: list[Fitted], fits: list[dict[str, Linear]]) -> list[dict[str, Any]]:
+    """Test one score: a row per latent; q and Bonferroni over the latents that could be tested.
+
+    data, fits: in every completed table.
+    """
+    by_table = [_rows(table, one, of_latents) for one, of_latents in zip(data, fits, strict=True)]
+    rows = [pooled(list(same_test)) for same_test in zip(*by_table, strict=True)]
+    ok = np.array([row["status"] == "ok" for row in rows])
+    q, m = bh(np.array([row.get("p", np.nan) for row in rows]), ok)
+    return [
+        row | {"q": q[k], "family_size": m} | ({"p_bonferroni": min(m * row["p"], 1.0), "q_of": "p"} if ok[k] else {})
+        for k, row in enumerate(rows)
+    ]
+
+
+def _rows(table: pd.DataFrame, data: Fitted, fits: dict[str, Linear]) -> list[dict[str, Any]]:
+    """Test one score in one completed table."""
     score, cases, null = data.score, data.cases, data.null
     shared = {} if null is None else _score_numbers(data, null)
     rows = []
@@ -30,12 +46,7 @@ def glm(table: pd.DataFrame, data: Fitted, fits: dict[str, Linear]) -> list[dict
         if null is not None:
             row |= shared | (_test(data, null, fits[name]) if name in fits else CONSTANT)
         rows.append(row)
-    ok = np.array([row["status"] == "ok" for row in rows])
-    q, m = bh(np.array([row.get("p", np.nan) for row in rows]), ok)
-    return [
-        row | {"q": q[k], "family_size": m} | ({"p_bonferroni": min(m * row["p"], 1.0), "q_of": "p"} if ok[k] else {})
-        for k, row in enumerate(rows)
-    ]
+    return rows
 
 
 def by_permutation(rows: list[dict[str, Any]], permutation_rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -70,6 +81,8 @@ def _test(data: Fitted, null: families.Fit, linear: Linear) -> dict[str, Any]:
         "effect": full.effect,
         "ci_low": low,
         "ci_high": high,
+        "se": families.error(full, len(y)),
+        "df_effect": full.df,
         "p": families.nested_p(null, full, 1, len(y)),
         "partial_r2": families.partial_r2(kind, y, data.cases.x, linear.x, null, full),
     } | diagnostics(kind, y, linear.x, full, data.unit, data.cases.family)

@@ -19,6 +19,7 @@ from neurovae.associate.sessions import constant, linear
 from neurovae.associate.terms import Row, Tests
 from neurovae.cli import Json, cli
 from neurovae.design.design import Design, join
+from neurovae.design.imputed import complete_only
 from neurovae.design.rows import AFTER, BEFORE, described, provenance, sessions, standard, stopped
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.errors import InputError
@@ -59,6 +60,7 @@ def run(
     confounds: Json,
     permutations: int,
     seed: int,
+    imputations: int = 0,
     site: str,
     out: Path,
 ) -> None:
@@ -75,6 +77,7 @@ def run(
         scores: the scores of the configuration.
         confounds: the confounds of the configuration.
         permutations: number of permutations.
+        imputations: of missing confounds in other tests; here only said, where there are any.
         seed: of the permutations.
         site: covariate, or random (Gaussian scores only, from six sites on).
         out: table to write (.parquet, .tsv).
@@ -91,7 +94,8 @@ def run(
         results = [
             mixed(table, score, confounds, permutations, seed, site == "random") for score in steps(scores, "scores")
         ]
-        rows = [row | {"verdict": verdict} for part in results for row in part]
+        whole = complete_only([row for part in results for row in part], table, scores, confounds, imputations)
+        rows = [row | {"verdict": verdict} for row in whole]
     write_both(out, tidy(rows, COLUMNS))
 
 

@@ -19,8 +19,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import f
 
+from neurovae.associate.pooled import pooled
 from neurovae.cli import Json, cli
-from neurovae.design.design import RESIDUAL_DF, Design, design, join
+from neurovae.design.design import RESIDUAL_DF, Design, join
+from neurovae.design.imputed import designs
 from neurovae.design.rows import AFTER, BEFORE, REASONS, described, outcome, standard, stopped, varies, worst
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.io import latent_table
@@ -29,7 +31,7 @@ from neurovae.stats import families
 from neurovae.stats.basis import independent
 
 TERMS = {"part": "object"} | {"term" if name == "latent" else name: dtype for name, dtype in BEFORE.items()}
-NUMBERS = dict.fromkeys(["effect", "ci_low", "ci_high", "p", "q", "partial_r2"], "float64")
+NUMBERS = dict.fromkeys(["effect", "ci_low", "ci_high", "fmi", "p", "q", "partial_r2"], "float64")
 COLUMNS = TERMS | {"df": "Int64"} | NUMBERS | AFTER
 ALL = "all latents"
 BY_RATIO, PER_COLUMN = ("count", "binary", "ordinal", "gamma"), 10  # likelihood ratios need so many people a column
@@ -45,6 +47,8 @@ def run(
     scores: Json,
     confounds: Json,
     interactions: int = 6,
+    imputations: int = 0,
+    seed: int = 0,
     out: Path,
 ) -> None:
     """Test the latents of one model jointly against every score, one row per person; write the table (.parquet, .tsv).
@@ -61,19 +65,34 @@ def run(
         confounds: the confounds of the configuration.
         out: table to write (.parquet, .tsv).
         interactions: products are tested between this many latents, those of the largest variance; 0 tests none.
+        imputations: of missing confounds; 0: complete cases.
+        seed: of the imputations.
     """
     verdict, reason = read_verdict(health)
     table = join(read_parquet(cohort), read_parquet(latents), read_parquet(qc))
     if verdict in STOPPING:
         rows = [stopped(table, verdict, reason)]
     else:
-        rows = [row | {"verdict": verdict} for score in scores for row in joint(table, score, confounds, interactions)]
+        found = [joint(table, score, confounds, interactions, imputations, seed) for score in scores]
+        rows = [row | {"verdict": verdict} for part in found for row in part]
     write_both(out, tidy(rows, COLUMNS))
 
 
-def joint(table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, Any]], interactions: int) -> list[Row]:
+def joint(
+    table: pd.DataFrame, score: Row, confounds: list[Row], interactions: int, imputations: int = 0, seed: int = 0
+) -> list[Row]:
     """Test one score: all latents, each latent adjusted for the others, products; q within the last two parts."""
-    cases = design(table, score, confounds)
+    known = designs(table, score, confounds, imputations, seed)
+    tables = [_parts(table, score, cases, interactions) for cases in known]
+    rows = []
+    for part in tables[0]:
+        same_tests = zip(*(results[part] for results in tables), strict=True)
+        rows += _with_q([pooled(list(same)) for same in same_tests], part)
+    return rows
+
+
+def _parts(table: pd.DataFrame, score: Row, cases: Design, interactions: int) -> dict[str, list[Row]]:
+    """Test one score in one completed table; rows by part."""
     y, names = outcome(score, cases), latent_table.columns(table)
     values = table[names].to_numpy(float)[cases.rows]  # (people, latents)
     pairs = list(combinations(widest(table, interactions), 2))
@@ -83,11 +102,13 @@ def joint(table: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, 
         results = dict(zip(("together", "adjusted"), together(score, y, cases.x, values, cases.family), strict=True))
         columns = [(values[:, names.index(a)], values[:, names.index(b)]) for a, b in pairs]
         results["interaction"] = [interaction(score, y, cases.x, *pair, cases.family) for pair in columns]
-    rows = []
-    for part, terms in parts.items():
-        described_rows = [_described(table, score, part, term, cases) for term in terms]
-        rows += _with_q([row | numbers for row, numbers in zip(described_rows, results[part], strict=True)], part)
-    return rows
+    return {
+        part: [
+            _described(table, score, part, term, cases) | numbers
+            for term, numbers in zip(terms, results[part], strict=True)
+        ]
+        for part, terms in parts.items()
+    }
 
 
 def widest(table: pd.DataFrame, count: int) -> list[str]:
@@ -162,6 +183,7 @@ def _nested(
     if df == 1:
         low, high = families.interval(full, len(y))
         row |= {"effect": full.effect, "ci_low": low, "ci_high": high}
+        row |= {"se": families.error(full, len(y)), "df_effect": full.df}
     ordinary = df > 1 and kind == "continuous" and family is None
     p = ordinary_f(null, full, df, len(y) - x_full.shape[1]) if ordinary else families.nested_p(null, full, df, len(y))
     return row | {"p": p}

@@ -16,6 +16,7 @@ from neurovae.associate.fitted import fitted
 from neurovae.associate.permute import Ready, prepare, strata
 from neurovae.cli import Json, cli
 from neurovae.design.design import join
+from neurovae.design.imputed import complete_only
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.io.parquet import read_parquet
@@ -29,9 +30,9 @@ from neurovae.stats.ridge import Fold, cross_fit, folds
 ELEMENTS = 2**20  # people x permutations in one block
 COLUMNS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64",
            "session": "object", "n": "Int64", "n_confound_columns": "Int64", "confounds": "object",
-           "latents": "Int64", "statistic": "float64", "ridge": "object", "p": "float64", "q": "float64",
-           "family_size": "Int64", "partial_r2_cv": "float64", "permutations": "Int64", "exchangeability": "object",
-           "split_policy": "object", "status": "object",
+           "n_imputed": "Int64", "latents": "Int64", "statistic": "float64", "ridge": "object",
+           "p": "float64", "q": "float64", "family_size": "Int64", "partial_r2_cv": "float64",
+           "permutations": "Int64", "exchangeability": "object", "split_policy": "object", "status": "object",
            "reason": "object", "verdict": "object"}  # fmt: skip
 Row = dict[str, Any]
 
@@ -46,6 +47,7 @@ def run(
     confounds: Json,
     permutations: int,
     seed: int,
+    imputations: int = 0,
     out: Path,
     directions: Path,
     threads: int = 1,
@@ -63,6 +65,7 @@ def run(
         scores: the scores of the configuration.
         confounds: the confounds of the configuration.
         permutations: number of permutations.
+        imputations: of missing confounds in other tests; here only said, where there are any.
         seed: of permutations, folds and resamples.
         out: table to write, a row per score (.parquet, .tsv).
         directions: table to write, a row per score and latent (.parquet, .tsv).
@@ -74,7 +77,8 @@ def run(
         rows, by_latent = [stopped(table, verdict, reason)], [stopped(table, verdict, reason)]
     else:
         rows, by_latent = omnibus(table, scores, confounds, permutations, seed, threads)
-        rows, by_latent = ([row | {"verdict": verdict} for row in part] for part in (rows, by_latent))
+        both = (complete_only(part, table, scores, confounds, imputations) for part in (rows, by_latent))
+        rows, by_latent = ([row | {"verdict": verdict} for row in part] for part in both)
     write_both(out, tidy(rows, COLUMNS))
     write_both(directions, tidy(by_latent, DIRECTIONS))
 

@@ -13,6 +13,8 @@ import pandas as pd
 from scipy.stats import skew
 
 from neurovae.associate.fitted import CONSTANT, Fitted, Linear, Row
+from neurovae.associate.pooled import band as pooled_band
+from neurovae.associate.pooled import pooled
 from neurovae.design.rows import AFTER, BEFORE, REASONS, ROLE, described, worst
 from neurovae.design.tables import bh
 from neurovae.io import latent_table
@@ -33,18 +35,13 @@ GRID = 41  # points of a curve, from the 2.5 % to the 97.5 % quantile of the lat
 NO_SPLINE = {"status": "too few people", "reason": "the latent has too few distinct values for a spline"}
 
 
-def spline(table: pd.DataFrame, data: Fitted, fits: dict[str, Linear]) -> tuple[list[Row], list[Row]]:
-    """Test one score: a row per latent, and the points of their curves."""
-    score, cases, null = data.score, data.cases, data.null
+def spline(table: pd.DataFrame, data: list[Fitted], fits: list[dict[str, Linear]]) -> tuple[list[Row], list[Row]]:
+    """Test one score: a row per latent, and the points of their curves. data, fits: in every completed table."""
+    by_table = [_rows(table, one, of_latents) for one, of_latents in zip(data, fits, strict=True)]
     rows, points = [], []
-    for name in latent_table.columns(table):
-        row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
-        curve: list[Row] = []
-        if null is not None and name in fits:
-            numbers, curve = _test(data, null, fits[name], table[name].to_numpy(float)[cases.rows])
-            row |= numbers
-        elif null is not None:
-            row |= CONSTANT
+    for same_test in zip(*by_table, strict=True):
+        row = pooled([part for part, _ in same_test])
+        curve = pooled_band([curve for _, curve in same_test]) if row["status"] == "ok" else []
         keys = {key: row.get(key) for key in ("score", "model", "fold", "seed", "latent", "df", "p_nonlinear")}
         points += [keys | point for point in curve]
         rows.append(row)
@@ -54,6 +51,22 @@ def spline(table: pd.DataFrame, data: Fitted, fits: dict[str, Linear]) -> tuple[
         rows = [row | {f"q_{test}": q[k]} for k, row in enumerate(rows)]
     size = sum(row["status"] == "ok" for row in rows)
     return [row | {"family_size": size} for row in rows], points
+
+
+def _rows(table: pd.DataFrame, data: Fitted, fits: dict[str, Linear]) -> list[tuple[Row, list[Row]]]:
+    """Test one score in one completed table: rows, each with the points of its curve."""
+    score, cases, null = data.score, data.cases, data.null
+    rows = []
+    for name in latent_table.columns(table):
+        row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
+        curve: list[Row] = []
+        if null is not None and name in fits:
+            numbers, curve = _test(data, null, fits[name], table[name].to_numpy(float)[cases.rows])
+            row |= numbers
+        elif null is not None:
+            row |= CONSTANT
+        rows.append((row, curve))
+    return rows
 
 
 def _test(data: Fitted, null: families.Fit, linear: Linear, values: np.ndarray) -> tuple[Row, list[Row]]:

@@ -35,6 +35,7 @@ def run(
     confounds: Json,
     permutations: int,
     seed: int,
+    imputations: int = 0,
     glm: Path,
     spline: Path,
     curves: Path,
@@ -55,7 +56,8 @@ def run(
         scores: the scores of the configuration.
         confounds: the confounds of the configuration.
         permutations: number of permutations.
-        seed: of the permutations.
+        seed: of permutations and imputations.
+        imputations: of missing confounds; 0: complete cases.
         glm: table to write of the linear effects (.parquet, .tsv).
         spline: table to write of the tests for nonlinearity (.parquet, .tsv).
         curves: table to write of the fitted splines (.parquet, .tsv).
@@ -71,9 +73,8 @@ def run(
     else:
         results = [], [], [], []
         for role, part in latent_table.by_role(table, read_parquet(index)):
-            for rows, new_rows in zip(
-                results, tests(part, scores, confounds, permutations, seed, threads), strict=True
-            ):
+            by_test = tests(part, scores, confounds, permutations, seed, threads, imputations)
+            for rows, new_rows in zip(results, by_test, strict=True):
                 rows += [{"role": role} | row for row in new_rows]
         order = [(score["name"], name) for score in scores for name in latent_table.columns(table)]
         for rows in results:
@@ -83,15 +84,21 @@ def run(
 
 
 def tests(
-    table: pd.DataFrame, scores: Rows, confounds: Rows, permutations: int, seed: int, threads: int = 1
+    table: pd.DataFrame,
+    scores: Rows,
+    confounds: Rows,
+    permutations: int,
+    seed: int,
+    threads: int = 1,
+    imputations: int = 0,
 ) -> tuple[Rows, Rows, Rows, Rows]:
     """Return the rows of the linear effects, the splines, the splines' curves and the permutation tests."""
-    fits = [fitted(table, score, confounds) for score in scores]
+    fits = [fitted(table, score, confounds, imputations, seed) for score in scores]
     permuted = permutation_tests(table, fits, permutations, seed, threads)
     linear, splines, curves = Rows(), Rows(), Rows()
     for one in fits:
-        by_latent = linear_fits(table, one)
-        score_permuted = [row for row in permuted if row["score"] == one.score["name"]]
+        by_latent = [linear_fits(table, copy) for copy in one]
+        score_permuted = [row for row in permuted if row["score"] == one[0].score["name"]]
         linear += by_permutation(linear_tests(table, one, by_latent), score_permuted)
         rows, points = spline_tests(table, one, by_latent)
         splines += rows

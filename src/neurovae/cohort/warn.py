@@ -19,6 +19,7 @@ RARER = 5  # people of a class, or beside the commonest value
 CROSS_VALIDATED = 20  # people, as in predict.folds
 SPLINE = 3  # columns of a continuous confound
 SITE = 5  # people of a site
+COSTLY = 0.1  # share of the people with a score who lack a confound
 ENDS = 0.25  # share at the lowest or highest value that occurs, where the bounds of the scale are not declared
 CEILING = 0.15  # fraction at the lowest or highest possible value (Terwee et al. 2007, J Clin Epidemiol 60:34)
 
@@ -47,6 +48,7 @@ def warnings(cohort: dict[str, Any], index: Index) -> list[str]:
         lines += _suspects(column, item, cells[column])
     constant = [c for c in map(source, _confounds(cohort)) if len({plain(text) for text, _ in cells[c]}) == 1]
     lines += [f"confound column '{column}' has one value" for column in dict.fromkeys(constant)]
+    lines += _lacking(cohort, index)
     for score in cohort.get("scores") or []:
         lines += _score(score, cohort, index, cells)
     return lines
@@ -54,6 +56,27 @@ def warnings(cohort: dict[str, Any], index: Index) -> list[str]:
 
 def _confounds(cohort: dict[str, Any]) -> list[dict[str, Any]]:
     return [item for item in cohort.get("confounds") or [] if item.get("from", "table") == "table"]
+
+
+def _lacking(cohort: dict[str, Any], index: Index) -> list[str]:
+    """Confounds that many people with a score lack in every scan with one, and what becomes of these people."""
+    scores, imputed = [source(score) for score in cohort.get("scores") or []], cohort.get("missing_confounds")
+    scans = [scan for scan in index.scans if any(lookup(index.tables, column, scan.keys) for column in scores)]
+    everyone = {scan.person for scan in scans}
+    lines = []
+    for column in dict.fromkeys(source(item) for item in _confounds(cohort)):
+        lost = len(everyone - {scan.person for scan in scans if lookup(index.tables, column, scan.keys)})
+        if lost > COSTLY * len(everyone):
+            fate = (
+                "it is imputed for them"
+                if imputed == "impute" and column not in ("site", cohort.get("site"))
+                else "tests and predictions leave them out; see cohort.missing_confounds, or do without this confound"
+            )
+            lines.append(
+                f"confound column '{column}': {lost} of {len(everyone)} people with a score "
+                f"({lost / len(everyone):.0%}) lack it; {fate}"
+            )
+    return lines
 
 
 def _text_columns(cohort: dict[str, Any]) -> list[str]:
@@ -137,8 +160,12 @@ def _score(score: dict[str, Any], cohort: dict[str, Any], index: Index, cells: C
 
 
 def _complete(score: dict[str, Any], cohort: dict[str, Any], index: Index) -> tuple[dict[str, str], int]:
-    """Person -> score of their first scan with score and confounds, and the number of people who have the score."""
-    columns = [source(item) for item in _confounds(cohort) if source(item) != source(score)]
+    """Person -> score of their first scan with score and confounds, and the number of people who have the score.
+
+    Confounds that are imputed are not needed.
+    """
+    needed = [] if cohort.get("missing_confounds") == "impute" else _confounds(cohort)
+    columns = [source(item) for item in needed if source(item) != source(score)]
     columns = [source(score), *(column for column in columns if any(column in t.columns for t in index.tables))]
     entries: dict[str, str] = {}
     with_score = set()

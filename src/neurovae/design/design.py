@@ -27,6 +27,7 @@ class Design:
     status: str
     reason: str
     family: np.ndarray | None = None  # (n,) codes of the families, where some people are related
+    imputed: int = 0  # rows that have a confound by imputation
 
 
 def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.DataFrame:
@@ -140,15 +141,21 @@ def design(
     with_split: bool = True,
     per_person: bool = True,
     drop_silent: bool = True,
+    filled: dict[str, pd.Series] | None = None,
 ) -> Design:
     """Build the complete cases of one score with intercept and confounds; one scan per person if asked for.
 
     People alone in a category level are left out, and so are levels that hold no information (see
     `complete_cases.silent`). The latter looks at the score, and must not be done where people are predicted.
+
+    filled: confounds by name with imputed values, in the place of the table's (`design.imputed`).
     """
     values = score_values(table, score)
     used, notes = used_confounds(table, score, confounds, with_split)
-    rows, more_notes = complete(table, values, used, per_person)
+    known = {name: column for name, _, column in used}
+    used = [(name, kind, (filled or {}).get(name, column)) for name, kind, column in used]
+    in_order_of_notes = sorted(used, key=lambda entry: entry[0] in (filled or {}))  # first what is not imputed
+    rows, more_notes = complete(table, values, in_order_of_notes, per_person)
     notes, all_rows = notes + more_notes, rows
     x, text = _confound_matrix(used, rows)
     while len(rows) > x.shape[1]:
@@ -168,7 +175,8 @@ def design(
         people = f"each of the {len(observed)} people" if not len(y) else f"each of the {len(y)} people who are left"
         status, reason = "explained by confounds", f"{determinants} the score of {people}: nothing is left to test"
     text = "; ".join(["none" if not text else text, *notes])
-    return Design(rows, y, x, text, status, reason, family)
+    gaps = pd.DataFrame({name: known[name].iloc[rows].isna() for name in filled or {}})
+    return Design(rows, y, x, text, status, reason, family, int(gaps.any(axis=1).sum()))
 
 
 def relatives(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray | None:

@@ -12,7 +12,7 @@ from neurovae.stats.links import link_of
 
 BEFORE = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64", "latent": "object",
           "family": "object", "link": "object", "session": "object", "n": "Int64", "n_confound_columns": "Int64",
-          "confounds": "object"}  # fmt: skip
+          "confounds": "object", "n_imputed": "Int64"}  # fmt: skip
 ROLE = {"role": "object"}  # of the latent: the tests of one role are corrected together
 AFTER = {"family_size": "Int64", "split_policy": "object", "status": "object", "reason": "object", "verdict": "object"}
 REASONS = {
@@ -40,6 +40,7 @@ def described(table: pd.DataFrame, score: dict[str, Any], latent: str, cases: De
         "n": len(cases.y),
         "n_confound_columns": cases.x.shape[1] - 1,
         "confounds": cases.text,
+        "n_imputed": cases.imputed,
         "split_policy": policy,
     } | provenance(table)
 

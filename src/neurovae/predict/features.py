@@ -9,6 +9,7 @@ from sklearn.model_selection import GroupKFold
 
 from neurovae.predict import harmonise
 from neurovae.stats.basis import expand, moves
+from neurovae.stats.chained import Variable, means
 
 CONFOUNDS, LATENTS, BOTH, WITHOUT = FEATURES = (
     "confounds", "latents", "latents + confounds", "latents without confounds")  # fmt: skip
@@ -42,8 +43,8 @@ def feature_maker(name: str, latents: np.ndarray, used: Used, site: pd.Series | 
     """
 
     def features(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-        confounds = confound_columns(used, train, test)  # (train + test, columns)
         z = standardised(latents[np.concatenate([train, test])], len(train))
+        confounds = confound_columns(used, train, test, z)  # (train + test, columns)
         if site is not None and name != CONFOUNDS:
             z = _harmonised(z, site, used, train, test)
         if name == WITHOUT:
@@ -65,17 +66,29 @@ def standardised(x: np.ndarray, n: int, min_sd: float = 0.0) -> np.ndarray:
     return (x - centre) / np.where(moves(x[:n]) & (spread > min_sd), spread, np.inf)
 
 
-def confound_columns(used: Used, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Return confounds of training then test rows; levels without training rows get the mean of the training rows."""
+def confound_columns(used: Used, train: np.ndarray, test: np.ndarray, helpers: np.ndarray) -> np.ndarray:
+    """Return confounds of training then test rows; levels without training rows get the mean of the training rows.
+
+    Where a confound is missing its columns are those expected given the other confounds and the helpers, learnt from
+    the training rows, without any score. The helpers are what predicts beside the confounds: if they held more about a
+    missing confound than the values that replace it, they would seem to predict beyond the confounds.
+
+    helpers: (train + test, columns) latents or voxels.
+    """
     rows = np.concatenate([train, test])
-    blocks = [np.empty((len(rows), 0))]
+    variables = [Variable(np.empty((len(rows), 0)), np.ones(len(rows), bool))]
     for label, kind, column in used:
-        block = expand(label, kind, column.iloc[train], column.iloc[rows])[1]
+        values, reference = column.iloc[rows], column.iloc[train].dropna()
+        if reference.empty:  # of nobody to learn from
+            continue
+        block, known = expand(label, kind, reference, values)[1], values.notna().to_numpy()
         if kind == "categorical":
-            in_training = column.iloc[rows].astype(str).isin(set(column.iloc[train].astype(str))).to_numpy()
-            block = np.where(in_training[:, None], block, block[: len(train)].mean(axis=0))
-        blocks.append(block)
-    return np.hstack(blocks)
+            in_training = values.astype(str).isin(set(reference.astype(str))).to_numpy() | ~known
+            block = np.where(in_training[:, None], block, block[: len(train)][known[: len(train)]].mean(axis=0))
+        variables.append(Variable(block, known))
+    if all(one.known.all() for one in variables):
+        return np.hstack([one.columns for one in variables])
+    return np.hstack(means(variables, helpers, np.arange(len(rows)) < len(train)))
 
 
 def split_rows(
@@ -97,7 +110,7 @@ def _confound_fit(z: np.ndarray, confounds: np.ndarray, n: int) -> np.ndarray:
 
 def _harmonised(z: np.ndarray, site: pd.Series, used: Used, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     without_site = [entry for entry in used if entry[0] != "site"]
-    covariates = confound_columns(without_site, train, test)
+    covariates = confound_columns(without_site, train, test, z)
     n, rows = len(train), np.concatenate([train, test])
     model = harmonise.fit(z[:n], site.iloc[train].to_numpy(), covariates[:n])
     # a new site is met here in inner folds, or where new_site is mean: complete_cases refuses the others

@@ -7,10 +7,22 @@ import numpy as np
 import pandas as pd
 
 from neurovae.design.design import design, relatives, used_confounds
+from neurovae.design.imputed import said, without_score
 from neurovae.design.rows import provenance, sessions
 from neurovae.errors import InputError
 from neurovae.io import latent_table
-from neurovae.predict.features import BOTH, CONFOUNDS, FEATURES, LATENTS, Split, Used, feature_maker, split_rows
+from neurovae.predict.features import (
+    BOTH,
+    CONFOUNDS,
+    FEATURES,
+    LATENTS,
+    Split,
+    Used,
+    confound_columns,
+    feature_maker,
+    split_rows,
+)
+from neurovae.stats.basis import independent
 
 PEOPLE = 20  # fewer people than this are not cross-validated
 
@@ -86,6 +98,7 @@ def complete_cases(
     harmonise: str = "none",
     new_site: str = "refuse",
     seed: int = 0,
+    impute: bool = False,
 ) -> Cases:
     """The complete cases of a score with the columns of every feature set in every fold; no columns if not usable.
 
@@ -97,9 +110,12 @@ def complete_cases(
         harmonise: "none", or "combat" for the latents over sites, fitted on each training set.
         new_site: "refuse" a fold that tests people of a site without training people, or give them the "mean" site.
         seed: of the inner folds.
+        impute: missing confounds, in every training set.
     """
     first = next(iter(folds.tables.values()))
-    cases_found = design(first, score, confounds, with_split=False, per_person=False, drop_silent=False)
+    filled, text = without_score(first, score, confounds, seed) if impute else ({}, "")
+    cases_found = design(first, score, confounds, with_split=False, per_person=False, drop_silent=False, filled=filled)
+    cases_found = said(cases_found, text) if text else cases_found
     table, y = first.iloc[cases_found.rows].reset_index(drop=True), cases_found.y
     if score["type"] == "bounded":
         y = score["bounds"][0] + (score["bounds"][1] - score["bounds"][0]) * y
@@ -109,19 +125,23 @@ def complete_cases(
     base |= {"n": table["person"].nunique(), "n_scans": len(table), "folds": table["fold"].nunique()}
     base |= {
         "confounds": cases_found.text,
+        "n_imputed": cases_found.imputed,
         "harmonised": harmonise,
         "status": cases_found.status,
         "reason": cases_found.reason,
     }
     if folds.policy == "per fold":
         base["fold"] = None  # one model per fold
-    cases = Cases(table, y, cases_found.x, score["type"] == "binary", base, latent_table.columns(table), {})
+    x = _expected(confounds_used, first.iloc[cases_found.rows]) if cases_found.imputed else cases_found.x
+    cases = Cases(table, y, x, score["type"] == "binary", base, latent_table.columns(table), {})
     if base["status"] == "ok":
         base |= _too_few(cases, inner)
     if base["status"] == "ok" and harmonise == "combat":
         base |= _one_site(table, base["reason"])
     if base["status"] == "ok":
         base |= _new_levels(table, confounds_used, base["harmonised"], new_site, cases_found.text)
+    if base["status"] == "ok" and cases_found.imputed:
+        base |= _too_few_known(table, confounds_used)
     if base["status"] != "ok":
         return cases
     try:
@@ -129,6 +149,13 @@ def complete_cases(
     except InputError as error:  # of harmonise: a site with too few people in some training set
         base |= {"status": "not harmonised", "reason": "; ".join(error.problems)}
         return cases
+
+
+def _expected(used: Used, table: pd.DataFrame) -> np.ndarray:
+    """Intercept and confounds of all cases, with what is expected of them where they are missing."""
+    everyone, z = np.arange(len(table)), table[latent_table.columns(table)].to_numpy(float)
+    x = np.column_stack([np.ones(len(table)), confound_columns(used, everyone, everyone[:0], z)])
+    return x[:, independent(x)]
 
 
 def _splits(cases: Cases, folds: Folds, rows: np.ndarray, used: Used, inner: int, seed: int) -> dict[str, list[Split]]:
@@ -168,7 +195,10 @@ def _new_levels(table: pd.DataFrame, used: Used, harmonise: str, new_site: str, 
         f"{name} {', '.join(sorted(levels))} in fold {k}"
         for name, column in categories.items()
         for k in sorted(table["fold"].unique())
-        if (levels := set(column[table["fold"] == k].astype(str)) - set(column[table["fold"] != k].astype(str)))
+        if (
+            levels := set(column[table["fold"] == k].dropna().astype(str))
+            - set(column[table["fold"] != k].dropna().astype(str))
+        )
     ]
     if not new_levels:
         return {}
@@ -177,6 +207,16 @@ def _new_levels(table: pd.DataFrame, used: Used, harmonise: str, new_site: str, 
         advice = "set predict.new_site: mean, or leave the confound out"
         return {"status": "new site", "reason": f"{problem}, so its effect cannot be estimated; {advice}"}
     return {"confounds": f"{text}; {problem}: the training mean is used"}
+
+
+def _too_few_known(table: pd.DataFrame, used: Used) -> dict[str, Any]:
+    """Too few training people from whom a missing confound could be learnt."""
+    for name, _, column in used:
+        for k in sorted(table["fold"].unique()):
+            count = table.loc[(table["fold"] != k).to_numpy() & column.notna().to_numpy(), "person"].nunique()
+            if count < PEOPLE / 2:
+                return {"status": "too few people", "reason": f"{count} people to train on for fold {k} have {name}"}
+    return {}
 
 
 def _too_few(cases: Cases, inner: int) -> dict[str, Any]:

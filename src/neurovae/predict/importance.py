@@ -14,8 +14,8 @@ COLUMNS = {
     "score": "object", "type": "object", "model": "object", "seed": "Int64", "learner": "object", "features": "object",
     "fold": "Int64", "latent": "object", "loss": "object", "base": "float64", "increase": "float64", "sd": "float64",
     "repeats": "Int64", "session": "object", "n": "Int64", "n_scans": "Int64", "folds": "Int64", "confounds": "object",
-    "harmonised": "object", "policy": "object", "averaged": "object", "status": "object", "reason": "object",
-    "verdict": "object"}  # fmt: skip
+    "n_imputed": "Int64", "harmonised": "object", "policy": "object", "averaged": "object", "status": "object",
+    "reason": "object", "verdict": "object"}  # fmt: skip
 SEPARATE = "no: latent k of one fold's model is not latent k of another's"
 OVER_FOLDS = "over the test scans of all folds: one model"
 

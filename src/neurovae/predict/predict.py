@@ -24,8 +24,8 @@ COLUMNS = KEYS | {
     "type": "object", "fold": "Int64", "metric": "object", "value": "float64", "ci_low": "float64",
     "ci_high": "float64", "interval": "object", "gain": "float64", "p_permutation": "float64",
     "permutations": "Int64", "permutation": "object", "session": "object", "n": "Int64", "n_scans": "Int64",
-    "folds": "Int64", "confounds": "object", "harmonised": "object", "policy": "object", "status": "object",
-    "reason": "object", "verdict": "object"}  # fmt: skip
+    "folds": "Int64", "confounds": "object", "n_imputed": "Int64", "harmonised": "object", "policy": "object",
+    "status": "object", "reason": "object", "verdict": "object"}  # fmt: skip
 PREDICTIONS = {"scan": "object", "person": "object", "session": "object", "fold": "Int64"} | KEYS | {
     "type": "object"} | dict.fromkeys(["truth", "prediction", "probability", "training_mean"], "float64"
 ) | {"harmonised": "object", "policy": "object", "verdict": "object"}  # fmt: skip
@@ -48,6 +48,7 @@ def run(
     harmonise: str,
     new_site: str,
     seed: int,
+    imputations: int = 0,
     out: Path,
     predictions: Path,
     importance_table: Path,
@@ -74,6 +75,7 @@ def run(
         harmonise: none, or combat.
         new_site: refuse, or mean.
         seed: of inner folds, resamples and permutations.
+        imputations: 0: complete cases; else missing confounds take their expected value, learnt in every training set.
         out: metrics, Parquet with TSV beside it.
         predictions: of every scan, Parquet with TSV beside it.
         importance_table: importance of every latent, Parquet with TSV beside it.
@@ -90,7 +92,16 @@ def run(
         row = stopped(next(iter(folds.tables.values())), verdict, reason) | {"policy": folds.policy}
         rows = latent_rows = [row | {"fold": None} if folds.policy == "per fold" else row]
     for k, score in enumerate(steps(scores if not rows else [], "predict: scores")):
-        cases = complete_cases(folds, score, confounds, inner=inner, harmonise=harmonise, new_site=new_site, seed=seed)
+        cases = complete_cases(
+            folds,
+            score,
+            confounds,
+            inner=inner,
+            harmonise=harmonise,
+            new_site=new_site,
+            seed=seed,
+            impute=imputations > 0,
+        )
         predicted = cross_validate(cases)
         n_draws = {"linear": permutations, "svm": svm_permutations}
         tested = {name: permutation_test(cases, name, n_draws[name], seed) for name in LEARNERS if len(predicted)}

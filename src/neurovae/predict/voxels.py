@@ -41,6 +41,7 @@ NAME = "voxels"
 NAMES = {LATENTS: "voxels", BOTH: "voxels + confounds", WITHOUT: "voxels without confounds"}
 BLOCK = 2**24  # numbers at a time, in double precision
 MAX_SCANS = 5000  # scans; memory and time grow with the square and more of their number
+LEADING = 30  # coordinates, those of the largest variance, from which a missing confound is predicted
 
 
 def run(
@@ -58,6 +59,7 @@ def run(
     svm_permutations: int,
     new_site: str,
     seed: int,
+    imputations: int = 0,
     out: Path,
     predictions: Path,
 ) -> None:
@@ -80,6 +82,7 @@ def run(
         svm_permutations: the same with the SVM.
         new_site: refuse, or mean.
         seed: of inner folds, resamples and permutations.
+        imputations: 0: complete cases; else missing confounds take their expected value, learnt in every training set.
         out: metrics, Parquet with TSV beside it.
         predictions: of every scan, Parquet with TSV beside it.
     """
@@ -95,7 +98,8 @@ def run(
     metrics: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
     for k, score in enumerate(steps(scores, "voxels: scores")):
-        cases = complete_cases(on_voxels(table), score, confounds, inner=inner, new_site=new_site, seed=seed)
+        impute, bare = imputations > 0, on_voxels(table)
+        cases = complete_cases(bare, score, confounds, inner=inner, new_site=new_site, seed=seed, impute=impute)
         cases = replace(cases, base=cases.base | too_many, splits={}) if too_many else cases
         used = used_confounds(cases.table, score, confounds, with_split=False)[0]
         with_features = partial(with_voxels, cases, x[table["scan"].isin(cases.table["scan"])], used, inner, seed)
@@ -189,7 +193,7 @@ def feature_maker(name: str, x: np.ndarray, used: Used) -> Features:
 
     def features(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
         rows, n = np.concatenate([train, test]), len(train)
-        confounds = confound_columns(used, train, test)  # (train + test, columns)
+        confounds = confound_columns(used, train, test, x[rows, -LEADING:])  # (train + test, columns)
         confounds = standardised(confounds, n, 1e-9)
         z = x[rows] - x[train].mean(axis=0)
         if name == WITHOUT:

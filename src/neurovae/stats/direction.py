@@ -18,7 +18,7 @@ RESAMPLES = 200  # bootstraps over people
 HALVES = 100  # random halves of the people
 DIRECTIONS = {"score": "object", "type": "object", "model": "object", "fold": "Int64", "seed": "Int64",
               "latent": "object", "session": "object", "n": "Int64", "n_confound_columns": "Int64",
-              "confounds": "object", "metric": "object"} | dict.fromkeys(
+              "confounds": "object", "n_imputed": "Int64", "metric": "object"} | dict.fromkeys(
               ["weight", "pattern", "pattern_low", "pattern_high", "same_sign", "r", "p_r", "stability", "halves"],
               "float64") | {"permutations": "Int64", "resamples": "Int64", "exchangeability": "object",
               "split_policy": "object", "status": "object", "reason": "object", "verdict": "object"}  # fmt: skip

@@ -57,7 +57,7 @@ def too_few(strata: np.ndarray, values: np.ndarray | None = None) -> str:
     return f"{n_distinct} distinct permutation{plural} of {len(strata)} rows, {MIN_PERMUTATIONS} are needed"
 
 
-def plan(draws: int, size: int, seed: int) -> list[tuple[int, np.random.SeedSequence]]:
+def plan(draws: int, size: int, seed: int | list[int]) -> list[tuple[int, np.random.SeedSequence]]:
     """Split the draws into blocks of at most `size`, each with its own seed: order and threads change nothing."""
     counts = [min(size, draws - start) for start in range(0, draws, size)]
     return list(zip(counts, np.random.SeedSequence(seed).spawn(len(counts)), strict=True))

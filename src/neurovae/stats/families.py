@@ -86,9 +86,13 @@ def nested_p(null: Fit, full: Fit, extra: int, rows: int) -> float:
 
 def interval(full: Fit, rows: int) -> tuple[float, float]:
     """Wald 95 % interval of the last column (t where a dispersion is estimated), corrected as its test is."""
-    widen = np.sqrt(rows / (rows - full.counted)) if full.test == "LR" else 1.0
-    half = float(t.ppf(0.975, full.df)) * full.se * float(widen)
+    half = float(t.ppf(0.975, full.df)) * error(full, rows)
     return full.effect - half, full.effect + half
+
+
+def error(full: Fit, rows: int) -> float:
+    """Standard error of the last column, with the small-sample correction of its test."""
+    return full.se * float(np.sqrt(rows / (rows - full.counted)) if full.test == "LR" else 1.0)
 
 
 def partial_r2(kind: str, y: np.ndarray, x_null: np.ndarray, x_full: np.ndarray, null: Fit, full: Fit) -> float:

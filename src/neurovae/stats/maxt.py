@@ -76,10 +76,25 @@ def statistics(data: Batch, index: np.ndarray) -> np.ndarray:
     return np.concatenate(statistic).swapaxes(0, 1)
 
 
-def exceed(batches: list[Batch], strata: np.ndarray, permutations: int, seed: int, threads: int = 1) -> list[Exceeded]:
-    """Permute all batches alike: count how often each test was exceeded, and keep the largest statistics."""
+def exceed(
+    batches: list[Batch],
+    strata: np.ndarray,
+    permutations: int,
+    seed: int | list[int],
+    threads: int = 1,
+    observed: list[np.ndarray] | None = None,
+) -> list[Exceeded]:
+    """Permute all batches alike: count how often each test was exceeded, and keep the largest statistics.
+
+    observed: (scores, latents) of each batch, if what is to be exceeded is not the statistics of the batch itself.
+    """
     tests = [partial(statistics, data) for data in batches]
-    return draw(tests, strata, at_once(*batches[0].latents.shape), permutations, seed, threads)
+    return draw(tests, strata, at_once(*batches[0].latents.shape), permutations, seed, threads, observed)
+
+
+def joined(parts: list[list[Exceeded]]) -> list[Exceeded]:
+    """What several runs of other permutations gave, of each batch."""
+    return [_gather((one.single, one.largest) for one in same) for same in zip(*parts, strict=True)]
 
 
 def at_once(n: int, latents: int) -> int:
@@ -92,22 +107,23 @@ def draw(
     strata: np.ndarray,
     size: int,
     permutations: int,
-    seed: int,
+    seed: int | list[int],
     threads: int = 1,
+    observed: list[np.ndarray] | None = None,
 ) -> list[Exceeded]:
     """Permute any statistics (draws, scores, latents) of row indices (draws, n).
 
     strata: (n,); size: permutations in a block. The same strata, size and seed give the same draws.
     """
     identity = np.arange(len(strata))[None, :]
-    observed = [np.abs(test(identity))[0] * (1 - TIE) for test in tests]
+    bars = [np.abs(one) * (1 - TIE) for one in observed or [test(identity)[0] for test in tests]]
 
     def block(count: int, sequence: np.random.SeedSequence) -> list[tuple[np.ndarray, np.ndarray]]:
         index = shuffle(strata, count, sequence)
         permuted = [np.abs(test(index)) for test in tests]
         return [
             ((statistic >= bar).sum(axis=0), statistic.max(axis=2))
-            for statistic, bar in zip(permuted, observed, strict=True)
+            for statistic, bar in zip(permuted, bars, strict=True)
         ]
 
     parts = steps(plan(permutations, size, seed), "permutations", permutations)

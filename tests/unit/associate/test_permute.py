@@ -255,7 +255,7 @@ def test_what_cannot_be_tested_has_a_status():
     y = np.arange(18) % 5.0
     cases = Design(np.arange(18), y, np.ones((18, 1)), "none", "ok", "")
     known = Fitted(score("continuous"), cases, y, families.fit("continuous", y, cases.x))
-    one = permute.prepare(pairs, known)[1][0]
+    one = permute.prepare(pairs, [known])[1][0]
     assert one["status"] == "too few permutations" and one["reason"].startswith("512 distinct")
 
 

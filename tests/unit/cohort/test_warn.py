@@ -112,7 +112,7 @@ def test_a_code_among_categories(tmp_path):
     assert "sex is 9, a usual code for missing (1 to 2); if it is a code, set cohort.missing: {sex: [9]}" in only(
         said(cohort)
     )
-    assert said({**cohort, "missing": {"sex": [9]}}) == []
+    assert "6 of 30 people with a score (20%) lack it" in only(said({**cohort, "missing": {"sex": [9]}}))
     cohort = cohort_of(tmp_path / "b", {"site": [*range(1, 10)] * 6, "y": range(54)}, [{"name": "y", "type": "count"}])
     assert said({**cohort, "site": "site"}) == []
 
@@ -214,8 +214,9 @@ def test_too_few_people(tmp_path):
     cohort["confounds"] = [{"name": "age", "type": "continuous"}]
     assert (
         "14 people have it and all confounds; with 4 confound columns (`split` among them) at least 16"
-        in said(cohort)[0]
+        in said(cohort)[1]
     )
+    assert only(said({**cohort, "missing_confounds": "impute"})).endswith("imputed for them")
     binary = {"name": "x", "type": "binary"}
     rare = said(cohort_of(tmp_path / "e", {"x": [1] * 4 + [0] * 26}, [binary]))
     assert only(rare).startswith("score 'x': 4 people in the rarer class, at least 5 are needed")
@@ -268,3 +269,15 @@ def test_tables_with_another_ending_are_named(tmp_path):
     assert "phenotype/moca.csv: not read, since tables of a BIDS folder end in .tsv" in said(cohort)
     (tmp_path / "participants.tsv").rename(tmp_path / "Participants.xlsx")
     assert "Participants.xlsx is there: save it as participants.tsv" in check(cohort)[0]
+
+
+def test_a_confound_that_costs_more_than_a_tenth_is_named(tmp_path: Path) -> None:
+    ages = ["n/a"] * 4 + AGES[:26]
+    columns = {"score": SCORES[:29] + ["n/a"], "age": ages, "sex": ["n/a"] * 2 + ["F", "M"] * 14}
+    confounds = [{"name": "age", "type": "continuous"}, {"name": "sex", "type": "categorical"}]
+    scores = [{"name": "score", "type": "continuous"}]
+    cohort = cohort_of(tmp_path, columns, scores, confounds=confounds)
+    (line,) = [line for line in said(cohort) if "lack it" in line]
+    assert "confound column 'age': 4 of 29 people with a score (14%) lack it; tests and predictions leave" in line
+    (line,) = [line for line in said({**cohort, "missing_confounds": "impute"}) if "lack it" in line]
+    assert line.endswith("it is imputed for them")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from report_tests import FIT, PEOPLE, associations, joined, run_of
 
-from neurovae.report.sections import methods_data, methods_inference, methods_prediction
+from neurovae.report.sections import methods_data, methods_inference, methods_prediction, participants
 from neurovae.train.health.health import STATED
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -67,3 +67,25 @@ def test_repeated_sessions_are_described_where_they_were_tested(tmp_path: Path):
     said = methods_inference.repeated(run_of(tmp_path, findings__mixed=pd.DataFrame([row, row | {"latent": "mu_001"}])))
     assert said.count("dx, within: binomial (GEE), 20 participants with 55 scans") == 1
     assert methods_inference.repeated(run_of(tmp_path, findings__mixed=pd.DataFrame([row | {"status": "flat"}]))) == ""
+
+
+def test_imputation_is_described_where_rows_rest_on_it(tmp_path: Path):
+    tests = associations(joined(["A"] * PEOPLE)).query("status == 'ok'")
+    assert "imputed" not in methods_inference.inference(run_of(tmp_path, findings__associations=tests))
+    text = "age (line), sex (2 levels); imputed (20 times): age of 9 people; left out: 6 without the score"
+    said = methods_inference.inference(run_of(tmp_path, findings__associations=tests.assign(confounds=text)))
+    assert "Confounds were age (line), sex (2 levels)." in said and "6 without the score" in said
+    assert "Rubin's rules [rubin]" in said and f"Imputed: {tests['score'].iloc[0]}: age of 9 participants" in said
+
+
+def test_a_confound_that_many_lack_is_named(tmp_path: Path):
+    run = run_of(tmp_path)
+    run.config["cohort"] = {"scores": [{"name": "a"}], "confounds": [{"name": "age"}, {"name": "sex"}]}
+    table = pd.DataFrame(
+        {"person": [f"p{k}" for k in range(20)], "a": 1.0, "age": [None] * 3 + [50.0] * 17, "sex": "F"}
+    )
+    (said,) = participants.lacking(run, table)
+    assert said.startswith("age is missing in 3 of 20 participants with a score (15%).") and "leave them out" in said
+    run.config["cohort"]["missing_confounds"] = "impute"
+    assert "imputed" in participants.lacking(run, table)[0]
+    assert participants.lacking(run, table.assign(age=1.0)) == []

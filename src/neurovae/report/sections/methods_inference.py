@@ -23,6 +23,14 @@ REGRESSION = {
 LINKS = {"continuous": "identity", "count": "log", "binary": "logit", "ordinal": "logit", "bounded": "logit",
          "gamma": "log"}  # fmt: skip
 
+IMPUTED = (
+    "Missing confounds were imputed several times by chained equations with predictive mean matching [mice], given "
+    "the other confounds, the score and the latents. Effects were pooled by Rubin's rules [rubin] with small-sample "
+    "degrees of freedom [barnard], tests of several coefficients by the D2 statistic [d2]; the statistic of max-T was "
+    "reduced by the variance between imputations. Omnibus tests, mixed models, sensitivity checks and maps used "
+    "complete cases."
+)
+
 
 def inference(run: Run) -> str:
     """Tests, families, confounds and permutations as the rows have them."""
@@ -72,14 +80,18 @@ def _confounds(used: pd.DataFrame) -> list[str]:
     """Confounds with the scores that they belong to, and how many participants were excluded for each score."""
     by: dict[str, list[str]] = {}
     lost: list[str] = []
+    filled: list[str] = []
     for row in used.drop_duplicates("score").to_dict("records"):
         text, _, left = str(row["confounds"]).partition("; left out: ")
+        text, _, gaps = text.partition("; imputed (")
+        filled += [f"{row['score']}: {gaps.partition('): ')[2]}"] if gaps else []
         by.setdefault(text.replace("split (2 levels)", "membership in the training set"), []).append(row["score"])
         lost += [f"{row['score']}: {left}"] if left else []
     said = [text if len(by) == 1 else f"{text} (for {listed(scores)})" for text, scores in by.items()]
     words = "; ".join(said).replace(", membership", " and membership").replace("head_size", "head size")
     return [f"Confounds were {words}.",
-            f"Participants with missing data were excluded ({'; '.join(lost)})." if lost else ""]  # fmt: skip
+            f"Participants with missing data were excluded ({'; '.join(lost)})." if lost else "",
+            f"{IMPUTED} Imputed: {_people('; '.join(filled))}." if filled else ""]  # fmt: skip
 
 
 def _people(text: object) -> str:

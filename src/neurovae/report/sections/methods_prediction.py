@@ -38,6 +38,8 @@ def prediction(run: Run) -> str:
         "Whether latents improved prediction beyond the confounds was tested by repeating the whole cross-validation "
         f"on {permuted:,.0f} permutations of the score's residuals given the confounds [freedman]"
         + (" (binary scores: labels drawn given the confounds [berrett])." if binary else ".") if permuted > 0 else "",
+        "Missing confounds were replaced by their expected value given the other confounds and the predictors, learnt "
+        "in each training set without any score." if (good.get("n_imputed", pd.Series([0])) > 0).any() else "",
         "Latents were harmonised over sites with ComBat [combat] within each training set."
         if settings.get("harmonise") == "combat" else "",
         "Models and baselines were compared with the corrected resampled t test [nadeau].",

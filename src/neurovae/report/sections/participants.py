@@ -26,6 +26,8 @@ POWERED = {"score": "score", "n": "participants", "confound_columns": "confound 
            "level": "significance level", "power": "power", "partial_r": "smallest partial r",
            "odds_ratio": "smallest odds ratio per SD", "cases": "cases"}  # fmt: skip
 
+LARGE = 0.1  # share of the participants
+
 
 def participants(run: Run) -> list[Block]:
     """Table 1 with histograms, detectable effects, and who was excluded."""
@@ -39,6 +41,7 @@ def participants(run: Run) -> list[Block]:
     heads = {"column": "column", "role": "role", "type": "type", "n": "participants", "missing": "missing",
              "value": "mean ± SD, or counts", "range": "range"}  # fmt: skip
     heads |= {f"site {site}": f"site {site}" for site in sites.index if len(sites) > 1}
+    blocks += [note(words) for words in lacking(run, people)]
     source, caption = f"{COHORT}, {QUALITY}", "Table 1. Scores and confounds of each participant's first scan"
     blocks += [table(summary(run, first, named), heads, source, caption, 40)]
     if named:
@@ -73,6 +76,24 @@ def summary(run: Run, people: pd.DataFrame, names: list[str]) -> pd.DataFrame:
         by_site = values.groupby(people["site"])
         rows.append(row | {f"site {site}": described(part.dropna()) for site, part in by_site})
     return pd.DataFrame(rows)
+
+
+def lacking(run: Run, people: pd.DataFrame) -> list[str]:
+    """Confounds that more than a tenth of the participants with a score lack, and what was done about it."""
+    section = run.config.get("cohort", {})
+    scores = [one["name"] for one in section.get("scores", []) if one["name"] in people]
+    known = people[people[scores].notna().any(axis=1)] if scores else people
+    everyone, said = known["person"].nunique(), []
+    for name in [one["name"] for one in section.get("confounds", []) if one["name"] in people]:
+        lost = everyone - known.loc[known[name].notna(), "person"].nunique()
+        if lost > LARGE * everyone:
+            said += [f"{name} is missing in {lost} of {count(everyone, 'participant')} with a score "
+                     f"({lost / everyone:.0%})"]  # fmt: skip
+    if not said:
+        return []
+    if section.get("missing_confounds") == "impute":
+        return [f"{'; '.join(said)}. It was imputed in most tests and in predictions; each row says so (n_imputed)."]
+    return [f"{'; '.join(said)}. Tests and predictions leave them out (cohort.missing_confounds)."]
 
 
 def numeric(values: pd.Series) -> bool:
