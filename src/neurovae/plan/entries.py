@@ -172,7 +172,7 @@ def without_effect(entry: dict[str, Any], keys: dict[str, Any]) -> list[str]:
         "mmd_weight": entry.get("divergence") == "mmd",
         "dssim_weight": entry.get("reconstruction") != "gaussian",
         "sigma": entry.get("reconstruction") != "dssim",
-        "blur": entry.get("linear", "pca") == "pca",
+        "blur": entry.get("linear") != "none",
         "mosaic_mm": entry.get("mosaic", 0) > 0,
         "taper_mm": entry.get("linear", "localised") == "localised",
     }

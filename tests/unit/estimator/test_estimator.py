@@ -136,7 +136,12 @@ def test_a_table_of_brains_is_read_as_pack_reads_it(tmp_path):
     told = model.transform(table.iloc[::-1])
     assert list(told.index) == list(table.index[::-1]) and list(told) == ["mu_000", "mu_001"]
     np.testing.assert_array_equal(told.iloc[::-1].to_numpy(), model.transform(brains.astype(np.float16)))
-    assert model.model_.meta["options"] == {"n_latent": 2, "flip": True, "blur": 4}  # brains in space: as in the config
+    assert model.model_.meta["options"] == {
+        "n_latent": 2,
+        "flip": True,
+        "blur": 4,
+        "rotate": "none",
+    }  # brains in space: as in the config
     assert all(len(set(model.split_[i : i + 2])) == 1 for i in range(0, 12, 2))
     nib.save(nib.Nifti1Image(brains[0], affine + np.eye(4)), paths[0])
     with pytest.raises(InputError, match="affine is not the model's"):

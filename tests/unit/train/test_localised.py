@@ -25,7 +25,7 @@ def found(people: int = 24, **options: object) -> tuple[pca.Principal, np.ndarra
     """Components of noisy people on SMALL, the volumes, and the rows of the training people."""
     volumes, split = cohort(people)
     rows = np.flatnonzero(split == "training"), np.flatnonzero(split == "validation")
-    chosen = {"n_latent": 4, "flip": False, "tapers": [60.0], **options}
+    chosen = {"n_latent": 4, "flip": False, "blur": 0.0, "tapers": [60.0], **options}
     return pca_localised.localised(volumes, *rows, SMALL, **chosen).principal, volumes, rows[0]
 
 
@@ -51,7 +51,7 @@ def test_the_windows_multiply_to_the_taper_and_their_squares_sum_to_1() -> None:
     whole = np.zeros((len(AT), len(AT)))
     for window in windows(splines, SMALL):
         whole[np.ix_(window.voxels, window.voxels)] += np.outer(window.values, window.values)
-    assert np.allclose(whole, taper(splines, AT, AT), atol=1e-6)
+    assert np.abs(whole - taper(splines, AT, AT)).max() < 0.015  # windows are cut where they are nearly zero
     assert np.allclose(np.diag(whole), 1, atol=1e-6) and np.linalg.eigvalsh(whole).min() > -1e-6
     x = np.linspace(-3, 3, 601)
     assert np.allclose(sum(spline(x - k) for k in range(-6, 7)), 1)  # a partition of unity
@@ -82,7 +82,7 @@ def test_a_taper_of_ones_gives_pca_and_a_short_one_the_variances() -> None:
 def test_on_a_fine_grid_components_found_on_some_voxels_are_carried_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
     volumes, split = cohort()
     rows = np.flatnonzero(split == "training"), np.flatnonzero(split == "validation")
-    options = {"n_latent": 8, "flip": True, "tapers": [60.0]}
+    options = {"n_latent": 8, "flip": True, "blur": 0.0, "tapers": [60.0]}
     whole, _ = pca_localised.localised(volumes, *rows, MASK, **options)
     monkeypatch.setattr(pca_localised, "COARSE", 20.0)  # of voxels of 10 x 8 x 10 mm every second one
     assert np.count_nonzero(pca_localised.thinned(MASK)) == np.count_nonzero(MASK) / 8
@@ -103,7 +103,7 @@ def test_scans_read_a_few_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatc
 
 def test_the_validation_people_choose_the_taper(capsys: pytest.CaptureFixture[str]) -> None:
     volumes, split = cohort(60)  # three fields that reach through the whole brain: a taper can only lose
-    fitted = {"seed": 0, "device": "cpu", "flip": False, "taper_mm": ["none", 60.0]}
+    fitted = {"seed": 0, "device": "cpu", "flip": False, "blur": 0.0, "taper_mm": ["none", 60.0]}
     _, architecture, history = pca_localised.fit(volumes, split, SMALL, n_latent=3, **fitted)
     assert architecture == {"n_latent": 3, "kl": False, "taper_mm": "none"} and history == []
     told = capsys.readouterr().out
@@ -126,14 +126,14 @@ def test_the_validation_people_choose_the_taper(capsys: pytest.CaptureFixture[st
 
 def test_more_latents_than_people_need_a_taper_and_a_baseline_has_as_many_as_there_are() -> None:
     volumes, split = cohort()
-    fitted = {"seed": 0, "device": "cpu", "n_latent": 20, "flip": False}
+    fitted = {"seed": 0, "device": "cpu", "n_latent": 20, "flip": False, "blur": 0.0}
     tensors, architecture, _ = pca_localised.fit(volumes, split, SMALL, **fitted, taper_mm=["none", 60.0])
     assert tensors["components"].shape == (20, len(AT)) and architecture["taper_mm"] == 60.0
     with pytest.raises(InputError, match="too few people or voxels for 20 latents"):
         pca_localised.fit(volumes, split, SMALL, **fitted, taper_mm=["none"])
     with pytest.raises(InputError, match="nobody is in validation"):
         pca_localised.fit(volumes, np.full(24, "training"), SMALL, **{**fitted, "taper_mm": [40.0, 60.0]})
-    tensors, architecture, _ = pca.fit(volumes, split, SMALL, **fitted, blur=0.0, capped=True)
+    tensors, architecture, _ = pca.fit(volumes, split, SMALL, **fitted, capped=True)
     assert architecture["n_latent"] == len(tensors["components"]) == 14  # of 15 training people
 
 
@@ -142,6 +142,6 @@ def test_a_network_starts_from_localised_components() -> None:
     options = {**SETTINGS, "n_latent": 18, "linear": "localised", "taper_mm": [60.0], "epochs": 1, "flip": False}
     tensors, architecture, history = vae.fit(volumes, split, MASK, seed=0, device="cpu", **options)
     rows = np.flatnonzero(split == "training")
-    one, _ = pca_localised.localised(volumes, rows, rows[:0], MASK, n_latent=18, flip=False, tapers=[60.0])
+    one, _ = pca_localised.localised(volumes, rows, rows[:0], MASK, n_latent=18, flip=False, blur=0.0, tapers=[60.0])
     assert architecture["taper_mm"] == 60.0 and history[0]["variance_explained"] > 0.5
     assert np.allclose(tensors["outward"], one.components * np.sqrt(one.variances)[:, None], atol=1e-4)

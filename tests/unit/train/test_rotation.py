@@ -33,7 +33,7 @@ def test_a_rotated_model_reconstructs_the_same(kind: str) -> None:
     volumes, split = cohort()
     module, options = {
         "pca": (pca, LINEAR),
-        "pca_localised": (pca_localised, {"n_latent": 3, "flip": False, "taper_mm": ["none"]}),
+        "pca_localised": (pca_localised, {"n_latent": 3, "flip": False, "blur": 0.0, "taper_mm": ["none"]}),
         "vae": (vae, {**SETTINGS, "epochs": 1}),
     }[kind]
     plain, turned = (

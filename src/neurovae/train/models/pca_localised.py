@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import torch
 
 from neurovae.errors import InputError
 from neurovae.io.volumes import chunks, masked
@@ -42,6 +43,7 @@ def fit(
     device: str,
     n_latent: int,
     flip: bool,
+    blur: float,
     taper_mm: list[Taper],
     rotate: str = "none",
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
@@ -54,6 +56,7 @@ def fit(
         seed, device: not used; found on the CPU, from a fixed start.
         n_latent: number of components.
         flip: fit on the scans and their mirror images about the midline.
+        blur: of the plain PCA (`pca.fit`), where "none" is among the tapers.
         taper_mm: distance from which on voxels count as uncorrelated, or "none"; of several, the one that explains
             most variance in the people in "validation".
         rotate: varimax, or none.
@@ -62,7 +65,7 @@ def fit(
         InputError: more latents than a plain PCA or the voxels allow, or nobody in "validation" to choose by.
     """
     rows = np.flatnonzero(split == "training"), np.flatnonzero(split == "validation")
-    found = localised(volumes, *rows, mask, n_latent=n_latent, flip=flip, tapers=taper_mm)
+    found = localised(volumes, *rows, mask, n_latent=n_latent, flip=flip, blur=blur, tapers=taper_mm)
     tensors = {"mean": found.principal.mean, "components": pca.rotated(found.principal.components, rotate)}
     return tensors, {"n_latent": n_latent, "kl": False, "taper_mm": found.taper_mm}, []
 
@@ -75,6 +78,7 @@ def localised(
     *,
     n_latent: int,
     flip: bool,
+    blur: float,
     tapers: list[Taper],
 ) -> Localised:
     """Localised components of the rows in `training`, with the taper that explains most of those in `validation`.
@@ -88,12 +92,17 @@ def localised(
         raise InputError(f"taper_mm {tapers}: too few people or voxels for {n_latent} latents; lower n_latent")
     if len(possible) > 1 and not len(validation):
         raise InputError(f"taper_mm: one of {possible} is to be chosen, but nobody is in validation; give one")
-    tried = {taper: _components(volumes, training, sparse, taper, n_latent, flip) for taper in possible}
+
+    def found(taper: Taper, on: np.ndarray, start: tuple[np.ndarray, np.ndarray] | None = None) -> Principal:
+        if taper == "none":
+            return pca.components(volumes, training, on, n_latent=n_latent, flip=flip, blur=blur)
+        return _components(volumes, training, on, taper, n_latent, flip, start)
+
+    tried = {taper: found(taper, sparse) for taper in possible}
     taper = possible[0] if len(possible) == 1 else _best(volumes, validation, sparse, tried)
     if sparse is mask:
         return Localised(tried[taper], taper)
-    start = (sparse, tried[taper].components)
-    return Localised(_components(volumes, training, mask, taper, n_latent, flip, start), taper)
+    return Localised(found(taper, mask, (sparse, tried[taper].components)), taper)
 
 
 def _best(volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, tried: dict[Taper, Principal]) -> Taper:
@@ -132,7 +141,7 @@ def _components(
     volumes: np.ndarray,
     rows: np.ndarray,
     mask: np.ndarray,
-    taper: Taper,
+    taper: float,
     n_latent: int,
     flip: bool,
     start: tuple[np.ndarray, np.ndarray] | None = None,
@@ -141,14 +150,12 @@ def _components(
 
     The variances and what is left of the variance are those of the tapered covariance, whose trace is the plain one's.
     """
-    if taper == "none":
-        return pca.components(volumes, rows, mask, n_latent=n_latent, flip=flip, blur=0.0)
     mean = pca.mean_of(volumes, rows, mask, flip)
 
     def scans() -> Iterator[np.ndarray]:
         return pca.centred(volumes, rows, mask, mean, flip, AT_ONCE)
 
-    splines = axes(mask.shape, float(taper))
+    splines = axes(mask.shape, taper)
     own, size = windows(splines, mask), min(n_latent + MORE, len(mean))
     if start:
         basis = product(scans(), own, start[1], windows(splines, start[0]), start[0][mask])
@@ -191,10 +198,13 @@ def product(
         others: the windows of those voxels, in the same order.
         seen: which of the voxels they are, bool (voxels,).
     """
-    turned = np.zeros((len(basis), basis.shape[1] if seen is None else len(seen)), np.float32)
+    vectors = torch.from_numpy(basis)
+    turned = torch.zeros(len(basis), basis.shape[1] if seen is None else len(seen))
     for x in scans:
-        right = x if seen is None else x[:, seen]
+        whole = torch.from_numpy(x)
+        some = whole if seen is None else torch.from_numpy(x[:, seen])
         for here, there in zip(own, others or own, strict=True):
-            weights = (basis[:, there.voxels] * there.values) @ right[:, there.voxels].T
-            turned[:, here.voxels] += (weights @ x[:, here.voxels]) * here.values
-    return turned
+            left = whole.index_select(1, here.voxels) * here.values
+            right = left if others is None else some.index_select(1, there.voxels) * there.values
+            turned.index_add_(1, here.voxels, vectors.index_select(1, there.voxels) @ right.T @ left)
+    return turned.numpy()

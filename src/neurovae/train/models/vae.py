@@ -87,13 +87,13 @@ def _start(model: VAE, volumes: np.ndarray, split: np.ndarray, mask: np.ndarray,
     model.mean.copy_(mean(volumes, rows, hp.flip) * model.mask)
     sigma = 1.0 if hp.sigma == "learned" else float(hp.sigma)
     if hp.linear != "none":
-        same: dict[str, Any] = {"n_latent": hp.n_latent, "flip": hp.flip}
+        same: dict[str, Any] = {"n_latent": hp.n_latent, "flip": hp.flip, "blur": hp.blur}
         if hp.linear == "localised":
             validation = np.flatnonzero(split == "validation")
             components, taper = localised(volumes, some(rows), validation, mask, tapers=hp.taper_mm or ["none"], **same)
             chosen = {"taper_mm": taper}
         else:
-            components = principal(volumes, some(rows), mask, blur=hp.blur, **same)
+            components = principal(volumes, some(rows), mask, **same)
         sigma = components.left**0.5 if hp.sigma == "learned" else sigma
         model.start_at(torch.from_numpy(components.components), torch.from_numpy(components.variances), sigma)
     elif hp.sigma == "learned":
