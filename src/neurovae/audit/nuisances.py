@@ -14,10 +14,10 @@ from neurovae.plan.user_tables import volumes
 from neurovae.stats.basis import expand, independent
 
 GROUPS = {  # of the quality table, with the reason why each is not disease
-    "size": ("head_size",),  # of the head: registration removes most of it
+    "head size": ("head_size",),  # of the head: registration removes most of it
     "rotation": ("rotation_x", "rotation_y", "rotation_z"),  # how the head lay; the affine removes nearly all of it
     "translation": ("translation_x", "translation_y", "translation_z"),  # where it lay: coil profile, field of view
-    "proportions": ("scale_x", "scale_y", "scale_z"),  # long or broad heads, and gradients that are out of scale
+    "head proportions": ("scale_x", "scale_y", "scale_z"),  # long or broad heads, and gradients that are out of scale
     "shear": ("shear_xy", "shear_xz", "shear_yz"),  # what else the affine removed: shape of the head, distortion
     "noise": ("noise", "clipped"),  # thermal noise, receive coil, clipped intensities
     "sharpness": ("sharpness",),  # blur by motion of the head, by reconstruction or by resampling

@@ -15,10 +15,10 @@ LIMIT = re.compile(r"[<>\u2264\u2265]=?\s*[\d.]+|[\d.]+\s*\+|[\d.]+\s*[-\u2013]\
 RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split", "family"}
 RESERVED |= {"model", "seed", "error", "model_hash", "data_hash"}
 AUDITED = {
-    "size",
+    "head size",
     "rotation",
     "translation",
-    "proportions",
+    "head proportions",
     "shear",
     "noise",
     "sharpness",

@@ -31,7 +31,7 @@ SECTIONS: list[tuple[str, str, str, Callable[[Run], list[Block]]]] = [
     ("models", "Models", "verdicts, reconstructions, training", models),
     ("latents", "Latents", "distributions, relation to scores, nearest neighbours", latents),
     ("associations", "Associations", "all tests of latents against scores", associations),
-    ("predictions", "Prediction", "prediction of scores in unseen participants", predictions),
+    ("predictions", "Prediction", "prediction of scores in held-out participants", predictions),
     ("maps", "Maps", "interactive viewer, score maps, traversals", maps),
     ("audits", "Sensitivity checks", "nuisance variables, sites, seeds, dimension", audits),
     ("methods", "Methods", "text for a paper, with references", methods),

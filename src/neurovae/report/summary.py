@@ -71,7 +71,7 @@ def run(
         *verdict_lines(verdicts, primary),
         "",
         *wrapped(f"{judged.preliminary(detectable)} {judged.overview(found, primary)}".strip()),
-        f"(primary model {primary}, {fit}; brackets: 95 % confidence intervals; prediction of unseen participants, "
+        f"(primary model {primary}, {fit}; brackets: 95 % confidence intervals; prediction of held-out participants, "
         "linear learner)",
     ]
     for one in found:

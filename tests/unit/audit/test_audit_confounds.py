@@ -90,9 +90,9 @@ def test_what_merely_goes_with_a_declared_confound_raises_no_alarm():
     cohort, latents, qc = tables()
     qc["head_size"] = cohort["age"] / 20 + 0.3 * qc["head_size"]
     latents["mu_001"] += 0.1 * cohort["age"]
-    row = one(audited((cohort, latents, qc), [AGE]), "mu_001", "size")
+    row = one(audited((cohort, latents, qc), [AGE]), "mu_001", "head size")
     assert row["r2_adjusted"] > 0.5 and row["q"] < 1e-6 and abs(row["r2_beyond"]) < 0.05 and not row["flagged"]
-    assert one(audited((cohort, latents, qc), []), "mu_001", "size")["flagged"]
+    assert one(audited((cohort, latents, qc), []), "mu_001", "head size")["flagged"]
 
 
 def test_noise_is_flagged_in_no_more_cohorts_than_alpha_and_p_is_uniform():

@@ -49,7 +49,7 @@ def draw(*, predictions: Path, baselines: list[str], out: Path) -> None:
     ]
     band = Line2D([], [], color=GREY, alpha=0.3, linewidth=8, label="confounds alone (95 % CI)")
     figure.legend(handles=[*marks, band], loc="outside lower center", ncols=3, fontsize=8)
-    title = "Cross-validated prediction of unseen participants; 95 % CI by bootstrap over participants, models fixed"
+    title = "Cross-validated prediction of held-out participants; 95 % CI by bootstrap over participants, models fixed"
     searched = bool(table["verdict"].astype(str).str.contains(SEARCHED).any())
     figure.suptitle(title + "\n† hyperparameters chosen on participants who are tested here" * searched, fontsize=10)
     save(figure, out)

@@ -46,7 +46,7 @@ def draw(*, predictions: Path, metrics: Path, name: str, out: Path) -> None:
         none = {"status": "no score", "reason": "none is declared"}
         _empty(axis, of_score.iloc[0].to_dict() if len(of_score) else none, score or name)
     first = rows.iloc[0].to_dict() if len(rows) else {"verdict": "no score", "policy": "nothing predicted"}
-    title = f"{name} ({first['verdict']}, {first['policy']}): predicted against observed, unseen participants"
+    title = f"{name} ({first['verdict']}, {first['policy']}): predicted against observed, held-out participants"
     figure.suptitle(title, fontsize=10)
     save(figure, out)
 

@@ -60,7 +60,7 @@ def _title(rows: pd.DataFrame, name: str, width: int) -> str:
     verdict, averaged = rows["verdict"].dropna(), rows["averaged"].dropna()
     parts = [
         f"{name} ({verdict.iloc[0]}):" if len(verdict) else f"{name}:",
-        "permutation importance of the latents in unseen participants: % increase in loss;",
+        "permutation importance of the latents in held-out participants: % increase in loss;",
         f"averaged {averaged.iloc[0]}" if len(averaged) else "",
     ]
     return "\n".join(textwrap.wrap(" ".join(part for part in parts if part), width))

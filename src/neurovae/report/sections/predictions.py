@@ -1,4 +1,4 @@
-"""Prediction of unseen participants: models and baselines, calibration, importance, and the tables."""
+"""Prediction of held-out participants: models and baselines, calibration, importance, and the tables."""
 
 from neurovae.report.blocks import Block, by_model, file_table, heading, picture, pictures
 from neurovae.report.results import COMPARISONS, PREDICTIONS, Run
