@@ -44,7 +44,7 @@ def line(what: str, value: float, bar: str, met: bool, n: int) -> bool:
 
 
 def known_truth(results: Path) -> list[bool]:
-    """Recovery of the hidden severity, and what could have been told without the brain's shape."""
+    """Recovery of the hidden severity, and what could have been predicted without the brain's shape."""
     truth = pd.read_csv(results / "cohort" / "truth" / "truth.tsv", sep="\t").rename(
         columns={"participant_id": "person"}
     )
@@ -96,7 +96,7 @@ def found(results: Path) -> list[bool]:
     )
     told = told.query("learner == 'linear' and features == 'latents' and metric in ['r2', 'auc']").set_index("score")
     print(
-        f"{'score':<10} {'made as':<17} {'r with its shape':>16} {'max-T p':>8} {'omnibus p':>9} {'bend q':>7} {'told':>10}"
+        f"{'score':<10} {'made as':<17} {'r with its shape':>16} {'max-T p':>8} {'omnibus p':>9} {'nonlinear q':>11} {'predicted':>10}"
     )
     for score, made in MADE.items():
         y = (people[score] == "patient").where(people[score].notna()) if score == "diagnosis" else people[score]
@@ -106,7 +106,7 @@ def found(results: Path) -> list[bool]:
         bend = rows[["q_nonlinear", "q_quadratic"]].min().min()
         p = whole.loc[whole["score"] == score, "p"].iloc[0]
         value = f"{told.loc[score, 'metric']} {told.loc[score, 'value']:.2f}"
-        print(f"{score:<10} {made:<17} {r:16.2f} {rows['p_maxt'].min():8.2g} {p:9.2g} {bend:7.2g} {value:>10}")
+        print(f"{score:<10} {made:<17} {r:16.2f} {rows['p_maxt'].min():8.2g} {p:9.2g} {bend:11.2g} {value:>10}")
     omnibus = whole.set_index("score")["p"]
     return [
         line(f"{score}: p of all latents together", omnibus[score], "below .05", omnibus[score] < 0.05, len(people))

@@ -56,7 +56,7 @@ def maps(decoder: Decoder, table: pd.DataFrame, volumes: np.ndarray, confounds: 
     """Decoded change and t of the severity in the table, each (voxels,); volumes: decoded, of the table's rows."""
     known = regression.fitted(table, SCORE, confounds)
     ready, rows = prepare(table, known)
-    cases = known.cases
+    cases = known[0].cases
     assert ready is not None, rows[0]
     z = table[decoder.names].to_numpy(float)[cases.rows]
     centre, moved = z.mean(axis=0), shift.slope(z, cases.x, cases.y) * shift.step(cases.y, "continuous")[0]
@@ -113,7 +113,7 @@ def checks(results: Path, model: str = "vae") -> list[bool]:
     ceiling = float(roc_auc_score(union, np.abs(change)))
     print(
         f"no bar: planted regions by |t|, {model}, AUC {true[0]:.3f}, n {n}; .8 was asked for, but the planted change of "
-        f"intensity itself, without noise, reaches {ceiling:.3f}: volume is told by the Jacobian (truth_jacobian.py)"
+        f"intensity itself, without noise, reaches {ceiling:.3f}: the Jacobian shows volume (truth_jacobian.py)"
     )
     return [
         line(f"the same of {SHUFFLES} shuffled severities, mean", null[0], "at most .6", null[0] <= 0.6, n),
