@@ -5,6 +5,8 @@ VENV := .venv
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONNOUSERSITE=1
 CHECK := $(RUN) PYTHONPATH=src:tests:tests/helpers:tests/proof:tests/stress OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=agg python
 SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
+# the packages of an extra, alone: resolving all of them again takes minutes
+EXTRA = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c envs/lock.txt $$($(VENV)/bin/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$(1)'])")
 
 .PHONY: help demo test lint docs lock verify ixi ds000011 browser-test conda-test slurm-test scale-test fault-test reproduce ablation invariances proof caveats benchmark clean
 
@@ -43,7 +45,7 @@ lint: $(VENV)/done  ## ruff, mypy, snakefmt, snakemake --lint
 	$(SNAKEMAKE) --lint --configfile config/demo.yaml
 
 $(VENV)/docs: $(VENV)/done
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c envs/lock.txt -e '.[dev,docs]'
+	$(call EXTRA,docs)
 	@touch $@
 
 docs: $(VENV)/docs  ## the documentation as a site that needs no network: docs/build/html/index.html
@@ -91,7 +93,7 @@ slurm-test: $(VENV)/done .launcher/done  ## the chain through a SLURM of its own
 	$(CHECK) tests/stress/slurm.py
 
 $(VENV)/conda: $(VENV)/done
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c envs/lock.txt -e '.[conda]'
+	$(call EXTRA,conda)
 	@touch $@
 
 conda-test: $(VENV)/conda .launcher/done  ## the chain under --use-conda, with a stand-in for conda (PyPI; 12 GB)
@@ -108,7 +110,7 @@ reproduce: $(VENV)/done  ## the chain twice from scratch, and after changes: the
 
 BENCHMARK ?=
 $(VENV)/benchmark: $(VENV)/done
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c envs/lock.txt -e '.[benchmark]'
+	$(call EXTRA,benchmark)
 	@touch $@
 
 benchmark: $(VENV)/benchmark  ## speed beside MONAI's, small without a GPU (about 5 minutes; BENCHMARK="--only 1 3")
