@@ -111,7 +111,7 @@ def trainer(
         base_channels=hp.base_channels,
         dropout=hp.dropout,
     )
-    vae._start(model, volumes, np.flatnonzero(split == "training"), mask, hp)
+    vae._start(model, volumes, split, mask, hp)
     change(model)
     model.to(settings.device)
     for part in (model.encoder, model.decoder):

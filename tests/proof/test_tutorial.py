@@ -75,7 +75,7 @@ def test_the_page_shows_each_picture_and_its_command(step: str) -> None:
 def test_no_straight_method_orders_people_along_a_spiral(made: Made) -> None:
     order, share = (
         {row["method"]: row[name] for row in made[0]["spiral"]}
-        for name in ("order along the spiral", "variance explained")
+        for name in ("absolute rank correlation of latent and position", "variance explained")
     )
     assert max(order[name] for name in ("PCA", "PCA, 2 latents", "MDS")) < 0.6
     assert min(order["Isomap"], order["LLE"]) > 0.98
@@ -85,13 +85,13 @@ def test_no_straight_method_orders_people_along_a_spiral(made: Made) -> None:
 def test_beta_too_large_gives_the_mean_image_and_the_verdict_says_so(made: Made) -> None:
     rows = made[0]["collapse"]
     assert column(rows, "verdict") == ["healthy"] * 3 + ["collapsed"] * 2
-    for name in ("KL, nats per scan", "training variance explained", "identification accuracy"):
+    for name in ("KL, nats per training scan", "training variance explained", "identification accuracy"):
         assert column(rows, name) == sorted(column(rows, name), reverse=True)
     blurred, silent = rows[3:]
     assert (
         blurred["active units"] == 6 and blurred["training variance explained"] < 0.05
     )  # what active units alone do not see
-    assert silent["active units"] == 0 and silent["KL, nats per scan"] < 0.01
+    assert silent["active units"] == 0 and silent["KL, nats per training scan"] < 0.01
     share, known = (
         rows[2][name] / rows[0][name] for name in ("training variance explained", "identification accuracy")
     )
@@ -100,14 +100,14 @@ def test_beta_too_large_gives_the_mean_image_and_the_verdict_says_so(made: Made)
 
 def test_kl_and_mmd_draw_codes_to_the_prior(made: Made) -> None:
     rows = {row["loss"]: row for row in made[0]["divergences"]}
-    far = {name: row["MMD of codes and prior"] for name, row in rows.items()}
+    far = {name: row["MMD between latents and prior"] for name, row in rows.items()}
     assert far["no divergence"] > far["beta 1"] > 3 * far["beta 30"] > 3 * far["beta 100"]
     assert far["MMD"] < 0.2 * far["no divergence"]
     assert far["beta 30"] == pytest.approx(far["MMD"], abs=0.04)
     assert rows["beta 30"]["held-out variance explained"] > rows["MMD"]["held-out variance explained"] + 0.02
-    betas = [rows[f"beta {beta}"]["KL, nats per scan"] for beta in (1, 30, 100)]
+    betas = [rows[f"beta {beta}"]["KL, nats per scan (all participants)"] for beta in (1, 30, 100)]
     assert betas == sorted(betas, reverse=True)
-    assert rows["MMD"]["KL, nats per scan"] == "not in the loss"
+    assert rows["MMD"]["KL, nats per scan (all participants)"] == "not in the loss"
 
 
 def test_a_decoder_that_sees_the_scan_abandons_the_latents(made: Made) -> None:

@@ -145,8 +145,9 @@ def audits(results: Path, packed: dict[str, Path]) -> None:
     (results / "findings").mkdir()
     merged = {name: results / f"findings/{name}.tsv" for name in names}
     findings.run(
-        associate=results / "associate", audit=results / "audit", models=["pca"], fits=[FIT], primary="pca", **merged
-    )
+        associate=results / "associate", audit=results / "audit", cohort=given["cohort"], qc=given["qc"], models=["pca"],
+        fits=[FIT], primary="pca", **merged,
+    )  # fmt: skip
 
 
 def predicted(results: Path, packed: dict[str, Path]) -> None:

@@ -393,7 +393,7 @@ def test_seeds_of_other_counters_are_others() -> None:
 
 
 def parts(options: dict[str, Any], people: int = 24) -> tuple[VAE, Any, Hyperparameters]:
-    """A model at its linear start, its data and its recipe."""
+    """A model at its linear start, its data and its hyperparameters."""
     volumes, split = cohort(people)
     hp = Hyperparameters(**options)
     torch.manual_seed(0)
@@ -403,7 +403,7 @@ def parts(options: dict[str, Any], people: int = 24) -> tuple[VAE, Any, Hyperpar
         base_channels=hp.base_channels,
         dropout=hp.dropout,
     )
-    vae._start(model, volumes, np.flatnonzero(split == "training"), MASK, hp)
+    vae._start(model, volumes, split, MASK, hp)
     return model, gather(volumes, split, MASK, CPU, 0, 1), hp
 
 
