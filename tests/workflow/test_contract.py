@@ -173,7 +173,7 @@ def predicted(results: Path, packed: dict[str, Path]) -> None:
     voxels.run(**both, **asked, **packed, out=beside / "predict.parquet", predictions=beside / "predictions.parquet")
     folder, models = results / "predict", {"models": ["pca"], "seeds": [0]}
     compare.run(folder=folder, **models, baselines={}, out=folder / "comparisons.parquet")
-    predictions.run(folder=folder, **models, out=folder / "predictions.tsv")
+    predictions.run(folder=folder, **both, **models, out=folder / "predictions.tsv")
 
 
 def decoded(results: Path, packed: dict[str, Path]) -> None:
