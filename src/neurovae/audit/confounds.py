@@ -235,9 +235,9 @@ def _association(latent: list[dict[str, Any]], score: list[dict[str, Any]]) -> d
 
 
 def _in_words(rows: list[dict[str, Any]]) -> str:
-    """`noise explains 27 %, rotation 12 %`."""
-    first, *others = [f"{row['nuisance']} {_percent(row['r2_beyond'])}" for row in rows]
-    return ", ".join([first.replace(" ", " explains ", 1), *others])
+    """`head size explains 27 %, rotation 12 %`."""
+    first, *others = [(row["nuisance"], _percent(row["r2_beyond"])) for row in rows]
+    return ", ".join([" explains ".join(first), *(" ".join(other) for other in others)])
 
 
 def _percent(share: float) -> str:

@@ -209,3 +209,8 @@ def test_a_collapsed_model_is_one_row(tmp_path: Path):
     for name in ("out", "caveats"):
         rows = pd.read_parquet(tmp_path / f"{name}.parquet")
         assert rows["status"].tolist() == ["not tested"] and rows["verdict"].tolist() == ["collapsed"]
+
+
+def test_a_nuisance_of_two_words_is_named_whole():
+    rows = [{"nuisance": "head size", "r2_beyond": 0.742}, {"nuisance": "noise", "r2_beyond": 0.1}]
+    assert confounds._in_words(rows) == "head size explains 74 %, noise 10 %"
