@@ -18,6 +18,7 @@ $(VENV)/done: pyproject.toml envs/lock.txt
 		{ echo "Python 3.11 to 3.13 is needed; give one: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -c envs/lock.txt -e '.[dev]'
+	@$(VENV)/bin/python -m compileall -q -j $(CORES) -x '/(tests?|testing)/' $(VENV)/lib > /dev/null || true  # pip uses one core; templates do not compile
 	@touch $@
 
 lock:  ## after a change of pyproject.toml: envs/lock.txt anew, from a new environment
