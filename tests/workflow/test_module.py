@@ -1,6 +1,6 @@
 """neurovae as a module of somebody else's Snakefile, run from another folder: the same results, down to the bytes.
 
-`make fault-test` runs a module to the end from scratch.
+`make reproduce` runs a module from scratch to the end.
 """
 
 import shutil
