@@ -46,7 +46,7 @@ CONFIG: dict[str, Any] = {
         ]
     },
     "associate": {"permutations": 999},
-    "predict": {"bootstraps": 100, "permutations": 99, "importance": 1},
+    "predict": {"bootstraps": 100, "permutations": 19, "importance": 1},
 }
 
 

@@ -3,7 +3,6 @@
 import copy
 import json
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -106,20 +105,6 @@ def places_and_times(project: Project) -> list[str]:
 def test_no_output_holds_a_place_or_a_time(finished: Project) -> None:
     assert len(outputs(finished)) > 60
     assert places_and_times(finished) == []
-
-
-def test_no_output_holds_the_place_of_a_cohort_given_by_its_full_path(prepared: Project, elsewhere: Copy) -> None:
-    project = elsewhere(prepared)
-    for number in range(13, PEOPLE + 2):
-        shutil.rmtree(project.bids / f"sub-{number:02d}")
-    project.write(changed(lambda it: (it["cohort"].update(bids=str(project.bids)), it["preprocess"].update(batches=1))))
-    project.run("--until", "cohort", "extract")
-    found = [
-        line for line in places_and_times(project) if not line.startswith("source.json")
-    ]  # it is there to remember it
-    assert found == []
-    left_out = pd.read_csv(project.results / "cohort" / "excluded.tsv", sep="\t", keep_default_na=False)
-    assert list(left_out["person"]) == [f"sub-{number:02d}" for number in range(13, PEOPLE + 2)]
 
 
 def changed(change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
