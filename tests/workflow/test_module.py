@@ -45,7 +45,7 @@ def test_a_module_goes_on_with_a_run_from_another_folder(study: Project, finishe
     (study.results / "report" / "summary.txt").unlink()
     done = study.snakemake("--cores", "2", "strongest", "all", config=None)
     assert done.returncode == 0, done.stdout[-6000:]
-    assert jobs_of(done.stdout) == {"strongest", "summary"}
+    assert jobs_of(done.stdout) == {"strongest", "summary", "report", "verdict"}
     assert contents(study, "report") == contents(finished, "report")
     assert len(pd.read_csv(study.folder / "strongest.tsv", sep="\t")) == 1
     assert yaml.safe_load((study.folder / "study.yaml").read_text()) == CONFIG

@@ -279,7 +279,7 @@ def test_planted_within_is_found_within_and_between_as_between(score):
 
 def test_false_positives_where_scans_of_a_person_are_alike():
     """Null latents of 25 people x 3 scans, intraclass correlation .9; plain least squares over scans is not a test."""
-    cohorts, p, naive = 150, {"between": [], "within": []}, []
+    cohorts, p, naive = 200, {"between": [], "within": []}, []
     for seed in range(cohorts):
         table = scans(25, 3, spread=3.0, seed=1000 + seed)
         table["mu_000"] += 2 * np.repeat(np.random.default_rng(9000 + seed).normal(size=25), 3)
