@@ -17,7 +17,7 @@ $(VENV)/done: pyproject.toml envs/lock.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 		{ echo "Python 3.11 to 3.13 is needed; give one: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c envs/lock.txt -e '.[dev]'
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -c envs/lock.txt -e '.[dev]'
 	@touch $@
 
 lock:  ## after a change of pyproject.toml: envs/lock.txt anew, from a new environment

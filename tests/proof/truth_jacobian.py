@@ -21,7 +21,7 @@ from neurovae.interpret import jacobian, shift
 from neurovae.interpret.decoder import Decoder, read
 from neurovae.io.volumes import read_mask
 
-SHUFFLES = 4
+SHUFFLES = 2
 BARS = {"ventricles": 1, "hippocampi": -1}  # sign of the planted change
 BESIDE = ("cortex", "cerebellum")  # printed, without a bar
 SCORE = {"name": "severity", "type": "continuous"}

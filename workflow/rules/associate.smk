@@ -21,7 +21,6 @@ rule univariate:
         "results/{cohort}/benchmarks/associate/univariate-{model}-fold-{fold}_seed-{seed}.tsv"
     conda:
         "../../envs/associate.yaml"
-    threads: 2
     resources:
         mem_mb=2000,
         runtime=60,
@@ -79,7 +78,6 @@ rule omnibus:
         "results/{cohort}/benchmarks/associate/omnibus-{model}-fold-{fold}_seed-{seed}.tsv"
     conda:
         "../../envs/associate.yaml"
-    threads: 2
     resources:
         mem_mb=2000,
         runtime=60,

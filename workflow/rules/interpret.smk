@@ -73,9 +73,9 @@ rule maps:
         "results/{cohort}/logs/interpret/maps-{model}-fold-{fold}_seed-{seed}.log",
     benchmark:
         "results/{cohort}/benchmarks/interpret/maps-{model}-fold-{fold}_seed-{seed}.tsv"
+    priority: 1  # with jacobian the longest way to the report
     conda:
         "../../envs/interpret.yaml"
-    threads: 2
     resources:
         mem_mb=4000,
         runtime=120,
@@ -194,6 +194,7 @@ rule jacobian:
         "results/{cohort}/logs/interpret/jacobian-{model}-fold-{fold}_seed-{seed}.log",
     benchmark:
         "results/{cohort}/benchmarks/interpret/jacobian-{model}-fold-{fold}_seed-{seed}.tsv"
+    priority: 1
     conda:
         "../../envs/register.yaml"
     resources:

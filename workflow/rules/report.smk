@@ -22,7 +22,9 @@ rule summary:
         mem_mb=1000,
         runtime=20,
     params:
-        flags=graph.flags({"models": MODELS, "fit": FIT, "primary": PRIMARY}),
+        flags=graph.flags(
+            {"models": MODELS, "fit": FIT, "primary": PRIMARY, "simulated": bool(config["cohort"]["simulate"])}
+        ),
         code=CODE["report.summary"],
         env=ENV["report"],
     shell:

@@ -76,6 +76,7 @@ rule train:
         "results/{cohort}/logs/train/{model}-fold-{fold}_seed-{seed}.log",
     benchmark:
         "results/{cohort}/benchmarks/train/{model}-fold-{fold}_seed-{seed}.tsv"
+    priority: 1  # before the baselines on voxels, which need no model
     conda:
         "../../envs/train.yaml"
     threads: 2

@@ -62,7 +62,7 @@ def by_permutation(rows: list[dict[str, Any]], permutation_rows: list[dict[str, 
         return rows
     q, m = bh(p, ok)
     for k in np.flatnonzero(ok):
-        reason = rows[k]["reason"].replace(COUNTS, f"{COUNTS}, q is computed from p_permutation")
+        reason = rows[k]["reason"].replace(COUNTS, f"{COUNTS}; q was computed from the permutation p values")
         rows[k] |= {"q": q[k], "p_bonferroni": min(m * p[k], 1.0), "q_of": "p_permutation", "reason": reason}
     return rows
 

@@ -29,6 +29,7 @@ from neurovae.io.parquet import read_parquet
 from neurovae.stats.basis import independent
 
 ALPHA = 0.05
+BEYOND = "beyond the declared confounds"
 KEYS = {"kind": "object", "latent": "object", "score": "object", "model": "object", "fold": "Int64", "seed": "Int64"}
 AFTER = {"status": "object", "reason": "object", "verdict": "object"}
 NUMBERS = ["r2", "r2_adjusted", "p", "q", "r2_beyond", "p_beyond", "q_beyond"]
@@ -208,9 +209,7 @@ def _caveat_row(group: list[dict[str, Any]]) -> dict[str, Any]:
     strongest = flagged[0] if flagged else max(ok_rows, key=lambda row: row["r2_adjusted"])
     target = "this latent's variance" if strongest["kind"] == "latent" else f"the variance in {strongest['score']}"
     if flagged:
-        text = f"{_in_words(flagged)} of {target}" + (
-            " (not a declared confound)" if strongest["kind"] == "score" else ""
-        )
+        text = f"{_in_words(flagged)} of {target} {BEYOND}"
     elif strongest["q"] < ALPHA:
         text = f"{strongest['nuisance']} explains {_percent(strongest['r2_adjusted'])} of {target}"
         text += " (a declared confound)" if strongest["declared"] else ""
@@ -230,7 +229,7 @@ def _association(latent: list[dict[str, Any]], score: list[dict[str, Any]]) -> d
     if not shared:
         return row | {"flagged": False}
     are = "is" if len(shared) == 1 else "are"
-    text = f"{_in_words(shared)} of this latent's variance and {are} also associated with {row['score']}"
+    text = f"{_in_words(shared)} of this latent's variance {BEYOND} and {are} also associated with {row['score']}"
     return row | {"flagged": True, "text": text, "nuisance": shared[0]["nuisance"], "r2": shared[0]["r2_beyond"]}
 
 

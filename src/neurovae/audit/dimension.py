@@ -92,9 +92,9 @@ def suggested(count: int, measures: list[dict[str, Any]], people: int) -> dict[s
         (math.ceil(row["value"]) for row in measures if row["measure"] == "MLE" and row["status"] == "ok"), default=0
     )
     reason = (
-        f"the larger of {count} components above smooth noise and a dimension of {dimension} (MLE); {people} people: "
-        "few people bias both downwards, so this is a lower bound; "
-        "compare the held-out variance explained of larger models"
+        f"the larger of {count} (principal components above the level of spatially smooth noise) and {dimension} "
+        f"(intrinsic dimension by MLE). Both are biased downwards in small samples (here {people}), so this is a lower "
+        "bound: train larger models too, and compare their held-out variance explained"
     )
     return {
         "measure": "latents suggested",
@@ -143,7 +143,8 @@ def norms(mu: np.ndarray, variance: np.ndarray, calibrated: bool) -> list[dict[s
 
 def _shell(dimension: float, what: str, people: int) -> dict[str, Any]:
     reason = (
-        f"of a ball's volume in its outer {THICKNESS:g} of the radius, n = {dimension:.3g} ({what}); 1 - (1 - e/R)^n"
+        f"share of the volume of a {dimension:.3g}-dimensional ball ({what}) in the outer {100 * THICKNESS:g} % of its "
+        f"radius: 1 - (1 - {THICKNESS:g})^{dimension:.3g}"
     )
     value = shell(THICKNESS, dimension)
     return {"measure": "share in the shell", "value": value, "n": people, "status": "ok", "reason": reason}

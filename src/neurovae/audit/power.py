@@ -2,9 +2,10 @@
 
 The t test of one latent beside the confounds: t = r sqrt(df) / sqrt(1 - r^2) follows a noncentral t whose noncentrality
 is |rho| sqrt(n - 1 - confound columns) / sqrt(1 - rho^2), |rho| the partial correlation in the population, since the
-confounds use up that many degrees of freedom of the latent. Over several latents the level is alpha / latents
-(Bonferroni, in place of max-T, which needs latents; correlated ones lose less). A binary score has an odds ratio per SD
-of the latent too (Hsieh 1998, eq. 1). For other types the same r is an approximation.
+confounds use up that many degrees of freedom of the latent. Membership in the training set is one of them, as in all
+tests of a trained model (`design`). Over several latents the level is alpha / latents (Bonferroni, in place of max-T,
+which needs latents; correlated ones lose less). A binary score has an odds ratio per SD of the latent too (Hsieh 1998,
+eq. 1). For other types the same r is an approximation.
 """
 
 from pathlib import Path
@@ -22,6 +23,7 @@ from neurovae.design.tables import tidy, write_both
 from neurovae.io.parquet import read_parquet
 
 SPLINE = 3  # columns of a confound that preprocess measures later
+SPLIT = "split (2 levels)"  # membership in the training set, which is not known yet: one column
 MIN_STABLE = 300  # people; below, associations with brain scans are unstable (Marek 2022)
 COLUMNS = {"score": "object", "type": "object", "n": "Int64", "people": "Int64", "confound_columns": "Int64",
            "confounds": "object", "tests": "Int64", "level": "float64", "power": "float64", "partial_r": "float64",
@@ -65,7 +67,7 @@ def check(
     people = first_scans(in_order(table)).assign(latents_split="test")
     from_preprocess = [entry for entry in confounds if entry.get("from", "table") == "preprocess"]
     cases = design(people, score, [entry for entry in confounds if entry not in from_preprocess], with_split=False)
-    columns = cases.x.shape[1] - 1 + SPLINE * len(from_preprocess)
+    columns = cases.x.shape[1] - 1 + SPLINE * len(from_preprocess) + 1
     texts_later = [f"{entry['name']} ({SPLINE} columns, measured by preprocess)" for entry in from_preprocess]
     row = {
         "score": score["name"],
@@ -73,14 +75,15 @@ def check(
         "n": len(cases.y),
         "people": len(people),
         "confound_columns": columns,
-        "confounds": ", ".join([text for text in [cases.text] if text != "none" or not from_preprocess] + texts_later),
+        "confounds": ", ".join([text for text in [cases.text] if text != "none"] + texts_later + [SPLIT]),
         "power": power,
     }
     status, reason = cases.status, cases.reason
     if status == "ok" and len(cases.y) - columns - 2 < RESIDUAL_DF:
-        status, reason = "too few people", f"{len(cases.y)} people for {columns} confound columns"
+        status, reason = "too few people", f"{len(cases.y)} participants for {columns} confound regressors"
     caveat = (
-        f"{len(cases.y)} people, under {MIN_STABLE}: effects vary between samples, and significant ones are too large"
+        f"{len(cases.y)} participants (fewer than {MIN_STABLE}): effect estimates are imprecise, and those that reach "
+        "significance are likely to be inflated"
     )
     row |= {"status": status, "reason": reason if status != "ok" else (caveat if len(cases.y) < MIN_STABLE else "")}
     return [
@@ -96,8 +99,10 @@ def _detectable(
         return keys | {"text": f"{row['score']}: {row['status']}, {row['reason']}"}
     r = smallest(len(cases.y), columns, level, power)
     numbers = keys | {"partial_r": r, "partial_r2": r**2}
-    text = f"{row['score']}: {len(cases.y)} people, {columns} confound columns, {tests} test{'s' * (tests > 1)}: "
-    text += f"partial r {r:.2f} (R2 {r * r:.3f}) with {100 * power:g} % power"
+    text = (
+        f"{row['score']}: {len(cases.y)} participants, {columns} confound regressors, {tests} test{'s' * (tests > 1)}: "
+    )
+    text += f"partial r {r:.2f} (R² {r * r:.3f}) with {100 * power:g} % power"
     if row["type"] == "binary":
         numbers |= {"odds_ratio": odds_ratio(cases.y, level, power), "cases": int(cases.y.sum())}
         text += f", odds ratio {numbers['odds_ratio']:.2f} per SD ({numbers['cases']} of {len(cases.y)} cases)"

@@ -21,6 +21,7 @@ from nilearn.datasets import (
 from scipy import fft, ndimage
 
 from neurovae.cohort.head import add_head
+from neurovae.cohort.sampling import linear
 
 REGIONS = ("ventricles", "hippocampi", "cortex", "cerebellum")
 MODES = 6  # smooth directions in which the demo's brains differ, independent of their regions
@@ -67,7 +68,8 @@ def grid() -> np.ndarray:
 
 def sample(image: np.ndarray, to_voxel: np.ndarray, points: np.ndarray, mode: str = "constant") -> np.ndarray:
     """Read `image` linearly at world `points (3, ...)`; `to_voxel` is 4 x 4."""
-    return ndimage.map_coordinates(image, transform_points(to_voxel, points), order=1, mode=mode, prefilter=False)
+    voxels = transform_points(to_voxel, points)
+    return linear(image[None], voxels.reshape(3, -1), mode == "nearest").reshape(points.shape[1:])
 
 
 def transform_points(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -77,10 +79,10 @@ def transform_points(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def sample_flow(flow: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Read a flow or displacement `(3, x, y, z)` at world points; beyond the box its border value is used."""
+    """Read a flow, displacement or regions `(k, x, y, z)` at world points; beyond the box its border counts."""
     start = BOX[:, 0].astype(np.float32).reshape(3, *[1] * (points.ndim - 1))
     voxels = (points - start) / np.float32(SPACING)
-    return np.stack([ndimage.map_coordinates(part, voxels, order=1, mode="nearest", prefilter=False) for part in flow])
+    return linear(flow, voxels.reshape(3, -1), True).reshape(len(flow), *points.shape[1:])
 
 
 def draw_regions(points: np.ndarray, t1: np.ndarray, inside: np.ndarray, gm: np.ndarray) -> np.ndarray:
@@ -185,5 +187,5 @@ def volumes(anatomy: Anatomy, displacement: np.ndarray, points: np.ndarray) -> n
     """Volumes in ml of the deformed regions; `displacement` is the displacement from the deformed brain to the
     template.
     """
-    displaced = points + displacement
-    return np.array([sample_flow(region[None], displaced).sum() for region in anatomy.regions]) * SPACING**3 / 1000
+    deformed = sample_flow(anatomy.regions, points + displacement)
+    return np.array([region.sum() for region in deformed]) * SPACING**3 / 1000

@@ -53,7 +53,7 @@ def run(
     """Write `<scan>_<score>.nii.gz` per person and score, a frame per step (0: the scan, in the mask), and a table.
 
     A step of 1 is the change of the latents that is associated with +1 SD of the score given the confounds (`unit`;
-    binary: with the other class, and that step alone). It describes other people, not what would happen to this one.
+    binary: with the other class, and that step alone). It is an association in the group, no forecast for one person.
 
     Example:
         snakemake --cores 2 --configfile config/demo.yaml --forcerun counterfactual
@@ -128,10 +128,13 @@ def ladder(steps: list[float], row: dict[str, Any]) -> list[float]:
 def beyond(target: float, score: dict[str, Any], values: pd.Series) -> str:
     """Say why a value is impossible for the score or outside the cohort's range; empty where it is neither."""
     possible_range = score["bounds"] if score["type"] == "bounded" else POSSIBLE.get(score["type"], (-np.inf, np.inf))
-    for limit_of, (low, high) in {"score": possible_range, "cohort": (values.min(), values.max())}.items():
-        if target < low or target > high:
-            return f"the {limit_of} ends at {low if target < low else high:g}"
-    return ""
+    if target < possible_range[0]:
+        return f"below the minimum score, {possible_range[0]:g}"
+    if target > possible_range[1]:
+        return f"above the maximum score, {possible_range[1]:g}"
+    if target < values.min():
+        return f"below the cohort's minimum, {values.min():g}"
+    return f"above the cohort's maximum, {values.max():g}" if target > values.max() else ""
 
 
 def spread(values: pd.Series) -> list[str]:

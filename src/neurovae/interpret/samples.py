@@ -21,7 +21,7 @@ from neurovae.io.volumes import SPLITS, chunks, evenly, masked, read_volumes
 
 STEPS = 7  # of a path, its two ends among them
 FURTHEST = 2000  # held-out people, evenly spaced, among whom the two ends are sought
-NORMAL, FITTED = "N(0, I)", "a Gaussian fitted to the training people's posterior means"
+NORMAL, FITTED = "N(0, I)", "a Gaussian fitted to the latents of the training participants"
 COLUMNS = SAME | {
     "kind": "object", "number": "Int64", "scan": "object", "prior": "object", "nearest_reconstruction": "object",
     "reconstruction_distance": "float64", "reconstruction_ratio": "float64", "reconstruction_percentile": "float64",

@@ -15,12 +15,12 @@ QUANTILES = (0.05, 0.95)  # of the score, between which volumes are compared
 
 
 def step(y: np.ndarray, kind: str, positive: Any = None) -> tuple[float, str]:
-    """Size of one step of the score y (n,), and its unit in words: from class to class, else one SD over people.
+    """Size of one step of the score y (n,), and the contrast in words: between the classes, else one SD over people.
 
     positive: the class of a binary score that counts as 1; without it that is the larger number.
     """
     if kind == "binary":
-        return 1.0, f"from the other class to {'the class of the larger value' if positive is None else positive}"
+        return 1.0, "larger minus smaller value" if positive is None else f"{positive} minus not {positive}"
     return float(y.std(ddof=1)), "+1 standard deviation of the score"
 
 

@@ -109,7 +109,7 @@ def _largest(data: Batch, strata: np.ndarray, count: int, sequence: np.random.Se
     for part in parts(candidates.latents.shape[1], STATISTICS // count):
         rough_values = rough(candidates.latents[:, part])
         bar = (1 - NEAR) * np.maximum(rough_values.max(axis=1), best)
-        draws, near = np.nonzero(~(rough_values < bar[:, None]))
+        draws, near = np.divmod(np.flatnonzero(~(rough_values < bar[:, None])), rough_values.shape[1])
         np.maximum.at(best, draws, np.abs(_exact(data, index[draws], part.start + near)))
     return best
 

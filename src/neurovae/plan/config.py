@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from neurovae.errors import InputError
 from neurovae.io.text import clean
+from neurovae.plan import presets
 
 PATHS = ("bids", "table")  # names of files stay as they are
 SCHEMAS = Path(__file__).parents[3] / "workflow" / "schemas"
@@ -99,7 +100,7 @@ def validate(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     retyped = _retyped(typed, [])
     if retyped:
         raise InputError(retyped)
-    typed = _one_form(typed)
+    typed = presets.complete(_one_form(typed))
     foreign = _foreign(typed, schema, [])
     if foreign:
         raise InputError(foreign)

@@ -17,7 +17,7 @@ COLUMNS = {
     "n_imputed": "Int64", "harmonised": "object", "policy": "object", "averaged": "object", "status": "object",
     "reason": "object", "verdict": "object"}  # fmt: skip
 SEPARATE = "no: latent k of one fold's model is not latent k of another's"
-OVER_FOLDS = "over the test scans of all folds: one model"
+OVER_FOLDS = "over the test scans of all folds (latents of one model in every fold)"
 
 
 def importance(cases: Cases, repeats: int, seed: int) -> list[dict[str, Any]]:

@@ -5,22 +5,28 @@ gallery, facts, pre, methods, html. The template escapes every text; only "html"
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from jinja2 import Template
 
 from neurovae.report.figures import thumbnails
-from neurovae.report.results import Run, read, why
+from neurovae.report.results import LEAST, Run, read, why
 from neurovae.report.text import shown
 
 Block = dict[str, Any]
+NOT_WRITTEN = "this run has not written it"
 MAX_ROWS = 3000  # rows of a table that the page holds
 NARROW, WIDE = 26, 50  # characters of the longest text of a column that never wraps; that gets room
 GOOD = ("none", "healthy", "partial")  # beginnings of verdicts and caveats that need no attention
 FIRST = 15  # rows of a table that are drawn before the reader asks for more
 ALIKE = 4  # rows from which a column of one value is a note on the table instead
+SAME: dict[str, Any] = {  # how a column of one value is stated
+    "confound_columns": "{} confound regressors", "power": "power {}", "seed": "seed {}", "n": "n = {}",
+    "replicated": {"one seed": "the only seed trained"}, "status": {"ok": "all completed"}, "maxt_status": {"ok": ""},
+    "excluded": {"no": "not excluded"},
+}  # fmt: skip
 
 
 def text(words: str) -> Block:
@@ -68,7 +74,7 @@ def picture(run: Run, name: str, alt: str, reason: str = "") -> Block:
     path = run.cohort / "report" / name
     if not path.exists():
         return missing(f"report/{name}", reason or "this run has not drawn it")
-    return figure(thumbnails.png(path), caption(run.captions, path.stem.split("_")[-1]), f"report/{name}", alt)
+    return figure(thumbnails.png(path), caption(run, path.stem.split("_")[-1]), f"report/{name}", alt)
 
 
 def pictures(run: Run, model: str, part: str, names: Mapping[str, str]) -> list[Block]:
@@ -77,18 +83,17 @@ def pictures(run: Run, model: str, part: str, names: Mapping[str, str]) -> list[
             for name, alt in names.items()]  # fmt: skip
 
 
-def caption(folder: Path, name: str) -> str:
-    """The caption of a kind of figure, or nothing."""
-    path = folder / f"{name}.rst"
-    return " ".join(path.read_text(encoding="utf-8").split()) if path.exists() else ""
+def caption(run: Run, name: str) -> str:
+    """The caption of a kind of figure, or nothing; values of the configuration are filled in as Snakemake does."""
+    path = run.captions / f"{name}.rst"
+    words = " ".join(path.read_text(encoding="utf-8").split()) if path.exists() else ""
+    return Template(words).render(snakemake={"config": {"audit": {"min_variance_explained": LEAST}} | run.config})
 
 
 def file_table(run: Run, path: str, columns: Mapping[str, str], title: str, mark: str = "") -> Block:
     """A table of the results folder, or that it does not exist."""
     found = read(run, path)
-    return (
-        missing(path, "this run has not written it") if found is None else table(found, columns, path, title, mark=mark)
-    )
+    return missing(path, NOT_WRITTEN) if found is None else table(found, columns, path, title, mark=mark)
 
 
 def table(
@@ -108,7 +113,8 @@ def table(
         name: head for name, head in columns.items() if name in cut and (cut[name].notna() & (cut[name] != "")).any()
     }
     same = {name for name in kept if len(frame) >= ALIKE and name != mark and frame[name].nunique(dropna=False) == 1}
-    said = ", ".join(f"{head}: {_cell(cut[name].iloc[0], False)[0]}" for name, head in kept.items() if name in same)
+    stated = (_stated(name, head, _cell(cut[name].iloc[0], False)[0]) for name, head in kept.items() if name in same)
+    said = ", ".join(filter(None, stated))
     kept = {name: head for name, head in kept.items() if name not in same}
     cells = [[_cell(value, name == mark) for value in cut[name]] for name in kept]  # (columns, rows)
     heads = [
@@ -118,6 +124,14 @@ def table(
     rows = [list(row) for row in zip(*cells, strict=True)]
     return {"kind": "table", "heads": heads, "rows": rows, "first": first, "caption": caption, "source": source,
             "total": len(frame), "same": f"In every row: {said}." if said else ""}  # fmt: skip
+
+
+def _stated(name: str, head: str, value: str) -> str:
+    """What all rows of a column share, in words."""
+    words = SAME.get(name)
+    if isinstance(words, str):
+        return words.format(value)
+    return (words or {}).get(value, f"{head}: {value}")
 
 
 def _kind(cells: list[list[Any]]) -> str:

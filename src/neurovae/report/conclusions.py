@@ -20,8 +20,9 @@ HEADLINES = {
     NONE: "No association found",
     UNTESTED: "Not tested",
 }
+FRACTION = "odds ratio of the score as a fraction of its range (fractional logit)"
 RATIOS = {("count", "log"): "rate ratio", ("gamma", "log"): "ratio of means", ("binary", "logit"): "odds ratio",
-          ("ordinal", "logit"): "odds ratio of a higher level", ("bounded", "logit"): "odds ratio"}  # fmt: skip
+          ("ordinal", "logit"): "odds ratio of a higher level", ("bounded", "logit"): FRACTION}  # fmt: skip
 LARGE = 0.5  # correlation from which an effect is large (Cohen 1988)
 EVERY = "all scores"  # a model that was not tested has one row for all of them
 
@@ -87,9 +88,10 @@ def evidence(status: str, known: pd.DataFrame, best: Row, bent: Row, whole: Row)
     """The numbers behind a headline, in sentences: the test that decides comes first."""
     curved = f"Quadratic effect of {bent['latent']}: max-T p {p_value(bent['p_quadratic_maxt'])}."
     curved = curved if bent["p_quadratic_maxt"] < LEVEL else ""
-    smallest = f"Strongest {'linear effect' if status == QUADRATIC else 'latent'}: {best['latent']}, {maxt(best)}."
-    strongest = f"Strongest latent, {best['latent']}: {estimate(best)}, {maxt(best)}; {significant(known)}."
-    said = {ASSOCIATED: [together(whole), strongest, curved], SINGLE: [strongest, together(whole), curved],
+    what = "Linear effect" if status == QUADRATIC else "Latent"
+    smallest = f"{what} with the smallest max-T p: {best['latent']}, {maxt(best)}."
+    first = f"Latent with the smallest max-T p, {best['latent']}: {estimate(best)}, {maxt(best)}; {significant(known)}."
+    said = {ASSOCIATED: [together(whole), first, curved], SINGLE: [first, together(whole), curved],
             QUADRATIC: [curved, together(whole), smallest],
             NONE: [together(whole), smallest]}  # fmt: skip
     return " ".join(words for words in said[status] if words)
@@ -113,10 +115,10 @@ def maxt(row: Row) -> str:
 
 
 def significant(rows: pd.DataFrame) -> str:
-    """ "max-T p < 0.05 in 2 of 16 latents", of the tested rows of a score."""
+    """ "max-T p < 0.05 for 2 of 16 latents", of the tested rows of a score."""
     if rows["p_maxt"].isna().all():
         return f"{len(rows)} latents were tested"
-    return f"max-T p < {LEVEL:g} in {int((rows['p_maxt'] < LEVEL).sum())} of {len(rows)} latents"
+    return f"max-T p < {LEVEL:g} for {int((rows['p_maxt'] < LEVEL).sum())} of {len(rows)} latents"
 
 
 def estimate(row: Row, positive: Any = None) -> str:
@@ -145,6 +147,38 @@ def caveats(row: Row, associated: bool = True) -> list[str]:
     if associated and isinstance(seeds, str) and (seeds.startswith("0 of") or seeds == "no counterpart"):
         found.append("not replicated with other seeds" if seeds.startswith("0 of") else "no counterpart in other seeds")
     return found
+
+
+def general(found: list[Row], power: pd.DataFrame | None, health: Row | None, simulated: bool) -> list[str]:
+    """What limits every finding of a run, beside the caveats of each score; health: of the primary model."""
+    said = ["The participants are simulated; these results say nothing about real brains."] if simulated else []
+    small = pd.Series(dtype=float) if power is None else power.loc[power["reason"].fillna("") != "", "n"].dropna()
+    if len(small):
+        n = f"{small.min():.0f}" if small.min() == small.max() else f"{small.min():.0f} to {small.max():.0f}"
+        said += [f"With {n} participants, effect estimates are imprecise, and those that reach significance are likely "
+                 "to be inflated."]  # fmt: skip
+    rows = [one["row"] for one in found if one["status"] != UNTESTED]
+    if any(str(row.get("replicated")) == "one seed" for row in rows):
+        said += ["The model was trained with one random seed, so robustness to the choice of seed is unknown."]
+    if any(str(row.get("split_policy")).startswith("transductive") for row in rows):
+        said += [f"Scans, but not scores, of {_seen(health)} were used to train the model (transductive)."]
+    scores = [one for one in found if one["score"] != EVERY]
+    if len(scores) > 1:
+        said += [f"q values of the tests of all latents together are corrected across the {len(scores)} scores, max-T "
+                 f"p values across the {_tested(rows)}latents tested against each score."]  # fmt: skip
+    return said
+
+
+def _seen(health: Row | None) -> str:
+    """Participants whose scans were in the training or validation set."""
+    sets = [int((health or {}).get(f"people_{name}") or 0) for name in ("training", "validation", "test")]
+    return f"{sum(sets[:2])} of the {sum(sets)} participants" if sets[0] else "most participants"
+
+
+def _tested(rows: list[Row]) -> str:
+    """ "16 " where every score was tested against as many latents."""
+    counts = {row.get("m") for row in rows}
+    return "" if len(counts) != 1 or pd.isna(next(iter(counts))) else f"{next(iter(counts)):.0f} "
 
 
 def overview(found: list[Row], primary: str) -> str:

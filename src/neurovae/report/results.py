@@ -15,6 +15,8 @@ PREDICTIONS, COMPARISONS = "predict/predictions.tsv", "predict/comparisons.tsv"
 COHORT, EXCLUDED, POWER = "cohort/cohort.parquet", "cohort/excluded.tsv", "audit/power.tsv"
 QUALITY, DUPLICATES = "preprocess/qc.tsv", "preprocess/duplicates.tsv"
 LEVEL = 0.05
+LEAST = 0.1  # audit.min_variance_explained where the configuration does not give it
+PASSED = "passed all model checks"
 TEXTS = ["scan", "person", "session", "acquisition", "run", "site", "score", "model", "latent", "against", "term",
          "maxt_status", "maxt_reason", "scan_a", "scan_b", "person_a", "person_b", "reason", "nuisance", "replicated",
          "score_nuisance", "score_delay"]  # fmt: skip
@@ -88,6 +90,18 @@ def verdict(found: dict[str, Any]) -> str:
     return "; ".join([found["verdict"], *found.get("caveats", [])])
 
 
+def titled(model: str, judged: Any) -> str:
+    """A model's name for a title, with its verdict unless that is healthy, which reads as a group of participants."""
+    text = "" if judged is None or judged is pd.NA or judged != judged else str(judged)
+    text = text.removeprefix("healthy").removeprefix("; ")
+    return f"{model} ({text})" if text else str(model)
+
+
+def passed(found: dict[str, Any]) -> str:
+    """A model's verdict with its caveats for a sentence."""
+    return "; ".join([PASSED if found["verdict"] == "healthy" else found["verdict"], *found.get("caveats", [])])
+
+
 def why(run: Run, model: str) -> str:
     """Why a result of a model does not exist: its verdict, or that no stage wrote it."""
     found = health(run, model)
@@ -119,6 +133,14 @@ def tested(rows: pd.DataFrame) -> pd.DataFrame:
     kept = rows[(rows["status"] == "ok") | rows["p_maxt"].notna()]
     size = -pd.to_numeric(kept["maxt_statistic"]).abs()  # orders latents that share the smallest possible p
     return kept.assign(size=size).sort_values(["p_maxt", "size", "p"]).drop(columns="size")
+
+
+def pooled(tests: pd.DataFrame) -> bool:
+    """Whether min-P corrects for more than max-T: it does across scores that exactly the same participants have."""
+    if not {"p_minp", "p_maxt"} <= set(tests):
+        return False
+    both = tests[["p_minp", "p_maxt"]].dropna()
+    return bool((both["p_minp"] != both["p_maxt"]).any())
 
 
 def entry(run: Run, score: Any) -> dict[str, Any]:

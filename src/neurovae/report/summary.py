@@ -11,10 +11,10 @@ from neurovae.cli import cli
 from neurovae.io.files import write_beside
 from neurovae.io.parquet import read_parquet
 from neurovae.report import conclusions as judged
-from neurovae.report.results import analysed, of_seed, read_tsv, verdict
-from neurovae.report.text import count, p_value, unsigned
+from neurovae.report.results import analysed, of_seed, passed, read_tsv
+from neurovae.report.text import count, listed, p_value, region, unsigned
 
-METRICS = {"r2": "R2", "auc": "AUC"}
+METRICS = {"r2": "R²", "auc": "AUC"}
 MAX_MODELS = 8  # models that are listed with their reasons; beyond that, healthy ones share a line
 WIDTH = 110  # characters of a line
 BOTH = "latents + confounds"
@@ -36,6 +36,7 @@ def run(
     fit: str,
     primary: str,
     out: Path,
+    simulated: bool = False,
 ) -> None:
     """Write the summary as text, and print it.
 
@@ -56,6 +57,7 @@ def run(
         primary: the model that was named beforehand.
         fit: fold and seed that is shown ("fold-0_seed-0").
         out: text file to write; the report lies beside it.
+        simulated: are the participants simulated?
     """
     checks, detectable = read_parquet(qc), read_tsv(power)
     people = analysed(read_parquet(cohort), checks)
@@ -63,6 +65,7 @@ def run(
     verdicts = {model: json.loads((health / model / fit / "health.json").read_text("utf-8")) for model in models}
     table = maps / primary / fit / "maps.parquet"
     mapped = read_parquet(table) if table.is_file() else None
+    limits = judged.general(found, detectable, verdicts[primary], simulated)
     lines = [
         f"{count(people['person'].nunique(), 'participant')}, {count(len(people), 'scan')} analysed; excluded: "
         f"{len(read_tsv(excluded))} incomplete, {int(checks['excluded'].sum())} by quality control",
@@ -73,6 +76,8 @@ def run(
         *wrapped(f"{judged.preliminary(detectable)} {judged.overview(found, primary)}".strip()),
         f"(primary model {primary}, {fit}; brackets: 95 % confidence intervals; prediction of held-out participants, "
         "linear learner)",
+        *(["caveats for all scores"] if limits else []),
+        *(line for words in limits for line in wrapped(words, "  ")),
     ]
     for one in found:
         lines += ["", *score_lines(one, of_seed(read_tsv(predictions), fit), mapped, primary)]
@@ -84,7 +89,11 @@ def run(
 
 def wrapped(words: str, indent: str = "") -> list[str]:
     """A text in lines."""
-    return textwrap.wrap(words, WIDTH, initial_indent=indent, subsequent_indent=indent) if words else []
+    return (
+        textwrap.wrap(words, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+        if words
+        else []
+    )
 
 
 def design(power: pd.DataFrame) -> list[str]:
@@ -100,12 +109,14 @@ def verdict_lines(verdicts: dict[str, Row], primary: str) -> list[str]:
     """A line per model, and more on the primary one; of many models, healthy ones share a line."""
     short = [name for name, one in verdicts.items() if one["verdict"] == "healthy" and name != primary]
     short = short if len(verdicts) > MAX_MODELS else []
-    lines = [f"  {name:<14} {verdict(one)}: {one['reason']}" for name, one in verdicts.items() if name not in short]
-    lines += [f"  also healthy: {', '.join(short)}"] if short else []
+    lines = [f"  {name:<14} {passed(one)}: {one['reason']}" for name, one in verdicts.items() if name not in short]
+    lines += [f"  also passed all model checks: {', '.join(short)}"] if short else []
     main, more = verdicts[primary], []
     if main.get("gain_test") is not None:
         interval = f"[{main['gain_test_low']:+.3f}, {main['gain_test_high']:+.3f}]"
-        more.append(f"variance explained beyond the linear part {main['gain_test']:+.3f} {interval} (test set)")
+        more.append(
+            f"gain in variance explained over its linear part (PCA) {main['gain_test']:+.3f} {interval}, test set"
+        )
     if main.get("kept_epoch") == 0:
         more.append("epoch 0 was kept: " + ("not trained" if main.get("linear") == "none" else "only the linear part"))
     if main.get("advice"):
@@ -120,11 +131,11 @@ def score_lines(one: Row, predictions: pd.DataFrame, maps: pd.DataFrame | None, 
         return lines
     lines += wrapped(f"Prediction: {prediction(predictions, one['score'], primary)}.", "  ")
     lines += wrapped(f"Map: {mapped(maps, one['score'])}.", "  ")
-    return lines + wrapped(f"Caveats: {'; '.join(one['caveats']) or 'none'}.", "  ")
+    return lines + wrapped(f"Caveats: {'; '.join(one['caveats']) or 'none beyond those for all scores'}.", "  ")
 
 
 def prediction(table: pd.DataFrame, score: str, primary: str) -> str:
-    """Metric from latents and confounds, confounds, voxels and other models, with the permutation p."""
+    """Metric from latents and confounds, its gain's permutation p, and that of confounds, voxels and other models."""
     rows = table[(table["score"] == score) & table["metric"].isin(list(METRICS)) & (table["learner"] == "linear")]
     own = rows[(rows["model"] == primary) & (rows["status"] == "ok")].drop_duplicates("features").set_index("features")
     if own.empty:
@@ -134,14 +145,16 @@ def prediction(table: pd.DataFrame, score: str, primary: str) -> str:
     p = table.loc[(table["score"] == score) & (table["model"] == primary) & (table["learner"] == "linear"),
                   "p_permutation"].min()  # it stands in the row of its statistic  # fmt: skip
     parts = [f"{METRICS[own['metric'].iloc[0]]} {unsigned(*own.loc[best, ['value', 'ci_low', 'ci_high']])} from {best}"]
-    parts[0] += "" if pd.isna(p) else f" (permutation p {p_value(p)})"
-    parts += [f"confounds alone {own.loc['confounds', 'value']:.2f}"] if "confounds" in own.index else []
+    parts[0] += "" if pd.isna(p) else f" (gain over confounds: permutation p {p_value(p)})"
+    others = [f"confounds alone {own.loc['confounds', 'value']:.2f}"] if "confounds" in own.index else []
     for model, part in rows[rows["model"] != primary].groupby("model", sort=False):
         of = {name: value for name, value in part[["features", "value"]].itertuples(index=False)}
-        value = next((of[name] for name in (BOTH, "voxels + confounds", "latents", "voxels") if name in of), None)
-        parts += [] if value is None else [f"{model} {value:.2f}"]
-    policy = own["policy"].dropna()
-    return ", ".join(parts) + (f"; {policy.iloc[0]}" if len(policy) else "")
+        name = next((name for name in (BOTH, "voxels + confounds", "latents", "voxels") if name in of), None)
+        others += [] if name is None else [f"{model}{' + confounds' * ('+' in name)} {of[name]:.2f}"]
+    parts += [", ".join(others)] if others else []
+    seen = listed([str(name) for name in dict.fromkeys(rows.loc[rows["policy"] == "transductive", "model"])])
+    parts += [f"transductive: {seen} trained on scans that included those of the test folds"] if seen else []
+    return "; ".join(parts)
 
 
 def mapped(maps: pd.DataFrame | None, score: str) -> str:
@@ -152,7 +165,7 @@ def mapped(maps: pd.DataFrame | None, score: str) -> str:
     if not rows or rows[0]["status"] != "ok":
         return f"none ({rows[0]['status']}: {rows[0]['reason']})" if rows else "none"
     row = rows[0]
-    place = f"({row['peak_x']:.0f}, {row['peak_y']:.0f}, {row['peak_z']:.0f}) mm, {row['peak_region']}"
+    place = f"({row['peak_x']:.0f}, {row['peak_y']:.0f}, {row['peak_z']:.0f}) mm, {region(row['peak_region'])}"
     return f"{row['voxels_below_05']} of {row['voxels']} voxels with max-T p < 0.05; peak at {place}"
 
 

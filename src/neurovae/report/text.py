@@ -25,9 +25,15 @@ def p_value(value: Any) -> str:
 
 
 def unsigned(value: float, low: float, high: float) -> str:
-    """ "0.52 [0.40, 0.65]"."""
-    value, low, high = (round(one, 2) + 0.0 for one in (value, low, high))  # never -0.00
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    """ "0.52 [0.40, 0.65]"; a third digit where the interval would have no width."""
+    digits = 3 if round(low, 2) == round(high, 2) else 2
+    value, low, high = (round(one, digits) + 0.0 for one in (value, low, high))  # never -0.00
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def region(name: Any) -> str:
+    """A region's name; those that are bounded by planes instead of anatomy say so."""
+    return str(name).replace("(box)", "(box-shaped region)")
 
 
 def plain(words: Any, longest: int = 24) -> str:
@@ -44,9 +50,9 @@ def limit(pair: list[float | None]) -> str:
     return f"at most {high:g}" if low is None else f"at least {low:g}"
 
 
-def listed(words: list[str]) -> str:
+def listed(words: list[str], last: str = "and") -> str:
     """ "a, b and c"."""
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+    return f" {last} ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
 def count(number: int, noun: str, several: str = "") -> str:

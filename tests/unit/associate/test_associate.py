@@ -403,7 +403,7 @@ def test_q_of_over_dispersed_counts_rests_on_the_permutation():
         assert np.allclose([row["q"] for row in mine], multipletests(p, method="fdr_bh")[1])
         assert np.allclose([row["p_bonferroni"] for row in mine], np.minimum(6 * np.array(p), 1))
         assert {row["q_of"] for row in mine} == {basis_of_q}
-        assert all(("q is computed from p_permutation" in row["reason"]) == caveat for row in mine)
+        assert all(("q was computed from the permutation p values" in row["reason"]) == caveat for row in mine)
     rare = table.assign(falls=np.random.default_rng(5).poisson(2.0, len(table)).clip(0, 4).astype(float))
     rows = univariate.tests(rare, [score("falls")], CONFOUNDS, 199, 0)[0]
     assert {row["q_of"] for row in rows} == {"p"}  # no more dispersed than Poisson: alpha is 0

@@ -80,7 +80,8 @@ def test_planted_rotation_is_named_and_declared_age_is_not():
         "latent"
     )
     assert named.index[named["flagged"]].tolist() == ["mu_003"]
-    assert re.fullmatch(r"rotation explains \d\d % of this latent's variance", named.loc["mu_003", "text"])
+    said = r"rotation explains \d\d % of this latent's variance beyond the declared confounds"
+    assert re.fullmatch(said, named.loc["mu_003", "text"])
     assert re.fullmatch(r"age .* latent's variance \(a declared confound\)", named.loc["mu_005", "text"])
     undeclared = audited((cohort, latents, qc), [])
     assert one(undeclared, "mu_005", "age")["flagged"] and not one(undeclared, "mu_005", "age")["declared"]
@@ -120,7 +121,7 @@ def test_a_score_that_goes_with_an_undeclared_column_is_named(name: str):
     assert (
         said["flagged"]
         and said["text"].startswith(f"{name} explains ")
-        and said["text"].endswith(" % of the variance in motor (not a declared confound)")
+        and said["text"].endswith(" % of the variance in motor beyond the declared confounds")
     )
     kind = "continuous" if name == "age" else "categorical"
     rows = audited((cohort, latents, qc), [{"name": name, "type": kind}], [MOTOR])
@@ -137,9 +138,10 @@ def test_a_nuisance_of_a_latent_is_a_caveat_of_its_associations_only_where_the_s
     named = pd.DataFrame(confounds.summary(rows))
     pairs = named[named["kind"] == "association"].set_index(["score", "latent"])
     assert len(pairs) == 2 * LATENTS and pairs.index[pairs["flagged"]].tolist() == [("motor", "mu_000")]
-    said = r"noise explains \d\d % of this latent's variance and is also associated with motor"
+    said = r"noise explains \d\d % of this latent's variance beyond the declared confounds and is also associated with motor"
     assert re.fullmatch(said, pairs.loc[("motor", "mu_000"), "text"])
-    assert re.fullmatch(r"rotation explains \d\d % of this latent's variance", pairs.loc[("other", "mu_001"), "text"])
+    said = r"rotation explains \d\d % of this latent's variance beyond the declared confounds"
+    assert re.fullmatch(said, pairs.loc[("other", "mu_001"), "text"])
     declared = {"name": "noise", "type": "continuous", "from": "preprocess"}
     rows = confounds.audit(first_scans(join(cohort, latents, qc)), [MOTOR, OTHER], [AGE, declared], [], FLAG)
     assert not any(row["flagged"] for row in confounds.summary(rows) if row["kind"] != "latent")

@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import nct, t
 
 from neurovae.audit import power
+from neurovae.design.design import design
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -89,16 +90,29 @@ def test_rows_of_the_design_check(tmp_path: Path, capsys: pytest.CaptureFixture[
     )
     rows = pd.read_csv(tmp_path / "power.tsv", sep="\t", na_values="n/a").set_index(["score", "tests"])
     motor = rows.loc[("motor", 32)]
-    assert (motor["n"], motor["people"], motor["confound_columns"], motor["level"]) == (110, 118, 6, 0.05 / 32)
-    np.testing.assert_allclose(motor["partial_r"], power.smallest(110, 6, 0.05 / 32, 0.8))
-    assert "measured by preprocess" in motor["confounds"] and "under 300" in motor["reason"]
+    assert (motor["n"], motor["people"], motor["confound_columns"], motor["level"]) == (110, 118, 7, 0.05 / 32)
+    np.testing.assert_allclose(motor["partial_r"], power.smallest(110, 7, 0.05 / 32, 0.8))
+    assert "measured by preprocess" in motor["confounds"] and "fewer than 300" in motor["reason"]
     assert rows.loc[("ill", 1), "odds_ratio"] > 1.5 and rows.loc[("ill", 1), "cases"] == cohort["ill"].sum()
     assert rows.loc[("rare", 1), "status"] == "too few people" and np.isnan(rows.loc[("rare", 1), "partial_r"])
     said = capsys.readouterr().out
     assert (
-        "motor: 110 people, 6 confound columns, 32 tests: partial r 0.3" in said
-        and "warning: motor: 110 people" in said
+        "motor: 110 participants, 7 confound regressors, 32 tests: partial r 0.3" in said
+        and "warning: motor: 110 participants" in said
     )
+
+
+def test_it_counts_the_confound_columns_that_the_tests_have():
+    """Membership in the training set is a confound of every test, and was not counted."""
+    cohort = table()
+    mu = pd.DataFrame({"mu_000": np.random.default_rng(1).normal(size=len(cohort))})
+    joined = pd.concat([cohort, mu], axis=1).assign(session_order=1, latents_split=["training", "test"] * 59)
+    joined = joined.assign(qc_head_size=np.random.default_rng(2).normal(size=len(cohort)))
+    tested = design(joined, SCORES[0], CONFOUNDS)
+    row = power.check(cohort, SCORES[0], CONFOUNDS, 1, 0.8, 0.05)[0]
+    assert row["confound_columns"] == tested.x.shape[1] - 1 == 7
+    assert row["confounds"].endswith("split (2 levels)") and tested.text.endswith("split (2 levels)")
+    assert power.check(cohort, SCORES[0], [], 1, 0.8, 0.05)[0]["confounds"] == "split (2 levels)"
 
 
 def test_several_hundred_people_give_no_warning():

@@ -91,5 +91,6 @@ def test_the_screen_shows_one_seed_and_its_own_p() -> None:
     line = prediction(of_seed(pd.DataFrame(rows), "fold-0_seed-0"), "sick", "vae")
     assert (
         line
-        == "AUC 0.85 [0.75, 0.95] from latents + confounds (permutation p = 0.31), voxels 0.70, pca-3 0.75; per fold"
+        == "AUC 0.85 [0.75, 0.95] from latents + confounds (gain over confounds: permutation p = 0.31); voxels 0.70, "
+        "pca-3 0.75"
     )

@@ -303,10 +303,10 @@ def test_steps_say_which_score_they_lead_to_and_whether_anybody_has_it(files, tm
         assert ((part["beyond"] != "") == outside).all() and outside.any()
     high = table[(table["score"] == "mmse") & (table["target"] > 30)]
     low = table[(table["score"] == "falls") & (table["target"] < 0)]
-    assert len(high) and set(high["beyond"]) == {"the score ends at 30"}
-    assert len(low) and set(low["beyond"]) == {"the score ends at 0"}
+    assert len(high) and set(high["beyond"]) == {"above the maximum score, 30"}
+    assert len(low) and set(low["beyond"]) == {"below the minimum score, 0"}
     far = table[(table["score"] == "motor") & (table["beyond"] != "")]
-    assert far["beyond"].str.startswith("the cohort ends at").all()
+    assert far["beyond"].str.contains("^(?:below the cohort's minimum|above the cohort's maximum), ").all()
 
 
 def test_a_value_that_is_not_known_leads_nowhere():

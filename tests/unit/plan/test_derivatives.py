@@ -13,7 +13,8 @@ import yaml
 from bids_tree import only
 
 from neurovae.cohort.check import check
-from neurovae.plan import config, derivatives, graph, index, nifti, pattern
+from neurovae.errors import InputError
+from neurovae.plan import config, derivatives, graph, index, nifti, pattern, presets
 from neurovae.preprocess import extract, grid, normalise, placement, qc, register
 from neurovae.preprocess.names import in_space
 
@@ -24,10 +25,10 @@ LAYOUTS = {"fmriprep": ("derivatives/fmriprep", trees.fmriprep), "grey": ("deriv
            "cat12": ("cat12", trees.cat12), "vbm": ("vbm", trees.fsl_vbm), "freesurfer": ("freesurfer", trees.freesurfer)}  # fmt: skip
 
 
-def example(name: str) -> dict:
-    """A documented configuration, validated, with three folds."""
+def example(name: str, **own: str) -> dict:
+    """A documented configuration, validated, with three folds and other keys of the cohort."""
     given = EXAMPLES[name]
-    cohort = {**given["cohort"], "scores": [{"name": "age", "type": "continuous"}], "folds": {"n": 3}}
+    cohort = {**given["cohort"], **own, "scores": [{"name": "age", "type": "continuous"}], "folds": {"n": 3}}
     return config.validate({**given, "cohort": cohort}, config.load_schema())
 
 
@@ -97,6 +98,31 @@ def test_documented_examples(laid_out, tmp_path):
     assert r.argmax(axis=1).tolist() == [0, 1, 2, 3] and r.diagonal().min() > 0.9, r
 
 
+def test_own_keys_take_precedence_over_the_preset(tmp_path):
+    """A pattern of one's own, a threshold and a key; the preset's other keys and defaults stay."""
+    own = {"qc": {"thresholds": {"snr": [3, None]}}, "normalise": {"method": "zscore"}}
+    cohort = {"name": "x", "preset": "cat12", "files": f"{tmp_path}/{{person}}.nii", "space": "IXI555"}
+    made = config.validate({"cohort": cohort, "preprocess": own}, config.load_schema())
+    assert made["cohort"]["files"] == cohort["files"] and made["cohort"]["space"] == "IXI555"
+    assert made["cohort"]["suffix"] == "probseg" and made["preprocess"]["normalise"]["method"] == "zscore"
+    assert made["preprocess"]["qc"]["thresholds"]["snr"] == [3, None]
+    assert made["preprocess"]["qc"]["thresholds"]["mask_ml"] == [None, None]
+    assert made["preprocess"]["extract"]["method"] == "none" and made["preprocess"]["batches"] == 16
+
+
+def test_presets_of_the_schema_are_the_files():
+    """Each name that the schema allows has its file, and each file a name; an unknown name is refused."""
+    schema = config.load_schema()
+    allowed = schema["properties"]["cohort"]["properties"]["preset"]["enum"]
+    assert {*allowed} == {None, *(path.stem for path in presets.PRESETS.glob("*.yaml"))}
+    with pytest.raises(
+        InputError, match="cohort.files: nowhere is not there; with cohort.preset: cat12, give the tool's"
+    ):
+        config.validate({"cohort": {"name": "x", "preset": "cat12", "files": "nowhere"}}, schema)
+    with pytest.raises(InputError, match="cohort.preset: 'spm' is not one of"):
+        config.validate({"cohort": {"name": "x", "preset": "spm", "files": "f"}}, schema)
+
+
 def test_sessions_and_runs_of_fmriprep(tmp_path):
     """Entities of the scan form its key, those of the derivative do not; the widest pattern is refused."""
     root = trees.fmriprep(tmp_path / "f", PEOPLE[:1], session="ses-1")
@@ -133,7 +159,7 @@ def test_a_list_that_does_not_fit_its_file(tmp_path, monkeypatch, change, what):
     """A list of another length would give everyone another person's brain."""
     monkeypatch.chdir(tmp_path)
     change(trees.fsl_vbm(tmp_path / "vbm", PEOPLE))
-    assert what in only(derivatives.find(EXAMPLES["vbm"]["cohort"])[1])
+    assert what in only(derivatives.find(example("vbm")["cohort"])[1])
 
 
 @pytest.mark.parametrize(
@@ -169,7 +195,7 @@ def test_a_mask_is_missing_or_of_another_grid(tmp_path):
     affine = shifted.affine.copy()
     affine[0, 3] += trees.MM
     nib.save(nib.Nifti1Image(np.asarray(shifted.dataobj), affine), lost)
-    settings = {**example("fmriprep")}
+    settings = example("fmriprep", **cohort)
     table = chain(settings, index.look({"name": "x", **cohort}).scans, tmp_path / "out")
     assert (
         table["status"].tolist() == ["ok", "failed"]
@@ -184,8 +210,8 @@ def test_a_shift_of_one_voxel_is_measured(tmp_path, axis, mm):
     shift = tuple(mm if turn == axis else 0.0 for turn in range(3))
     root = trees.fmriprep(tmp_path / "f", PEOPLE[:2], shift=shift)
     path = f"{root}/sub-*/anat/{{bids}}_{trees.MNI}_desc-{{0}}.nii.gz"
-    cohort = {"name": "x", "files": path.replace("{0}", "preproc_T1w"), "masks": path.replace("{0}", "brain_mask")}
-    table = chain(example("fmriprep"), index.look(cohort).scans, tmp_path / "out")
+    cohort = {"files": path.replace("{0}", "preproc_T1w"), "masks": path.replace("{0}", "brain_mask")}
+    table = chain(example("fmriprep", **cohort), index.look({"name": "x", **cohort}).scans, tmp_path / "out")
     measured = table[["offset_x", "offset_y", "offset_z"]].to_numpy()
     assert np.abs(measured - shift).max() < 1.0, measured
 
@@ -243,8 +269,10 @@ def test_the_template_is_named_and_compared(name, given, problems, notes):
         ({"cohort": {"suffix": "probseg"}}, "cohort.files end in _T1w, cohort.suffix is probseg"),
     ],
 )
-def test_sections_that_contradict_each_other(more, what):
+def test_sections_that_contradict_each_other(tmp_path, monkeypatch, more, what):
     """Masks without the method that uses them, and a suffix that is not that of the files."""
+    (tmp_path / "derivatives" / "fmriprep").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
     settings = example("fmriprep")
     settings = {key: {**part, **more.get(key, {})} for key, part in settings.items()}
     assert what in only(derivatives.consistent(settings)) and derivatives.consistent(example("fmriprep")) == []
@@ -265,7 +293,7 @@ def test_lists_of_fsl_vbm_name_files_in_several_ways(tmp_path, monkeypatch):
     root = trees.fsl_vbm(tmp_path / "vbm", PEOPLE)
     for form in ("/d/struc/{}_T1w_struc.nii.gz", "{}_struc_GM_to_template_GM_mod.nii.gz", "{}_T1w"):
         (root / "subjects.txt").write_text("\n".join(form.format(person) for person in PEOPLE) + "\n")
-        sources, problems = derivatives.find(EXAMPLES["vbm"]["cohort"])
+        sources, problems = derivatives.find(example("vbm")["cohort"])
         assert problems == [] and [(key, one.volume) for key, one in sources.items()] == list(
             zip(PEOPLE, "0123", strict=True)
         )

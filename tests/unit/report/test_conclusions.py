@@ -96,6 +96,11 @@ def test_each_caveat_is_stated(more: dict[str, Any], caveat: str):
         ("continuous", "identity", "standardised beta 0.50 [0.20, 0.80]"),
         ("count", "log", "rate ratio 1.65 [1.22, 2.23] per SD"),
         ("binary", "logit", "odds ratio 1.65 [1.22, 2.23] per SD"),
+        (
+            "bounded",
+            "logit",
+            "odds ratio of the score as a fraction of its range (fractional logit) 1.65 [1.22, 2.23] per SD",
+        ),
         ("continuous", "log", "effect 0.50 [0.20, 0.80] (log scale) per SD"),
     ],
 )
@@ -112,7 +117,7 @@ def test_the_overview_names_every_score_once():
                     "association found: c.")  # fmt: skip
 
 
-def test_a_latent_that_separates_the_classes_is_the_strongest(tmp_path: Path):
+def test_a_latent_that_separates_the_classes_comes_first(tmp_path: Path):
     tests = associations(joined(["A"] * PEOPLE))
     assert tests.loc[0, ["status", "maxt_status"]].tolist() == ["separation", "ok"] and tests.loc[0, "p_maxt"] == 0.005
     shuffled = tests.sample(frac=1, random_state=0)
@@ -121,7 +126,7 @@ def test_a_latent_that_separates_the_classes_is_the_strongest(tmp_path: Path):
     one = judged.conclusions(tests, None, None, FIT, "vae")[0]
     assert (
         one["row"]["latent"] == "mu_000"
-        and one["significant"] == f"max-T p < 0.05 in {small} of 6 latents"
+        and one["significant"] == f"max-T p < 0.05 for {small} of 6 latents"
         and small >= 2
     )
     assert "mu_000: no estimate (separation), max-T p = 0.005" in one["evidence"] and "nan" not in one["evidence"]
@@ -169,7 +174,7 @@ PREDICTED = pd.DataFrame(
 def test_predictions_stand_beside_confounds_and_voxels_for_the_seed_shown(tmp_path: Path):
     run = run_of(tmp_path, predict__predictions=PREDICTED)
     title, found = findings.prediction(run, "dx")
-    assert title == "AUC for PD [95 % CI]"
+    assert title == "AUC, PD vs not PD [95 % CI]"
     assert found == [
         ("latents and confounds", "0.80 [0.70, 0.90]"),
         ("latents alone", "0.70 [0.60, 0.80]"),
@@ -178,8 +183,9 @@ def test_predictions_stand_beside_confounds_and_voxels_for_the_seed_shown(tmp_pa
         ("gain over confounds, permutation test", "p = 0.004"),
     ]
     said = summary.prediction(PREDICTED[PREDICTED["seed"] != 1], "dx", "vae")
-    assert said == ("AUC 0.80 [0.70, 0.90] from latents + confounds (permutation p = 0.004), confounds alone 0.60, "
-                    "voxels 0.75; transductive")  # fmt: skip
+    assert said == ("AUC 0.80 [0.70, 0.90] from latents + confounds (gain over confounds: permutation p = 0.004); "
+                    "confounds alone 0.60, voxels 0.75; transductive: vae and voxels trained on scans that included those "
+                    "of the test folds")  # fmt: skip
 
 
 def test_a_score_that_could_not_be_predicted_gives_the_reason(tmp_path: Path):
@@ -194,5 +200,7 @@ def test_the_regions_named_are_those_of_largest_volume_change():
                           "region": ["hippocampus", "amygdala", "third ventricle"],
                           "log_jacobian": [-0.3, 0.1, 0.2], "percent": [-25.9, 10.6, 22.1]})  # fmt: skip
     assert findings.volumes(table, "motor") == (
-        "Largest changes in regional volume from the 5th to the 95th percentile of the score (not tested): left "
+        "Largest differences in regional volume, 95th relative to 5th percentile of the score (not tested): left "
         "hippocampus -26 %, third ventricle +22 %, right amygdala +11 %.")  # fmt: skip
+    said = findings.volumes(table.assign(type="binary"), "motor", "PD")
+    assert said.startswith("Largest differences in regional volume, PD relative to not PD (not tested): left")

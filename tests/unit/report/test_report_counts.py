@@ -42,7 +42,7 @@ def cohort_of(tmp_path: Path, **config: Any) -> Run:
 def test_participants_whom_quality_control_excludes_are_not_counted(tmp_path: Path):
     run = cohort_of(tmp_path)
     said = methods_data.participants(run)
-    assert "30 participants with 30 scans (T1w) from 2 sites were analysed." in said
+    assert "The analysis included 30 participants from 2 sites, with one T1-weighted scan each." in said
     assert "10 of 40 scans failed quality control and were excluded." in said
     assert "The site of 3 scans was unknown." in said
     blocks = participants.participants(run)

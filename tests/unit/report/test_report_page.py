@@ -147,14 +147,14 @@ def test_methods_describe_what_was_run_and_nothing_else(plain: tuple[Run, Page, 
     words, works = methods.cited(methods.paragraphs(plain[0]))
     said = " ".join(words)
     for part in (
-        "23 participants with 23 scans (T1w) from 2 sites were analysed.",
+        "The analysis included 23 participants from 2 sites, with one T1-weighted scan each.",
         "1 of 24 scans failed quality control and were excluded.",
         "Training, validation and test sets comprised 14, 5 and 5 participants.",
-        "HC2 standard errors and Bell-McCaffrey degrees of freedom (Imbens & Kolesár, 2016) (motor, n = 24)",
-        "500 permutations of participants (Winkler et al., 2015)",
+        "HC2 standard errors and Bell-McCaffrey degrees of freedom (Imbens & Kolesár, 2016) for motor (n = 24)",
+        "500 permutations (Winkler et al., 2015) of the residuals of the score",
         "Confounds were age. Participants with missing data were excluded (motor: 1 without the score).",
         "N4BiasFieldCorrection (Tustison et al., 2010)",
-        "a signal-to-noise ratio of at least 2",
+        "Scans were excluded if the signal-to-noise ratio was below 2.",
     ):
         assert part in said, part
     assert "deepbet" not in said
@@ -165,6 +165,8 @@ def test_methods_describe_what_was_run_and_nothing_else(plain: tuple[Run, Page, 
 
 def test_several_works_are_cited_in_one_bracket():
     assert methods.cited(["Tests [liu, goeman]."])[0] == ["Tests (Goeman et al., 2006; Liu et al., 2007)."]
+    within = methods.cited(["A template (version 2009a; [template]) by affines [ants]."])[0]
+    assert within == ["A template (version 2009a; Fonov et al., 2011) by affines (Avants et al., 2011)."]
     assert methods.cited(["[0.1, 0.2] and [nobody]"]) == (["[0.1, 0.2] and [nobody]"], [])
 
 
@@ -175,7 +177,7 @@ def test_every_reference_has_a_doi_or_is_known_to_have_none():
 
 def test_the_primary_model_is_said_to_be_specified_beforehand_only_where_it_was(plain: tuple[Run, Page, str]):
     run = plain[0]
-    for named, words in ((None, "was the first one in the configuration"), ("vae", "was specified beforehand")):
+    for named, words in ((None, "was used as"), ("vae", "was prespecified as")):
         asked = replace(run, config={**run.config, "associate": {"primary": named}})
         assert words in methods_data.primary(asked)
 

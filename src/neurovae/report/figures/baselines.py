@@ -19,8 +19,8 @@ LOWEST = {"r2": -0.6, "auc": 0.25}  # lower limit of an axis: a value far below 
 MARKS = [
     ("o", BLUE, BLUE, "model and confounds"),
     ("o", GREEN, GREEN, "PCA or voxels, and confounds"),
-    ("D", ORANGE, ORANGE, "without confounds"),
-    ("o", BLUE, "white", "open: the model saw the scans of its test participants (transductive)"),
+    ("D", ORANGE, ORANGE, "latents or voxels alone"),
+    ("o", BLUE, "white", "open: the model was trained on scans that include the test folds (transductive)"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Calibration: predicted against observed, per score and learner."""
+"""Calibration: observed against predicted, per score and learner."""
 
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from neurovae.io.parquet import read_parquet
 from neurovae.predict.features import BOTH, LATENTS
 from neurovae.predict.learners import LEARNERS
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
+from neurovae.report.results import titled
 
 BINS = 5  # of a reliability curve, with equally many scans each
 SHOWN = {"r2": "R²", "r": "r", "auc": "AUC", "log_loss": "log loss"}  # metrics in the title of a panel
@@ -20,7 +21,7 @@ ACROSS = 4  # panels in a row
 
 
 def draw(*, predictions: Path, metrics: Path, name: str, out: Path) -> None:
-    """Draw every score of one model by learner, from latents and confounds (latents alone, without confounds).
+    """Draw every score of one model by learner, from latents and confounds (latents alone if there are none).
 
     Args:
         predictions: predictions.parquet of predict.
@@ -46,7 +47,7 @@ def draw(*, predictions: Path, metrics: Path, name: str, out: Path) -> None:
         none = {"status": "no score", "reason": "none is declared"}
         _empty(axis, of_score.iloc[0].to_dict() if len(of_score) else none, score or name)
     first = rows.iloc[0].to_dict() if len(rows) else {"verdict": "no score", "policy": "nothing predicted"}
-    title = f"{name} ({first['verdict']}, {first['policy']}): predicted against observed, held-out participants"
+    title = f"{titled(name, first['verdict'])}, {first['policy']}: observed against predicted, held-out participants"
     figure.suptitle(title, fontsize=10)
     save(figure, out)
 

@@ -1,4 +1,4 @@
-"""Variance of each latent and score that nuisances explain, as a heat map."""
+"""Variance of each latent and score that nuisance variables explain, as a heat map."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from matplotlib.patches import Rectangle
 
 from neurovae.io.parquet import read_parquet
 from neurovae.report.figures.drawing import ORANGE, save, sentence
+from neurovae.report.results import titled
 
 HIGHEST = 0.5  # R2 at which the colour ends
 REGIONS = 12  # regional volumes shown, those that the latents encode most
@@ -44,8 +45,9 @@ def draw(*, audit: Path, name: str, out: Path) -> None:
         image = _heat(axis, part, columns, kind)
     figure.colorbar(image, ax=axes, label="variance explained (adjusted R²)", extend="max", shrink=0.6, aspect=30)
     figure.suptitle(
-        f"{name} ({table['verdict'].iloc[0]}): variance explained by nuisances\n"
-        "orange frame: flagged, explained beyond the declared confounds; *: declared; grey: not tested",
+        f"{titled(name, table['verdict'].iloc[0])}: variance explained by nuisance variables\n"
+        "orange frame: flagged by the variance explained beyond the declared confounds (see the table); colour: "
+        "without adjustment\n*: declared as a confound; grey: not tested",
         fontsize=10,
     )
     save(figure, out)

@@ -13,6 +13,7 @@ from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import read_mask
 from neurovae.report.figures.brains import busiest, grey, overlay
 from neurovae.report.figures.drawing import ORANGE, save, sentence
+from neurovae.report.results import titled
 
 
 def draw(*, table: Path, maps: Path, mask: Path, name: str, most: int = 3, out: Path) -> None:
@@ -37,7 +38,7 @@ def draw(*, table: Path, maps: Path, mask: Path, name: str, most: int = 3, out: 
     parts = [(part.set_index("step"), *_read(maps / file)) for file, part in rows.groupby("file", sort=False)]
     changes = [volumes[..., -1] - volumes[..., 0] for _, volumes, _ in parts]
     limit = max(float(np.percentile(np.abs(change[brain]), 99.8)) for change in changes) or 1.0
-    size = (2.3 * (len(steps) + 1) + 1.0, 1.0 * len(parts) + 0.9)
+    size = (2.3 * (len(steps) + 1) + 1.0, 1.15 * len(parts) + 0.9)
     figure, axes = plt.subplots(len(parts), len(steps) + 1, figsize=size, squeeze=False, layout="constrained")
     for axis in axes.ravel():
         axis.set(xticks=[], yticks=[], frame_on=False)
@@ -57,22 +58,22 @@ def draw(*, table: Path, maps: Path, mask: Path, name: str, most: int = 3, out: 
     bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 3 / len(parts)), aspect=25, pad=0.01)
     bar.set_label("difference (normalised intensity)", fontsize=8)
     figure.suptitle(
-        f"{name} ({rows['verdict'].iloc[0]}): own scan plus the change decoded for another score, at fixed confounds\n"
-        "titles: change in SD (binary scores: to the other class) and resulting score; orange: outside the range "
-        "of the score or the cohort",
+        f"{titled(name, rows['verdict'].iloc[0])}: own scan plus the change decoded for another score, at fixed "
+        "confounds\ntitles: change in SD of the score (binary scores: to the other group) and resulting score; orange: "
+        "outside the range of the score or the cohort",
         fontsize=10,
     )
     save(figure, out)
 
 
 def _step(step: float, binary: bool) -> str:
-    return "own scan" if not step else "other class" if binary else f"{step:+g} SD"
+    return "own scan" if not step else "other group" if binary else f"{step:+g} SD"
 
 
 def _title(step: float, row: dict[Any, Any]) -> str:
     """The step, the score that it leads to, and the limit that it exceeds."""
     target = f": {row['target']:.3g}" if step and pd.notna(row["target"]) else ""
-    return f"{_step(step, row['type'] == 'binary')}{target}" + (f" ({row['beyond']})" if row["beyond"] else "")
+    return f"{_step(step, row['type'] == 'binary')}{target}" + (f"\n({row['beyond']})" if row["beyond"] else "")
 
 
 def _value(row: dict[Any, Any]) -> str:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from neurovae.report.figures.drawing import BLUE, COLOURS, GREEN, GREY, ORANGE, save
+from neurovae.report.text import count
 
 ESTIMATES = {"TwoNN": (BLUE, "o", -0.13), "MLE": (ORANGE, "s", 0.13)}
 SUGGESTED = "latents suggested"
@@ -75,7 +76,7 @@ def _dimensions(axis: Axes, whole: pd.DataFrame, latents: pd.DataFrame, models: 
         plt.Line2D([], [], color=GREY, marker="o", linestyle="none", fillstyle="none", label="half the participants"),
         plt.Line2D([], [], color="black", marker="|", linestyle="none", markersize=9, label="number of latents"),
         plt.Line2D([], [], color=GREEN, label=SUGGESTED),
-        plt.Line2D([], [], color=GREY, linestyle=":", label="components above smooth noise"),
+        plt.Line2D([], [], color=GREY, linestyle=":", label="principal components above smooth noise"),
     ]  # fmt: skip
     _below(axis, handles, 3)
     axis.set_title("intrinsic dimension", fontsize=9, loc="left")
@@ -104,12 +105,12 @@ def _lengths(axis: Axes, latents: pd.DataFrame, models: list[Any]) -> None:
     axis.set(ylim=(max(len(drawn), 1) - 0.5, -0.5), xlabel="|z|² relative to the prior")
     axis.set_xlim(left=0)
     notes = [f"* {text}" for text in dict.fromkeys(known["reason"].dropna())]
-    if others := len(models) - len(drawn):
-        notes.append(f"not shown: {others} without a posterior variance")
+    if others := [str(model) for model in models if model not in drawn]:
+        notes.append(f"not shown: {count(len(others), 'model')} without a posterior variance ({', '.join(others)})")
     handles = [
         *(plt.Line2D([], [], color=COLOURS[split], linewidth=4, label=f"{split} set: mean, 95 % CI (thin: SD)")
           for split in ("training", "test")),
-        Patch(color=GREY, alpha=0.25, label="prior: d ± SD"),
+        Patch(color=GREY, alpha=0.25, label="prior: mean ± SD of |z|² (mean = number of latents)"),
         *(plt.Line2D([], [], linestyle="none", label=note) for note in notes),
     ]  # fmt: skip
     _below(axis, handles, 1)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from neurovae.io.parquet import read_parquet
 from neurovae.report.figures.drawing import BLUE, GREY, save
-from neurovae.report.results import LEVEL
+from neurovae.report.results import LEVEL, titled
 from neurovae.report.text import p_value
 
 ACROSS = 2  # panels in a row
@@ -28,7 +28,7 @@ def draw(*, omnibus: Path, directions: Path, name: str, out: Path) -> None:
     """
     tests, by_latent = read_parquet(omnibus).reset_index(drop=True), read_parquet(directions)
     lines = -(-len(tests) // ACROSS)
-    figure, axes = plt.subplots(lines, ACROSS, figsize=(12, 2.4 * lines + 0.8), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(lines, ACROSS, figsize=(12, 2.5 * lines + 0.8), squeeze=False, layout="constrained")
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, test in zip(axes.flat, tests.to_dict("records"), strict=False):
@@ -39,11 +39,12 @@ def draw(*, omnibus: Path, directions: Path, name: str, out: Path) -> None:
         else:
             what = name if pd.isna(test["score"]) else test["score"]
             axis.text(0, 0.5, f"{what}: {test['status']}, {test['reason']}", fontsize=8, wrap=True)
-    verdict = "" if tests.empty else f" ({tests['verdict'].iloc[0]})"
+    called = name if tests.empty else titled(name, tests["verdict"].iloc[0])
     figure.suptitle(
-        f"{name}{verdict}: activation pattern of each score over the latents, adjusted for confounds (Haufe 2014)\n"
-        "SD of the latent per SD of the score's direction, 95 % bootstrap CI over participants; blue: CI excludes 0\n"
-        f"all grey where the omnibus p is {LEVEL:g} or above",
+        f"{called}: activation pattern of each score over the latents, adjusted for confounds (Haufe 2014)\n"
+        "SD of the latent per SD of the predicted score (the weighted sum of latents), 95 % bootstrap CI over "
+        f"participants; blue: CI excludes 0\nall grey where the p of all latents together (omnibus) is {LEVEL:g} or "
+        "above",
         fontsize=9,
     )
     save(figure, out)
@@ -64,8 +65,9 @@ def _panel(axis: Axes, test: dict[Any, Any], rows: pd.DataFrame) -> None:
     first = rows.iloc[0]
     axis.set_title(
         f"{test['score']}: n = {test['n']}, omnibus p {p_value(test['p'])}, q {p_value(test['q'])}\n"
-        f"cross-validated partial R² = {test['partial_r2_cv']:.2f}, r = {first['r']:.2f} (p {p_value(first['p_r'])}); "
-        f"cosine: bootstrap {first['stability']:.2f}, halves {first['halves']:.2f}",
+        f"cross-validated partial R² = {test['partial_r2_cv']:.2f}, r (predicted vs observed) = {first['r']:.2f} "
+        f"(p {p_value(first['p_r'])})\nagreement of predicted scores (cosine): bootstrap vs full sample "
+        f"{first['stability']:.2f}, split halves {first['halves']:.2f}",
         fontsize=7.5,
         loc="left",
     )

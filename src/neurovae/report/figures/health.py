@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from neurovae.io.parquet import read_parquet
 from neurovae.report.figures.drawing import BLUE, COLOURS, GREY, save
-from neurovae.report.results import verdict
+from neurovae.report.results import passed
 
 WIDTH = 150  # characters of a line of the title
 
@@ -41,7 +41,7 @@ def draw(*, health: Path, index: Path, name: str, out: Path) -> None:
 
 def title(name: str, found: dict[str, Any]) -> str:
     """Name, verdict with caveats, reason and advice, wrapped."""
-    lines = [f"{name}: {verdict(found)}", *textwrap.wrap(found["reason"], WIDTH)]
+    lines = [f"{name}: {passed(found)}", *textwrap.wrap(found["reason"], WIDTH)]
     return "\n".join(lines + textwrap.wrap(f"Suggested change: {found['advice']}" if found["advice"] else "", WIDTH))
 
 
@@ -76,7 +76,7 @@ def _latents(axis: Axes, table: pd.DataFrame, found: dict[str, Any]) -> None:
 
 
 def _shares(axis: Axes, found: dict[str, Any]) -> None:
-    """Variance explained by participant set; hatched: the linear part alone."""
+    """Variance explained in each participant set; hatched: the linear part alone."""
     names = [name for name in COLOURS if found.get(f"variance_explained_{name}") is not None]
     if not names:
         _say(axis, "no variance explained: values are not finite")
@@ -92,7 +92,7 @@ def _shares(axis: Axes, found: dict[str, Any]) -> None:
     axis.set(ylim=(low - 0.12 * (high - low) * (low < 0), high + 0.1 * (high - low)), ylabel="variance explained")
     axis.set_xticks(range(len(names)), names)
     interval = f"{found.get('gain_test_low', 0):+.3f} to {found.get('gain_test_high', 0):+.3f}"
-    note = f"hatched: linear part alone\ngain, test set: {interval} (95 % CI)" if both else "variance explained"
+    note = f"hatched: linear part (PCA) alone\ngain, test set: {interval} (95 % CI)" if both else "variance explained"
     axis.set_title(note, fontsize=9, loc="left")
 
 
@@ -107,7 +107,7 @@ def _bar(axis: Axes, at: float, value: float, colour: str, hatch: str | None) ->
 
 
 def _identification(axis: Axes, found: dict[str, Any]) -> None:
-    """Accuracy on training and test participants; line: 99 % bound of chance; cross: one principal component."""
+    """Accuracy on training and test participants; line: bound under chance; cross: one principal component."""
     keys = {name: f"identification_accuracy_{name}" for name in ("training", "test")}
     shown = {name: found[key] for name, key in keys.items() if key in found}
     if not shown:
@@ -115,7 +115,7 @@ def _identification(axis: Axes, found: dict[str, Any]) -> None:
         return
     for place, (name, rates) in enumerate(shown.items()):
         _bar(axis, place, rates["rate"], COLOURS[name], None)
-        chance, component = "99 % bound of chance", "one principal component"
+        chance, component = "upper 99 % bound under chance", "reconstruction from one principal component"
         axis.plot([place - 0.32, place + 0.32], [rates["chance"]] * 2, "k--", label=None if place else chance)
         axis.plot(place + 0.26, rates["component"], "kx", markersize=6, label=None if place else component)
     axis.set(ylim=(0, 1.35), ylabel="accuracy", yticks=[0, 0.25, 0.5, 0.75, 1])

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from neurovae.io.parquet import read_parquet
 from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
+from neurovae.report.results import titled
 
 INK = {"linear": (BLUE, "o", -0.16), "svm": (ORANGE, "s", 0.16)}
 OTHER = (GREEN, "D", 0.0)
@@ -59,11 +60,11 @@ def top(part: pd.DataFrame, most: int) -> list[str]:
 def _title(rows: pd.DataFrame, name: str, width: int) -> str:
     verdict, averaged = rows["verdict"].dropna(), rows["averaged"].dropna()
     parts = [
-        f"{name} ({verdict.iloc[0]}):" if len(verdict) else f"{name}:",
-        "permutation importance of the latents in held-out participants: % increase in loss;",
+        f"{titled(name, verdict.iloc[0])}:" if len(verdict) else f"{name}:",
+        "permutation importance of the latents in held-out participants: % increase in loss",
         f"averaged {averaged.iloc[0]}" if len(averaged) else "",
     ]
-    return "\n".join(textwrap.wrap(" ".join(part for part in parts if part), width))
+    return "\n".join(textwrap.wrap(", ".join([" ".join(parts[:2]), *(part for part in parts[2:] if part)]), width))
 
 
 def _inks(rows: pd.DataFrame) -> dict[str, tuple[str, str, float]]:

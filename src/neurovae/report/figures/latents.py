@@ -13,10 +13,10 @@ from neurovae.report.text import plain
 MARKERS = "o^sDvP*X"
 
 
-def spread(latents: pd.DataFrame, names: list[str]) -> Figure:
-    """Distribution of every latent: quartiles and 5 to 95 % by split; dotted: the prior's -1.96, 0, 1.96."""
+def spread(latents: pd.DataFrame, names: list[str], label: str, prior: bool) -> Figure:
+    """Distribution of every latent: quartiles and 5 to 95 % by split; dotted: -1.96, 0, 1.96 of the prior, if any."""
     figure, axis = plt.subplots(figsize=(10, 2.6), layout="constrained")
-    for line in (-1.96, 0, 1.96):
+    for line in (-1.96, 0, 1.96) if prior else ():
         axis.axhline(line, color=GREY, linewidth=0.6, linestyle=":", zorder=0)
     splits = [name for name in COLOURS if (latents["split"] == name).any()]
     for k, split in enumerate(splits):
@@ -28,7 +28,7 @@ def spread(latents: pd.DataFrame, names: list[str]) -> Figure:
         axis.plot(place, middle, "_", color="white", markersize=3)
     ticks = range(0, len(names), 1 if len(names) <= 32 else 2)
     axis.set_xticks(ticks, [names[k] for k in ticks], fontsize=7, rotation=90)
-    axis.set(xlabel="latent", ylabel="posterior mean", xlim=(-0.8, len(names) - 0.2))
+    axis.set(xlabel="latent", ylabel=label, xlim=(-0.8, len(names) - 0.2))
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, fontsize=8)
     return figure
 

@@ -20,7 +20,7 @@ from neurovae.io.volumes import read_mask
 from neurovae.report.figures.brains import located, outline, overlay, voxel
 from neurovae.report.figures.drawing import BLUE, GREY, save, sentence
 from neurovae.report.figures.finding import HIGHEST, read_map
-from neurovae.report.results import LEVEL
+from neurovae.report.results import LEVEL, titled
 
 SIDES = {"left": "L ", "right": "R "}
 
@@ -87,7 +87,7 @@ def draw(
             located(axis, brain.shape, place, affine)
         axes[0].set_title(title(row, alike), fontsize=8, loc="left")
         if row["score"] == tested["score"].iloc[0]:
-            axes[2].set_title("mean of the map (brackets: change of volume)", fontsize=8, loc="left")
+            axes[2].set_title("mean of the map (brackets: change in volume)", fontsize=8, loc="left")
         _bars(
             axes[2],
             parts[parts["score"] == row["score"]],
@@ -96,27 +96,27 @@ def draw(
             row["smallest_p"] < LEVEL,
         )
     labels = (
-        f"decoded intensity per step of the score\noutlines: max-T p < {LEVEL:g}",
-        "local change of volume (%), high against\nlow end of the score (not tested)",
+        f"change in decoded intensity for the contrast of the score\noutlines: max-T p < {LEVEL:g}",
+        "local volume change (%), 5th to 95th percentile of the\nscore (binary: between the groups; not tested)",
     )
     for column, (image, label) in enumerate(zip(shown, labels, strict=True)):
         cax = figure.add_subplot(grid[-1, column])
         figure.colorbar(image, cax=cax, orientation="horizontal", label=label, extend="both")
     figure.suptitle(
-        f"{name} ({tested['verdict'].iloc[0]}): score maps, adjusted for confounds\n"
-        "slices through the largest |t|; right: regions with the largest mean |t| and 95 % CI, "
-        "grey where the interval includes 0 or no voxel passes",
+        f"{titled(name, tested['verdict'].iloc[0])}: score maps, adjusted for confounds\n"
+        "slices through the largest |t|; right: mean map value and 95 % CI of the regions with the largest mean |t|, "
+        f"grey where the interval includes 0 or no voxel of the map has max-T p < {LEVEL:g}",
         fontsize=10,
     )
     save(figure, out)
 
 
 def title(row: dict[Any, Any], alike: list[pd.DataFrame]) -> str:
-    """Score, participants, step, smallest p, peak, and agreement over seeds where there are several."""
+    """Score, participants, contrast, smallest p, peak, and agreement over seeds where there are several."""
     at = ", ".join(f"{row[f'peak_{axis}']:+.0f}" for axis in "xyz")
     text = (
-        f"{row['score']}: n = {row['n']}; step: {row['unit']}\n{row['voxels_below_05']} of {row['voxels']} voxels with "
-        f"max-T p < {LEVEL:g}, smallest p = {row['smallest_p']:.2g}; peak: {row['peak_region']} ({at} mm)"
+        f"{row['score']}: n = {row['n']}; contrast: {row['unit']}\n{row['voxels_below_05']} of {row['voxels']} voxels "
+        f"with max-T p < {LEVEL:g}, smallest p = {row['smallest_p']:.2g}; peak: {row['peak_region']} ({at} mm)"
     )
     for table in alike:
         same = table[table["score"] == row["score"]]
@@ -130,7 +130,7 @@ def title(row: dict[Any, Any], alike: list[pd.DataFrame]) -> str:
 
 
 def _read(maps: Path, jacobian: Path, score: str) -> dict[str, np.ndarray]:
-    """Volumes (x, y, z) of one score: map, p, mean of its decoded ends, and the change of local volume in percent."""
+    """Volumes (x, y, z) of one score: map, p, mean of its decoded ends, and the change in local volume in percent."""
     path = jacobian / f"{in_file(score)}_logjacobian.nii.gz"
     change = np.asarray(read_image(path).dataobj, np.float32)
     return read_map(maps, score) | {"percent": 100 * np.expm1(change)}

@@ -11,7 +11,7 @@ import numpy as np
 from neurovae.io.volumes import SPLITS, chunks, read_mask, read_volumes
 from neurovae.report.figures.brains import OVERLAY, slices
 from neurovae.report.figures.drawing import save
-from neurovae.report.results import verdict
+from neurovae.report.results import passed
 from neurovae.train import weights
 
 PEOPLE = 5
@@ -49,7 +49,7 @@ def draw(*, volumes: Path, rows: Path, mask: Path, model: Path, health: Path, na
         "residual": x - x_hat,
     }
     figure = _draw(lines, list(table.loc[held, "scan"]), brain)
-    text = f"{name}, test participants. Verdict {verdict(judged)}: {judged['reason']}"
+    text = f"{name}, test participants. {passed(judged).capitalize()}: {judged['reason']}"
     figure.suptitle(textwrap.fill(text, WIDTH), fontsize=10)
     save(figure, out)
 

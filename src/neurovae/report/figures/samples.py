@@ -1,4 +1,4 @@
-"""Realism: test scans, their reconstructions, samples from the prior, a path, and distances to training scans."""
+"""Realism: test scans, their reconstructions, samples, a path, and distances to training scans."""
 
 from pathlib import Path
 
@@ -13,11 +13,12 @@ from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import read_volumes
 from neurovae.report.figures.brains import grey
 from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save, sentence
+from neurovae.report.results import titled
 
 SHOWN = 7  # volumes in a row, as many as steps of a path
 KINDS = {"held-out scan": GREY, "held-out reconstruction": BLUE, "sample": ORANGE, "path": GREEN}
 NAMES = {"held-out scan": "test scans", "held-out reconstruction": "test reconstructions",
-         "sample": "samples from the prior", "path": "steps of the path"}  # fmt: skip
+         "sample": "samples", "path": "steps of the path"}  # fmt: skip
 
 
 def draw(
@@ -76,7 +77,7 @@ def draw(
     same = 0 if samples.empty else int(samples["duplicate"].sum())
     prior = "" if samples.empty else f"; samples from {samples['prior'].iloc[0]}, {same} duplicates of training scans"
     upper.suptitle(
-        f"{name} ({found['verdict'].iloc[0]}){prior}; path from {ends}\nnumbers: distance to the nearest "
+        f"{titled(name, found['verdict'].iloc[0])}{prior}; path from {ends}\nnumbers: distance to the nearest "
         "training reconstruction, relative to the median of the test reconstructions",
         fontsize=10,
     )

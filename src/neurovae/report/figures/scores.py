@@ -1,4 +1,4 @@
-"""Each score against its strongest latents: participants, and the tested 3-df spline with its band."""
+"""Each score against the latents with the smallest max-T p: participants, and the tested 3-df spline with its band."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from neurovae.design.design import design, join, score_values
 from neurovae.findings import with_maxt
 from neurovae.io.parquet import read_parquet
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
-from neurovae.report.results import tested
+from neurovae.report.results import tested, titled
 from neurovae.report.text import p_value
 
 MAX_LEVELS = 6  # a score with fewer distinct values is spread a little, since its points would hide each other
@@ -56,8 +56,8 @@ def draw(
     )
     for row, score in zip(axes, scores, strict=False):
         _row(row, points, tests[tests["score"] == score["name"]], lines, score, confounds)
-    verdict = "" if tests.empty else f" ({tests['verdict'].iloc[0]})"
-    figure.suptitle(f"{name}{verdict}: each score against its {most} strongest latents (smallest max-T p)", fontsize=10)
+    called = name if tests.empty else titled(name, tests["verdict"].iloc[0])
+    figure.suptitle(f"{called}: each score against the {most} latents with the smallest max-T p", fontsize=10)
     legends = [axis.get_legend_handles_labels()[0] for axis in axes.flat]
     if handles := next((found for found in legends if found), None):
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)

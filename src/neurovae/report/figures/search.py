@@ -30,7 +30,7 @@ class Mark(NamedTuple):
 
 MARKS = {
     "feasible": Mark("eligible", "o", BLUE, True, 26),
-    "infeasible": Mark("not eligible (not healthy, or too few active units)", "x", ORANGE, True, 28),
+    "infeasible": Mark("not eligible (not healthy, or too few active latents)", "x", ORANGE, True, 28),
     "pruned": Mark("pruned", "v", GREY, False, 24),
     "failed": Mark("failed", "|", GREY, True, 60),
 }
@@ -54,7 +54,7 @@ def draw(
         name: the model, for the title.
         fold: of the search, for the title.
         objective: what was maximised.
-        min_active: smallest number of active units of an eligible trial.
+        min_active: smallest number of active latents of an eligible trial.
         space: the values that could be chosen, by key.
         out: PNG to write.
     """
@@ -116,7 +116,7 @@ def _panel(axis: Axes, table: pd.DataFrame, key: str, allowed: Any) -> None:
     if key == "order":
         good = table["objective"].where(table["outcome"] == "feasible").cummax().ffill()
         axis.step(x, good, where="post", color=BLUE, linewidth=1, zorder=1)
-    words = {"order": "trial; line: best so far", "active": "active units"}
+    words = {"order": "trial; line: best so far", "active": "active latents"}
     axis.set_xlabel({**WORDS, **words}.get(key, key.replace("_", " ")))
 
 
@@ -156,11 +156,11 @@ def _positions(axis: Axes, table: pd.DataFrame, key: str, allowed: Any) -> np.nd
 
 
 def _constraint(axis: Axes, min_active: int) -> None:
-    """Shade trials with too few active units."""
+    """Shade trials with too few active latents."""
     left = min(axis.get_xlim()[0], min_active - 1)
     axis.axvspan(left, min_active - 0.5, color=GREY, alpha=0.15, linewidth=0, zorder=0)
     axis.set_xlim(left, axis.get_xlim()[1])
-    axis.set_xlabel(f"active units; shaded: fewer than {min_active}")
+    axis.set_xlabel(f"active latents; shaded: fewer than {min_active}")
 
 
 def _words(figure: Figure, table: pd.DataFrame, name: str, fold: int) -> None:

@@ -4,14 +4,13 @@ import base64
 import io
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from neurovae.report.figures.brains import slices
+from neurovae.report.figures.drawing import rendered
 
 WIDTH = 1500  # pixels of the widest picture
 HEIGHT = 170  # pixels of a scan's slices
@@ -38,12 +37,7 @@ def png(path: Path) -> str:
 
 def drawn(figure: Figure, dpi: int = DPI) -> str:
     """A figure with its own layout as data URI; closes it."""
-    figure.set_dpi(dpi)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
-    plt.close(figure)
-    return uri(image)
+    return uri(rendered(figure, dpi))
 
 
 def scan(volume: np.ndarray, mask: np.ndarray | None = None) -> str:

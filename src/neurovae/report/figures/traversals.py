@@ -1,4 +1,4 @@
-"""Latent traversals: volumes decoded along the strongest latents, with their change in colour."""
+"""Latent traversals: volumes decoded along the latents with the smallest max-T p, with their change in colour."""
 
 import json
 from pathlib import Path
@@ -14,6 +14,7 @@ from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import read_mask
 from neurovae.report.figures.brains import busiest, overlay
 from neurovae.report.figures.drawing import save, sentence
+from neurovae.report.results import titled
 
 
 def draw(*, table: Path, maps: Path, mask: Path, tests: list[Path], name: str, most: int = 5, out: Path) -> None:
@@ -50,16 +51,16 @@ def draw(*, table: Path, maps: Path, mask: Path, tests: list[Path], name: str, m
         at = ", ".join(f"{mm:+.0f}" for mm in apply_affine(affine, place))
         line[0].set_ylabel(f"{row['latent']}\n{row['text']}\n{at} mm", fontsize=7, rotation=0, ha="right", va="center")
     bar = figure.colorbar(image, ax=axes, shrink=0.7, aspect=25, pad=0.01)
-    bar.set_label("change from the cohort's centre\n(normalised intensity)", fontsize=8)
+    bar.set_label("difference from the volume decoded at the\ncohort's mean latents (normalised intensity)", fontsize=8)
     figure.suptitle(
-        f"{name} ({rows['verdict'].iloc[0]}): volumes decoded along each latent, from low to high",
+        f"{titled(name, rows['verdict'].iloc[0])}: volumes decoded along each latent, from low to high",
         fontsize=10,
     )
     save(figure, out)
 
 
 def strongest(rows: pd.DataFrame, tests: list[pd.DataFrame]) -> list[dict[str, Any]]:
-    """Latents, strongest first, each with its strongest test. rows: latent x region; tests: of the scores."""
+    """Latents, smallest max-T p first, each with that test. rows: latent x region; tests: of the scores."""
     latents = rows.drop_duplicates("latent").set_index("latent")[["order", "fraction_of_change"]]
     best = pd.DataFrame(columns=["latent", "score", "p_maxt"])
     if tests:

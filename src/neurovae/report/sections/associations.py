@@ -16,19 +16,19 @@ from neurovae.report.blocks import (
     text,
 )
 from neurovae.report.figures import effects, thumbnails
-from neurovae.report.results import ASSOCIATIONS, OMNIBUS, POWER, Row, Run, of_fit, read, tested
+from neurovae.report.results import ASSOCIATIONS, LEAST, OMNIBUS, POWER, Row, Run, of_fit, pooled, read, tested
 
-TESTS = {"score": "score", "model": "model", "seed": "seed", "latent": "latent", "effect": "effect per SD",
-         "ci_low": "95 % CI low", "ci_high": "95 % CI high", "p": "p", "q": "q", "p_maxt": "max-T p",
-         "p_minp": "min-P p", "p_nonlinear": "nonlinearity p", "p_quadratic_maxt": "quadratic max-T p",
-         "partial_r2": "partial R²", "n": "n", "family": "family", "replicated": "other seeds", "caveats": "caveats",
-         "status": "status", "reason": "reason", "maxt_status": "max-T status",
-         "maxt_reason": "max-T reason"}  # fmt: skip
+TESTS = {"score": "score", "model": "model", "seed": "seed", "latent": "latent",
+         "effect": "effect per SD of the latent", "ci_low": "95 % CI low", "ci_high": "95 % CI high", "p": "p",
+         "q": "q", "p_maxt": "max-T p", "p_minp": "min-P p", "p_nonlinear": "nonlinearity p",
+         "p_quadratic_maxt": "quadratic max-T p", "partial_r2": "partial R²", "n": "n", "family": "regression",
+         "replicated": "other seeds", "caveats": "caveats", "status": "status", "reason": "reason",
+         "maxt_status": "max-T status", "maxt_reason": "max-T reason"}  # fmt: skip
 WHOLE = {"score": "score", "model": "model", "seed": "seed", "p": "p", "q": "q",
          "partial_r2_cv": "cross-validated partial R²", "latents": "latents", "n": "n", "permutations": "permutations",
          "exchangeability": "permuted", "score_nuisance": "caveat of the score", "verdict": "model verdict",
          "status": "status", "reason": "reason"}  # fmt: skip
-SEVERAL = {"part": "part", "score": "score", "model": "model", "term": "term", "effect": "effect", "p": "p", "q": "q",
+SEVERAL = {"part": "test", "score": "score", "model": "model", "term": "term", "effect": "effect", "p": "p", "q": "q",
            "partial_r2": "partial R²", "n": "n", "status": "status", "reason": "reason"}  # fmt: skip
 REPEATED = {"score": "score", "model": "model", "latent": "latent", "term": "term", "effect": "effect", "p": "p",
             "q": "q", "p_permutation": "permutation p", "icc": "ICC", "n": "participants", "n_scans": "scans",
@@ -36,8 +36,18 @@ REPEATED = {"score": "score", "model": "model", "latent": "latent", "term": "ter
 
 LEGEND = (
     "Effect of each latent of the primary model on each score, per standard deviation of the latent, with 95 % "
-    "confidence intervals. Filled symbols: max-T p < 0.05; crosses: no estimate; orange: an undeclared nuisance "
-    "explains both the latent and the score. Confounds and corrections are given in Methods."
+    "confidence intervals. Filled symbols: max-T p < 0.05; crosses: no estimate; orange: a nuisance variable that was "
+    "not declared as a confound explains at least {least:.0f} % of the variance in the latent beyond the confounds and "
+    "is also associated with the score. Confounds and corrections are given in Methods."
+)
+SCALES = {("continuous", "identity"): "standardised beta", ("count", "log"): "log rate ratio", ("gamma", "log"):
+          "log ratio of "
+          "means", ("binary", "logit"): "log odds ratio", ("bounded", "logit"): "log odds ratio of the score "
+          "as a fraction of its range", ("ordinal", "logit"): "log odds ratio of a higher level"}  # fmt: skip
+NAMES = {"Gaussian (HC2)": "ordinary least squares with HC2 standard errors"}  # of families in tables; others are clear
+TOGETHER = (
+    "Regressions on all latents (test 'together': all latents jointly; 'adjusted': one latent, adjusted for the "
+    "others) and interactions of two latents (adjusted for both main effects)"
 )
 
 
@@ -47,19 +57,28 @@ def associations(run: Run) -> list[Block]:
     if tests is None:
         return [missing(ASSOCIATIONS, "the associations have not been tested")]
     found = judged.conclusions(tests, read(run, OMNIBUS), read(run, POWER), run.fit, run.primary)
-    blocks: list[Block] = [text(LEGEND)] if any(one["status"] != judged.UNTESTED for one in found) else []
+    least = 100 * run.config.get("audit", {}).get("min_variance_explained", LEAST)
+    legend = text(LEGEND.format(least=least))
+    blocks: list[Block] = [legend] if any(one["status"] != judged.UNTESTED for one in found) else []
     for one in found:
         blocks += _score(one, of_fit(tests[tests["model"] == run.primary], run.fit))
-    names = {"scores": "scores against their strongest latents", "directions": "activation patterns over the latents"}
+    names = {
+        "scores": "scores against the latents with the smallest max-T p",
+        "directions": "activation patterns over the latents",
+    }
     for model in run.ordered():
         blocks += by_model(run, model, [heading(model), *pictures(run, model, run.fit, names)])
     said = [judged.caveats(row) for row in tests.to_dict("records")]
     listed = tests.assign(caveats=["; ".join(words) or "none" for words in said]).sort_values("p", kind="stable")
-    title = "Tests of every latent against every score (q: over the latents of a score)"
-    blocks += [heading("All tests"), table(listed, TESTS, ASSOCIATIONS, title, mark="caveats")]
+    title = (
+        "Tests of every latent against every score (q and max-T: across the latents tested against a score). Effects: "
+        "standardised beta, or on the log scale (log odds ratio, log rate ratio; exponentiated in the findings)"
+    )
+    heads = TESTS if pooled(tests) else {name: head for name, head in TESTS.items() if name != "p_minp"}
+    blocks += [heading("All tests"), table(listed, heads, ASSOCIATIONS, title, mark="caveats")]
     for path, heads, title in (
-        (OMNIBUS, WHOLE, "Joint test of all latents against each score (omnibus; q: over scores)"),
-        ("findings/multivariable.tsv", SEVERAL, "Several latents in one regression, and interactions of two latents"),
+        (OMNIBUS, WHOLE, "Joint test of all latents against each score (omnibus; q: across scores)"),
+        ("findings/multivariable.tsv", SEVERAL, TOGETHER),
         ("findings/mixed.tsv", REPEATED, "Associations with repeated sessions"),
     ):
         blocks += [file_table(run, path, heads, title)]
@@ -71,7 +90,9 @@ def _score(one: Row, rows: pd.DataFrame) -> list[Block]:
     if one["status"] == judged.UNTESTED:
         return [note(f"{one['score']}: {one['headline']}")]
     known = tested(rows[rows["score"] == one["score"]])
-    families, links = (", ".join(sorted(known[name].dropna().unique())) or "n/a" for name in ("family", "link"))
-    said = f"{one['score']}: {families} regression, {links} link, n = {known['n'].iloc[0]:.0f}."
+    families = [NAMES.get(name, f"{name} regression") for name in sorted(known["family"].dropna().unique())]
+    kind, link = known[["type", "link"]].iloc[0]
+    scale = SCALES.get((kind, link), f"effect on the {link} scale")
+    said = f"{one['score']}: {', '.join(families) or 'no estimate'}; {scale}, n = {known['n'].iloc[0]:.0f}."
     return [figure(thumbnails.drawn(effects.effects(known)), said, ASSOCIATIONS,
                    f"{one['score']}: effect of each latent")]  # fmt: skip

@@ -1,17 +1,34 @@
-"""Sensitivity checks (audit): nuisances, sites, seeds, dimension; and the method's checks on simulated data."""
+"""Sensitivity checks (audit): nuisance variables, sites, seeds, dimension; and checks on simulated data."""
 
 import pandas as pd
 
-from neurovae.report.blocks import Block, by_model, file_table, heading, picture, pictures, table, text
-from neurovae.report.results import Run
+from neurovae.report.blocks import (
+    NOT_WRITTEN,
+    Block,
+    by_model,
+    file_table,
+    heading,
+    missing,
+    picture,
+    pictures,
+    table,
+    text,
+)
+from neurovae.report.results import Run, read
 
+DIMENSIONS = "audit/dimension.tsv"
 SITES = {"latent": "latent", "r2_before": "R² of site", "p_before": "p", "q_before": "q",
          "r2_after": "R² after ComBat", "q_after": "q after", "accuracy_before": "accuracy of predicting the site",
          "accuracy_after": "after ComBat", "chance": "chance", "n": "n", "status": "status",
          "reason": "reason"}  # fmt: skip
-NUISANCES = {"kind": "kind", "latent": "latent", "score": "score", "nuisance": "nuisance", "declared": "declared",
-             "r2_adjusted": "adjusted R²", "p": "p", "q": "q", "r2_beyond": "R² beyond confounds",
-             "flagged": "flagged", "status": "status", "reason": "reason"}  # fmt: skip
+NUISANCES = {"kind": "kind", "latent": "latent", "score": "score", "nuisance": "nuisance variable",
+             "declared": "declared", "r2_adjusted": "adjusted R²", "p": "p (adjusted R²)", "q": "q (adjusted R²)",
+             "r2_beyond": "adjusted R² beyond confounds", "p_beyond": "p (beyond confounds)",
+             "q_beyond": "q (beyond confounds)", "flagged": "flagged", "status": "status",
+             "reason": "reason"}  # fmt: skip
+MEASURES = {"spread of |z|^2": "SD of |z|²", "mean |z|^2": "mean |z|²",
+            "components above smooth noise": "principal components above smooth noise",
+            "share in the shell": "share of the volume near the surface"}  # fmt: skip
 STABLE = {"seed": "seed", "other_seed": "other seed", "kind": "kind", "score": "score", "cka": "CKA",
           "procrustes_r2": "Procrustes R²", "matched": "matched latents", "latents": "latents",
           "r_people": "r over participants", "r_map": "r of maps", "p": "p", "p_other": "p, other seed", "n": "n",
@@ -29,17 +46,35 @@ def audits(run: Run) -> list[Block]:
     for model in run.ordered():
         found = [
             heading(model),
-            *pictures(run, model, run.fit, {"confounds": "variance explained by nuisances"}),
-            *pictures(run, model, run.fold, {"stability": "agreement of seeds"}),
-            file_table(run, f"audit/{model}/{run.fit}/confounds.tsv", NUISANCES, f"{model}: nuisances"),
+            *pictures(run, model, run.fit, {"confounds": "variance explained by nuisance variables"}),
+            *_seeds(run, model),
+            file_table(run, f"audit/{model}/{run.fit}/confounds.tsv", NUISANCES,
+                       f"{model}: nuisance variables; 'flagged' follows from the variance beyond the confounds"),
             file_table(run, f"audit/{model}/{run.fit}/sites.tsv", SITES, f"{model}: sites"),
-            file_table(run, f"audit/{model}/{run.fold}/stability.tsv", STABLE, f"{model}: pairs of seeds"),
-        ]
+        ]  # fmt: skip
         blocks += by_model(run, model, found)
     if (run.cohort / "report" / "dimension.png").exists():
         blocks += [picture(run, "dimension.png", "intrinsic dimension")]
     title = "Intrinsic dimension of scans and latents"
-    return [*blocks, file_table(run, "audit/dimension.tsv", DIMENSION, title), *proof(run)]
+    return [*blocks, _dimension(run, title), *proof(run)]
+
+
+def _dimension(run: Run, title: str) -> Block:
+    rows = read(run, DIMENSIONS)
+    if rows is None:
+        return missing(DIMENSIONS, NOT_WRITTEN)
+    return table(rows.assign(measure=rows["measure"].replace(MEASURES)), DIMENSION, DIMENSIONS, title)
+
+
+def _seeds(run: Run, model: str) -> list[Block]:
+    """Agreement of the seeds in a figure and a table; of one seed, that there is nothing to compare."""
+    path = f"audit/{model}/{run.fold}/stability.tsv"
+    if len(run.config.get("train", {}).get("seeds") or []) == 1:
+        return [
+            missing(f"{model}: agreement between random seeds ({path})", "one seed was trained; add to train.seeds")
+        ]
+    return [*pictures(run, model, run.fold, {"stability": "agreement between random seeds"}),
+            file_table(run, path, STABLE, f"{model}: pairs of seeds")]  # fmt: skip
 
 
 def proof(run: Run) -> list[Block]:

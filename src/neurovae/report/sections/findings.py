@@ -23,11 +23,11 @@ from neurovae.report.results import (
     entry,
     health,
     of_seed,
+    passed,
     positive,
     read,
     scans,
     stopped,
-    verdict,
     why,
 )
 from neurovae.report.text import count, p_value, shown, unsigned
@@ -71,32 +71,18 @@ def _analysed(run: Run) -> str:
         said += [f"Excluded: {count(out, 'scan')} by quality control, {rows} without a counterpart."
                  if out or len(left) else "No scan was excluded."]  # fmt: skip
     if found and found.get("variance_explained_test") is not None:
-        said += [f"Primary model: {run.primary} ({verdict(found)}), which explains "
-                 f"{100 * found['variance_explained_test']:.0f} % of the variance in the test set."]  # fmt: skip
+        said += [f"Primary model: {run.primary} ({passed(found)}), which explains "
+                 f"{100 * found['variance_explained_test']:.0f} % of the variance of the scans in the test "
+                 "set."]  # fmt: skip
     else:
-        said += [f"Primary model: {run.primary} ({verdict(found) if found else 'not evaluated'})."]
+        said += [f"Primary model: {run.primary} ({passed(found) if found else 'not evaluated'})."]
     return " ".join(said)
 
 
 def general(run: Run, cards: list[Row]) -> list[str]:
     """What limits every finding of the run: stated once, so that the cards hold what is theirs."""
-    said = []
-    if run.config.get("cohort", {}).get("simulate"):
-        said += ["The participants are simulated; these results say nothing about real brains."]
-    power = read(run, POWER)
-    small = pd.Series(dtype=float) if power is None else power.loc[power["reason"].fillna("") != "", "n"].dropna()
-    if len(small):
-        n = f"{small.min():.0f}" if small.min() == small.max() else f"{small.min():.0f} to {small.max():.0f}"
-        said += [f"With {n} participants, estimates vary between samples and significant ones tend to be too large."]
-    tested = [one["row"] for one in cards if one["status"] != UNTESTED]
-    if any(str(row.get("replicated")) == "one seed" for row in tested):
-        said += ["One random seed was trained, so replication with other seeds is unknown."]
-    if any(str(row.get("split_policy")).startswith("transductive") for row in tested):
-        said += ["The model was trained on scans, but not scores, of some of the participants tested (transductive)."]
-    scores = [one for one in cards if one["score"] != judged.EVERY]
-    if len(scores) > 1:
-        said += [f"q values are corrected over the {len(scores)} scores, max-T p values over the latents of one score."]
-    return said
+    simulated = bool(run.config.get("cohort", {}).get("simulate"))
+    return judged.general(cards, read(run, POWER), health(run, run.primary), simulated)
 
 
 def _card(run: Run, one: Row) -> Block:
@@ -130,7 +116,7 @@ def _association(run: Run, score: str, row: Row) -> list[Block]:
 
 
 def _map(run: Run, score: str) -> tuple[list[Block], str]:
-    """The map's slices where a voxel passes, and the regions of largest volume change, in words."""
+    """The map's slices where a voxel passes, and the regions that differ most in volume, in words."""
     folder = f"interpret/{run.primary}/{run.fit}"
     maps = read(run, f"{folder}/maps.parquet")
     rows = [] if maps is None else maps[maps["score"] == score].to_dict("records")
@@ -142,12 +128,12 @@ def _map(run: Run, score: str) -> tuple[list[Block], str]:
     image = thumbnails.drawn(finding.score_map(run.cohort / folder / "maps", run.cohort / "preprocess/mask.nii.gz",
                                                score, row), 150)  # fmt: skip
     said = f"Map ({row['unit']}): max-T p < 0.05 in {row['voxels_below_05']:,} of {row['voxels']:,} voxels."
-    said = f"{said} {volumes(read(run, f'{folder}/jacobian.tsv'), score)}".strip()
+    said = f"{said} {volumes(read(run, f'{folder}/jacobian.tsv'), score, positive(run, score))}".strip()
     return [{"src": image, "alt": f"map of {score}"}], said
 
 
-def volumes(table: pd.DataFrame | None, score: str) -> str:
-    """The regions whose volume differs most between the low and the high end of a score."""
+def volumes(table: pd.DataFrame | None, score: str, up: Any = None) -> str:
+    """The regions whose volume differs most between the low and the high end of a score; up: see `positive`."""
     if table is None:
         return ""
     rows = table[(table["score"] == score) & (table["status"] == "ok")]
@@ -156,8 +142,13 @@ def volumes(table: pd.DataFrame | None, score: str) -> str:
         return ""
     parts = [f"{_side(row['hemisphere'])}{row['region']} {row['percent']:+.0f} %" for row in top.to_dict("records")]
     binary = (rows["type"] == "binary").all()
-    ends = "between the classes" if binary else "from the 5th to the 95th percentile of the score"
-    return f"Largest changes in regional volume {ends} (not tested): {', '.join(parts)}."
+    ends = _groups(up, " relative to ") if binary else "95th relative to 5th percentile of the score"
+    return f"Largest differences in regional volume, {ends} (not tested): {', '.join(parts)}."
+
+
+def _groups(up: Any, between: str) -> str:
+    """The groups of a binary score: "PD relative to not PD"; of unnamed ones, that of the larger value first."""
+    return f"larger{between}smaller value" if up is None else f"{shown(up)}{between}not {shown(up)}"
 
 
 def _side(hemisphere: Any) -> str:
@@ -182,4 +173,5 @@ def prediction(run: Run, score: str) -> tuple[str, list[tuple[str, str]]]:
     p = mine.loc[mine["model"] == run.primary, "p_permutation"].min()  # it stands in the row of its statistic
     rows += [] if pd.isna(p) else [("gain over confounds, permutation test", f"p {p_value(p)}")]
     up = positive(run, score)
-    return f"{METRICS[kept['metric'].iloc[0]]}{'' if up is None else f' for {shown(up)}'} [95 % CI]", rows
+    of = "" if up is None else f", {_groups(up, ' vs ')}"
+    return f"{METRICS[kept['metric'].iloc[0]]}{of} [95 % CI]", rows

@@ -1,4 +1,4 @@
-"""Latents: distribution of each, pairs of the strongest ones, and nearest neighbours of test participants."""
+"""Latents: distribution of each, pairs of those with the smallest p, and nearest neighbours of test participants."""
 
 import numpy as np
 import pandas as pd
@@ -8,16 +8,17 @@ from neurovae.io.volumes import read_volumes
 from neurovae.report.blocks import Block, by_model, figure, heading, missing, text
 from neurovae.report.figures import latents as drawn
 from neurovae.report.figures import thumbnails
-from neurovae.report.results import ASSOCIATIONS, COHORT, Run, declared, of_fit, read, scans, tested, why
+from neurovae.report.results import ASSOCIATIONS, COHORT, Run, declared, health, of_fit, read, scans, tested, why
 from neurovae.report.text import shown
 
+AXES = {"vae": "posterior mean", "pca": "component score", "pca_localised": "component score"}
 NEIGHBOURS = 5  # test participants whose nearest training participant is shown
 
 
 def latents(run: Run) -> list[Block]:
-    """Per model: distribution of every latent, pairs of the strongest by score and site, nearest neighbours."""
+    """Per model: distribution of every latent, pairs of some by score and site, nearest neighbours."""
     people = scans(run)
-    blocks = [text("Latents are posterior means, or component scores of a PCA. Their signs are arbitrary.")]
+    blocks = [text("Latents are posterior means of a VAE, or component scores of a PCA. Their signs are arbitrary.")]
     for model in run.ordered():
         path = f"latents/{model}/{run.fit}/latents.parquet"
         points = read(run, path)
@@ -34,16 +35,22 @@ def _model(run: Run, model: str, points: pd.DataFrame, people: pd.DataFrame, pat
     joined = points.merge(beside, on="scan", how="left", validate="one_to_one")
     scores = [entry["name"] for entry in run.config["cohort"]["scores"] if entry["name"] in columns][:4]
     several = joined["site"].nunique() > 1
-    spread = thumbnails.drawn(drawn.spread(points, names))
+    judged = health(run, model) or {}
+    prior = judged.get("kind") == "vae" and judged.get("divergence") != "none"
+    spread = thumbnails.drawn(drawn.spread(points, names, AXES.get(str(judged.get("kind")), "latent"), prior))
     said = "Distribution of each latent in the participant sets: median, quartiles, and 5th to 95th percentile over "
-    said += "scans. Dotted lines: mean and 95 % range of the prior."
+    said += "scans." + " Dotted lines: mean and 95 % range of the prior." * prior
     blocks = [figure(spread, said, path, f"{model}: distribution of every latent")]
     ranked = strongest(run, model, names, joined)
     coloured = scores + ["site"] * several
     if len(ranked) > 1 and coloured:
         image = thumbnails.drawn(drawn.pairs(joined, ranked, coloured))
-        said = f"Latents with the smallest max-T p, by score{' and site' * several}. Open circles: missing values."
-        blocks += [figure(image, said, f"{path}, {COHORT}", f"{model}: pairs of the strongest latents")]
+        last = " and, in the last row, by site" * several
+        said = (
+            f"Pairs of the {len(ranked)} latents with the smallest max-T p over all scores: a point per scan, coloured "
+        )
+        said += f"by score (a row each){last}. Open circles: missing values."
+        blocks += [figure(image, said, f"{path}, {COHORT}", f"{model}: pairs of latents")]
     return blocks + (neighbours(run, joined, names, columns, path) if model in {run.primary, *run.shown} else [])
 
 
@@ -70,7 +77,9 @@ def neighbours(run: Run, points: pd.DataFrame, names: list[str], columns: list[s
     for person in held.to_dict("records"):
         distance = np.linalg.norm(known[names].to_numpy(float) - np.array([person[name] for name in names]), axis=1)
         near = known.iloc[int(distance.argmin())].to_dict()
-        same = f"distance {distance.min():.2f} (median of all: {np.median(distance):.2f})"
+        same = (
+            f"distance {distance.min():.2f} (median distance to all training participants: {np.median(distance):.2f})"
+        )
         for one, lines in ((person, ["test set"]), (near, ["nearest training participant", same])):
             values = ", ".join(f"{name} {shown(one[name])}" for name in columns[:4])
             src = thumbnails.scan(np.asarray(array[place[one["scan"]]])) if one["scan"] in place else ""

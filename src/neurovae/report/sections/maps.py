@@ -4,31 +4,39 @@ import pandas as pd
 
 from neurovae.report.blocks import Block, by_model, heading, missing, pictures, table, text
 from neurovae.report.results import Run, read, why
+from neurovae.report.text import region
 from neurovae.report.viewer import section
 
+BOXED = ("region", "peak_region")  # columns of region names
 REGION = {"region": "region", "hemisphere": "hemisphere"}
 STATED = {"status": "status", "reason": "reason"}
 TABLES = {
     "maps": ("score maps", {
-        "score": "score", "n": "participants", "unit": "map per", "voxels_below_05": "voxels with max-T p < 0.05",
+        "score": "score", "n": "participants", "unit": "contrast", "voxels_below_05": "voxels with max-T p < 0.05",
         "voxels": "voxels tested", "smallest_p": "smallest max-T p", "peak_statistic": "peak statistic",
         "peak_x": "peak x (mm)", "peak_y": "peak y (mm)", "peak_z": "peak z (mm)", "peak_region": "region of the peak",
         "test": "test", **STATED}),
     "regions": ("score maps by region", {
-        "score": "score", **REGION, "map": "mean change", "low": "95 % CI low", "high": "95 % CI high",
+        "score": "score", **REGION, "map": "mean difference in intensity", "low": "95 % CI low", "high": "95 % CI high",
         "mean_abs_t": "mean |t|", "largest_t": "t of largest magnitude",
         "fraction_below_05": "fraction of voxels with max-T p < 0.05", **STATED}),
-    "jacobian": ("change of regional volume from the low to the high end of each score (not tested)", {
-        "score": "score", **REGION, "voxels": "voxels", "percent": "change (%)", **STATED}),
+    "jacobian": ("difference in regional volume, 95th relative to 5th percentile of each score (binary scores: between "
+                 "the groups; not tested)", {
+        "score": "score", **REGION, "voxels": "voxels", "percent": "difference (%)", **STATED}),
     "traversals": ("regions that change most along each latent", {
         "latent": "latent", **REGION, "change": "mean change between the extreme quantiles",
-        "rms": "root mean square change", "posterior_low": "95 % posterior interval low",
-        "posterior_high": "95 % posterior interval high", **STATED}),
+        "rms": "root mean square change", "posterior_low": "posterior range of the region's mean, low",
+        "posterior_high": "posterior range of the region's mean, high", **STATED}),
 }  # fmt: skip
+POSTERIOR = (
+    ". The posterior range is no interval of the change: it is the range (2.5 to 97.5 %) of the region's mean over "
+    "draws of all latents from the posterior of one scan, around the cohort's mean latents, and the same for every "
+    "latent"
+)
 SEEDS = {"score": "score", "seed": "seed", "other_seed": "other seed", "r": "r of the maps over voxels",
          "one_sign": "fraction of voxels of one sign", **STATED}  # fmt: skip
-KINDS = {"sample": "samples from the prior", "path": "path between two participants"}
-FIGURES = {"traversals": "latent traversals", "maps": "score maps", "samples": "samples from the prior",
+KINDS = {"sample": "random samples", "path": "path between two participants"}
+FIGURES = {"traversals": "latent traversals", "maps": "score maps", "samples": "random samples",
            "counterfactuals": "counterfactuals"}  # fmt: skip
 
 
@@ -56,7 +64,10 @@ def _model(run: Run, model: str) -> list[Block]:
             continue
         order = [name for name in ("rank", "order", "score") if name in found and "rank" in found]
         ranked = found.sort_values(order, kind="stable") if order else found
-        blocks.append(table(ranked, heads, path, f"{model}: {words}"))
+        named = {name: ranked[name].map(region, na_action="ignore") for name in BOXED if name in ranked}
+        ranked = ranked.assign(**named)
+        interval = "posterior_low" in ranked and ranked["posterior_low"].notna().any()
+        blocks.append(table(ranked, heads, path, f"{model}: {words}{POSTERIOR if interval else ''}"))
     return blocks
 
 

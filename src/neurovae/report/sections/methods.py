@@ -14,6 +14,7 @@ WORKS: dict[str, tuple[str, str]] = json.loads(
     (Path(__file__).parents[1] / "assets" / "references.json").read_text(encoding="utf-8")
 )
 KEYS = re.compile(r"\[([a-z0-9]+(?:, ?[a-z0-9]+)*)\]")
+INSIDE = re.compile(r"\(([^()\[\]]+; )(\[[a-z0-9, ]+\])\)")  # works cited within a bracket: "(2009a; [template])"
 
 
 def methods(run: Run) -> list[Block]:
@@ -29,7 +30,10 @@ def paragraphs(run: Run) -> list[str]:
 
 
 def cited(words: list[str]) -> tuple[list[str], list[str]]:
-    """The paragraphs with "[key, key]" as "(Author, year; Author, year)", and their references in order of name."""
+    """The paragraphs with "[key, key]" as "(Author, year; Author, year)", and their references in order of name.
+
+    "(note; [key])" becomes "(note; Author, year)".
+    """
     used: set[str] = set()
 
     def cite(match: re.Match[str]) -> str:
@@ -39,5 +43,8 @@ def cited(words: list[str]) -> tuple[list[str], list[str]]:
         used.update(keys)
         return f"({'; '.join(WORKS[key][0] for key in sorted(keys, key=lambda key: WORKS[key][0]))})"
 
-    text = [KEYS.sub(cite, part) for part in words]
+    def within(match: re.Match[str]) -> str:
+        return f"({match[1]}{KEYS.sub(cite, match[2]).strip('()')})"
+
+    text = [KEYS.sub(cite, INSIDE.sub(within, part)) for part in words]
     return text, sorted(WORKS[key][1] for key in used)

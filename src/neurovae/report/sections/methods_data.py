@@ -4,7 +4,7 @@ from typing import Any
 
 from neurovae.plan.derivatives import space
 from neurovae.report.results import COHORT, EXCLUDED, QUALITY, Run, analysed, health, read
-from neurovae.report.text import count, limit, listed, shown
+from neurovae.report.text import count, listed, shown
 
 EXTRACT = {"deepbet": "Brains were extracted with deepbet [deepbet].",
            "template": "Brain masks were propagated from the template by affine registration [ants].",
@@ -15,13 +15,23 @@ NORMALISE = {"zscore": "Intensities were z-scored within the brain.",
              "white-matter": "Intensities were divided by the white-matter peak.",
              "reference": "Intensities were divided by the mean of a reference region.",
              "none": "Intensities were not normalised."}  # fmt: skip
-TRANSFORM = {"affine": "affine transforms [ants]", "syn": "affine and nonlinear (SyN) transforms [ants, syn]"}
-THRESHOLDS = {"clipped": "a fraction of clipped voxels of {}",
-              "mask_dice": "a Dice overlap of their brain mask with the template's of {}",
-              "mask_ml": "a brain volume of {} ml", "snr": "a signal-to-noise ratio of {}",
-              "template_r": "a correlation with the template of {}",
-              "outside_fov": "a fraction of the brain outside the field of view of {}",
-              "orientation_lead": "an R² with the template that exceeded any other orientation's by {}"}  # fmt: skip
+TRANSFORM = {"affine": "affine registration with ANTs [ants]",
+             "syn": "affine and nonlinear (SyN) registration with ANTs [ants, syn]"}  # fmt: skip
+OUT_OF = {
+    "clipped": ("at most {} % of voxels were clipped", "more than {} % of voxels were clipped"),
+    "outside_fov": ("at most {} % of the brain lay outside the field of view",
+                    "more than {} % of the brain lay outside the field of view"),
+    "orientation_lead": ("the R² with the template in the header's orientation did not exceed that in every other "
+                         "orientation by at least {}",
+                         "the R² with the template in the header's orientation exceeded that in every other "
+                         "orientation by more than {}"),
+}  # what excluded a scan, by a lower and by an upper threshold  # fmt: skip
+FRACTIONS = ("clipped", "outside_fov")
+LIMITED = {"mask_dice": "the Dice overlap between their brain mask and the template's was {}",
+           "mask_ml": "brain volume was {} ml", "snr": "the signal-to-noise ratio was {}",
+           "template_r": "the correlation with the template was {}"}  # fmt: skip
+WEIGHTED = {"T1w": "T1-weighted", "T2w": "T2-weighted", "PDw": "proton-density-weighted", "FLAIR": "FLAIR"}
+COMPONENTS = ("pca", "pca_localised")  # kinds whose latents are called components
 KINDS = {"vae": "a variational autoencoder [vae]", "autoencoder": "an autoencoder",
          "pca": "a principal component analysis", "pca_localised": "a localised principal component analysis",
          "mds": "metric multidimensional scaling (SMACOF)", "isomap": "Isomap [isomap]",
@@ -40,9 +50,11 @@ def participants(run: Run) -> str:
     kept, cohort = analysed(table, checks), run.config["cohort"]
     sites, unknown = kept["site"].nunique(), int(kept["site"].isna().sum())
     people = "simulated participant" if cohort.get("simulate") else "participant"
-    scans = f"{count(len(kept), 'scan')} ({cohort.get('suffix', 'T1w')})"
+    suffix, n = cohort.get("suffix", "T1w"), kept["person"].nunique()
+    scan = f"{WEIGHTED.get(suffix, suffix)} scan"
+    scans = f"one {scan} each" if n == len(kept) > 1 else count(len(kept), scan)
     where = f" from {count(sites, 'site')}" if sites else ""
-    said = [f"Participants. {count(kept['person'].nunique(), people)} with {scans}{where} were analysed."]
+    said = [f"Participants. The analysis included {count(n, people)}{where}, with {scans}."]
     said += [f"The site of {count(unknown, 'scan')} was unknown."] if sites and unknown else []
     if left is not None and len(left):
         said += [f"Before preprocessing, {count(len(left), 'scan or table row', 'scans or table rows')} without a "
@@ -64,16 +76,27 @@ def preprocessing(run: Run) -> str:
     if register["bias_field"] == "n4":
         said += ["Intensity non-uniformity was corrected with N4BiasFieldCorrection [n4]."]
     if register["transform"] in TRANSFORM:
-        said += [f"Images were registered to the ICBM 152 nonlinear symmetric template (2009a) [template] with "
-                 f"{TRANSFORM[register['transform']]} estimated at {register['template_mm']:g} mm, and resampled to "
-                 f"{size} in a single interpolation."]  # fmt: skip
+        said += [f"Images were registered to the ICBM 152 nonlinear symmetric template (version 2009a; [template]) by "
+                 f"{TRANSFORM[register['transform']]} at {register['template_mm']:g}-mm resolution, and resampled to "
+                 f"{size} in a single interpolation step."]  # fmt: skip
     else:
         name = space(run.config["cohort"], [run.config["cohort"].get("files") or ""])[0]
         said += [f"Images were in MNI space{f' ({name})' if name else ''} and were resampled to {size}."]
     said += [NORMALISE[settings["normalise"]["method"]]]
     thresholds = {name: pair for name, pair in settings["qc"]["thresholds"].items() if pair != [None, None]}
-    required = [THRESHOLDS.get(name, f"{name} of {{}}").format(limit(pair)) for name, pair in thresholds.items()]
-    return " ".join([*said, f"Scans were excluded unless they had {listed(required)}."] if required else said)
+    excluded = [words for name, pair in thresholds.items() for words in _excluded(name, *pair)]
+    return " ".join([*said, f"Scans were excluded if {listed(excluded, 'or')}."] if excluded else said)
+
+
+def _excluded(name: str, low: float | None, high: float | None) -> list[str]:
+    """What excluded a scan, one clause for each threshold or both."""
+    if name in OUT_OF:
+        scale = 100 if name in FRACTIONS else 1
+        return [
+            OUT_OF[name][k].format(f"{scale * value:g}") for k, value in enumerate((low, high)) if value is not None
+        ]
+    limits = [f"{side} {value:g}" for side, value in (("below", low), ("above", high)) if value is not None]
+    return [LIMITED.get(name, f"{name} was {{}}").format(" or ".join(limits))]
 
 
 def latent_models(run: Run) -> str:
@@ -90,12 +113,7 @@ def latent_models(run: Run) -> str:
         "diagnoses.",
         *(_model(model, one) for model, one in known.items()),
         f"Training, validation and test sets comprised {sizes[0]}, {sizes[1]} and {sizes[2]} participants.",
-        f"Results are reported for fold {run.fold.split('-')[1]} and seed {run.seed.split('-')[1]}"
-        + (
-            f", of {count(len(folds), 'fold')} and {count(len(seeds), 'seed')} trained."
-            if max(len(folds), len(seeds)) > 1
-            else "."
-        ),
+        _reported(run, folds, seeds),
         f"Hyperparameters of {search['model']} were chosen by {search['trials']} trials with Optuna [optuna] on "
         "training and validation participants."
         if search.get("model")
@@ -109,11 +127,22 @@ def latent_models(run: Run) -> str:
     return " ".join(words for words in said if words)
 
 
+def _reported(run: Run, folds: list[int], seeds: list[int]) -> str:
+    """Which division of the participants and which seed the results are of, and how many were trained."""
+    number, total = int(run.fold.split("-")[1]) + 1, run.config["cohort"].get("folds", {}).get("n", 5)
+    seed = "one random seed" if len(seeds) == 1 else f"the first of {len(seeds)} random seeds"
+    if len(folds) == 1:
+        return (
+            f"Results are reported for one such division of the participants (number {number} of {total}) and {seed}."
+        )
+    return (f"Models were trained for {len(folds)} such divisions of the participants; models and associations are "
+            f"reported for division {number} of {total} and {seed}.")  # fmt: skip
+
+
 def primary(run: Run) -> str:
-    """The primary model; that it was named beforehand is only said where the configuration names it."""
+    """The primary model; that it was prespecified is only said where the configuration names it."""
     named = (run.config.get("associate") or {}).get("primary")
-    how = "was specified beforehand" if named else "was the first one in the configuration"
-    return f"The primary model, {run.primary}, {how}."
+    return f"The {run.primary} was {'prespecified' if named else 'used'} as the primary model."
 
 
 def _evaluated(model: str, one: dict[str, Any]) -> str:
@@ -127,7 +156,8 @@ def _evaluated(model: str, one: dict[str, Any]) -> str:
 
 
 def _model(model: str, one: dict[str, Any]) -> str:
-    said = [f"The model {model} was {KINDS.get(one['kind'], one['kind'])} with {one['n_latent']} latent variables."]
+    units = "components" if one["kind"] in COMPONENTS else "latent variables"
+    said = [f"The model {model} was {KINDS.get(one['kind'], one['kind'])} with {one['n_latent']} {units}."]
     said += _network(one) if one["kind"] in ("vae", "autoencoder") else []
     used = [words.format(one[name]) for name, words in AUGMENTED.items() if one.get(name)]
     said += [f"Training scans were augmented by {listed(used)}."] if used else []

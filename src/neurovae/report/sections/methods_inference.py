@@ -7,6 +7,7 @@ from neurovae.report.results import (
     OMNIBUS,
     Run,
     of_fit,
+    pooled,
     read,
     tested,
 )
@@ -32,6 +33,12 @@ IMPUTED = (
 )
 
 
+MINP = (
+    "Min-P p values [maxt] were corrected across latents and across all scores available in exactly the same "
+    "participants."
+)  # fmt: skip
+
+
 def inference(run: Run) -> str:
     """Tests, families, confounds and permutations as the rows have them."""
     tests, whole = read(run, ASSOCIATIONS), read(run, OMNIBUS)
@@ -45,16 +52,16 @@ def inference(run: Run) -> str:
     said = [
         "Statistical inference. Each latent variable was tested against each score in a separate regression, adjusted "
         "for confounds, on one scan per participant (the first with complete data).",
-        f"Regression models were {'; '.join(_regressions(ok))}." if len(ok) else "",
+        f"Regression models were {_series(_regressions(ok))}." if len(ok) else "",
         f"Without a finite estimate, tested by permutation only: {none}." if none else "",
         *_confounds(used),
         _maxt(used),
-        "False discovery rates (q) over the latents of one score were controlled by the Benjamini-Hochberg procedure "
-        f"[bh]{_of_permutation(ok)}.",
+        "For each score, the false discovery rate (q) across latents was controlled with the Benjamini-Hochberg "
+        f"procedure [bh]{_of_permutation(ok)}.",
         "Nonlinearity was tested with a natural cubic spline (3 df) against the nested linear model [harrell].",
         _omnibus(whole),
         repeated(run),
-        "We report activation patterns [haufe], not decoding weights.",
+        "Activation patterns [haufe] rather than decoding weights were reported.",
     ]
     return " ".join(words for words in said if words)
 
@@ -62,17 +69,25 @@ def inference(run: Run) -> str:
 def _of_permutation(rows: pd.DataFrame) -> str:
     """The scores whose q rests on the permutation."""
     names = rows.loc[rows["q_of"] == "p_permutation", "score"].drop_duplicates()
-    return f", applied to permutation p values for over-dispersed counts ({', '.join(names)})" if len(names) else ""
+    if not len(names):
+        return ""
+    rest = " and to parametric p values otherwise" if (rows["q_of"] == "p").any() else ""
+    return f", applied to permutation p values for over-dispersed counts ({', '.join(names)}){rest}"
+
+
+def _series(parts: list[str]) -> str:
+    """ "a; b; and c"."""
+    return "; ".join([*parts[:-1], f"and {parts[-1]}"]) if len(parts) > 1 else "".join(parts)
 
 
 def _regressions(rows: pd.DataFrame) -> list[str]:
-    """ "logistic regression with likelihood-ratio tests (diagnosis, n = 69)", by type and link."""
+    """ "logistic regression with likelihood-ratio tests for diagnosis (n = 69)", by type and link."""
     parts = []
     for (kind, link), part in rows.groupby(["type", "link"], sort=False):
         each = part.drop_duplicates("score").to_dict("records")
-        scores = "; ".join(f"{row['score']}, n = {row['n']:.0f}" for row in each)
+        scores = listed([f"{row['score']} (n = {row['n']:.0f})" for row in each])
         other = "" if LINKS.get(kind) == link else f" and a {link} link"
-        parts.append(f"{REGRESSION.get(kind, kind)}{other} ({scores})")
+        parts.append(f"{REGRESSION.get(kind, kind)}{other} for {scores}")
     return parts
 
 
@@ -104,26 +119,33 @@ def _maxt(used: pd.DataFrame) -> str:
     said = []
     if len(done):
         gaussian = (done["type"] == "continuous") & (done["link"] == "identity")
-        moved = [(gaussian, "residuals of the score [freedman]" + " for continuous scores" * bool((~gaussian).any())),
-                 (~gaussian, "residuals of the latent" + " for all others" * bool(gaussian.any()))]  # fmt: skip
+        mixed = bool(gaussian.any() and (~gaussian).any())
+        moved = [(gaussian, "the residuals of the score [freedman]" + " for continuous scores" * mixed),
+                 (~gaussian, "the residuals of the latent" + " for all others" * mixed)]  # fmt: skip
         rules = listed([_people(rule) for rule in sorted(done["exchangeability"].unique())])
-        said += [f"The family-wise error rate over the latents of one score was controlled by max-T [maxt] with "
-                 f"{done['permutations'].max():,.0f} permutations of {rules} [blocks], applied to "
-                 f"{listed([words for rows, words in moved if rows.any()])}.",
-                 "Quadratic effects were tested by max-T in the same way.",
-                 "Min-P values were corrected over the latents and all scores of the same participants."]  # fmt: skip
+        residuals = [words for rows, words in moved if rows.any()]
+        of = " and of ".join(residuals)
+        said += ["For each score, the family-wise error rate across latents was controlled with the max-T procedure "
+                 f"[maxt], using {done['permutations'].max():,.0f} permutations{_within(rules)} [blocks] of {of}.",
+                 "Quadratic effects were tested by max-T in the same way."]  # fmt: skip
+        said += [MINP] if pooled(done) else []
     if len(refused):
         whys = [f"{row['score']} ({row['maxt_status']}: {row['maxt_reason']})" for row in refused.to_dict("records")]
         said += [f"Max-T was not run for {'; '.join(whys)}."]
     return " ".join(said)
 
 
+def _within(rules: str) -> str:
+    """ " within site" where single participants were permuted within sites, else what was permuted."""
+    return {"participants": "", "participants within site": " within site"}.get(rules, f" (of {rules})")
+
+
 def _omnibus(whole: pd.DataFrame | None) -> str:
     if whole is None or not (whole["status"] == "ok").any():
         return ""
     return (f"All latents were tested jointly against each score by variance-component score tests [goeman, liu] with "
-            f"{whole['permutations'].max():,.0f} permutations, with the false discovery rate controlled over scores; a "
-            "score was considered associated with the latents if q < 0.05. The partial R² of all latents was "
+            f"{whole['permutations'].max():,.0f} permutations, with the false discovery rate controlled across scores; "
+            "a score was considered associated with the latents if q < 0.05. The partial R² of all latents was "
             "cross-validated with ridge regression.")  # fmt: skip
 
 

@@ -10,6 +10,8 @@ FEATURES = {"confounds": "confounds alone", "latents": "latents alone", "latents
             "latents without confounds": "latents residualised on the confounds", "voxels": "all voxels",
             "voxels + confounds": "voxels and confounds",
             "voxels without confounds": "voxels residualised on the confounds"}  # fmt: skip
+AFFINE = ("head size", "rotation", "translation", "head proportions", "shear")
+NUISANCES = {"noise": "image noise", "sharpness": "image sharpness", "registration": "registration quality"}
 LEARNERS = {"linear": "ridge regression (L2-penalised logistic regression for binary scores)",
             "svm": "support vector machines with a radial basis function kernel"}  # fmt: skip
 
@@ -29,15 +31,14 @@ def prediction(run: Run) -> str:
         f"({good['folds'].max():.0f} outer and {settings.get('inner')} inner folds) with "
         f"{listed([words for name, words in LEARNERS.items() if name in used['learner']])}. Feature sets were "
         f"{'; '.join(words for name, words in FEATURES.items() if name in used['features'])}.",
-        "The latent variable models had been trained, without scores, on scans of participants in the outer test "
-        "folds (transductive)." if any("transductive" in policy for policy in own) else
+        "The latent variable models had been trained, without scores, on scans that included those of participants in "
+        "the outer test folds (transductive)." if any("transductive" in policy for policy in own) else
         "Each outer fold used a latent variable model trained without its test participants.",
         "R² was computed relative to the mean of the training folds" + (", AUC as the mean over test folds" if binary
         else "") + f"; 95 % confidence intervals were obtained from {settings.get('bootstraps'):,} bootstrap samples "
         "of participants with the fitted models held fixed." if settings.get("bootstraps") else "",
         "Whether latents improved prediction beyond the confounds was tested by repeating the whole cross-validation "
-        f"on {permuted:,.0f} permutations of the score's residuals given the confounds [freedman]"
-        + (" (binary scores: labels drawn given the confounds [berrett])." if binary else ".") if permuted > 0 else "",
+        f"{permuted:,.0f} times, with {_permuted(used['type'])}." if permuted > 0 else "",
         "Missing confounds were replaced by their expected value given the other confounds and the predictors, learnt "
         "in each training set without any score." if (good.get("n_imputed", pd.Series([0])) > 0).any() else "",
         "Latents were harmonised over sites with ComBat [combat] within each training set."
@@ -45,6 +46,15 @@ def prediction(run: Run) -> str:
         "Models and baselines were compared with the corrected resampled t test [nadeau].",
     ]  # fmt: skip
     return " ".join(words for words in said if words)
+
+
+def _permuted(kinds: set[str]) -> str:
+    """What replaced the scores under the null hypothesis."""
+    moved = "permuted residuals of the score given the confounds [freedman]"
+    drawn = "labels drawn conditionally on the confounds [berrett]"
+    if "binary" not in kinds:
+        return moved
+    return drawn if kinds == {"binary"} else f"{moved} or, for binary scores, with {drawn}"
 
 
 def audits(run: Run) -> str:
@@ -55,20 +65,30 @@ def audits(run: Run) -> str:
     said = []
     if table is not None and (table["status"] == "ok").any():
         used = table[(table["status"] == "ok") & (table["nuisance_kind"] == "nuisance")]
-        names = listed(list(dict.fromkeys(used["nuisance"].astype(str))))
-        said += [f"For each latent and score, we computed the variance explained (adjusted R²) by potential nuisance "
-                 f"variables ({names}). A nuisance that was not declared as a confound was considered a caveat of a "
-                 f"score if it explained at least {100 * least:.0f} % of its variance beyond the confounds "
-                 "(q < 0.05), and as a caveat of an association if it explained as much of the latent and was also "
-                 "associated with the score."]  # fmt: skip
+        names = _grouped(list(dict.fromkeys(used["nuisance"].astype(str))))
+        share = f"at least {100 * least:.0f} %"
+        said += [f"For each latent and score, the variance explained (adjusted R²) by potential nuisance variables was "
+                 f"computed: {names}. A nuisance variable that was not among the confounds was reported as a caveat to "
+                 f"a score if it explained {share} of the score's variance beyond the confounds (q < 0.05), and as a "
+                 f"caveat to an association if it explained {share} of the latent's variance beyond the confounds (q < "
+                 "0.05) and was also associated with the score (q < 0.05)."]  # fmt: skip
     if len(seeds) > 1:
-        said += [f"Agreement of {count(len(seeds), 'random seed')} was measured on test participants by centred kernel "
-                 "alignment [cka]."]  # fmt: skip
+        said += [f"Agreement between {count(len(seeds), 'random seed')} was measured in test participants by centred "
+                 "kernel alignment [cka]."]  # fmt: skip
     else:
-        said += ["One random seed was trained; stability over seeds was not assessed."]
+        said += ["Models were trained with one random seed; robustness to the seed was not assessed."]
     if read(run, "audit/dimension.tsv") is not None:
         said += ["Intrinsic dimension was estimated by TwoNN [twonn] and maximum likelihood [mle]."]
     return f"Sensitivity checks. {' '.join(said)}"
+
+
+def _grouped(names: list[str]) -> str:
+    """Nuisance variables in words, those of the affine registration together."""
+    affine = [name for name in AFFINE if name in names]
+    together = f"the parameters of the affine registration ({listed(affine)})"
+    rest = [NUISANCES.get(name, name) for name in names if name not in AFFINE]
+    place = next((k for k, name in enumerate(rest) if name in NUISANCES.values()), len(rest))
+    return listed([*rest[:place], *([together] if affine else []), *rest[place:]])
 
 
 def maps(run: Run) -> str:
@@ -78,13 +98,14 @@ def maps(run: Run) -> str:
         return ""
     said = [
         "Maps. For each score, the activation pattern [haufe], that is, the difference in expected latents per "
-        "standard deviation of the score (binary scores: between the classes) at fixed confounds, was decoded into a "
-        f"map. Voxels of the decoded volumes were tested by max-T [maxt] with "
-        f"{max(row['permutations'] for row in rows):,.0f} permutations; 95 % confidence intervals were obtained from "
-        "bootstrap samples of participants with the decoder held fixed.",
-        "Local volume change was the log-Jacobian determinant [ashburner] of the SyN registration [syn] of the volume "
-        "decoded at the 5th percentile of the score to that decoded at the 95th (binary scores: between the classes), "
-        "averaged over regions; it was not tested."
+        "standard deviation of the score (binary scores: between the groups) at fixed confounds, was decoded into a "
+        "map. At each voxel, the association of the score with the intensity of the participants' decoded volumes was "
+        "tested, with the family-wise error rate across voxels controlled by max-T "
+        f"({max(row['permutations'] for row in rows):,.0f} permutations; [maxt]); 95 % confidence intervals were "
+        "obtained from bootstrap samples of participants with the decoder held fixed.",
+        "Local volume change was quantified by the log-Jacobian determinant [ashburner] of the SyN registration [syn] "
+        "between the volumes decoded at the 5th and at the 95th percentile of the score (binary scores: the two "
+        "groups), averaged within regions and expressed in per cent; it was not tested."
         if any(row["status"] == "ok" for row in _rows(run, "jacobian"))
         else "",
     ]  # fmt: skip

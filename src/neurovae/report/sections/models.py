@@ -5,13 +5,13 @@ from typing import Any
 import pandas as pd
 
 from neurovae.report.blocks import Block, by_model, heading, note, picture, pictures, table
-from neurovae.report.results import Run, health, stopped, verdict, why
+from neurovae.report.results import Run, health, stopped, titled, verdict, why
 
 HEADS = {"model": "model", "verdict": "verdict", "reason": "reason", "advice": "suggested change", "kind": "kind",
          "n_latent": "latents", "variance_explained_training": "variance explained, training",
          "variance_explained_test": "variance explained, test", "accuracy": "identification accuracy, test",
-         "chance": "upper 99 % bound of chance", "ssim_test": "SSIM, test",
-         "gain_test": "gain over the linear part, test", "active_units": "active units",
+         "chance": "upper 99 % bound under chance", "ssim_test": "SSIM, test",
+         "gain_test": "gain in variance explained over the linear part (PCA), test", "active_units": "active latents",
          "kept_epoch": "epoch kept"}  # fmt: skip
 
 
@@ -45,10 +45,14 @@ def models(run: Run) -> list[Block]:
     return blocks + [picture(run, path.name, f"trials of the search, {path.stem}") for path in searches]
 
 
+def _titled(model: str, found: dict[str, Any]) -> str:
+    return titled(model, found["verdict"]) if found else f"{model}: not evaluated"
+
+
 def _model(run: Run, model: str) -> list[Block]:
     found = health(run, model) or {}
     names = {"reconstructions": "inputs and reconstructions", "health": "model health"}
-    blocks = [heading(f"{model}: {found.get('verdict', 'not evaluated')}"), *pictures(run, model, run.fit, names)]
+    blocks = [heading(_titled(model, found)), *pictures(run, model, run.fit, names)]
     reason = why(run, model)
     if found.get("kept_epoch") is None:
         reason = f"{found.get('kind', model)} is fitted in one step and has no epochs"

@@ -22,7 +22,7 @@ from neurovae.report.results import (
 from neurovae.report.sections.visits import visits
 from neurovae.report.text import count, shown
 
-POWERED = {"score": "score", "n": "participants", "confound_columns": "confound columns", "tests": "tests",
+POWERED = {"score": "score", "n": "participants", "confound_columns": "confound regressors", "tests": "tests",
            "level": "significance level", "power": "power", "partial_r": "smallest partial r",
            "odds_ratio": "smallest odds ratio per SD", "cases": "cases"}  # fmt: skip
 
@@ -128,7 +128,7 @@ def _excluded(run: Run) -> list[Block]:
     if left is None:
         return [missing(EXCLUDED, "the stage cohort has not written it")]
     if left.empty:
-        return [text("Every scan had a table row, and every table row had a scan.")]
+        return [text("Every scan had an entry in the participants table, and every entry had a scan.")]
     heads = {"scan": "scan", "person": "participant", "reason": "reason"}
     return [table(left, heads, EXCLUDED, f"{count(len(left), 'scan or row', 'scans or rows')} excluded before "
                   "preprocessing, with the reason")]  # fmt: skip

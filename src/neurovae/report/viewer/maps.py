@@ -14,12 +14,15 @@ from neurovae.io.images import read_image
 from neurovae.io.parquet import read_parquet
 
 ALPHA = 0.05
+NORMAL = "N(0, I)"  # the prior, as the table of samples calls it
 FIRST = {True: 6, False: 3}  # latents of the primary model, and of another, that come before all remaining maps
 WANTED = {"maps": "score maps", "jacobian": "log-Jacobians", "traversals": "traversals", "samples": "samples"}
 INTENSITY, RATIO = (
     "decoded intensity (normalised)",
-    "log ratio of volumes; above 0: larger at the high end of the score",
+    "log ratio of volumes; above 0: larger at the 95th percentile of the score than at the 5th (binary: in the group "
+    "coded 1)",
 )
+ENDS = ("5th percentile (binary: 0)", "95th percentile (binary: 1)")
 SCORE = [f"voxels with max-T p < {ALPHA:g}", "lower end of the 95 % CI", "upper end of the 95 % CI"]
 
 
@@ -88,12 +91,12 @@ def _scores(folder: Path, model: str, primary: bool) -> Iterator[Map]:
     for score in sorted(paths, key=lambda name: rank.get(name, (2.0, {}))[0]):
         stem = paths[score].name.removesuffix("_map.nii.gz")
         parts = {name: paths[score].with_name(f"{stem}_{name}.nii.gz") for name in ("map", "p", "low", "high")}
-        per = rank.get(score, (2.0, {}))[1].get("unit", "per SD of the score")
+        per = rank.get(score, (2.0, {}))[1].get("unit", "+1 standard deviation of the score")
         if all(part.is_file() for part in parts.values()):
             yield Map(model, f"{score}: pattern", "score", list(parts.values()), 0 if primary else 1, [per, *SCORE])
         ends = [paths[score].with_name(f"{stem}_{name}.nii.gz") for name in ("from", "to")]
         if all(end.is_file() for end in ends):
-            walk = ["decoded at the low end of the score", "decoded at the high end of the score"]
+            walk = [f"decoded at the {end} of the score" for end in ENDS]
             yield Map(model, f"{score}: from low to high", "volume", ends, 1 if primary else 2, walk)
 
 
@@ -101,7 +104,13 @@ def _jacobians(folder: Path, model: str) -> Iterator[Map]:
     for path in sorted(folder.glob("jacobian/*_logjacobian.nii.gz")):
         score = unquote(path.name.removesuffix("_logjacobian.nii.gz"))
         yield Map(
-            model, f"{score}: log-Jacobian", "ratio", [path], 1, ["from the low to the high end of the score"], RATIO
+            model,
+            f"{score}: log-Jacobian",
+            "ratio",
+            [path],
+            1,
+            ["5th to 95th percentile of the score (binary: 0 to 1)"],
+            RATIO,
         )
 
 
@@ -123,12 +132,21 @@ def _latents(folder: Path, tests: Path, model: str, primary: bool) -> Iterator[M
 
 
 def _decoded(folder: Path, model: str) -> Iterator[Map]:
-    """A path between two participants, and samples from the prior."""
-    for name, label, tier in (("path", "Path between participants", 2), ("samples", "Samples from the prior", 3)):
+    """A path between two participants, and samples: of the prior, or of what takes its place in a model without one."""
+    source = f"Samples from {_prior(folder)}"
+    for name, label, tier in (("path", "Path between participants", 2), ("samples", source, 3)):
         path = folder / "samples" / f"{name}.nii.gz"
         if path.is_file():
             ends = " to ".join(str(scan) for scan in _sidecar(path).get("Scans", []))
             yield Map(model, f"{label}{f', {ends}' if ends else ''}", "volume", [path], tier)
+
+
+def _prior(folder: Path) -> str:
+    """Where samples were drawn from, in words."""
+    table = folder / "realism.parquet"
+    rows = read_parquet(table) if table.is_file() else pd.DataFrame()
+    drawn = rows["prior"].dropna() if "prior" in rows else pd.Series(dtype=object)
+    return "the prior" if drawn.empty or drawn.iloc[0] == NORMAL else str(drawn.iloc[0])
 
 
 def _sidecar(path: Path) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def section(cohort: Path, models: list[str], fit: str, primary: str, budget_mb: 
         found, missing = listed(cohort, model, fit, model == primary)
         maps, notes = maps + found, notes + missing
     entries, data, left = embed(sorted(maps, key=lambda one: one.tier), grid, cohort, fit, budget_mb * 1e6)
-    notes += [f"not embedded, to keep the page below {budget_mb:g} MB of maps: {text}" for text in left]
+    notes += [f"not embedded, to keep the maps in this page below {budget_mb:g} MB: {text}" for text in left]
     if grid.factor > 1 and entries:
         size = np.linalg.norm(grid.affine[:3, 0])
         notes.insert(0, f"averaged to {size:g}-mm voxels for this page; the files have the original resolution")

@@ -92,7 +92,7 @@ def encode(one: Map, middle: np.ndarray, grid: Grid) -> tuple[dict[str, Any], st
         "limit": limit,
         "peak": [float(mm) for mm in peak],
         "adds": one.kind != "ratio",
-        "shown": one.label.split(",")[0] not in ("Path between participants", "Samples from the prior"),
+        "shown": not one.label.startswith(("Path between participants", "Samples from")),
         "unit": one.unit,
     }
     return entry, nifti(np.moveaxis(steps, 0, 3), grid.affine, largest / 127)

@@ -33,7 +33,7 @@ def judge(
         explained: variance explained by split.
         identification: on people of "training" and "test".
         variance: of each latent over the training people (latents,).
-        active: number of active units; None where the loss has no KL.
+        active: number of active latents; None where the loss has no KL.
         linear: does the model have a part that is fitted in closed form, so that it is trained before its first step?
         kept_epoch: epoch of the weights; None for a model without epochs.
         has_trained: did the training loss change by more than `MOVED`? If not, or without an epoch, nothing was
@@ -59,11 +59,12 @@ def _measures_text(
     explained: dict[str, float], identification: dict[str, Identified], active: int | None, latents: int
 ) -> str:
     training, test = identification["training"], identification["test"]
-    units = "" if active is None else f"; {active} of {latents} units active"
+    counted = "" if active is None else f"; {active} of {latents} latents active"
     return (
         f"variance explained: training {_text(explained['training'])}, test {_text(explained['test'])}; identified: "
-        f"training {training.rate * training.people:.0f} of {training.people} people, test "
-        f"{test.rate * test.people:.0f} of {test.people} (chance {test.chance * test.people:.0f}){units}"
+        f"training {training.rate * training.people:.0f} of {training.people} participants, test "
+        f"{test.rate * test.people:.0f} of {test.people} (upper 99 % bound under chance: "
+        f"{test.chance * test.people:.0f}){counted}"
     )
 
 
@@ -86,8 +87,8 @@ def _collapsed(
     """One latent cannot identify people: correlations do not see its size. It is judged by the variance explained."""
     reasons = [
         *([f"training variance explained below {COLLAPSED:g}"] if explained["training"] < COLLAPSED else []),
-        *(["training people are identified by chance only"] if latents > 1 and training.by_chance else []),
-        *(["no active unit"] if active == 0 else []),
+        *(["training participants are identified at chance level"] if latents > 1 and training.by_chance else []),
+        *(["no active latent"] if active == 0 else []),
     ]
     return reasons + (["no epoch was better than the weights before training"] if reasons and kept_epoch == 0 else [])
 
@@ -104,7 +105,7 @@ def _partial(explained: dict[str, float], test: Identified, active: int | None, 
     few_active = active is not None and active < PARTIAL * latents
     return [
         *([f"test variance explained below {COLLAPSED:g}"] if explained["test"] < COLLAPSED else []),
-        *(["fewer than half of the units are active"] if few_active else []),
+        *(["fewer than half of the latents are active"] if few_active else []),
         *(["test participants are identified at chance level"] if latents > 1 and test.by_chance else []),
     ]
 

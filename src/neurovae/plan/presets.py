@@ -1,0 +1,52 @@
+"""Settings for the folders of other tools (`cohort.preset`), below the keys that the user gives."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from neurovae.errors import InputError
+from neurovae.plan import pattern
+
+PRESETS = Path(__file__).parents[3] / "workflow" / "presets"
+PATHS = ("files", "masks", "volumes")
+
+
+def complete(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with the keys of its preset that it does not give itself.
+
+    If `cohort.files` is a folder, the preset's paths are below it. Otherwise it is the user's own pattern, and the
+    preset's paths are left out.
+
+    Raises:
+        InputError: `cohort.files` is neither a file or folder that exists nor a pattern.
+    """
+    cohort: Any = config.get("cohort")
+    preset = read(cohort.get("preset")) if isinstance(cohort, dict) else {}
+    if not preset or not isinstance(cohort.get("files"), str):
+        return config
+    folder = Path(cohort["files"])
+    paths = {key: preset["cohort"].pop(key) for key in PATHS if key in preset["cohort"]}
+    if not folder.exists() and not pattern.PIECE.search(cohort["files"]):
+        raise InputError(
+            f"cohort.files: {folder} is not there; with cohort.preset: {cohort['preset']}, give the tool's output "
+            "folder, or a pattern of the files' names with {bids} or {person}"
+        )
+    if folder.is_dir():
+        below = {key: f"{folder}/{path}" for key, path in paths.items() if key == "files" or not cohort.get(key)}
+        config = {**config, "cohort": {**cohort, **below}}
+    return _over(preset, config)
+
+
+def read(name: Any) -> dict[str, Any]:
+    """Keys of a preset by its name; none where there is no such preset, which the schema refuses."""
+    path = PRESETS / f"{name}.yaml"
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _over(base: Any, own: Any) -> Any:
+    """The keys of `base`, replaced by those of `own`, section by section."""
+    if not (isinstance(base, dict) and isinstance(own, dict)):
+        return deepcopy(own)
+    return {**base, **{key: _over(base.get(key), value) for key, value in own.items()}}
