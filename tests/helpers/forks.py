@@ -3,6 +3,7 @@
 What a run needs of the package, it imports itself from its own checkout; only other packages are imported before.
 """
 
+import atexit
 import importlib
 import json
 import os
@@ -36,9 +37,11 @@ def surroundings() -> dict[str, str]:
 @cache
 def _server() -> subprocess.Popen[str]:
     """It ends with this process, which closes its stdin."""
-    return subprocess.Popen(
+    server = subprocess.Popen(
         [sys.executable, __file__], env=surroundings(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
+    atexit.register(server.communicate)
+    return server
 
 
 def serve() -> dict[str, str]:
