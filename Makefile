@@ -106,7 +106,7 @@ scale-test: $(VENV)/done  ## 100,000 scans planned, 20,000 volumes packed and tr
 fault-test: $(VENV)/done  ## what breaks, what it says, what is lost (QUICK=--quick: the short ones)
 	$(CHECK) tests/stress/faults.py $(QUICK)
 
-reproduce: $(VENV)/done  ## the chain twice from scratch, and after changes: the same bytes
+reproduce: $(VENV)/done  ## the chain twice from scratch, and after changes: the same bytes; and as a module, to the end
 	$(CHECK) tests/stress/reproduce.py
 
 BENCHMARK ?=
