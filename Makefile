@@ -36,7 +36,7 @@ demo: $(VENV)/done  ## the whole chain on the built-in simulated cohort
 	for name in truth truth_maps truth_jacobian; do echo; cat $$logs/$$name.log; done; exit $$status
 
 test: $(VENV)/done  ## all tests
-	$(RUN) python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder --durations 30 $(TESTS)
+	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder --durations 30 $(TESTS)
 
 lint: $(VENV)/done  ## ruff, mypy, snakefmt, snakemake --lint
 	$(RUN) ruff check src tests docs
