@@ -14,6 +14,7 @@ from neurovae.errors import InputError
 from neurovae.io import latent_table
 from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import SPLITS
+from neurovae.plan.frozen import description
 from neurovae.train.weights import load_own, model_hash
 
 MAX_NAMES = 5  # people named per problem
@@ -55,6 +56,28 @@ def refuse(latents: list[Path], weights: list[Path], cohort: pd.DataFrame, freez
             problems += seen_by_model(f"{_name(path)}, fold {fold}", tested, meta["people"])
     if problems:
         raise InputError(problems)
+
+
+def policy(found: str, weights: list[Path]) -> str:
+    """The policy of predictions, given that of the folds: latents from a table may know more, or less, than the folds.
+
+    An encoder that was trained on these people (`seen: yes`) is transductive, whatever is fitted here. Columns that are
+    used as they are, without mean, scale or components of training people, are the same in every fold.
+
+    Args:
+        found: "per fold" or "transductive", of the folds' models.
+        weights: of these models.
+    """
+    metas = [description(path) for path in weights]
+    if any(meta.get("options", {}).get("seen") == "yes" for meta in metas):
+        return "transductive"
+    unfitted = [meta["kind"] == "table" and not _is_fitted(meta["options"]) for meta in metas]
+    return "per fold" if unfitted and all(unfitted) else found
+
+
+def _is_fitted(options: dict[str, Any]) -> bool:
+    """Whether the training people enter the latents of a table."""
+    return bool(options["standardise"]) or options["n_latent"] is not None
 
 
 def several_folds(table: pd.DataFrame) -> list[str]:
