@@ -1,7 +1,7 @@
 """A trained model for interpretation: its verdict, its people's latents, and volumes decoded from latents."""
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from neurovae.io import latent_table
 from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import chunks, read_mask
 from neurovae.train import weights
-from neurovae.train.health.verdicts import NO_DECODER
+from neurovae.train.health.verdicts import NO_DECODER, NOT_APPLICABLE
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Decoder:
     @property
     def decodes(self) -> bool:
         """Whether latents can be decoded into volumes."""
-        return weights.has_decoder(self.meta)
+        return self.verdict.split(";")[0] != NOT_APPLICABLE
 
     @property
     def status(self) -> str:
@@ -73,6 +73,5 @@ def read(model: Path, latents: Path, mask: Path, health: Path) -> Decoder:
     stamp = weights.model_hash(tensors, meta)
     if len(table) and (table["model_hash"] != stamp).any():
         raise InputError(f"{latents}: given by other weights than {model} holds; rerun with --forcerun latents")
-    verdict, reason = read_verdict(health)
-    reason = reason if weights.has_decoder(meta) else NO_DECODER
-    return Decoder(tensors, meta, read_mask(mask), table, verdict, reason)
+    decoder = Decoder(tensors, meta, read_mask(mask), table, *read_verdict(health))
+    return decoder if decoder.decodes else replace(decoder, reason=NO_DECODER)

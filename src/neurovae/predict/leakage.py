@@ -4,6 +4,7 @@ The weights file itself lists training and validation people; the latents' `mode
 the weights, so that neither another table nor weights of another fold can be mistaken for the model's.
 """
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from neurovae.errors import InputError
 from neurovae.io import latent_table
 from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import SPLITS
-from neurovae.plan.frozen import description
 from neurovae.train.weights import load_own, model_hash
 
 MAX_NAMES = 5  # people named per problem
@@ -58,7 +58,7 @@ def refuse(latents: list[Path], weights: list[Path], cohort: pd.DataFrame, freez
         raise InputError(problems)
 
 
-def policy(found: str, weights: list[Path]) -> str:
+def policy(found: str, health: list[Path]) -> str:
     """The policy of predictions, given that of the folds: latents from a table may know more, or less, than the folds.
 
     An encoder that was trained on these people (`seen: yes`) is transductive, whatever is fitted here. Columns that are
@@ -66,18 +66,13 @@ def policy(found: str, weights: list[Path]) -> str:
 
     Args:
         found: "per fold" or "transductive", of the folds' models.
-        weights: of these models.
+        health: health.json of these models.
     """
-    metas = [description(path) for path in weights]
-    if any(meta.get("options", {}).get("seen") == "yes" for meta in metas):
+    judged = [json.loads(path.read_text(encoding="utf-8")) for path in health]
+    if any(one.get("seen") == "yes" for one in judged):
         return "transductive"
-    unfitted = [meta["kind"] == "table" and not _is_fitted(meta["options"]) for meta in metas]
-    return "per fold" if unfitted and all(unfitted) else found
-
-
-def _is_fitted(options: dict[str, Any]) -> bool:
-    """Whether the training people enter the latents of a table."""
-    return bool(options["standardise"]) or options["n_latent"] is not None
+    as_they_are = [one.get("standardise") is False and one.get("components") is False for one in judged]
+    return "per fold" if as_they_are and all(as_they_are) else found
 
 
 def several_folds(table: pd.DataFrame) -> list[str]:

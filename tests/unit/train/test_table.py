@@ -208,7 +208,7 @@ def test_the_policy_says_what_the_encoder_had_seen(
 ) -> None:
     trained(tmp_path, written(tmp_path, frame()), **options)
     assert description(tmp_path / "w.safetensors")["options"]["seen"] == options["seen"]
-    assert leakage.policy(found, [tmp_path / "w.safetensors"]) == expected
+    assert leakage.policy(found, [tmp_path / "h.json"]) == expected
 
 
 def test_a_table_is_no_model_of_scans(tmp_path: Path) -> None:

@@ -165,11 +165,13 @@ def _evaluated(model: str, one: dict[str, Any]) -> str:
 
 def _given(model: str, one: dict[str, Any]) -> str:
     """Latents that were read from a table, and what their encoder had been trained on."""
-    count = one["n_latent"]
-    said = [f"The {count} latents of {model} were read from a table and have no decoder."]
+    size = one["n_latent"]
+    said = [f"The {size} latents of {model} were read from a table and have no decoder."]
     if one.get("components"):
-        said = [f"The latents of {model} were the first {count} principal components of the columns of a table, "
+        said = [f"The latents of {model} were the first {size} principal components of the columns of a table, "
                 "without a decoder."]  # fmt: skip
+    people = sum(one[f"people_{name}"] for name in ("training", "validation", "test"))
+    said += [f"The table had a row for {count(people, 'participant')}."]
     said += ["Columns were standardised by the mean and SD of the training set."] if one.get("standardise") else []
     said += [ENCODER[str(one.get("seen"))]] if one.get("seen") in ENCODER else []
     return " ".join(said)

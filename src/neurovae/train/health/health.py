@@ -19,7 +19,6 @@ from neurovae.train.health.examine import Measures, Model, lost, measure
 from neurovae.train.health.verdicts import (
     KEPT_COLLAPSED,
     LOST,
-    NO_DECODER,
     NOT_APPLICABLE,
     SEEN,
     STOPPING,
@@ -117,7 +116,7 @@ def examine(model: Model, array: np.ndarray, person: np.ndarray, history: pd.Dat
     elif not weights.has_decoder(model.meta):
         description |= {name: options[name] for name in ("seen", "standardise")}
         description["components"] = options["n_latent"] is not None
-        measures = {"verdict": NOT_APPLICABLE, "reason": f"{NO_DECODER}, so there is no reconstruction to judge"}
+        measures = {"verdict": NOT_APPLICABLE, "reason": "no decoder, and so no reconstruction to judge"}
         measures |= {"finite": True, "active_units": None}
     else:
         measures = measure(model, array, person, split, seed, kept_epoch=kept_epoch, has_trained=has_trained(history))
