@@ -18,6 +18,7 @@ $(VENV)/done: pyproject.toml envs/lock.txt
 		{ echo "Python 3.11 to 3.13 is needed; give one: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -c envs/lock.txt -e '.[dev]'
+	@$(VENV)/bin/python -m compileall -q -j $(CORES) -x '/(tests?|testing)/' $(VENV)/lib > /dev/null || true  # pip uses one core; templates do not compile
 	@touch $@
 
 lock:  ## after a change of pyproject.toml: envs/lock.txt anew, from a new environment
@@ -105,7 +106,7 @@ scale-test: $(VENV)/done  ## 100,000 scans planned, 20,000 volumes packed and tr
 fault-test: $(VENV)/done  ## what breaks, what it says, what is lost (QUICK=--quick: the short ones)
 	$(CHECK) tests/stress/faults.py $(QUICK)
 
-reproduce: $(VENV)/done  ## the chain twice from scratch, and after changes: the same bytes
+reproduce: $(VENV)/done  ## the chain twice from scratch, and after changes: the same bytes; and as a module, to the end
 	$(CHECK) tests/stress/reproduce.py
 
 BENCHMARK ?=

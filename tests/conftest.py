@@ -13,8 +13,20 @@ os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"  # as in every rule: AN
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of the workflow take longest and come first, so that no process of pytest-xdist ends alone with them."""
-    items.sort(key=lambda item: "workflow" not in item.path.parts)
+    """One process of pytest-xdist makes the finished run, for minutes; what needs none is done meanwhile by the other.
+
+    The longest files come before the others, so that no process ends alone with them.
+    """
+    needing = {item.path for item in items if "finished" in getattr(item, "fixturenames", ())}
+
+    def turn(item: pytest.Item) -> int:
+        if item.path.name == "test_end_to_end.py":
+            return 0
+        if item.path in needing:
+            return 2
+        return 1 if {"workflow", "proof", "associate"} & set(item.path.parts) else 3
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session")

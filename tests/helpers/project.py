@@ -1,6 +1,5 @@
 """A copy of the repository with a small cohort beside it, in which a test runs snakemake as a user would."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forks
 import nibabel as nib
 import numpy as np
 import yaml
@@ -35,19 +35,43 @@ CONFIG: dict[str, Any] = {
     },
     "preprocess": {
         "voxel_mm": 4,
-        "batches": 4,
+        "batches": 2,
         "extract": {"method": "none"},
         "register": {"transform": "none", "bias_field": "none"},
     },
     "train": {
         "models": [
             {"name": "vae", "kind": "vae", "n_latent": 3, "base_channels": 4, "epochs": 2},
-            {"name": "other", "kind": "vae", "n_latent": 4, "base_channels": 4, "epochs": 1},
+            {"name": "other", "kind": "vae", "n_latent": 3, "base_channels": 4, "epochs": 1},
         ]
     },
     "associate": {"permutations": 999},
-    "predict": {"bootstraps": 100, "permutations": 99, "importance": 1},
+    "predict": {"bootstraps": 100, "permutations": 19, "importance": 1},
 }
+
+
+MODULE = """
+configfile: "study.yaml"
+
+
+module neurovae:
+    snakefile:
+        {path!r}
+    config:
+        config
+
+
+use rule * from neurovae
+
+
+rule strongest:
+    input:
+        "results/tiny/findings/associations.tsv",
+    output:
+        "strongest.tsv",
+    shell:
+        "head -n 2 {{input}} > {{output}}"
+"""  # somebody else's Snakefile
 
 
 HEADING = re.compile(r"^(?:local)?rule (\w+):$", flags=re.M)
@@ -70,19 +94,24 @@ class Project:
     def write(self, config: dict[str, Any], name: str = "my.yaml") -> None:
         (self.folder / name).write_text(yaml.safe_dump(config, sort_keys=False))
 
-    def snakemake(self, *arguments: str, config: str | None = "my.yaml") -> subprocess.CompletedProcess[str]:
-        """Run snakemake as a user would; stdout and stderr are one text."""
-        command = [sys.executable, "-m", "snakemake", *(["--configfile", config] if config else []), *arguments]
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SNAKEMAKE"))}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+    def snakemake(
+        self, *arguments: str, config: str | None = "my.yaml", fresh: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Run snakemake as a user would; stdout and stderr are one text.
+
+        It is a fork of a process that has imported Snakemake before, or a `fresh` process, 2 seconds later.
+        """
+        command = ["-m", "snakemake", *(["--configfile", config] if config else []), *arguments]
+        if not fresh:
+            return forks.snakemake(self.folder, *command[2:])
         return subprocess.run(
-            command, cwd=self.folder, env={**kept, "PATH": path}, text=True, check=False,
+            [sys.executable, *command], cwd=self.folder, env=forks.surroundings(), text=True, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
     def run(self, *arguments: str, cores: int = 2) -> str:
         """Run jobs; the run must succeed."""
-        done = self.snakemake("--cores", str(cores), *arguments)
+        done = self.snakemake("--cores", str(cores), *arguments, fresh=True)
         assert done.returncode == 0, done.stdout[-6000:]
         return done.stdout
 
@@ -159,6 +188,13 @@ def write_scan(folder: Path, person: str, data: np.ndarray, affine: np.ndarray, 
     path = folder / person / "anat" / f"{person}_T1w.nii{'' if large else '.gz'}"
     path.parent.mkdir(parents=True, exist_ok=True)
     nib.save(nib.Nifti1Image((1000 * data).astype(np.int16), affine), path)
+
+
+def contents(project: Project, *stages: str) -> dict[str, bytes]:
+    """The bytes of a stage's files, or of all, without the records beside them, which note times."""
+    files = (path for stage in stages or [""] for path in (project.results / stage).rglob("*") if path.is_file())
+    files = (path for path in files if ".provenance" not in path.parts)
+    return {str(path.relative_to(project.results)): path.read_bytes() for path in files}
 
 
 def moved(project: Project, folder: Path) -> Project:

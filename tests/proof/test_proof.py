@@ -52,7 +52,7 @@ def test_a_liberal_test_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = proof_null.p_values
     monkeypatch.setattr(proof_null, "p_values", lambda *given: {k: p / 3 for k, p in honest(*given).items()})
     monkeypatch.setattr(made, "SCORES", {"Gaussian": made.SCORES["Gaussian"]})
-    found = proof_null.table(None, {"linear": 200, "iterative": 1}, (60,))
+    found = proof_null.table(None, {"linear": 120, "iterative": 1}, (60,))
     assert len(missed(proof_null.checks(found))) >= 3
 
 
@@ -71,7 +71,7 @@ def test_cohorts_have_the_second_moments_of_ixi_and_the_same_bits_twice() -> Non
 
 
 def test_false_positives_of_regressions(tmp_path) -> None:
-    found = proof_null.table(None, {"linear": 150, "iterative": 25}, (120,))
+    found = proof_null.table(None, {"linear": 60, "iterative": 10}, (120,))
     pictures.rejections(found, tmp_path / "found.png", "short")
     assert not missed(proof_null.checks(found))
     refused = (found["test"] == "multivariable") & found["family"].isin(["gamma", "binary", "ordinal"])
@@ -87,7 +87,7 @@ def test_false_positives_of_permutations(tmp_path) -> None:
 
 
 def test_false_positives_of_repeated_sessions() -> None:
-    assert not missed(proof_mixed.checks(proof_mixed.table(None, 15, (60,))))
+    assert not missed(proof_mixed.checks(proof_mixed.table(None, 6, (60,))))
 
 
 def test_false_discoveries(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,29 +105,29 @@ def test_prediction_of_noise() -> None:
 
 def test_power_rises_and_the_oracle_is_not_beaten_by_luck(tmp_path) -> None:
     found = pd.DataFrame([
-        {"shape": shape, "n": 120, "effect": effect, "cohorts": 30} | proof_power.power(shape, 120, effect, 0, 30)
+        {"shape": shape, "n": 120, "effect": effect, "cohorts": 15} | proof_power.power(shape, 120, effect, 0, 15)
         for shape in ("linear", "binary") for effect in (0.0, proof_power.SHAPES[shape][3][-1])
     ])  # fmt: skip
     none, strong = found[found["effect"] == 0], found[found["effect"] > 0]
-    assert (none["ours"] <= 3).all() and (strong["oracle"] >= 20).all()
+    assert (none["ours"] <= 2).all() and (strong["oracle"] >= 10).all()
     assert (strong["ours"] >= 0.6 * strong["oracle"]).all()
     bends = pd.DataFrame(
-        [{"shape": "U-shaped", "n": 120, "effect": 0.4, "cohorts": 30} | proof_power.bend("U-shaped", 120, 0.4, 0, 30)]
+        [{"shape": "U-shaped", "n": 120, "effect": 0.4, "cohorts": 15} | proof_power.bend("U-shaped", 120, 0.4, 0, 15)]
     )
-    assert bends["ours"].iloc[0] >= 24
+    assert bends["ours"].iloc[0] >= 12
     pictures.powers(found, bends, tmp_path / "power.png")
 
 
 def test_power_through_a_model(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proof_vae, "EFFECTS", (0.0, 0.5))
-    found = proof_vae.table(None, 40, ("pca",))
+    found = proof_vae.table(None, 16, ("pca",))
     pictures.through(found, tmp_path / "through.png")
     assert found["recovery"].iloc[0] > 0.9
     assert not missed(proof_vae.checks(found))
 
 
 def test_confounds_alone() -> None:
-    assert not missed(proof_confounding.checks(proof_confounding.table(None, 15, (120,))))
+    assert not missed(proof_confounding.checks(proof_confounding.table(None, 6, (120,))))
 
 
 def test_every_planted_leak_is_refused() -> None:
@@ -169,8 +169,8 @@ def test_relatives(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_imputed_confounds_hold_the_level_and_find_more_than_complete_cases() -> None:
-    level = pd.DataFrame(proof_imputed.counted("Gaussian", 60, 0.0, 0, 0, 30))
-    planted = pd.DataFrame(proof_imputed.counted("Gaussian", 60, 0.5, 0, 0, 12))
+    level = pd.DataFrame(proof_imputed.counted("Gaussian", 60, 0.0, 0, 0, 10))
+    planted = pd.DataFrame(proof_imputed.counted("Gaussian", 60, 0.5, 0, 0, 6))
     assert missed([check for check in proof_imputed.checks(level) if "false positives" in check.text]) == []
     by = {way: part.reset_index() for way, part in planted.groupby("way")}
     assert (by["imputed"]["n"] == 60).all() and by["complete cases"]["n"].mean() < 50

@@ -106,7 +106,7 @@ def left(project: Project) -> str:
 
 def run(project: Project, *arguments: str, target: str = LAST, config: str = "my.yaml") -> tuple[int, str]:
     """Snakemake's exit status and all that it said."""
-    done = project.snakemake("--cores", "2", *arguments, "--", target, config=config)
+    done = project.snakemake("--cores", "2", *arguments, "--", target, config=config, fresh=True)
     return done.returncode, done.stdout
 
 

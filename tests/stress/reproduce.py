@@ -2,7 +2,8 @@
 
 `make reproduce`. The tiny chain runs with two cores and, at a longer path, with one. Then a copy goes through changes:
 each is made and run, and taken back and run; what Snakemake reran, and what it left, must give the bytes of the run from
-scratch. Records, logs and benchmarks hold times and are not compared.
+scratch. Records, logs and benchmarks hold times and are not compared. At last a Snakefile in another folder uses the
+workflow as a module and goes to the end on the least that a configuration may ask for.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lines import closed, said
-from project import CONFIG, Project, copy_code, jobs_of, moved, write_bids
+from project import CONFIG, MODULE, Project, copy_code, jobs_of, moved, write_bids
 from reruns import older
 
 ENDINGS = (".parquet", ".tsv", ".json", ".safetensors", ".npy", ".nii.gz", ".png", ".html", ".txt")
@@ -52,6 +53,31 @@ def _all(folder: Path, rows: list[str]) -> None:
         project = moved(first, folder / row.replace(" ", "-"))
         changed(row, project, fresh)
         shutil.rmtree(project.folder.parent)
+    module(first, folder / "module")
+
+
+def module(own: Project, folder: Path) -> None:
+    """Twelve people, one score, no confound and a PCA alone, to the report, from somebody else's Snakefile."""
+    before, study = contents(own), Project(folder / "study")
+    study.folder.mkdir(parents=True)
+    for person in sorted(own.bids.glob("sub-*"))[:12]:
+        shutil.copytree(person, study.bids / person.name)
+    shutil.copy(own.bids / "participants.tsv", study.bids)
+    least = config()
+    least["cohort"] |= {"scores": CONFIG["cohort"]["scores"][:1], "confounds": []}
+    least["preprocess"]["batches"] = 1
+    least["train"]["models"] = [{"name": "pca", "kind": "pca", "n_latent": 2, "flip": False}]
+    study.write(least, "study.yaml")
+    (study.folder / "Snakefile").write_text(MODULE.format(path=str(own.folder / "Snakefile")))
+    done = study.snakemake("--cores", "2", "strongest", "all", config=None, fresh=True)
+    assert done.returncode == 0, done.stdout[-6000:]
+    again = study.plan("strongest", "all", config=None)
+    said(not again, "as a module, to the end: jobs that a second run would do:", len(again), "0", 1)
+    size = (study.results / "report" / "report.html").stat().st_size
+    said(size > 100_000, "as a module: bytes of the report:", size, "> 100000", 1)
+    rows = len((study.folder / "strongest.tsv").read_text().splitlines())
+    said(rows == 2, "as a module: lines that the study's own rule took:", rows, "2", 1)
+    said(contents(own) == before, "as a module: results of the workflow's own folder:", "unchanged", "unchanged", 1)
 
 
 def prepared(folder: Path) -> Project:

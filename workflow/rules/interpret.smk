@@ -10,6 +10,7 @@ rule atlas:
         "results/{cohort}/logs/interpret/atlas.log",
     benchmark:
         "results/{cohort}/benchmarks/interpret/atlas.tsv"
+    priority: 1
     conda:
         "../../envs/interpret.yaml"
     resources:

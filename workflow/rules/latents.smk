@@ -14,6 +14,7 @@ rule latents:
         "results/{cohort}/logs/latents/{model}-fold-{fold}_seed-{seed}.log",
     benchmark:
         "results/{cohort}/benchmarks/latents/{model}-fold-{fold}_seed-{seed}.tsv"
+    priority: 1
     conda:
         "../../envs/train.yaml"
     resources:

@@ -158,8 +158,10 @@ rule duplicates:
         "results/{cohort}/logs/preprocess/duplicates.log",
     benchmark:
         "results/{cohort}/benchmarks/preprocess/duplicates.tsv"
+    priority: 1
     conda:
         "../../envs/preprocess.yaml"
+    threads: 2  # nothing is started beside it, so that training, which needs both cores, comes next
     resources:
         mem_mb=4000,
         runtime=120,

@@ -111,6 +111,7 @@ rule health:
         "results/{cohort}/logs/train/health-{model}-fold-{fold}_seed-{seed}.log",
     benchmark:
         "results/{cohort}/benchmarks/train/health-{model}-fold-{fold}_seed-{seed}.tsv"
+    priority: 1
     conda:
         "../../envs/train.yaml"
     resources:

@@ -14,12 +14,12 @@ NAMES = {
     "lle": "Locally linear embedding",
 }
 MEASURES = {
-    "variance_explained_training": "variance explained, training people",
-    "variance_explained_test": "variance explained, held-out people",
-    "variance_explained_linear_test": "the same of its linear part alone, held-out people",
-    "ssim_test": "structural similarity, held-out people",
+    "variance_explained_training": "variance explained, training participants",
+    "variance_explained_test": "variance explained, held-out participants",
+    "variance_explained_linear_test": "the same of its linear part alone, held-out participants",
+    "ssim_test": "structural similarity, held-out participants",
     "active_units": "active latents",
-    "elbo": "evidence lower bound, nats a scan, held-out people",
+    "elbo": "evidence lower bound, nats a scan, held-out participants",
 }
 HIDDEN = ("affine", "code_at_export", "mask_sha256", "data_hash", "neurovae")  # of preprocessing.json
 TEXT = """---

@@ -132,6 +132,11 @@ def check_space(cohort: Mapping[str, Any], paths: list[str], transform: str) -> 
 
 
 def _settings(cohort: Mapping[str, Any]) -> list[str]:
+    if cohort.get("preset") and not os.path.exists(cohort["files"]) and not pattern.PIECE.search(cohort["files"]):
+        return [
+            f"cohort.files: {cohort['files']} is not there; with cohort.preset: {cohort['preset']}, give the tool's "
+            "output folder, or a pattern of the files' names with {bids} or {person}"
+        ]
     names = pattern.fields(cohort["files"])
     allowed = ", ".join(f"{{{name}}}" for name in pattern.FIELDS)
     problems = []

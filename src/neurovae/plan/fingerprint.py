@@ -5,15 +5,18 @@ Standard library and PyYAML only; equal on Python 3.10 to 3.13.
 
 import ast
 import hashlib
-import io
 import json
-import tokenize
+import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import yaml
 
 SOURCE = Path(__file__).parents[2]  # the folder that holds the package
+STRING_OR_COMMENT = re.compile(
+    r"'''(?:\\.|[^\\])*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|'(?:\\.|[^\\'\n])*'|\"(?:\\.|[^\\\"\n])*\"|#[^\n]*", re.S
+)
 
 
 def code(module: str) -> str:
@@ -51,7 +54,7 @@ def _imported(module: str, source: Path) -> list[str]:
     path = _path(module, source)
     parent = module if path.name == "__init__.py" else module.rpartition(".")[0]
     names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _statements(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -59,6 +62,15 @@ def _imported(module: str, source: Path) -> list[str]:
             base = ".".join([*above, *([node.module] if node.module else [])])
             names += [f"{base}.{alias.name}" for alias in node.names]
     return names
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements inside a node; imports are statements, and expressions, which are most nodes, hold none."""
+    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+        inner = getattr(node, part, ())
+        for child in inner if isinstance(inner, list) else ():  # the body of a lambda is an expression
+            yield child
+            yield from _statements(child)
 
 
 def _module(name: str, source: Path) -> str:
@@ -80,14 +92,10 @@ def _path(name: str, source: Path) -> Path:
 
 @cache
 def _bare(path: Path, changed: int) -> str:
-    """Return the text without comments, blank lines and trailing spaces; the tokenizer gives only the positions."""
+    """Return the text without comments, blank lines and trailing spaces."""
     text = path.read_text(encoding="utf-8")
-    lines = text.splitlines()
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    return "\n".join(line.rstrip() for line in lines if line.strip())
+    text = STRING_OR_COMMENT.sub(lambda found: "" if found[0].startswith("#") else found[0], text)
+    return "\n".join(line.rstrip() for line in text.splitlines() if line.strip())
 
 
 def _digest(text: str) -> str:

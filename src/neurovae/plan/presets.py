@@ -6,9 +6,6 @@ from typing import Any
 
 import yaml
 
-from neurovae.errors import InputError
-from neurovae.plan import pattern
-
 PRESETS = Path(__file__).parents[3] / "workflow" / "presets"
 PATHS = ("files", "masks", "volumes")
 
@@ -18,9 +15,6 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
 
     If `cohort.files` is a folder, the preset's paths are below it. Otherwise it is the user's own pattern, and the
     preset's paths are left out.
-
-    Raises:
-        InputError: `cohort.files` is neither a file or folder that exists nor a pattern.
     """
     cohort: Any = config.get("cohort")
     preset = read(cohort.get("preset")) if isinstance(cohort, dict) else {}
@@ -28,11 +22,6 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
         return config
     folder = Path(cohort["files"])
     paths = {key: preset["cohort"].pop(key) for key in PATHS if key in preset["cohort"]}
-    if not folder.exists() and not pattern.PIECE.search(cohort["files"]):
-        raise InputError(
-            f"cohort.files: {folder} is not there; with cohort.preset: {cohort['preset']}, give the tool's output "
-            "folder, or a pattern of the files' names with {bids} or {person}"
-        )
     if folder.is_dir():
         below = {key: f"{folder}/{path}" for key, path in paths.items() if key == "files" or not cohort.get(key)}
         config = {**config, "cohort": {**cohort, **below}}

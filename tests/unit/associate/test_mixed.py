@@ -295,7 +295,7 @@ def test_false_positives_where_scans_of_a_person_are_alike():
 
 @pytest.mark.parametrize("score", [SCORES[1], STAGE], ids=lambda score: score["type"])
 def test_false_positives_of_the_gee(score):
-    cohorts, p = 80, {"between": [], "within": []}
+    cohorts, p = 40, {"between": [], "within": []}
     for seed in range(cohorts):
         for term, row in terms(scans(40, (1, 4), seed=3000 + seed), score, 99).items():
             assert row["status"] == "ok"

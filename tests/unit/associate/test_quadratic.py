@@ -15,7 +15,7 @@ from neurovae.stats import exchangeability, maxt, quadratic, rao
 pytestmark = pytest.mark.filterwarnings("error")
 KINDS = ("continuous", "count", "binary")
 CONFOUNDS = [{"name": "age", "type": "continuous"}]
-COHORTS, DRAWS = 200, 99
+COHORTS, DRAWS = 80, 99
 
 
 def draw(kind: str, eta: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from neurovae.cohort import anatomy as anatomies
+from neurovae.cohort import simulate
 from neurovae.cohort.head import CAPSULE
 from neurovae.cohort.people import SCORES, draw_person
 from neurovae.cohort.simulate import own_flow, pose, run, scan
@@ -17,17 +18,19 @@ PEOPLE, VOXEL_MM = 4, 5.0
 
 
 @pytest.fixture(scope="module")
-def cohort(tmp_path_factory):
-    """A tiny coarse cohort: the BIDS folder and the truth's."""
-    root = tmp_path_factory.mktemp("demo")
-    run(out=root / "bids", truth=root / "truth", people=PEOPLE, voxel_mm=VOXEL_MM, seed=3, jobs=1)
-    return root / "bids", root / "truth"
-
-
-@pytest.fixture(scope="module")
 def anatomy():
     """The anatomy that all heads of one seed share."""
     return anatomies.build(seed=3)
+
+
+@pytest.fixture(scope="module")
+def cohort(anatomy, tmp_path_factory):
+    """A tiny coarse cohort on that anatomy: the BIDS folder and the truth's. A second run builds its own."""
+    root = tmp_path_factory.mktemp("demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulate, "build", lambda seed: {3: anatomy}[seed])
+        run(out=root / "bids", truth=root / "truth", people=PEOPLE, voxel_mm=VOXEL_MM, seed=3, jobs=1)
+    return root / "bids", root / "truth"
 
 
 def table(path: Path) -> list[dict[str, str]]:

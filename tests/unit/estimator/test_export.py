@@ -60,7 +60,7 @@ def test_the_card_has_a_front_and_says_what_is_known(tmp_path):
     _, front, text = (tmp_path / "given" / "README.md").read_text().split("---\n", 2)
     assert yaml.safe_load(front)["license"] == "cc-by-4.0"
     assert "sets comprised 15, 5 and" in text and "**Verdict: healthy.** share .5" in text
-    assert "held-out people | 0.5 |" in text and "lower bound" not in text and "contain brain scans" not in text
+    assert "held-out participants | 0.5 |" in text and "lower bound" not in text and "contain brain scans" not in text
 
 
 def test_weights_that_hold_scans_say_so(tmp_path, capsys):

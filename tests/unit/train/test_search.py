@@ -496,7 +496,7 @@ def test_the_jobs_of_a_search_are_listed_where_one_is_asked_for(prepared: Projec
     found = {name: counted[name] for name in ("trial", "choose")}
     assert found == {"trial": 15, "choose": 5} and not without.keys() & found.keys()
     fits = re.findall(r"neurovae.train.fit .* --out (\S+) .* --chosen '(\S*)'", text)
-    assert len(fits) == 20
+    assert len(fits) == 15
     for out, given in fits:
         folder = Path(out).parent
         mine = str(folder.parent / f"{folder.name.split('_')[0]}_search" / "chosen.json")
