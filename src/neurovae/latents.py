@@ -13,15 +13,24 @@ from neurovae.errors import InputError
 from neurovae.io import latent_table
 from neurovae.io.parquet import write_table
 from neurovae.io.progress import steps
-from neurovae.io.volumes import SPLITS, chunks, data_hash, digests, keep, masked, read_mask, read_volumes
-from neurovae.train import weights
+from neurovae.io.volumes import SPLITS, chunks, data_hash, digests, keep, masked, read_mask
+from neurovae.train import inputs, weights
 from neurovae.train.health.measures import ACTIVE
 
 KEYS = ["scan", "person", "session", "acquisition", "run"]
 
 
 def run(
-    *, volumes: Path, rows: Path, mask: Path, model: Path, name: str, out: Path, index: Path, freeze: bool = False
+    *,
+    volumes: Path,
+    rows: Path,
+    mask: Path,
+    model: Path,
+    name: str,
+    out: Path,
+    index: Path,
+    freeze: bool = False,
+    table: str = "",
 ) -> None:
     """Write `latents.parquet` (keys, posterior, error, hashes) and `latent_index.parquet` (a row per latent).
 
@@ -37,31 +46,31 @@ def run(
         out: Parquet to write, a row per scan.
         index: Parquet to write, a row per latent; beside `out`.
         freeze: the volumes may hold people who are new to the model; they count as held out.
+        table: file with latents that exist already (kind table), from which a row per scan is taken; empty: none.
 
     Raises:
         InputError: the weights were fitted on other packed data, or give latents that are not finite.
     """
     torch.set_num_threads(1)
-    array, table = read_volumes(volumes, rows)
     tensors, meta = weights.load_own(model)
+    array, scans, _ = inputs.read(volumes, rows, table, meta["architecture"].get("columns"))
     if freeze:
-        same_preprocessing(table, array.shape[1:], meta, name)
-    elif meta["data_hash"] != data_hash(table):
-        raise InputError(
-            f"{model.name}: fitted on other volumes than {rows.name} describes; rerun with --forcerun train"
-        )
+        same_preprocessing(scans, array.shape[1:], meta, name)
+    elif meta["data_hash"] != data_hash(scans):
+        source = Path(table).name or rows.name
+        raise InputError(f"{model.name}: fitted on other values than {source} describes; rerun with --forcerun train")
     numbers, error = embed(array, read_mask(mask), tensors, meta)
     if not np.isfinite(numbers[latent_table.MU]).all():
         raise InputError(f"{model.name}: the latents are not finite; look at health.json beside it")
     split_of = {person: split for split in SPLITS for person in meta["people"][split]}
-    keys = table[KEYS].assign(
+    keys = scans[KEYS].assign(
         model=name,
         kind=meta["kind"],
         fold=meta["fold"],
         seed=meta["seed"],
-        split=table["person"].map(split_of).fillna("test"),
+        split=scans["person"].map(split_of).fillna("test"),
         track="unsupervised",
-        inputs="image",
+        inputs="table" if table else "image",
     )
     stamps = {"model_hash": weights.model_hash(tensors, meta), "data_hash": meta["data_hash"]}
     stamps["logvar_calibrated"] = meta["architecture"]["kl"]  # without a KL in the loss the variance is not constrained
@@ -73,7 +82,7 @@ def run(
     names, split = list(tables[0].columns), keys["split"].to_numpy(str)
     of_latents = latent_table.index_of(names, mu, logvar, split, SPLITS, active)
     write_table(index, of_latents.assign(kl_additive="rotation" not in tensors))
-    print(f"{len(table)} scans, {len(ids)} latents of {name}", flush=True)
+    print(f"{len(scans)} scans, {len(ids)} latents of {name}", flush=True)
 
 
 def same_preprocessing(table: pd.DataFrame, shape: tuple[int, ...], meta: dict[str, Any], name: str) -> None:
@@ -101,9 +110,10 @@ def same_preprocessing(table: pd.DataFrame, shape: tuple[int, ...], meta: dict[s
             "but are scans that it was trained with under another id; "
             "give them their old id, or set cohort.freeze: false"
         )
-    if changed or list(shape) != meta["architecture"]["shape"]:
+    if changed or list(shape) != meta["architecture"].get("shape", list(shape)):
+        what = "values" if meta.get("kind") == "table" else "voxels"
         problem = (
-            f"{len(changed)} of {len(shared)} scans that it knows have other voxels now ({', '.join(changed[:3])})"
+            f"{len(changed)} of {len(shared)} scans that it knows have other {what} now ({', '.join(changed[:3])})"
         )
         raise InputError(f"{name}: frozen, but {problem}, on a grid of {list(shape)}; {remedy}")
     print(f"frozen: {len(shared)} scans as in training, {len(digests_now) - len(shared)} new ones", flush=True)
@@ -112,13 +122,17 @@ def same_preprocessing(table: pd.DataFrame, shape: tuple[int, ...], meta: dict[s
 def embed(
     array: np.ndarray, mask: np.ndarray, tensors: weights.Tensors, meta: dict[str, Any]
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Posterior means, log-variances and KL (scans, latents), by column prefix, and each scan's mean squared error."""
+    """Posterior means, log-variances and KL (scans, latents), by column prefix, and each scan's mean squared error (NaN
+    where there is no decoder).
+    """
     module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
     arrays: dict[str, np.ndarray] = {}
     for rows in steps(chunks(len(array)), "scans", len(array)):
         mu, logvar = module.embed(array[rows], mask, tensors, meta["architecture"])
-        x_hat = module.reconstruct(mu, mask, tensors, meta["architecture"])
-        error = np.square(masked(array[rows], mask) - x_hat).mean(axis=1, dtype=np.float64)
+        error = np.full(len(mu), np.nan)
+        if weights.has_decoder(meta):
+            x_hat = module.reconstruct(mu, mask, tensors, meta["architecture"])
+            error = np.square(masked(array[rows], mask) - x_hat).mean(axis=1, dtype=np.float64)
         keep(arrays, {"mu": mu, "logvar": logvar, "error": error}, rows, len(array))
     means, variances = arrays["mu"].astype(np.float64), arrays["logvar"].astype(np.float64)
     kl = (means**2 + np.exp(variances) - 1 - variances) / 2

@@ -6,60 +6,31 @@ will be. One small PCA is fitted, its latents are named so, and every later comm
 
 import json
 from pathlib import Path
-from typing import Any
 
-import nibabel as nib
+import later_stages
 import numpy as np
 import pandas as pd
 import pytest
-import tiny
+from later_stages import DECLARED, FIT, SCORES, files
 from report_folder import SETTINGS
 from statsmodels.stats.multitest import multipletests
 
-from neurovae import findings, latents
-from neurovae.associate import mixed, multivariable, omnibus, univariate
-from neurovae.audit import confounds, dimension, power, sites, stability
+from neurovae import latents
 from neurovae.errors import InputError
 from neurovae.estimator.model import LatentModel
 from neurovae.export import export
-from neurovae.interpret import counterfactual, jacobian, maps, samples, seeds, traverse
 from neurovae.io import latent_table
-from neurovae.predict import compare, predict, voxels
-from neurovae.predict import summary as predictions
 from neurovae.report import page, summary
-from neurovae.report.plots import associate, audit, interpret, train
-from neurovae.report.plots import predict as plot_predict
 from neurovae.train import fit, weights
 from neurovae.train.health import health
 
 NAMES = ["mu_shared_01", "mu_c0_i02_j03_k04", "mu_shared_00", "mu_private_mri_00"]
 ROLES = ["shared", "map", "shared", "private"]
-PEOPLE = 50
-FIT = "fold-0_seed-0"
-SCORES = [{"name": "motor", "type": "continuous"}, {"name": "ill", "type": "binary"}]
-CONFOUNDS = [{"name": "age", "type": "continuous"}]
-DECLARED: dict[str, Any] = {"scores": SCORES, "confounds": CONFOUNDS}
-DRAWS = {"permutations": 99, "seed": 0}
-
-
-def files(results: Path) -> dict[str, Path]:
-    """What most commands read."""
-    return {
-        "cohort": results / "cohort/cohort.parquet",
-        "latents": results / f"latents/pca/{FIT}/latents.parquet",
-        "qc": results / "preprocess/qc.parquet",
-        "health": results / f"train/pca/{FIT}/health.json",
-    }
 
 
 def trained(results: Path) -> dict[str, Path]:
     """Fit the PCA, name its latents, infer them, and give the index roles and places. The packed files come back."""
-    packed = tiny.packed(results / "preprocess", PEOPLE)
-    for old, new in (("v.npy", "volumes.npy"), ("v.parquet", "volumes.parquet"), ("m.nii.gz", "mask.nii.gz")):
-        (results / "preprocess" / old).rename(results / "preprocess" / new)
-    packed |= {"volumes": results / "preprocess/volumes.npy", "rows": results / "preprocess/volumes.parquet"}
-    packed |= {"mask": results / "preprocess/mask.nii.gz"}
-    nib.save(nib.Nifti1Image(tiny.MASK.astype(np.uint8), np.diag([4.0, 4, 4, 1])), packed["mask"])
+    packed = later_stages.packed(results)
     folder, model = results / f"train/pca/{FIT}", results / f"train/pca/{FIT}/weights.safetensors"
     folder.mkdir(parents=True)
     options = {"n_latent": len(NAMES), "flip": False, "blur": 0.0}
@@ -85,150 +56,20 @@ def trained(results: Path) -> dict[str, Path]:
     return packed
 
 
-def people(results: Path, rows: pd.DataFrame) -> None:
-    """Cohort and quality tables: motor follows the first shared latent, `ill` the mapped one."""
-    rng = np.random.default_rng(0)
-    points = pd.read_parquet(files(results)["latents"])
-    z = points[NAMES].to_numpy() / points[NAMES].to_numpy().std(axis=0)
-    table = rows[["scan", "person", "session", "acquisition", "run"]].assign(site=["A", "B"] * (PEOPLE // 2))
-    table = table.assign(fold=np.arange(PEOPLE) % 5, age=rng.uniform(40, 80, PEOPLE), session_order=1)
-    table["motor"] = z[:, 0] + rng.normal(size=PEOPLE)
-    table["ill"] = (z[:, 1] + rng.logistic(size=PEOPLE) > 0).astype(float)
-    (results / "cohort").mkdir()
-    table.to_parquet(files(results)["cohort"])
-    pd.DataFrame({"scan": [], "person": [], "reason": []}).to_csv(
-        results / "cohort/excluded.tsv", sep="\t", index=False
-    )
-    checks = rows[["scan"]].assign(status="ok", excluded=False, reason="", template_r=0.9, snr=9.0)
-    checks["head_size"] = rng.normal(1, 0.02, PEOPLE)
-    checks.to_parquet(results / "preprocess/qc.parquet")
-    checks.to_csv(results / "preprocess/qc.tsv", sep="\t", index=False)
-    (results / "interpret").mkdir()
-    labels = np.where(tiny.MASK, 1 + (np.indices(tiny.SHAPE)[2] > 7), 0).astype(np.int16)
-    nib.save(nib.Nifti1Image(labels, np.diag([4.0, 4, 4, 1])), results / "interpret/atlas.nii.gz")
-    (results / "interpret/atlas.tsv").write_text(
-        "index\tname\themisphere\tvoxels\n1\tlower half\tboth\t9\n2\tupper half\tboth\t9\n"
-    )
-
-
-def associated(results: Path) -> None:
-    given, out = files(results), results / f"associate/pca/{FIT}"
-    out.mkdir(parents=True)
-    tables = {name: out / f"{name}.parquet" for name in ("glm", "spline", "curves", "permute")}
-    index = given["latents"].with_name(latent_table.INDEX)
-    univariate.run(**given, **DECLARED, **DRAWS, **tables, index=index)
-    multivariable.run(**given, **DECLARED, interactions=3, out=out / "multivariable.parquet")
-    omnibus.run(**given, **DECLARED, **DRAWS, out=out / "omnibus.parquet", directions=out / "directions.parquet")
-    mixed.run(**given, **DECLARED, **DRAWS, site="covariate", out=out / "mixed.parquet")
-
-
-def audits(results: Path, packed: dict[str, Path]) -> None:
-    given, out, model = files(results), results / f"audit/pca/{FIT}", results / f"train/pca/{FIT}/weights.safetensors"
-    fold = out.parent / "fold-0"
-    for folder in (out, fold):
-        folder.mkdir(parents=True)
-    confounds.run(
-        **given, **DECLARED, volumes=None, min_variance_explained=0.05, out=out / "confounds.parquet",
-        caveats=out / "caveats.parquet",
-    )  # fmt: skip
-    sites.run(**given, confounds=CONFOUNDS, out=out / "sites.parquet")
-    tables = results / f"associate/pca/{FIT}"
-    of_tests = {name: [tables / f"{name}.parquet"] for name in ("glm", "omnibus", "directions")}
-    written = {"out": "stability", "matches": "matches", "replicated": "replicated"}
-    stability.run(
-        latents=[given["latents"]], weights=[model], mask=packed["mask"], **of_tests,
-        **{option: fold / f"{name}.parquet" for option, name in written.items()},
-    )  # fmt: skip
-    dimension.run(**packed, latents=[given["latents"]], out=results / "audit/dimension.parquet")
-    power.run(cohort=given["cohort"], **DECLARED, latents=len(NAMES), power=0.8, out=results / "audit/power.parquet")
-    names = ("associations", "omnibus", "multivariable", "mixed")
-    (results / "findings").mkdir()
-    merged = {name: results / f"findings/{name}.tsv" for name in names}
-    findings.run(
-        associate=results / "associate", audit=results / "audit", cohort=given["cohort"], qc=given["qc"], models=["pca"],
-        fits=[FIT], primary="pca", **merged,
-    )  # fmt: skip
-
-
-def predicted(results: Path, packed: dict[str, Path]) -> None:
-    given, out = files(results), results / "predict/pca/seed-0"
-    out.mkdir(parents=True)
-    asked = {
-        **DECLARED,
-        "inner": 2,
-        "bootstraps": 20,
-        "permutations": 3,
-        "svm_permutations": 0,
-        "new_site": "error",
-        "seed": 0,
-    }
-    both = {"cohort": given["cohort"], "qc": given["qc"]}
-    predict.run(
-        **both, **asked, latents=[given["latents"]], weights=[results / f"train/pca/{FIT}/weights.safetensors"],
-        health=[given["health"]], importance=2, harmonise="none", out=out / "predict.parquet",
-        predictions=out / "predictions.parquet", importance_table=out / "importance.parquet",
-    )  # fmt: skip
-    beside = results / "predict/voxels"
-    beside.mkdir()
-    voxels.run(**both, **asked, **packed, out=beside / "predict.parquet", predictions=beside / "predictions.parquet")
-    folder, models = results / "predict", {"models": ["pca"], "seeds": [0]}
-    compare.run(folder=folder, **models, baselines={}, out=folder / "comparisons.parquet")
-    predictions.run(folder=folder, **both, **models, out=folder / "predictions.tsv")
-
-
-def decoded(results: Path, packed: dict[str, Path]) -> None:
-    given, out = files(results), results / f"interpret/pca/{FIT}"
-    model, mask = results / f"train/pca/{FIT}/weights.safetensors", packed["mask"]
-    one = {"model": model, "latents": given["latents"], "mask": mask, "health": given["health"]}
-    atlas, rows = results / "interpret/atlas.nii.gz", {name: packed[name] for name in ("volumes", "rows")}
-    out.mkdir(parents=True)
-    traverse.run(
-        **one, atlas=atlas, quantiles=[0.05, 0.5, 0.95], draws=20, seed=0, maps=out / "traversals",
-        out=out / "traversals.parquet",
-    )  # fmt: skip
-    maps.run(
-        **given, **DECLARED, **DRAWS, model=model, mask=mask, atlas=atlas, out_folder=out / "maps",
-        out=out / "maps.parquet", regions=out / "regions.parquet",
-    )  # fmt: skip
-    jacobian.run(
-        maps=out / "maps", table=out / "maps.tsv", mask=mask, atlas=atlas, out_folder=out / "jacobian",
-        out=out / "jacobian.tsv",
-    )  # fmt: skip
-    samples.run(
-        **one, **rows, samples=2, path=[], max_people=20, seed=0, maps=out / "samples", out=out / "realism.parquet"
-    )
-    counterfactual.run(
-        **given, **DECLARED, **rows, model=model, mask=mask, people=[], steps=[-1, 1],
-        maps=out / "counterfactuals", out=out / "counterfactuals.parquet",
-    )  # fmt: skip
-    (out.parent / "fold-0").mkdir()
-    seeds.run(
-        maps=[out / "maps"], tables=[out / "maps.parquet"], mask=mask, out_folder=out.parent / "fold-0/seeds",
-        out=out.parent / "fold-0/seeds.parquet",
-    )  # fmt: skip
-
-
-def reported(results: Path) -> None:
-    (results / "report").mkdir()
-    shared = {"results": results, "models": ["pca"]}
-    train.run(**shared, trained=[], fit=FIT, searches={}, folds=[])
-    associate.run(**shared, **DECLARED, fit=FIT, most=4)
-    audit.run(**shared, fit=FIT)
-    plot_predict.run(**shared, seed=0, baselines=["pca"])
-    interpret.run(**shared, fit=FIT)
-
-
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder of every later stage."""
     folder = tmp_path_factory.mktemp("contract") / "results/tiny"
     packed = trained(folder)
-    people(folder, pd.read_parquet(packed["rows"]))
-    associated(folder)
-    audits(folder, packed)
-    predicted(folder, packed)
-    decoded(folder, packed)
-    reported(folder)
+    z = pd.read_parquet(files(folder)["latents"])[NAMES].to_numpy()
+    later_stages.people(folder, pd.read_parquet(packed["rows"]), z)
+    later_stages.associated(folder)
+    later_stages.audited(folder, packed)
+    later_stages.merged(folder, packed, ["pca"], len(NAMES))
+    later_stages.predicted(folder)
+    later_stages.compared(folder, packed, ["pca"])
+    later_stages.decoded(folder, packed)
+    later_stages.drawn(folder, ["pca"], ["pca"])
     return folder
 
 

@@ -11,7 +11,8 @@ sys.path.insert(0, str(SOURCE))
 from neurovae.cohort import check, warn
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
-from neurovae.plan import derivatives, display, entries, frozen, graph, index, search_flags, search_space, user_tables
+from neurovae.plan import derivatives, display, entries, frozen, graph, index, latent_tables, search_flags
+from neurovae.plan import search_space, user_tables
 
 display.attach(workflow)
 
@@ -25,17 +26,19 @@ try:
     PEOPLE = len(index.people(FOUND.scans))
     ENTRIES = entries.models(config["train"], config["cohort"])
     faults, notes = user_tables.problems(config, FOUND)
+    ill_given, given_notes, GIVEN_COLUMNS = latent_tables.problems(config, FOUND)
     misplaced, doubtful = derivatives.check(config, [(scan.path, scan.mask) for scan in FOUND.scans])
     graph.refuse(
         check.check(config["cohort"], FOUND)
         + faults
+        + ill_given
         + misplaced
         + graph.names_and_files(config)
         + entries.impossible(config, ENTRIES, PEOPLE)
-        + graph.interpret_problems(config["interpret"], list(ENTRIES))
+        + graph.interpret_problems(config["interpret"], list(ENTRIES), entries.given(ENTRIES))
         + search_space.problems(config, SCHEMA, PEOPLE)
     )
-    warn.print_warnings(config["cohort"], FOUND, notes + doubtful)
+    warn.print_warnings(config["cohort"], FOUND, notes + given_notes + doubtful)
     entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
     FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
@@ -44,26 +47,32 @@ try:
     LISTS = graph.lists(BATCHES)
     SOURCES = graph.sources(BATCHES, bool(config["cohort"]["simulate"]))
     TABLES = graph.contents(FOUND.files, bool(config["cohort"]["simulate"]))
+    GIVEN = latent_tables.inputs(config, ENTRIES)  # the file of latents that a model of kind table reads
+    GIVEN_BYTES = {name: graph.contents(paths, False) for name, paths in GIVEN.items()}
 except InputError as error:
     raise WorkflowError(f"\n{error}") from None
 
 COHORT = config["cohort"]["name"]
 PATHS = graph.images(BATCHES)
 MODELS = list(ENTRIES)
+DECODED = [name for name in MODELS if name not in entries.given(ENTRIES)]  # those with a decoder
 TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] in entries.PERIODS]  # those that have epochs
 FIT = f"fold-{FOLDS[0]}_seed-{SEEDS[0]}"  # the one that the report draws
 INFERRED = [f"fold-{FOLDS[0]}_seed-{seed}" for seed in SEEDS]  # inference is on one model, and its other seeds
 PRIMARY = config["associate"]["primary"] or config["train"]["models"][0]["name"]
 BASELINES = entries.baselines(ENTRIES, config["train"]["search"])
-INTERPRETED = config["interpret"]["models"] or [PRIMARY, *BASELINES.get(PRIMARY, [])]
+INTERPRETED = config["interpret"]["models"] or [
+    name for name in [PRIMARY, *BASELINES.get(PRIMARY, [])] if name in DECODED
+]
 ATLAS = graph.atlas(config["interpret"])
 PCAS = [name for name, entry in ENTRIES.items() if entry["kind"] == "pca"]
-LARGEST = max(entry["n_latent"] for entry in ENTRIES.values())
+LARGEST = max(entry["n_latent"] or GIVEN_COLUMNS.get(name, 1) for name, entry in ENTRIES.items())
 VOLUMES = [config["audit"]["volumes"]] if config["audit"]["volumes"] else []
 CODE = graph.codes()
 ENV = graph.environments()
 FREEZE = graph.flags({"freeze": True}) if config["cohort"]["freeze"] else ""
 MODEL_FLAGS = entries.model_flags(ENTRIES)
+GIVEN_FLAGS = {name: graph.flags({"table": paths[0] if paths else None}) for name, paths in GIVEN.items()}
 TRAIN_CODE = entries.model_codes(ENTRIES, "train.fit")
 HEALTH_CODE = entries.model_codes(ENTRIES, "train.health.health")
 JUDGED = entries.verdict_flags(ENTRIES, config["train"])

@@ -21,7 +21,7 @@ rule plot_train:
             category="Models",
         ),
         report(
-            expand("results/{{cohort}}/report/{model}_{fit}_reconstructions.png", model=MODELS, fit=FIT),
+            expand("results/{{cohort}}/report/{model}_{fit}_reconstructions.png", model=DECODED, fit=FIT),
             caption="../report/reconstructions.rst",
             category="Models",
         ),
@@ -42,7 +42,14 @@ rule plot_train:
         runtime=60,
     params:
         flags=graph.flags(
-            {"models": MODELS, "trained": TRAINED, "fit": FIT, "searches": SEARCHES, "folds": FOLDS},
+            {
+                "models": MODELS,
+                "decoded": DECODED,
+                "trained": TRAINED,
+                "fit": FIT,
+                "searches": SEARCHES,
+                "folds": FOLDS,
+            },
         ),
         code=PLOT_CODE["train"],
         env=ENV["report"],

@@ -69,6 +69,7 @@ rule train:
             then="results/{cohort}/train/{model}/fold-{fold}_search/chosen.json",
             otherwise=[],
         ),
+        given=lookup(dpath="{model}", within=GIVEN),
     output:
         weights="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/weights.safetensors",
         history="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/history.parquet",
@@ -87,12 +88,14 @@ rule train:
         launch=LAUNCH,
     params:
         flags=lookup(dpath="{model}", within=MODEL_FLAGS),
+        given=lookup(dpath="{model}", within=GIVEN_FLAGS),
+        contents=lookup(dpath="{model}", within=GIVEN_BYTES),
         code=lookup(dpath="{model}", within=TRAIN_CODE),
         env=ENV["train"],
     shell:
         "{resources.launch} neurovae.train.fit --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --folds {input.folds} "
         "--out {output.weights} --history {output.history} --state results/{wildcards.cohort}/train/.state/{wildcards.model} --code {params.code}-{params.env} "
-        "--chosen '{input.chosen}' --fold {wildcards.fold} --seed {wildcards.seed} --device {resources.device} {params.flags} > {log} 2>&1"
+        "--chosen '{input.chosen}' --fold {wildcards.fold} --seed {wildcards.seed} --device {resources.device} {params.flags} {params.given} > {log} 2>&1"
 
 
 rule health:

@@ -19,6 +19,7 @@ from neurovae.cli import cli
 from neurovae.design.tables import tidy, write_both
 from neurovae.io.progress import steps
 from neurovae.io.volumes import read_mask
+from neurovae.train.weights import has_decoder
 
 DRAWS = 200  # random orders of people, for the chance level
 ALPHA = 0.05
@@ -127,8 +128,8 @@ def direction(a: Fit, b: Fit, score: str, mask: np.ndarray) -> dict[str, Any]:
         table = table.loc[fit.held.columns]
         weight = np.divide(table["weight"], fit.spread, out=np.zeros(len(table)), where=fit.spread > 0)
         people.append(fit.held.to_numpy(float) @ weight)
-        maps.append(decoded(fit, table["pattern"].to_numpy(float), mask))
-    return row | {"r_people": _r(*people), "r_map": _r(*maps)}
+        maps += [decoded(fit, table["pattern"].to_numpy(float), mask)] if has_decoder(fit.meta) else []
+    return row | {"r_people": _r(*people), "r_map": _r(*maps) if maps else np.nan}
 
 
 def decoded(fit: Fit, pattern: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch
 from neurovae.errors import InputError
 from neurovae.io.volumes import SPLITS, chunks
 from neurovae.plan import config
-from neurovae.plan.entries import NOT_OPTIONS, PERIODS
+from neurovae.plan.entries import GIVEN, NOT_OPTIONS, PERIODS
 from neurovae.train.fit import THREADS
 from neurovae.train.weights import Tensors
 
@@ -75,6 +75,8 @@ def entry(kind: str, n_latent: int, options: dict[str, Any] | None, brain: bool)
         InputError: unknown options, or impossible values.
     """
     schema = config.load_schema()["properties"]["train"]["properties"]["models"]
+    if kind in GIVEN:
+        raise InputError(f"kind {kind!r}: its latents exist already and need no model; use them as they are")
     values = {"name": "model", "kind": kind, "n_latent": n_latent, **(options or {})}
     for key, off_value in () if brain else (("flip", False), ("blur", 0), ("taper_mm", ["none"])):
         if kind in schema["items"]["properties"][key].get("kinds", [kind]):

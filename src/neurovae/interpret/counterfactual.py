@@ -84,7 +84,7 @@ def run(
     scans_shown, provenance_columns = known_scans(people, decoder.latents["scan"]), provenance(decoder)
     if decoder.stopped:
         with write_folder(maps):
-            write_both(out, tidy([provenance_columns | {"status": "not tested", "reason": decoder.reason}], COLUMNS))
+            write_both(out, tidy([provenance_columns | {"status": decoder.status, "reason": decoder.reason}], COLUMNS))
         print(f"{provenance_columns['model']}: {decoder.verdict}, no counterfactuals", flush=True)
         return
     table = join(read_parquet(cohort), decoder.latents, read_parquet(qc))

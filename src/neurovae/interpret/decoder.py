@@ -1,7 +1,7 @@
 """A trained model for interpretation: its verdict, its people's latents, and volumes decoded from latents."""
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from neurovae.io import latent_table
 from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import chunks, read_mask
 from neurovae.train import weights
+from neurovae.train.health.verdicts import NO_DECODER, NOT_APPLICABLE
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,18 @@ class Decoder:
 
     @property
     def stopped(self) -> bool:
-        """Whether the model is not to be interpreted (collapsed, untrained, diverged)."""
-        return self.verdict.split(";")[0] in STOPPING
+        """Whether the model is not to be interpreted (collapsed, untrained, diverged), or cannot be."""
+        return self.verdict.split(";")[0] in STOPPING or not self.decodes
+
+    @property
+    def decodes(self) -> bool:
+        """Whether latents can be decoded into volumes."""
+        return self.verdict.split(";")[0] != NOT_APPLICABLE
+
+    @property
+    def status(self) -> str:
+        """Of the row that stands for a model without maps."""
+        return "not tested" if self.decodes else "no decoder"
 
     @property
     def names(self) -> list[str]:
@@ -62,4 +73,5 @@ def read(model: Path, latents: Path, mask: Path, health: Path) -> Decoder:
     stamp = weights.model_hash(tensors, meta)
     if len(table) and (table["model_hash"] != stamp).any():
         raise InputError(f"{latents}: given by other weights than {model} holds; rerun with --forcerun latents")
-    return Decoder(tensors, meta, read_mask(mask), table, *read_verdict(health))
+    decoder = Decoder(tensors, meta, read_mask(mask), table, *read_verdict(health))
+    return decoder if decoder.decodes else replace(decoder, reason=NO_DECODER)

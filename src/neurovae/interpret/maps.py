@@ -118,7 +118,9 @@ def run(
             rows.append(row)
             print(f"{row['score']}: {row['status']}, {row.get('voxels_below_05', 0)} voxels p < .05", flush=True)
     if decoder.stopped:
-        rows, places = ([stopped(table, decoder.verdict, decoder.reason)] for _ in range(2))
+        rows, places = (
+            [stopped(table, decoder.verdict, decoder.reason) | {"status": decoder.status}] for _ in range(2)
+        )
     write_both(out, tidy(rows, COLUMNS))
     write_both(regions, tidy(places, REGIONS))
 

@@ -80,7 +80,7 @@ def run(
     provenance_columns = provenance(decoder)
     if decoder.stopped:
         with write_folder(maps):
-            write_both(out, tidy([provenance_columns | {"status": "not tested", "reason": decoder.reason}], COLUMNS))
+            write_both(out, tidy([provenance_columns | {"status": decoder.status, "reason": decoder.reason}], COLUMNS))
         print(f"{provenance_columns['model']}: {decoder.verdict}, no samples", flush=True)
         return
     first = people(decoder.latents)

@@ -86,10 +86,11 @@ def is_missing(column: str, cell: str, codes: Codes) -> bool:
     code = spelling(cell)
     if not cell:
         return True
-    if any(code in codes.values.get(name, ()) for name in (column, "*")):
+    if codes.values and any(code in codes.values.get(name, ()) for name in (column, "*")):
         return False
-    user_codes = () if column in IDS else (codes.missing.get(name, frozenset()) for name in (column, "*"))
-    return code in MISSING or any(code in code_list for code_list in user_codes)
+    if code in MISSING or not codes.missing or column in IDS:
+        return code in MISSING
+    return any(code in codes.missing.get(name, ()) for name in (column, "*"))
 
 
 def label_like(word: str, labels: set[str]) -> bool:

@@ -150,7 +150,7 @@ def _fill(value: Any, schema: dict[str, Any]) -> Any:
     if isinstance(value, dict):
         for key, child in schema.get("properties", {}).items():
             if key not in value and "default" in child and _suits(value, child):
-                value[key] = deepcopy(child["default"])
+                value[key] = deepcopy(child.get("kind_defaults", {}).get(value.get("kind"), child["default"]))
             if key in value:
                 value[key] = _fill(value[key], child)
     if isinstance(value, list) and "items" in schema:
@@ -181,7 +181,9 @@ def _foreign(value: Any, schema: dict[str, Any], place: list[str]) -> list[str]:
 
 
 def _coerce(value: Any, schema: dict[str, Any]) -> Any:
-    """Convert text to the type that the schema asks for: `--config` gives only text."""
+    """Convert text to the type that the schema asks for: `--config` gives only text. YAML reads a bare yes as true."""
+    if isinstance(value, bool) and {"yes", "no"} <= set(schema.get("enum", [])):
+        return "yes" if value else "no"
     types = schema.get("type", [])
     types = [types] if isinstance(types, str) else types
     if isinstance(value, str) and types and "string" not in types:

@@ -7,14 +7,19 @@ from neurovae.plan import beta_schedule, fingerprint
 from neurovae.plan.graph import flags, refuse
 
 Entries = dict[str, dict[str, Any]]
+GIVEN = ("table",)  # kinds whose latents exist already: nothing can be decoded from them
+BASELINE = {"n_latent": 16, "blur": 4}  # of the PCA beside a table that keeps its columns; as the schema's defaults
 PERIODS = ("vae", "autoencoder")  # kinds that are trained in epochs
 PAIRWISE = ("mds", "isomap", "lle")  # kinds whose cost grows with the square of the training scans
 MAX_SCANS = 5000  # training scans of these (train.models.manifold.MAX_SCANS, whose import would load scikit-learn)
-NOT_OPTIONS = ("name", "kind", "transductive")  # keys of an entry that are not passed to its module
+NOT_OPTIONS = ("name", "kind", "transductive", "path", "baseline")  # keys of an entry that its module does not get
 
 
 def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
     """Return the model entries by name, each with its mandatory baseline, a PCA of the same size and augmentation.
+
+    Latents from a table have a PCA beside them too: what the run's own scans give without an encoder. It has as many
+    latents as the table's components, or 16 where the table keeps its columns.
 
     Raises:
         InputError: repeated names, folds that are neither one nor all, mirror images where a score is about one side.
@@ -28,7 +33,7 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
             f"train.folds: found {train['folds']}; give one fold, or all of {list(range(cohort['folds']['n']))}"
         )
     sided = [score["name"] for score in cohort["scores"] if score["lateralised"]]
-    mirrored = [name for name, entry in entries.items() if entry["flip"]] if sided else []
+    mirrored = [name for name, entry in entries.items() if entry.get("flip")] if sided else []
     problems += [
         f"train.models {name!r}: flip is true, but {sided} depend on the side; set flip: false" for name in mirrored
     ]
@@ -36,12 +41,21 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
     problems += [
         f"train.models {name!r}: names that begin with pca- are reserved for the baselines" for name in reserved
     ]
+    problems += [
+        f"train.models {name!r}: n_latent is null, which kind: table alone may have; give a number"
+        for name, entry in entries.items()
+        if entry["n_latent"] is None and entry["kind"] not in GIVEN
+    ]
     if "voxels" in entries:
         problems.append("train.models 'voxels': this name is reserved for the voxel-wise baseline; give another")
     refuse(problems)
+    for name, entry in entries.items():
+        if entry["kind"] in GIVEN:
+            settings = {**BASELINE, "flip": not sided, "n_latent": entry["n_latent"] or BASELINE["n_latent"]}
+            entries[name] = {**entry, "baseline": settings}
     for entry in [entry for entry in entries.values() if entry["kind"] != "pca"]:
         for n_latent in _sizes(entry, train["search"]):
-            _add_baseline(entries, {**entry, "n_latent": n_latent})
+            _add_baseline(entries, entry, {**_augmented(entry), "n_latent": n_latent})
     return entries
 
 
@@ -54,7 +68,7 @@ def baselines(entries: Entries, search: dict[str, Any]) -> dict[str, list[str]]:
             for pca, baseline in entries.items()
             if baseline["kind"] == "pca"
             and baseline["n_latent"] in sizes[name]
-            and (baseline["flip"], baseline["blur"]) == (entries[name]["flip"], entries[name].get("blur", 0))
+            and {key: baseline[key] for key in ("flip", "blur")} == _augmented(entries[name])
         ]
         for name in sizes
     }
@@ -63,20 +77,37 @@ def baselines(entries: Entries, search: dict[str, Any]) -> dict[str, list[str]]:
 def _sizes(entry: dict[str, Any], search: dict[str, Any]) -> list[int]:
     """Return the numbers of latents that an entry may have: where a search chooses, all of its choices."""
     choices = search["space"].get("n_latent") if entry["name"] == search["model"] else None
-    return sorted({entry["n_latent"], *choices}) if isinstance(choices, list) else [entry["n_latent"]]
+    n_latent = entry.get("baseline", entry)["n_latent"]
+    return sorted({n_latent, *choices}) if isinstance(choices, list) else [n_latent]
 
 
-def _add_baseline(entries: Entries, entry: dict[str, Any]) -> None:
-    """Add the PCA of an entry's size and augmentation; entries that agree in these share it."""
-    settings = {key: entry.get(key, 0) for key in ("n_latent", "flip", "blur")}
+def _augmented(entry: dict[str, Any]) -> dict[str, Any]:
+    """Mirroring and blur of an entry, which its baseline has too."""
+    settings = entry.get("baseline", entry)
+    return {"flip": settings["flip"], "blur": settings.get("blur", 0)}
+
+
+def _add_baseline(entries: Entries, entry: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Add the PCA of an entry's size and augmentation; entries that agree in these share it.
+
+    settings: n_latent, flip and blur of the PCA.
+    """
     name = (
-        f"pca-{entry['n_latent']}" + ("" if entry["flip"] else "-unmirrored") + ("" if settings["blur"] else "-sharp")
+        f"pca-{settings['n_latent']}"
+        + ("" if settings["flip"] else "-unmirrored")
+        + ("" if settings["blur"] else "-sharp")
     )
     if any(entries[name][key] != value for key, value in settings.items() if name in entries):
         name += f"-{settings['blur']:g}mm"
-    capped = {"capped": True} if localised(entry) else {}  # it may have more latents than a PCA
+    free = localised(entry) or (entry["kind"] in GIVEN and entry["n_latent"] is None)
+    capped = {"capped": True} if free else {}  # it may have more latents than a PCA
     entries.setdefault(name, {"name": name, "kind": "pca", **settings, **capped, "transductive": False})
     entries[name]["transductive"] |= entry["transductive"]
+
+
+def given(entries: Entries) -> list[str]:
+    """Names of the models whose latents come from a table, without a decoder."""
+    return [name for name, entry in entries.items() if entry["kind"] in GIVEN]
 
 
 def localised(entry: dict[str, Any]) -> bool:
@@ -134,11 +165,11 @@ def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[st
         f"train.models {entry['name']!r}: n_latent is {entry['n_latent']}, but only about {training} people are left "
         "to train on; lower n_latent"
         for entry in entries.values()
-        if entry["n_latent"] >= training
+        if (entry["n_latent"] or 0) >= training
         and not (entry.get("linear") == "none" or entry.get("capped") or localised(entry))
     ]
     for name, entry in entries.items():
-        n_training = training * (2 if entry["flip"] else 1)
+        n_training = training * (2 if entry.get("flip") else 1)
         if entry["kind"] in PERIODS and entry["accumulate"] > entry["batch"]:
             problem = f"accumulate is {entry['accumulate']}, batch only {entry['batch']}"
             problems.append(f"train.models {name!r}: {problem}; lower accumulate")

@@ -16,12 +16,13 @@ NAMES = Codes({}, {"name": MISSING - {"", "n/a"}})  # a region may be called NA 
 
 
 class Volumes(NamedTuple):
-    """Regional volumes: scan -> region -> volume (None: missing), the regions, problems and notes."""
+    """Regional volumes: scan -> region -> volume (None: missing), the regions, problems, notes, and each scan's row."""
 
     values: dict[str, dict[str, float | None]]
     regions: list[str]
     problems: list[str]
     notes: list[str]
+    rows: dict[str, Row] = {}
 
 
 def problems(config: dict[str, Any], index: Index) -> tuple[list[str], list[str]]:
@@ -70,13 +71,24 @@ def volumes(path: str | Path, scans: Sequence[Sequence[str]], codes: Codes = BUI
         scans: the keys of each scan, the scan's own first, as in `Scan.keys`.
         codes: codes for missing values.
     """
-    table, faults = read(str(path), file=Path(path).name, rename={}, codes=codes)
+    return matched(*read(str(path), file=Path(path).name, rename={}, codes=codes), scans)
+
+
+def matched(table: Table, faults: list[str], scans: Sequence[Sequence[str]], what: str = "region") -> Volumes:
+    """The numbers of a table by scan.
+
+    Args:
+        table: with `scan`, or with `participant_id` and possibly `session_id`; its other columns are numbers.
+        faults: of reading it.
+        scans: the keys of each scan, the scan's own first.
+        what: a column of it stands for, in messages.
+    """
     if table.columns and "scan" not in table.columns and "participant_id" not in table.columns:
         faults.append(f"{table.file}, row 1: {no_column('participant_id', table.columns)}, or give a column 'scan'")
     if faults or not table.rows:
         return Volumes({}, [], faults or [f"{table.file}: no row below the header; give a row per person"], [])
     by_key, key_problems = _by_scan(table) if "scan" in table.columns else keyed(table)
-    regions, texts, notes = _regions(table)
+    regions, texts, notes = _regions(table, what)
     faults += key_problems + texts
     row_of = {keys[0]: next((by_key.rows[key] for key in keys if key in by_key.rows), None) for keys in scans}
     faults += _unmatched(by_key, scans, row_of) if not faults and scans else []
@@ -100,7 +112,8 @@ def volumes(path: str | Path, scans: Sequence[Sequence[str]], codes: Codes = BUI
         if without_row
         else []
     )
-    return Volumes(values, regions, faults, table.notes + notes)
+    rows = {scan: row for scan, row in row_of.items() if row is not None}
+    return Volumes(values, regions, faults, table.notes + notes, rows)
 
 
 def _by_scan(table: Table) -> tuple[Keyed, list[str]]:
@@ -116,7 +129,7 @@ def _by_scan(table: Table) -> tuple[Keyed, list[str]]:
     return Keyed(table.file, table.header, table.columns, rows), first(faults)
 
 
-def _regions(table: Table) -> tuple[list[str], list[str], list[str]]:
+def _regions(table: Table, what: str) -> tuple[list[str], list[str], list[str]]:
     """Columns of numbers, cells of these that are no numbers, and notes on columns of text, which are left out."""
     regions, faults, notes = [], [], []
     for name in [name for name in table.columns if name not in NOT_REGIONS]:
@@ -124,14 +137,14 @@ def _regions(table: Table) -> tuple[list[str], list[str], list[str]]:
         not_numbers = [(row, text) for row, text in cells if number(text) is None]
         words = [text for _, text in not_numbers if not COMMA.fullmatch(text)]
         if not cells or 2 * len(words) > len(cells):
-            notes.append(f"{table.file}: column '{name}' is left out: {'text' if cells else 'no value'}, not volumes")
+            notes.append(f"{table.file}: column '{name}' is left out: {'text' if cells else 'no value'}, not numbers")
             continue
         regions.append(name)
         hint = " (with a decimal point)"
         faults += [
             f"{r.where}: {name} is '{t}'; give a number{hint if ',' in t else ''} or n/a" for r, t in not_numbers
         ]
-    no_region = [f"{table.file}: no column of numbers; give a column per region"] if not regions else []
+    no_region = [f"{table.file}: no column of numbers; give a column per {what}"] if not regions else []
     return regions, no_region + first(faults), notes
 
 

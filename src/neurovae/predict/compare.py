@@ -109,7 +109,8 @@ def against(a: pd.DataFrame, name: str, b: pd.DataFrame) -> list[dict[str, Any]]
     columns = ["scan", "person", "fold", "truth", "prediction", "probability"]
     joined = a.merge(b[columns], on=["scan", "person", "fold", "truth"], suffixes=("", "_b"), validate="one_to_one")
     if not len(joined) == len(a) == len(b):
-        reason = f"{len(joined)} scans in common of {len(a)} and {len(b)}; rerun predict from one cohort"
+        common = f"{len(joined)} scans in common of {len(a)} and {len(b)}"
+        reason = f"{common}; rerun predict from one cohort, or give every scan a row in the table of latents"
         return [shared | {"status": "other people", "reason": reason}]
     rows = []
     for metric in ("auc", "log_loss") if a["type"].iloc[0] == "binary" else ("r2",):

@@ -4,6 +4,7 @@ The weights file itself lists training and validation people; the latents' `mode
 the weights, so that neither another table nor weights of another fold can be mistaken for the model's.
 """
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,23 @@ def refuse(latents: list[Path], weights: list[Path], cohort: pd.DataFrame, freez
             problems += seen_by_model(f"{_name(path)}, fold {fold}", tested, meta["people"])
     if problems:
         raise InputError(problems)
+
+
+def policy(found: str, health: list[Path]) -> str:
+    """The policy of predictions, given that of the folds: latents from a table may know more, or less, than the folds.
+
+    An encoder that was trained on these people (`seen: yes`) is transductive, whatever is fitted here. Columns that are
+    used as they are, without mean, scale or components of training people, are the same in every fold.
+
+    Args:
+        found: "per fold" or "transductive", of the folds' models.
+        health: health.json of these models.
+    """
+    judged = [json.loads(path.read_text(encoding="utf-8")) for path in health]
+    if any(one.get("seen") == "yes" for one in judged):
+        return "transductive"
+    as_they_are = [one.get("standardise") is False and one.get("components") is False for one in judged]
+    return "per fold" if as_they_are and all(as_they_are) else found
 
 
 def several_folds(table: pd.DataFrame) -> list[str]:

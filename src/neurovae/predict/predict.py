@@ -1,6 +1,7 @@
 """Prediction of a score in unseen people: nested cross-validation by person over confounds, latents and both."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ def run(
     leakage.refuse(latents, weights, people, freeze)
     verdict, reason = joint_verdict({path.parent.name: read_verdict(path) for path in health})
     folds = outer_folds([join(people, read_parquet(path), checks) for path in latents])
+    folds = replace(folds, policy=leakage.policy(folds.policy, health))
     rows: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
     latent_rows: list[dict[str, Any]] = []

@@ -14,12 +14,13 @@ from jinja2 import Template
 from neurovae.report.figures import thumbnails
 from neurovae.report.results import LEAST, Run, read, why
 from neurovae.report.text import shown
+from neurovae.train.health.verdicts import NOT_APPLICABLE
 
 Block = dict[str, Any]
 NOT_WRITTEN = "this run has not written it"
 MAX_ROWS = 3000  # rows of a table that the page holds
 NARROW, WIDE = 26, 50  # characters of the longest text of a column that never wraps; that gets room
-GOOD = ("none", "healthy", "partial")  # beginnings of verdicts and caveats that need no attention
+GOOD = ("none", "healthy", "partial", NOT_APPLICABLE)  # beginnings of verdicts and caveats that need no attention
 FIRST = 15  # rows of a table that are drawn before the reader asks for more
 ALIKE = 4  # rows from which a column of one value is a note on the table instead
 SAME: dict[str, Any] = {  # how a column of one value is stated

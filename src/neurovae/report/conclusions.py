@@ -11,6 +11,7 @@ import pandas as pd
 
 from neurovae.report.results import LEVEL, Row, of_fit, tested
 from neurovae.report.text import listed, p_value, shown, unsigned
+from neurovae.train.health.verdicts import NOT_APPLICABLE
 
 ASSOCIATED, SINGLE, QUADRATIC, NONE, UNTESTED = "associated", "single latent", "quadratic", "none", "not tested"
 HEADLINES = {
@@ -142,7 +143,7 @@ def caveats(row: Row, associated: bool = True) -> list[str]:
     of_score = [row.get(name) for name in ("score_nuisance", "score_delay")]
     found += [words for words in of_score if isinstance(words, str) and words]
     verdict, *more = str(row.get("verdict")).split("; ")
-    found += [*([] if verdict == "healthy" else [f"the model is {verdict}"]), *more]
+    found += [*([] if verdict in ("healthy", NOT_APPLICABLE) else [f"the model is {verdict}"]), *more]
     seeds = row.get("replicated")
     if associated and isinstance(seeds, str) and (seeds.startswith("0 of") or seeds == "no counterpart"):
         found.append("not replicated with other seeds" if seeds.startswith("0 of") else "no counterpart in other seeds")
@@ -161,12 +162,18 @@ def general(found: list[Row], power: pd.DataFrame | None, health: Row | None, si
     if any(str(row.get("replicated")) == "one seed" for row in rows):
         said += ["The model was trained with one random seed, so robustness to the choice of seed is unknown."]
     if any(str(row.get("split_policy")).startswith("transductive") for row in rows):
-        said += [f"Scans, but not scores, of {_seen(health)} were used to train the model (transductive)."]
+        said += [f"{_used(health)} of {_seen(health)} were used to train the model (transductive)."]
     scores = [one for one in found if one["score"] != EVERY]
     if len(scores) > 1:
         said += [f"q values of the tests of all latents together are corrected across the {len(scores)} scores, max-T "
                  f"p values across the {_tested(rows)}latents tested against each score."]  # fmt: skip
     return said
+
+
+def _used(health: Row | None) -> str:
+    """What of the participants a model was fitted to: of a table, its mean, scale and components."""
+    given = (health or {}).get("verdict") == NOT_APPLICABLE
+    return "Rows of the table of latents, but not scores," if given else "Scans, but not scores,"
 
 
 def _seen(health: Row | None) -> str:

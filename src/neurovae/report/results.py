@@ -9,6 +9,7 @@ import pandas as pd
 
 from neurovae.design.tables import STOPPING
 from neurovae.io.parquet import read_parquet
+from neurovae.train.health.verdicts import NO_DECODER, NOT_APPLICABLE
 
 ASSOCIATIONS, OMNIBUS = "findings/associations.tsv", "findings/omnibus.tsv"
 PREDICTIONS, COMPARISONS = "predict/predictions.tsv", "predict/comparisons.tsv"
@@ -17,6 +18,7 @@ QUALITY, DUPLICATES = "preprocess/qc.tsv", "preprocess/duplicates.tsv"
 LEVEL = 0.05
 LEAST = 0.1  # audit.min_variance_explained where the configuration does not give it
 PASSED = "passed all model checks"
+GIVEN = "latents from a table"
 TEXTS = ["scan", "person", "session", "acquisition", "run", "site", "score", "model", "latent", "against", "term",
          "maxt_status", "maxt_reason", "scan_a", "scan_b", "person_a", "person_b", "reason", "nuisance", "replicated",
          "score_nuisance", "score_delay"]  # fmt: skip
@@ -93,13 +95,20 @@ def verdict(found: dict[str, Any]) -> str:
 def titled(model: str, judged: Any) -> str:
     """A model's name for a title, with its verdict unless that is healthy, which reads as a group of participants."""
     text = "" if judged is None or judged is pd.NA or judged != judged else str(judged)
-    text = text.removeprefix("healthy").removeprefix("; ")
+    text = text.removeprefix("healthy").removeprefix(NOT_APPLICABLE).removeprefix("; ")
     return f"{model} ({text})" if text else str(model)
 
 
 def passed(found: dict[str, Any]) -> str:
     """A model's verdict with its caveats for a sentence."""
-    return "; ".join([PASSED if found["verdict"] == "healthy" else found["verdict"], *found.get("caveats", [])])
+    words = {"healthy": PASSED, NOT_APPLICABLE: GIVEN}.get(found["verdict"], found["verdict"])
+    return "; ".join([words, *found.get("caveats", [])])
+
+
+def undecoded(run: Run, model: str) -> str:
+    """Why a model has no maps although it was not stopped; empty where it can have them."""
+    found = health(run, model)
+    return NO_DECODER if found and found["verdict"] == NOT_APPLICABLE else ""
 
 
 def why(run: Run, model: str) -> str:

@@ -13,11 +13,13 @@ from neurovae.io.parquet import read_parquet
 from neurovae.report import conclusions as judged
 from neurovae.report.results import analysed, of_seed, passed, read_tsv
 from neurovae.report.text import count, listed, p_value, region, unsigned
+from neurovae.train.health.verdicts import NO_DECODER, NOT_APPLICABLE
 
 METRICS = {"r2": "R²", "auc": "AUC"}
 MAX_MODELS = 8  # models that are listed with their reasons; beyond that, healthy ones share a line
 WIDTH = 110  # characters of a line
 BOTH = "latents + confounds"
+NOT_SHOWN = "the primary model is not among interpret.models"
 Row = dict[Any, Any]
 
 
@@ -65,6 +67,7 @@ def run(
     verdicts = {model: json.loads((health / model / fit / "health.json").read_text("utf-8")) for model in models}
     table = maps / primary / fit / "maps.parquet"
     mapped = read_parquet(table) if table.is_file() else None
+    no_map = NO_DECODER if verdicts[primary]["verdict"] == NOT_APPLICABLE else NOT_SHOWN
     limits = judged.general(found, detectable, verdicts[primary], simulated)
     lines = [
         f"{count(people['person'].nunique(), 'participant')}, {count(len(people), 'scan')} analysed; excluded: "
@@ -80,7 +83,7 @@ def run(
         *(line for words in limits for line in wrapped(words, "  ")),
     ]
     for one in found:
-        lines += ["", *score_lines(one, of_seed(read_tsv(predictions), fit), mapped, primary)]
+        lines += ["", *score_lines(one, of_seed(read_tsv(predictions), fit), mapped, primary, no_map)]
     lines += ["", f"report: {out.parent / 'report.html'}"]
     with write_beside(out) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -124,13 +127,15 @@ def verdict_lines(verdicts: dict[str, Row], primary: str) -> list[str]:
     return ["models", *lines, *(f"  {primary}: {text}" for text in more)]
 
 
-def score_lines(one: Row, predictions: pd.DataFrame, maps: pd.DataFrame | None, primary: str) -> list[str]:
-    """A score's conclusion, evidence, prediction, map and caveats."""
+def score_lines(
+    one: Row, predictions: pd.DataFrame, maps: pd.DataFrame | None, primary: str, no_map: str = NOT_SHOWN
+) -> list[str]:
+    """A score's conclusion, evidence, prediction, map and caveats; no_map: why there is no table of maps."""
     lines = [f"{one['score']}: {one['headline']}", *wrapped(one["evidence"], "  ")]
     if one["status"] == judged.UNTESTED:
         return lines
     lines += wrapped(f"Prediction: {prediction(predictions, one['score'], primary)}.", "  ")
-    lines += wrapped(f"Map: {mapped(maps, one['score'])}.", "  ")
+    lines += wrapped(f"Map: {mapped(maps, one['score'], no_map)}.", "  ")
     return lines + wrapped(f"Caveats: {'; '.join(one['caveats']) or 'none beyond those for all scores'}.", "  ")
 
 
@@ -157,10 +162,10 @@ def prediction(table: pd.DataFrame, score: str, primary: str) -> str:
     return "; ".join(parts)
 
 
-def mapped(maps: pd.DataFrame | None, score: str) -> str:
+def mapped(maps: pd.DataFrame | None, score: str, no_map: str = NOT_SHOWN) -> str:
     """Voxels below .05 by max-T, and the place of the peak."""
     if maps is None:
-        return "none (the primary model is not among interpret.models)"
+        return f"none ({no_map})"
     rows = maps[maps["score"] == score].to_dict("records")
     if not rows or rows[0]["status"] != "ok":
         return f"none ({rows[0]['status']}: {rows[0]['reason']})" if rows else "none"

@@ -10,8 +10,8 @@ import torch
 
 from neurovae.cli import Json, cli
 from neurovae.io.parquet import write_table
-from neurovae.io.volumes import SPLITS, data_hash, digests, read_mask, read_volumes, splits
-from neurovae.train import weights
+from neurovae.io.volumes import SPLITS, data_hash, digests, read_mask, splits
+from neurovae.train import inputs, weights
 from neurovae.train.engine import checkpoint, processes
 
 THREADS = 2  # fixed: on a CPU another number of threads would give other bits
@@ -47,6 +47,7 @@ def run(
     state: Path | None = None,
     code: str = "",
     chosen: str = "",
+    table: str = "",
 ) -> None:
     """Fit a model and write its weights and history.
 
@@ -61,7 +62,7 @@ def run(
         out: safetensors to write.
         history: Parquet to write, a row per epoch and split.
         kind: the module of this package that fits, embeds and reconstructs: vae, autoencoder, pca, pca_localised,
-            mds, isomap, lle.
+            mds, isomap, lle; or table, which does not reconstruct.
         fold: the fold whose people are the test set.
         seed: of initial weights, batches and samples.
         device: auto (cuda, then cpu), cpu, cuda or mps.
@@ -69,20 +70,23 @@ def run(
         state: folder for checkpoints, from which a training that was killed continues.
         code: fingerprint of the code; a checkpoint of other code, options or data is not used.
         chosen: JSON of options that a search has chosen, in place of those of the entry; empty: there was no search.
+        table: file with latents that exist already (kind table); empty: the model reads the volumes.
     """
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
-    array, table = read_volumes(volumes, rows)
-    brain = read_mask(mask)
-    split = splits(table, folds, fold)
+    given = inputs.read(volumes, rows, table, options.get("columns"))
+    array, scans, brain = given.array, given.table, read_mask(mask)
+    split = splits(scans, folds, fold)
     values = {**options, **(json.loads(Path(chosen).read_text(encoding="utf-8")) if chosen else {})}
     module = importlib.import_module(f"neurovae.train.models.{kind}")
-    people = {name: sorted(set(table.loc[split == name, "person"])) for name in SPLITS}
-    meta = {"kind": kind, "fold": fold, "seed": seed, "data_hash": data_hash(table), "people": people}
-    meta |= {"searched": bool(chosen), "scans": digests(table)}
+    people = {name: sorted(set(scans.loc[split == name, "person"])) for name in SPLITS}
+    meta = {"kind": kind, "fold": fold, "seed": seed, "data_hash": data_hash(scans), "people": people}
+    meta |= {"searched": bool(chosen), "scans": digests(scans)}
     if not getattr(module, "EPOCHS", False):
         if processes.rank() == 0:  # nothing to share among processes
-            _write(out, history, module.fit(array, split, brain, seed=seed, device=device, **values), meta, values)
+            names = {"names": given.names} if table else {}
+            result = module.fit(array, split, brain, seed=seed, device=device, **names, **values)
+            _write(out, history, result, meta, values)
         return
     state_folder = state / f"fold-{fold}_seed-{seed}" if state else None
     folder = (

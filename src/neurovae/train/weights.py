@@ -1,6 +1,7 @@
 """Trained weights on disk (safetensors: no code runs on load), with a description of how they were trained."""
 
 import hashlib
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,11 @@ def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
     if description is None:
         raise InputError(f"{path}: weights of another program: they do not say what they were trained on")
     return tensors, json.loads(description)
+
+
+def has_decoder(meta: dict[str, Any]) -> bool:
+    """Whether a kind of model can decode latents into volumes."""
+    return hasattr(importlib.import_module(f"neurovae.train.models.{meta['kind']}"), "reconstruct")
 
 
 def load_own(path: Path) -> tuple[Tensors, dict[str, Any]]:

@@ -101,6 +101,7 @@ def test_other_preprocessing_is_refused() -> None:
     same = rows(sub_1="a", sub_2="b", sub_3="c")
     latents.same_preprocessing(same, (2, 2, 2), META, "vae")
     latents.same_preprocessing(rows(sub_2="b", sub_3="c"), (2, 2, 2), META, "vae")  # someone has left
+    latents.same_preprocessing(same, (2, 2, 2), {**META, "architecture": {"n_latent": 2}}, "pca")  # it states no grid
     for table, shape, message in [
         (rows(sub_1="a", sub_2="x"), (2, 2, 2), "1 of 2 scans that it knows have other voxels now \\(sub-2\\)"),
         (same, (2, 2, 3), "on a grid of \\[2, 2, 3\\]"),

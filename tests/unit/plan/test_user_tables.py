@@ -35,7 +35,7 @@ def test_a_text_cell_does_not_drop_its_region(tmp_path):
     assert found.regions == ["hippocampus", "pons"] and found.problems == []
     assert found.values["sub-01_ses-2"] == {"hippocampus": 3.1, "pons": 5}
     assert found.values["sub-02_ses-1"] == {"hippocampus": None, "pons": 6}
-    assert found.notes == ["v.csv: column 'site' is left out: text, not volumes"]
+    assert found.notes == ["v.csv: column 'site' is left out: text, not numbers"]
 
 
 def test_ids_without_a_match_are_counted_and_named(tmp_path):

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from neurovae.io.parquet import read_parquet
 from neurovae.report.figures.drawing import BLUE, COLOURS, GREY, save
 from neurovae.report.results import passed
+from neurovae.train.health.verdicts import NO_DECODER, NOT_APPLICABLE
 
 WIDTH = 150  # characters of a line of the title
 
@@ -79,7 +80,7 @@ def _shares(axis: Axes, found: dict[str, Any]) -> None:
     """Variance explained in each participant set; hatched: the linear part alone."""
     names = [name for name in COLOURS if found.get(f"variance_explained_{name}") is not None]
     if not names:
-        _say(axis, "no variance explained: values are not finite")
+        _say(axis, f"no variance explained: {_why(found)}")
         return
     both = f"variance_explained_linear_{names[0]}" in found
     for place, name in enumerate(names):
@@ -111,7 +112,7 @@ def _identification(axis: Axes, found: dict[str, Any]) -> None:
     keys = {name: f"identification_accuracy_{name}" for name in ("training", "test")}
     shown = {name: found[key] for name, key in keys.items() if key in found}
     if not shown:
-        _say(axis, "no identification accuracy: values are not finite")
+        _say(axis, f"no identification accuracy: {_why(found)}")
         return
     for place, (name, rates) in enumerate(shown.items()):
         _bar(axis, place, rates["rate"], COLOURS[name], None)
@@ -122,6 +123,11 @@ def _identification(axis: Axes, found: dict[str, Any]) -> None:
     axis.set_xticks(range(len(shown)), [f"{name}\nn = {rates['people']}" for name, rates in shown.items()])
     axis.legend(fontsize=7, loc="upper left", handlelength=2)
     axis.set_title("identification accuracy", fontsize=9, loc="left")
+
+
+def _why(found: dict[str, Any]) -> str:
+    """Why there are no reconstructions to measure."""
+    return NO_DECODER if found["verdict"] == NOT_APPLICABLE else "values are not finite"
 
 
 def _say(axis: Axes, text: str) -> None:

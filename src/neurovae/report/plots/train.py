@@ -6,7 +6,16 @@ from neurovae.cli import Json, cli
 from neurovae.report.figures import health, losses, rates, reconstructions, search
 
 
-def run(*, results: Path, models: list[str], trained: list[str], fit: str, searches: Json, folds: list[int]) -> None:
+def run(
+    *,
+    results: Path,
+    models: list[str],
+    decoded: list[str],
+    trained: list[str],
+    fit: str,
+    searches: Json,
+    folds: list[int],
+) -> None:
     """Draw the figures of the trained models, one fit of each.
 
     Example:
@@ -15,6 +24,7 @@ def run(*, results: Path, models: list[str], trained: list[str], fit: str, searc
     Args:
         results: results folder of the cohort.
         models: names of the models.
+        decoded: those with a decoder, whose reconstructions are drawn.
         trained: those that are trained in epochs.
         fit: fold and seed ("fold-0_seed-0").
         searches: objective, space and least active units of each search, by model.
@@ -27,10 +37,11 @@ def run(*, results: Path, models: list[str], trained: list[str], fit: str, searc
         verdict = folder / "health.json"
         index = results / "latents" / name / fit / "latent_index.parquet"
         health.draw(health=verdict, index=index, name=name, out=out / f"{stem}_health.png")
-        reconstructions.draw(
-            **files, model=folder / "weights.safetensors", health=verdict, name=name,
-            out=out / f"{stem}_reconstructions.png",
-        )  # fmt: skip
+        if name in decoded:
+            reconstructions.draw(
+                **files, model=folder / "weights.safetensors", health=verdict, name=name,
+                out=out / f"{stem}_reconstructions.png",
+            )  # fmt: skip
         if name in trained:
             losses.draw(history=folder / "history.parquet", name=name, out=out / f"{stem}_losses.png")
     rates.draw(train=results / "train", models=models, fit=fit, out=out / "rates.png")

@@ -28,6 +28,7 @@ from neurovae.report.results import (
     read,
     scans,
     stopped,
+    undecoded,
     why,
 )
 from neurovae.report.text import count, p_value, shown, unsigned
@@ -121,7 +122,8 @@ def _map(run: Run, score: str) -> tuple[list[Block], str]:
     maps = read(run, f"{folder}/maps.parquet")
     rows = [] if maps is None else maps[maps["score"] == score].to_dict("records")
     if not rows or rows[0]["status"] != "ok":
-        return [], "No map: " + (rows[0]["reason"] if rows else "interpret has not been run for this model.")
+        none = f"{undecoded(run, run.primary) or 'interpret has not been run for this model'}."
+        return [], "No map: " + (rows[0]["reason"] if rows else none)
     row = rows[0]
     if not row["voxels_below_05"]:
         return [], f"Map: no voxel has max-T p < 0.05 (smallest p {p_value(row['smallest_p'])})."

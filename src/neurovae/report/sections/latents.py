@@ -18,7 +18,8 @@ NEIGHBOURS = 5  # test participants whose nearest training participant is shown
 def latents(run: Run) -> list[Block]:
     """Per model: distribution of every latent, pairs of some by score and site, nearest neighbours."""
     people = scans(run)
-    blocks = [text("Latents are posterior means of a VAE, or component scores of a PCA. Their signs are arbitrary.")]
+    blocks = [text("Latents are posterior means of a VAE, component scores of a PCA, or columns of a table. "
+                   "The signs of the first two are arbitrary.")]  # fmt: skip
     for model in run.ordered():
         path = f"latents/{model}/{run.fit}/latents.parquet"
         points = read(run, path)

@@ -2,10 +2,11 @@
 
 import pandas as pd
 
-from neurovae.report.blocks import Block, by_model, heading, missing, pictures, table, text
-from neurovae.report.results import Run, read, why
+from neurovae.report.blocks import Block, by_model, heading, missing, note, pictures, table, text
+from neurovae.report.results import Run, read, undecoded, why
 from neurovae.report.text import region
 from neurovae.report.viewer import section
+from neurovae.train.health.verdicts import NO_DECODER
 
 BOXED = ("region", "peak_region")  # columns of region names
 REGION = {"region": "region", "hemisphere": "hemisphere"}
@@ -47,6 +48,9 @@ def maps(run: Run) -> list[Block]:
     blocks: list[Block] = [text("Maps show activation patterns (Haufe et al., 2014), not decoding weights. Their "
                                 "intervals do not include the uncertainty of the decoder.")]  # fmt: skip
     blocks += [{"kind": "html", "html": section.section(run.cohort, run.shown, run.fit, run.primary)}]
+    given = [model for model in run.ordered() if undecoded(run, model)]
+    blocks += [note(f"{', '.join(given)}: {NO_DECODER}, so there are no traversals, maps, samples or counterfactuals.")
+               ] if given else []  # fmt: skip
     for model in [model for model in run.ordered() if model in run.shown]:
         blocks += by_model(run, model, [heading(model), *_model(run, model)])
     return blocks

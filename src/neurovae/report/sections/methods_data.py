@@ -5,6 +5,7 @@ from typing import Any
 from neurovae.plan.derivatives import space
 from neurovae.report.results import COHORT, EXCLUDED, QUALITY, Run, analysed, health, read
 from neurovae.report.text import count, listed, shown
+from neurovae.train.health.verdicts import NOT_APPLICABLE
 
 EXTRACT = {"deepbet": "Brains were extracted with deepbet [deepbet].",
            "template": "Brain masks were propagated from the template by affine registration [ants].",
@@ -36,6 +37,10 @@ KINDS = {"vae": "a variational autoencoder [vae]", "autoencoder": "an autoencode
          "pca": "a principal component analysis", "pca_localised": "a localised principal component analysis",
          "mds": "metric multidimensional scaling (SMACOF)", "isomap": "Isomap [isomap]",
          "lle": "locally linear embedding [lle]"}  # fmt: skip
+ENCODER = {"yes": "The encoder that made the table had been trained on these participants.",
+           "no": "The encoder that made the table had not been trained on these participants.",
+           "unknown": "Whether the encoder that made the table had been trained on these participants is unknown."
+           }  # fmt: skip
 AUGMENTED = {"flip": "left-right mirroring", "mixup": "mixup of {:.0%} of the scans [mixup]",
              "mosaic": "replacement of {:.0%} of the scans by mosaics of smooth regions of several participants",
              "noise": "addition of Gaussian noise (SD {:g})",
@@ -108,9 +113,10 @@ def latent_models(run: Run) -> str:
     one, train = next(iter(known.values())), run.config.get("train", {})  # all models share the sets
     folds, seeds, search = train.get("folds") or [0], train.get("seeds") or [0], train.get("search", {})
     sizes = [one[f"people_{name}"] for name in ("training", "validation", "test")]
+    decoded = {model: one for model, one in known.items() if one["verdict"] != NOT_APPLICABLE}
     said = [
-        "Latent variable models. The voxels inside a fixed brain mask were modelled without access to scores or "
-        "diagnoses.",
+        "Latent variable models.",
+        "The voxels inside a fixed brain mask were modelled without access to scores or diagnoses." if decoded else "",
         *(_model(model, one) for model, one in known.items()),
         f"Training, validation and test sets comprised {sizes[0]}, {sizes[1]} and {sizes[2]} participants.",
         _reported(run, folds, seeds),
@@ -120,8 +126,10 @@ def latent_models(run: Run) -> str:
         else "",
         "Models were evaluated by the variance explained relative to the mean training image, and by identification "
         "accuracy, that is, the proportion of participants whose reconstruction correlated more strongly with their "
-        "own scan than with any other scan.",
-        f"In the test set, {'; '.join(_evaluated(model, one) for model, one in known.items())}.",
+        "own scan than with any other scan. In the test set, "
+        f"{'; '.join(_evaluated(model, one) for model, one in decoded.items())}."
+        if decoded
+        else "",
         primary(run),
     ]
     return " ".join(words for words in said if words)
@@ -155,7 +163,23 @@ def _evaluated(model: str, one: dict[str, Any]) -> str:
             f"participants (upper 99 % bound under chance: {bound}{judged})")  # fmt: skip
 
 
+def _given(model: str, one: dict[str, Any]) -> str:
+    """Latents that were read from a table, and what their encoder had been trained on."""
+    size = one["n_latent"]
+    said = [f"The {size} latents of {model} were read from a table and have no decoder."]
+    if one.get("components"):
+        said = [f"The latents of {model} were the first {size} principal components of the columns of a table, "
+                "without a decoder."]  # fmt: skip
+    people = sum(one[f"people_{name}"] for name in ("training", "validation", "test"))
+    said += [f"The table had a row for {count(people, 'participant')}."]
+    said += ["Columns were standardised by the mean and SD of the training set."] if one.get("standardise") else []
+    said += [ENCODER[str(one.get("seen"))]] if one.get("seen") in ENCODER else []
+    return " ".join(said)
+
+
 def _model(model: str, one: dict[str, Any]) -> str:
+    if one["verdict"] == NOT_APPLICABLE:
+        return _given(model, one)
     units = "components" if one["kind"] in COMPONENTS else "latent variables"
     said = [f"The model {model} was {KINDS.get(one['kind'], one['kind'])} with {one['n_latent']} {units}."]
     said += _network(one) if one["kind"] in ("vae", "autoencoder") else []

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from neurovae.report.results import PREDICTIONS, Row, Run, read
+from neurovae.report.results import PREDICTIONS, Row, Run, read, undecoded
 from neurovae.report.sections.provenance import versions
 from neurovae.report.text import count, listed
 
@@ -24,7 +24,8 @@ def prediction(run: Run) -> str:
     good, settings = table[table["status"] == "ok"], run.config.get("predict", {})
     used = {name: set(good[name].dropna().astype(str)) for name in ("features", "learner", "type", "policy")}
     permuted = pd.to_numeric(good["permutations"]).max()
-    own = set(good.loc[good["model"].isin(run.models), "policy"].dropna())
+    trained = [model for model in run.models if not undecoded(run, model)]
+    own = set(good.loc[good["model"].isin(trained), "policy"].dropna())
     binary = "binary" in used["type"]
     said = [
         f"Prediction. Scores were predicted by nested cross-validation over participants "
@@ -33,7 +34,7 @@ def prediction(run: Run) -> str:
         f"{'; '.join(words for name, words in FEATURES.items() if name in used['features'])}.",
         "The latent variable models had been trained, without scores, on scans that included those of participants in "
         "the outer test folds (transductive)." if any("transductive" in policy for policy in own) else
-        "Each outer fold used a latent variable model trained without its test participants.",
+        "Each outer fold used a latent variable model trained without its test participants." if own else "",
         "R² was computed relative to the mean of the training folds" + (", AUC as the mean over test folds" if binary
         else "") + f"; 95 % confidence intervals were obtained from {settings.get('bootstraps'):,} bootstrap samples "
         "of participants with the fitted models held fixed." if settings.get("bootstraps") else "",

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from neurovae.report.blocks import Block, by_model, heading, note, picture, pictures, table
-from neurovae.report.results import Run, health, stopped, titled, verdict, why
+from neurovae.report.results import Run, health, stopped, titled, undecoded, verdict, why
 
 HEADS = {"model": "model", "verdict": "verdict", "reason": "reason", "advice": "suggested change", "kind": "kind",
          "n_latent": "latents", "variance_explained_training": "variance explained, training",
@@ -52,8 +52,12 @@ def _titled(model: str, found: dict[str, Any]) -> str:
 def _model(run: Run, model: str) -> list[Block]:
     found = health(run, model) or {}
     names = {"reconstructions": "inputs and reconstructions", "health": "model health"}
+    if undecoded(run, model):
+        del names["reconstructions"]
     blocks = [heading(_titled(model, found)), *pictures(run, model, run.fit, names)]
     reason = why(run, model)
     if found.get("kept_epoch") is None:
         reason = f"{found.get('kind', model)} is fitted in one step and has no epochs"
+    if undecoded(run, model):
+        reason = "a table is not trained"
     return [*blocks, picture(run, f"{model}_{run.fit}_losses.png", f"{model}: training curves", reason)]

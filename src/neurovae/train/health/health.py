@@ -16,7 +16,14 @@ from neurovae.io.volumes import SPLITS, data_hash, read_mask, read_volumes
 from neurovae.train import weights
 from neurovae.train.health import judge
 from neurovae.train.health.examine import Measures, Model, lost, measure
-from neurovae.train.health.verdicts import KEPT_COLLAPSED, LOST, STOPPING, TRANSDUCTIVE
+from neurovae.train.health.verdicts import (
+    KEPT_COLLAPSED,
+    LOST,
+    NOT_APPLICABLE,
+    SEEN,
+    STOPPING,
+    TRANSDUCTIVE,
+)
 
 STATED = ("n_latent", "reconstruction", "divergence", "beta", "sigma", "linear", "epochs", "batch",
           "flip", "blur", "rotate", "mixup", "mosaic", "noise", "jitter")  # fmt: skip
@@ -56,7 +63,7 @@ def run(
     torch.set_num_threads(1)
     array, table = read_volumes(volumes, rows)
     tensors, meta = weights.load_own(model)
-    if meta["data_hash"] != data_hash(table):
+    if weights.has_decoder(meta) and meta["data_hash"] != data_hash(table):
         raise InputError(
             f"{model.name}: fitted on other volumes than {rows.name} describes; rerun with --forcerun train"
         )
@@ -64,7 +71,9 @@ def run(
     own = {name: value for name, value in tensors.items() if name != "rotation"}  # where a VAE's posterior is diagonal
     fitted = Model(module=module, tensors=own, meta=meta, mask=read_mask(mask))
     found = examine(fitted, array, table["person"].to_numpy(), read_parquet(history), seed)
-    write_json(out, {**found, **with_caveats(found["verdict"], found["finite"], kept_collapsed, transductive)})
+    judged = with_caveats(found["verdict"], found["finite"], kept_collapsed, transductive)
+    judged["caveats"] += [caveat for caveat in [SEEN.get(str(found.get("seen")), "")] if caveat]
+    write_json(out, {**found, **judged})
     print(
         f"{found['verdict']}: {found['reason']}", *([f"advice: {found['advice']}"] if found["advice"] else []), sep="\n"
     )
@@ -104,6 +113,11 @@ def examine(model: Model, array: np.ndarray, person: np.ndarray, history: pd.Dat
     description["hyperparameters"] = search_note if model.meta.get("searched") else "as given"
     if not all(np.isfinite(tensor).all() for tensor in model.tensors.values()):
         measures = lost("weights are not finite")
+    elif not weights.has_decoder(model.meta):
+        description |= {name: options[name] for name in ("seen", "standardise")}
+        description["components"] = options["n_latent"] is not None
+        measures = {"verdict": NOT_APPLICABLE, "reason": "no decoder, and so no reconstruction to judge"}
+        measures |= {"finite": True, "active_units": None}
     else:
         measures = measure(model, array, person, split, seed, kept_epoch=kept_epoch, has_trained=has_trained(history))
     if last_epoch is not None and not np.isfinite(_last_loss(history)):

@@ -1,0 +1,185 @@
+"""Latents that a user has as a table (`kind: table`): which columns they are, and what is wrong with them.
+
+Standard library only: text files are checked before the first job. Parquet and npz are read by the jobs, with the same
+checks (`train.inputs`).
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from neurovae.io.missing import BUILTIN, Codes, codes
+from neurovae.io.tables import Row, Table, first, read, some
+from neurovae.plan.index import Index
+from neurovae.plan.user_tables import NOT_REGIONS, Volumes, matched
+
+KEYS = {"person": "participant_id", "session": "session_id"}  # columns that may be called by the words of this project
+TEXT = (".tsv", ".csv", ".txt")  # read here
+BINARY = (".parquet", ".npz")  # read by the jobs alone
+LARGE = 5e6  # bytes of a text file from which on the jobs alone read it: ten thousand cells take about .1 s
+REPEATED = 3  # columns from which on two people with the same values are an error
+Scans = Sequence[Sequence[str]]
+Wanted = list[str] | str | None
+
+
+def entries(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The entries of train.models that read a table."""
+    return [entry for entry in config["train"]["models"] if entry["kind"] == "table"]
+
+
+def problems(config: dict[str, Any], index: Index) -> tuple[list[str], list[str], dict[str, int]]:
+    """Problems and notes of the tables of latents, and the number of columns of those that were read, by model."""
+    faults: list[str] = []
+    notes: list[str] = []
+    sizes: dict[str, int] = {}
+    scans = [scan.keys for scan in index.scans]
+    for entry in entries(config):
+        place, path = f"train.models {entry['name']!r}", entry["path"]
+        if not path:
+            faults.append(
+                f"{place}: path is not given; give the file that holds the latents (.tsv, .csv, .parquet, .npz)"
+            )
+        elif not Path(path).is_file():
+            faults.append(f"{place}: file {path!r} not found; correct the path")
+        elif not path.lower().endswith((*TEXT, *BINARY)):
+            faults.append(
+                f"{place}: {path!r} ends in none of {', '.join((*TEXT, *BINARY))}; save the table as one of these"
+            )
+        elif path.lower().endswith(BINARY) or Path(path).stat().st_size > LARGE:
+            notes.append(f"{Path(path).name}: its columns and rows are checked by the first job that reads it")
+        else:
+            table, problems_of_file = text_table(path, codes(config["cohort"]))
+            found = latents(table, problems_of_file, scans, entry["columns"], declared(config["cohort"]))
+            faults += found.problems or too_many(place, entry["n_latent"], len(found.regions))
+            notes += found.notes
+            sizes[entry["name"]] = len(found.regions)
+    return faults, notes, sizes
+
+
+def inputs(config: dict[str, Any], models: Iterable[str]) -> dict[str, list[str]]:
+    """The file that the rules of each model read beside the volumes, if there is one."""
+    path_of = {entry["name"]: entry["path"] for entry in entries(config)}
+    return {name: [path_of[name]] if path_of.get(name) else [] for name in models}
+
+
+def declared(cohort: dict[str, Any]) -> list[str]:
+    """Columns of scores and confounds, which are no latents."""
+    return [item.get("column") or item["name"] for key in ("scores", "confounds") for item in cohort[key]]
+
+
+def text_table(path: str, missing: Codes = BUILTIN) -> tuple[Table, list[str]]:
+    """Read a text file; `person` and `session` are names of keys, too."""
+    try:
+        with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
+            head = re.split(r"[\t;,]", file.readline())
+    except OSError:  # which reading names
+        head = []
+    return read(path, file=Path(path).name, rename=renamed(cell.strip(' "\n') for cell in head), codes=missing)
+
+
+def renamed(columns: Iterable[str]) -> dict[str, str]:
+    """The key columns of a table that have another name here; a table with scans needs no other key."""
+    names = set(columns)
+    return {} if "scan" in names else {old: new for old, new in KEYS.items() if old in names and new not in names}
+
+
+def latents(table: Table, faults: list[str], scans: Scans, wanted: Wanted, taken: Iterable[str] = ()) -> Volumes:
+    """The latents by scan, all of them finite numbers, with problems and notes.
+
+    Args:
+        table: with `scan`, or with `participant_id` and possibly `session_id`.
+        faults: of reading it.
+        scans: the keys of each scan: its own, its session's, its person's.
+        wanted: names of columns, or beginnings of names that end in `*`; None: all columns of numbers.
+        taken: names of scores and confounds.
+    """
+    part, unknown = chosen(table, wanted)
+    if faults or unknown:
+        return Volumes({}, [], faults + unknown, [])
+    found = matched(part, [], scans, "latent")
+    if found.problems:
+        return found
+    texts = [name for name in part.columns if wanted and name not in (*NOT_REGIONS, *found.regions)]
+    more = [
+        f"{table.file}: column '{name}' holds {_holds(table, name)}, no numbers; leave it out of columns"
+        for name in texts
+    ]
+    more += [
+        f"{table.file}: column '{name}' is a score or confound of the cohort, too; name the latents alone in columns"
+        for name in found.regions
+        if name in set(taken)
+    ]
+    more += _missing(found) + _constant(table.file, found) + _repeated(found, scans)
+    return found._replace(problems=first(more))
+
+
+def chosen(table: Table, wanted: Wanted) -> tuple[Table, list[str]]:
+    """The table with its keys and the wanted columns alone, in the order in which they are named; unknown columns."""
+    if wanted is None:
+        return table, []
+    columns = [name for name in table.columns if name not in NOT_REGIONS]
+    names: list[str] = []
+    faults = []
+    for one in [wanted] if isinstance(wanted, str) else wanted:
+        of_pattern = [name for name in columns if name.startswith(one[:-1])] if one.endswith("*") else []
+        names += of_pattern or ([one] if one in columns else [])
+        if not of_pattern and one not in columns:
+            close = difflib.get_close_matches(one, columns, n=1)
+            what = f"no column begins with '{one[:-1]}'" if one.endswith("*") else f"no column '{one}'"
+            hint = f"did you mean '{close[0]}'? " if close else ""
+            faults.append(f"{table.file}, row 1: {what}; {hint}there are {some(columns, 5) or 'none'}; correct columns")
+    keys = [name for name in table.columns if name in NOT_REGIONS]
+    return table._replace(columns=list(dict.fromkeys([*keys, *names]))), faults
+
+
+def too_many(place: str, n_latent: int | None, columns: int) -> list[str]:
+    """The problem of more components than columns."""
+    if n_latent is None or n_latent <= columns:
+        return []
+    return [
+        f"{place}: n_latent is {n_latent}, but the table has {columns} columns of latents; lower it, or set it to null"
+    ]
+
+
+def _holds(table: Table, name: str) -> str:
+    return "text" if any(row.cells[name] is not None for row in table.rows) else "no value"
+
+
+def _missing(found: Volumes) -> list[str]:
+    """Rows of scans in which a latent is missing."""
+    rows: dict[int, tuple[Row, list[str]]] = {}
+    for scan, row in found.rows.items():
+        empty = [name for name in found.regions if found.values[scan][name] is None]
+        if empty:
+            rows[row.number] = (row, empty)
+    remedy = "give numbers, or leave the row or the column out"
+    return [f"{row.where}: no value in {some(empty)}; {remedy}" for row, empty in rows.values()]
+
+
+def _constant(file: str, found: Volumes) -> list[str]:
+    """Columns that do not differ between the scans."""
+    if len({row.number for row in found.rows.values()}) < 2:
+        return []
+    by_column = {name: {values[name] for values in found.values.values()} for name in found.regions}
+    return [
+        f"{file}: column '{name}' is {next(iter(values)):g} for every scan; leave it out (columns)"
+        for name, values in by_column.items()
+        if len(values) == 1 and None not in values
+    ]
+
+
+def _repeated(found: Volumes, scans: Scans) -> list[str]:
+    """Rows whose values are exactly those of another person."""
+    owner: dict[tuple[float | None, ...], tuple[str, Row]] = {}
+    faults = []
+    for scan, *_, person in scans:
+        if scan not in found.rows or len(found.regions) < REPEATED:
+            continue
+        values, row = tuple(found.values[scan][name] for name in found.regions), found.rows[scan]
+        other, other_row = owner.setdefault(values, (person, row))
+        if other != person:
+            same = f"all {len(values)} values are those of {other} in row {other_row.number}"
+            faults.append(f"{row.where}: {same}; give each participant their own")
+    return faults

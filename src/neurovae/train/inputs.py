@@ -1,0 +1,106 @@
+"""What a model reads: an array with a row per scan. The packed volumes, or the columns of a user's table of latents."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from neurovae.errors import InputError
+from neurovae.io.missing import BUILTIN, is_missing
+from neurovae.io.parquet import read_parquet
+from neurovae.io.tables import Row, Table
+from neurovae.io.volumes import read_volumes
+from neurovae.plan.latent_tables import TEXT, Wanted, latents, renamed, text_table
+
+
+class Inputs(NamedTuple):
+    """Array (scans, ...), the table of its rows with a digest of each scan's values, and the names of its columns."""
+
+    array: np.ndarray
+    table: pd.DataFrame
+    names: list[str]  # of the columns of a user's table; volumes have none
+
+
+def read(volumes: Path, rows: Path, table: str = "", columns: Wanted = None) -> Inputs:
+    """The packed volumes, or the scans among them that a user's table of latents has, with their values.
+
+    Args:
+        volumes: packed volumes.
+        rows: table of their rows.
+        table: of a user, with its latents; empty: the volumes themselves.
+        columns: of that table; None: all columns of numbers.
+
+    Raises:
+        InputError: the table cannot be read; each problem with its row or column.
+    """
+    array, scans = read_volumes(volumes, rows)
+    if not table:
+        return Inputs(array, scans, [])
+    keys = [
+        (scan, f"{person}_ses-{session}", person)
+        for scan, person, session in scans[["scan", "person", "session"]].to_numpy()
+    ]
+    found = latents(*_table(table), keys, columns)
+    if found.problems:
+        raise InputError(found.problems)
+    for note in found.notes:
+        print(f"warning: {note}", flush=True)
+    known = scans[scans["scan"].isin(list(found.values))].reset_index(drop=True)
+    values = np.array([[found.values[scan][name] for name in found.regions] for scan in known["scan"]], np.float64)
+    digests = [hashlib.sha256(row.tobytes()).hexdigest() for row in values]
+    return Inputs(values, known.assign(preproc_sha256=digests), found.regions)
+
+
+def _table(path: str) -> tuple[Table, list[str]]:
+    """The user's file as rows of text, whatever its format."""
+    if path.lower().endswith(TEXT):
+        return text_table(path)
+    name = Path(path).name
+    try:
+        frame = _npz(Path(path)) if path.lower().endswith(".npz") else read_parquet(Path(path))
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
+        return Table(name, [], [], []), [f"{name}: cannot be read ({error}); write it again"]
+    frame = frame.rename(columns=str).rename(columns=renamed(map(str, frame.columns)))
+    twice = sorted(set(frame.columns[frame.columns.duplicated()]))
+    columns = list(frame.columns)
+    cells = {column: [_text(column, value) for value in frame[column]] for column in columns if column not in twice}
+    by_row = zip(*cells.values(), strict=True) if cells else ()
+    rows = [Row(name, k + 1, dict(zip(cells, one, strict=True))) for k, one in enumerate(by_row)]
+    return Table(name, columns, columns, rows), [f"{name}: two columns are called '{one}'; keep one" for one in twice]
+
+
+def _npz(path: Path) -> pd.DataFrame:
+    """Arrays by name: of one dimension a column each, of two as many columns as they have (`latents_000` and on).
+
+    Raises:
+        InputError: arrays of other dimensions, or of unequal length.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    wrong = [name for name, array in arrays.items() if array.ndim not in (1, 2)]
+    lengths = {name: len(array) for name, array in arrays.items() if array.ndim}
+    if wrong or len(set(lengths.values())) > 1:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise InputError(f"{path.name}: arrays {shapes}; give one row per scan in each, of one or two dimensions")
+    columns: dict[str, Any] = {}
+    for name, array in arrays.items():
+        if array.ndim == 1:
+            columns[name] = array
+            continue
+        width = max(3, len(str(array.shape[1] - 1)))
+        columns |= {f"{name}_{k:0{width}d}": array[:, k] for k in range(array.shape[1])}
+    return pd.DataFrame(columns)
+
+
+def _text(column: str, value: Any) -> str | None:
+    """A cell as a text file would hold it, with every digit of a number; None where it is missing."""
+    if value is None or value is pd.NA or value != value:
+        return None
+    if isinstance(value, float | np.floating):
+        return repr(float(value))
+    text = value.decode() if isinstance(value, bytes) else str(value)
+    return None if is_missing(column, text, BUILTIN) else text

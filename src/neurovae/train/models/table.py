@@ -1,0 +1,94 @@
+"""Latents that exist as a table: its columns, standardised, or their principal components. There is no decoder."""
+
+import re
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from scipy.linalg import svd
+
+from neurovae.errors import InputError
+from neurovae.io.latent_table import MU
+from neurovae.io.tables import some
+from neurovae.train.weights import Tensors
+
+STILL = 1e-10  # standard deviation, as a fraction of the largest value, below which a column is constant
+
+
+def fit(
+    values: np.ndarray,
+    split: np.ndarray,
+    mask: np.ndarray,
+    *,
+    seed: int,
+    device: str,
+    names: list[str],
+    n_latent: int | None,
+    standardise: bool,
+    columns: list[str] | str | None = None,
+    seen: str = "unknown",
+) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
+    """Mean, scale (columns,) and, where asked for, components (latents, columns) of the people in "training".
+
+    Args:
+        values: columns of the table (scans, columns).
+        split: split of each scan; "training" alone is used.
+        mask, seed, device: not used.
+        names: of the columns.
+        n_latent: number of principal components; None: the columns themselves.
+        standardise: divide by the standard deviation (n - 1), after subtracting the mean.
+        columns, seen: of the entry, which the description of the weights keeps.
+
+    Raises:
+        InputError: columns that do not differ between the training people, or more components than there can be.
+    """
+    training = values[split == "training"]
+    mean, spread = training.mean(axis=0), training.std(axis=0, ddof=1)
+    still = [name for name, low in zip(names, spread <= STILL * np.abs(training).max(axis=0), strict=True) if low]
+    if still:
+        raise InputError(
+            f"{len(still)} columns do not differ between the {len(training)} training scans: {some(still, 5)}; leave "
+            "them out with columns"
+        )
+    tensors = {"scale": spread if standardise else np.ones_like(spread)}
+    tensors["mean"] = mean if standardise or n_latent else np.zeros_like(mean)
+    architecture: dict[str, Any] = {"kl": False, "columns": names, "shape": [len(names)]}
+    if n_latent is None:
+        return tensors, {**architecture, "n_latent": len(names), "latents": ids(names)}, []
+    most = min(len(training) - 1, len(names))
+    if n_latent > most:
+        raise InputError(
+            f"{n_latent} components, but {len(names)} columns of {len(training)} training scans have {most} at most; "
+            "lower n_latent"
+        )
+    tensors["components"] = leading((training - tensors["mean"]) / tensors["scale"], n_latent)
+    return tensors, {**architecture, "n_latent": n_latent}, []
+
+
+def leading(x: np.ndarray, count: int) -> np.ndarray:
+    """The first principal axes (count, columns) of centred rows; of each, the largest weight is positive."""
+    axes = svd(x, full_matrices=False)[2][:count]
+    signed: np.ndarray = axes * np.sign(axes[np.arange(count), np.abs(axes).argmax(axis=1)])[:, None]
+    return signed
+
+
+def embed(
+    values: np.ndarray, mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Latents (scans, latents); a table has no posterior variance (NaN)."""
+    mu = (values - tensors["mean"]) / tensors["scale"]
+    mu = mu @ tensors["components"].T if "components" in tensors else mu
+    return mu, np.full_like(mu, np.nan)
+
+
+def ids(names: list[str]) -> list[str]:
+    """Ids of latents from names of columns: `Left Hippocampus` is left_hippocampus, and mu_000 is 000.
+
+    Where two would be the same, the number of the column follows.
+    """
+    plain = [re.sub(r"[^a-z0-9]+", "_", name.removeprefix(MU).lower()).strip("_") or "column" for name in names]
+    counts = Counter(plain)
+    width = max(3, len(str(len(names))))
+    numbered = [one if counts[one] == 1 else f"{one}_{k:0{width}d}" for k, one in enumerate(plain)]
+    clash = len(set(numbered)) < len(numbered)
+    return [f"{one}_{k:0{width}d}" for k, one in enumerate(plain)] if clash else numbered

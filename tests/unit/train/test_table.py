@@ -1,0 +1,222 @@
+"""Latents from a table: standardised or projected by the training people alone, with an index, a verdict, and errors."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+from sklearn.decomposition import PCA
+
+from neurovae import latents
+from neurovae.errors import InputError
+from neurovae.estimator.model import LatentModel
+from neurovae.export import export
+from neurovae.plan.frozen import description
+from neurovae.predict import leakage
+from neurovae.train import fit, inputs
+from neurovae.train.health import health
+from neurovae.train.models import table
+
+PEOPLE = [f"sub-{i:02d}" for i in range(24)]
+SPLIT = np.array(tiny.roles(len(PEOPLE)))
+VALUES = np.random.default_rng(0).normal([5, -2, 100, 0], [1, 3, 20, 0.1], size=(len(PEOPLE), 4))
+COLUMNS = ["Left Hippocampus", "Right-Hippocampus", "ICV", "mu_007"]
+OPTIONS: dict[str, Any] = {"n_latent": None, "standardise": True, "columns": None, "seen": "unknown"}
+
+
+def frame(values: np.ndarray = VALUES, people: list[str] = PEOPLE) -> pd.DataFrame:
+    return pd.DataFrame(values, columns=COLUMNS).assign(participant_id=people)
+
+
+def written(folder: Path, given: pd.DataFrame, ending: str = "tsv") -> Path:
+    path = folder / f"v.{ending}"
+    if ending == "parquet":
+        given.to_parquet(path)
+    elif ending == "npz":
+        np.savez(path, participant_id=given["participant_id"].to_numpy(str), **{name: given[name] for name in COLUMNS})
+    else:
+        given.to_csv(path, sep="\t" if ending == "tsv" else ",", index=False)
+    return path
+
+
+def trained(folder: Path, path: Path, **options: Any) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Latents, index and health of a table."""
+    files = tiny.packed(folder / "packed")
+    model, history = folder / "w.safetensors", folder / "h.parquet"
+    fit.run(
+        **files, out=model, history=history, kind="table", fold=0, seed=0, device="cpu", options=OPTIONS | options,
+        table=str(path),
+    )  # fmt: skip
+    del files["folds"]
+    out, index = folder / "l.parquet", folder / "i.parquet"
+    latents.run(**files, model=model, name="given", out=out, index=index, table=str(path))
+    health.run(**files, model=model, history=history, out=folder / "h.json", seed=0)
+    return pd.read_parquet(out), pd.read_parquet(index), json.loads((folder / "h.json").read_text())
+
+
+def test_columns_are_standardised_by_the_training_people_and_keep_their_names(tmp_path: Path) -> None:
+    found, index, judged = trained(tmp_path, written(tmp_path, frame()))
+    names = ["mu_left_hippocampus", "mu_right_hippocampus", "mu_icv", "mu_007"]
+    training = VALUES[SPLIT == "training"]
+    expected = (VALUES - training.mean(axis=0)) / training.std(axis=0, ddof=1)
+    np.testing.assert_allclose(found[names].to_numpy(), expected, rtol=1e-12)
+    assert list(index["latent"]) == names and set(index["role"]) == {"free"} and index["active"].isna().all()
+    np.testing.assert_allclose(index["variance_training"], expected[SPLIT == "training"].var(axis=0))
+    assert list(found["split"]) == list(SPLIT) and set(found["inputs"]) == {"table"} and set(found["kind"]) == {"table"}
+    assert found["error"].isna().all() and not found["logvar_calibrated"].any()
+    assert (judged["verdict"], judged["finite"], judged["advice"]) == ("not applicable", True, "")
+    assert judged["caveats"] == ["unknown whether the encoder was trained on these participants"]
+
+
+def test_components_are_those_of_the_training_people(tmp_path: Path) -> None:
+    found, _, judged = trained(tmp_path, written(tmp_path, frame()), n_latent=2, seen="no")
+    training = VALUES[SPLIT == "training"]
+    scaled = (VALUES - training.mean(axis=0)) / training.std(axis=0, ddof=1)
+    expected = PCA(2).fit(scaled[SPLIT == "training"]).transform(scaled)
+    mu = found[["mu_000", "mu_001"]].to_numpy()
+    np.testing.assert_allclose(np.abs(mu), np.abs(expected), rtol=1e-9, atol=1e-12)
+    assert judged["caveats"] == [] and judged["components"] and judged["n_latent"] == 2
+
+
+def test_test_people_do_not_enter_the_fit(tmp_path: Path) -> None:
+    other = np.where((SPLIT == "training")[:, None], VALUES, 3 * VALUES + 1)
+    tensors = [
+        table.fit(
+            values, SPLIT, tiny.MASK, seed=0, device="cpu", names=COLUMNS, **OPTIONS | {"n_latent": 3}
+        )[0]
+        for values in (VALUES, other)
+    ]  # fmt: skip
+    assert all(np.array_equal(tensors[0][name], tensors[1][name]) for name in ("mean", "scale", "components"))
+
+
+@pytest.mark.parametrize("ending", ["tsv", "csv", "parquet", "npz"])
+def test_every_format_gives_the_same_numbers_in_the_order_of_the_scans(tmp_path: Path, ending: str) -> None:
+    path = written(tmp_path, frame().sample(frac=1, random_state=0), ending)
+    files = tiny.packed(tmp_path / "packed")
+    found = inputs.read(files["volumes"], files["rows"], str(path))
+    assert list(found.table["scan"]) == PEOPLE
+    order = [found.names.index(name) for name in COLUMNS]
+    assert np.array_equal(found.array[:, order], VALUES)  # every digit
+
+
+def test_an_array_of_embeddings_has_a_column_per_number(tmp_path: Path) -> None:
+    np.savez(tmp_path / "e.npz", person=np.array(PEOPLE), emb=VALUES.astype(np.float32))
+    files = tiny.packed(tmp_path / "packed")
+    found = inputs.read(files["volumes"], files["rows"], str(tmp_path / "e.npz"), "emb_*")
+    assert found.names == ["emb_000", "emb_001", "emb_002", "emb_003"]
+    assert np.array_equal(found.array, VALUES.astype(np.float32))
+
+
+def test_people_without_a_row_have_no_latents_and_a_changed_cell_changes_the_hash(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, _, judged = trained(tmp_path, written(tmp_path, frame()[:-2]))
+    assert list(found["scan"]) == PEOPLE[:-2] and judged["people_training"] == 14
+    assert "warning: v.tsv: 2 of 24 scans have no row (sub-22, sub-23)" in capsys.readouterr().out
+    changed = VALUES[:-2].copy()
+    changed[3, 1] += 1e-9
+    files = tiny.packed(tmp_path / "packed")
+    del files["folds"]
+    path = written(tmp_path, frame(changed, PEOPLE[:-2]))
+    with pytest.raises(InputError, match="fitted on other values than v.tsv describes; rerun with --forcerun train"):
+        latents.run(
+            **files, model=tmp_path / "w.safetensors", name="given", out=tmp_path / "l.parquet",
+            index=tmp_path / "i.parquet", table=str(path),
+        )  # fmt: skip
+
+
+def test_a_frozen_table_takes_new_people_and_keeps_mean_and_scale(tmp_path: Path) -> None:
+    known, _, _ = trained(tmp_path, written(tmp_path, frame()[:-2]))
+    files = tiny.packed(tmp_path / "packed")
+    del files["folds"]
+    later = {"out": tmp_path / "l2.parquet", "index": tmp_path / "i2.parquet", "table": str(written(tmp_path, frame()))}
+    latents.run(**files, model=tmp_path / "w.safetensors", name="given", freeze=True, **later)
+    found = pd.read_parquet(later["out"])
+    names = [name for name in found if name.startswith("mu_")]
+    assert np.array_equal(found[names][:-2], known[names]) and list(found["split"][-2:]) == ["test", "test"]
+    np.testing.assert_allclose(found[names][-2:], (VALUES[-2:] - VALUES[:-2][SPLIT[:-2] == "training"].mean(axis=0))
+                               / VALUES[:-2][SPLIT[:-2] == "training"].std(axis=0, ddof=1))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (lambda given: given.assign(ICV=np.where(SPLIT == "training", 1.0, np.arange(24))), {}, "1 columns do not differ "
+         "between the 15 training scans: ICV; leave them out with columns"),
+        (lambda given: given, {"n_latent": 5}, "5 components, but 4 columns of 15 training scans have 4 at most; lower"),
+        (lambda given: given.assign(ICV=1.0), {}, "v.parquet: column 'ICV' is 1 for every scan; leave it out"),
+        (lambda given: given.assign(ICV=np.where(np.arange(24) == 2, np.nan, VALUES[:, 2])), {}, "v.parquet, row 3: no "
+         "value in ICV; give numbers"),
+        (lambda given: given.assign(ICV=np.where(np.arange(24) == 2, np.inf, VALUES[:, 2])), {}, "v.parquet, row 3: ICV is "
+         "'inf'; give a number or n/a"),
+        (lambda given: given.rename(columns={"participant_id": "id"}), {}, "v.parquet, row 1: no column 'participant_id'"),
+        (lambda given: given, {"columns": ["emb_*"]}, "v.parquet, row 1: no column begins with 'emb_'; there are"),
+    ],
+)  # fmt: skip
+def test_the_job_refuses_what_it_cannot_use(tmp_path: Path, change: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message.replace("(", r"\(")):
+        trained(tmp_path, written(tmp_path, change(frame()), "parquet"), **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("v.parquet", b"PAR1 no more", "v.parquet: cannot be read"),
+        ("v.npz", b"no zip", "v.npz: cannot be read"),
+        ("v.tsv", b"\xff\xfe\x00", "v.tsv"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    files = tiny.packed(tmp_path / "packed")
+    with pytest.raises(InputError, match=message):
+        inputs.read(files["volumes"], files["rows"], str(tmp_path / name))
+
+
+def test_arrays_of_unequal_length_and_objects_are_refused(tmp_path: Path) -> None:
+    files = tiny.packed(tmp_path / "packed")
+    np.savez(tmp_path / "a.npz", person=np.array(PEOPLE), emb=VALUES[:3])
+    np.savez(tmp_path / "b.npz", person=np.array(PEOPLE, dtype=object), emb=VALUES)
+    with pytest.raises(InputError, match=r"a.npz: arrays person \(24,\), emb \(3, 4\); give one row per scan in each"):
+        inputs.read(files["volumes"], files["rows"], str(tmp_path / "a.npz"))
+    with pytest.raises(InputError, match=r"b.npz: cannot be read \(Object arrays cannot be loaded"):
+        inputs.read(files["volumes"], files["rows"], str(tmp_path / "b.npz"))
+
+
+def test_names_become_ids_that_differ() -> None:
+    assert table.ids(["mu_000", "3rd-Ventricle", "a b", "A_B", "µ"]) == [
+        "000", "3rd_ventricle", "a_b_002", "a_b_003", "column"
+    ]  # fmt: skip
+    assert len(set(table.ids(["a", "A", "a_001"]))) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "found", "expected"),
+    [
+        ({"seen": "yes"}, "per fold", "transductive"),
+        ({"seen": "unknown"}, "transductive", "transductive"),
+        ({"seen": "no", "standardise": False}, "transductive", "per fold"),
+        ({"seen": "no", "standardise": False, "n_latent": 2}, "transductive", "transductive"),
+        ({"seen": "no"}, "per fold", "per fold"),
+    ],
+)
+def test_the_policy_says_what_the_encoder_had_seen(
+    tmp_path: Path, options: dict[str, Any], found: str, expected: str
+) -> None:
+    trained(tmp_path, written(tmp_path, frame()), **options)
+    assert description(tmp_path / "w.safetensors")["options"]["seen"] == options["seen"]
+    assert leakage.policy(found, [tmp_path / "h.json"]) == expected
+
+
+def test_a_table_is_no_model_of_scans(tmp_path: Path) -> None:
+    trained(tmp_path, written(tmp_path, frame()))
+    model, mask = tmp_path / "w.safetensors", tmp_path / "packed" / "m.nii.gz"
+    with pytest.raises(InputError, match="latents from a table, not a model of scans; share the table"):
+        export.run(model=model, out=tmp_path / "e", mask=mask, health=tmp_path / "h.json", derivatives=tmp_path)
+    with pytest.raises(InputError, match="latents from a table, not a model of scans; read the table"):
+        LatentModel.load(model, mask=mask)
+    with pytest.raises(InputError, match="kind 'table': its latents exist already and need no model"):
+        LatentModel("table").fit(VALUES)
