@@ -79,7 +79,7 @@ def _npz(path: Path) -> pd.DataFrame:
     Raises:
         InputError: arrays of other dimensions, or of unequal length.
     """
-    with np.load(path, allow_pickle=False) as file:
+    with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
     wrong = [name for name, array in arrays.items() if array.ndim not in (1, 2)]
     lengths = {name: len(array) for name, array in arrays.items() if array.ndim}

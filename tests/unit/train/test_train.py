@@ -278,7 +278,7 @@ def test_train_and_latents_from_files(tmp_path: Path, module: ModuleType, option
         assert np.isnan(logvar).all() and not len(history)
     assert (mu.std(axis=0) > 0.1).all()
     pd.read_parquet(files["rows"]).assign(preproc_sha256="other").to_parquet(files["rows"])
-    with pytest.raises(InputError, match="fitted on other volumes"):
+    with pytest.raises(InputError, match="fitted on other values"):
         latents.run(
             **arguments,
             model=tmp_path / "w.safetensors",
