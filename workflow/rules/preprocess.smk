@@ -161,7 +161,7 @@ rule duplicates:
     priority: 1
     conda:
         "../../envs/preprocess.yaml"
-    threads: 2  # nothing is started beside it, so that training, which needs both cores, comes next
+    threads: 2  # takes both cores for a second: training needs both, and would wait for any longer job
     resources:
         mem_mb=4000,
         runtime=120,

@@ -59,7 +59,7 @@ def problems(config: dict[str, Any], index: Index) -> tuple[list[str], list[str]
 
 
 def inputs(config: dict[str, Any], models: Iterable[str]) -> dict[str, list[str]]:
-    """The file that the rules of each model read beside the volumes, if there is one."""
+    """Each model's table of latents, an input of its rules, if it has one."""
     path_of = {entry["name"]: entry["path"] for entry in entries(config)}
     return {name: [path_of[name]] if path_of.get(name) else [] for name in models}
 

@@ -62,7 +62,8 @@ def policy(found: str, health: list[Path]) -> str:
     """The policy of predictions, given that of the folds: latents from a table may know more, or less, than the folds.
 
     An encoder that was trained on these people (`seen: yes`) is transductive, whatever is fitted here. Columns that are
-    used as they are, without mean, scale or components of training people, are the same in every fold.
+    used as they are, without mean, scale or components of training people, are the same in every fold; only with
+    `seen: no` is it known that these people are new to the encoder.
 
     Args:
         found: "per fold" or "transductive", of the folds' models.
@@ -71,7 +72,9 @@ def policy(found: str, health: list[Path]) -> str:
     judged = [json.loads(path.read_text(encoding="utf-8")) for path in health]
     if any(one.get("seen") == "yes" for one in judged):
         return "transductive"
-    as_they_are = [one.get("standardise") is False and one.get("components") is False for one in judged]
+    as_they_are = [
+        one.get("seen") == "no" and one.get("standardise") is False and one.get("components") is False for one in judged
+    ]
     return "per fold" if as_they_are and all(as_they_are) else found
 
 

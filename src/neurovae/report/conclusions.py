@@ -151,7 +151,7 @@ def caveats(row: Row, associated: bool = True) -> list[str]:
 
 
 def general(found: list[Row], power: pd.DataFrame | None, health: Row | None, simulated: bool) -> list[str]:
-    """What limits every finding of a run, beside the caveats of each score; health: of the primary model."""
+    """What limits every finding of a run, in addition to the caveats of each score; health: of the primary model."""
     said = ["The participants are simulated; these results say nothing about real brains."] if simulated else []
     small = pd.Series(dtype=float) if power is None else power.loc[power["reason"].fillna("") != "", "n"].dropna()
     if len(small):

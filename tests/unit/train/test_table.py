@@ -198,6 +198,7 @@ def test_names_become_ids_that_differ() -> None:
     [
         ({"seen": "yes"}, "per fold", "transductive"),
         ({"seen": "unknown"}, "transductive", "transductive"),
+        ({"seen": "unknown", "standardise": False}, "transductive", "transductive"),
         ({"seen": "no", "standardise": False}, "transductive", "per fold"),
         ({"seen": "no", "standardise": False, "n_latent": 2}, "transductive", "transductive"),
         ({"seen": "no"}, "per fold", "per fold"),
