@@ -8,7 +8,7 @@ SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
 # the packages of an extra, alone: resolving all of them again takes minutes
 EXTRA = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c envs/lock.txt $$($(VENV)/bin/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$(1)'])")
 
-.PHONY: help demo test lint docs lock verify ixi ds000011 browser-test conda-test slurm-test scale-test fault-test reproduce ablation invariances proof caveats benchmark clean
+.PHONY: help demo test chain-test lint docs lock verify ixi ds000011 browser-test conda-test slurm-test scale-test fault-test reproduce ablation invariances proof caveats benchmark clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -35,8 +35,14 @@ demo: $(VENV)/done  ## the whole chain on the built-in simulated cohort
 		sh -c '$(CHECK) tests/proof/{}.py results/demo > '$$logs'/{}.log 2>&1'; status=$$?; \
 	for name in truth truth_maps truth_jacobian; do echo; cat $$logs/$$name.log; done; exit $$status
 
-test: $(VENV)/done  ## all tests
-	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder --durations 30 $(TESTS)
+PYTEST := $(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder --durations 30
+TESTS ?=
+test: $(VENV)/done  ## all tests but those of chain-test (TESTS=tests/unit/train: those alone)
+	$(PYTEST) $(if $(TESTS),$(TESTS),-m "not chain")
+	@test -n "$(TESTS)" || echo "not run here: the tests that need a finished run (deselected above); run: make chain-test"
+
+chain-test: $(VENV)/done  ## a tiny cohort through the whole chain: what is found, what is run again after each change
+	$(PYTEST) -m chain
 
 lint: $(VENV)/done  ## ruff, mypy, snakefmt, snakemake --lint
 	$(RUN) ruff check src tests docs

@@ -13,16 +13,19 @@ os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"  # as in every rule: AN
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process of pytest-xdist makes the finished run, for minutes; what needs none is done meanwhile by the other.
+    """Mark what needs the finished run as `chain` (`make chain-test`), and put the longest files first.
 
-    The longest files come before the others, so that no process ends alone with them.
+    So no process of pytest-xdist ends alone with a long file. One process makes the finished run, for minutes; what
+    needs none is done meanwhile by the other.
     """
-    needing = {item.path for item in items if "finished" in getattr(item, "fixturenames", ())}
+    for item in items:
+        if "finished" in getattr(item, "fixturenames", ()):
+            item.add_marker("chain")
 
     def turn(item: pytest.Item) -> int:
         if item.path.name == "test_end_to_end.py":
             return 0
-        if item.path in needing:
+        if item.get_closest_marker("chain"):
             return 2
         return 1 if {"workflow", "proof", "associate"} & set(item.path.parts) else 3
 

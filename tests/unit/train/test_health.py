@@ -274,7 +274,7 @@ def test_a_short_proof_of_the_verdict(volumes: np.ndarray) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, volumes: np.ndarray) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, volumes: np.ndarray) -> Path:
     """Packed files, and weights with their health, of a VAE, an MMD-VAE without a KL, and a PCA."""
     folder = tmp_path_factory.mktemp("health")
     np.save(folder / "v.npy", volumes)
@@ -309,12 +309,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory, volumes: np.ndarray) -> P
     return folder
 
 
-def test_a_training_that_ended_without_a_finite_loss_has_diverged(finished: Path, tmp_path: Path) -> None:
-    own = finished / "vae" / "fold-0_seed-0"
+def test_a_training_that_ended_without_a_finite_loss_has_diverged(trained: Path, tmp_path: Path) -> None:
+    own = trained / "vae" / "fold-0_seed-0"
     table = pd.read_parquet(own / "h.parquet")
     table.loc[table["epoch"] == table["epoch"].max(), "loss"] = math.nan
     table.to_parquet(tmp_path / "h.parquet")
-    files = {"volumes": finished / "v.npy", "rows": finished / "v.parquet", "mask": finished / "m.nii.gz"}
+    files = {"volumes": trained / "v.npy", "rows": trained / "v.parquet", "mask": trained / "m.nii.gz"}
     health.run(
         **files, out=tmp_path / "health.json", model=own / "w.safetensors", history=tmp_path / "h.parquet", seed=0
     )
@@ -324,12 +324,12 @@ def test_a_training_that_ended_without_a_finite_loss_has_diverged(finished: Path
     assert read_verdict(tmp_path / "health.json")[0] == "diverged"
 
 
-def test_health_from_files(finished: Path) -> None:
+def test_health_from_files(trained: Path) -> None:
     found = {
-        name: json.loads((finished / name / "fold-0_seed-0" / "health.json").read_text())
+        name: json.loads((trained / name / "fold-0_seed-0" / "health.json").read_text())
         for name in ("vae", "mmd", "pca")
     }
-    tables = {name: pd.read_parquet(finished / name / "fold-0_seed-0" / "latent_index.parquet") for name in found}
+    tables = {name: pd.read_parquet(trained / name / "fold-0_seed-0" / "latent_index.parquet") for name in found}
     assert [found["vae"][f"people_{name}"] for name in ("training", "validation", "test")] == [36, 12, 12]
     assert found["mmd"]["caveats"] == ["hyperparameters transductive"] and found["vae"]["caveats"] == []
     assert [found[name]["logvar_calibrated"] for name in found] == [True, False, False]
@@ -353,19 +353,19 @@ def test_people_do_not_depend_on_how_many_are_read_at_a_time(
     assert again == found
 
 
-def test_every_picture_is_drawn(finished: Path, tmp_path: Path) -> None:
+def test_every_picture_is_drawn(trained: Path, tmp_path: Path) -> None:
     for name in ("vae", "mmd", "pca"):
-        own = finished / name / "fold-0_seed-0"
+        own = trained / name / "fold-0_seed-0"
         picture.draw(
             health=own / "health.json", index=own / "latent_index.parquet", name=name, out=tmp_path / f"{name}.png"
         )
         assert verdict(json.loads((own / "health.json").read_text())).startswith("healthy")
-    own = finished / "mmd" / "fold-0_seed-0"
+    own = trained / "mmd" / "fold-0_seed-0"
     losses.draw(history=own / "h.parquet", name="mmd", out=tmp_path / "losses.png")
     for models in (["vae", "mmd", "pca"], ["pca"]):
-        rates.draw(train=finished, models=models, fit="fold-0_seed-0", out=tmp_path / f"rates{len(models)}.png")
+        rates.draw(train=trained, models=models, fit="fold-0_seed-0", out=tmp_path / f"rates{len(models)}.png")
     reconstructions.draw(
-        volumes=finished / "v.npy", rows=finished / "v.parquet", mask=finished / "m.nii.gz",
+        volumes=trained / "v.npy", rows=trained / "v.parquet", mask=trained / "m.nii.gz",
         model=own / "w.safetensors", health=own / "health.json", name="mmd", out=tmp_path / "people.png",
     )  # fmt: skip
     lost = {**health.with_caveats("diverged", False, True, False), "verdict": "diverged", "reason": "why", "advice": ""}
