@@ -9,11 +9,12 @@ import pandas as pd
 from neurovae.design.complete_cases import complete, crowded, determining, explained, modal_rest, silent
 from neurovae.errors import InputError
 from neurovae.io.latent_table import columns
+from neurovae.plan.variants import enhanced
 from neurovae.stats.basis import expand, independent
 
 RESIDUAL_DF = 10  # fewer than this many people beyond the confound columns: not tested
 RARER_CLASS = 5  # a binary score needs this many people in its rarer class
-ORDER = ["person", "session_order", "session", "acquisition", "run"]
+ORDER = ["person", "session_order", "session", "enhanced", "acquisition", "run"]
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,13 @@ def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.Da
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort rows by person, then by sessions in time; without `session_order`, by the labels of the sessions."""
+    """Sort rows by person, then by sessions in time; without `session_order`, by the labels of the sessions.
+
+    Within a session, scans without contrast agent come first.
+    """
     ordered = table if "session_order" in table else table.assign(session_order=1)
-    return ordered.sort_values([*ORDER, "scan"], key=_natural).reset_index(drop=True)
+    ordered = ordered.assign(enhanced=table["scan"].map(enhanced))
+    return ordered.sort_values([*ORDER, "scan"], key=_natural).drop(columns="enhanced").reset_index(drop=True)
 
 
 def first_scans(table: pd.DataFrame) -> pd.DataFrame:

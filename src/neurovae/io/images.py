@@ -11,9 +11,10 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.spatialimages import SpatialImage
+from nibabel.spatialimages import HeaderDataError, SpatialImage
 
 from neurovae.errors import InputError
+from neurovae.io.units import in_mm
 
 # rounded quaternions of other programs: .4 degrees, where nibabel takes .08
 nib.Nifti1Header.quaternion_threshold = np.float32(-1e-5)
@@ -49,21 +50,34 @@ def read_image(path: str | Path) -> Any:
     kind = _kind(content, path)
     (_check_mgh if kind is nib.MGHImage else _check_nifti)(content, path)
     try:
-        image = kind.from_bytes(content)
+        image = in_mm(kind.from_bytes(content))
         _refuse_voxels(image.get_data_dtype(), path.name)
         _check_length(image, len(content), path.name)
     except InputError:
         raise
-    except Exception as error:  # nibabel raises a dozen kinds; all of them mean that the header makes no sense
+    except HeaderDataError as error:
+        if "data code" not in str(error):
+            raise InputError(_damaged(path, error)) from error
         raise InputError(
-            f"{path.name}: not a readable image, its header is damaged ({error}); copy it again or export it again"
+            f"{path.name}: its voxels are of a type that cannot be read ({error}: quadruple precision or single bits, "
+            "unless the header is damaged); convert it to 32-bit float (nifti_tool -convert2dtype NIFTI_TYPE_FLOAT32)"
         ) from error
+    except Exception as error:  # nibabel raises a dozen kinds; all of them mean that the header makes no sense
+        raise InputError(_damaged(path, error)) from error
     return image
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return f"{path.name}: not a readable image, its header is damaged ({error}); copy it again or export it again"
 
 
 def _bytes(path: Path) -> bytes:
     try:
         content = path.read_bytes()
+    except IsADirectoryError as error:
+        raise InputError(
+            f"{path.name}: is a folder, not a file; if the image lies in it (some programs unpack so), move it here"
+        ) from error
     except OSError as error:
         if path.is_symlink() and not path.exists():
             raise InputError(

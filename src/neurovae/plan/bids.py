@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from neurovae.io.missing import BUILTIN, Codes
-from neurovae.io.tables import Keyed, first, identifier, keyed, read
+from neurovae.io.tables import Keyed, first, identifier, keyed, loose, read
 from neurovae.plan import bidsignore
 from neurovae.plan.pattern import DERIVED
 
@@ -18,21 +18,25 @@ Excluded = tuple[str | None, str, str]  # scan, person, reason
 
 
 class Walk(NamedTuple):
-    """Scans as key -> path, scans that are left out, tables per person as (person or person and session, path)."""
+    """Scans as key -> path, scans that are left out, tables per person as (person or person and session, path).
+
+    misnamed: a file or folder of a person (`loose` ID) whose name BIDS does not have, but nearly: `Sub-01`, `_t1w`.
+    """
 
     scans: dict[str, str]
     excluded: list[Excluded]
     sessions: list[tuple[str, str]]
     times: list[tuple[str, str]]
     problems: list[str]
+    misnamed: dict[str, str]
 
 
 def walk(root: str, suffix: str) -> Walk:
     """Find the scans of one suffix, and the problems of their names."""
     is_ignored, problems = bidsignore.reader(root)
-    result = Walk({}, [], [], [], problems)
+    result = Walk({}, [], [], [], problems, {})
     other_suffixes: set[str] = set()
-    for prefix, entry in _files(root, problems):
+    for prefix, entry in _files(root, problems, result.misnamed):
         relative = entry.path[len(root) + 1 :].replace(os.sep, "/")
         key, _, ending = re.sub(r"(?i)\.nii(\.gz)?$", "", entry.name).rpartition("_")
         if entry.name == f"{prefix}_sessions.tsv" and not is_ignored(relative):
@@ -47,6 +51,8 @@ def walk(root: str, suffix: str) -> Walk:
             continue
         elif ending != suffix:
             other_suffixes.add(ending)
+            if suffix.lower() in entry.name.lower():
+                result.misnamed.setdefault(loose(prefix.split("_")[0]), relative)
         else:
             _add(result, prefix, key, relative, entry, suffix, is_ignored)
     if not result.scans and not problems:
@@ -95,10 +101,12 @@ def _add(
         result.scans[key] = entry.path
 
 
-def _files(root: str, problems: list[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
+def _files(root: str, problems: list[str], misnamed: dict[str, str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Yield each file of sub-*/[ses-*/][<datatype>/] with its `sub-01[_ses-1]`; report folders without a BIDS label."""
     for subject in entries(root):
         if not subject.name.startswith("sub-") or not subject.is_dir():
+            if subject.name.lower().startswith("sub") and subject.is_dir():
+                misnamed[loose(f"sub-{subject.name[3:].lstrip('-_ ')}")] = f"{subject.name}/"
             continue
         if identifier(subject.name, "sub") is None:
             problems.append(f"{subject.name!r}: a person's folder is sub- and letters or digits; rename the folder")
@@ -107,6 +115,8 @@ def _files(root: str, problems: list[str]) -> Iterator[tuple[str, os.DirEntry[st
             if not entry.is_dir():
                 yield subject.name, entry
             elif not entry.name.startswith("ses-"):
+                if entry.name.lower().startswith("ses"):
+                    misnamed[loose(subject.name)] = f"{subject.name}/{entry.name}/"
                 yield from ((subject.name, file) for file in entries(entry.path))
             elif identifier(entry.name, "ses") is None:
                 place = f"{subject.name}/{entry.name}"

@@ -4,7 +4,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from neurovae.errors import InputError
@@ -12,7 +13,7 @@ from neurovae.io import missing
 from neurovae.io.levels import level
 from neurovae.io.tables import Keyed, Row, keyed, lookup, loose
 from neurovae.io.tables import read as read_table
-from neurovae.plan import bids, derivatives, matches, plain_table, sessions, totals, visits
+from neurovae.plan import bids, derivatives, matches, plain_table, sessions, totals, variants, visits
 
 SOURCES = ("bids", "files", "table", "simulate")
 
@@ -234,16 +235,19 @@ def _with_folder(cohort: dict[str, Any], root: str, walk: bids.Walk, first: Inde
     needs_dates = any(entry.get("date") for entry in cohort.get("visits") or [])
     times, read_files, time_problems = sessions.scan_times(walk.times, first.scans, root, codes, all_people=needs_dates)
     problems = first.problems + problems + time_problems
-    return _with_rows(cohort, first._replace(tables=tables, files=files + read_files, problems=problems), times)
+    first = first._replace(tables=tables, files=files + read_files, problems=problems)
+    return _with_rows(cohort, first, times, {} if cohort.get("files") else walk.misnamed)
 
 
-def _with_rows(cohort: dict[str, Any], first: Index, times: dict[str, str]) -> Index:
+def _with_rows(
+    cohort: dict[str, Any], first: Index, times: dict[str, str], misnamed: Mapping[str, str] = MappingProxyType({})
+) -> Index:
     """Keep the scans whose person has a row in the first of the tables."""
     table, scans, problems = first.tables[0], first.scans, list(first.problems)
     rows: dict[str, Row] = {}
     for key, row in table.rows.items():
         rows.setdefault(key.split("_")[0], row)
-    with_row, excluded = _match_rows(scans, rows, table.file, cohort.get("suffix") or "T1w")
+    with_row, excluded = _match_rows(scans, rows, table.file, cohort.get("suffix") or "T1w", misnamed)
     if scans and not rows and not problems:
         problems.append(f"{table.file}: no row below the header; give a row per person")
     if scans and rows and not with_row:
@@ -268,6 +272,7 @@ def _finish(index: Index, cohort: dict[str, Any], times: dict[str, str], ordered
     unmatched_problems, unmatched_notes = matches.unmatched(index.tables, scans, {column for _, column in used(cohort)})
     notes = [note for table in index.tables for note in table.notes] + matches.twins(index.tables[:1], scans)
     notes += matches.left_out(index.excluded) + unmatched_notes + sequence.notes
+    notes += variants.notes(scans, sequence.order)
     problems = index.problems + sequence.problems + ([] if index.problems else unmatched_problems)
     return index._replace(scans=scans, problems=problems, notes=notes, order=sequence.order, times=times)
 
@@ -292,7 +297,7 @@ def _with_columns(scans: list[Scan], tables: list[Keyed], cohort: dict[str, Any]
 
 
 def _match_rows(
-    scans: list[Scan], rows: dict[str, Row], file: str, suffix: str
+    scans: list[Scan], rows: dict[str, Row], file: str, suffix: str, misnamed: Mapping[str, str]
 ) -> tuple[list[Scan], list[tuple[str | None, str, str]]]:
     """Scans whose person has a row, and those left out on either side, with look-alike ids (`sub-1`, `sub-01`)."""
     of_rows, of_scans = {loose(person): person for person in rows}, {loose(scan.person): scan.person for scan in scans}
@@ -307,6 +312,9 @@ def _match_rows(
         if person not in with_scan:
             twin = of_scans.get(loose(person))
             hint = f"; there is one of {twin}: use the same participant ID in both" if twin else ""
+            if not twin and loose(person) in misnamed:
+                form = f"sub-*/[ses-*/]*/*_{suffix}.nii[.gz]"
+                hint = f"; '{misnamed[loose(person)]}' is not named as {form}: rename it"
             excluded.append((None, person, f"{row.where}: no {suffix} scan{hint}"))
     return [scan for scan in scans if scan.person in rows], excluded
 

@@ -8,6 +8,7 @@ from neurovae.preprocess.grid import CENTRE
 SMOOTHED_MM = 8.0  # full width of the Gaussian applied to both images; sets the range of the linear step
 FWHM = 2.3548
 PASSES = 2  # the second with the intensity curve of the first
+TINY = 1e-30  # standard deviation of an image of one value
 
 
 def misalignment_mm(data: np.ndarray, template: np.ndarray, mask: np.ndarray, affine: np.ndarray) -> float:
@@ -27,7 +28,7 @@ def misalignment_mm(data: np.ndarray, template: np.ndarray, mask: np.ndarray, af
     voxel_mm = np.abs(np.diag(affine)[:3])
     smooth = [gaussian_filter(image.astype(np.float64), SMOOTHED_MM / FWHM / voxel_mm) for image in (data, template)]
     scan, target = (image[mask] for image in smooth)
-    target = (target - target.mean()) / target.std()
+    scan, target = ((values - values.mean()) / max(values.std(), TINY) for values in (scan, target))
     slope = np.stack(np.gradient(smooth[1], *voxel_mm), axis=-1)[mask] / smooth[1][mask].std()
     points = np.argwhere(mask) * np.diag(affine)[:3] + affine[:3, 3] - CENTRE
     motions = np.hstack([slope, np.cross(points, slope)])  # by 1 mm along, and by 1 radian about, each axis

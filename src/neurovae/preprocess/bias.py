@@ -32,7 +32,8 @@ def correct(scan: Any, mask: Any, name: str) -> tuple[Any, float]:
     if negative > MAX_NEGATIVE:
         raise InputError(
             f"{name}: {negative:.0%} of brain voxels are below zero, so this is no magnitude image (a phase, real or "
-            "imaginary part, or already normalised); give the magnitude, or set preprocess.register.bias_field: none"
+            "imaginary part, MP2RAGE from -.5 to .5, or already normalised); give the magnitude (MP2RAGE: scaled to 0 "
+            "and above), or set preprocess.register.bias_field: none"
         )
     usable = brain & (data >= 0) & (data <= BRIGHT * max(float(np.median(data[brain])), 0.0))
     usable_mask = mask if usable.sum() == brain.sum() else mask.new_image_like(usable.astype(np.float32))

@@ -1,22 +1,51 @@
-"""The fraction of the brain that lies outside a scan's field of view."""
+"""The fraction of the brain that lies outside a scan's field of view, or was erased from it."""
 
 import numpy as np
+from scipy.ndimage import binary_dilation
+
+BLOCK_MM = 6.0  # blocks of voxels of one value; no tissue has them, and bone and sinuses are thinner or elsewhere
 
 
-def recorded(data: np.ndarray, brain: np.ndarray) -> np.ndarray:
-    """True where the scan has data, on its own voxels: everywhere, except in slabs of one value at the edges of a head.
+def recorded(data: np.ndarray, brain: np.ndarray, voxel_mm: np.ndarray) -> np.ndarray:
+    """True where the scan has data, on its own voxels: everywhere, except where a head is filled with one value.
 
-    Where the top of a head was cut off and filled with one value, the filling is outside the field of view. A
-    skull-stripped image is filled all around its brain, so there the whole array counts as recorded.
+    Where the top of a head was cut off and filled, or where slices were lost, whole slices have one value. Where a
+    defacing tool reached into the brain, or an oblique scan was resampled, blocks of voxels have the value of the
+    background. A skull-stripped image is filled all around its brain, so there the whole array counts as recorded.
+
+    Args:
+        data: intensities (x, y, z), as scanned.
+        brain: its brain (bool), same shape.
+        voxel_mm: voxel size along each axis.
     """
     has_data = np.ones(data.shape, bool)
-    stripped = brain.all() or np.ptp(data[~brain]) <= 1e-3 * np.ptp(data)
-    for axis in range(3) if not stripped else ():
+    if brain.all() or np.ptp(data[~brain]) <= 1e-3 * np.ptp(data):
+        return has_data
+    for axis in range(3):
         other_axes = tuple(other for other in range(3) if other != axis)
-        slices = np.flatnonzero(data.max(axis=other_axes) > data.min(axis=other_axes))
-        has_data[(slice(None),) * axis + (slice(0, slices[0]),)] = False
-        has_data[(slice(None),) * axis + (slice(slices[-1] + 1, None),)] = False
-    return has_data
+        empty = data.max(axis=other_axes) == data.min(axis=other_axes)
+        has_data[(slice(None),) * axis + (empty,)] = False
+    return has_data & ~_filled(data, voxel_mm)
+
+
+def _filled(data: np.ndarray, voxel_mm: np.ndarray) -> np.ndarray:
+    """True in blocks of voxels of the background's value, and in voxels of this value in the blocks beside them.
+
+    The background's value is the one that most blocks of a single value have.
+    """
+    step = np.maximum(2, np.round(BLOCK_MM / np.asarray(voxel_mm))).astype(int)
+    n_blocks = np.array(data.shape) // step
+    whole = tuple(slice(0, n) for n in n_blocks * step)
+    parts = data[whole].reshape(n_blocks[0], step[0], n_blocks[1], step[1], n_blocks[2], step[2])
+    low, high = parts.min(axis=(1, 3, 5)), parts.max(axis=(1, 3, 5))
+    values, counts = np.unique(low[low == high], return_counts=True)
+    filled = np.zeros(data.shape, bool)
+    if len(values):
+        background = values[np.argmax(counts)]
+        near = binary_dilation((low == background) & (high == background), np.ones((3, 3, 3)))
+        near_voxels = near.repeat(step[0], 0).repeat(step[1], 1).repeat(step[2], 2)
+        filled[whole] = near_voxels & (data[whole] == background)
+    return filled
 
 
 def outside_fraction(on_grid: np.ndarray, mask: np.ndarray) -> float:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import ants
 import nibabel as nib
 import numpy as np
+from nibabel.affines import voxel_sizes
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
@@ -128,7 +129,8 @@ def _read(
     scan = ants.from_nibabel_nifti(image)
     mask_image = nib.as_closest_canonical(read_image(derivative(derivatives, row["scan"], MASK)))
     brain = np.asarray(mask_image.dataobj) > 0
-    mask, recorded = (scan.new_image_like(part.astype(np.float32)) for part in (brain, coverage.recorded(data, brain)))
+    has_data = coverage.recorded(data, brain, voxel_sizes(straight_affine))
+    mask, recorded = (scan.new_image_like(part.astype(np.float32)) for part in (brain, has_data))
     columns: batch.Row = {"negative": round(bias.negative_fraction(data, brain), 6), "bias_removed": None}
     if bias_field == "n4":
         with clock("n4"):

@@ -133,7 +133,8 @@ def test_an_uncompressed_image_named_as_compressed_is_told_how_to_rename(tmp_pat
         ({"sform_code": 1, "srow_y": 0}, "sform .*places no voxel"),
         ({"magic": b"ni1"}, "header of a pair"),
         ({"magic": b""}, "Analyze"),
-        ({"datatype": 1}, "header is damaged"),
+        ({"datatype": 1}, "data code 1 not supported.*convert it to 32-bit float"),
+        ({"datatype": 1536}, "data code 1536 not supported: quadruple precision"),
         ({"dim": [3, 20, -22, 24, 1, 1, 1, 1]}, "header is damaged"),
         ({"dim": [3, 20, 22, 2400, 1, 1, 1, 1]}, "cut short"),
     ],
@@ -161,3 +162,36 @@ def test_colour_images_are_refused(tmp_path: Path, bands: str) -> None:
     colour = np.zeros(DATA.shape, np.dtype([(band, "u1") for band in bands]))
     with pytest.raises(InputError, match=rf"colour image \({bands}\)"):
         read_image(saved(tmp_path / "a.nii.gz", nib.Nifti1Image(colour, AFFINE)))
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize(("unit", "per_mm"), [("meter", 1e-3), ("micron", 1e3)])
+def test_images_in_metres_and_micrometres_are_read_in_mm(tmp_path: Path, unit: str, per_mm: float, kind: type) -> None:
+    """As in fMRIPrep's issue 786 and ITK's 4595; sform and qform, each alone and both."""
+    wanted = AFFINE.copy()
+    wanted[:3, 3] = (-40, 10, 3)
+    scaled = np.diag([per_mm] * 3 + [1]) @ wanted
+    for codes in ((1, 0), (0, 1), (1, 1)):
+        image = kind(DATA, None)
+        image.header.set_qform(scaled, codes[1])
+        image.header.set_sform(scaled, codes[0])
+        image.header.set_xyzt_units(unit, "msec")
+        nib.save(kind(DATA, None, image.header), tmp_path / "a.nii")
+        found = read_image(tmp_path / "a.nii")
+        assert np.allclose(found.affine, wanted, rtol=1e-5) and np.array_equal(found.get_fdata(), DATA)
+        assert found.header.get_xyzt_units() == ("mm", "msec")
+        assert (int(found.header["sform_code"]), int(found.header["qform_code"])) == codes
+        assert not codes[1] or np.allclose(found.header.get_qform(), wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("unit", ["meter", "micron", "mm", "unknown"])
+def test_a_declared_unit_that_cannot_be_right_does_not_matter(tmp_path: Path, unit: str) -> None:
+    image = nib.Nifti1Image(DATA, AFFINE)
+    image.header.set_xyzt_units(unit)
+    assert np.allclose(read_image(saved(tmp_path / "a.nii", image)).affine, AFFINE)
+
+
+def test_a_folder_in_the_place_of_an_image_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.nii").mkdir()
+    with pytest.raises(InputError, match="a.nii: is a folder, not a file.*move it here"):
+        read_image(tmp_path / "a.nii")

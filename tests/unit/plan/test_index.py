@@ -64,6 +64,27 @@ def test_scan_without_row_and_row_without_scan_are_left_out(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("sub-02", "Sub-02/"),
+        ("sub-02", "SUB2/"),
+        ("sub-02/anat/sub-02_T1w.nii.gz", "sub-02/anat/sub-02_t1w.nii.gz"),
+        ("sub-02/anat/sub-02_T1w.nii.gz", "sub-02/anat/sub-02-T1w.nii.gz"),
+        ("sub-02/anat/sub-02_T1w.nii.gz", "sub-02/anat/sub-02_T1w (1).nii.gz"),
+        ("sub-02/anat", "sub-02/Ses-1/"),
+    ],
+)
+def test_a_name_that_is_nearly_bids_is_named_beside_the_row_without_scan(tmp_path, old, new):
+    cohort = plant(tmp_path, ["sub-01", "sub-02"])
+    (tmp_path / old).rename(tmp_path / new)
+    if new == "sub-02/Ses-1/":
+        (tmp_path / new / "anat").mkdir()
+        (tmp_path / new / "sub-02_T1w.nii.gz").rename(tmp_path / new / "anat/sub-02_T1w.nii.gz")
+    reason = f"no T1w scan; '{new}' is not named as sub-*/[ses-*/]*/*_T1w.nii[.gz]: rename it"
+    assert index.look(cohort).excluded == [(None, "sub-02", f"participants.tsv, row 3: {reason}")]
+
+
 def test_no_id_matches(tmp_path):
     """Ids that match nowhere are a problem, shown from both sides."""
     message = only(check(plant(tmp_path, ["sub-01"], table="participant_id\tage\nsub-1\t20\n")))

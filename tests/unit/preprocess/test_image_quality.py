@@ -93,6 +93,15 @@ def test_misalignment_is_the_planted_movement_whatever_the_contrast() -> None:
     assert inverted == pytest.approx(misalignment_mm(displaced(scan, 0, 3), template, mask, affine), abs=1e-6)
 
 
+@pytest.mark.parametrize("gain", [1e-10, 1e-6, 1e6, 1e12])
+def test_misalignment_does_not_see_the_unit_of_intensities(gain: float) -> None:
+    """As in mriqc's issue 1176, low values: at a gain of 1e6 it was .30 mm for .85, at 1e10 22.9."""
+    template, mask, affine = grid.template(4.0).get_fdata(), grid.brain_mask(4.0), grid.box(4.0)[1]
+    scan = displaced(500 * template**1.2, 2, 3).astype(np.float32)
+    expected = misalignment_mm(scan, template, mask, affine)
+    assert misalignment_mm(scan * np.float32(gain), template, mask, affine) == pytest.approx(expected, abs=1e-5)
+
+
 def test_large_ventricles_are_no_misalignment(heads) -> None:
     """Resampled by the known pose: the identity."""
     mask, affine = grid.brain_mask(4.0), grid.box(4.0)[1]

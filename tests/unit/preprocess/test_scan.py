@@ -7,14 +7,16 @@ import ants
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import voxel_sizes
 from nilearn.masking import apply_mask
 from scipy.spatial.transform import Rotation
 
 from neurovae.errors import InputError
 from neurovae.io.files import plain_tempdir
 from neurovae.preprocess import affine, coverage, extract, grid, register
+from neurovae.preprocess.geometry import shear_degrees
 from neurovae.preprocess.names import derivative, in_space
-from neurovae.preprocess.scan import as_stored, canonical, read_canonical, read_scan, shear_degrees
+from neurovae.preprocess.scan import as_stored, canonical, read_canonical, read_scan
 
 DATA = np.random.default_rng(0).random((40, 44, 36), dtype=np.float32)
 
@@ -66,6 +68,39 @@ def test_a_rounded_quaternion_is_taken(tmp_path: Path, excess: float) -> None:
     image.header["quatern_b"], image.header["quatern_c"], image.header["quatern_d"] = np.sqrt(1 + excess), 0, 0
     nib.save(image, tmp_path / "a.nii")
     assert np.allclose(np.abs(np.diag(read_canonical(tmp_path / "a.nii").affine)[:3]), 4)
+
+
+@pytest.mark.parametrize("qform", [True, False], ids=["with a qform", "pixdim alone"])
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ((1, 1, 1), r"voxels of 1 x 1 x 1 mm by the sform"),
+        ((4.4, 4.6, 4.8), r"voxels of 4.4 x 4.6 x 4.8 mm by the sform"),
+        ((4.1, 4.1, 4.1), r"voxels of 4.1 x 4.1 x 4.1 mm by the sform"),
+        ((4.002, 3.99, 4.06), None),
+    ],
+    ids=["never filled in", "scaled to a template", "by 2.5 %", "rounded"],
+)
+def test_an_sform_of_other_voxel_sizes_is_refused(
+    tmp_path: Path, size: tuple[float, ...], message: str | None, qform: bool
+) -> None:
+    """As in FastSurfer's issue 36: a brain read by such an sform has another volume (702 ml for 1,542)."""
+    image = nib.Nifti1Image(DATA, world())
+    image.header.set_qform(world(), int(qform))
+    image.header.set_sform(world(size=size), 4)
+    nib.save(nib.Nifti1Image(DATA, None, image.header), tmp_path / "a.nii")
+    if message is None:
+        assert np.allclose(voxel_sizes(read_scan(tmp_path / "a.nii").affine), size, rtol=1e-6)
+    else:
+        with pytest.raises(InputError, match=rf"{message} \(code 4\), but of 4 x 4 x 4 mm by pixdim.*fslorient"):
+            read_scan(tmp_path / "a.nii")
+
+
+def test_a_pixdim_that_nobody_filled_in_does_not_matter(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(DATA, None)
+    image.header.set_sform(world(), 1)  # pixdim stays 1, qform_code 0
+    nib.save(nib.Nifti1Image(DATA, None, image.header), tmp_path / "a.nii")
+    assert np.allclose(read_scan(tmp_path / "a.nii").affine, world())
 
 
 def test_values_that_overflowed_are_refused(tmp_path: Path) -> None:
@@ -226,7 +261,7 @@ def test_the_share_of_the_brain_outside_the_field_of_view(cut_mm: int, filled: b
     else:
         kept = ~gone[0, 0]
     data, brain = head[:, :, kept].astype(np.float32), (mask & ~gone)[:, :, kept]
-    image = nib.Nifti1Image(coverage.recorded(data, brain).astype(np.float32), matrix)
+    image = nib.Nifti1Image(coverage.recorded(data, brain, np.full(3, 4.0)).astype(np.float32), matrix)
     image.header.set_xyzt_units("mm", "sec")
     seen = ants.apply_transforms(register._fixed(4), ants.from_nibabel_nifti(image), []).numpy()
     assert coverage.outside_fraction(seen, grid.brain_mask(4)) == pytest.approx(
@@ -236,7 +271,31 @@ def test_the_share_of_the_brain_outside_the_field_of_view(cut_mm: int, filled: b
 
 def test_the_background_of_a_stripped_brain_is_inside_the_field_of_view() -> None:
     data = grid.template(4).get_fdata(dtype=np.float32)
-    assert coverage.recorded(data, data > 0).all()
+    assert coverage.recorded(data, data > 0, np.full(3, 4.0)).all()
+
+
+@pytest.mark.parametrize("fill", [0.0, -1000.0, 5.0])
+@pytest.mark.parametrize("shape", ["slices", "defaced"])
+def test_lost_slices_and_erased_brain_count_as_outside(shape: str, fill: float) -> None:
+    """Slices that are black in the middle (dcm2niix issue 349), and a brain cut obliquely by a defacing tool."""
+    mask = np.pad(grid.brain_mask(4), 4)
+    data = (np.where(mask, 1.0, 0.2) + 0.01 * np.random.default_rng(0).random(mask.shape)).astype(np.float32)
+    x, y, z = np.indices(mask.shape)
+    front = y - 0.75 * z
+    gone = (np.abs(z - 24) < 2) if shape == "slices" else front > np.quantile(front[mask], 0.9)
+    data[gone] = fill
+    seen = coverage.recorded(data, mask, np.full(3, 4.0))
+    assert seen[~gone].all()
+    assert (~seen)[mask].mean() == pytest.approx(gone[mask].mean(), rel=0.05)
+
+
+def test_a_brain_in_a_background_of_one_value_is_all_inside() -> None:
+    """As scanners write it that set air to 0: blocks of it lie outside the head alone."""
+    mask = np.pad(grid.brain_mask(4), 8)
+    head = np.pad(np.ones(np.array(mask.shape) - 8), 4) > 0
+    data = np.where(head, np.where(mask, 1.0, 0.2) + 0.01 * np.random.default_rng(0).random(mask.shape), 0.0)
+    seen = coverage.recorded(data.astype(np.float32), mask, np.full(3, 4.0))
+    assert seen[head].all() and not seen.all()
 
 
 @pytest.mark.parametrize("name", ["job[12]", "a,b", "with blank"])
