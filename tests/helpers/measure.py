@@ -18,6 +18,7 @@ def cost(results: Path) -> None:
     folder = results / "benchmarks" / "preprocess"
     calls = pd.concat([pd.read_csv(path, sep="\t") for path in sorted(folder.glob("*.calls.tsv"))])
     jobs = pd.concat([read_job(path) for path in sorted(folder.glob("*-[0-9][0-9][0-9][0-9].tsv"))])
+    once = pd.read_csv(folder / "grids.tsv", sep="\t")["s"].sum()  # the job that all batches share
     scans = calls["scan"].nunique()
     if not scans:
         print("cost: every scan was kept from an earlier run; delete the results to measure")
@@ -37,7 +38,11 @@ def cost(results: Path) -> None:
     print(
         f"cost: {end - start:.0f} s in all, cores busy {jobs['s'].sum() / 2 / (end - start):.2f} (bar .90, two cores)"
     )
-    print(f"cost: jobs over bare ANTs and deepbet calls {jobs['s'].sum() / bare:.3f} (bar 1.10), n {scans}")
+    in_scans, in_jobs = spent.loc["all", "sum"], jobs["s"].sum() + once
+    print(
+        f"cost: jobs over bare ANTs and deepbet calls {in_jobs / bare:.3f} (bar 1.10), n {scans}; without the start of "
+        f"jobs {in_scans / bare:.3f}; start {(in_jobs - in_scans) / len(jobs):.1f} s a job, {scans / jobs['batch'].nunique():.1f} scans a batch"
+    )
 
 
 def read_job(path: Path) -> pd.DataFrame:

@@ -30,8 +30,29 @@ rule extract:
         "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} > {log} 2>&1"
 
 
+rule grids:
+    output:
+        "results/{cohort}/preprocess/grids.npz",
+    log:
+        "results/{cohort}/logs/preprocess/grids.log",
+    benchmark:
+        "results/{cohort}/benchmarks/preprocess/grids.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        flags=graph.flags(PREPROCESS["grids"]),
+        code=CODE["preprocess.grids"],
+        env=ENV["preprocess"],
+    shell:
+        "python -m neurovae.preprocess.grids --out {output} {params.flags} > {log} 2>&1"
+
+
 rule register:
     input:
+        grids="results/{cohort}/preprocess/grids.npz",
         manifest="results/{cohort}/preprocess/extract/{batch}.tsv",
         list="results/{cohort}/preprocess/extract/{batch}.list",
     output:
@@ -51,7 +72,7 @@ rule register:
         code=CODE["preprocess.register"],
         env=ENV["register"],
     shell:
-        "python -m neurovae.preprocess.register --extracted {input.manifest} --list {input.list} --manifest {output} "
+        "python -m neurovae.preprocess.register --extracted {input.manifest} --list {input.list} --grids {input.grids} --manifest {output} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
         "--seconds results/{wildcards.cohort}/benchmarks/preprocess/register-{wildcards.batch}.calls.tsv "
         "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} > {log} 2>&1"
@@ -60,6 +81,7 @@ rule register:
 rule normalise:
     input:
         manifest="results/{cohort}/preprocess/register/{batch}.tsv",
+        grids="results/{cohort}/preprocess/grids.npz",
         reference=REFERENCE,
     output:
         "results/{cohort}/preprocess/normalise/{batch}.tsv",
@@ -78,7 +100,7 @@ rule normalise:
         code=CODE["preprocess.normalise"],
         env=ENV["preprocess"],
     shell:
-        "python -m neurovae.preprocess.normalise --registered {input.manifest} --manifest {output} "
+        "python -m neurovae.preprocess.normalise --registered {input.manifest} --grids {input.grids} --manifest {output} "
         "--derivatives results/{wildcards.cohort}/preprocess/derivatives "
         "--seconds results/{wildcards.cohort}/benchmarks/preprocess/normalise-{wildcards.batch}.calls.tsv "
         "--stamp {params.code}-{params.env} --max_failed {resources.max_failed} {params.flags} > {log} 2>&1"

@@ -165,6 +165,7 @@ def preprocess(section: dict[str, Any], suffix: str) -> dict[str, dict[str, Any]
     options = {rule: {**section.get(rule, {}), **{key: shared[key] for key in keys}} for rule, keys in uses.items()}
     for rule in ("register", "normalise", "pack"):
         options[rule]["suffix"] = suffix
+    options["grids"] = {"voxel_mm": section["voxel_mm"], "template_mm": section["register"]["template_mm"]}
     return options
 
 

@@ -32,6 +32,7 @@ def run(
     reference: str | None,
     voxel_mm: float,
     max_failed: float,
+    grids: Path | None = None,
 ) -> None:
     """Write every scan of a batch with normalised intensities, and its quality numbers.
 
@@ -49,7 +50,9 @@ def run(
         reference: for `reference`, "brain" or a NIfTI mask in MNI space.
         voxel_mm: voxel size of the grid.
         max_failed: fraction of failed scans above which the job fails.
+        grids: file of the rule `grids`, with the template on the grids that are used.
     """
+    grid.use(grids)
     region = reference_region(reference, voxel_mm) if method == "reference" else None
     region_digest = None if region is None else batch.digest(np.packbits(region).tolist())
     brain = partial(_brain, derivatives, suffix, voxel_mm)

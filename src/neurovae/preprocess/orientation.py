@@ -69,11 +69,11 @@ def agreement(scan: Coarse, matrix: np.ndarray) -> float:
 def best_poses(scan: Coarse) -> tuple[np.ndarray, np.ndarray]:
     """Return the best pose near the header's orientation, and the best of all others: template to scan (4 x 4, mm)."""
     best: dict[bool, tuple[float, np.ndarray]] = {}
-    for rotation in _rotations():
+    for rotation, near_header in _rotations():
         matrix = np.eye(4)
         matrix[:3, :3] = scan.size * rotation
         matrix[:3, 3] = scan.centre - matrix[:3, :3] @ _template().centre
-        r2, near_header = agreement(scan, matrix), is_near(matrix)
+        r2 = agreement(scan, matrix)
         if near_header not in best or r2 > best[near_header][0]:
             best[near_header] = (r2, matrix)
     return best[True][1], best[False][1]
@@ -103,11 +103,15 @@ def _template() -> Template:
 
 
 @lru_cache
-def _rotations() -> list[np.ndarray]:
-    """Return the 24 rotations that map axes to axes, each untilted and tilted both ways about x, y and z."""
+def _rotations() -> list[tuple[np.ndarray, bool]]:
+    """Return the 24 rotations that map axes to axes, each untilted and tilted both ways about x, y and z.
+
+    The second value is whether it is near the header's orientation.
+    """
     tilts = [Rotation.identity()]
     tilts += [Rotation.from_euler(axis, sign * TILT_DEGREES, degrees=True) for axis in "xyz" for sign in (-1, 1)]
-    return [(right_angles * tilt).as_matrix() for right_angles in Rotation.create_group("O") for tilt in tilts]
+    rotations = [(right_angles * tilt).as_matrix() for right_angles in Rotation.create_group("O") for tilt in tilts]
+    return [(rotation, is_near(rotation)) for rotation in rotations]
 
 
 def _block_average(data: np.ndarray, step: np.ndarray) -> np.ndarray:

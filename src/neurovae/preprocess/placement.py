@@ -6,12 +6,15 @@ template. The place of its maximum is found between voxels by a parabola.
 """
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from scipy.ndimage import binary_dilation
 
 from neurovae.preprocess import grid
+
+if TYPE_CHECKING:  # jobs that run per batch do not need pandas, whose import takes a second
+    import pandas as pd
 
 REACH_MM = 8.0  # largest offset that is searched
 ROUNDS = 2  # over the three axes
@@ -41,7 +44,7 @@ def offset(data: np.ndarray, voxel_mm: float) -> dict[str, float]:
     return {**by_axis, "offset": round(float(np.linalg.norm(shift_mm)), 3)}
 
 
-def offset_warnings(table: pd.DataFrame) -> list[str]:
+def offset_warnings(table: "pd.DataFrame") -> list[str]:
     """List offsets in the quality table that suggest a wrong place in MNI space."""
     axes = [f"offset_{axis}" for axis in COHORT_MM]
     if not set(axes) <= set(table.columns):

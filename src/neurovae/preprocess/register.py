@@ -38,6 +38,7 @@ def run(
     voxel_mm: float,
     nonfinite: Literal["fail", "zero"],
     max_failed: float,
+    grids: Path | None = None,
 ) -> None:
     """Write every brain of a batch in MNI space.
 
@@ -58,7 +59,9 @@ def run(
         voxel_mm: voxel size of the output grid.
         nonfinite: what to do with NaN and Inf voxels.
         max_failed: fraction of failed scans above which the job fails.
+        grids: file of the rule `grids`, with the template on the grids that are used.
     """
+    grid.use(grids)
     plain_tempdir()
     ants.config.set_ants_deterministic(True, seed_value=1)
     arguments = [suffix, transform, bias_field, template_mm, voxel_mm, nonfinite]

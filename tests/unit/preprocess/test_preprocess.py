@@ -3,6 +3,9 @@
 import gzip
 import itertools
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -13,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from neurovae.errors import InputError
 from neurovae.io.files import write_tsv
-from neurovae.preprocess import affine, batch, columns, extract, grid, normalise, pack, qc, register
+from neurovae.preprocess import affine, batch, columns, extract, grid, grids, normalise, pack, qc, register
 from neurovae.preprocess.names import derivative, in_space
 from neurovae.preprocess.scan import read_canonical
 
@@ -136,6 +139,52 @@ def test_grids_are_symmetric_and_hold_the_brain(voxel_mm: float) -> None:
         assert not mask.take([0, -1], axis=axis).any()
     template = grid.template(voxel_mm).get_fdata()
     assert np.corrcoef(template[mask], template[::-1][mask])[0, 1] > 0.9999
+
+
+@pytest.fixture
+def no_grids() -> Iterator[None]:
+    """What other tests computed is forgotten before, and what this one takes from a file after."""
+
+    def forget() -> None:
+        grid._kept.clear()
+        for function in (grid.template, grid.brain_mask, grid.white_matter):
+            function.cache_clear()
+
+    forget()
+    yield
+    forget()
+
+
+def test_grids_from_the_file_are_those_that_are_computed(tmp_path: Path, no_grids: None) -> None:
+    grids.run(voxel_mm=4.0, template_mm=4.0, out=tmp_path / "grids.npz")
+    computed = [(grid.template(size), grid.brain_mask(size)) for size in (4.0, 8.0)]
+    white = grid.white_matter(4.0)
+    for function in (grid.template, grid.brain_mask, grid.white_matter):
+        function.cache_clear()
+    grid.use(tmp_path / "grids.npz")
+    for size, (image, mask) in zip((4.0, 8.0), computed, strict=True):
+        kept = grid.template(size)
+        assert kept is not image and np.array_equal(kept.get_fdata(), image.get_fdata())
+        assert np.array_equal(kept.affine, image.affine) and kept.header.get_xyzt_units() == ("mm", "sec")
+        assert np.array_equal(grid.brain_mask(size), mask) and mask.any()
+    assert np.array_equal(grid.white_matter(4.0), white) and white.any()
+    (tmp_path / "grids.npz").write_bytes(b"half a file")
+    with pytest.raises(InputError, match="grids.npz: cannot be read.*--forcerun grids"):
+        grid.use(tmp_path / "grids.npz")
+
+
+@pytest.mark.parametrize("command", ["register", "normalise"])
+def test_a_job_per_batch_takes_the_grids_from_the_file(tmp_path: Path, command: str) -> None:
+    """Importing nilearn and resampling took two seconds of every job."""
+    script = (
+        "import sys, pathlib; from neurovae.preprocess import grid, grids, " + command + "; "
+        "f = pathlib.Path('grids.npz'); a, b = grid.white_matter, grid.template; "
+        "grids.run(voxel_mm=4.0, template_mm=4.0, out=f) if sys.argv[1] == 'write' else grid.use(f); "
+        "a(4.0), b(4.0), b(8.0), grid.brain_mask(8.0); print('nilearn.datasets' in sys.modules)"
+    )
+    for turn, imported in (("write", "True"), ("read", "False")):
+        done = subprocess.run([sys.executable, "-c", script, turn], cwd=tmp_path, capture_output=True, text=True)
+        assert done.stdout.split() == [imported], done.stderr
 
 
 @pytest.mark.parametrize(
