@@ -21,12 +21,12 @@ def run(*, voxel_mm: float, template_mm: float, out: Path) -> None:
         template_mm: voxel size of the template used for the registration.
         out: `.npz` to write, which `grid.use` reads.
     """
-    arrays = {"white_" + f"{voxel_mm:g}": grid.white_matter(voxel_mm)}
+    arrays = {f"white_{voxel_mm:g}": grid.white_matter(voxel_mm)}
     for size in {voxel_mm, template_mm, TEMPLATE_MM}:
         arrays[f"template_{size:g}"] = grid.template(size).get_fdata(dtype=np.float32)
         arrays[f"brain_{size:g}"] = grid.brain_mask(size)
     with write_beside(out) as temporary:
-        np.savez(temporary, **{name: arrays[name] for name in sorted(arrays)})
+        np.savez(temporary, allow_pickle=False, **dict(sorted(arrays.items())))
 
 
 if __name__ == "__main__":
