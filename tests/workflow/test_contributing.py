@@ -241,6 +241,9 @@ def preprocessing() -> Edits:
     rule = re.search(r"^rule normalise:\n.*?(?=^rule )", text, flags=re.S | re.M)
     assert rule
     mine = rule[0].replace("normalise", "smooth").replace("        reference=REFERENCE,\n", "")
+    mine = mine.replace('        grids="results/{cohort}/preprocess/grids.npz",\n', "").replace(
+        "--grids {input.grids} ", ""
+    )
     after = rule[0].replace("preprocess/register/{batch}.tsv", "preprocess/smooth/{batch}.tsv")
     key = '  smooth: {type: object, default: {}, additionalProperties: false, description: "smoothing", properties: {fwhm: {type: number, minimum: 0, default: 6, description: "mm"}}}\n'
     return {

@@ -279,7 +279,9 @@ def test_options_rerun_exactly(arguments: list[str], expected: set[str], finishe
 
 def test_until_train_leaves_out_what_it_does_not_need(prepared: Project) -> None:
     expected = (
-        jobs("extract register normalise", BATCHES) | {"qc", "pack", "duplicates", "folds"} | jobs("train", MODELS)
+        jobs("extract register normalise", BATCHES)
+        | {"grids", "qc", "pack", "duplicates", "folds"}
+        | jobs("train", MODELS)
     )
     assert prepared.plan("--until", "train") == expected
 
