@@ -76,7 +76,9 @@ def changed(made: Project, people: int, more: int = 20) -> None:
     before = _commands(made)
     stub = made.folder.parent / "stub" / "python"
     stub.parent.mkdir()
-    stub.write_text('#!/bin/sh\nwhile [ $# -gt 0 ]; do case "$1" in --manifest|--out) : > "$2";; esac; shift; done\nexit 0\n')
+    stub.write_text(
+        '#!/bin/sh\nwhile [ $# -gt 0 ]; do case "$1" in --manifest|--out) : > "$2";; esac; shift; done\nexit 0\n'
+    )
     stub.chmod(0o755)
     snakemake(made, "--cores", "2", "--until", "normalise", python=stub.parent)
     said(not _listed(made), "jobs after a run:", len(_listed(made)), "0", people)
