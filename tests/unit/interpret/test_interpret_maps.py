@@ -58,7 +58,7 @@ def test_steps_and_ends_are_classes_or_standard_deviations_and_quantiles():
     y, x, z = problem("binary")
     b = shift.slope(z, x, y)
     assert shift.step(y, "binary") == (1, "larger minus smaller value")
-    assert shift.step(y, "binary", "PD") == (1, "PD minus not PD")
+    assert shift.step(y, "binary", "PD") == (1, "PD minus other")
     low, high = shift.ends(z, y, b, "binary")
     np.testing.assert_allclose(high - low, b, rtol=1e-12)
     np.testing.assert_allclose((1 - y.mean()) * low + y.mean() * high, z.mean(axis=0), atol=1e-12)
