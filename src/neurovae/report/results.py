@@ -163,7 +163,7 @@ def positive(run: Run, score: Any) -> Any:
 
 
 def levels(values: pd.Series, up: Any) -> pd.Series:
-    """A binary score (0 and 1) with the name `up` for 1 and "other" for 0, where there is one; else unchanged."""
+    """A binary score (0 and 1) with the name `up` for 1 and "other group" for 0, where there is one; else unchanged."""
     return values if up is None else values.map({1.0: str(up), 0.0: words.OTHER})
 
 

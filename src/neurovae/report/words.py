@@ -12,7 +12,7 @@ METRICS = {"r2": "R²", "mae": "MAE", "r": "r", "auc": "AUC", "log_loss": "log l
 HEADLINE = ("r2", "auc")  # the metric of a score that findings and summary give
 PARTS = {"together": "all latents in one regression", "adjusted": "one latent, adjusted for the others",
          "interaction": "interaction between two latents"}  # fmt: skip
-OTHER = "other"  # the group of a binary score that is not its `positive`; the tables do not hold its name
+OTHER = "other group"  # the group of a binary score that is not its `positive`; the tables do not hold its name
 
 
 def in_words(table: pd.DataFrame) -> pd.DataFrame:

@@ -187,7 +187,7 @@ PREDICTED = pd.DataFrame(
 def test_predictions_stand_beside_confounds_and_voxels_for_the_seed_shown(tmp_path: Path):
     run = run_of(tmp_path, predict__predictions=PREDICTED)
     title, found = findings.prediction(run, "dx")
-    assert title == "AUC, PD vs other [95 % CI]"
+    assert title == "AUC, PD vs other group [95 % CI]"
     assert found == [
         ("latents and confounds", "0.80 [0.70, 0.90]"),
         ("latents alone", "0.70 [0.60, 0.80]"),
@@ -216,4 +216,4 @@ def test_the_regions_named_are_those_of_largest_volume_change():
         "Largest differences in regional volume, 95th relative to 5th percentile of the score (not tested): left "
         "hippocampus -26 %, third ventricle +22 %, right amygdala +11 %.")  # fmt: skip
     said = findings.volumes(table.assign(type="binary"), "motor", "PD")
-    assert said.startswith("Largest differences in regional volume, PD relative to other (not tested): left")
+    assert said.startswith("Largest differences in regional volume, PD relative to other group (not tested): left")

@@ -114,7 +114,7 @@ def draw(
 
 
 def title(row: dict[Any, Any], alike: list[pd.DataFrame]) -> str:
-    """Score, participants, contrast, smallest p, peak, and agreement over seeds where there are several."""
+    """Score, participants, contrast, smallest p, peak, and agreement across seeds where there are several."""
     at = ", ".join(f"{row[f'peak_{axis}']:+.0f}" for axis in "xyz")
     text = (
         f"{row['score']}: n = {row['n']}; contrast: {row['unit']}\n{row['voxels_below_05']} of {row['voxels']} voxels "

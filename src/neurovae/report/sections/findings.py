@@ -149,7 +149,7 @@ def volumes(table: pd.DataFrame | None, score: str, up: Any = None) -> str:
 
 
 def _groups(up: Any, between: str) -> str:
-    """The groups of a binary score: "PD relative to other"; of unnamed ones, that of the larger value first."""
+    """The groups of a binary score: "PD relative to other group"; of unnamed ones, that of the larger value first."""
     return f"larger{between}smaller value" if up is None else f"{shown(up)}{between}{OTHER}"
 
 
