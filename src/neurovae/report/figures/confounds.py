@@ -47,8 +47,8 @@ def draw(*, audit: Path, name: str, out: Path) -> None:
     figure.colorbar(image, ax=axes, label="variance explained (adjusted R²)", extend="max", shrink=0.6, aspect=30)
     figure.suptitle(
         f"{titled(name, table['verdict'].iloc[0])}: variance explained by nuisance variables\n"
-        "orange outline: flagged by the variance explained beyond the declared confounds (see the table); colour: "
-        "without adjustment\n*: declared as a confound; grey: not tested",
+        "orange outline: flagged by the variance explained beyond the declared confounds (see the table)\n"
+        "colour: variance explained without adjustment; *: declared as a confound; grey: not tested",
         fontsize=10,
     )
     save(figure, out)

@@ -18,8 +18,8 @@ MEASURES = {"template_r": "correlation with the template", "mask_dice": "Dice wi
             "misalignment_mm": "residual misalignment with the template after registration (mm)",
             "mask_ml": "brain volume (ml)", "noise": "image noise (SD relative to white-matter intensity)",
             "sharpness": "image sharpness (intensity gradient at tissue boundaries, relative to that after smoothing)",
-            "snr": "SNR", "clipped": "brain voxels with saturated (clipped) intensity (fraction)",
-            "outside_fov": "brain outside the field of view (fraction)",
+            "snr": "SNR", "clipped": "fraction of brain voxels with saturated (clipped) intensity",
+            "outside_fov": "fraction of the brain outside the field of view",
             "orientation_lead": "advantage of the header's orientation over the best alternative (difference in R² "
                                 "with the template)",
             "head_size": "head size (template: 1)"}  # fmt: skip
