@@ -1,4 +1,4 @@
-"""Each score against the latents with the smallest max-T p: participants, and the tested natural spline (3 df) with its band."""
+"""Each score against the latents with the smallest max-T p: participants, and the tested spline with its band."""
 
 from pathlib import Path
 from typing import Any
