@@ -48,6 +48,7 @@ lint: $(VENV)/done  ## ruff, mypy, snakefmt, snakemake --lint
 	$(RUN) ruff check src tests docs
 	$(RUN) ruff format --check src tests docs
 	$(RUN) mypy
+	$(RUN) mypy --config-file tests/mypy.ini tests/helpers tests/proof tests/stress tests/bench
 	$(RUN) snakefmt --check Snakefile workflow
 	$(SNAKEMAKE) --lint --configfile config/demo.yaml
 

@@ -14,17 +14,17 @@ from neurovae.train.models import vae
 
 RUN = Path("results/demo")
 FIT = "vae/fold-0_seed-0"
-PEOPLE, SCORE, LATENTS = 4, "motor", 3
+PARTICIPANTS, SCORE, LATENTS = 4, "motor", 3
 
 
 def brains(figure: SubFigure) -> None:
-    """Held-out people: input and reconstruction, and how each departs from the training people's mean."""
+    """Test participants: input and reconstruction, and how each differs from the mean of the training set."""
     array, table = read_volumes(RUN / "preprocess/volumes.npy", RUN / "preprocess/volumes.parquet")
     mask = read_mask(RUN / "preprocess/mask.nii.gz")
     tensors, meta = weights.load(RUN / "train" / FIT / "weights.safetensors")
-    held = table.index[table["person"].isin(meta["people"]["report"])][:PEOPLE]
+    held = table.index[table["person"].isin(meta["people"]["test"])][:PARTICIPANTS]
     mu, _ = vae.embed(array[held], mask, tensors, meta["architecture"])
-    training = np.flatnonzero(table["person"].isin(meta["people"]["weights"]))
+    training = np.flatnonzero(table["person"].isin(meta["people"]["training"]))
     mean = masked(array[training], mask).mean(axis=0)
     x, x_hat = masked(array[held], mask), vae.reconstruct(mu, mask, tensors, meta["architecture"])
     lines = {"input": x, "reconstruction": x_hat, "input\n− mean": x - mean, "reconstruction\n− mean": x_hat - mean}
@@ -64,21 +64,21 @@ def side_by_side(volume: np.ndarray) -> np.ndarray:
 
 
 def curves(figure: SubFigure) -> None:
-    """The score against its top latents: people, fitted spline, 95 % band."""
-    glm = pd.read_parquet(RUN / "associate" / FIT / "glm.parquet").query("score == @SCORE and status == 'ok'")
+    """The score against the latents with the smallest max-T p: participants, fitted spline, 95 % confidence band."""
+    tests = pd.read_csv(RUN / "findings/associations.tsv", sep="\t").query("score == @SCORE and model == 'vae'")
     lines = pd.read_parquet(RUN / "associate" / FIT / "curves.parquet").query("score == @SCORE")
     scores = pd.read_parquet(RUN / "cohort/cohort.parquet")[["scan", SCORE]]
     points = pd.read_parquet(RUN / "latents" / FIT / "latents.parquet").merge(scores, on="scan")
     axes = figure.subplots(1, LATENTS, sharey=True, gridspec_kw={"wspace": 0.06})
-    for axis, test in zip(axes, glm.sort_values("p").head(LATENTS).itertuples(), strict=True):
-        for held, colour, label in ((False, GREY, "seen by the model"), (True, ORANGE, "held out")):
-            part = points[(points["split"] == "report") == held]
+    for axis, test in zip(axes, tests.sort_values("p_maxt").head(LATENTS).itertuples(), strict=True):
+        for held, colour, label in ((False, GREY, "training or validation set"), (True, ORANGE, "test set")):
+            part = points[(points["split"] == "test") == held]
             axis.scatter(part[test.latent], part[SCORE], s=10, color=colour, label=label, linewidths=0)
         curve = lines[lines["latent"] == test.latent]
         axis.plot(curve["latent_value"], curve["fitted"], color=BLUE, linewidth=1.6)
         axis.fill_between(curve["latent_value"], curve["low"], curve["high"], color=BLUE, alpha=0.18, linewidth=0)
         axis.set(xlabel=f"{test.latent} (posterior mean)", xlim=(-2.7, 2.7))
-        axis.set_title(f"q = {test.q:.2g}, partial R² = {test.partial_r2:.2f}", fontsize=8)
+        axis.set_title(f"max-T p = {test.p_maxt:.2g}, partial R² = {test.partial_r2:.2f}", fontsize=8)
     axes[0].set_ylabel(f"simulated {SCORE} score")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="upper right", ncols=2, fontsize=8, handletextpad=0.1)
 
@@ -94,11 +94,12 @@ def main() -> None:
         (
             top,
             "a",
-            "Held-out people, 4 mm; red: brighter than the mean; a collapsed model would leave the last row empty",
+            "Participants of the test set, 4 mm grid; red: brighter than the mean of the training set",
         ),
-        (bottom, "b", f"The {SCORE} score against the three latents of smallest p"),
+        (bottom, "b", "The three latents with the smallest max-T p"),
     ):
-        part.suptitle(f"$\\bf{{{letter}}}$  {text}", x=0.01, ha="left", fontsize=9)
+        part.suptitle(f"    {text}", x=0.01, ha="left", fontsize=9)
+        part.text(0.01, 0.995, letter, fontsize=9, fontweight="bold", va="top")
     figure.savefig("docs/demo.png", dpi=200, facecolor="white")
 
 

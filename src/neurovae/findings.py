@@ -46,7 +46,7 @@ def run(
         fits: fold and seed of each model that was tested ("fold-0_seed-0").
         primary: the model that was named before the analysis; its rows say so.
         associations: TSV to write, a row per score, model, seed and latent, smallest p first.
-        omnibus: TSV to write of the tests of all latents together.
+        omnibus: TSV to write of the joint tests of all latents.
         multivariable: TSV to write of the multivariable models.
         mixed: TSV to write of the tests over sessions.
         caveat_days: days between scan and score beyond which a score has a caveat; null: none.

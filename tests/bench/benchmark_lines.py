@@ -25,7 +25,7 @@ def arithmetic(settings: Settings, volumes: np.ndarray, mask: np.ndarray) -> lis
     long = torch.zeros(2**28 if settings.gpu else 2**24, device=settings.device)
     work = {"ours": made.one_pass, "product": lambda: a @ b, "copy": lambda: long.clone()}
     if monai:
-        other = monai.Loop(settings, volumes, mask, made.hyperparameters.n_latent, made.hyperparameters.batch)
+        other = monai.Loop(settings, volumes, mask, made.hp.n_latent, made.hp.batch)
         work["monai"] = other.one_pass
     times = interleaved(work, settings)
     each, peak = ours.flops(made), 2 * side**3 / statistics.median(times["product"]) / 1e12
@@ -33,7 +33,7 @@ def arithmetic(settings: Settings, volumes: np.ndarray, mask: np.ndarray) -> lis
     reached = [each * settings.people / 1e12 / second for second in times["ours"]]
     product = [2 * side**3 / 1e12 / second for second in times["product"]]
     explained, words = ratio(reached, product, 3)
-    n = f"{settings.people} volumes a pass, batch {made.hyperparameters.batch}, {settings.repeats} repeats"
+    n = f"{settings.people} volumes a pass, batch {made.hp.batch}, {settings.repeats} repeats"
     rows = [
         Row(number="1", what=f"share of the {str(kind)[6:]} matrix rate ({digits(peak)} TFLOP/s), forward + backward + optimiser",
             measured=words, goal=">= 0.6 on a GPU", n=n, **judged(settings, explained >= 0.6)),
@@ -83,14 +83,14 @@ def structural(settings: Settings, volumes: np.ndarray, mask: np.ndarray) -> lis
     )
     times = interleaved({"mse": mse.one_pass, "dssim": unlike.one_pass}, settings)
     cost, words = ratio(times["dssim"], times["mse"])
-    n = f"{settings.people} volumes, batch {mse.hyperparameters.batch}, {settings.repeats} repeats"
+    n = f"{settings.people} volumes, batch {mse.hp.batch}, {settings.repeats} repeats"
     rows = [Row(number="3", what="epoch with DSSIM / epoch with squared error", measured=words,
                 goal="<= 1.15 on a GPU", n=n, **judged(settings, cost <= 1.15))]  # fmt: skip
     return rows + (_beside_monai(settings, volumes, unlike) if monai else [])
 
 
 def _beside_monai(settings: Settings, volumes: np.ndarray, made: ours.Trainer) -> list[Row]:
-    batch, brain, data = made.hyperparameters.batch, made.model.mask, made.data
+    batch, brain, data = made.hp.batch, made.model.mask, made.data
     scale = {"data_range": data.data_range, "low": data.low}
     x = torch.from_numpy(volumes[: 2 * batch]).to(settings.device).float()[:, None]
     x, x_hat = x[:batch], (0.7 * x[:batch] + 0.3 * x[batch:]).requires_grad_()

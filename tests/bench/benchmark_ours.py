@@ -31,7 +31,7 @@ class Enough(Exception):
 def as_in_a_run() -> Iterator[None]:
     """Deterministic algorithms, as in `neurovae.train.fit`, and no output; MONAI's loop is spared the former."""
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
@@ -70,7 +70,7 @@ class Trainer:
     def reset(self) -> None:
         """Back to the state before the first epoch, without compiling again."""
         self.model.load_state_dict(self.initial)
-        self.optimiser, self.epoch = loop._optimiser(self.model, self.hyperparameters), 0
+        self.optimiser, self.epoch = loop._optimiser(self.model, self.hp), 0
 
     def one_pass(self, rows: np.ndarray | None = None, *, volumes: np.ndarray | None = None) -> None:
         """One epoch's steps without its evaluation, on other rows or on volumes streamed from disk where given."""
@@ -79,16 +79,16 @@ class Trainer:
             self.data if rows is None else dataclasses.replace(self.data, index={**self.data.index, "training": rows})
         )
         data = data if volumes is None else dataclasses.replace(data, volumes=volumes, held=None)
-        queue = torch.zeros(0, self.hyperparameters.n_latent, device=data.device)
+        queue = torch.zeros(0, self.hp.n_latent, device=data.device)
         with as_in_a_run():
             loop._pass(
                 self.model,
                 data,
-                self.hyperparameters,
+                self.hp,
                 self.optimiser,
                 queue,
                 (0, self.epoch),
-                self.hyperparameters.beta,
+                self.hp.beta,
                 1.0,
             )
 
@@ -126,7 +126,7 @@ def trainer(
 
 def flops(trained: Trainer) -> float:
     """Operations per volume of forward and backward (torch.utils.flop_counter: matrix products, convolutions)."""
-    batch = trained.hyperparameters.batch
+    batch = trained.hp.batch
     with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
         trained.one_pass(trained.data.index["training"][:batch])
     return counter.get_total_flops() / batch
@@ -147,7 +147,7 @@ def learning(trained: Trainer, budget: float) -> list[tuple[float, float]]:
         if found[-1][0] > budget:
             raise Enough
 
-    hp = dataclasses.replace(trained.hyperparameters, epochs=10_000, patience=10_000)
+    hp = dataclasses.replace(trained.hp, epochs=10_000, patience=10_000)
     with as_in_a_run(), contextlib.suppress(Enough):
         loop.train(trained.model, trained.data, hp, seed=0, folder=None, watch=watch)
     return found

@@ -14,7 +14,7 @@ def volumes(data: Path) -> pd.DataFrame:
     """A row per person: regions, cortex and the intracranial volume in ml, and the ventricles' share of the last."""
     rows = []
     for path in sorted(data.glob("derivatives/dlmuse/sub-*/anat/*_dseg.nii.gz")):
-        image = nib.load(path)
+        image = nib.Nifti1Image.from_filename(path)
         labels, ml = np.asarray(image.dataobj), float(np.prod(image.header.get_zooms()[:3])) / 1000
         row = {name: np.isin(labels, pair).sum() * ml for name, pair in REGIONS.items()}
         row |= {"cortex_ml": (labels >= 100).sum() * ml, "icv_ml": (labels > 0).sum() * ml}

@@ -30,8 +30,8 @@ import pandas as pd
 from joblib import Parallel, delayed
 from proof_lines import Check, said
 from scipy.stats import norm, rankdata
+from univariate_rows import glm_rows
 
-from neurovae.associate.glm import glm
 from neurovae.audit.confounds import audit, summary
 from neurovae.cohort.anatomy import build, deform
 from neurovae.cohort.people import SCORES, draw_person
@@ -154,7 +154,7 @@ def caveats(table: pd.DataFrame) -> list[dict[str, Any]]:
     named = summary(audit(table, scores, CONFOUNDS, [], MIN_VARIANCE_EXPLAINED))
     rows = []
     for score in scores:
-        tests = [row for row in glm(table, score, CONFOUNDS) if row["status"] == "ok"]
+        tests = [row for row in glm_rows(table, score, CONFOUNDS) if row["status"] == "ok"]
         best = min(tests, key=lambda row: row["p"])
         found = [row for row in named if row["kind"] != "latent" and row["score"] == score["name"] and row["flagged"]]
         own = "; ".join(row["text"] for row in found if row["kind"] == "score")

@@ -48,7 +48,7 @@ def done(job: Job) -> Any:
     if what == "beta":
         trained = collapse_models.train("vae", {**collapse_models.VAE, "beta": value}, volumes, seed)
     else:
-        trained = collapse_models.train(*value, volumes, seed)
+        trained = collapse_models.train(value[0], value[1], volumes, seed)
     return trained, collapse_models.judged(trained, volumes)
 
 

@@ -32,7 +32,7 @@ def volumes(scans: Path) -> pd.DataFrame:
     """Ventricles over all labelled voxels, of every person with a segmentation."""
     rows = []
     for path in sorted(scans.glob("derivatives/dlmuse/sub-*/anat/*_dseg.nii.gz")):
-        labels = np.asarray(nib.load(path).dataobj)
+        labels = np.asarray(nib.Nifti1Image.from_filename(path).dataobj)
         share = np.isin(labels, VENTRICLES).sum() / (labels > 0).sum()
         rows.append({"person": path.parts[-3], "ventricles": share})
     return pd.DataFrame(rows)

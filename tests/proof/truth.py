@@ -106,7 +106,13 @@ def found(results: Path) -> list[bool]:
         print(f"{score:<10} {made:<17} {r:16.2f} {rows['p_maxt'].min():8.2g} {p:9.2g} {bend:11.2g} {value:>10}")
     omnibus = whole.set_index("score")["p"]
     return [
-        line(f"{score}: p of all latents together", omnibus[score], "below .05", omnibus[score] < 0.05, len(people))
+        line(
+            f"{score}: p of the joint test of all latents",
+            omnibus[score],
+            "below .05",
+            omnibus[score] < 0.05,
+            len(people),
+        )
         for score in ("motor", "diagnosis", "mmse", "stage")
     ]
 

@@ -30,7 +30,7 @@ SCORE = {"name": "severity", "type": "continuous"}
 def planted(mask: Path) -> dict[str, np.ndarray]:
     """Share of each voxel of the mask, (voxels,), that lies in each region of the simulation, as it was drawn."""
     regions = anatomy.build(seed=0).regions
-    points = apply_affine(nib.load(mask).affine, np.argwhere(read_mask(mask))).T.astype(np.float32)
+    points = apply_affine(nib.Nifti1Image.from_filename(mask).affine, np.argwhere(read_mask(mask))).T.astype(np.float32)
     return {
         name: anatomy.sample_flow(part[None], points)[0] for name, part in zip(anatomy.REGIONS, regions, strict=True)
     }
@@ -41,13 +41,14 @@ def changes(decoder: Decoder, table: pd.DataFrame, mask: Path, confounds: list) 
     cases = design(table, SCORE, confounds)
     z = table[decoder.names].to_numpy(float)[cases.rows]
     ends = decoder.decode(shift.ends(z, cases.y, shift.slope(z, cases.x, cases.y), "continuous"))
-    affine, images = nib.load(mask).affine, []
+    affine, images = nib.Nifti1Image.from_filename(mask).affine, []
     for values in ends:
         data = np.zeros(decoder.mask.shape, np.float32)
         data[decoder.mask] = values
         images.append(nib.Nifti1Image(data, affine))
         images[-1].header.set_xyzt_units("mm", "sec")
-    return jacobian.log_jacobian(*images, decoder.mask)
+    low, high = images
+    return jacobian.log_jacobian(low, high, decoder.mask)
 
 
 def made(table: pd.DataFrame, confounds: list, name: str) -> float:

@@ -51,7 +51,7 @@ def run(
     seed: int = 0,
     out: Path,
 ) -> None:
-    """Test the latents of one model jointly against every score, one row per person; write the table (.parquet, .tsv).
+    """Test the latents of one model in one regression per score, one row per person; write the table (.parquet, .tsv).
 
     Example:
         snakemake --cores 2 --configfile config/demo.yaml --forcerun multivariable

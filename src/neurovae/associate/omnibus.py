@@ -52,7 +52,7 @@ def run(
     directions: Path,
     threads: int = 1,
 ) -> None:
-    """Test all latents of one model together against every score, and write the table and the directions.
+    """Test all latents of one model jointly against every score, and write the table and the directions.
 
     Example:
         snakemake --cores 2 --configfile config/demo.yaml --forcerun omnibus

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import f
 
-from neurovae.audit.nuisances import Nuisance, columns_of, nuisances, read_regions
+from neurovae.audit.nuisances import WORDS, Nuisance, columns_of, nuisances, read_regions
 from neurovae.cli import Json, cli
 from neurovae.design.design import RESIDUAL_DF, design, first_scans, join, score_values
 from neurovae.design.rows import provenance, stopped
@@ -211,7 +211,7 @@ def _caveat_row(group: list[dict[str, Any]]) -> dict[str, Any]:
     if flagged:
         text = f"{_in_words(flagged)} of {target} {BEYOND}"
     elif strongest["q"] < ALPHA:
-        text = f"{strongest['nuisance']} explains {_percent(strongest['r2_adjusted'])} of {target}"
+        text = f"{_in_sentence(strongest)} explains {_percent(strongest['r2_adjusted'])} of {target}"
         text += " (a declared confound)" if strongest["declared"] else ""
     else:
         text = ""
@@ -235,8 +235,12 @@ def _association(latent: list[dict[str, Any]], score: list[dict[str, Any]]) -> d
 
 def _in_words(rows: list[dict[str, Any]]) -> str:
     """`head size explains 27 %, rotation 12 %`."""
-    first, *others = [(row["nuisance"], _percent(row["r2_beyond"])) for row in rows]
+    first, *others = [(_in_sentence(row), _percent(row["r2_beyond"])) for row in rows]
     return ", ".join([" explains ".join(first), *(" ".join(other) for other in others)])
+
+
+def _in_sentence(row: dict[str, Any]) -> str:
+    return WORDS.get(row["nuisance"], row["nuisance"])
 
 
 def _percent(share: float) -> str:

@@ -143,8 +143,8 @@ def norms(mu: np.ndarray, variance: np.ndarray, calibrated: bool) -> list[dict[s
 
 def _shell(dimension: float, what: str, people: int) -> dict[str, Any]:
     reason = (
-        f"share of the volume of a {dimension:.3g}-dimensional ball ({what}) in the outer {100 * THICKNESS:g} % of its "
-        f"radius: 1 - (1 - {THICKNESS:g})^{dimension:.3g}"
+        f"fraction of the volume of a {dimension:.3g}-dimensional ball ({what}) in the outer {100 * THICKNESS:g} % of "
+        f"its radius: 1 - (1 - {THICKNESS:g})^{dimension:.3g}"
     )
     value = shell(THICKNESS, dimension)
     return {"measure": "share in the shell", "value": value, "n": people, "status": "ok", "reason": reason}

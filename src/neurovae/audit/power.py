@@ -43,7 +43,7 @@ def run(
         cohort: cohort.parquet.
         scores: the scores of the configuration.
         confounds: the declared confounds of the configuration.
-        latents: number of latents that are tested together.
+        latents: number of latents that are tested.
         power: of the test.
         out: table of score x number of tests.
         alpha: level, two-sided.
@@ -102,7 +102,7 @@ def _detectable(
     text = (
         f"{row['score']}: {len(cases.y)} participants, {columns} confound regressors, {tests} test{'s' * (tests > 1)}: "
     )
-    text += f"partial r {r:.2f} (R² {r * r:.3f}) with {100 * power:g} % power"
+    text += f"smallest detectable partial r {r:.2f} (partial R² {r * r:.3f}) with {100 * power:g} % power"
     if row["type"] == "binary":
         numbers |= {"odds_ratio": odds_ratio(cases.y, level, power), "cases": int(cases.y.sum())}
         text += f", odds ratio {numbers['odds_ratio']:.2f} per SD ({numbers['cases']} of {len(cases.y)} cases)"

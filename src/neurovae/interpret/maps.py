@@ -1,4 +1,4 @@
-"""Decode the pattern of the latents that is associated with a score: a map with its interval, and max-T over voxels.
+"""Decode the pattern of the latents that is associated with a score: a map with its interval, and max-T across voxels.
 
 The map is the pattern of the score and not the filter (Haufe et al. 2014; `scoremap`). The test asks of each voxel of
 the people's decoded volumes what `associate.permute` asks of each latent, under the same permutations.
@@ -68,7 +68,7 @@ def run(
 
     map: decoded change per step of the score (per standard deviation; binary: from class to class); low, high: its
     95 % percentile interval over people drawn anew, the model fixed; t: statistic of each decoded voxel (t, or the
-    score test of a score that is not Gaussian); p: max-T over voxels; from, to: decoded at the score's 5 and 95 %
+    score test of a score that is not Gaussian); p: max-T across voxels; from, to: decoded at the score's 5 and 95 %
     quantile (binary: the classes), confounds at their means.
 
     Example:
@@ -134,7 +134,7 @@ def tested_voxels(
     seed: int,
     threads: int,
 ) -> Voxels:
-    """Max-T over voxels of one score, under the draws of `associate.permute`; at: (n,) its rows of the volumes."""
+    """Max-T across voxels of one score, under the draws of `associate.permute`; at: (n,) its rows of the volumes."""
     size, places = at_once(len(at), len(ready.latents)), strata(table, ready.cases)
     return permute(volumes, at, ready.cases.x, ready.null, places, size, permutations, seed, threads)
 
@@ -173,7 +173,7 @@ def full_name(name: str, hemisphere: str) -> str:
 
 
 def in_regions(row: Row, voxel_tests: Voxels, maps: ScoreMap, labels: np.ndarray, parts: pd.DataFrame) -> list[Row]:
-    """Return a row per region, ranked by the mean |t|; row: that of the score."""
+    """Return a row per region, ranked by the mean |statistic|; row: that of the score."""
     means = region_means(labels, parts)
     table = pd.DataFrame(
         {

@@ -38,7 +38,7 @@ METHODS = {
     "insular cortex (box)": "grey, box",
     "cingulate cortex (box)": "grey, arc about the corpus callosum, |x| < 14 mm",
     "medial temporal cortex (box)": "grey, box about the hippocampus",
-    "sulcal and other CSF": "neither grey nor white, elsewhere",
+    "CSF (sulcal and other)": "neither grey nor white, elsewhere",
 }
 LOBES = ("frontal", "temporal", "parietal", "occipital")
 METHODS |= {f"{lobe} cortex (box)": "grey, between planes" for lobe in LOBES}
@@ -106,7 +106,7 @@ def region_of_voxel(brain_tissue: Tissue) -> np.ndarray:
     for name in ("caudate", "hippocampus"):
         names[tube(x, y, z, name) & brain_tissue.grey] = name
     names[ellipsoid(x, y, z, (23, -4, -19), (7, 7, 7)) & brain_tissue.grey] = "amygdala"
-    names[brain_tissue.fluid] = "sulcal and other CSF"
+    names[brain_tissue.fluid] = "CSF (sulcal and other)"
     names[brain_tissue.fluid & (x < 5) & (y > -34) & (y < 4) & (z > -14) & (z < 12)] = "third ventricle"
     names[ventricles(brain_tissue)] = "lateral ventricle"
     names[~brain_tissue.fluid & below_tentorium(x, y, z)] = "cerebellum"

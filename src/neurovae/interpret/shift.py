@@ -20,7 +20,7 @@ def step(y: np.ndarray, kind: str, positive: Any = None) -> tuple[float, str]:
     positive: the class of a binary score that counts as 1; without it that is the larger number.
     """
     if kind == "binary":
-        return 1.0, "larger minus smaller value" if positive is None else f"{positive} minus not {positive}"
+        return 1.0, "larger minus smaller value" if positive is None else f"{positive} minus other group"
     return float(y.std(ddof=1)), "+1 standard deviation of the score"
 
 

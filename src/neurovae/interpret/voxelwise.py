@@ -1,4 +1,4 @@
-"""Every voxel of decoded volumes against a score: max-T over voxels, with the machinery and the draws of `associate`.
+"""Every voxel of decoded volumes against a score: max-T across voxels, with the machinery and the draws of `associate`.
 
 `associate.maxt` lets the rows of the latents change places; with 230,000 voxels it is cheaper to move what stands
 against them. Row index[i] of the voxels at place i is the score of place i at row index[i], so that each statistic is

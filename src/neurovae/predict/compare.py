@@ -122,7 +122,7 @@ def against(a: pd.DataFrame, name: str, b: pd.DataFrame) -> list[dict[str, Any]]
                 filter(None, [f"harmonised: {' against '.join(harmonised)}", rows[-1]["reason"]])
             )
         if policy == "transductive against per fold":
-            note = "the model has seen the scans of those it is tested on, the baseline has not"
+            note = "the model was trained on scans of the participants it is tested on; the baseline was not"
             rows[-1]["reason"] = "; ".join(filter(None, [note, rows[-1]["reason"]]))
     return rows
 

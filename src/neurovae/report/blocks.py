@@ -14,18 +14,18 @@ from jinja2 import Template
 from neurovae.report.figures import thumbnails
 from neurovae.report.results import LEAST, Run, read, why
 from neurovae.report.text import shown
-from neurovae.train.health.verdicts import NOT_APPLICABLE
+from neurovae.report.words import GIVEN, PASSED, in_words
 
 Block = dict[str, Any]
 NOT_WRITTEN = "this run has not written it"
 MAX_ROWS = 3000  # rows of a table that the page holds
 NARROW, WIDE = 26, 50  # characters of the longest text of a column that never wraps; that gets room
-GOOD = ("none", "healthy", "partial", NOT_APPLICABLE)  # beginnings of verdicts and caveats that need no attention
+GOOD = ("none", PASSED, "partial", GIVEN)  # beginnings of verdicts and caveats that need no attention
 FIRST = 15  # rows of a table that are drawn before the reader asks for more
 ALIKE = 4  # rows from which a column of one value is a note on the table instead
 SAME: dict[str, Any] = {  # how a column of one value is stated
     "confound_columns": "{} confound regressors", "power": "power {}", "seed": "seed {}", "n": "n = {}",
-    "replicated": {"one seed": "the only seed trained"}, "status": {"ok": "all completed"}, "maxt_status": {"ok": ""},
+    "replicated": {"one seed": "models trained with one seed only"}, "status": {"ok": ""}, "maxt_status": {"ok": ""},
     "excluded": {"no": "not excluded"},
 }  # fmt: skip
 
@@ -103,12 +103,14 @@ def table(
     """A sortable table: `columns` (name -> heading) of the frame, without those that are absent or empty.
 
     If no row is ok, all for one reason, that reason. A column with one value in all rows is stated once, above it. Rows
-    hold [text, number or text to sort by, highlighted], the number exactly as in the file. `mark` names a column of
-    verdicts or caveats, highlighted unless they are GOOD. Beyond MAX_ROWS the page says how many rows are left out.
+    hold [text, number or text to sort by, highlighted], the number exactly as in the file, texts as of `in_words`.
+    `mark` names a column of verdicts or caveats, highlighted unless they are GOOD. Beyond MAX_ROWS the page says how
+    many rows are left out.
     """
     judged = len(frame) and {"status", "reason"} <= set(frame)
     if judged and not (frame["status"] == "ok").any() and frame["reason"].nunique() == 1:
         return missing(f"{caption} ({source})", str(frame["reason"].iloc[0]))  # nothing of it could be done
+    frame = in_words(frame)
     cut = frame.head(MAX_ROWS)
     kept = {
         name: head for name, head in columns.items() if name in cut and (cut[name].notna() & (cut[name] != "")).any()
@@ -116,6 +118,8 @@ def table(
     same = {name for name in kept if len(frame) >= ALIKE and name != mark and frame[name].nunique(dropna=False) == 1}
     stated = (_stated(name, head, _cell(cut[name].iloc[0], False)[0]) for name, head in kept.items() if name in same)
     said = ", ".join(filter(None, stated))
+    said = f"Identical in all rows (columns not shown): {said}." if said else ""
+    done = "The analysis of every row was completed." if "status" in same and frame["status"].iloc[0] == "ok" else ""
     kept = {name: head for name, head in kept.items() if name not in same}
     cells = [[_cell(value, name == mark) for value in cut[name]] for name in kept]  # (columns, rows)
     heads = [
@@ -124,7 +128,7 @@ def table(
     ]
     rows = [list(row) for row in zip(*cells, strict=True)]
     return {"kind": "table", "heads": heads, "rows": rows, "first": first, "caption": caption, "source": source,
-            "total": len(frame), "same": f"In every row: {said}." if said else ""}  # fmt: skip
+            "total": len(frame), "same": f"{said} {done}".strip()}  # fmt: skip
 
 
 def _stated(name: str, head: str, value: str) -> str:

@@ -1,7 +1,8 @@
 """What was found for each score, in one sentence with its evidence and caveats: for the first screen and summary.txt.
 
-A score counts as associated if the test of all latents together (omnibus) has q < .05 over the scores. Max-T names the
-latents, and is controlled within a score only: alone it is reported as weaker evidence, as is a quadratic effect.
+A score counts as associated if the joint test of all latents (omnibus) has q < .05 over the scores. Max-T names the
+latents, and is controlled within a score only: a linear or quadratic effect that it finds without the joint test is
+reported as just that.
 """
 
 from typing import Any
@@ -16,12 +17,14 @@ from neurovae.train.health.verdicts import NOT_APPLICABLE
 ASSOCIATED, SINGLE, QUADRATIC, NONE, UNTESTED = "associated", "single latent", "quadratic", "none", "not tested"
 HEADLINES = {
     ASSOCIATED: "Associated with the latents",
-    SINGLE: "Weak evidence: one latent is associated, but not all latents together",
-    QUADRATIC: "Weak evidence: quadratic effect of one latent, no linear association",
+    SINGLE: "Association of single latents only",
+    QUADRATIC: "Nonlinear association only",
     NONE: "No association found",
     UNTESTED: "Not tested",
 }
-FRACTION = "odds ratio of the score as a fraction of its range (fractional logit)"
+EFFECTS = {SINGLE: ("linear", "p_maxt"), QUADRATIC: ("quadratic", "p_quadratic_maxt")}  # found without the joint test
+JOINT = "Joint test of all latents"
+FRACTION = "odds ratio (fractional logit; score rescaled to 0-1)"
 RATIOS = {("count", "log"): "rate ratio", ("gamma", "log"): "ratio of means", ("binary", "logit"): "odds ratio",
           ("ordinal", "logit"): "odds ratio of a higher level", ("bounded", "logit"): FRACTION}  # fmt: skip
 LARGE = 0.5  # correlation from which an effect is large (Cohen 1988)
@@ -54,7 +57,8 @@ def _conclusion(known: pd.DataFrame, whole: Row) -> Row:
     best, bent = known.iloc[0].to_dict(), known.sort_values("p_quadratic_maxt", kind="stable").iloc[0].to_dict()
     status = _status(best, bent, whole)
     row = bent if status == QUADRATIC else best
-    return {"status": status, "headline": HEADLINES[status], "evidence": evidence(status, known, best, bent, whole),
+    return {"status": status, "headline": _headline(status, known, whole),
+            "evidence": evidence(status, known, best, bent, whole),
             "caveats": caveats(row, status not in (NONE, QUADRATIC)), "type": best["type"], "row": row,
             "significant": significant(known), "omnibus": whole}  # fmt: skip
 
@@ -77,8 +81,19 @@ def _status(best: Row, bent: Row, whole: Row) -> str:
     return QUADRATIC if bent["p_quadratic_maxt"] < LEVEL else NONE
 
 
+def _headline(status: str, known: pd.DataFrame, whole: Row) -> str:
+    """In brackets the effect that max-T found without the joint test, and the result of the joint test."""
+    if status not in EFFECTS:
+        return HEADLINES[status]
+    effect, p = EFFECTS[status]
+    number = int((known[p] < LEVEL).sum())
+    latents = "one latent" if number == 1 else f"{number} latents"
+    result = "not significant" if whole.get("status") == "ok" else "not available"
+    return f"{HEADLINES[status]} ({effect} effect of {latents}; joint test {result})"
+
+
 def _omnibus(omnibus: pd.DataFrame | None, fit: str, primary: str, score: Any) -> Row:
-    """The primary model's test of all latents together; empty where there is none."""
+    """The primary model's joint test of all latents; empty where there is none."""
     if omnibus is None:
         return {}
     rows = of_fit(omnibus[(omnibus["model"] == primary) & (omnibus["score"] == score)], fit)
@@ -92,20 +107,20 @@ def evidence(status: str, known: pd.DataFrame, best: Row, bent: Row, whole: Row)
     what = "Linear effect" if status == QUADRATIC else "Latent"
     smallest = f"{what} with the smallest max-T p: {best['latent']}, {maxt(best)}."
     first = f"Latent with the smallest max-T p, {best['latent']}: {estimate(best)}, {maxt(best)}; {significant(known)}."
-    said = {ASSOCIATED: [together(whole), first, curved], SINGLE: [first, together(whole), curved],
-            QUADRATIC: [curved, together(whole), smallest],
-            NONE: [together(whole), smallest]}  # fmt: skip
+    said = {ASSOCIATED: [joint(whole), first, curved], SINGLE: [first, joint(whole), curved],
+            QUADRATIC: [curved, joint(whole), smallest],
+            NONE: [joint(whole), smallest]}  # fmt: skip
     return " ".join(words for words in said[status] if words)
 
 
-def together(whole: Row) -> str:
-    """The test of all latents together, in a sentence."""
+def joint(whole: Row) -> str:
+    """The joint test of all latents, in a sentence."""
     if not whole:
         return ""
     if whole["status"] != "ok":
-        return f"All latents together: {whole['status']}."
+        return f"{JOINT}: {whole['status']}."
     r2 = f"cross-validated partial R² = {shown(round(whole['partial_r2_cv'], 2) + 0.0)}"
-    return f"All latents together: p {p_value(whole['p'])}, q {p_value(whole['q'])}, {r2}."
+    return f"{JOINT}: p {p_value(whole['p'])}, q {p_value(whole['q'])}, {r2}."
 
 
 def maxt(row: Row) -> str:
@@ -162,24 +177,29 @@ def general(found: list[Row], power: pd.DataFrame | None, health: Row | None, si
     if any(str(row.get("replicated")) == "one seed" for row in rows):
         said += ["The model was trained with one random seed, so robustness to the choice of seed is unknown."]
     if any(str(row.get("split_policy")).startswith("transductive") for row in rows):
-        said += [f"{_used(health)} of {_seen(health)} were used to train the model (transductive)."]
+        said += [
+            f"{_seen(health)} of the model, which used their {_used(health)}, but not their scores (transductive)."
+        ]
     scores = [one for one in found if one["score"] != EVERY]
     if len(scores) > 1:
-        said += [f"q values of the tests of all latents together are corrected across the {len(scores)} scores, max-T "
-                 f"p values across the {_tested(rows)}latents tested against each score."]  # fmt: skip
+        said += [f"q values of the joint tests are FDR-corrected across the {len(scores)} scores; max-T p values are "
+                 f"corrected across the {_tested(rows)}latents, separately for each score."]  # fmt: skip
     return said
 
 
 def _used(health: Row | None) -> str:
     """What of the participants a model was fitted to: of a table, its mean, scale and components."""
     given = (health or {}).get("verdict") == NOT_APPLICABLE
-    return "Rows of the table of latents, but not scores," if given else "Scans, but not scores,"
+    return "rows of the table of latents" if given else "scans"
 
 
 def _seen(health: Row | None) -> str:
-    """Participants whose scans were in the training or validation set."""
+    """How many participants were in the training or validation set."""
     sets = [int((health or {}).get(f"people_{name}") or 0) for name in ("training", "validation", "test")]
-    return f"{sum(sets[:2])} of the {sum(sets)} participants" if sets[0] else "most participants"
+    if not sets[0]:
+        return "Most participants were in the training or validation set"
+    return (f"{sum(sets[:2])} of the {sum(sets)} participants were in the training set ({sets[0]}) or validation set "
+            f"({sets[1]})")  # fmt: skip
 
 
 def _tested(rows: list[Row]) -> str:
@@ -189,20 +209,16 @@ def _tested(rows: list[Row]) -> str:
 
 
 def overview(found: list[Row], primary: str) -> str:
-    """All conclusions, a sentence for each kind."""
+    """All conclusions, a sentence for each headline."""
     scores = [one for one in found if one["score"] != EVERY]
-    by = {status: [str(one["score"]) for one in scores if one["status"] == status] for status in HEADLINES}
-    if len(by[UNTESTED]) == len(scores):
+    if all(one["status"] == UNTESTED for one in scores):
         reason = found[0]["headline"].removeprefix("Not tested: ") if found else "no score is declared"
         return f"No score could be tested: {reason}."
-    said = {
-        ASSOCIATED: f"Associated with the latents of {primary}",
-        SINGLE: "Weak evidence (a single latent is associated)",
-        QUADRATIC: "Weak evidence (quadratic effect of one latent only)",
-        NONE: "No association found",
-        UNTESTED: "Not tested",
-    }
-    return " ".join(f"{words}: {listed(by[status])}." for status, words in said.items() if by[status])
+    said: dict[str, list[str]] = {}
+    for one in scores:  # in the order of HEADLINES
+        words = one["headline"] + f" of {primary}" * (one["status"] == ASSOCIATED)
+        said.setdefault(HEADLINES[UNTESTED] if one["status"] == UNTESTED else words, []).append(str(one["score"]))
+    return " ".join(f"{words}: {listed(names)}." for words, names in said.items())
 
 
 def detectable(power: pd.DataFrame | None, score: str) -> str:
@@ -224,7 +240,7 @@ def preliminary(power: pd.DataFrame | None, score: str | None = None) -> str:
 
 
 def _power(power: pd.DataFrame | None, score: str) -> Row:
-    """The design check of a score over all latents; empty where there is none."""
+    """The power of the tests of a score against all latents; empty where there is none."""
     rows = (
         pd.DataFrame() if power is None or power.empty else power[(power["score"] == score) & (power["status"] == "ok")]
     )

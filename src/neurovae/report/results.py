@@ -9,6 +9,7 @@ import pandas as pd
 
 from neurovae.design.tables import STOPPING
 from neurovae.io.parquet import read_parquet
+from neurovae.report import words
 from neurovae.train.health.verdicts import NO_DECODER, NOT_APPLICABLE
 
 ASSOCIATIONS, OMNIBUS = "findings/associations.tsv", "findings/omnibus.tsv"
@@ -17,8 +18,6 @@ COHORT, EXCLUDED, POWER = "cohort/cohort.parquet", "cohort/excluded.tsv", "audit
 QUALITY, DUPLICATES = "preprocess/qc.tsv", "preprocess/duplicates.tsv"
 LEVEL = 0.05
 LEAST = 0.1  # audit.min_variance_explained where the configuration does not give it
-PASSED = "passed all model checks"
-GIVEN = "latents from a table"
 TEXTS = ["scan", "person", "session", "acquisition", "run", "site", "score", "model", "latent", "against", "term",
          "maxt_status", "maxt_reason", "scan_a", "scan_b", "person_a", "person_b", "reason", "nuisance", "replicated",
          "score_nuisance", "score_delay"]  # fmt: skip
@@ -101,8 +100,7 @@ def titled(model: str, judged: Any) -> str:
 
 def passed(found: dict[str, Any]) -> str:
     """A model's verdict with its caveats for a sentence."""
-    words = {"healthy": PASSED, NOT_APPLICABLE: GIVEN}.get(found["verdict"], found["verdict"])
-    return "; ".join([words, *found.get("caveats", [])])
+    return words.verdict(verdict(found))
 
 
 def undecoded(run: Run, model: str) -> str:
@@ -165,8 +163,8 @@ def positive(run: Run, score: Any) -> Any:
 
 
 def levels(values: pd.Series, up: Any) -> pd.Series:
-    """A binary score (0 and 1) with the name `up` for 1, where there is one; other columns unchanged."""
-    return values if up is None else values.map({1.0: str(up), 0.0: f"not {up}"})
+    """A binary score (0 and 1) with the name `up` for 1 and "other group" for 0, where there is one; else unchanged."""
+    return values if up is None else values.map({1.0: str(up), 0.0: words.OTHER})
 
 
 def declared(run: Run, people: pd.DataFrame) -> list[str]:

@@ -13,9 +13,9 @@ from neurovae.io.parquet import read_parquet
 from neurovae.report import conclusions as judged
 from neurovae.report.results import analysed, of_seed, passed, read_tsv
 from neurovae.report.text import count, listed, p_value, region, unsigned
+from neurovae.report.words import HEADLINE, METRICS, PASSED
 from neurovae.train.health.verdicts import NO_DECODER, NOT_APPLICABLE
 
-METRICS = {"r2": "R²", "auc": "AUC"}
 MAX_MODELS = 8  # models that are listed with their reasons; beyond that, healthy ones share a line
 WIDTH = 110  # characters of a line
 BOTH = "latents + confounds"
@@ -49,10 +49,10 @@ def run(
         cohort: cohort.parquet.
         excluded: excluded.tsv of the cohort.
         qc: quality table.
-        power: table of the design check.
+        power: table of the smallest detectable effects.
         health: folder that holds <model>/<fit>/health.json.
         associations: table of the tests of single latents.
-        omnibus: table of the tests of all latents together.
+        omnibus: table of the joint tests of all latents.
         predictions: table of all prediction metrics.
         maps: folder that holds <model>/<fit>/maps.parquet.
         models: names of the models.
@@ -72,7 +72,7 @@ def run(
     lines = [
         f"{count(people['person'].nunique(), 'participant')}, {count(len(people), 'scan')} analysed; excluded: "
         f"{len(read_tsv(excluded))} incomplete, {int(checks['excluded'].sum())} by quality control",
-        *design(detectable),
+        *smallest(detectable),
         "",
         *verdict_lines(verdicts, primary),
         "",
@@ -99,13 +99,13 @@ def wrapped(words: str, indent: str = "") -> list[str]:
     )
 
 
-def design(power: pd.DataFrame) -> list[str]:
+def smallest(power: pd.DataFrame) -> list[str]:
     """Score with the fewest participants: the smallest detectable effects, and the warning if there is one."""
     if power.empty:
         return []
     rows = power[power["n"] == power["n"].min()]
     warned = [text for text in rows["reason"] if isinstance(text, str) and text]
-    return [f"design: {text}" for text in rows["text"].iloc[:2]] + [f"warning: {text}" for text in warned[:1]]
+    return [f"power: {text}" for text in rows["text"].iloc[:2]] + [f"warning: {text}" for text in warned[:1]]
 
 
 def verdict_lines(verdicts: dict[str, Row], primary: str) -> list[str]:
@@ -113,7 +113,7 @@ def verdict_lines(verdicts: dict[str, Row], primary: str) -> list[str]:
     short = [name for name, one in verdicts.items() if one["verdict"] == "healthy" and name != primary]
     short = short if len(verdicts) > MAX_MODELS else []
     lines = [f"  {name:<14} {passed(one)}: {one['reason']}" for name, one in verdicts.items() if name not in short]
-    lines += [f"  also passed all model checks: {', '.join(short)}"] if short else []
+    lines += [f"  also {PASSED}: {', '.join(short)}"] if short else []
     main, more = verdicts[primary], []
     if main.get("gain_test") is not None:
         interval = f"[{main['gain_test_low']:+.3f}, {main['gain_test_high']:+.3f}]"
@@ -141,7 +141,7 @@ def score_lines(
 
 def prediction(table: pd.DataFrame, score: str, primary: str) -> str:
     """Metric from latents and confounds, its gain's permutation p, and that of confounds, voxels and other models."""
-    rows = table[(table["score"] == score) & table["metric"].isin(list(METRICS)) & (table["learner"] == "linear")]
+    rows = table[(table["score"] == score) & table["metric"].isin(HEADLINE) & (table["learner"] == "linear")]
     own = rows[(rows["model"] == primary) & (rows["status"] == "ok")].drop_duplicates("features").set_index("features")
     if own.empty:
         lost = table[((table["score"] == score) | table["score"].isna()) & (table["status"] != "ok")]
@@ -158,7 +158,9 @@ def prediction(table: pd.DataFrame, score: str, primary: str) -> str:
         others += [] if name is None else [f"{model}{' + confounds' * ('+' in name)} {of[name]:.2f}"]
     parts += [", ".join(others)] if others else []
     seen = listed([str(name) for name in dict.fromkeys(rows.loc[rows["policy"] == "transductive", "model"])])
-    parts += [f"transductive: {seen} trained on scans that included those of the test folds"] if seen else []
+    parts += (
+        [f"transductive: {seen} trained on scans that included those of participants in the test folds"] if seen else []
+    )
     return "; ".join(parts)
 
 

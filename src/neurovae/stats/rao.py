@@ -39,7 +39,7 @@ def null(kind: str, y: np.ndarray, x: np.ndarray, fit: Fit) -> Null:
     fixed_dispersion = kind in ("binary", "count")  # the dispersion is one
     phi = 1.0 if fixed_dispersion else float(np.sum(residual**2 / weight) / (len(y) - x.shape[1]))  # Pearson
     cross = weight[:, None] * x
-    return Null(f"score test, {fit.family}", False, residual, weight, _root(cross, x.T @ cross), phi)
+    return Null(f"Rao score test, {fit.family}", False, residual, weight, _root(cross, x.T @ cross), phi)
 
 
 def fit_null(kind: str, y: np.ndarray, x: np.ndarray, link: str | None) -> tuple[Fit, Null | None]:
@@ -66,7 +66,7 @@ def _ordinal(y: np.ndarray, x: np.ndarray, fit: Fit) -> Null:
     theta = np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)
     top = x[:, 1:].T @ cross
     information = np.vstack([top, np.hstack([top[:, slopes:].T, theta])])
-    test = f"score test, {fit.family}"
+    test = f"Rao score test, {fit.family}"
     return Null(test, False, score[np.arange(rows), codes], weight, _root(cross, information), 1.0)
 
 

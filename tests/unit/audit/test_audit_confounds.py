@@ -138,7 +138,7 @@ def test_a_nuisance_of_a_latent_is_a_caveat_of_its_associations_only_where_the_s
     named = pd.DataFrame(confounds.summary(rows))
     pairs = named[named["kind"] == "association"].set_index(["score", "latent"])
     assert len(pairs) == 2 * LATENTS and pairs.index[pairs["flagged"]].tolist() == [("motor", "mu_000")]
-    said = r"noise explains \d\d % of this latent's variance beyond the declared confounds and is also associated with motor"
+    said = r"image noise explains \d\d % of this latent's variance beyond the declared confounds and is also associated with motor"
     assert re.fullmatch(said, pairs.loc[("motor", "mu_000"), "text"])
     said = r"rotation explains \d\d % of this latent's variance beyond the declared confounds"
     assert re.fullmatch(said, pairs.loc[("other", "mu_001"), "text"])
@@ -215,4 +215,4 @@ def test_a_collapsed_model_is_one_row(tmp_path: Path):
 
 def test_a_nuisance_of_two_words_is_named_whole():
     rows = [{"nuisance": "head size", "r2_beyond": 0.742}, {"nuisance": "noise", "r2_beyond": 0.1}]
-    assert confounds._in_words(rows) == "head size explains 74 %, noise 10 %"
+    assert confounds._in_words(rows) == "head size explains 74 %, image noise 10 %"

@@ -49,7 +49,7 @@ def test_flagged_cells_are_framed(tmp_path: Path, drawn: list[Figure]):
     tidy(rows(), audit.COLUMNS).to_parquet(tmp_path / "audit.parquet")
     confounds.draw(audit=tmp_path / "audit.parquet", name="vae", out=tmp_path / "out.png")
     latents, scores = drawn[0].axes[:2]
-    assert [label.get_text() for label in scores.get_xticklabels()] == ["age", "noise", "ventricles"]
+    assert [label.get_text() for label in scores.get_xticklabels()] == ["age", "image noise", "ventricles"]
     np.testing.assert_allclose(latents.images[0].get_array()[:, 0], [0, 0.1, 0.2])
     corners = [[patch.get_xy() for patch in axis.patches if isinstance(patch, Rectangle)] for axis in (latents, scores)]
     assert corners == [[(0.5, 0.5)], [(-0.5, -0.5)]]

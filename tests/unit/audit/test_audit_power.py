@@ -97,7 +97,7 @@ def test_rows_of_the_design_check(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert rows.loc[("rare", 1), "status"] == "too few people" and np.isnan(rows.loc[("rare", 1), "partial_r"])
     said = capsys.readouterr().out
     assert (
-        "motor: 110 participants, 7 confound regressors, 32 tests: partial r 0.3" in said
+        "motor: 110 participants, 7 confound regressors, 32 tests: smallest detectable partial r 0.3" in said
         and "warning: motor: 110 participants" in said
     )
 

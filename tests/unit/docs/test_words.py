@@ -31,6 +31,11 @@ NOT = {  # pattern -> what to write
     r"\bwhat it concerns of\b": "the affected outputs of",
     r"\bown memory\b": "private (not file-backed) memory",
     r"\brecipes?\b": "hyperparameters",
+    r"\bweaker? evidence\b": "what it is: effect of single latents, joint test not significant",
+    r"\bdecoding weights?\b": "weights of a predictive (backward) model",
+    r"\bupper 99 % bound\b": "99th percentile under chance",
+    r"\bdivisions? of the participants\b": "split",
+    r"\bno interval of\b": "not a confidence interval for",
     r"\b(rules|science|house|platform|contract)\.md\b": "cite the paper: the page is not shipped",
     r"\bmarks\b(?! (of|the|it|them|where|which|each|as|with)\b)": "caveats",
 }

@@ -58,7 +58,7 @@ def test_steps_and_ends_are_classes_or_standard_deviations_and_quantiles():
     y, x, z = problem("binary")
     b = shift.slope(z, x, y)
     assert shift.step(y, "binary") == (1, "larger minus smaller value")
-    assert shift.step(y, "binary", "PD") == (1, "PD minus not PD")
+    assert shift.step(y, "binary", "PD") == (1, "PD minus other group")
     low, high = shift.ends(z, y, b, "binary")
     np.testing.assert_allclose(high - low, b, rtol=1e-12)
     np.testing.assert_allclose((1 - y.mean()) * low + y.mean() * high, z.mean(axis=0), atol=1e-12)
@@ -216,7 +216,7 @@ def test_the_rule_finds_what_was_planted_where_it_was_planted(tmp_path, monkeypa
     assert table.loc["planted", "voxels"] == n and table.loc["planted", "voxels_below_05"] == half
     assert table.loc["noise", "voxels_below_05"] == 0 and pd.isna(table.loc["still", "voxels"])
     assert (tmp_path / "maps" / "sex_map.nii.gz").exists() and len(list((tmp_path / "maps").iterdir())) == 21
-    assert table.loc["sex", "unit"] == "M minus not M" and "standard deviation" in table.loc["planted", "unit"]
+    assert table.loc["sex", "unit"] == "M minus other group" and "standard deviation" in table.loc["planted", "unit"]
     named = {
         end: read_maps(tmp_path / "maps" / f"planted_{end}.nii.gz", decoder.mask) for end in ("map", "low", "high")
     }

@@ -104,7 +104,7 @@ def test_seeds_with_the_same_map_are_no_agreement() -> None:
         return maps.title(MOTOR, [tidy(rows, over_seeds.COLUMNS)]).splitlines()[-1]
 
     a = np.random.default_rng(0).normal(size=50)
-    assert told(a, a) == "over seeds: same maps"
+    assert told(a, a) == "across seeds: same maps"
     assert (
         told(a, -a, a) == "2 seeds: correlation of the maps -1.00 to -1.00 (of 3, those with the same map count once)"
     )

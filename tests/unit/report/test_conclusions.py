@@ -50,7 +50,9 @@ def rows(maxt: float, quadratic: float, **more: Any) -> pd.DataFrame:
 def test_the_headline_follows_from_the_three_tests(maxt: float, quadratic: float, q: float, status: str, latent: str):
     one = judged.conclusions(rows(maxt, quadratic), omnibus(q, q), None, FIT, "vae")[0]
     assert (one["status"], one["row"]["latent"]) == (status, latent)
-    assert one["headline"] == judged.HEADLINES[status]
+    more = {"single latent": "linear", "quadratic": "quadratic"}
+    of = f" ({more[status]} effect of one latent; joint test not significant)" if status in more else ""
+    assert one["headline"] == judged.HEADLINES[status] + of
     assert f"q = {q:.2g}, cross-validated partial R² = 0.25" in one["evidence"]
     assert ("Quadratic effect of mu_c0_i02" in one["evidence"]) == (quadratic < 0.05)
 
@@ -99,7 +101,7 @@ def test_each_caveat_is_stated(more: dict[str, Any], caveat: str):
         (
             "bounded",
             "logit",
-            "odds ratio of the score as a fraction of its range (fractional logit) 1.65 [1.22, 2.23] per SD",
+            "odds ratio (fractional logit; score rescaled to 0-1) 1.65 [1.22, 2.23] per SD",
         ),
         ("continuous", "log", "effect 0.50 [0.20, 0.80] (log scale) per SD"),
     ],
@@ -113,8 +115,19 @@ def test_the_overview_names_every_score_once():
     tests = pd.concat([rows(0.01, 1.0, score="a"), rows(0.3, 0.01, score="b"), rows(0.3, 1.0, score="c")])
     whole = pd.concat([omnibus(q, q).assign(score=name) for name, q in (("a", 0.01), ("b", 0.3), ("c", 0.3))])
     said = judged.overview(judged.conclusions(tests, whole, None, FIT, "vae"), "vae")
-    assert said == ("Associated with the latents of vae: a. Weak evidence (quadratic effect of one latent only): b. No "
-                    "association found: c.")  # fmt: skip
+    assert said == ("Associated with the latents of vae: a. Nonlinear association only (quadratic effect of one latent; "
+                    "joint test not significant): b. No association found: c.")  # fmt: skip
+
+
+def test_an_effect_without_the_joint_test_is_named_as_what_it_is():
+    """The number of latents is counted; a joint test that was not run is not called negative."""
+    two = pd.concat([rows(0.01, 1.0), rows(0.02, 1.0).iloc[[1]].assign(latent="mu_x")])
+    lost = omnibus(np.nan, np.nan).assign(status="too few people")
+    for whole, result in ((omnibus(0.3, 0.3), "not significant"), (lost, "not available"), (None, "not available")):
+        one = judged.conclusions(two, whole, None, FIT, "vae")[0]
+        assert (
+            one["headline"] == f"Association of single latents only (linear effect of 2 latents; joint test {result})"
+        )
 
 
 def test_a_latent_that_separates_the_classes_comes_first(tmp_path: Path):
@@ -174,7 +187,7 @@ PREDICTED = pd.DataFrame(
 def test_predictions_stand_beside_confounds_and_voxels_for_the_seed_shown(tmp_path: Path):
     run = run_of(tmp_path, predict__predictions=PREDICTED)
     title, found = findings.prediction(run, "dx")
-    assert title == "AUC, PD vs not PD [95 % CI]"
+    assert title == "AUC, PD vs other group [95 % CI]"
     assert found == [
         ("latents and confounds", "0.80 [0.70, 0.90]"),
         ("latents alone", "0.70 [0.60, 0.80]"),
@@ -185,7 +198,7 @@ def test_predictions_stand_beside_confounds_and_voxels_for_the_seed_shown(tmp_pa
     said = summary.prediction(PREDICTED[PREDICTED["seed"] != 1], "dx", "vae")
     assert said == ("AUC 0.80 [0.70, 0.90] from latents + confounds (gain over confounds: permutation p = 0.004); "
                     "confounds alone 0.60, voxels 0.75; transductive: vae and voxels trained on scans that included those "
-                    "of the test folds")  # fmt: skip
+                    "of participants in the test folds")  # fmt: skip
 
 
 def test_a_score_that_could_not_be_predicted_gives_the_reason(tmp_path: Path):
@@ -203,4 +216,4 @@ def test_the_regions_named_are_those_of_largest_volume_change():
         "Largest differences in regional volume, 95th relative to 5th percentile of the score (not tested): left "
         "hippocampus -26 %, third ventricle +22 %, right amygdala +11 %.")  # fmt: skip
     said = findings.volumes(table.assign(type="binary"), "motor", "PD")
-    assert said.startswith("Largest differences in regional volume, PD relative to not PD (not tested): left")
+    assert said.startswith("Largest differences in regional volume, PD relative to other group (not tested): left")

@@ -55,7 +55,7 @@ def test_participants_whom_quality_control_excludes_are_not_counted(tmp_path: Pa
     heads = [head["name"] for head in table["heads"]]
     assert "site A" in heads and "site n/a" not in heads and "site nan" not in heads
     cells = dict(zip(heads, [cell[0] for cell in table["rows"][0]], strict=True))
-    assert cells["participants"] == "30" and cells["mean ± SD, or counts"] == "PD: 15, not PD: 15"
+    assert cells["participants"] == "30" and cells["mean ± SD, or counts"] == "PD: 15, other group: 15"
     first = findings.findings(run)[0]["text"]
     assert first.startswith(
         "30 participants with 30 scans were analysed. Excluded: 10 scans by quality control, 0 scans"

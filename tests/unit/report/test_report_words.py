@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("error")
                                                 ("healthy; hyperparameters transductive", "vae (hyperparameters transductive)")])  # fmt: skip
 def test_a_healthy_model_is_titled_by_its_name_alone(verdict: object, title: str):
     assert results.titled("vae", verdict) == title
-    assert results.passed({"verdict": "healthy", "caveats": ["few"]}) == "passed all model checks; few"
+    assert results.passed({"verdict": "healthy", "caveats": ["few"]}) == "passed all checks; few"
     assert results.passed({"verdict": "overfit"}) == "overfit"
 
 
@@ -37,7 +37,11 @@ def test_the_summary_gives_the_caveats_of_all_scores():
     health = {"people_training": 50, "people_validation": 7, "people_test": 15}
     said = judged.general(found, power, health, simulated=True)
     assert len(said) == 5 and "simulated" in said[0] and said[1].startswith("With 66 participants, effect estimates")
-    assert "57 of the 72 participants" in said[3] and "across the 2 scores" in said[4] and "16 latents" in said[4]
+    assert said[3] == (
+        "57 of the 72 participants were in the training set (50) or validation set (7) of the model, which used their "
+        "scans, but not their scores (transductive)."
+    )
+    assert "across the 2 scores" in said[4] and "16 latents" in said[4]
     assert judged.general([found[0] | {"row": {}}], None, None, simulated=False) == []
     one = {"score": "motor", "headline": "x", "evidence": "", "status": "none", "caveats": []}
     lines = summary.score_lines(
@@ -102,7 +106,7 @@ def test_the_posterior_range_of_a_region_is_no_interval_of_its_change(tmp_path: 
     heads = [head["name"] for head in block["heads"]]
     assert "posterior range of the region's mean, low" in heads and not any("interval" in head for head in heads)
     assert (
-        "no interval of the change" in block["caption"]
+        "not a confidence interval for the change" in block["caption"]
         and block["rows"][0][1][0] == "insular cortex (box-shaped region)"
     )
     run = run_of(
@@ -123,7 +127,7 @@ def test_seeds_are_not_compared_where_there_is_one(tmp_path: Path):
     run = run_of(tmp_path)
     run.config["train"] = {"seeds": [0]}
     (block,) = audits._seeds(run, "vae")
-    assert block["kind"] == "missing" and "one seed was trained" in block["why"]
+    assert block["kind"] == "missing" and "the model was trained with one seed; add seeds to" in block["why"]
     run.config["train"] = {"seeds": [0, 1]}
     assert len(audits._seeds(run, "vae")) == 2
 
@@ -133,13 +137,36 @@ def test_a_column_of_one_value_is_stated_in_words():
         {"p": [0.1, 0.2, 0.3, 0.4], "seed": 0, "replicated": "one seed", "status": "ok", "maxt_status": "ok"}
     )
     said = blocks.table(rows, {name: name for name in rows}, "file", "caption")["same"]
-    assert said == "In every row: seed 0, the only seed trained, all completed."
+    assert said == (
+        "Identical in all rows (columns not shown): seed 0, models trained with one seed only. The analysis of every row was "
+        "completed."
+    )
     said = blocks.table(rows.assign(status="too few people"), {"status": "status"}, "file", "caption")["same"]
-    assert said == "In every row: status: too few people."
+    assert said == "Identical in all rows (columns not shown): status: too few people."
+
+
+def test_the_tables_print_words_and_the_files_keep_their_own(tmp_path: Path):
+    rows = pd.DataFrame({"metric": ["r2", "calibration_slope"], "verdict": ["healthy", "healthy; hyperparameters transductive"],
+                         "exchangeability": "people within site", "nuisance": ["noise", "my_column"],
+                         "part": ["together", "adjusted"]})  # fmt: skip
+    cells = blocks.table(rows, {name: name for name in rows}, "file", "caption", mark="verdict")["rows"]
+    first, second = ([cell[0] for cell in row] for row in cells)
+    assert first == [
+        "R²",
+        "passed all checks",
+        "participants within site",
+        "image noise",
+        "all latents in one regression",
+    ]
+    assert second[:2] == ["calibration slope", "passed all checks; hyperparameters transductive"]
+    assert second[3:] == ["my_column", "one latent, adjusted for the others"] and not cells[0][1][2]
+    assert rows["metric"].tolist() == ["r2", "calibration_slope"]
 
 
 def test_exclusions_are_stated_as_what_excluded_a_scan():
-    assert methods_data._excluded("clipped", None, 0.02) == ["more than 2 % of voxels were clipped"]
+    assert methods_data._excluded("clipped", None, 0.02) == [
+        "more than 2 % of brain voxels had saturated (clipped) intensities"
+    ]
     assert methods_data._excluded("mask_ml", 700, 2200) == ["brain volume was below 700 or above 2200 ml"]
     assert methods_data._excluded("snr", 2, None) == ["the signal-to-noise ratio was below 2"]
     assert methods_data._excluded("noise", None, 0.1) == ["noise was above 0.1"]

@@ -10,17 +10,18 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from neurovae.report.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
+from neurovae.report.words import METRICS
 
 CONFOUNDS = "confounds"
 SEARCHED = "hyperparameters transductive"  # a caveat of the verdict
 LEARNERS = {"linear": "ridge or logistic", "svm": "SVM"}
-METRICS = {"r2": ("R²", 0.0), "auc": ("AUC", 0.5)}  # label, chance
+CHANCE = {"r2": 0.0, "auc": 0.5}
 LOWEST = {"r2": -0.6, "auc": 0.25}  # lower limit of an axis: a value far below chance would compress the others
 MARKS = [
     ("o", BLUE, BLUE, "model and confounds"),
     ("o", GREEN, GREEN, "PCA or voxels, and confounds"),
     ("D", ORANGE, ORANGE, "latents or voxels alone"),
-    ("o", BLUE, "white", "open: the model was trained on scans that include the test folds (transductive)"),
+    ("o", BLUE, "white", "open: trained on scans that included those of the test folds (transductive)"),
 ]
 
 
@@ -49,7 +50,9 @@ def draw(*, predictions: Path, baselines: list[str], out: Path) -> None:
     ]
     band = Line2D([], [], color=GREY, alpha=0.3, linewidth=8, label="confounds alone (95 % CI)")
     figure.legend(handles=[*marks, band], loc="outside lower center", ncols=3, fontsize=8)
-    title = "Cross-validated prediction of held-out participants; 95 % CI by bootstrap over participants, models fixed"
+    title = (
+        "Cross-validated prediction of held-out participants; 95 % bootstrap CI (participants resampled, models fixed)"
+    )
     searched = bool(table["verdict"].astype(str).str.contains(SEARCHED).any())
     figure.suptitle(title + "\n† hyperparameters chosen on participants who are tested here" * searched, fontsize=10)
     save(figure, out)
@@ -61,7 +64,7 @@ def of_score(table: pd.DataFrame, score: str | None) -> pd.DataFrame:
     From the bottom: models without a prediction, then by the linear learner's value with all features.
     """
     rows = table[(table["score"] == score) | table["score"].isna()]
-    rows = rows[rows["metric"].isin(METRICS) | rows["metric"].isna()].copy()
+    rows = rows[rows["metric"].isin(CHANCE) | rows["metric"].isna()].copy()
     several = table["seed"].dropna().nunique() > 1
     seed = rows["seed"].map(lambda value: f", seed {value:.0f}" if several and pd.notna(value) else "")
     rows["label"] = rows["model"].astype(str) + seed + rows["verdict"].astype(str).map(mark)
@@ -89,9 +92,9 @@ def _panel(axis: Axes, found: pd.DataFrame, learner: str, baselines: set[str]) -
     axis.set_title(LEARNERS[learner], loc="left")
     mine = found[found["learner"] == learner]
     metric = next(iter(mine["metric"].dropna()), "r2")
-    name, chance = METRICS[metric]
+    chance = CHANCE[metric]
     axis.axvline(chance, color=GREY, linewidth=0.8, linestyle=":")
-    axis.set_xlabel(name)
+    axis.set_xlabel(METRICS[metric])
     alone = mine[mine["features"] == CONFOUNDS].head(1)
     for row in alone.itertuples():
         axis.axvspan(row.ci_low, row.ci_high, color=GREY, alpha=0.15, linewidth=0)

@@ -14,9 +14,10 @@ from neurovae.predict.features import BOTH, LATENTS
 from neurovae.predict.learners import LEARNERS
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
 from neurovae.report.results import titled
+from neurovae.report.words import METRICS
 
 BINS = 5  # of a reliability curve, with equally many scans each
-SHOWN = {"r2": "R²", "r": "r", "auc": "AUC", "log_loss": "log loss"}  # metrics in the title of a panel
+SHOWN = ("r2", "r", "auc", "log_loss")  # metrics in the title of a panel
 ACROSS = 4  # panels in a row
 
 
@@ -81,7 +82,7 @@ def _panel(axis: Axes, part: pd.DataFrame, found: pd.DataFrame, title: str) -> N
         _curve(axis, *(part[name].to_numpy() for name in ("probability", "truth", "person")))
     else:
         _scatter(axis, part, value)
-    texts = [f"{text} {value[name]['value']:.2f}" for name, text in SHOWN.items() if name in value]
+    texts = [f"{METRICS[name]} {value[name]['value']:.2f}" for name in SHOWN if name in value]
     slope = value["calibration_slope"]
     texts.append(f"slope {slope['value']:.2f} [{slope['ci_low']:.2f}, {slope['ci_high']:.2f}]")
     axis.set_title(f"{title}\n{', '.join(texts)}", fontsize=8)

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
+from neurovae.audit.nuisances import WORDS
 from neurovae.io.parquet import read_parquet
 from neurovae.report.figures.drawing import ORANGE, save, sentence
 from neurovae.report.results import titled
@@ -46,8 +47,8 @@ def draw(*, audit: Path, name: str, out: Path) -> None:
     figure.colorbar(image, ax=axes, label="variance explained (adjusted R²)", extend="max", shrink=0.6, aspect=30)
     figure.suptitle(
         f"{titled(name, table['verdict'].iloc[0])}: variance explained by nuisance variables\n"
-        "orange frame: flagged by the variance explained beyond the declared confounds (see the table); colour: "
-        "without adjustment\n*: declared as a confound; grey: not tested",
+        "orange outline: flagged by the variance explained beyond the declared confounds (see the table)\n"
+        "colour: variance explained without adjustment; *: declared as a confound; grey: not tested",
         fontsize=10,
     )
     save(figure, out)
@@ -71,7 +72,7 @@ def _heat(axis: Axes, part: pd.DataFrame, columns: pd.DataFrame, kind: str) -> A
     for cell in flagged.itertuples():
         corner = (wanted.index(cell.nuisance) - 0.5, names.index(cell.of) - 0.5)
         axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=ORANGE, linewidth=1.6))
-    labels = [f"{c.nuisance}{' *' if c.declared else ''}" for c in columns.itertuples()]
+    labels = [f"{WORDS.get(c.nuisance, c.nuisance)}{' *' if c.declared else ''}" for c in columns.itertuples()]
     axis.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
     axis.set_yticks(range(len(names)), names, fontsize=6 if len(names) > 20 else 8)
     axis.set_ylabel(f"{kind}s")

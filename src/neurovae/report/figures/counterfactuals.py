@@ -58,9 +58,9 @@ def draw(*, table: Path, maps: Path, mask: Path, name: str, most: int = 3, out: 
     bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 3 / len(parts)), aspect=25, pad=0.01)
     bar.set_label("difference (normalised intensity)", fontsize=8)
     figure.suptitle(
-        f"{titled(name, rows['verdict'].iloc[0])}: own scan plus the change decoded for another score, at fixed "
-        "confounds\ntitles: change in SD of the score (binary scores: to the other group) and resulting score; orange: "
-        "outside the range of the score or the cohort",
+        f"{titled(name, rows['verdict'].iloc[0])}: own scan plus the change decoded for another value of the "
+        "score, with confounds held fixed\ntitles: change in SD of the score (binary scores: to the other group) and "
+        "resulting score; orange: outside the range of the score or the cohort",
         fontsize=10,
     )
     save(figure, out)

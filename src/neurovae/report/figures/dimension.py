@@ -1,4 +1,4 @@
-"""Intrinsic dimension of the volumes and of each model's latents, and the length of the latents beside the prior's."""
+"""Intrinsic dimension of the volumes and of each model's latents, and the norm of the latents beside the prior's."""
 
 import textwrap
 from pathlib import Path
@@ -102,7 +102,7 @@ def _lengths(axis: Axes, latents: pd.DataFrame, models: list[Any]) -> None:
     axis.axvline(1, color="black", linewidth=0.8)
     free = set(known.loc[known["reason"].notna(), "model"])
     axis.set_yticks(range(len(drawn)), [f"{model}*" if model in free else str(model) for model in drawn])
-    axis.set(ylim=(max(len(drawn), 1) - 0.5, -0.5), xlabel="|z|² relative to the prior")
+    axis.set(ylim=(max(len(drawn), 1) - 0.5, -0.5), xlabel="|z|² divided by its mean under the prior")
     axis.set_xlim(left=0)
     notes = [f"* {text}" for text in dict.fromkeys(known["reason"].dropna())]
     if others := [str(model) for model in models if model not in drawn]:
@@ -114,7 +114,7 @@ def _lengths(axis: Axes, latents: pd.DataFrame, models: list[Any]) -> None:
         *(plt.Line2D([], [], linestyle="none", label=note) for note in notes),
     ]  # fmt: skip
     _below(axis, handles, 1)
-    axis.set_title("squared length of the latents, |μ|² + Σσ²", fontsize=9, loc="left")
+    axis.set_title("squared norm of the latent vectors, |μ|² + Σσ²", fontsize=9, loc="left")
 
 
 def _below(axis: Axes, handles: list[Any], columns: int) -> None:

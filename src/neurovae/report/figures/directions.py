@@ -42,9 +42,9 @@ def draw(*, omnibus: Path, directions: Path, name: str, out: Path) -> None:
     called = name if tests.empty else titled(name, tests["verdict"].iloc[0])
     figure.suptitle(
         f"{called}: activation pattern of each score over the latents, adjusted for confounds (Haufe 2014)\n"
-        "SD of the latent per SD of the predicted score (the weighted sum of latents), 95 % bootstrap CI over "
-        f"participants; blue: CI excludes 0\nall grey where the p of all latents together (omnibus) is {LEVEL:g} or "
-        "above",
+        "SD of the latent per SD of the predicted score (the weighted sum of latents), 95 % bootstrap CI "
+        f"(participants resampled); blue: CI excludes 0\nall grey where the joint test of all latents has "
+        f"p of {LEVEL:g} or above",
         fontsize=9,
     )
     save(figure, out)
@@ -64,7 +64,7 @@ def _panel(axis: Axes, test: dict[Any, Any], rows: pd.DataFrame) -> None:
     axis.margins(x=0.02)
     first = rows.iloc[0]
     axis.set_title(
-        f"{test['score']}: n = {test['n']}, omnibus p {p_value(test['p'])}, q {p_value(test['q'])}\n"
+        f"{test['score']}: n = {test['n']}, joint test p {p_value(test['p'])}, q {p_value(test['q'])}\n"
         f"cross-validated partial R² = {test['partial_r2_cv']:.2f}, r (predicted vs observed) = {first['r']:.2f} "
         f"(p {p_value(first['p_r'])})\nagreement of predicted scores (cosine): bootstrap vs full sample "
         f"{first['stability']:.2f}, split halves {first['halves']:.2f}",

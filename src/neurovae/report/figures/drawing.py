@@ -1,4 +1,4 @@
-"""What the figures share: style, colours, names of the participant sets, saving, and a figure of one sentence."""
+"""What the figures share: style, colours, names of the three sets, saving, and a figure of one sentence."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Training curves of one model: terms of the loss, variance explained and active latents, by participant set."""
+"""Training curves of one model: terms of the loss, variance explained and active latents, for each of three sets."""
 
 from pathlib import Path
 

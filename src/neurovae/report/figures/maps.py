@@ -1,7 +1,7 @@
 """Score maps: decoded intensity, local volume, and the regions with the largest effects.
 
-Colour is the activation pattern per step of the score (Haufe et al. 2014), outlines are max-T p < .05 over voxels; the
-change of volume comes from registering the volumes decoded at both ends of the score, and is not tested.
+Colour is the activation pattern per step of the score (Haufe et al. 2014), outlines are max-T p < .05, corrected across
+voxels; the change of volume comes from registering the volumes decoded at both ends of the score, and is not tested.
 """
 
 from pathlib import Path
@@ -96,7 +96,8 @@ def draw(
             row["smallest_p"] < LEVEL,
         )
     labels = (
-        f"change in decoded intensity for the contrast of the score\noutlines: max-T p < {LEVEL:g}",
+        f"change in decoded intensity for the contrast of the score\noutlines: max-T p < {LEVEL:g}, corrected "
+        "across voxels",
         "local volume change (%), 5th to 95th percentile of the\nscore (binary: between the groups; not tested)",
     )
     for column, (image, label) in enumerate(zip(shown, labels, strict=True)):
@@ -104,7 +105,8 @@ def draw(
         figure.colorbar(image, cax=cax, orientation="horizontal", label=label, extend="both")
     figure.suptitle(
         f"{titled(name, tested['verdict'].iloc[0])}: score maps, adjusted for confounds\n"
-        "slices through the largest |t|; right: mean map value and 95 % CI of the regions with the largest mean |t|, "
+        "slices through the largest |statistic|; right: mean map value and 95 % CI of the regions with the largest "
+        "mean |statistic|, "
         f"grey where the interval includes 0 or no voxel of the map has max-T p < {LEVEL:g}",
         fontsize=10,
     )
@@ -112,7 +114,7 @@ def draw(
 
 
 def title(row: dict[Any, Any], alike: list[pd.DataFrame]) -> str:
-    """Score, participants, contrast, smallest p, peak, and agreement over seeds where there are several."""
+    """Score, participants, contrast, smallest p, peak, and agreement across seeds where there are several."""
     at = ", ".join(f"{row[f'peak_{axis}']:+.0f}" for axis in "xyz")
     text = (
         f"{row['score']}: n = {row['n']}; contrast: {row['unit']}\n{row['voxels_below_05']} of {row['voxels']} voxels "
@@ -125,7 +127,7 @@ def title(row: dict[Any, Any], alike: list[pd.DataFrame]) -> str:
             text += f"\n{whole['seeds'].iloc[0]} seeds: correlation of the maps {pairs.min():.2f} to {pairs.max():.2f}"
             text += f" ({whole['reason'].iloc[0]})" if whole["reason"].iloc[0] else ""
         elif len(same) and same["status"].iloc[0] != "one seed":
-            text += f"\nover seeds: {same['status'].iloc[0]}"
+            text += f"\nacross seeds: {same['status'].iloc[0]}"
     return text
 
 

@@ -78,7 +78,7 @@ def draw(
     prior = "" if samples.empty else f"; samples from {samples['prior'].iloc[0]}, {same} duplicates of training scans"
     upper.suptitle(
         f"{titled(name, found['verdict'].iloc[0])}{prior}; path from {ends}\nnumbers: distance to the nearest "
-        "training reconstruction, relative to the median of the test reconstructions",
+        "training reconstruction, relative to the median of that distance for the test reconstructions",
         fontsize=10,
     )
     save(figure, out)

@@ -1,4 +1,4 @@
-"""Each score against the latents with the smallest max-T p: participants, and the tested 3-df spline with its band."""
+"""Each score against the latents with the smallest max-T p: participants, and the tested spline with its band."""
 
 from pathlib import Path
 from typing import Any
@@ -110,15 +110,15 @@ def label(score: dict[str, Any]) -> str:
 
 
 def panel(axis: Axes, points: pd.DataFrame, latent: str, line: pd.DataFrame, name: str) -> None:
-    """Participants, and the 3-df natural cubic spline at mean confounds with its pointwise 95 % band."""
+    """Participants, and the natural cubic spline (3 df) at mean confounds with its pointwise 95 % confidence band."""
     test = (points["latents_split"] == "test").to_numpy()
     few = points["drawn"].nunique() < MAX_LEVELS
     drawn = points["drawn"] + np.random.default_rng(0).normal(0, 0.025 * np.ptp(points["drawn"]), len(points)) * few
     for part, colour, text in ((~test, GREY, "training or validation set"), (test, ORANGE, "test set")):
         axis.scatter(points.loc[part, latent], drawn[part], s=9, color=colour, label=text, linewidths=0)
     x, low, high = (line[column] for column in ("latent_value", "low", "high"))
-    axis.fill_between(x, low, high, color=BLUE, alpha=0.2, linewidth=0, label="pointwise 95 % band")
-    axis.plot(x, line["fitted"], color=BLUE, linewidth=1.6, label="spline (3 df) at mean confounds")
+    axis.fill_between(x, low, high, color=BLUE, alpha=0.2, linewidth=0, label="pointwise 95 % confidence band")
+    axis.plot(x, line["fitted"], color=BLUE, linewidth=1.6, label="natural spline (3 df), confounds at their means")
     axis.set(xlabel=latent, ylabel=name)
 
 

@@ -22,17 +22,17 @@ TESTS = {"score": "score", "model": "model", "seed": "seed", "latent": "latent",
          "effect": "effect per SD of the latent", "ci_low": "95 % CI low", "ci_high": "95 % CI high", "p": "p",
          "q": "q", "p_maxt": "max-T p", "p_minp": "min-P p", "p_nonlinear": "nonlinearity p",
          "p_quadratic_maxt": "quadratic max-T p", "partial_r2": "partial R²", "n": "n", "family": "regression",
-         "replicated": "other seeds", "caveats": "caveats", "status": "status", "reason": "reason",
-         "maxt_status": "max-T status", "maxt_reason": "max-T reason"}  # fmt: skip
+         "replicated": "other seeds", "caveats": "caveats", "status": "status", "reason": "note",
+         "maxt_status": "max-T status", "maxt_reason": "max-T note"}  # fmt: skip
 WHOLE = {"score": "score", "model": "model", "seed": "seed", "p": "p", "q": "q",
          "partial_r2_cv": "cross-validated partial R²", "latents": "latents", "n": "n", "permutations": "permutations",
-         "exchangeability": "permuted", "score_nuisance": "caveat of the score", "verdict": "model verdict",
-         "status": "status", "reason": "reason"}  # fmt: skip
+         "exchangeability": "permutation", "score_nuisance": "caveat for the score", "verdict": "model verdict",
+         "status": "status", "reason": "note"}  # fmt: skip
 SEVERAL = {"part": "test", "score": "score", "model": "model", "term": "term", "effect": "effect", "p": "p", "q": "q",
-           "partial_r2": "partial R²", "n": "n", "status": "status", "reason": "reason"}  # fmt: skip
+           "partial_r2": "partial R²", "n": "n", "status": "status", "reason": "note"}  # fmt: skip
 REPEATED = {"score": "score", "model": "model", "latent": "latent", "term": "term", "effect": "effect", "p": "p",
             "q": "q", "p_permutation": "permutation p", "icc": "ICC", "n": "participants", "n_scans": "scans",
-            "status": "status", "reason": "reason"}  # fmt: skip
+            "status": "status", "reason": "note"}  # fmt: skip
 
 LEGEND = (
     "Effect of each latent of the primary model on each score, per standard deviation of the latent, with 95 % "
@@ -42,12 +42,14 @@ LEGEND = (
 )
 SCALES = {("continuous", "identity"): "standardised beta", ("count", "log"): "log rate ratio", ("gamma", "log"):
           "log ratio of "
-          "means", ("binary", "logit"): "log odds ratio", ("bounded", "logit"): "log odds ratio of the score "
-          "as a fraction of its range", ("ordinal", "logit"): "log odds ratio of a higher level"}  # fmt: skip
+          "means", ("binary", "logit"): "log odds ratio", ("bounded", "logit"): "log odds ratio "
+          "(fractional logit; score rescaled to 0-1)", ("ordinal", "logit"): "log odds ratio of a higher "
+          "level"}  # fmt: skip
 NAMES = {"Gaussian (HC2)": "ordinary least squares with HC2 standard errors"}  # of families in tables; others are clear
-TOGETHER = (
-    "Regressions on all latents (test 'together': all latents jointly; 'adjusted': one latent, adjusted for the "
-    "others) and interactions of two latents (adjusted for both main effects)"
+MULTIVARIABLE = (
+    "Multivariable regressions and interactions: parametric tests, unlike the joint test above, which is a permutation "
+    "test. All latents in one regression are tested against the confounds alone; interactions between two latents are "
+    "adjusted for both main effects"
 )
 
 
@@ -71,15 +73,16 @@ def associations(run: Run) -> list[Block]:
     said = [judged.caveats(row) for row in tests.to_dict("records")]
     listed = tests.assign(caveats=["; ".join(words) or "none" for words in said]).sort_values("p", kind="stable")
     title = (
-        "Tests of every latent against every score (q and max-T: across the latents tested against a score). Effects: "
-        "standardised beta, or on the log scale (log odds ratio, log rate ratio; exponentiated in the findings)"
+        "Tests of every latent against every score (q and max-T p: corrected across the latents, separately for each "
+        "score). Effects: standardised beta, or on the log scale (log odds ratio, log rate ratio; exponentiated in the "
+        "findings)"
     )
     heads = TESTS if pooled(tests) else {name: head for name, head in TESTS.items() if name != "p_minp"}
     blocks += [heading("All tests"), table(listed, heads, ASSOCIATIONS, title, mark="caveats")]
     for path, heads, title in (
-        (OMNIBUS, WHOLE, "Joint test of all latents against each score (omnibus; q: across scores)"),
-        ("findings/multivariable.tsv", SEVERAL, TOGETHER),
-        ("findings/mixed.tsv", REPEATED, "Associations with repeated sessions"),
+        (OMNIBUS, WHOLE, "Joint test of all latents against each score (omnibus test; q: FDR-corrected across scores)"),
+        ("findings/multivariable.tsv", SEVERAL, MULTIVARIABLE),
+        ("findings/mixed.tsv", REPEATED, "Associations across repeated sessions (mixed models or GEE)"),
     ):
         blocks += [file_table(run, path, heads, title)]
     return blocks

@@ -18,24 +18,25 @@ from neurovae.report.results import Run, read
 
 DIMENSIONS = "audit/dimension.tsv"
 SITES = {"latent": "latent", "r2_before": "R² of site", "p_before": "p", "q_before": "q",
-         "r2_after": "R² after ComBat", "q_after": "q after", "accuracy_before": "accuracy of predicting the site",
-         "accuracy_after": "after ComBat", "chance": "chance", "n": "n", "status": "status",
-         "reason": "reason"}  # fmt: skip
+         "r2_after": "R² of site after ComBat", "q_after": "q after ComBat",
+         "accuracy_before": "site classification accuracy (balanced)",
+         "accuracy_after": "site classification accuracy after ComBat", "chance": "chance accuracy", "n": "n",
+         "status": "status", "reason": "note"}  # fmt: skip
 NUISANCES = {"kind": "kind", "latent": "latent", "score": "score", "nuisance": "nuisance variable",
              "declared": "declared", "r2_adjusted": "adjusted R²", "p": "p (adjusted R²)", "q": "q (adjusted R²)",
              "r2_beyond": "adjusted R² beyond confounds", "p_beyond": "p (beyond confounds)",
              "q_beyond": "q (beyond confounds)", "flagged": "flagged", "status": "status",
-             "reason": "reason"}  # fmt: skip
+             "reason": "note"}  # fmt: skip
 MEASURES = {"spread of |z|^2": "SD of |z|²", "mean |z|^2": "mean |z|²",
             "components above smooth noise": "principal components above smooth noise",
-            "share in the shell": "share of the volume near the surface"}  # fmt: skip
+            "share in the shell": "fraction of a ball's volume in its outer shell"}  # fmt: skip
 STABLE = {"seed": "seed", "other_seed": "other seed", "kind": "kind", "score": "score", "cka": "CKA",
           "procrustes_r2": "Procrustes R²", "matched": "matched latents", "latents": "latents",
-          "r_people": "r over participants", "r_map": "r of maps", "p": "p", "p_other": "p, other seed", "n": "n",
-          "status": "status", "reason": "reason"}  # fmt: skip
-DIMENSION = {"what": "data", "model": "model", "split": "participant set", "measure": "measure", "value": "value",
+          "r_people": "r across participants", "r_map": "r of maps", "p": "p", "p_other": "p, other seed", "n": "n",
+          "status": "status", "reason": "note"}  # fmt: skip
+DIMENSION = {"what": "data", "model": "model", "split": "set", "measure": "measure", "value": "value",
              "low": "95 % CI low", "high": "95 % CI high", "expected": "expected", "n": "n", "status": "status",
-             "reason": "reason"}  # fmt: skip
+             "reason": "note"}  # fmt: skip
 
 
 def audits(run: Run) -> list[Block]:
@@ -49,7 +50,8 @@ def audits(run: Run) -> list[Block]:
             *pictures(run, model, run.fit, {"confounds": "variance explained by nuisance variables"}),
             *_seeds(run, model),
             file_table(run, f"audit/{model}/{run.fit}/confounds.tsv", NUISANCES,
-                       f"{model}: nuisance variables; 'flagged' follows from the variance beyond the confounds"),
+                       f"{model}: nuisance variables; 'flagged' is based on the variance explained beyond "
+                       "the confounds"),
             file_table(run, f"audit/{model}/{run.fit}/sites.tsv", SITES, f"{model}: sites"),
         ]  # fmt: skip
         blocks += by_model(run, model, found)
@@ -71,7 +73,10 @@ def _seeds(run: Run, model: str) -> list[Block]:
     path = f"audit/{model}/{run.fold}/stability.tsv"
     if len(run.config.get("train", {}).get("seeds") or []) == 1:
         return [
-            missing(f"{model}: agreement between random seeds ({path})", "one seed was trained; add to train.seeds")
+            missing(
+                f"{model}: agreement between random seeds ({path})",
+                "the model was trained with one seed; add seeds to train.seeds",
+            )
         ]
     return [*pictures(run, model, run.fold, {"stability": "agreement between random seeds"}),
             file_table(run, path, STABLE, f"{model}: pairs of seeds")]  # fmt: skip

@@ -32,16 +32,16 @@ from neurovae.report.results import (
     why,
 )
 from neurovae.report.text import count, p_value, shown, unsigned
+from neurovae.report.words import HEADLINE, METRICS, OTHER
 
 REGIONS = 4  # regions with the largest change of volume
 FEATURES = {"latents + confounds": "latents and confounds", "latents": "latents alone", "confounds": "confounds alone",
             "voxels + confounds": "voxels and confounds", "voxels": "voxels alone"}  # fmt: skip
 LEGEND = (
-    "Brackets: 95 % confidence intervals. Plots: participants (orange: test set) and a 3-df spline at mean confounds "
-    "with its pointwise 95 % band. Maps: change in decoded intensity with the score; outlines: max-T p < 0.05 over "
-    "voxels."
+    "Brackets: 95 % confidence intervals. Plots: participants (orange: test set) and a natural spline (3 df) with "
+    "confounds held at their means, with its pointwise 95 % confidence band. Maps: change in decoded intensity with "
+    "the score; outlines: max-T p < 0.05, corrected across voxels."
 )
-METRICS = {"r2": "R²", "auc": "AUC"}
 
 
 def findings(run: Run) -> list[Block]:
@@ -149,8 +149,8 @@ def volumes(table: pd.DataFrame | None, score: str, up: Any = None) -> str:
 
 
 def _groups(up: Any, between: str) -> str:
-    """The groups of a binary score: "PD relative to not PD"; of unnamed ones, that of the larger value first."""
-    return f"larger{between}smaller value" if up is None else f"{shown(up)}{between}not {shown(up)}"
+    """The groups of a binary score: "PD relative to other group"; of unnamed ones, that of the larger value first."""
+    return f"larger{between}smaller value" if up is None else f"{shown(up)}{between}{OTHER}"
 
 
 def _side(hemisphere: Any) -> str:
@@ -164,7 +164,7 @@ def prediction(run: Run, score: str) -> tuple[str, list[tuple[str, str]]]:
         return "Prediction has not been run.", []
     mine = of_seed(table, run.fit)
     mine = mine[(mine["score"] == score) & mine["model"].isin([run.primary, "voxels"]) & (mine["learner"] == "linear")]
-    kept = mine[mine["metric"].isin(list(METRICS)) & (mine["status"] == "ok")].drop_duplicates("features")
+    kept = mine[mine["metric"].isin(HEADLINE) & (mine["status"] == "ok")].drop_duplicates("features")
     if kept.empty:
         lost = table[((table["score"] == score) | table["score"].isna()) & (table["status"] != "ok")]
         whys = [f"{row['status']} ({row['reason']})" for row in lost.head(1).to_dict("records")]

@@ -8,7 +8,20 @@ from neurovae.io.volumes import read_volumes
 from neurovae.report.blocks import Block, by_model, figure, heading, missing, text
 from neurovae.report.figures import latents as drawn
 from neurovae.report.figures import thumbnails
-from neurovae.report.results import ASSOCIATIONS, COHORT, Run, declared, health, of_fit, read, scans, tested, why
+from neurovae.report.results import (
+    ASSOCIATIONS,
+    COHORT,
+    Run,
+    declared,
+    health,
+    levels,
+    of_fit,
+    positive,
+    read,
+    scans,
+    tested,
+    why,
+)
 from neurovae.report.text import shown
 
 AXES = {"vae": "posterior mean", "pca": "component score", "pca_localised": "component score"}
@@ -18,8 +31,8 @@ NEIGHBOURS = 5  # test participants whose nearest training participant is shown
 def latents(run: Run) -> list[Block]:
     """Per model: distribution of every latent, pairs of some by score and site, nearest neighbours."""
     people = scans(run)
-    blocks = [text("Latents are posterior means of a VAE, component scores of a PCA, or columns of a table. "
-                   "The signs of the first two are arbitrary.")]  # fmt: skip
+    blocks = [text("Latents are posterior means of a VAE, component scores of a PCA, or variables supplied "
+                   "in a table. The signs of VAE and PCA latents are arbitrary.")]  # fmt: skip
     for model in run.ordered():
         path = f"latents/{model}/{run.fit}/latents.parquet"
         points = read(run, path)
@@ -39,24 +52,23 @@ def _model(run: Run, model: str, points: pd.DataFrame, people: pd.DataFrame, pat
     judged = health(run, model) or {}
     prior = judged.get("kind") == "vae" and judged.get("divergence") != "none"
     spread = thumbnails.drawn(drawn.spread(points, names, AXES.get(str(judged.get("kind")), "latent"), prior))
-    said = "Distribution of each latent in the participant sets: median, quartiles, and 5th to 95th percentile over "
-    said += "scans." + " Dotted lines: mean and 95 % range of the prior." * prior
+    said = "Distribution of each latent in the training, validation and test sets: median, quartiles, and 5th to 95th "
+    said += "percentile across scans." + " Dotted lines: mean and 95 % range of the prior." * prior
     blocks = [figure(spread, said, path, f"{model}: distribution of every latent")]
     ranked = strongest(run, model, names, joined)
     coloured = scores + ["site"] * several
     if len(ranked) > 1 and coloured:
-        image = thumbnails.drawn(drawn.pairs(joined, ranked, coloured))
+        named = joined.assign(**{name: levels(joined[name], positive(run, name)) for name in coloured})
+        image = thumbnails.drawn(drawn.pairs(named, ranked, coloured))
         last = " and, in the last row, by site" * several
-        said = (
-            f"Pairs of the {len(ranked)} latents with the smallest max-T p over all scores: a point per scan, coloured "
-        )
-        said += f"by score (a row each){last}. Open circles: missing values."
+        said = f"Pairs of the {len(ranked)} latents with the smallest max-T p across all scores: one point per scan, "
+        said += f"coloured by score (one row per score){last}. Open circles: missing values."
         blocks += [figure(image, said, f"{path}, {COHORT}", f"{model}: pairs of latents")]
     return blocks + (neighbours(run, joined, names, columns, path) if model in {run.primary, *run.shown} else [])
 
 
 def strongest(run: Run, model: str, names: list[str], points: pd.DataFrame, most: int = 3) -> list[str]:
-    """Latents with the smallest max-T p over all scores; those of largest variance where nothing was tested."""
+    """Latents with the smallest max-T p across all scores; those of largest variance where nothing was tested."""
     tests = read(run, ASSOCIATIONS)
     if tests is not None:
         found = tested(of_fit(tests[tests["model"] == model], run.fit))
@@ -68,6 +80,7 @@ def strongest(run: Run, model: str, names: list[str], points: pd.DataFrame, most
 def neighbours(run: Run, points: pd.DataFrame, names: list[str], columns: list[str], path: str) -> list[Block]:
     """Some test participants, each with the training participant whose latents are nearest (Euclidean), as slices."""
     first = points.drop_duplicates("person").reset_index(drop=True)
+    first = first.assign(**{name: levels(first[name], positive(run, name)) for name in columns[:4]})
     held, known = first[first["split"] == "test"].head(NEIGHBOURS), first[first["split"] == "training"]
     files = [run.cohort / "preprocess" / name for name in ("volumes.npy", "volumes.parquet")]
     if held.empty or known.empty or not all(file.exists() for file in files):

@@ -10,7 +10,7 @@ from neurovae.train.health.verdicts import NO_DECODER
 
 BOXED = ("region", "peak_region")  # columns of region names
 REGION = {"region": "region", "hemisphere": "hemisphere"}
-STATED = {"status": "status", "reason": "reason"}
+STATED = {"status": "status", "reason": "note"}
 TABLES = {
     "maps": ("score maps", {
         "score": "score", "n": "participants", "unit": "contrast", "voxels_below_05": "voxels with max-T p < 0.05",
@@ -19,7 +19,7 @@ TABLES = {
         "test": "test", **STATED}),
     "regions": ("score maps by region", {
         "score": "score", **REGION, "map": "mean difference in intensity", "low": "95 % CI low", "high": "95 % CI high",
-        "mean_abs_t": "mean |t|", "largest_t": "t of largest magnitude",
+        "mean_abs_t": "mean |statistic|", "largest_t": "statistic of largest magnitude",
         "fraction_below_05": "fraction of voxels with max-T p < 0.05", **STATED}),
     "jacobian": ("difference in regional volume, 95th relative to 5th percentile of each score (binary scores: between "
                  "the groups; not tested)", {
@@ -30,23 +30,28 @@ TABLES = {
         "posterior_high": "posterior range of the region's mean, high", **STATED}),
 }  # fmt: skip
 POSTERIOR = (
-    ". The posterior range is no interval of the change: it is the range (2.5 to 97.5 %) of the region's mean over "
-    "draws of all latents from the posterior of one scan, around the cohort's mean latents, and the same for every "
-    "latent"
+    ". The posterior range is not a confidence interval for the change. It is the 2.5th to 97.5th percentile of the "
+    "region's mean when all latents are drawn from the posterior of a single scan, centred on the cohort's mean "
+    "latents, and is therefore the same for every latent"
 )
-SEEDS = {"score": "score", "seed": "seed", "other_seed": "other seed", "r": "r of the maps over voxels",
+SEEDS = {"score": "score", "seed": "seed", "other_seed": "other seed", "r": "r of the maps across voxels",
          "one_sign": "fraction of voxels of one sign", **STATED}  # fmt: skip
 KINDS = {"sample": "random samples", "path": "path between two participants"}
 FIGURES = {"traversals": "latent traversals", "maps": "score maps", "samples": "random samples",
            "counterfactuals": "counterfactuals"}  # fmt: skip
 
 
+INTRODUCTION = (
+    "Maps show activation patterns (Haufe et al., 2014), not the weights of a predictive (backward) model. Their "
+    "confidence intervals do not include the uncertainty of the model's decoder, which turns latents into images."
+)
+
+
 def maps(run: Run) -> list[Block]:
     """The viewer, then each interpreted model's figures and tables."""
     if not (run.cohort / "interpret").exists():
         return [missing("interpret/", "interpret has not been run")]
-    blocks: list[Block] = [text("Maps show activation patterns (Haufe et al., 2014), not decoding weights. Their "
-                                "intervals do not include the uncertainty of the decoder.")]  # fmt: skip
+    blocks: list[Block] = [text(INTRODUCTION)]
     blocks += [{"kind": "html", "html": section.section(run.cohort, run.shown, run.fit, run.primary)}]
     given = [model for model in run.ordered() if undecoded(run, model)]
     blocks += [note(f"{', '.join(given)}: {NO_DECODER}, so there are no traversals, maps, samples or counterfactuals.")

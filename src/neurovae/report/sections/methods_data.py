@@ -19,13 +19,14 @@ NORMALISE = {"zscore": "Intensities were z-scored within the brain.",
 TRANSFORM = {"affine": "affine registration with ANTs [ants]",
              "syn": "affine and nonlinear (SyN) registration with ANTs [ants, syn]"}  # fmt: skip
 OUT_OF = {
-    "clipped": ("at most {} % of voxels were clipped", "more than {} % of voxels were clipped"),
+    "clipped": ("at most {} % of brain voxels had saturated (clipped) intensities",
+                "more than {} % of brain voxels had saturated (clipped) intensities"),
     "outside_fov": ("at most {} % of the brain lay outside the field of view",
                     "more than {} % of the brain lay outside the field of view"),
-    "orientation_lead": ("the R² with the template in the header's orientation did not exceed that in every other "
-                         "orientation by at least {}",
-                         "the R² with the template in the header's orientation exceeded that in every other "
-                         "orientation by more than {}"),
+    "orientation_lead": ("the R² with the template in the orientation given by the image header did not exceed that in "
+                         "the best alternative orientation by at least {}",
+                         "the R² with the template in the orientation given by the image header exceeded that in the "
+                         "best alternative orientation by more than {}"),
 }  # what excluded a scan, by a lower and by an upper threshold  # fmt: skip
 FRACTIONS = ("clipped", "outside_fov")
 LIMITED = {"mask_dice": "the Dice overlap between their brain mask and the template's was {}",
@@ -136,15 +137,13 @@ def latent_models(run: Run) -> str:
 
 
 def _reported(run: Run, folds: list[int], seeds: list[int]) -> str:
-    """Which division of the participants and which seed the results are of, and how many were trained."""
+    """Which split of the participants and which seed the results are of, and with how many the models were trained."""
     number, total = int(run.fold.split("-")[1]) + 1, run.config["cohort"].get("folds", {}).get("n", 5)
     seed = "one random seed" if len(seeds) == 1 else f"the first of {len(seeds)} random seeds"
     if len(folds) == 1:
-        return (
-            f"Results are reported for one such division of the participants (number {number} of {total}) and {seed}."
-        )
-    return (f"Models were trained for {len(folds)} such divisions of the participants; models and associations are "
-            f"reported for division {number} of {total} and {seed}.")  # fmt: skip
+        return f"Results are reported for one such split (fold {number} of {total}) and {seed}."
+    return (f"Models were trained for {len(folds)} such splits; models and associations are reported for fold {number} "
+            f"of {total} and {seed}.")  # fmt: skip
 
 
 def primary(run: Run) -> str:
@@ -160,7 +159,7 @@ def _evaluated(model: str, one: dict[str, Any]) -> str:
     right, bound = (round(known[name] * known["people"]) for name in ("rate", "chance"))
     judged = "" if one["verdict"] == "healthy" else f"; verdict: {one['verdict']}"
     return (f"{model} explained {100 * explained:.0f} % of the variance and identified {right} of {known['people']} "
-            f"participants (upper 99 % bound under chance: {bound}{judged})")  # fmt: skip
+            f"participants (99th percentile under chance: {bound}{judged})")  # fmt: skip
 
 
 def _given(model: str, one: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from neurovae.report.results import (
     tested,
 )
 from neurovae.report.text import listed, shown
+from neurovae.report.words import participants as in_participants
 
 REGRESSION = {
     "continuous": "ordinary least squares with HC2 standard errors and Bell-McCaffrey degrees of freedom [hc2]",
@@ -28,8 +29,8 @@ IMPUTED = (
     "Missing confounds were imputed several times by chained equations with predictive mean matching [mice], given "
     "the other confounds, the score and the latents. Effects were pooled by Rubin's rules [rubin] with small-sample "
     "degrees of freedom [barnard], tests of several coefficients by the D2 statistic [d2]; the statistic of max-T was "
-    "reduced by the variance between imputations. Omnibus tests, mixed models, sensitivity checks and maps used "
-    "complete cases."
+    "reduced by the variance between imputations. Joint tests of all latents, mixed models, sensitivity checks and "
+    "maps used complete cases."
 )
 
 
@@ -61,7 +62,7 @@ def inference(run: Run) -> str:
         "Nonlinearity was tested with a natural cubic spline (3 df) against the nested linear model [harrell].",
         _omnibus(whole),
         repeated(run),
-        "Activation patterns [haufe] rather than decoding weights were reported.",
+        "Activation patterns [haufe], not the weights of a predictive (backward) model, were reported.",
     ]
     return " ".join(words for words in said if words)
 
@@ -106,11 +107,7 @@ def _confounds(used: pd.DataFrame) -> list[str]:
     words = "; ".join(said).replace(", membership", " and membership").replace("head_size", "head size")
     return [f"Confounds were {words}.",
             f"Participants with missing data were excluded ({'; '.join(lost)})." if lost else "",
-            f"{IMPUTED} Imputed: {_people('; '.join(filled))}." if filled else ""]  # fmt: skip
-
-
-def _people(text: object) -> str:
-    return str(text).replace("people", "participants")
+            f"{IMPUTED} Imputed: {in_participants('; '.join(filled))}." if filled else ""]  # fmt: skip
 
 
 def _maxt(used: pd.DataFrame) -> str:
@@ -122,7 +119,7 @@ def _maxt(used: pd.DataFrame) -> str:
         mixed = bool(gaussian.any() and (~gaussian).any())
         moved = [(gaussian, "the residuals of the score [freedman]" + " for continuous scores" * mixed),
                  (~gaussian, "the residuals of the latent" + " for all others" * mixed)]  # fmt: skip
-        rules = listed([_people(rule) for rule in sorted(done["exchangeability"].unique())])
+        rules = listed([in_participants(rule) for rule in sorted(done["exchangeability"].unique())])
         residuals = [words for rows, words in moved if rows.any()]
         of = " and of ".join(residuals)
         said += ["For each score, the family-wise error rate across latents was controlled with the max-T procedure "
@@ -143,10 +140,10 @@ def _within(rules: str) -> str:
 def _omnibus(whole: pd.DataFrame | None) -> str:
     if whole is None or not (whole["status"] == "ok").any():
         return ""
-    return (f"All latents were tested jointly against each score by variance-component score tests [goeman, liu] with "
-            f"{whole['permutations'].max():,.0f} permutations, with the false discovery rate controlled across scores; "
-            "a score was considered associated with the latents if q < 0.05. The partial R² of all latents was "
-            "cross-validated with ridge regression.")  # fmt: skip
+    return (f"All latents were tested jointly against each score by variance-component tests (Rao score tests; "
+            f"[goeman, liu]) with {whole['permutations'].max():,.0f} permutations, with the false discovery rate "
+            "controlled across scores; a score was considered associated with the latents if q < 0.05. The partial R² "
+            "of all latents was estimated by cross-validated ridge regression.")  # fmt: skip
 
 
 def repeated(run: Run) -> str:
@@ -157,7 +154,7 @@ def repeated(run: Run) -> str:
     used = of_fit(table[(table["model"] == run.primary) & (table["status"] == "ok")], run.fit)
     each = [
         f"{row['score']}, {row['term']}: {row['family']}, {shown(row['n'])} participants with {shown(row['n_scans'])} "
-        f"scans, permuting {_people(row['exchangeability'])}"
+        f"scans, permuting {in_participants(row['exchangeability'])}"
         for row in used.drop_duplicates(["score", "term", "family"]).to_dict("records")
     ]
     said = "Repeated sessions were analysed between and within participants [within] with mixed models or generalised "

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from neurovae.audit.nuisances import WORDS
 from neurovae.report.results import PREDICTIONS, Row, Run, read, undecoded
 from neurovae.report.sections.provenance import versions
 from neurovae.report.text import count, listed
@@ -10,8 +11,8 @@ FEATURES = {"confounds": "confounds alone", "latents": "latents alone", "latents
             "latents without confounds": "latents residualised on the confounds", "voxels": "all voxels",
             "voxels + confounds": "voxels and confounds",
             "voxels without confounds": "voxels residualised on the confounds"}  # fmt: skip
-AFFINE = ("head size", "rotation", "translation", "head proportions", "shear")
-NUISANCES = {"noise": "image noise", "sharpness": "image sharpness", "registration": "registration quality"}
+AFFINE = {"head size": "overall scaling [head size]", "rotation": "rotation", "translation": "translation",
+          "head proportions": "scaling along each axis [head proportions]", "shear": "shear"}  # fmt: skip
 LEARNERS = {"linear": "ridge regression (L2-penalised logistic regression for binary scores)",
             "svm": "support vector machines with a radial basis function kernel"}  # fmt: skip
 
@@ -32,8 +33,8 @@ def prediction(run: Run) -> str:
         f"({good['folds'].max():.0f} outer and {settings.get('inner')} inner folds) with "
         f"{listed([words for name, words in LEARNERS.items() if name in used['learner']])}. Feature sets were "
         f"{'; '.join(words for name, words in FEATURES.items() if name in used['features'])}.",
-        "The latent variable models had been trained, without scores, on scans that included those of participants in "
-        "the outer test folds (transductive)." if any("transductive" in policy for policy in own) else
+        "The latent variable models had been trained without scores, but on scans that included those of participants "
+        "in the outer test folds (transductive)." if any("transductive" in policy for policy in own) else
         "Each outer fold used a latent variable model trained without its test participants." if own else "",
         "R² was computed relative to the mean of the training folds" + (", AUC as the mean over test folds" if binary
         else "") + f"; 95 % confidence intervals were obtained from {settings.get('bootstraps'):,} bootstrap samples "
@@ -85,10 +86,10 @@ def audits(run: Run) -> str:
 
 def _grouped(names: list[str]) -> str:
     """Nuisance variables in words, those of the affine registration together."""
-    affine = [name for name in AFFINE if name in names]
+    affine = [words for name, words in AFFINE.items() if name in names]
     together = f"the parameters of the affine registration ({listed(affine)})"
-    rest = [NUISANCES.get(name, name) for name in names if name not in AFFINE]
-    place = next((k for k, name in enumerate(rest) if name in NUISANCES.values()), len(rest))
+    rest = [WORDS.get(name, name) for name in names if name not in AFFINE]
+    place = next((k for k, name in enumerate(rest) if name in WORDS.values()), len(rest))
     return listed([*rest[:place], *([together] if affine else []), *rest[place:]])
 
 

@@ -7,10 +7,11 @@ import pandas as pd
 from neurovae.report.blocks import Block, by_model, heading, note, picture, pictures, table
 from neurovae.report.results import Run, health, stopped, titled, undecoded, verdict, why
 
-HEADS = {"model": "model", "verdict": "verdict", "reason": "reason", "advice": "suggested change", "kind": "kind",
-         "n_latent": "latents", "variance_explained_training": "variance explained, training",
+HEADS = {"model": "model", "verdict": "verdict", "reason": "reason for the verdict",
+         "advice": "suggested change", "kind": "kind", "n_latent": "latents",
+         "variance_explained_training": "variance explained, training",
          "variance_explained_test": "variance explained, test", "accuracy": "identification accuracy, test",
-         "chance": "upper 99 % bound under chance", "ssim_test": "SSIM, test",
+         "chance": "identification accuracy under chance, 99th percentile", "ssim_test": "SSIM, test",
          "gain_test": "gain in variance explained over the linear part (PCA), test", "active_units": "active latents",
          "kept_epoch": "epoch kept"}  # fmt: skip
 
@@ -51,7 +52,7 @@ def _titled(model: str, found: dict[str, Any]) -> str:
 
 def _model(run: Run, model: str) -> list[Block]:
     found = health(run, model) or {}
-    names = {"reconstructions": "inputs and reconstructions", "health": "model health"}
+    names = {"reconstructions": "inputs and reconstructions", "health": "model checks"}
     if undecoded(run, model):
         del names["reconstructions"]
     blocks = [heading(_titled(model, found)), *pictures(run, model, run.fit, names)]

@@ -42,7 +42,7 @@ def participants(run: Run) -> list[Block]:
              "value": "mean ± SD, or counts", "range": "range"}  # fmt: skip
     heads |= {f"site {site}": f"site {site}" for site in sites.index if len(sites) > 1}
     blocks += [note(words) for words in lacking(run, people)]
-    source, caption = f"{COHORT}, {QUALITY}", "Table 1. Scores and confounds of each participant's first scan"
+    source, caption = f"{COHORT}, {QUALITY}", "Table 1. Scores and confounds at each participant's first scan"
     blocks += [table(summary(run, first, named), heads, source, caption, 40)]
     if named:
         coded = first.assign(**{name: levels(first[name], positive(run, name)) for name in named})
@@ -115,7 +115,7 @@ def described(values: pd.Series) -> str:
 def _power(run: Run) -> list[Block]:
     power = read(run, POWER)
     if power is None:
-        return [missing(POWER, "the design has not been checked")]
+        return [missing(POWER, "power has not been computed")]
     lost = [f"{row['score']}: {row['status']}: {row['reason']}"
             for row in power[power["status"] != "ok"].to_dict("records")]  # fmt: skip
     notes = [note("; ".join(lost))] if lost else []

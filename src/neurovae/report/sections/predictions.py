@@ -7,22 +7,24 @@ PREDICTED = {"score": "score", "model": "model", "seed": "seed", "features": "fe
              "metric": "metric", "value": "value", "ci_low": "95 % CI low", "ci_high": "95 % CI high",
              "gain": "gain over confounds", "p_permutation": "permutation p", "n": "n",
              "policy": "training of the latent model", "verdict": "model verdict", "status": "status",
-             "reason": "reason"}  # fmt: skip
+             "reason": "note"}  # fmt: skip
 COMPARED = {"score": "score", "model": "model", "features": "features", "against": "baseline", "learner": "learner",
             "metric": "metric", "difference": "difference", "ci_low": "95 % CI low", "ci_high": "95 % CI high",
             "p": "p", "favours": "favours", "policy": "training of the latent models", "status": "status",
-            "reason": "reason"}  # fmt: skip
+            "reason": "note"}  # fmt: skip
 
 
 WORDS = {
     "latents": "latents alone", "voxels": "voxels alone", "confounds": "confounds alone",
     "latents without confounds": "latents residualised on the confounds",
     "voxels without confounds": "voxels residualised on the confounds",
-    "transductive against per fold": "model: once, on scans that include the test folds; baseline: within each fold",
+    "transductive against per fold": "model: once, on scans that include those of the test folds; "
+                                     "baseline: within each fold",
 }  # fmt: skip
 METRICS = (
-    "Prediction metrics of every model, learner and feature set. Transductive: the latent model was trained on scans, "
-    "but not scores, that include those of the test folds. The permutation p tests the gain over confounds"
+    "Prediction metrics of every model, learner and feature set. Transductive: the latent model was trained without "
+    "scores, but on scans that included those of participants in the test folds. The permutation p is from the test of "
+    "the gain over confounds"
 )
 AGAINST = (
     "Comparison of each model with its baselines in the same participants and folds: mean difference over the test "

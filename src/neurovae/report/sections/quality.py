@@ -16,10 +16,12 @@ from neurovae.report.text import count, limit, shown
 MAX_EXCLUDED = 60  # excluded scans that are drawn, besides the worst ones
 MEASURES = {"template_r": "correlation with the template", "mask_dice": "Dice with the template's mask",
             "misalignment_mm": "residual misalignment with the template after registration (mm)",
-            "mask_ml": "brain mask (ml)", "noise": "noise (SD relative to white-matter intensity)",
-            "sharpness": "sharpness (slope of tissue boundaries relative to that after smoothing)", "snr": "SNR",
-            "clipped": "clipped voxels (fraction)", "outside_fov": "outside the field of view (fraction)",
-            "orientation_lead": "R² with the template in the header's orientation minus that in the best other one",
+            "mask_ml": "brain volume (ml)", "noise": "image noise (SD relative to white-matter intensity)",
+            "sharpness": "image sharpness (intensity gradient at tissue boundaries, relative to that after smoothing)",
+            "snr": "SNR", "clipped": "fraction of brain voxels with saturated (clipped) intensity",
+            "outside_fov": "fraction of the brain outside the field of view",
+            "orientation_lead": "advantage of the header's orientation over the best alternative (difference in R² "
+                                "with the template)",
             "head_size": "head size (template: 1)"}  # fmt: skip
 SIMILAR = {"scan_a": "scan", "scan_b": "other scan", "r": "r in MNI space", "r_source": "r of the files",
            "same_voxels": "identical voxels", "kind": "kind", "duplicate": "duplicate"}  # fmt: skip

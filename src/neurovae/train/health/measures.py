@@ -28,7 +28,7 @@ class Identified(NamedTuple):
 
     rate: float
     people: int
-    chance: float  # 99 % binomial bound of 1 / people
+    chance: float  # 99th percentile of the rate under chance (binomial, 1 / people)
     component: float  # the rate of PCA with one component
 
     @property
