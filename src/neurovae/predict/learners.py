@@ -62,8 +62,8 @@ def platt(decision: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndar
     target = np.where(y == 1, (ones + 1) / (ones + 2), 1 / (len(y) - ones + 2))
     centre, spread = decision.mean(), decision.std() or 1.0
     parts = decompose(((decision - centre) / spread)[:, None])
-    intercept, c = solve(True, parts, target[:, None], (0.0, 1e-3))
-    slope = max(float((parts.v @ c).sum()), 0.0)
+    intercept, coef = solve(True, parts, target[:, None], (0.0, 1e-3))
+    slope = max(float(coef.sum()), 0.0)
     if slope == 0:  # decisions that point the wrong way carry no information
         return lambda values: np.full(len(values), y.mean())
     return lambda values: expit(intercept[0] + slope * (values - centre) / spread)

@@ -2,10 +2,11 @@
 
 Ridge: |y - b0 - x b|^2 + penalty. Logistic: sum of log losses + penalty / 2, solved by the fixed bound of the Hessian,
 x'x / 4 (Boehning & Lindsay 1988, Ann Inst Stat Math 40), so that no target needs its own inverse. Penalty: alpha |b|^2,
-with one alpha for the confounds and one for what the latents hold beyond them, so that many latents do not shrink the
-confounds away and a strong alpha gives back the confounds alone.
+with one alpha for the coefficients of the confounds and one for those of the latents, so that many latents do not
+shrink the confounds away and a strong alpha gives back the confounds alone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,46 +21,50 @@ STEPS, CLOSE = 5000, 1e-5  # of the logistic solver: maximum of steps; largest c
 
 @dataclass(frozen=True)
 class Parts:
-    """Training columns x in orthogonal directions x v = u diag(s): first of the latents, then of the confounds."""
+    """Centred training columns: orthogonal directions of the latents, z v with z'z = v diag(s2) v', and the confounds."""
 
-    u: np.ndarray  # (n, rank)
-    s: np.ndarray  # (rank,)
-    v: np.ndarray  # (columns, rank)
-    confound: np.ndarray  # (rank,) whether it is a direction of the confounds
+    x: np.ndarray  # (n, rank + confounds)
+    s2: np.ndarray  # (rank,)
+    v: np.ndarray  # (latents, rank)
 
     def only_confounds(self) -> "Parts":
-        """The directions of the confounds alone."""
-        return Parts(
-            self.u[:, self.confound], self.s[self.confound], self.v[:, self.confound], self.confound[self.confound]
-        )
+        """The confounds alone."""
+        return Parts(self.x[:, len(self.s2) :], self.s2[:0], self.v[:0, :0])
+
+    def inverse(self, alpha: tuple[float, float], scale: float) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the product with (scale x'x + penalty)^-1 as a function, by block elimination of the directions."""
+        rank = len(self.s2)
+        w, c = self.x[:, :rank], self.x[:, rank:]
+        d, cross = 1 / (scale * self.s2 + alpha[1])[:, None], scale * w.T @ c
+        left = scale * c.T @ c + alpha[0] * np.eye(c.shape[1]) - cross.T @ (d * cross)
+
+        def product(right: np.ndarray) -> np.ndarray:
+            of_latents = d * right[:rank]
+            of_confounds = np.linalg.solve(left, right[rank:] - cross.T @ of_latents)
+            return np.vstack([of_latents - d * (cross @ of_confounds), of_confounds])
+
+        return product
+
+    def columns(self, c: np.ndarray) -> np.ndarray:
+        """Coefficients on the original columns (columns, m) from those on directions and confounds."""
+        return np.vstack([self.v @ c[: len(self.s2)], c[len(self.s2) :]])
 
 
 def decompose(x: np.ndarray, confounds: int = 0) -> Parts:
-    """Decompose centred training columns (n, columns), the last `confounds` of which are confounds.
-
-    The latents enter as their residuals on the confounds; the v of their directions are in terms of x.
-    """
+    """Decompose centred training columns (n, columns), the last `confounds` of which are confounds."""
     latents, confound_columns = np.split(x, [x.shape[1] - confounds], axis=1)
-    u, s, v = _svd(confound_columns)
-    projection = (v / s) @ (u.T @ latents)  # (confounds, latents)
-    u_left, s_left, v_left = _svd(latents - confound_columns @ projection)
-    of_latents = np.vstack([v_left, -projection @ v_left])
-    of_confounds = np.vstack([np.zeros((latents.shape[1], len(s))), v])
-    return Parts(
-        np.hstack([u_left, u]),
-        np.concatenate([s_left, s]),
-        np.hstack([of_latents, of_confounds]),
-        np.repeat([False, True], [len(s_left), len(s)]),
-    )
+    u, s, vt = np.linalg.svd(latents, full_matrices=False)
+    nonzero = s > 1e-8 * np.sqrt(len(x))  # columns are standardised, so that less is round-off
+    return Parts(np.hstack([u[:, nonzero] * s[nonzero], confound_columns]), s[nonzero] ** 2, vt[nonzero].T)
 
 
 def solve(binary: bool, parts: Parts, y: np.ndarray, alpha: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Return intercepts (m,) and coefficients on the directions (rank, m) of the targets y (n, m).
+    """Return intercepts (m,) and coefficients (columns, m) of the targets y (n, m).
 
     alpha: of the confounds and of the latents.
     """
-    penalty = np.where(parts.confound, *alpha)
-    return _logistic(parts, y, penalty) if binary else _ridge(parts, y, penalty)
+    intercept, c = _logistic(parts, y, alpha) if binary else _ridge(parts, y, alpha)
+    return intercept, parts.columns(c)
 
 
 def fitted(split: Split, y: np.ndarray, binary: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -73,8 +78,7 @@ def fitted(split: Split, y: np.ndarray, binary: bool) -> tuple[np.ndarray, np.nd
     intercept, coef = np.empty(y.shape[1]), np.empty((split.x_train.shape[1], y.shape[1]))
     for alpha in np.unique(alphas, axis=0):
         targets = np.all(alphas == alpha, axis=1)
-        intercept[targets], c = solve(binary, parts, target[:, targets], (alpha[0], alpha[1]))
-        coef[:, targets] = parts.v @ c
+        intercept[targets], coef[:, targets] = solve(binary, parts, target[:, targets], (alpha[0], alpha[1]))
     return intercept, coef, alphas
 
 
@@ -116,42 +120,37 @@ def _best_alpha(losses: list[np.ndarray]) -> np.ndarray:
 def _loss(inner: list[tuple[Split, Parts]], y: np.ndarray, binary: bool, alpha: tuple[float, float]) -> np.ndarray:
     loss = np.zeros(y.shape[1])
     for part, parts in inner:
-        intercept, c = solve(binary, parts, y[part.train], alpha)
-        line, truth = intercept + (part.x_test @ parts.v) @ c, y[part.test]
+        intercept, coef = solve(binary, parts, y[part.train], alpha)
+        line, truth = intercept + part.x_test[:, -len(coef) :] @ coef, y[part.test]
         loss += np.sum(log_losses(truth, expit(line)) if binary else (truth - line) ** 2, axis=0)
     return loss
 
 
-def _svd(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    u, s, vt = np.linalg.svd(x, full_matrices=False)
-    nonzero = s > 1e-8 * np.sqrt(len(x))  # columns are standardised, so that less is round-off
-    return u[:, nonzero], s[nonzero], vt[nonzero].T
-
-
-def _ridge(parts: Parts, y: np.ndarray, penalty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _ridge(parts: Parts, y: np.ndarray, alpha: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     mean = y.mean(axis=0)
-    return mean, (parts.s / (parts.s**2 + penalty))[:, None] * (parts.u.T @ (y - mean))
+    return mean, parts.inverse(alpha, 1.0)(parts.x.T @ (y - mean))
 
 
-def _logistic(parts: Parts, y: np.ndarray, penalty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _logistic(parts: Parts, y: np.ndarray, alpha: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     n, ones = len(y), y.sum(axis=0)
-    intercept, c = logit((ones + 0.5) / (n + 1)), np.zeros((len(parts.s), y.shape[1]))
+    intercept, c = logit((ones + 0.5) / (n + 1)), np.zeros((parts.x.shape[1], y.shape[1]))
     active = np.flatnonzero((ones > 0) & (ones < n))  # one class alone: its smoothed share and no slope
-    x, target = np.vstack([np.ones(n), (parts.u * parts.s).T]).T, y[:, active]  # (n, 1 + rank)
-    bound = np.concatenate([[n / 4], parts.s**2 / 4 + penalty])[:, None]
-    weight, length = np.concatenate([[0.0], penalty])[:, None], np.concatenate([[1.0], parts.s])
+    x, target = np.column_stack([np.ones(n), parts.x]), y[:, active]  # (n, 1 + columns)
+    penalty = np.where(np.arange(parts.x.shape[1]) < len(parts.s2), alpha[1], alpha[0])
+    weight, inverse = np.concatenate([[0.0], penalty])[:, None], parts.inverse(alpha, 0.25)
     b = np.vstack([intercept, c])[:, active]
     extrapolated, restarts = b, np.zeros(len(active))
     for _ in range(STEPS):
         if not len(active):
             return intercept, c
         slope = x.T @ (target - expit(x @ extrapolated)) - weight * extrapolated
-        proposal = extrapolated + slope / bound
-        change, momentum = proposal - extrapolated, proposal - b
+        change = np.vstack([slope[:1] / (n / 4), inverse(slope[1:])])  # columns are centred: the bound has two blocks
+        proposal = extrapolated + change
+        momentum = proposal - b
         # Nesterov's momentum, restarted where it points against the slope (O'Donoghue & Candes 2015)
         restarts = np.where(np.einsum("rm,rm->m", slope, momentum) < 0, 0, restarts + 1)
         b, extrapolated = proposal, proposal + restarts / (restarts + 3) * momentum
-        converged = length**2 @ change**2 <= CLOSE**2
+        converged = 4 * np.einsum("rm,rm->m", slope, change) <= CLOSE**2  # at least |x change|^2, by the bound
         if 2 * converged.sum() >= len(active):  # seldom, as it copies
             intercept[active[converged]], c[:, active[converged]] = b[0, converged], b[1:, converged]
             active, target, b, extrapolated, restarts = (

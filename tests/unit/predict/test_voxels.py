@@ -60,7 +60,7 @@ def test_ridge_equals_kernel_ridge_on_the_voxels(alpha: float) -> None:
     intercept, c = solve(False, parts, y[TRAIN, None], (alpha, alpha))
     model = KernelRidge(alpha=alpha, kernel="linear").fit(own, y[TRAIN] - y[TRAIN].mean())
     expected = y[TRAIN].mean() + model.predict(own_test)
-    assert np.abs(intercept[0] + x_test @ parts.v @ c[:, 0] - expected).max() < 1e-6
+    assert np.abs(intercept[0] + x_test @ c[:, 0] - expected).max() < 1e-6
     assert np.ptp(expected) > 1e-3
 
 
@@ -79,7 +79,7 @@ def test_logistic_regression_equals_that_on_the_voxels() -> None:
     parts = decompose(x)
     intercept, c = solve(True, parts, y[TRAIN, None], (50.0, 50.0))
     model = LogisticRegression(C=1 / 50, tol=1e-10, max_iter=5000).fit(own, y[TRAIN])
-    assert np.abs(expit(intercept[0] + x_test @ parts.v @ c[:, 0]) - model.predict_proba(own_test)[:, 1]).max() < 1e-4
+    assert np.abs(expit(intercept[0] + x_test @ c[:, 0]) - model.predict_proba(own_test)[:, 1]).max() < 1e-4
 
 
 def test_scale_and_confounds_are_of_training_rows() -> None:
@@ -133,7 +133,7 @@ def test_run_writes_the_tables_of_predict(tmp_path: Path) -> None:
         ["score", "metric"]
     )
     assert shown.loc[("memory", "r2"), "value"] > 0.5  # of .8 that the voxels hold
-    assert shown.loc[("ill", "auc"), "value"] > 0.5 + 2.33 * np.sqrt(40 / 12 / 19 / 20)  # 1 % by chance (Mann-Whitney)
+    assert shown.loc[("ill", "auc"), "value"] > 0.5 + 1.645 * np.sqrt(40 / 12 / 19 / 20)  # 5 % by chance (Mann-Whitney)
     assert shown.loc[("noise", "r2"), "value"] < 9 / 39  # r of three standard errors, squared
     assert shown.loc[("memory", "r2"), "p_permutation"] == 0.05 and shown.loc[("memory", "r2"), "permutations"] == 19
     first = told[(told["score"] == "memory") & (told["features"] == "voxels") & (told["learner"] == "linear")]
