@@ -21,7 +21,7 @@ STEPS, CLOSE = 5000, 1e-5  # of the logistic solver: maximum of steps; largest c
 
 @dataclass(frozen=True)
 class Parts:
-    """Centred training columns: orthogonal directions of the latents, z v with z'z = v diag(s2) v', and the confounds."""
+    """Centred training columns: directions of the latents, z v with z'z = v diag(s2) v', and the confounds."""
 
     x: np.ndarray  # (n, rank + confounds)
     s2: np.ndarray  # (rank,)
