@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from neurovae.errors import InputError
 from neurovae.io.volumes import chunks, masked
+from neurovae.plan import latent_maps
 from neurovae.train.engine import devices, processes
 from neurovae.train.engine.data import gather, mean, some
 from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.engine.loop import Row, Watch, train
+from neurovae.train.models import map_grid, map_network
 from neurovae.train.models.network import VAE
 from neurovae.train.models.pca import principal
 from neurovae.train.models.pca_localised import localised
@@ -47,6 +50,12 @@ def fit(
             is
             too small.
     """
+    points = _points(mask, options)
+    if points:
+        n_latent = map_grid.size(points.exists, options["map_channels"], options["n_global"])
+        if faults := latent_maps.problems({**options, "kind": "vae"}, n_latent):
+            raise InputError(faults)
+        options["n_latent"] = n_latent
     hp = Hyperparameters(**options)
     rank, world, on = processes.start(devices.choose(device))
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a fifth of the time on a CPU
@@ -56,7 +65,10 @@ def fit(
         "n_latent": hp.n_latent,
         "base_channels": hp.base_channels,
     }
-    model = VAE(**architecture_given, dropout=hp.dropout)
+    if points:
+        described = {"side": points.side, "channels": hp.map_channels, "n_global": hp.n_global}
+        architecture_given |= {"map": described, "latents": map_grid.ids(points.exists, hp.map_channels, hp.n_global)}
+    model = _untrained(architecture_given, mask, hp.dropout)
     chosen = _start(model, volumes, split, mask, hp)
     model.to(on)
     if on.type == "cuda":
@@ -78,6 +90,23 @@ def fit(
         decoded = np.concatenate([reconstruct(units[part], mask, tensors, architecture) for part in chunks(len(units))])
         tensors["rotation"] = varimax(decoded[:-1] - decoded[-1]).astype(np.float32)
     return tensors, architecture, history
+
+
+def _points(mask: np.ndarray, options: dict[str, Any]) -> map_grid.Grid | None:
+    """The grid of a map of latents; None of a vector."""
+    return map_grid.grid(mask, options["map_mm"]) if latent_maps.is_map(options) else None
+
+
+def _untrained(architecture: dict[str, Any], mask: np.ndarray, dropout: float) -> VAE:
+    """The network before its first step."""
+    own = {key: architecture[key] for key in ("shape", "n_latent", "base_channels")}
+    if "map" not in architecture:
+        return VAE(**own, dropout=dropout)
+    described = architecture["map"]
+    sizes = {key: described[key] for key in ("channels", "n_global")} | {"base_channels": own["base_channels"]}
+    points = map_grid.of_side(mask, described["side"])
+    parts = map_network.Encoder(points, dropout=dropout, **sizes), map_network.Decoder(points, **sizes)
+    return VAE(**own, dropout=dropout, parts=parts)
 
 
 def _start(model: VAE, volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, hp: Hyperparameters) -> dict[str, Any]:
@@ -135,10 +164,10 @@ def _number(name: str) -> int:
 
 def network(mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> VAE:
     """The network with its weights, on the CPU, without dropout; its latents are those before a rotation."""
-    model = VAE(**{key: architecture[key] for key in ("shape", "n_latent", "base_channels")}, dropout=0.0)
+    model = _untrained(architecture, mask, 0.0)
     all_tensors = {}
     for name in BOXES:
-        all_tensors[name] = np.zeros((architecture["n_latent"], *mask.shape), np.float32)
+        all_tensors[name] = np.zeros((len(tensors[name]), *mask.shape), np.float32)
         all_tensors[name][:, mask] = tensors[name]
     model.load_state_dict(
         {name: torch.from_numpy(value) for name, value in {**tensors, **all_tensors}.items() if name != "rotation"}
