@@ -65,6 +65,7 @@ BASELINES = entries.baselines(ENTRIES, config["train"]["search"])
 INTERPRETED = config["interpret"]["models"] or [
     name for name in [PRIMARY, *BASELINES.get(PRIMARY, [])] if name in DECODED
 ]
+MANY = {name: (entry["n_latent"] or 0) > config["interpret"]["traversals"] for name, entry in ENTRIES.items()}
 ATLAS = graph.atlas(config["interpret"])
 PCAS = [name for name, entry in ENTRIES.items() if entry["kind"] == "pca"]
 LARGEST = max(entry["n_latent"] or GIVEN_COLUMNS.get(name, 1) for name, entry in ENTRIES.items())

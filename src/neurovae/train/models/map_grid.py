@@ -46,8 +46,8 @@ def of_side(mask: np.ndarray, side: int) -> Grid:
     if any(length % side for length in mask.shape):
         raise ValueError(f"the grid {mask.shape} does not divide by {side}")
     x, y, z = (length // side for length in mask.shape)
-    exists: np.ndarray = mask.reshape(x, side, y, side, z, side).any(axis=(1, 3, 5))
-    return Grid(side, exists)
+    cells = mask.reshape(x, side, y, side, z, side).any(axis=(1, 3, 5))
+    return Grid(side, np.asarray(cells))
 
 
 def size(exists: np.ndarray, channels: int, n_global: int) -> int:
