@@ -70,6 +70,7 @@ ATLAS = graph.atlas(config["interpret"])
 PCAS = [name for name, entry in ENTRIES.items() if entry["kind"] == "pca"]
 LARGEST = max(entry["n_latent"] or GIVEN_COLUMNS.get(name, 1) for name, entry in ENTRIES.items())
 VOLUMES = [config["audit"]["volumes"]] if config["audit"]["volumes"] else []
+MAPPED = [name for name, entry in ENTRIES.items() if latent_maps.is_map(entry)]
 ATLASES = latent_maps.atlases(ENTRIES, COHORT)
 ATLAS_FLAGS = {name: graph.flags({"atlas": paths[0] if paths else None}) for name, paths in ATLASES.items()}
 CODE = graph.codes()
