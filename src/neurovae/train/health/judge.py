@@ -151,11 +151,5 @@ def _possible(suggestion: str, options: dict[str, Any]) -> bool:
     kl = options.get("divergence", "none") != "none" and options.get("beta", 0) > 0
     in_use = {"mmd_weight": options.get("divergence") == "mmd", "beta": kl, "warmup": kl, "free_bits": kl}
     in_use["n_latent"] = not is_map(options)  # of a map it follows from the grid
-        "n_latent": not is_map(options),
-        "mmd_weight": options.get("divergence") == "mmd",
-        "beta": kl,
-        "warmup": kl,
-        "free_bits": kl,
-    }
     has_key = key in options and in_use.get(key, True)
     return has_key and not (direction == "lower" and options[key] <= (1 if key == "n_latent" else 0))
