@@ -45,7 +45,7 @@ def draw(*, index: Path, tests: Path, mask: Path, volumes: Path, rows: Path, nam
     background = _mean(array, brain)
     scores, limit = list(dict.fromkeys(known["score"])), float(known["statistic"].abs().max())
     figure, axes = plt.subplots(
-        len(scores), 1, figsize=(7.6, 2.3 * len(scores) + 0.6), squeeze=False, layout="constrained"
+        len(scores), 1, figsize=(7.6, 2.5 * len(scores) + 0.6), squeeze=False, layout="constrained"
     )
     for axis, score in zip(axes[:, 0], scores, strict=True):
         own = known[known["score"] == score]
@@ -104,4 +104,4 @@ def _mean(array: np.ndarray, brain: np.ndarray) -> np.ndarray:
 def _said(score: str, best: dict[Any, Any]) -> str:
     place = ", ".join(f"{best[mm]:+.0f}" for mm in AXES.values())
     where = "" if pd.isna(best["region"]) else f"{region(best['region'])}; "
-    return f"{plain(score)}: {best['latent']} ({where}{place} mm): max-T p = {best['p_maxt']:.2g}"
+    return f"{plain(score)}: {best['latent']}, max-T p = {best['p_maxt']:.2g}\n{where}{place} mm"
