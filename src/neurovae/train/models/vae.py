@@ -46,28 +46,14 @@ def fit(
         options: the fields of `Hyperparameters`, an entry of train.models.
 
     Raises:
-        InputError: the loss is not finite before the first step, the requested device is not available, or its memory
-            is
-            too small.
+        InputError: the loss is not finite before the first step, the requested device is not available, its memory is
+            too small, or a map of latents has a linear part.
     """
-    points = _points(mask, options)
-    if points:
-        n_latent = map_grid.size(points.exists, options["map_channels"], options["n_global"])
-        if faults := latent_maps.problems({**options, "kind": "vae"}, n_latent):
-            raise InputError(faults)
-        options["n_latent"] = n_latent
-    hp = Hyperparameters(**options)
+    architecture_given = _architecture(mask, options)
+    hp = Hyperparameters(**{**options, "n_latent": architecture_given["n_latent"]})
     rank, world, on = processes.start(devices.choose(device))
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a fifth of the time on a CPU
     torch.manual_seed(seed)
-    architecture_given: dict[str, Any] = {
-        "shape": list(volumes.shape[1:]),
-        "n_latent": hp.n_latent,
-        "base_channels": hp.base_channels,
-    }
-    if points:
-        described = {"side": points.side, "channels": hp.map_channels, "n_global": hp.n_global}
-        architecture_given |= {"map": described, "latents": map_grid.ids(points.exists, hp.map_channels, hp.n_global)}
     model = _untrained(architecture_given, mask, hp.dropout)
     chosen = _start(model, volumes, split, mask, hp)
     model.to(on)
@@ -92,9 +78,18 @@ def fit(
     return tensors, architecture, history
 
 
-def _points(mask: np.ndarray, options: dict[str, Any]) -> map_grid.Grid | None:
-    """The grid of a map of latents; None of a vector."""
-    return map_grid.grid(mask, options["map_mm"]) if latent_maps.is_map(options) else None
+def _architecture(mask: np.ndarray, options: dict[str, Any]) -> dict[str, Any]:
+    """What the network is made from; of a map, the number and names of its latents follow from the mask."""
+    found = {"shape": list(mask.shape), "n_latent": options["n_latent"], "base_channels": options["base_channels"]}
+    if not latent_maps.is_map(options):
+        return found
+    side, exists = map_grid.grid(mask, options["map_mm"])
+    channels, n_global = options["map_channels"], options["n_global"]
+    n_latent = map_grid.size(exists, channels, n_global)
+    if faults := latent_maps.problems(options, n_latent):
+        raise InputError(faults)
+    described = {"side": side, "channels": channels, "n_global": n_global}
+    return {**found, "n_latent": n_latent, "map": described, "latents": map_grid.ids(exists, channels, n_global)}
 
 
 def _untrained(architecture: dict[str, Any], mask: np.ndarray, dropout: float) -> VAE:
