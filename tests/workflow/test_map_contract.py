@@ -25,7 +25,7 @@ from neurovae.train.health import health
 
 POINTS = 96  # of the tiny grid in its mask
 MAP = {"latents": "map", "n_global": 1, "base_channels": 8, "flip": False, "blur": 4, "epochs": 8, "patience": 8,
-       "batch": 4, "learning_rate": 5e-3}  # fmt: skip
+       "batch": 4, "learning_rate": 2e-3}  # fmt: skip
 
 
 def options() -> dict:

@@ -201,7 +201,7 @@ def local(people: int = 70) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def planted() -> tuple[dict[str, np.ndarray], dict[str, Any], np.ndarray, np.ndarray, np.ndarray]:
     """Weights and architecture of a network trained on the people of `local`, with these."""
     volumes, split, score = local()
-    options = {**WITH_MAP, "epochs": 20, "patience": 20, "batch": 4, "learning_rate": 3e-3}
+    options = {**WITH_MAP, "epochs": 20, "patience": 20, "batch": 4, "learning_rate": 2e-3}
     tensors, architecture, _ = vae.fit(volumes, split, MASK, seed=0, device="cpu", **options)
     return tensors, architecture, volumes, split, score
 
@@ -222,7 +222,7 @@ def test_a_local_effect_is_found_where_it_was_planted(planted: tuple) -> None:
 
 def test_verdicts_hold_for_a_map() -> None:
     volumes = collapse_models.people(seed=3)
-    options = {**collapse_models.VAE, **{key: WITH_MAP[key] for key in MAP_KEYS}, "epochs": 12, "learning_rate": 5e-3}
+    options = {**collapse_models.VAE, **{key: WITH_MAP[key] for key in MAP_KEYS}, "epochs": 12, "learning_rate": 2e-3}
     trained = collapse_models.train("vae", options, volumes)
     assert collapse_models.judged(trained, volumes)["verdict"] == "healthy"
     assert collapse_models.judged(trained, volumes, shuffled=True)["verdict"] == "collapsed"

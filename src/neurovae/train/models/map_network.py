@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from neurovae.train.models.map_grid import STEM, Grid, Sides
 from neurovae.train.models.network import ToSpace
 
+GAIN = 30.0  # of what modulates: a step of the optimiser then changes a place about as much as the shared weights
 LOGVAR = -2.0  # log-variance of the posterior before the first step
 
 
 class Modulated(nn.Module):
-    """x (scans, channels, i, j, k) times (1 + scale) plus offset, of each channel and point; both begin at 0."""
+    """x (scans, channels, i, j, k) times 1 + GAIN scale, plus offset, of each channel and point; both begin at 0."""
 
     def __init__(self, channels: int, sides: Sides) -> None:
         super().__init__()
@@ -27,7 +28,7 @@ class Modulated(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Of the same shape and precision as x."""
-        return x + x * self.scale.to(x.dtype) + self.offset.to(x.dtype)
+        return x + x * (GAIN * self.scale).to(x.dtype) + self.offset.to(x.dtype)
 
 
 class Block(nn.Module):
