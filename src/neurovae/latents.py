@@ -11,11 +11,14 @@ import torch
 from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io import latent_table
+from neurovae.io.images import read_image
 from neurovae.io.parquet import write_table
 from neurovae.io.progress import steps
 from neurovae.io.volumes import SPLITS, chunks, data_hash, digests, keep, masked, read_mask
+from neurovae.plan.user_tables import names_beside
 from neurovae.train import inputs, weights
 from neurovae.train.health.measures import ACTIVE
+from neurovae.train.models import map_grid
 
 KEYS = ["scan", "person", "session", "acquisition", "run"]
 
@@ -31,6 +34,7 @@ def run(
     index: Path,
     freeze: bool = False,
     table: str = "",
+    atlas: str = "",
 ) -> None:
     """Write `latents.parquet` (keys, posterior, error, hashes) and `latent_index.parquet` (a row per latent).
 
@@ -47,6 +51,7 @@ def run(
         index: Parquet to write, a row per latent; beside `out`.
         freeze: the volumes may hold people who are new to the model; they count as held out.
         table: file with latents that exist already (kind table), from which a row per scan is taken; empty: none.
+        atlas: label image on the grid of the mask, its table beside it, which names the regions of a map's latents.
 
     Raises:
         InputError: the weights were fitted on other packed data, or give latents that are not finite.
@@ -59,7 +64,8 @@ def run(
     elif meta["data_hash"] != data_hash(scans):
         source = Path(table).name or rows.name
         raise InputError(f"{model.name}: fitted on other values than {source} describes; rerun with --forcerun train")
-    numbers, error = embed(array, read_mask(mask), tensors, meta)
+    inside = read_mask(mask)
+    numbers, error = embed(array, inside, tensors, meta)
     if not np.isfinite(numbers[latent_table.MU]).all():
         raise InputError(f"{model.name}: the latents are not finite; look at health.json beside it")
     split_of = {person: split for split in SPLITS for person in meta["people"][split]}
@@ -81,8 +87,21 @@ def run(
     active = ACTIVE if meta["architecture"]["kl"] else None
     names, split = list(tables[0].columns), keys["split"].to_numpy(str)
     of_latents = latent_table.index_of(names, mu, logvar, split, SPLITS, active)
+    if described := meta["architecture"].get("map"):
+        of_latents = latent_table.with_places(of_latents, _places(mask, inside, described, atlas))
     write_table(index, of_latents.assign(kl_additive="rotation" not in tensors))
     print(f"{len(scans)} scans, {len(ids)} latents of {name}", flush=True)
+
+
+def _places(path: Path, inside: np.ndarray, described: dict[str, int], atlas: str) -> pd.DataFrame:
+    """Role, point, place and region of each latent of a map; path: of the mask, `inside`."""
+    found = map_grid.places(inside, read_image(path).affine, described)
+    if not atlas:
+        return found
+    labels = np.asarray(read_image(Path(atlas)).dataobj).round().astype(int)
+    regions = pd.read_csv(names_beside(Path(atlas)), sep="\t", keep_default_na=False).set_index("index")
+    names = {int(k): (str(row["name"]), str(row["hemisphere"])) for k, row in regions.iterrows()}
+    return found.assign(region=map_grid.regions(inside, labels, names, described))
 
 
 def same_preprocessing(table: pd.DataFrame, shape: tuple[int, ...], meta: dict[str, Any], name: str) -> None:

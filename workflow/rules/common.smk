@@ -11,7 +11,7 @@ sys.path.insert(0, str(SOURCE))
 from neurovae.cohort import check, warn
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
-from neurovae.plan import derivatives, display, entries, frozen, graph, index, latent_tables, search_flags
+from neurovae.plan import derivatives, display, entries, frozen, graph, index, latent_maps, latent_tables, search_flags
 from neurovae.plan import search_space, user_tables
 
 display.attach(workflow)
@@ -24,6 +24,7 @@ try:
     graph.same_source(config["cohort"])
     FOUND = index.look(config["cohort"])
     PEOPLE = len(index.people(FOUND.scans))
+    config["train"] = latent_maps.sized(config["train"], config["preprocess"]["voxel_mm"])
     ENTRIES = entries.models(config["train"], config["cohort"])
     faults, notes = user_tables.problems(config, FOUND)
     ill_given, given_notes, GIVEN_COLUMNS = latent_tables.problems(config, FOUND)
@@ -64,10 +65,14 @@ BASELINES = entries.baselines(ENTRIES, config["train"]["search"])
 INTERPRETED = config["interpret"]["models"] or [
     name for name in [PRIMARY, *BASELINES.get(PRIMARY, [])] if name in DECODED
 ]
+MANY = {name: (entry["n_latent"] or 0) > config["interpret"]["traversals"] for name, entry in ENTRIES.items()}
 ATLAS = graph.atlas(config["interpret"])
 PCAS = [name for name, entry in ENTRIES.items() if entry["kind"] == "pca"]
 LARGEST = max(entry["n_latent"] or GIVEN_COLUMNS.get(name, 1) for name, entry in ENTRIES.items())
 VOLUMES = [config["audit"]["volumes"]] if config["audit"]["volumes"] else []
+MAPPED = [name for name, entry in ENTRIES.items() if latent_maps.is_map(entry)]
+ATLASES = latent_maps.atlases(ENTRIES, COHORT)
+ATLAS_FLAGS = {name: graph.flags({"atlas": paths[0] if paths else None}) for name, paths in ATLASES.items()}
 CODE = graph.codes()
 ENV = graph.environments()
 FREEZE = graph.flags({"freeze": True}) if config["cohort"]["freeze"] else ""

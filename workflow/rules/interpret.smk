@@ -32,6 +32,11 @@ rule traverse:
         mask="results/{cohort}/preprocess/mask.nii.gz",
         atlas="results/{cohort}/interpret/atlas.nii.gz",
         regions="results/{cohort}/interpret/atlas.tsv",
+        tests=branch(
+            lookup(dpath="{model}", within=MANY),
+            then="results/{cohort}/associate/{model}/fold-{fold}_seed-{seed}/permute.parquet",
+            otherwise=[],
+        ),
     output:
         maps=directory("results/{cohort}/interpret/{model}/fold-{fold}_seed-{seed}/traversals"),
         table="results/{cohort}/interpret/{model}/fold-{fold}_seed-{seed}/traversals.parquet",
@@ -47,11 +52,12 @@ rule traverse:
         runtime=120,
     params:
         flags=graph.flags({key: config["interpret"][key] for key in ("quantiles", "draws", "seed")}),
+        images=graph.flags({"images": config["interpret"]["traversals"]}),
         code=lookup(dpath="{model}", within=DECODED_CODE["traverse"]),
         env=ENV["interpret"],
     shell:
         "python -m neurovae.interpret.traverse --model {input.model} --latents {input.latents} --health {input.health} --mask {input.mask} --atlas {input.atlas} "
-        "--maps {output.maps} --out {output.table} {params.flags} > {log} 2>&1"
+        "--maps {output.maps} --out {output.table} --tests '{input.tests}' {params.images} {params.flags} > {log} 2>&1"
 
 
 rule maps:

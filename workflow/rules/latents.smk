@@ -7,6 +7,7 @@ rule latents:
         weights="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/weights.safetensors",
         duplicates="results/{cohort}/preprocess/duplicates.tsv",
         given=lookup(dpath="{model}", within=GIVEN),
+        atlas=lookup(dpath="{model}", within=ATLASES),
     output:
         latents="results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latents.parquet",
         index="results/{cohort}/latents/{model}/fold-{fold}_seed-{seed}/latent_index.parquet",
@@ -23,9 +24,10 @@ rule latents:
     params:
         flags=FREEZE,
         given=lookup(dpath="{model}", within=GIVEN_FLAGS),
+        atlas=lookup(dpath="{model}", within=ATLAS_FLAGS),
         contents=lookup(dpath="{model}", within=GIVEN_BYTES),
         code=lookup(dpath="{model}", within=LATENTS_CODE),
         env=ENV["train"],
     shell:
         "python -m neurovae.latents --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
-        "--model {input.weights} --name {wildcards.model} --out {output.latents} --index {output.index} {params.flags} {params.given} > {log} 2>&1"
+        "--model {input.weights} --name {wildcards.model} --out {output.latents} --index {output.index} {params.flags} {params.given} {params.atlas} > {log} 2>&1"

@@ -68,6 +68,11 @@ rule plot_associate:
             fit=FIT,
             table=["glm", "permute", "curves", "omnibus", "directions"],
         ),
+        index=expand("results/{{cohort}}/latents/{model}/{fit}/latent_index.parquet", model=MAPPED, fit=FIT),
+        packed=expand(
+            "results/{{cohort}}/preprocess/{file}",
+            file=["mask.nii.gz", "volumes.npy", "volumes.parquet"] if MAPPED else [],
+        ),
     output:
         report(
             expand("results/{{cohort}}/report/{model}_{fit}_scores.png", model=MODELS, fit=FIT),
@@ -77,6 +82,11 @@ rule plot_associate:
         report(
             expand("results/{{cohort}}/report/{model}_{fit}_directions.png", model=MODELS, fit=FIT),
             caption="../report/directions.rst",
+            category="Associations",
+        ),
+        report(
+            expand("results/{{cohort}}/report/{model}_{fit}_places.png", model=MAPPED, fit=FIT),
+            caption="../report/places.rst",
             category="Associations",
         ),
     log:
@@ -89,7 +99,7 @@ rule plot_associate:
         mem_mb=2000,
         runtime=60,
     params:
-        flags=graph.flags({"models": MODELS, "fit": FIT, "most": config["report"]["latents"]}),
+        flags=graph.flags({"models": MODELS, "mapped": MAPPED, "fit": FIT, "most": config["report"]["latents"]}),
         scores=SCORES,
         code=CODE["report.plots.associate"],
         env=ENV["report"],

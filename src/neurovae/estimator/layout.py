@@ -13,6 +13,7 @@ from neurovae.errors import InputError
 from neurovae.io.volumes import SPLITS, chunks
 from neurovae.plan import config
 from neurovae.plan.entries import GIVEN, NOT_OPTIONS, PERIODS
+from neurovae.plan.latent_maps import is_map
 from neurovae.train.fit import THREADS
 from neurovae.train.weights import Tensors
 
@@ -78,6 +79,8 @@ def entry(kind: str, n_latent: int, options: dict[str, Any] | None, brain: bool)
     if kind in GIVEN:
         raise InputError(f"kind {kind!r}: its latents exist already and need no model; use them as they are")
     values = {"name": "model", "kind": kind, "n_latent": n_latent, **(options or {})}
+    if is_map(values):
+        del values["n_latent"]  # it follows from the grid
     for key, off_value in () if brain else (("flip", False), ("blur", 0), ("taper_mm", ["none"])):
         if kind in schema["items"]["properties"][key].get("kinds", [kind]):
             values.setdefault(key, off_value)

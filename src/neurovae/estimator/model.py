@@ -39,7 +39,7 @@ class LatentModel(TransformerMixin, BaseEstimator):
 
     Args:
         kind: vae, autoencoder, pca, pca_localised, mds, isomap or lle.
-        n_latent: number of latents.
+        n_latent: number of latents; not used with `latents: map`, where it follows from the grid.
         options: other keys of an entry in train.models, with the same defaults. `flip` and `blur` are off unless
             given where nothing says that an array is a brain in MNI space (a NIfTI mask, a table).
         mask: the voxels that count: bool array (x, y, z), or a NIfTI file; by default all, of a table the template's.

@@ -18,6 +18,7 @@ from neurovae.interpret.decoder import Decoder, read
 from neurovae.interpret.images import write_folder, write_image
 from neurovae.interpret.scoremap import region_means
 from neurovae.io import latent_table
+from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import chunks
 
 LEVELS = (0.025, 0.975)
@@ -43,8 +44,10 @@ def run(
     seed: int,
     maps: Path,
     out: Path,
+    images: int = 32,
+    tests: str = "",
 ) -> None:
-    """Write `<latent>.nii.gz` and `<latent>_change.nii.gz` of each latent, `posterior.nii.gz`, and latent x region.
+    """Write `<latent>.nii.gz` and `<latent>_change.nii.gz` of latents, `posterior.nii.gz`, and latent x region.
 
     A frame per quantile; `_change` is minus what the centre decodes to. The posterior (only where the loss holds the
     log-variance) has two frames, the 2.5 and 97.5 % voxel by voxel of volumes decoded from N(centre, median posterior
@@ -68,6 +71,8 @@ def run(
         seed: of the draws.
         maps: folder to write.
         out: Parquet to write, TSV beside it.
+        images: largest number of latents with images: the smallest max-T p of any score first, then the largest change.
+        tests: permute.parquet; empty: images by the size of the change alone.
     """
     torch.set_num_threads(1)
     if len(quantiles) < 2 or not np.all(np.diff([-1e-12, *quantiles, 1 + 1e-12]) > 0):
@@ -82,7 +87,8 @@ def run(
     labels, region_table = read_atlas(atlas, mask)
     with write_folder(maps) as folder:
         interval = posterior(folder, decoder, mask, labels, region_table, draws, seed)
-        rows = traversals(folder, decoder, mask, labels, region_table, quantiles)
+        found = read_parquet(Path(tests)) if tests else None
+        rows = traversals(folder, decoder, mask, labels, region_table, quantiles, images, found)
         table = tidy(
             [provenance_columns | interval[row["index"]] | row | {"status": "ok", "reason": ""} for row in rows],
             COLUMNS,
@@ -103,42 +109,73 @@ def people(latents: pd.DataFrame) -> pd.DataFrame:
 
 
 def traversals(
-    folder: Path, decoder: Decoder, mask: Path, labels: np.ndarray, regions: pd.DataFrame, quantiles: list[float]
+    folder: Path,
+    decoder: Decoder,
+    mask: Path,
+    labels: np.ndarray,
+    regions: pd.DataFrame,
+    quantiles: list[float],
+    images: int,
+    tests: pd.DataFrame | None,
 ) -> list[dict[str, Any]]:
-    """Write the images of every latent; rows latent x region. labels: (voxels,)."""
+    """Write the images of some latents; rows latent x region, of all. labels: (voxels,)."""
     mu = people(decoder.latents)[decoder.names].to_numpy(np.float64)
     centre, values = mu.mean(axis=0), np.quantile(mu, quantiles, axis=0)  # (latents,), (quantiles, latents)
     centre_volume = decoder.decode(centre[None])[0]
-    changes = []
-    for k, name in enumerate(decoder.names):
+
+    def decoded(k: int) -> np.ndarray:
+        """Volumes (quantiles, voxels) of latent k at the quantiles, the others at the centre."""
         z = np.tile(centre, (len(quantiles), 1))
         z[:, k] = values[:, k]
-        volumes = decoder.decode(z)  # (quantiles, voxels)
-        stem, description = name, f"{name} at the cohort's quantiles, other latents at the cohort's centre"
-        sidecar = {"Latent": name, "Quantiles": list(quantiles), "Values": values[:, k].tolist(), "Frame": "a quantile"}
-        write_image(folder / f"{stem}.nii.gz", volumes, mask, f"Decoded: {description}", **sidecar)
-        write_image(
-            folder / f"{stem}_change.nii.gz",
-            volumes - centre_volume,
-            mask,
-            f"Minus the centre: {description}",
-            **sidecar,
-        )
+        return decoder.decode(z)
+
+    changes = []
+    for k, name in enumerate(decoder.names):
+        volumes = decoded(k)
         texts = {
             "quantiles": " ".join(f"{q:g}" for q in quantiles),
             "values": " ".join(f"{v:.4g}" for v in values[:, k]),
         }
-        changes.append((name, texts, volumes[-1].astype(np.float64) - volumes[0]))
+        changes.append((name, texts, volumes[-1] - volumes[0]))
         if k % 16 == 15 or k + 1 == len(decoder.names):
             print(f"traversed {k + 1}/{len(decoder.names)} latents", flush=True)
+    for k in shown(changes, images, tests):
+        _write(folder, decoder.names[k], decoded(k), centre_volume, mask, quantiles, values[:, k])
     return summarise(changes, labels, regions)
+
+
+def shown(changes: list[tuple[str, dict[str, str], np.ndarray]], images: int, tests: pd.DataFrame | None) -> list[int]:
+    """Which latents have images: all, or those with the smallest max-T p of any score, then with the largest change."""
+    names = [name for name, *_ in changes]
+    size = np.array([np.square(change, dtype=np.float64).mean() for *_, change in changes])
+    p = pd.Series(1.0, index=names)
+    if tests is not None and (tests["status"] == "ok").any():
+        p.update(tests[tests["status"] == "ok"].groupby("latent")["p_maxt"].min())
+    return sorted(np.lexsort([-size, p.to_numpy()])[:images].tolist())
+
+
+def _write(
+    folder: Path,
+    name: str,
+    volumes: np.ndarray,
+    centre_volume: np.ndarray,
+    mask: Path,
+    quantiles: list[float],
+    values: np.ndarray,
+) -> None:
+    """Write the frames of one latent, and their differences from the centre."""
+    description = f"{name} at the cohort's quantiles, other latents at the cohort's centre"
+    sidecar = {"Latent": name, "Quantiles": list(quantiles), "Values": values.tolist(), "Frame": "a quantile"}
+    write_image(folder / f"{name}.nii.gz", volumes, mask, f"Decoded: {description}", **sidecar)
+    changed = volumes - centre_volume
+    write_image(folder / f"{name}_change.nii.gz", changed, mask, f"Minus the centre: {description}", **sidecar)
 
 
 def summarise(
     changes: list[tuple[str, dict[str, str], np.ndarray]], labels: np.ndarray, regions: pd.DataFrame
 ) -> list[dict[str, Any]]:
     """Rows latent x region of changes (voxels,), latents ordered and regions ranked by root mean square."""
-    size = np.array([np.sqrt(np.mean(change**2)) for *_, change in changes])
+    size = np.array([np.sqrt(np.square(change, dtype=np.float64).mean()) for *_, change in changes])
     fraction = np.square(size) / max(np.sum(size**2), np.finfo(float).tiny)
     place = pd.Series(-size).rank(method="first").astype(int)
     rows, means = [], region_means(labels, regions)
@@ -149,7 +186,7 @@ def summarise(
             "rms_latent": size[k],
             "fraction_of_change": fraction[k],
         } | texts
-        mean, square = means(np.stack([change, change**2]))
+        mean, square = means(np.stack([change, np.square(change)]).astype(np.float64))
         rms = np.sqrt(square)
         ranks = pd.Series(-rms).rank(method="first")
         for j, region in enumerate(regions.to_dict("records")):

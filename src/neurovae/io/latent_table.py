@@ -60,6 +60,12 @@ def ids(meta: dict[str, Any]) -> list[str]:
     return architecture.get("latents") or [f"{k:03d}" for k in range(architecture["n_latent"])]
 
 
+def with_places(index: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:
+    """Return the index with role and place of each latent, in the same order; places: some of `PLACE`, and role."""
+    kinds = {name: PLACE[name] for name in places.columns if name in PLACE}
+    return index.assign(role=places["role"].to_numpy(), **{name: places[name].astype(kinds[name]) for name in kinds})
+
+
 def index_of(
     names: list[str], mu: np.ndarray, logvar: np.ndarray, split: np.ndarray, splits: tuple[str, ...], active: Any
 ) -> pd.DataFrame:

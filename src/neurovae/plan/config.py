@@ -150,12 +150,20 @@ def _fill(value: Any, schema: dict[str, Any]) -> Any:
     if isinstance(value, dict):
         for key, child in schema.get("properties", {}).items():
             if key not in value and "default" in child and _suits(value, child):
-                value[key] = deepcopy(child.get("kind_defaults", {}).get(value.get("kind"), child["default"]))
+                value[key] = deepcopy(_default(child, value))
             if key in value:
                 value[key] = _fill(value[key], child)
     if isinstance(value, list) and "items" in schema:
         return [_fill(item, schema["items"]) for item in value]
     return value
+
+
+def _default(child: dict[str, Any], entry: dict[str, Any]) -> Any:
+    """The default of a key, which may depend on the entry's kind (`kind_defaults`) or form of latents."""
+    default = child["default"]
+    for key in ("kind", "latents"):
+        default = child.get(f"{key}_defaults", {}).get(entry.get(key), default)
+    return default
 
 
 def _suits(entry: dict[str, Any], child: dict[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 from neurovae.plan import beta_schedule, fingerprint
 from neurovae.plan.graph import flags, refuse
+from neurovae.plan.latent_maps import is_map
 
 Entries = dict[str, dict[str, Any]]
 GIVEN = ("table",)  # kinds whose latents exist already: nothing can be decoded from them
@@ -99,7 +100,7 @@ def _add_baseline(entries: Entries, entry: dict[str, Any], settings: dict[str, A
     )
     if any(entries[name][key] != value for key, value in settings.items() if name in entries):
         name += f"-{settings['blur']:g}mm"
-    free = localised(entry) or (entry["kind"] in GIVEN and entry["n_latent"] is None)
+    free = localised(entry) or is_map(entry) or (entry["kind"] in GIVEN and entry["n_latent"] is None)
     capped = {"capped": True} if free else {}  # it may have more latents than a PCA
     entries.setdefault(name, {"name": name, "kind": "pca", **settings, **capped, "transductive": False})
     entries[name]["transductive"] |= entry["transductive"]
@@ -206,6 +207,7 @@ def without_effect(entry: dict[str, Any], keys: dict[str, Any]) -> list[str]:
         "blur": entry.get("linear") != "none",
         "mosaic_mm": entry.get("mosaic", 0) > 0,
         "taper_mm": entry.get("linear", "localised") == "localised",
+        **dict.fromkeys(("map_mm", "map_channels", "n_global"), is_map(entry)),
     }
     return [
         key

@@ -26,7 +26,7 @@ def spread(latents: pd.DataFrame, names: list[str], label: str, prior: bool) -> 
         axis.vlines(place, low, high, color=COLOURS[split], linewidth=0.9)
         axis.vlines(place, first, third, color=COLOURS[split], linewidth=3, label=f"{split} set, {len(values)} scans")
         axis.plot(place, middle, "_", color="white", markersize=3)
-    ticks = range(0, len(names), 1 if len(names) <= 32 else 2)
+    ticks = range(0, len(names), -(-len(names) // 32))
     axis.set_xticks(ticks, [names[k] for k in ticks], fontsize=7, rotation=90)
     axis.set(xlabel="latent", ylabel=label, xlim=(-0.8, len(names) - 0.2))
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, fontsize=8)

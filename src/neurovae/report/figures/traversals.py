@@ -35,7 +35,9 @@ def draw(*, table: Path, maps: Path, mask: Path, tests: list[Path], name: str, m
     if (rows["status"] != "ok").all():
         save(sentence(f"{name}: {rows['verdict'].iloc[0]}, no traversals\n{rows['reason'].iloc[0]}"), out)
         return
-    chosen = strongest(rows, [read_parquet(path) for path in tests])[:most]
+    drawn = {path.name for path in maps.glob("*_change.nii.gz")}  # of many latents, some have images
+    listed = strongest(rows, [read_parquet(path) for path in tests])
+    chosen = [row for row in listed if f"{row['latent']}_change.nii.gz" in drawn][:most]
     brain, affine = read_mask(mask), read_image(mask).affine
     decoded = [_read(maps, row["latent"]) for row in chosen]
     limit = max(float(np.percentile(np.abs(change[brain]), 99.8)) for _, change, _ in decoded)

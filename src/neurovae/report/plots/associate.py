@@ -3,11 +3,20 @@
 from pathlib import Path
 
 from neurovae.cli import Json, cli
-from neurovae.report.figures import directions
+from neurovae.report.figures import directions, places
 from neurovae.report.figures import scores as scatter
 
 
-def run(*, results: Path, models: list[str], fit: str, scores: Json, confounds: Json, most: int) -> None:
+def run(
+    *,
+    results: Path,
+    models: list[str],
+    fit: str,
+    scores: Json,
+    confounds: Json,
+    most: int,
+    mapped: list[str] | None = None,
+) -> None:
     """Draw the figures of the associations, one fit of each model.
 
     Example:
@@ -20,6 +29,7 @@ def run(*, results: Path, models: list[str], fit: str, scores: Json, confounds: 
         scores: the scores of the configuration.
         confounds: the confounds of the configuration.
         most: latents per score.
+        mapped: names of the models whose latents are a map.
     """
     for name in models:
         tests, stem = results / "associate" / name / fit, results / "report" / f"{name}_{fit}"
@@ -41,6 +51,16 @@ def run(*, results: Path, models: list[str], fit: str, scores: Json, confounds: 
             directions=tests / "directions.parquet",
             name=name,
             out=Path(f"{stem}_directions.png"),
+        )
+    for name in mapped or []:
+        places.draw(
+            index=results / "latents" / name / fit / "latent_index.parquet",
+            tests=results / "associate" / name / fit / "permute.parquet",
+            mask=results / "preprocess" / "mask.nii.gz",
+            volumes=results / "preprocess" / "volumes.npy",
+            rows=results / "preprocess" / "volumes.parquet",
+            name=name,
+            out=results / "report" / f"{name}_{fit}_places.png",
         )
 
 

@@ -18,6 +18,7 @@ from neurovae.report.blocks import (
 from neurovae.report.figures import effects, thumbnails
 from neurovae.report.results import ASSOCIATIONS, LEAST, OMNIBUS, POWER, Row, Run, of_fit, pooled, read, tested
 
+PLACES = {"places": "where in the brain the latents of the map are associated with each score"}
 TESTS = {"score": "score", "model": "model", "seed": "seed", "latent": "latent",
          "effect": "effect per SD of the latent", "ci_low": "95 % CI low", "ci_high": "95 % CI high", "p": "p",
          "q": "q", "p_maxt": "max-T p", "p_minp": "min-P p", "p_nonlinear": "nonlinearity p",
@@ -69,7 +70,8 @@ def associations(run: Run) -> list[Block]:
         "directions": "activation patterns over the latents",
     }
     for model in run.ordered():
-        blocks += by_model(run, model, [heading(model), *pictures(run, model, run.fit, names)])
+        more = PLACES if (run.cohort / f"report/{model}_{run.fit}_places.png").exists() else {}
+        blocks += by_model(run, model, [heading(model), *pictures(run, model, run.fit, {**names, **more})])
     said = [judged.caveats(row) for row in tests.to_dict("records")]
     listed = tests.assign(caveats=["; ".join(words) or "none" for words in said]).sort_values("p", kind="stable")
     title = (

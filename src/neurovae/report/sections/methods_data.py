@@ -181,6 +181,9 @@ def _model(model: str, one: dict[str, Any]) -> str:
         return _given(model, one)
     units = "components" if one["kind"] in COMPONENTS else "latent variables"
     said = [f"The model {model} was {KINDS.get(one['kind'], one['kind'])} with {one['n_latent']} {units}."]
+    if one.get("latents") == "map":
+        said += [f"They stand on a grid of points about {one['map_mm']:g} mm apart in the brain; each is inferred from "
+                 "and decoded into the region around its point."]  # fmt: skip
     said += _network(one) if one["kind"] in ("vae", "autoencoder") else []
     used = [words.format(one[name]) for name, words in AUGMENTED.items() if one.get(name)]
     said += [f"Training scans were augmented by {listed(used)}."] if used else []
@@ -206,9 +209,12 @@ def _network(one: dict[str, Any]) -> list[str]:
     said = [f"The loss was {'the sum of ' * (len(terms) > 1)}{listed(terms)}."] if terms else []
     added = "; their outputs were added to those of a probabilistic PCA of the training participants [ppca]"
     alone = one.get("linear") not in ("pca", "localised")
-    said += [f"Encoder and decoder were 3-D convolutional networks{'' if alone else added}."]
+    shared = ", whose weights were shared between places and modulated by a scale and an offset for each place"
+    said += [f"Encoder and decoder were 3-D convolutional networks{'' if alone else added}"
+             f"{shared if one.get('latents') == 'map' else ''}."]  # fmt: skip
     if one.get("epochs"):
         kept = f"; the parameters of epoch {one['kept_epoch']} were kept" if one.get("kept_epoch") is not None else ""
+        cycle = ", one cycle of the learning rate" if one.get("learning_rate_cycle") else ""
         said += [f"Parameters were optimised with AdamW [adamw] in batches of {one['batch']} for at most "
-                 f"{one['epochs']} epochs, with early stopping on the validation set{kept}."]  # fmt: skip
+                 f"{one['epochs']} epochs{cycle}, with early stopping on the validation set{kept}."]  # fmt: skip
     return said

@@ -9,6 +9,10 @@ class Hyperparameters:
     """Options of a VAE; an autoencoder has no divergence, and its code is the posterior mean."""
 
     n_latent: int
+    latents: Literal["vector", "map"] = "vector"
+    map_mm: float = 32.0
+    map_channels: int = 1
+    n_global: int = 0
     flip: bool
     blur: float
     linear: Literal["pca", "localised", "none"]
@@ -25,6 +29,7 @@ class Hyperparameters:
     mosaic: float = 0.0
     mosaic_mm: float = 60.0
     learning_rate: float
+    learning_rate_cycle: bool = False
     weight_decay: float
     clip: float
     batch: int

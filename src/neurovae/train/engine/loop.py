@@ -1,5 +1,6 @@
 """The training loop: epochs, warm-up of beta, early stopping, checkpoints."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from neurovae.train.models.network import VAE
 Row = dict[str, Any]
 State = dict[str, Tensor]
 Watch = Callable[[list[Row]], None]
+RISE, FIRST = 0.3, 0.04  # of a cycle of the learning rate: share of the epochs that it rises in, and where it begins
 
 
 def train(
@@ -104,7 +106,12 @@ def _pass(
 ) -> Tensor:
     """One pass over the training people; the queue of codes that it leaves."""
     model.train()
+    steps = -(-len(data.index["training"]) // hp.batch)
     for step, (x, size) in enumerate(_batches(data, hp, counters)):
+        if hp.learning_rate_cycle:
+            progress = (counters[1] - 1 + (step + 1) / steps) / hp.epochs
+            for group in optimiser.param_groups:
+                group["lr"] = hp.learning_rate * one_cycle(progress)
         queue = gradients(model, x, size, hp, data, beta=beta, scale=scale, queue=queue, counters=(*counters, step))
         torch.nn.utils.clip_grad_norm_(model.parameters(), hp.clip)
         optimiser.step()
@@ -133,6 +140,14 @@ def _optimiser(model: VAE, hp: Hyperparameters) -> torch.optim.AdamW:
     others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
     groups: list[dict[str, Any]] = [{"params": with_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=hp.learning_rate, weight_decay=hp.weight_decay, fused=True)
+
+
+def one_cycle(progress: float) -> float:
+    """The share of the learning rate at a share of the training: up in its first 30 %, then down (Smith 2018)."""
+    rising = progress < RISE
+    at = progress / RISE if rising else 1 - (progress - RISE) / (1 - RISE)
+    low = FIRST if rising else 0.0
+    return low + (1 - low) * (1 - math.cos(math.pi * at)) / 2
 
 
 def _scale(model: VAE, row: Row, hp: Hyperparameters) -> float:

@@ -25,7 +25,8 @@ from neurovae.train.health.verdicts import (
     TRANSDUCTIVE,
 )
 
-STATED = ("n_latent", "reconstruction", "divergence", "beta", "sigma", "linear", "epochs", "batch",
+STATED = ("n_latent", "latents", "map_mm", "learning_rate_cycle",
+          "reconstruction", "divergence", "beta", "sigma", "linear", "epochs", "batch",
           "flip", "blur", "rotate", "mixup", "mosaic", "noise", "jitter")  # fmt: skip
 
 

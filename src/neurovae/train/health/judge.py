@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from neurovae.plan.latent_maps import is_map
 from neurovae.train.health.measures import Identified
 from neurovae.train.health.verdicts import STOPPING
 
@@ -135,7 +136,7 @@ def advice(verdict: str, options: dict[str, Any], kept_epoch: int | None, last: 
     if kept_epoch is not None and kept_epoch == last and verdict in ("collapsed", "untrained", "partial"):
         suggestions.insert(0, f"raise epochs (the last, {last}, was the best)")
     if set_options.get("linear") == "none" and verdict in ("collapsed", "untrained", "overfit"):
-        suggestions.append("set linear: pca")
+        suggestions.append("set latents: vector and linear: pca" if is_map(set_options) else "set linear: pca")
     if verdict == "overfit":
         suggestions += ["set flip: true"] if set_options.get("flip") is False else []
         suggestions.append("give more people")
@@ -149,5 +150,6 @@ def _possible(suggestion: str, options: dict[str, Any]) -> bool:
     direction, key = suggestion.split()
     kl = options.get("divergence", "none") != "none" and options.get("beta", 0) > 0
     in_use = {"mmd_weight": options.get("divergence") == "mmd", "beta": kl, "warmup": kl, "free_bits": kl}
+    in_use["n_latent"] = not is_map(options)  # of a map it follows from the grid
     has_key = key in options and in_use.get(key, True)
     return has_key and not (direction == "lower" and options[key] <= (1 if key == "n_latent" else 0))

@@ -13,7 +13,8 @@ class VAE(nn.Module):
 
     V and W are fixed: the probabilistic PCA of the training people (Tipping and Bishop 1999), or zero. The networks,
     of strided convolutions, start at zero and learn what a linear map cannot: few people are enough for the linear
-    part, and early stopping decides how much of the rest they carry.
+    part, and early stopping decides how much of the rest they carry. Networks given as `parts`, an encoder and a
+    decoder, stand in their place; there is no linear part then.
     """
 
     mean: Tensor
@@ -21,49 +22,41 @@ class VAE(nn.Module):
     inward: Tensor
     outward: Tensor
 
-    def __init__(self, *, shape: tuple[int, int, int], n_latent: int, base_channels: int, dropout: float) -> None:
+    encoder: nn.Module
+    decoder: nn.Module
+
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, int, int],
+        n_latent: int,
+        base_channels: int,
+        dropout: float,
+        parts: tuple[nn.Module, nn.Module] | None = None,
+    ) -> None:
         super().__init__()
-        small, channels = plan(shape, base_channels)
-        features = channels[-1] * small[0] * small[1] * small[2]
+        linear = 0 if parts else n_latent
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("mask", torch.zeros(shape, dtype=torch.bool))
-        self.register_buffer("inward", torch.zeros(n_latent, *shape))  # V, zero outside the mask
-        self.register_buffer("outward", torch.zeros(n_latent, *shape))  # W, likewise
+        self.register_buffer("inward", torch.zeros(linear, *shape))  # V, zero outside the mask
+        self.register_buffer("outward", torch.zeros(linear, *shape))  # W, likewise
         self.log_sigma = nn.Parameter(torch.zeros(()))
-        down_layers = [layer for a, b in pairwise(channels) for layer in (nn.GELU(), nn.Conv3d(a, b, 4, 2, 1))]
-        up = [layer for a, b in pairwise(channels[::-1]) for layer in (nn.ConvTranspose3d(a, b, 4, 2, 1), nn.GELU())]
-        self.encoder = nn.Sequential(
-            nn.Conv3d(1, base_channels, 8, 4, 2),
-            *down_layers,
-            nn.GELU(),
-            nn.Flatten(),
-            nn.Dropout(dropout),
-            nn.Linear(features, 2 * n_latent),
-        )
-        self.decoder = nn.Sequential(
-            nn.Linear(n_latent, features),
-            nn.Unflatten(1, (channels[-1], *small)),
-            nn.GELU(),
-            *up,
-            nn.Conv3d(base_channels, 4**3, 3, padding=1),
-            ToSpace(),
-        )
-        for last in (self.encoder[-1], self.decoder[-2]):
-            nn.init.zeros_(last.weight)  # type: ignore[arg-type]
-            nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        self.encoder, self.decoder = parts or dense(shape, n_latent, base_channels, dropout)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Posterior mean and clamped log-variance, each (scans, latents), of volumes (scans, 1, x, y, z)."""
         departure = (x - self.mean) * self.mask
         mu, logvar = self.encoder(departure).float().chunk(2, dim=1)
         with torch.autocast(x.device.type, enabled=False):
-            return mu + departure.flatten(1) @ self.inward.flatten(1).T, logvar.clamp(*LOGVAR)
+            mu = mu + departure.flatten(1) @ self.inward.flatten(1).T if len(self.inward) else mu
+            return mu, logvar.clamp(*LOGVAR)
 
     def decode(self, z: Tensor) -> Tensor:
         """Reconstruction (scans, 1, x, y, z) of latents (scans, latents)."""
         network_part = self.decoder(z).float()
         with torch.autocast(z.device.type, enabled=False):
-            x_hat: Tensor = self.mean + (z @ self.outward.flatten(1)).view(-1, 1, *self.mask.shape) + network_part
+            linear_part = (z @ self.outward.flatten(1)).view(-1, 1, *self.mask.shape) if len(self.outward) else 0
+            x_hat: Tensor = self.mean + linear_part + network_part
         return x_hat
 
     def start_at(self, components: Tensor, variances: Tensor, sigma: float) -> None:
@@ -79,6 +72,36 @@ class VAE(nn.Module):
         with torch.no_grad():
             posterior: Tensor = self.encoder[-1].bias[len(variances) :]  # type: ignore[index]
             posterior.copy_((sigma**2 / (variances + sigma**2)).log())
+
+
+def dense(
+    shape: tuple[int, int, int], n_latent: int, base_channels: int, dropout: float
+) -> tuple[nn.Sequential, nn.Sequential]:
+    """Encoder and decoder that end in dense layers, so that each latent sees and draws the whole volume."""
+    small, channels = plan(shape, base_channels)
+    features = channels[-1] * small[0] * small[1] * small[2]
+    down_layers = [layer for a, b in pairwise(channels) for layer in (nn.GELU(), nn.Conv3d(a, b, 4, 2, 1))]
+    up = [layer for a, b in pairwise(channels[::-1]) for layer in (nn.ConvTranspose3d(a, b, 4, 2, 1), nn.GELU())]
+    encoder = nn.Sequential(
+        nn.Conv3d(1, base_channels, 8, 4, 2),
+        *down_layers,
+        nn.GELU(),
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(features, 2 * n_latent),
+    )
+    decoder = nn.Sequential(
+        nn.Linear(n_latent, features),
+        nn.Unflatten(1, (channels[-1], *small)),
+        nn.GELU(),
+        *up,
+        nn.Conv3d(base_channels, 4**3, 3, padding=1),
+        ToSpace(),
+    )
+    for last in (encoder[-1], decoder[-2]):
+        nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+    return encoder, decoder
 
 
 class ToSpace(nn.Module):

@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from neurovae.errors import InputError
 from neurovae.io.volumes import chunks, masked
+from neurovae.plan import latent_maps
 from neurovae.train.engine import devices, processes
 from neurovae.train.engine.data import gather, mean, some
 from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.engine.loop import Row, Watch, train
+from neurovae.train.models import map_grid, map_network
 from neurovae.train.models.network import VAE
 from neurovae.train.models.pca import principal
 from neurovae.train.models.pca_localised import localised
@@ -43,20 +46,15 @@ def fit(
         options: the fields of `Hyperparameters`, an entry of train.models.
 
     Raises:
-        InputError: the loss is not finite before the first step, the requested device is not available, or its memory
-            is
-            too small.
+        InputError: the loss is not finite before the first step, the requested device is not available, its memory is
+            too small, or a map of latents has a linear part.
     """
-    hp = Hyperparameters(**options)
+    architecture_given = _architecture(mask, options)
+    hp = Hyperparameters(**{**options, "n_latent": architecture_given["n_latent"]})
     rank, world, on = processes.start(devices.choose(device))
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a fifth of the time on a CPU
     torch.manual_seed(seed)
-    architecture_given: dict[str, Any] = {
-        "shape": list(volumes.shape[1:]),
-        "n_latent": hp.n_latent,
-        "base_channels": hp.base_channels,
-    }
-    model = VAE(**architecture_given, dropout=hp.dropout)
+    model = _untrained(architecture_given, mask, hp.dropout)
     chosen = _start(model, volumes, split, mask, hp)
     model.to(on)
     if on.type == "cuda":
@@ -78,6 +76,32 @@ def fit(
         decoded = np.concatenate([reconstruct(units[part], mask, tensors, architecture) for part in chunks(len(units))])
         tensors["rotation"] = varimax(decoded[:-1] - decoded[-1]).astype(np.float32)
     return tensors, architecture, history
+
+
+def _architecture(mask: np.ndarray, options: dict[str, Any]) -> dict[str, Any]:
+    """What the network is made from; of a map, the number and names of its latents follow from the mask."""
+    found = {"shape": list(mask.shape), "n_latent": options["n_latent"], "base_channels": options["base_channels"]}
+    if not latent_maps.is_map(options):
+        return found
+    side, exists = map_grid.grid(mask, options["map_mm"])
+    channels, n_global = options["map_channels"], options["n_global"]
+    n_latent = map_grid.size(exists, channels, n_global)
+    if faults := latent_maps.problems(options, n_latent):
+        raise InputError(faults)
+    described = {"side": side, "channels": channels, "n_global": n_global}
+    return {**found, "n_latent": n_latent, "map": described, "latents": map_grid.ids(exists, channels, n_global)}
+
+
+def _untrained(architecture: dict[str, Any], mask: np.ndarray, dropout: float) -> VAE:
+    """The network before its first step."""
+    own = {key: architecture[key] for key in ("shape", "n_latent", "base_channels")}
+    if "map" not in architecture:
+        return VAE(**own, dropout=dropout)
+    described = architecture["map"]
+    sizes = {key: described[key] for key in ("channels", "n_global")} | {"base_channels": own["base_channels"]}
+    points = map_grid.of_side(mask, described["side"])
+    parts = map_network.Encoder(points, dropout=dropout, **sizes), map_network.Decoder(points, **sizes)
+    return VAE(**own, dropout=dropout, parts=parts)
 
 
 def _start(model: VAE, volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, hp: Hyperparameters) -> dict[str, Any]:
@@ -135,10 +159,10 @@ def _number(name: str) -> int:
 
 def network(mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> VAE:
     """The network with its weights, on the CPU, without dropout; its latents are those before a rotation."""
-    model = VAE(**{key: architecture[key] for key in ("shape", "n_latent", "base_channels")}, dropout=0.0)
+    model = _untrained(architecture, mask, 0.0)
     all_tensors = {}
     for name in BOXES:
-        all_tensors[name] = np.zeros((architecture["n_latent"], *mask.shape), np.float32)
+        all_tensors[name] = np.zeros((len(tensors[name]), *mask.shape), np.float32)
         all_tensors[name][:, mask] = tensors[name]
     model.load_state_dict(
         {name: torch.from_numpy(value) for name, value in {**tensors, **all_tensors}.items() if name != "rotation"}
