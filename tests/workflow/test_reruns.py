@@ -373,7 +373,19 @@ def test_a_users_configuration_shows_nothing_of_the_demo(prepared: Project, else
 
 
 def test_without_a_configuration_the_demo_is_listed(prepared: Project) -> None:
-    tables = {"simulate", "folds", "cohort", "qc", "pack", "duplicates", "power", "voxels", "atlas", "dimension"}
+    tables = {
+        "simulate",
+        "grids",
+        "folds",
+        "cohort",
+        "qc",
+        "pack",
+        "duplicates",
+        "power",
+        "voxels",
+        "atlas",
+        "dimension",
+    }
     tables |= PLOTS | SUMMARISED
     batches = jobs("extract register normalise", "0000 0001 0002 0003 0004 0005")
     models = jobs(EACH, "vae pca-16") | jobs(DECODED, "vae")
