@@ -26,7 +26,7 @@ def run(*, voxel_mm: float, template_mm: float, out: Path) -> None:
         arrays[f"template_{size:g}"] = grid.template(size).get_fdata(dtype=np.float32)
         arrays[f"brain_{size:g}"] = grid.brain_mask(size)
     with write_beside(out) as temporary:
-        np.savez(temporary, **dict(sorted(arrays.items())))
+        np.savez(temporary, **dict(sorted(arrays.items())))  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
