@@ -360,7 +360,9 @@ def test_two_cohorts_share_no_file(finished: Project, elsewhere: Copy) -> None:
     assert len(names) > 100
     assert {name for name in names if not name.startswith("results/second/")} == set()
     assert "results/tiny" not in done.stdout
-    assert project.plan() == jobs("extract register normalise", BATCHES) | {"grids", "folds", "cohort", "power"} | PACKED
+    assert (
+        project.plan() == jobs("extract register normalise", BATCHES) | {"grids", "folds", "cohort", "power"} | PACKED
+    )
 
 
 def test_a_users_configuration_shows_nothing_of_the_demo(prepared: Project, elsewhere: Copy) -> None:

@@ -12,7 +12,7 @@ from neurovae.io.files import write_beside
 from neurovae.io.parquet import read_parquet
 from neurovae.report import conclusions as judged
 from neurovae.report.results import analysed, of_seed, passed, read_tsv
-from neurovae.report.text import count, listed, p_value, region, unsigned
+from neurovae.report.text import count, listed, p_value, region, two_digits, unsigned
 from neurovae.report.words import HEADLINE, METRICS, PASSED
 from neurovae.train.health.verdicts import NO_DECODER, NOT_APPLICABLE
 
@@ -105,7 +105,8 @@ def smallest(power: pd.DataFrame) -> list[str]:
         return []
     rows = power[power["n"] == power["n"].min()]
     warned = [text for text in rows["reason"] if isinstance(text, str) and text]
-    return [f"power: {text}" for text in rows["text"].iloc[:2]] + [f"warning: {text}" for text in warned[:1]]
+    score = rows["score"].iloc[0]
+    return [f"power: {text}" for text in rows["text"].iloc[:2]] + [f"warning: {score}: {text}" for text in warned[:1]]
 
 
 def verdict_lines(verdicts: dict[str, Row], primary: str) -> list[str]:
@@ -151,11 +152,11 @@ def prediction(table: pd.DataFrame, score: str, primary: str) -> str:
                   "p_permutation"].min()  # it stands in the row of its statistic  # fmt: skip
     parts = [f"{METRICS[own['metric'].iloc[0]]} {unsigned(*own.loc[best, ['value', 'ci_low', 'ci_high']])} from {best}"]
     parts[0] += "" if pd.isna(p) else f" (gain over confounds: permutation p {p_value(p)})"
-    others = [f"confounds alone {own.loc['confounds', 'value']:.2f}"] if "confounds" in own.index else []
+    others = [f"confounds alone {two_digits(own.loc['confounds', 'value'])}"] if "confounds" in own.index else []
     for model, part in rows[rows["model"] != primary].groupby("model", sort=False):
         of = {name: value for name, value in part[["features", "value"]].itertuples(index=False)}
         name = next((name for name in (BOTH, "voxels + confounds", "latents", "voxels") if name in of), None)
-        others += [] if name is None else [f"{model}{' + confounds' * ('+' in name)} {of[name]:.2f}"]
+        others += [] if name is None else [f"{model}{' + confounds' * ('+' in name)} {two_digits(of[name])}"]
     parts += [", ".join(others)] if others else []
     seen = listed([str(name) for name in dict.fromkeys(rows.loc[rows["policy"] == "transductive", "model"])])
     parts += (

@@ -24,6 +24,11 @@ def p_value(value: Any) -> str:
     return "n/a" if value is None or pd.isna(value) else f"= {float(value):.2g}"
 
 
+def two_digits(value: float) -> str:
+    """Two decimals, never -0.00."""
+    return f"{round(value, 2) + 0.0:.2f}"
+
+
 def unsigned(value: float, low: float, high: float) -> str:
     """ "0.52 [0.40, 0.65]"; a third digit where the interval would have no width."""
     digits = 3 if round(low, 2) == round(high, 2) else 2

@@ -22,6 +22,8 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
     for name, words in (("verdict", verdict), ("exchangeability", participants)):
         if name in table:
             columns[name] = table[name].map(words, na_action="ignore")
+    if "score_nuisance" in table and table["score_nuisance"].notna().any():  # n/a would read as not assessed
+        columns["score_nuisance"] = table["score_nuisance"].where(table["score_nuisance"].notna(), "none")
     return table.assign(**columns)
 
 

@@ -49,8 +49,8 @@ SCALES = {("continuous", "identity"): "standardised beta", ("count", "log"): "lo
 NAMES = {"Gaussian (HC2)": "ordinary least squares with HC2 standard errors"}  # of families in tables; others are clear
 MULTIVARIABLE = (
     "Multivariable regressions and interactions: parametric tests, unlike the joint test above, which is a permutation "
-    "test. All latents in one regression are tested against the confounds alone; interactions between two latents are "
-    "adjusted for both main effects"
+    "test. The regression on all latents and the confounds is compared with that on the confounds alone; interactions "
+    "between two latents are adjusted for both main effects"
 )
 
 

@@ -26,13 +26,13 @@ TABLES = {
         "score": "score", **REGION, "voxels": "voxels", "percent": "difference (%)", **STATED}),
     "traversals": ("regions that change most along each latent", {
         "latent": "latent", **REGION, "change": "mean change between the extreme quantiles",
-        "rms": "root mean square change", "posterior_low": "posterior range of the region's mean, low",
-        "posterior_high": "posterior range of the region's mean, high", **STATED}),
+        "rms": "root mean square change", "posterior_low": "posterior range of the region's mean, relative to the cohort's mean latents, low",
+        "posterior_high": "posterior range of the region's mean, relative to the cohort's mean latents, high", **STATED}),
 }  # fmt: skip
 POSTERIOR = (
-    ". The posterior range is not a confidence interval for the change. It is the 2.5th to 97.5th percentile of the "
-    "region's mean when all latents are drawn from the posterior of a single scan, centred on the cohort's mean "
-    "latents, and is therefore the same for every latent"
+    ". The posterior range is not a confidence interval for the change. All latents are drawn from the posterior of a "
+    "single scan, centred on the cohort's mean latents; the range is the 2.5th to 97.5th percentile of the difference "
+    "of the region's mean from that decoded at the cohort's mean latents, and is therefore the same for every latent"
 )
 SEEDS = {"score": "score", "seed": "seed", "other_seed": "other seed", "r": "r of the maps across voxels",
          "one_sign": "fraction of voxels of one sign", **STATED}  # fmt: skip

@@ -138,12 +138,12 @@ def latent_models(run: Run) -> str:
 
 def _reported(run: Run, folds: list[int], seeds: list[int]) -> str:
     """Which split of the participants and which seed the results are of, and with how many the models were trained."""
-    number, total = int(run.fold.split("-")[1]) + 1, run.config["cohort"].get("folds", {}).get("n", 5)
+    number, total = int(run.fold.split("-")[1]), run.config["cohort"].get("folds", {}).get("n", 5)
     seed = "one random seed" if len(seeds) == 1 else f"the first of {len(seeds)} random seeds"
     if len(folds) == 1:
-        return f"Results are reported for one such split (fold {number} of {total}) and {seed}."
+        return f"Results are reported for one such split (fold {number} of folds 0 to {total - 1}) and {seed}."
     return (f"Models were trained for {len(folds)} such splits; models and associations are reported for fold {number} "
-            f"of {total} and {seed}.")  # fmt: skip
+            f"of folds 0 to {total - 1} and {seed}.")  # fmt: skip
 
 
 def primary(run: Run) -> str:

@@ -53,7 +53,7 @@ def prediction(run: Run) -> str:
 def _permuted(kinds: set[str]) -> str:
     """What replaced the scores under the null hypothesis."""
     moved = "permuted residuals of the score given the confounds [freedman]"
-    drawn = "labels drawn conditionally on the confounds [berrett]"
+    drawn = "labels permuted conditionally on the confounds [berrett]"
     if "binary" not in kinds:
         return moved
     return drawn if kinds == {"binary"} else f"{moved} or, for binary scores, with {drawn}"
