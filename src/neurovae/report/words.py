@@ -23,7 +23,9 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
         if name in table:
             columns[name] = table[name].map(words, na_action="ignore")
     if "score_nuisance" in table and table["score_nuisance"].notna().any():  # n/a would read as not assessed
-        columns["score_nuisance"] = table["score_nuisance"].where(table["score_nuisance"].notna(), "none")
+        columns["score_nuisance"] = table["score_nuisance"].mask(
+            table["score_nuisance"].isna() & (table["status"] == "ok"), "none"
+        )
     return table.assign(**columns)
 
 

@@ -26,8 +26,9 @@ TABLES = {
         "score": "score", **REGION, "voxels": "voxels", "percent": "difference (%)", **STATED}),
     "traversals": ("regions that change most along each latent", {
         "latent": "latent", **REGION, "change": "mean change between the extreme quantiles",
-        "rms": "root mean square change", "posterior_low": "posterior range of the region's mean, relative to the cohort's mean latents, low",
-        "posterior_high": "posterior range of the region's mean, relative to the cohort's mean latents, high", **STATED}),
+        "rms": "root mean square change",
+        "posterior_low": "posterior range of the region's mean around that of the mean latents, low",
+        "posterior_high": "posterior range of the region's mean around that of the mean latents, high", **STATED}),
 }  # fmt: skip
 POSTERIOR = (
     ". The posterior range is not a confidence interval for the change. All latents are drawn from the posterior of a "
