@@ -27,13 +27,14 @@ TABLES = {
     "traversals": ("regions that change most along each latent", {
         "latent": "latent", **REGION, "change": "mean change between the extreme quantiles",
         "rms": "root mean square change",
-        "posterior_low": "posterior range of the region's mean around that of the mean latents, low",
-        "posterior_high": "posterior range of the region's mean around that of the mean latents, high", **STATED}),
+        "posterior_low": "posterior range of the region's mean, low",
+        "posterior_high": "posterior range of the region's mean, high", **STATED}),
 }  # fmt: skip
 POSTERIOR = (
-    ". The posterior range is not a confidence interval for the change. All latents are drawn from the posterior of a "
-    "single scan, centred on the cohort's mean latents; the range is the 2.5th to 97.5th percentile of the difference "
-    "of the region's mean from that decoded at the cohort's mean latents, and is therefore the same for every latent"
+    ". The posterior range is not a confidence interval for the change. To obtain it, all latents are drawn together from "
+    "a distribution centred on the cohort's mean latents, with the posterior spread of a single scan, and decoded. The "
+    "range runs from the 2.5th to the 97.5th percentile of the region's mean, minus the region's mean decoded at the "
+    "cohort's mean latents; it is therefore the same for every latent"
 )
 SEEDS = {"score": "score", "seed": "seed", "other_seed": "other seed", "r": "r of the maps across voxels",
          "one_sign": "fraction of voxels of one sign", **STATED}  # fmt: skip
