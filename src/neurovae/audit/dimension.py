@@ -118,7 +118,9 @@ def model(latents: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
             row | {"split": split, "n": int(in_split.sum())}
             for row in norms(mu[in_split], variance[in_split], calibrated)
         ]
-    return [{"what": "latents"} | row for row in [*measures, _shell(len(names), "dimension of the prior", len(latents))]]
+    return [
+        {"what": "latents"} | row for row in [*measures, _shell(len(names), "dimension of the prior", len(latents))]
+    ]
 
 
 def norms(mu: np.ndarray, variance: np.ndarray, calibrated: bool) -> list[dict[str, Any]]:

@@ -104,9 +104,7 @@ def test_the_posterior_range_of_a_region_is_no_interval_of_its_change(tmp_path: 
     run = run_of(tmp_path, **{f"interpret/vae/{FIT}/traversals": rows})
     block = next(block for block in maps._model(run, "vae") if block["kind"] == "table")
     heads = [head["name"] for head in block["heads"]]
-    assert "posterior range of the region's mean, low" in heads and not any(
-        "interval" in head for head in heads
-    )
+    assert "posterior range of the region's mean, low" in heads and not any("interval" in head for head in heads)
     assert (
         "not a confidence interval for the change" in block["caption"]
         and block["rows"][0][1][0] == "insular cortex (box-shaped region)"
