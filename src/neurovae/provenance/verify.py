@@ -67,7 +67,8 @@ def run(*, cohort: Path, restore_times: bool = False) -> None:
             flush=True,
         )
     if problems:
-        raise InputError([f"{cohort}: {len(problems)} differ from what was recorded:", *problems, "", *ADVICE])
+        differ = "1 file differs" if len(problems) == 1 else f"{len(problems)} files differ"
+        raise InputError([f"{cohort}: {differ} from what was recorded:", *problems, "", *ADVICE])
     raw = len(inputs - set(all_records))
     print(
         f"{cohort}: as recorded: {len(all_records)} results, {raw} files that they were made from "

@@ -77,7 +77,7 @@ def test_a_result_and_an_input_with_other_bytes_are_named(made: Path) -> None:  
     replaced(made / RESULT)
     assert [line.split(":")[0] for line in problems(made)] == [RESULT, INPUT]
     done = python(made, "-m", "neurovae", "verify", "results/tiny")
-    assert done.returncode == 1 and "results/tiny: 2 differ from what was recorded:" in done.stderr
+    assert done.returncode == 1 and "results/tiny: 2 files differ from what was recorded:" in done.stderr
     (made / RESULT).unlink()
     (made / INPUT).unlink()
     assert all("missing" in line for line in problems(made)) and len(problems(made)) == 2

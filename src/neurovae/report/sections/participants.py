@@ -42,7 +42,10 @@ def participants(run: Run) -> list[Block]:
              "value": "mean ± SD, or counts", "range": "range"}  # fmt: skip
     heads |= {f"site {site}": f"site {site}" for site in sites.index if len(sites) > 1}
     blocks += [note(words) for words in lacking(run, people)]
-    source, caption = f"{COHORT}, {QUALITY}", "Table 1. Scores and confounds at each participant's first scan"
+    source, caption = (
+        f"{COHORT}, {QUALITY}",
+        "Table 1. Scores, and confounds of the cohort's tables, at each participant's first scan",
+    )
     blocks += [table(summary(run, first, named), heads, source, caption, 40)]
     if named:
         coded = first.assign(**{name: levels(first[name], positive(run, name)) for name in named})
