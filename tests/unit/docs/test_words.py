@@ -33,7 +33,7 @@ NOT = {  # pattern -> what to write
     r"\brecipes?\b": "hyperparameters",
     r"\bweaker? evidence\b": "what it is: effect of single latents, joint test not significant",
     r"\bdecoding weights?\b": "weights of a predictive (backward) model",
-    r"\bupper 99 % bound\b": "99th percentile under chance",
+    r"\bupper 99 % bound\b": "99th percentile of the chance distribution",
     r"\bdivisions? of the participants\b": "split",
     r"\bno interval of\b": "not a confidence interval for",
     r"\b(rules|science|house|platform|contract)\.md\b": "cite the paper: the page is not shipped",

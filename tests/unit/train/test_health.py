@@ -147,7 +147,7 @@ def test_the_reason_says_what_was_measured_and_the_advice_what_to_change() -> No
     verdict, reason = judged(training=0.012, held=0.004, active=0)
     assert "training variance explained below 0.05" in reason and "no active latent" in reason and "0.012" in reason
     assert "training 32 of 36 participants" in reason and "0 of 6 latents active" in reason
-    assert "test 11 of 12 (99th percentile under chance: 4)" in reason  # chance itself is 1 of 12
+    assert "test 11 of 12 (99th percentile of the chance distribution: 4)" in reason  # chance itself is 1 of 12
     said = judge.advice(verdict, {**collapse_models.VAE, "beta": 20.0, "warmup": 0, "mmd_weight": 1.0}, 40, 40)
     assert "lower beta (now 20)" in said and "raise warmup (now 0)" in said and "raise epochs (the last, 40" in said
     assert "mmd_weight" not in said and "set linear: pca" in said

@@ -108,7 +108,7 @@ def _bar(axis: Axes, at: float, value: float, colour: str, hatch: str | None) ->
 
 
 def _identification(axis: Axes, found: dict[str, Any]) -> None:
-    """Accuracy on training and test participants; line: 99th percentile under chance; cross: PCA of one component."""
+    """Accuracy on training and test participants; line: 99th percentile by chance; cross: PCA of one component."""
     keys = {name: f"identification_accuracy_{name}" for name in ("training", "test")}
     shown = {name: found[key] for name, key in keys.items() if key in found}
     if not shown:
@@ -116,7 +116,7 @@ def _identification(axis: Axes, found: dict[str, Any]) -> None:
         return
     for place, (name, rates) in enumerate(shown.items()):
         _bar(axis, place, rates["rate"], COLOURS[name], None)
-        chance, component = "99th percentile under chance", "reconstruction from one principal component"
+        chance, component = "99th percentile of the chance distribution", "reconstruction from one principal component"
         axis.plot([place - 0.32, place + 0.32], [rates["chance"]] * 2, "k--", label=None if place else chance)
         axis.plot(place + 0.26, rates["component"], "kx", markersize=6, label=None if place else component)
     axis.set(ylim=(0, 1.35), ylabel="accuracy", yticks=[0, 0.25, 0.5, 0.75, 1])

@@ -149,7 +149,7 @@ def _reported(run: Run, folds: list[int], seeds: list[int]) -> str:
 def primary(run: Run) -> str:
     """The primary model; that it was prespecified is only said where the configuration names it."""
     named = (run.config.get("associate") or {}).get("primary")
-    return f"The {run.primary} was {'prespecified' if named else 'used'} as the primary model."
+    return f"The model {run.primary} was {'prespecified' if named else 'used'} as the primary model."
 
 
 def _evaluated(model: str, one: dict[str, Any]) -> str:
@@ -159,7 +159,7 @@ def _evaluated(model: str, one: dict[str, Any]) -> str:
     right, bound = (round(known[name] * known["people"]) for name in ("rate", "chance"))
     judged = "" if one["verdict"] == "healthy" else f"; verdict: {one['verdict']}"
     return (f"{model} explained {100 * explained:.0f} % of the variance and identified {right} of {known['people']} "
-            f"participants (99th percentile under chance: {bound}{judged})")  # fmt: skip
+            f"participants (99th percentile of the chance distribution: {bound}{judged})")  # fmt: skip
 
 
 def _given(model: str, one: dict[str, Any]) -> str:

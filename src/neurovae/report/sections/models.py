@@ -11,7 +11,7 @@ HEADS = {"model": "model", "verdict": "verdict", "reason": "reason for the verdi
          "advice": "suggested change", "kind": "kind", "n_latent": "latents",
          "variance_explained_training": "variance explained, training",
          "variance_explained_test": "variance explained, test", "accuracy": "identification accuracy, test",
-         "chance": "identification accuracy under chance, 99th percentile", "ssim_test": "SSIM, test",
+         "chance": "identification accuracy, 99th percentile of the chance distribution", "ssim_test": "SSIM, test",
          "gain_test": "gain in variance explained over the linear part (PCA), test", "active_units": "active latents",
          "kept_epoch": "epoch kept"}  # fmt: skip
 

@@ -64,7 +64,7 @@ def _measures_text(
     return (
         f"variance explained: training {_text(explained['training'])}, test {_text(explained['test'])}; identified: "
         f"training {training.rate * training.people:.0f} of {training.people} participants, test "
-        f"{test.rate * test.people:.0f} of {test.people} (99th percentile under chance: "
+        f"{test.rate * test.people:.0f} of {test.people} (99th percentile of the chance distribution: "
         f"{test.chance * test.people:.0f}){counted}"
     )
 
