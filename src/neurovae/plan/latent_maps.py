@@ -43,7 +43,7 @@ def atlases(entries: dict[str, dict[str, Any]], cohort: str) -> dict[str, list[s
 
 
 def problems(entry: dict[str, Any], size: int) -> list[str]:
-    """List the values of a map's entry that do not go with it; size: number of its latents."""
+    """List the problems of a model entry with `latents: map`; size: the number of latents it has."""
     place = f"train.models {entry.get('name', 'model')!r}"
     found = [
         f"{place}: {key} is {entry[key]}, which latents: map cannot have; leave it out, or set latents: vector"

@@ -87,8 +87,8 @@ def _opposed(sform: np.ndarray, qform: np.ndarray) -> bool:
 def _check_sizes(image: SpatialImage, name: str) -> None:
     """Refuse a NIfTI image whose sform has other voxel sizes than pixdim, which the qform uses.
 
-    An sform that aligns the scan to a template by scaling gives another volume of the brain. One that nobody filled in
-    has voxels of 1 mm. pixdim counts where the qform is set, or where it is anything else than 1 mm.
+    An sform that scales the scan to a template changes the volume of the brain. Voxel sizes of exactly 1 mm in pixdim
+    are often placeholders: they are compared only if the qform is set.
     """
     if not isinstance(image, nib.Nifti1Image) or image.header["sform_code"] == 0:
         return

@@ -1,4 +1,4 @@
-"""Intrinsic dimension of the volumes and of each model's latents, and the norm of the latents beside the prior's."""
+"""Intrinsic dimension of volumes and latents, and the norm of the latent vectors relative to its mean under the prior."""
 
 import textwrap
 from pathlib import Path
