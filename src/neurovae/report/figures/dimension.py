@@ -1,4 +1,4 @@
-"""Intrinsic dimension of volumes and latents, and the norm of the latent vectors relative to its mean under the prior."""
+"""Intrinsic dimension of volumes and latents; norm of the latent vectors relative to its mean under the prior."""
 
 import textwrap
 from pathlib import Path
