@@ -132,7 +132,8 @@ def same_preprocessing(table: pd.DataFrame, shape: tuple[int, ...], meta: dict[s
     if changed or list(shape) != meta["architecture"].get("shape", list(shape)):
         what = "values" if meta.get("kind") == "table" else "voxels"
         problem = (
-            f"{len(changed)} of {len(shared)} scans that it knows have other {what} now ({', '.join(changed[:3])})"
+            f"the {what} of {len(changed)} of its {len(shared)} scans have changed since training "
+            f"({', '.join(changed[:3])})"
         )
         raise InputError(f"{name}: frozen, but {problem}, on a grid of {list(shape)}; {remedy}")
     print(f"frozen: {len(shared)} scans as in training, {len(digests_now) - len(shared)} new ones", flush=True)

@@ -103,7 +103,7 @@ def test_other_preprocessing_is_refused() -> None:
     latents.same_preprocessing(rows(sub_2="b", sub_3="c"), (2, 2, 2), META, "vae")  # someone has left
     latents.same_preprocessing(same, (2, 2, 2), {**META, "architecture": {"n_latent": 2}}, "pca")  # it states no grid
     for table, shape, message in [
-        (rows(sub_1="a", sub_2="x"), (2, 2, 2), "1 of 2 scans that it knows have other voxels now \\(sub-2\\)"),
+        (rows(sub_1="a", sub_2="x"), (2, 2, 2), "voxels of 1 of its 2 scans have changed since training \\(sub-2\\)"),
         (same, (2, 2, 3), "on a grid of \\[2, 2, 3\\]"),
         (rows(sub_3="c"), (2, 2, 2), "none of its 2 scans is among the volumes"),
     ]:

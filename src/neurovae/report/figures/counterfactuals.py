@@ -59,25 +59,33 @@ def draw(*, table: Path, maps: Path, mask: Path, name: str, most: int = 3, out: 
     bar.set_label("difference (normalised intensity)", fontsize=8)
     figure.suptitle(
         f"{titled(name, rows['verdict'].iloc[0])}: own scan plus the change decoded for another value of the "
-        "score, with confounds held fixed\ntitles: change in SD of the score (binary scores: to the other group) and "
-        "resulting score; orange: outside the bounds of the score or the range observed in the cohort",
+        "score, with confounds held fixed\ntitles: change in SD of the score and resulting score (binary scores: the "
+        "group that the scan is changed to); orange: outside the bounds of the score or the range observed in the cohort",
         fontsize=10,
     )
     save(figure, out)
 
 
 def _step(step: float, binary: bool) -> str:
-    return "own scan" if not step else "other group" if binary else f"{step:+g} SD"
+    return "own scan" if not step else "changed" if binary else f"{step:+g} SD"
+
+
+def _reached(value: float, unit: str) -> str:
+    """A value of the score; of a binary one, the group in the words of the contrast, `unit`."""
+    groups = unit.split(" minus ")
+    return groups[value == 0].removesuffix(" value") if len(groups) == 2 else f"{value:.3g}"
 
 
 def _title(step: float, row: dict[Any, Any]) -> str:
     """The step, the score that it leads to, and the limit that it exceeds."""
-    target = f": {row['target']:.3g}" if step and pd.notna(row["target"]) else ""
+    target = f": {_reached(row['target'], row['unit'])}" if step and pd.notna(row["target"]) else ""
     return f"{_step(step, row['type'] == 'binary')}{target}" + (f"\n({row['beyond']})" if row["beyond"] else "")
 
 
 def _value(row: dict[Any, Any]) -> str:
-    return "not tested" if pd.isna(row["value"]) else f"score {row['value']:.3g}"
+    if pd.isna(row["value"]):
+        return "not tested"
+    return ("" if row["type"] == "binary" else "score ") + _reached(row["value"], row["unit"])
 
 
 def _read(path: Path) -> tuple[np.ndarray, list[float]]:
