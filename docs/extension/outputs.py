@@ -14,6 +14,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
+from neurovae.plan.config import refuse_repeats
+
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 PLACES = (
@@ -87,6 +89,7 @@ def columns(path: Path, name: str) -> list[str]:
 
 def read(name: str) -> Any:
     """One of the YAML files beside the reference's pages."""
+    refuse_repeats([str(REFERENCE / name)])
     return yaml.safe_load((REFERENCE / name).read_text(encoding="utf-8"))
 
 

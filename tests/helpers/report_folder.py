@@ -63,7 +63,7 @@ def associations(score: str, reason: str) -> pd.DataFrame:
         (0.1, 0.9, 1.0, False, "2 of 2"),
     ]
     rows = [same | {"latent": f"mu_{k:03d}", "effect": effect, "ci_low": effect - 0.3, "ci_high": effect + 0.3, "p": p, "q": 3 * p, "q_of": "p",
-                    "p_maxt": maxt, "maxt_statistic": -3.0 + k, "p_quadratic_maxt": 1.0, "flagged": flag, "nuisance": reason if flag else "", "replicated": seen}
+                    "p_maxt": maxt, "maxt_statistic": -3.0 + k, "p_quadratic_maxt": 1.0, "p_quadratic": 1.0, "flagged": flag, "nuisance": reason if flag else "", "replicated": seen}
             for k, (effect, p, maxt, flag, seen) in enumerate(numbers)]  # fmt: skip
     return pd.DataFrame(
         [*rows, {"model": "pca-3", "fold": 0, "seed": 0, **OK, "status": "not tested", "reason": "no active unit"}]

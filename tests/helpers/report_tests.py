@@ -34,7 +34,14 @@ def joined(sites: list[str]) -> pd.DataFrame:
 def associations(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of associations.tsv of one score."""
     moved = tidy(permute_rows(table, [DX], [AGE], 199, 0), permutation.COLUMNS)
-    rest = {"p_nonlinear": 0.5, "flagged": False, "nuisance": "", "score_nuisance": np.nan, "replicated": "one seed"}
+    rest = {
+        "p_nonlinear": 0.5,
+        "p_quadratic": np.nan,
+        "flagged": False,
+        "nuisance": "",
+        "score_nuisance": np.nan,
+        "replicated": "one seed",
+    }
     return with_maxt(pd.DataFrame(glm_rows(table, DX, [AGE])), moved).assign(verdict="healthy", **rest)
 
 

@@ -2,7 +2,8 @@
 
 A score counts as associated if the joint test of all latents (omnibus) has q < .05 over the scores. Max-T names the
 latents, and is controlled within a score only: a linear or quadratic effect that it finds without the joint test is
-reported as just that.
+reported as just that. A quadratic effect is found if its own test, which does not assume residuals of constant
+variance, has p < .05 as well.
 """
 
 from typing import Any
@@ -54,6 +55,7 @@ def _untested(rows: pd.DataFrame) -> Row:
 
 
 def _conclusion(known: pd.DataFrame, whole: Row) -> Row:
+    known = known.assign(p_quadratic_maxt=confirmed(known))
     best, bent = known.iloc[0].to_dict(), known.sort_values("p_quadratic_maxt", kind="stable").iloc[0].to_dict()
     status = _status(best, bent, whole)
     row = bent if status == QUADRATIC else best
@@ -71,6 +73,11 @@ def _with_power(one: Row, power: pd.DataFrame | None, score: str) -> Row:
     if one["status"] in (ASSOCIATED, SINGLE) and preliminary(power, score):
         return one | {"caveats": [f"{least}, so the effect is probably overestimated", *one["caveats"]]}
     return one
+
+
+def confirmed(known: pd.DataFrame) -> pd.Series:
+    """Max-T p of the quadratic effects; missing where their own test was not significant as well (or not possible)."""
+    return known["p_quadratic_maxt"].where(known["p_quadratic"] < LEVEL)
 
 
 def _status(best: Row, bent: Row, whole: Row) -> str:
@@ -102,8 +109,7 @@ def _omnibus(omnibus: pd.DataFrame | None, fit: str, primary: str, score: Any) -
 
 def evidence(status: str, known: pd.DataFrame, best: Row, bent: Row, whole: Row) -> str:
     """The numbers behind a headline, in sentences: the test that decides comes first."""
-    curved = f"Quadratic effect of {bent['latent']}: max-T p {p_value(bent['p_quadratic_maxt'])}."
-    curved = curved if bent["p_quadratic_maxt"] < LEVEL else ""
+    curved = _curved(bent) if bent["p_quadratic_maxt"] < LEVEL else ""
     what = "Linear effect" if status == QUADRATIC else "Latent"
     smallest = f"{what} with the smallest max-T p: {best['latent']}, {maxt(best)}."
     first = f"Latent with the smallest max-T p, {best['latent']}: {estimate(best)}, {maxt(best)}; {significant(known)}."
@@ -111,6 +117,11 @@ def evidence(status: str, known: pd.DataFrame, best: Row, bent: Row, whole: Row)
             QUADRATIC: [curved, joint(whole), smallest],
             NONE: [joint(whole), smallest]}  # fmt: skip
     return " ".join(words for words in said[status] if words)
+
+
+def _curved(bent: Row) -> str:
+    maximum, own = p_value(bent["p_quadratic_maxt"]), p_value(bent["p_quadratic"])
+    return f"Quadratic effect of {bent['latent']}: max-T p {maximum}, p {own} without assuming constant variance."
 
 
 def joint(whole: Row) -> str:

@@ -71,7 +71,8 @@ def run(
     limits = judged.general(found, detectable, verdicts[primary], simulated)
     lines = [
         f"{count(people['person'].nunique(), 'participant')}, {count(len(people), 'scan')} analysed; excluded: "
-        f"{len(read_tsv(excluded))} incomplete, {int(checks['excluded'].sum())} by quality control",
+        f"{len(read_tsv(excluded))} without a matching scan or table row, "
+        f"{int(checks['excluded'].sum())} by quality control",
         *smallest(detectable),
         "",
         *verdict_lines(verdicts, primary),

@@ -28,7 +28,7 @@ def omnibus(p: float, q: float) -> pd.DataFrame:
 def rows(maxt: float, quadratic: float, **more: Any) -> pd.DataFrame:
     """Two latents of a continuous score: the first with the smaller max-T p, the second with the quadratic effect."""
     same = {"score": "motor", "type": "continuous", "link": "identity", "model": "vae", "fold": 0, "seed": 0, "n": 40,
-            "effect": 0.5, "ci_low": 0.2, "ci_high": 0.8, "p": 0.01, "status": "ok", "reason": "", "flagged": False,
+            "effect": 0.5, "ci_low": 0.2, "ci_high": 0.8, "p": 0.01, "status": "ok", "reason": "", "flagged": False, "p_quadratic": 0.03,
             "nuisance": "", "score_nuisance": np.nan, "replicated": "2 of 2", "verdict": "healthy", **more}  # fmt: skip
     first = same | {"latent": "mu_shared_00", "p_maxt": maxt, "maxt_statistic": 3.0, "p_quadratic_maxt": 1.0}
     second = same | {"latent": "mu_c0_i02", "p_maxt": 1.0, "maxt_statistic": 0.1, "p_quadratic_maxt": quadratic}
@@ -55,6 +55,16 @@ def test_the_headline_follows_from_the_three_tests(maxt: float, quadratic: float
     assert one["headline"] == judged.HEADLINES[status] + of
     assert f"q = {q:.2g}, cross-validated partial R² = 0.25" in one["evidence"]
     assert ("Quadratic effect of mu_c0_i02" in one["evidence"]) == (quadratic < 0.05)
+
+
+def test_a_quadratic_effect_needs_the_test_that_does_not_assume_constant_variance():
+    """Heteroscedastic residuals alone may make max-T small; a test that was not possible confirms nothing."""
+    both, alone = (rows(0.30, 0.01, p_quadratic=p) for p in (0.04, 0.06))
+    statuses = [
+        judged.conclusions(table, omnibus(0.2, 0.2), None, FIT, "vae")[0]["status"]
+        for table in (both, alone, both.assign(p_quadratic=np.nan))
+    ]
+    assert statuses == ["quadratic", "none", "none"]
 
 
 def test_a_negative_result_states_what_could_have_been_detected():

@@ -60,7 +60,7 @@ def draw(*, table: Path, maps: Path, mask: Path, name: str, most: int = 3, out: 
     figure.suptitle(
         f"{titled(name, rows['verdict'].iloc[0])}: own scan plus the change decoded for another value of the "
         "score, with confounds held fixed\ntitles: change in SD of the score and resulting score (binary scores: the "
-        "group that the scan is changed to); orange: outside the bounds of the score or the range observed in the cohort",
+        "group that the scan is changed to); orange: outside the bounds of the score or the cohort's range",
         fontsize=10,
     )
     save(figure, out)

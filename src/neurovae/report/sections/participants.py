@@ -44,7 +44,7 @@ def participants(run: Run) -> list[Block]:
     blocks += [note(words) for words in lacking(run, people)]
     source, caption = (
         f"{COHORT}, {QUALITY}",
-        "Table 1. Scores, and confounds of the cohort's tables, at each participant's first scan",
+        "Table 1. Scores, and confounds from the input tables, at each participant's first scan",
     )
     blocks += [table(summary(run, first, named), heads, source, caption, 40)]
     if named:
