@@ -159,9 +159,9 @@ def _fill(value: Any, schema: dict[str, Any]) -> Any:
 
 
 def _default(child: dict[str, Any], entry: dict[str, Any]) -> Any:
-    """The default of a key, which may depend on the entry's kind (`kind_defaults`) or form of latents."""
+    """The default of a key, which may depend on the entry's kind (`kind_defaults`), form of latents or network."""
     default = child["default"]
-    for key in ("kind", "latents"):
+    for key in ("kind", "latents", "network"):
         default = child.get(f"{key}_defaults", {}).get(entry.get(key), default)
     return default
 

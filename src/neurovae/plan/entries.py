@@ -47,6 +47,7 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
         for name, entry in entries.items()
         if entry["n_latent"] is None and entry["kind"] not in GIVEN
     ]
+    problems += [line for name, entry in entries.items() for line in _without_linear_part(name, entry)]
     if "voxels" in entries:
         problems.append("train.models 'voxels': this name is reserved for the voxel-wise baseline; give another")
     refuse(problems)
@@ -58,6 +59,19 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
         for n_latent in _sizes(entry, train["search"]):
             _add_baseline(entries, entry, {**_augmented(entry), "n_latent": n_latent})
     return entries
+
+
+def _without_linear_part(name: str, entry: dict[str, Any]) -> list[str]:
+    """List what an entry asks of a linear part that it does not have, or of groups that are too few."""
+    place = f"train.models {name!r}"
+    found = []
+    if entry.get("network") == "local" and (entry["linear"] == "none" or is_map(entry)):
+        found.append(
+            f"{place}: network is local, which corrects a linear part, and there is none; set linear: localised"
+        )
+    if entry.get("cross_fit") == 1:
+        found.append(f"{place}: cross_fit is 1, which leaves nobody to fit on; give 0, or 2 and more")
+    return found
 
 
 def baselines(entries: Entries, search: dict[str, Any]) -> dict[str, list[str]]:
@@ -205,6 +219,7 @@ def without_effect(entry: dict[str, Any], keys: dict[str, Any]) -> list[str]:
         "dssim_weight": entry.get("reconstruction") != "gaussian",
         "sigma": entry.get("reconstruction") != "dssim",
         "blur": entry.get("linear") != "none",
+        "cross_fit": entry.get("linear") != "none",
         "mosaic_mm": entry.get("mosaic", 0) > 0,
         "taper_mm": entry.get("linear", "localised") == "localised",
         **dict.fromkeys(("map_mm", "map_channels", "n_global"), is_map(entry)),

@@ -94,7 +94,8 @@ def run(
         if state_folder
         else None
     )
-    result = module.fit(array, split, brain, seed=seed, device=device, state=folder, **values)
+    names_of_scans = scans["person"].to_numpy()
+    result = module.fit(array, split, brain, seed=seed, device=device, people=names_of_scans, state=folder, **values)
     if processes.rank() == 0:
         _write(out, history, result, meta, values)
         if state_folder:

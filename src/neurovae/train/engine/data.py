@@ -25,10 +25,17 @@ class Data:
     device: torch.device
     rank: int
     world: int
+    group: np.ndarray | None = None  # of each scan (scans,), of which a batch holds one only; None: no groups
 
 
 def gather(
-    volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, device: torch.device, rank: int, world: int
+    volumes: np.ndarray,
+    split: np.ndarray,
+    mask: np.ndarray,
+    device: torch.device,
+    rank: int,
+    world: int,
+    group: np.ndarray | None = None,
 ) -> Data:
     """The data of a training; intensities and centre are of the people in "training"."""
     index = {name: np.flatnonzero(split == name) for name in SPLITS if (split == name).any()}
@@ -44,6 +51,7 @@ def gather(
         device=device,
         rank=rank,
         world=world,
+        group=group,
     )
 
 

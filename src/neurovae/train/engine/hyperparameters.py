@@ -17,6 +17,8 @@ class Hyperparameters:
     blur: float
     linear: Literal["pca", "localised", "none"]
     taper_mm: list[float | Literal["none"]] | None = None
+    network: Literal["dense", "local"] = "dense"
+    cross_fit: int = 0
     base_channels: int
     rotate: Literal["none", "varimax"] = "none"
     dropout: float

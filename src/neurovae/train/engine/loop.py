@@ -106,23 +106,35 @@ def _pass(
 ) -> Tensor:
     """One pass over the training people; the queue of codes that it leaves."""
     model.train()
-    steps = -(-len(data.index["training"]) // hp.batch)
-    for step, (x, size) in enumerate(_batches(data, hp, counters)):
+    order = _order(data, hp, counters)
+    for step, (x, size) in enumerate(_batches(data, hp, counters, order)):
+        model.group = None if data.group is None else int(data.group[order[step][0]])
         if hp.learning_rate_cycle:
-            progress = (counters[1] - 1 + (step + 1) / steps) / hp.epochs
+            progress = (counters[1] - 1 + (step + 1) / len(order)) / hp.epochs
             for group in optimiser.param_groups:
                 group["lr"] = hp.learning_rate * one_cycle(progress)
         queue = gradients(model, x, size, hp, data, beta=beta, scale=scale, queue=queue, counters=(*counters, step))
         torch.nn.utils.clip_grad_norm_(model.parameters(), hp.clip)
         optimiser.step()
+    model.group = None
     return queue
 
 
-def _batches(data: Data, hp: Hyperparameters, counters: tuple[int, int]) -> Iterator[tuple[Tensor, int]]:
-    """This process's augmented scans of each shuffled batch, and the scans of the whole batch."""
-    rows = data.index["training"]
-    shuffled = rows[torch.randperm(len(rows), generator=rng.generator(*counters)).numpy()]
-    order = [shuffled[i : i + hp.batch] for i in range(0, len(rows), hp.batch)]
+def _order(data: Data, hp: Hyperparameters, counters: tuple[int, int]) -> list[np.ndarray]:
+    """The rows of each shuffled batch; where there are groups, a batch holds scans of one of them."""
+    rows, generator = data.index["training"], rng.generator(*counters)
+    shuffled = rows[torch.randperm(len(rows), generator=generator).numpy()]
+    if data.group is None:
+        return [shuffled[i : i + hp.batch] for i in range(0, len(rows), hp.batch)]
+    apart = [shuffled[data.group[shuffled] == group] for group in np.unique(data.group[rows])]
+    found = [part[i : i + hp.batch] for part in apart for i in range(0, len(part), hp.batch)]
+    return [found[i] for i in torch.randperm(len(found), generator=generator).tolist()]
+
+
+def _batches(
+    data: Data, hp: Hyperparameters, counters: tuple[int, int], order: list[np.ndarray]
+) -> Iterator[tuple[Tensor, int]]:
+    """This process's augmented scans of each batch, and the scans of the whole batch."""
     own_rows = [batch[data.rank :: data.world] for batch in order]
     for step, x in enumerate(batches(data.volumes, own_rows, data.device, data.held)):
         generator = rng.generator(*counters, step, 4, data.rank)

@@ -22,11 +22,11 @@ def fit(
     *,
     seed: int,
     device: str,
+    people: np.ndarray | None = None,
     state: Path | None = None,
     watch: Watch = lambda rows: None,
     **options: Any,
 ) -> tuple[Tensors, dict[str, Any], list[Row]]:
     """As `vae.fit`, with nothing sampled and nothing but the reconstruction in the loss."""
-    return vae.fit(
-        volumes, split, mask, seed=seed, device=device, state=state, watch=watch, sampled=False, **options
-    )  # fmt: skip
+    same: dict[str, Any] = {"seed": seed, "device": device, "people": people, "state": state, "watch": watch}
+    return vae.fit(volumes, split, mask, sampled=False, **same, **options)

@@ -1,6 +1,7 @@
 """The network: a 3-D convolutional encoder and decoder around a Gaussian posterior."""
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ class VAE(nn.Module):
     V and W are fixed: the probabilistic PCA of the training people (Tipping and Bishop 1999), or zero. The networks,
     of strided convolutions, start at zero and learn what a linear map cannot: few people are enough for the linear
     part, and early stopping decides how much of the rest they carry. Networks given as `parts`, an encoder and a
-    decoder, stand in their place; there is no linear part then.
+    decoder, stand in their place; either there is no linear part then, or the decoder is given W z for z (`corrects`).
     """
 
     mean: Tensor
@@ -33,31 +34,53 @@ class VAE(nn.Module):
         base_channels: int,
         dropout: float,
         parts: tuple[nn.Module, nn.Module] | None = None,
+        corrects: bool = False,
     ) -> None:
         super().__init__()
-        linear = 0 if parts else n_latent
+        linear = n_latent if corrects or not parts else 0
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("mask", torch.zeros(shape, dtype=torch.bool))
         self.register_buffer("inward", torch.zeros(linear, *shape))  # V, zero outside the mask
         self.register_buffer("outward", torch.zeros(linear, *shape))  # W, likewise
         self.log_sigma = nn.Parameter(torch.zeros(()))
         self.encoder, self.decoder = parts or dense(shape, n_latent, base_channels, dropout)
+        self.corrects = corrects
+        self.without: list[Linear] = []  # linear parts fitted without some of the training people (cross-fitting)
+        self.group: int | None = None  # which of these stands for the linear part now; None: the linear part itself
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Posterior mean and clamped log-variance, each (scans, latents), of volumes (scans, 1, x, y, z)."""
         departure = (x - self.mean) * self.mask
         mu, logvar = self.encoder(departure).float().chunk(2, dim=1)
         with torch.autocast(x.device.type, enabled=False):
-            mu = mu + departure.flatten(1) @ self.inward.flatten(1).T if len(self.inward) else mu
+            mu = mu + self._inward(departure) if len(self.inward) else mu
             return mu, logvar.clamp(*LOGVAR)
 
     def decode(self, z: Tensor) -> Tensor:
         """Reconstruction (scans, 1, x, y, z) of latents (scans, latents)."""
-        network_part = self.decoder(z).float()
         with torch.autocast(z.device.type, enabled=False):
-            linear_part = (z @ self.outward.flatten(1)).view(-1, 1, *self.mask.shape) if len(self.outward) else 0
-            x_hat: Tensor = self.mean + linear_part + network_part
+            linear_part = self._outward(z) if len(self.outward) else z.new_zeros(())
+        given = torch.cat([linear_part, *self._constants(len(z))], dim=1) if self.corrects else z
+        network_part = self.decoder(given).float()
+        with torch.autocast(z.device.type, enabled=False):
+            x_hat: Tensor = self.mean + linear_part + (network_part * self.mask if self.corrects else network_part)
         return x_hat
+
+    def _inward(self, departure: Tensor) -> Tensor:
+        if self.group is None:
+            return departure.flatten(1) @ self.inward.flatten(1).T
+        return departure.flatten(1)[:, self.mask.flatten()] @ self.without[self.group].inward.T
+
+    def _outward(self, z: Tensor) -> Tensor:
+        if self.group is None:
+            return (z @ self.outward.flatten(1)).view(-1, 1, *self.mask.shape)
+        drawn = z.new_zeros(len(z), self.mask.numel())
+        drawn[:, self.mask.flatten()] = z @ self.without[self.group].outward
+        return drawn.view(-1, 1, *self.mask.shape)
+
+    def _constants(self, scans: int) -> list[Tensor]:
+        """Mean and mask, for each scan (scans, 1, x, y, z)."""
+        return [part.float().expand(scans, 1, -1, -1, -1) for part in (self.mean, self.mask)]
 
     def start_at(self, components: Tensor, variances: Tensor, sigma: float) -> None:
         """Set the linear part to the posterior of probabilistic PCA, each latent with a standard normal prior.
@@ -67,11 +90,23 @@ class VAE(nn.Module):
             variances: of the training people's scores, (latents,).
             sigma: standard deviation of the likelihood.
         """
-        self.inward[:, self.mask] = components * (variances.sqrt() / (variances + sigma**2))[:, None]
-        self.outward[:, self.mask] = components * variances.sqrt()[:, None]
+        self.inward[:, self.mask], self.outward[:, self.mask] = linear(components, variances, sigma)
         with torch.no_grad():
-            posterior: Tensor = self.encoder[-1].bias[len(variances) :]  # type: ignore[index]
+            posterior: Tensor = self.encoder[-1].bias[-len(variances) :]  # type: ignore[index]
             posterior.copy_((sigma**2 / (variances + sigma**2)).log())
+
+
+class Linear(NamedTuple):
+    """The linear maps of a probabilistic PCA in the mask, each (latents, voxels)."""
+
+    inward: Tensor
+    outward: Tensor
+
+
+def linear(components: Tensor, variances: Tensor, sigma: float) -> Linear:
+    """Posterior mean and reconstruction of probabilistic PCA; arguments as of `VAE.start_at`."""
+    inward = components * (variances.sqrt() / (variances + sigma**2))[:, None]
+    return Linear(inward, components * variances.sqrt()[:, None])
 
 
 def dense(
@@ -105,16 +140,20 @@ def dense(
 
 
 class ToSpace(nn.Module):
-    """64 channels (scans, 64, x, y, z) to one of four times the grid (scans, 1, 4 x, 4 y, 4 z).
+    """Channels (scans, n^3, x, y, z) to one of n times the grid (scans, 1, n x, n y, n z).
 
     As the last layer, a transposed convolution to one channel took 13 times as long on a CPU.
     """
 
+    def __init__(self, n: int = 4) -> None:
+        super().__init__()
+        self.n = n
+
     def forward(self, x: Tensor) -> Tensor:
-        """Voxel (4 x + i, 4 y + j, 4 z + k) is channel (i, j, k) of (x, y, z)."""
-        n, _, *sides = x.shape
-        blocks = x.reshape(n, 4, 4, 4, *sides).permute(0, 4, 1, 5, 2, 6, 3)
-        return blocks.reshape(n, 1, *(4 * side for side in sides))
+        """Voxel (n x + i, n y + j, n z + k) is channel (i, j, k) of (x, y, z)."""
+        scans, _, *sides = x.shape
+        blocks = x.reshape(scans, self.n, self.n, self.n, *sides).permute(0, 4, 1, 5, 2, 6, 3)
+        return blocks.reshape(scans, 1, *(self.n * side for side in sides))
 
 
 def plan(shape: tuple[int, int, int], base_channels: int) -> tuple[tuple[int, int, int], list[int]]:

@@ -13,10 +13,10 @@ from neurovae.train.engine import devices, processes
 from neurovae.train.engine.data import gather, mean, some
 from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.engine.loop import Row, Watch, train
-from neurovae.train.models import map_grid, map_network
-from neurovae.train.models.network import VAE
+from neurovae.train.models import local_network, map_grid, map_network
+from neurovae.train.models.network import VAE, Linear, linear
 from neurovae.train.models.pca import principal
-from neurovae.train.models.pca_localised import localised
+from neurovae.train.models.pca_localised import Localised, localised
 from neurovae.train.models.rotation import posterior, varimax
 from neurovae.train.weights import Tensors
 
@@ -31,6 +31,7 @@ def fit(
     *,
     seed: int,
     device: str,
+    people: np.ndarray | None = None,
     state: Path | None = None,
     watch: Watch = lambda rows: None,
     **options: Any,
@@ -41,6 +42,7 @@ def fit(
         volumes: packed volumes (scans, x, y, z).
         split: split of each scan; "test" may be empty.
         mask: the fixed mask (x, y, z).
+        people: person of each scan, whose scans stay together in cross-fitting; None: a person per scan.
         state: folder of checkpoints, from which a training that was killed continues.
         watch: called with the history rows of each epoch; may raise to stop training.
         options: the fields of `Hyperparameters`, an entry of train.models.
@@ -56,14 +58,16 @@ def fit(
     torch.manual_seed(seed)
     model = _untrained(architecture_given, mask, hp.dropout)
     chosen = _start(model, volumes, split, mask, hp)
+    group = _cross_fit(model, volumes, split, people, mask, hp, chosen) if hp.cross_fit else None
     model.to(on)
+    model.without = [Linear(*(part.to(on) for part in one)) for one in model.without]
     if on.type == "cuda":
         for network_ in (model.encoder, model.decoder):  # the linear part has four axes, which this format refuses
             network_.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     if hp.compile:
         model.encoder.compile()
         model.decoder.compile()
-    data = gather(volumes, split, mask, on, rank, world)
+    data = gather(volumes, split, mask, on, rank, world, group)
     batch_share = -(-hp.batch // world)
     with devices.memory(on, -(-batch_share // hp.accumulate), batch_share):
         best, history = train(model, data, hp, seed=seed, folder=state, watch=watch)
@@ -82,7 +86,7 @@ def _architecture(mask: np.ndarray, options: dict[str, Any]) -> dict[str, Any]:
     """What the network is made from; of a map, the number and names of its latents follow from the mask."""
     found = {"shape": list(mask.shape), "n_latent": options["n_latent"], "base_channels": options["base_channels"]}
     if not latent_maps.is_map(options):
-        return found
+        return found | ({"network": "local"} if options.get("network") == "local" else {})
     side, exists = map_grid.grid(mask, options["map_mm"])
     channels, n_global = options["map_channels"], options["n_global"]
     n_latent = map_grid.size(exists, channels, n_global)
@@ -95,6 +99,8 @@ def _architecture(mask: np.ndarray, options: dict[str, Any]) -> dict[str, Any]:
 def _untrained(architecture: dict[str, Any], mask: np.ndarray, dropout: float) -> VAE:
     """The network before its first step."""
     own = {key: architecture[key] for key in ("shape", "n_latent", "base_channels")}
+    if architecture.get("network") == "local":
+        return VAE(**own, dropout=dropout, parts=local_network.parts(**own), corrects=True)
     if "map" not in architecture:
         return VAE(**own, dropout=dropout)
     described = architecture["map"]
@@ -111,20 +117,66 @@ def _start(model: VAE, volumes: np.ndarray, split: np.ndarray, mask: np.ndarray,
     model.mean.copy_(mean(volumes, rows, hp.flip) * model.mask)
     sigma = 1.0 if hp.sigma == "learned" else float(hp.sigma)
     if hp.linear != "none":
-        same: dict[str, Any] = {"n_latent": hp.n_latent, "flip": hp.flip, "blur": hp.blur}
-        if hp.linear == "localised":
-            validation = np.flatnonzero(split == "validation")
-            components, taper = localised(volumes, some(rows), validation, mask, tapers=hp.taper_mm or ["none"], **same)
-            chosen = {"taper_mm": taper}
-        else:
-            components = principal(volumes, some(rows), mask, **same)
-        sigma = components.left**0.5 if hp.sigma == "learned" else sigma
-        model.start_at(torch.from_numpy(components.components), torch.from_numpy(components.variances), sigma)
+        validation = np.flatnonzero(split == "validation")
+        found, taper = _linear(volumes, rows, validation, mask, hp, hp.taper_mm or ["none"])
+        chosen = {"taper_mm": taper} if hp.linear == "localised" else {}
+        sigma = found.left**0.5 if hp.sigma == "learned" else sigma
+        model.start_at(torch.from_numpy(found.components), torch.from_numpy(found.variances), sigma)
     elif hp.sigma == "learned":
         sigma = float(np.sqrt(np.square(masked(volumes[some(rows)], mask) - model.mean.numpy()[mask]).mean()))
     with torch.no_grad():
         model.log_sigma.fill_(np.log(sigma))
     return chosen
+
+
+def _linear(
+    volumes: np.ndarray,
+    training: np.ndarray,
+    validation: np.ndarray,
+    mask: np.ndarray,
+    hp: Hyperparameters,
+    tapers: list[Any],
+) -> Localised:
+    """Components of the rows in `training`, localised or not."""
+    same: dict[str, Any] = {"n_latent": hp.n_latent, "flip": hp.flip, "blur": hp.blur}
+    if hp.linear == "localised":
+        return localised(volumes, some(training), validation, mask, tapers=tapers, **same)
+    return Localised(principal(volumes, some(training), mask, **same), "none")
+
+
+def _cross_fit(
+    model: VAE,
+    volumes: np.ndarray,
+    split: np.ndarray,
+    people: np.ndarray | None,
+    mask: np.ndarray,
+    hp: Hyperparameters,
+    chosen: dict[str, Any],
+) -> np.ndarray:
+    """Give the model a linear part without each group of training people; group of each scan, -1 outside training.
+
+    In training, the network then corrects linear reconstructions of people whom the linear part has not seen, as it
+    will those of new people. It would else learn the errors of an overfitted linear part, which new people do not have.
+    """
+    training = np.flatnonzero(split == "training")
+    dealt = groups((np.arange(len(split)) if people is None else people)[training], hp.cross_fit)
+    for group in range(hp.cross_fit):
+        others, none = training[dealt != group], np.array([], dtype=int)
+        found, _ = _linear(volumes, others, none, mask, hp, [chosen.get("taper_mm", "none")])
+        tensors = torch.from_numpy(found.components), torch.from_numpy(found.variances)
+        model.without.append(linear(*tensors, float(model.log_sigma.detach().exp())))
+        print(
+            f"cross-fitting: linear part {group + 1} of {hp.cross_fit}, without {sum(dealt == group)} scans", flush=True
+        )
+    of_scan = np.full(len(split), -1)
+    of_scan[training] = dealt
+    return of_scan
+
+
+def groups(people: np.ndarray, count: int) -> np.ndarray:
+    """Deal people into groups of about equal size, the same for every seed; the group of each scan."""
+    names, index = np.unique(people, return_inverse=True)
+    return (np.random.default_rng(0).permutation(len(names)) % count)[index]
 
 
 def embed(

@@ -151,7 +151,7 @@ def attempt(
     try:
         # one seed for all trials: what differs between them is their values alone
         weights, architecture, history = vae.fit(
-            array, split, mask, seed=search["seed"], device=str(on), watch=watch, **values
+            array, split, mask, seed=search["seed"], device=str(on), people=people, watch=watch, **values
         )
     except optuna.TrialPruned:
         reason = f"after epoch {watch.epoch} worse than the median of the other trials at that epoch"

@@ -1,0 +1,135 @@
+"""The local network: what it corrects and sees, cross-fitting, and a nonlinear effect that it adds to a linear part."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tiny import MASK, SETTINGS, SHAPE, cohort
+
+from neurovae.io.volumes import masked
+from neurovae.train.engine import loop
+from neurovae.train.engine.data import gather
+from neurovae.train.engine.hyperparameters import Hyperparameters
+from neurovae.train.models import local_network, pca, vae
+from neurovae.train.models.network import VAE
+
+LOCAL: dict[str, Any] = {
+    **SETTINGS, "network": "local", "cross_fit": 3, "dropout": 0.0, "noise": 0.0, "flip": False,
+    "learning_rate": 3e-3, "learning_rate_cycle": True,
+}  # fmt: skip
+
+
+def test_before_training_the_model_is_its_linear_part() -> None:
+    volumes, split = cohort()
+    tensors, architecture, history = vae.fit(
+        volumes, split, MASK, seed=0, device="cpu", **{**LOCAL, "learning_rate": 1e-12}
+    )
+    dense = vae.fit(volumes, split, MASK, seed=0, device="cpu", **{**LOCAL, "network": "dense", "learning_rate": 1e-12})
+    mu = vae.embed(volumes, MASK, tensors, architecture)
+    np.testing.assert_allclose(mu, vae.embed(volumes, MASK, *dense[:2]), atol=1e-5)
+    decoded = vae.reconstruct(mu[0], MASK, tensors, architecture)
+    np.testing.assert_allclose(decoded, vae.reconstruct(mu[0], MASK, *dense[:2]), atol=1e-5)
+    np.testing.assert_array_equal(decoded, vae.reconstruct(mu[0], MASK, vae.linear_only(tensors), architecture))
+    assert architecture["network"] == "local" and {row["epoch"] for row in history} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("shape", [(40, 48, 40), (80, 96, 80)])
+def test_a_correction_sees_16_mm_and_nothing_beyond(shape: tuple[int, int, int]) -> None:
+    """4 and 2 mm: with every weight random, a change of the linear part reaches the voxels around it only."""
+    torch.manual_seed(0)
+    _, decoder = local_network.parts(shape, 2, 2)
+    decoder = decoder.double()
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.copy_(0.3 * torch.randn_like(parameter))
+    given = torch.randn(1, 3, *shape, dtype=torch.double)
+    changed = given.clone()
+    at = [side // 2 for side in shape]
+    changed[0, 0, at[0], at[1], at[2]] += 1
+    with torch.no_grad():
+        moved = np.argwhere((decoder(given) != decoder(changed))[0, 0].numpy())
+    farthest = np.abs(moved - at).max() * 4 * 40 / shape[0]
+    assert 12 <= farthest <= 18 and len(moved) > 100
+
+
+def test_groups_keep_the_scans_of_a_person_together_and_are_of_about_equal_size() -> None:
+    people = np.repeat([f"sub-{k:02d}" for k in range(22)], 2)
+    group = vae.groups(people, 4)
+    assert pd.Series(group).groupby(people).nunique().eq(1).all()
+    assert sorted(np.bincount(group)) == [10, 10, 12, 12]
+    np.testing.assert_array_equal(group, vae.groups(people, 4))
+
+
+def test_cross_fitting_leaves_each_group_out_of_the_linear_part_that_it_is_trained_with() -> None:
+    volumes, split = cohort()
+    people = np.array([f"p{k // 2}" for k in range(len(split))])
+    hp = Hyperparameters(**LOCAL)
+    model = VAE(
+        shape=SHAPE, n_latent=3, base_channels=4, dropout=0.0, parts=local_network.parts(SHAPE, 3, 4), corrects=True
+    )
+    chosen = vae._start(model, volumes, split, MASK, hp)
+    group = vae._cross_fit(model, volumes, split, people, MASK, hp, chosen)
+    training = split == "training"
+    assert (group[~training] == -1).all() and len(model.without) == 3
+    x = torch.from_numpy(volumes.astype(np.float32))[:, None]
+    for one in range(3):
+        own = pca.principal(volumes, np.flatnonzero(training & (group != one)), MASK, n_latent=3, flip=False, blur=0.0)
+        scale = np.sqrt(own.variances) / (own.variances + 1)
+        expected = (masked(volumes, MASK) - model.mean.numpy()[MASK]) @ (own.components * scale[:, None]).T
+        model.group = one
+        with torch.no_grad():
+            np.testing.assert_allclose(model.encode(x)[0].numpy(), expected, atol=1e-4)
+            decoded = model.decode(torch.eye(3))[:, 0].numpy()[:, MASK] - model.mean.numpy()[MASK]
+        np.testing.assert_allclose(decoded, own.components * np.sqrt(own.variances)[:, None], atol=1e-5)
+    data = gather(volumes, split, MASK, torch.device("cpu"), 0, 1, group)
+    order = loop._order(data, hp, (0, 1))
+    assert sorted(np.concatenate(order)) == list(np.flatnonzero(training))
+    assert all(len(set(group[rows])) == 1 for rows in order)
+
+
+def test_training_repeats_to_the_bit_and_goes_on_from_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volumes, split = cohort()
+
+    def fit(**more: Any) -> tuple[Any, ...]:
+        return vae.fit(volumes, split, MASK, seed=3, device="cpu", **{**LOCAL, **more})
+
+    def killed(rows: list[dict[str, Any]]) -> None:
+        if rows[0]["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("neurovae.train.engine.checkpoint.EVERY", 0.0)
+    whole, other = fit(), volumes.copy()
+    with pytest.raises(KeyboardInterrupt):
+        fit(state=tmp_path / "s", watch=killed)
+    other[split == "test"] *= 2  # people who are not trained on
+    for again in (fit(state=tmp_path / "s"), vae.fit(other, split, MASK, seed=3, device="cpu", **LOCAL)):
+        assert all(np.array_equal(whole[0][name], again[0][name]) for name in whole[0])
+
+
+def bent(people: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """People whose smooth fields are seen through a nonlinear curve, and their splits."""
+    rng = np.random.default_rng(2)
+    volumes, _ = cohort(people, seed=2)
+    wide = np.where(volumes > 1.3, 1.3 + 3 * (volumes - 1.3), volumes) + 0.05 * rng.normal(size=volumes.shape)
+    split = np.array(["training"] * (people - 25) + ["validation"] * 5 + ["test"] * 20)
+    return np.where(MASK, wide, 0).astype(np.float16), split
+
+
+def test_the_network_adds_what_a_linear_part_cannot_draw() -> None:
+    """In every person of the test set but few; the latents are the linear ones."""
+    volumes, split = bent()
+    options = {**LOCAL, "base_channels": 8, "epochs": 25, "patience": 25, "sigma": 0.3}
+    tensors, architecture, _ = vae.fit(volumes, split, MASK, seed=0, device="cpu", **options)
+    test = volumes[split == "test"]
+    mu, _ = vae.embed(test, MASK, tensors, architecture)
+    np.testing.assert_allclose(mu, vae.embed(test, MASK, vae.linear_only(tensors), architecture)[0], atol=1e-6)
+    errors = [
+        np.square(masked(test, MASK) - vae.reconstruct(mu, MASK, weights, architecture)).sum(axis=1)
+        for weights in (tensors, vae.linear_only(tensors))
+    ]
+    assert errors[0].sum() < 0.8 * errors[1].sum() and (errors[0] < errors[1]).sum() >= 16
