@@ -210,8 +210,17 @@ def _network(one: dict[str, Any]) -> list[str]:
     added = "; their outputs were added to those of a probabilistic PCA of the training participants [ppca]"
     alone = one.get("linear") not in ("pca", "localised")
     shared = ", whose weights were shared between places and modulated by a scale and an offset for each place"
-    said += [f"Encoder and decoder were 3-D convolutional networks{'' if alone else added}"
-             f"{shared if one.get('latents') == 'map' else ''}."]  # fmt: skip
+    if one.get("network") == "local":
+        said += [
+            "Latents were inferred and decoded linearly, by a probabilistic PCA of the training participants [ppca]; "
+            "a 3-D convolutional network corrected the linear reconstruction at each voxel from its neighbourhood."
+        ]
+    else:
+        said += [f"Encoder and decoder were 3-D convolutional networks{'' if alone else added}"
+                 f"{shared if one.get('latents') == 'map' else ''}."]  # fmt: skip
+    if one.get("cross_fit") and not alone:
+        said += [f"While the network was trained, the PCA was cross-fitted in {one['cross_fit']} groups of training "
+                 "participants [crossfit]."]  # fmt: skip
     if one.get("epochs"):
         kept = f"; the parameters of epoch {one['kept_epoch']} were kept" if one.get("kept_epoch") is not None else ""
         cycle = ", one cycle of the learning rate" if one.get("learning_rate_cycle") else ""
