@@ -7,10 +7,10 @@ from typing import Any
 
 from neurovae.cohort.columns import Cells, codes, plain, source, values
 from neurovae.cohort.deal import fold_of
-from neurovae.cohort.suspects import USUAL, suspects
 from neurovae.cohort.words import read_as_missing, same_words, unknown_words
 from neurovae.errors import InputError
 from neurovae.io.levels import level
+from neurovae.io.suspects import USUAL, suspects
 from neurovae.io.tables import Row, lookup, number
 from neurovae.plan.index import Index, people, used
 

@@ -7,9 +7,9 @@ import pytest
 from bids_tree import ids, only, plant
 
 from neurovae.cohort.check import check
-from neurovae.cohort.suspects import suspects
 from neurovae.cohort.table import build
 from neurovae.cohort.warn import warnings
+from neurovae.io.suspects import suspects
 from neurovae.plan import index
 from neurovae.stats import families
 
@@ -39,7 +39,8 @@ def said(cohort: dict) -> list[str]:
     "values, code",
     [
         (AGES, 999), (AGES, -9), (AGES, -4), (AGES, 9999), (AGES, 888), (AGES, -1), (FALLS, 999), (FALLS, 99), (SCORES, -99),
-        (SCORES, 999), (SCORES, 99.9), (STAGES, 9), (STAGES, -8), (STAGES, 88), (AGES, 1955), ([0.7 * a for a in AGES], -999),
+        (SCORES, 999), (SCORES, 99.9), (STAGES, 9), (STAGES, -8), (STAGES, 88), (AGES, 1955), (AGES, 99), (SCORES, 99),
+        ([0.7 * a for a in AGES], -999),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("times", [1, 3])
@@ -50,7 +51,8 @@ def test_codes_for_missing_in_numbers(values, code, times):
 
 @pytest.mark.parametrize(
     "values",
-    [AGES, FALLS, SCORES, STAGES, [a + 20 for a in AGES], [float(k) for k in range(100)], [1.0] * 50 + [2.0] * 3,
+    [AGES, FALLS, SCORES, STAGES, [*AGES, 88.0], [*AGES, 91.0], [float(k) for k in range(60, 98)] + [99.0],
+     [a + 20 for a in AGES], [float(k) for k in range(100)], [1.0] * 50 + [2.0] * 3,
      list(RNG.lognormal(3, 0.6, 69)), [-x for x in AGES], [0.0] * 60 + [1.0, 2.0, 3.0], [99.0] * 30 + [100.0] * 30, [1.0] * 3],
 )  # fmt: skip
 def test_ordinary_values_are_not_suspected(values):
