@@ -80,7 +80,7 @@ def _lacking(cohort: dict[str, Any], index: Index) -> list[str]:
 
 
 def _text_columns(cohort: dict[str, Any]) -> list[str]:
-    columns = [cohort.get("site"), (cohort.get("folds") or {}).get("stratify")]
+    columns = [cohort.get("site"), cohort.get("family"), (cohort.get("folds") or {}).get("stratify")]
     columns += [source(item) for item in _confounds(cohort) if item["type"] == "categorical"]
     columns += [source(score) for score in cohort.get("scores") or [] if score["type"] == "binary"]
     return [column for column in columns if column]

@@ -170,6 +170,15 @@ def test_two_unicode_forms_are_one_site(tmp_path):
     assert "'A' (12) and '\\u0410' (12) look like one level" in only(said(cohort))
 
 
+def test_families_that_look_alike_and_codes_among_them_are_named(tmp_path):
+    """Relatives under two spellings would be two families, and all people at -9 one."""
+    alike = cohort_of(tmp_path / "a", {"kin": ["Meier", "meier", "n/a", "Li"] * 6}, family="kin")
+    assert "column 'kin'; 'Meier' (6) and 'meier' (6) look like one level" in only(said(alike))
+    coded = cohort_of(tmp_path / "b", {"kin": [*range(1, 11)] * 2 + [-9] * 4}, family="kin")
+    assert "kin is -9, a usual code for missing (1 to 10)" in only(said(coded))
+    assert said(cohort_of(tmp_path / "c", {"kin": [*range(1, 13)] * 2}, family="kin")) == []
+
+
 def test_a_site_called_na(tmp_path):
     """Named with the key that keeps it, and kept by it."""
     cohort = cohort_of(tmp_path, {"country": ["DE", "FR", "NA"] * 8}, site="country")
