@@ -7,10 +7,10 @@ from typing import Any
 
 from neurovae.cohort.columns import Cells, codes, plain, source, values
 from neurovae.cohort.deal import fold_of
-from neurovae.cohort.suspects import USUAL, suspects
 from neurovae.cohort.words import read_as_missing, same_words, unknown_words
 from neurovae.errors import InputError
 from neurovae.io.levels import level
+from neurovae.io.suspects import USUAL, suspects
 from neurovae.io.tables import Row, lookup, number
 from neurovae.plan.index import Index, people, used
 
@@ -80,7 +80,7 @@ def _lacking(cohort: dict[str, Any], index: Index) -> list[str]:
 
 
 def _text_columns(cohort: dict[str, Any]) -> list[str]:
-    columns = [cohort.get("site"), (cohort.get("folds") or {}).get("stratify")]
+    columns = [cohort.get("site"), cohort.get("family"), (cohort.get("folds") or {}).get("stratify")]
     columns += [source(item) for item in _confounds(cohort) if item["type"] == "categorical"]
     columns += [source(score) for score in cohort.get("scores") or [] if score["type"] == "binary"]
     return [column for column in columns if column]

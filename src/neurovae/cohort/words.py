@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from neurovae.cohort.suspects import is_code
 from neurovae.io.levels import similar
+from neurovae.io.suspects import is_code
 from neurovae.io.tables import Keyed, number
 
 UNKNOWN = {"u", "unk", "unknown", "undefined", "unspecified", "not known", "not reported", "not recorded",

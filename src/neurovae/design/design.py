@@ -177,8 +177,9 @@ def design(
     observed = values[all_rows]
     if len(observed) and np.ptp(observed) > 0 and (not len(y) or status == "explained by confounds"):
         determinants = determining(observed, used, all_rows) if not len(y) else determining(y, used, rows)
-        people = f"each of the {len(observed)} people" if not len(y) else f"each of the {len(y)} people who are left"
-        status, reason = "explained by confounds", f"{determinants} the score of {people}: nothing is left to test"
+        unit, who = ("people", "who are") if per_person else ("scans", "that are")
+        units = f"each of the {len(observed)} {unit}" if not len(y) else f"each of the {len(y)} {unit} {who} left"
+        status, reason = "explained by confounds", f"{determinants} the score of {units}: nothing is left to test"
     text = "; ".join(["none" if not text else text, *notes])
     gaps = pd.DataFrame({name: known[name].iloc[rows].isna() for name in filled or {}})
     return Design(rows, y, x, text, status, reason, family, int(gaps.any(axis=1).sum()))

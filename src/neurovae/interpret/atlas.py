@@ -20,6 +20,7 @@ from neurovae.io.images import read_image
 from neurovae.io.parquet import write_table
 from neurovae.io.volumes import read_mask
 from neurovae.plan.user_tables import atlas_names, names_beside
+from neurovae.preprocess.geometry import check_sides
 
 COLUMNS = {"index": "Int64", "name": "object", "hemisphere": "object", "voxels": "Int64", "made": "object",
            "source": "object", "licence": "object"}  # fmt: skip
@@ -79,7 +80,8 @@ def read_user(path: Path) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     """Labels (x, y, z), affine, and per index: name, hemisphere, made, source, licence.
 
     Raises:
-        InputError: no table beside the image, columns missing, an index twice, or labels without a name.
+        InputError: no table beside the image, columns missing, an index twice, labels without a name, or a header
+            that does not say which side is left.
     """
     if not path.exists():
         raise InputError(f"interpret.atlas: {path} does not exist; correct the path")
@@ -88,6 +90,7 @@ def read_user(path: Path) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     if problems:
         raise InputError(problems)
     image, table = read_image(path), pd.DataFrame(rows)
+    check_sides(image, path.name)
     data = np.asarray(image.dataobj)
     labels = np.rint(data).astype(np.int32)
     if data.ndim != 3 or not np.array_equal(labels, data) or labels.min() < 0:

@@ -28,7 +28,8 @@ COLUMNS = (
     "exam_date",
     "date",
 )  # fmt: skip - of a session's date, in this order, in any case
-TIME, UNITS = re.compile(r"[T ](\d\d):(\d\d)(?::(\d\d(?:\.\d+)?))?"), (24, 24 * 60, 24 * 3600)
+TIME = re.compile(r"[T ](\d\d):(\d\d)(?::(\d\d(?:\.\d+)?))?(?:([+-])(\d\d):?(\d\d))?")  # 23:30:00+02:00
+UNITS = (24, 24 * 60, 24 * 3600)
 BASIC = re.compile(r"^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)")  # 18901014T123300, which some converters write
 MAX_NAMES = 5  # up to this number of different first sessions are named
 Order = dict[str, int | None]
@@ -157,9 +158,12 @@ def _earliest(texts: list[str], form: str | None) -> tuple[bool, float] | None:
 
 
 def _of_day(time: re.Match[str] | None) -> float:
-    """Convert hours, minutes and seconds to a fraction of the day."""
-    parts = time.groups() if time else ()
-    return sum(float(part or 0) / unit for part, unit in zip(parts, UNITS, strict=False))
+    """Convert hours, minutes and seconds to a fraction of the day; an offset from UTC is subtracted."""
+    if time is None:
+        return 0.0
+    *clock, sign, hours, minutes = time.groups()
+    offset = (float(hours or 0) / 24 + float(minutes or 0) / (24 * 60)) * (-1 if sign == "-" else 1)
+    return sum(float(part or 0) / unit for part, unit in zip(clock, UNITS, strict=True)) - offset
 
 
 def _table_order(labels: Mapping[str, list[Any]], tables: list[Keyed]) -> list[str] | None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from neurovae.io.missing import BUILTIN, MISSING, Codes, codes
+from neurovae.io.suspects import USUAL, suspects
 from neurovae.io.tables import COMMA, Keyed, Row, Table, first, keyed, loose, no_column, number, read, some
 from neurovae.plan.index import Index
 
 NOT_REGIONS = ("participant_id", "session_id", "session", "scan", "acquisition", "run")
+MAX_CODES = 5  # regions whose codes for missing are named
 NAMES = Codes({}, {"name": MISSING - {"", "n/a"}})  # a region may be called NA or None
 
 
@@ -71,7 +73,24 @@ def volumes(path: str | Path, scans: Sequence[Sequence[str]], codes: Codes = BUI
         scans: the keys of each scan, the scan's own first, as in `Scan.keys`.
         codes: codes for missing values.
     """
-    return matched(*read(str(path), file=Path(path).name, rename={}, codes=codes), scans)
+    table, faults = read(str(path), file=Path(path).name, rename={}, codes=codes)
+    found = matched(table, faults, scans)
+    return found._replace(notes=found.notes + first(_usual_codes(table, found.regions), MAX_CODES))
+
+
+def _usual_codes(table: Table, regions: list[str]) -> list[str]:
+    """Name volumes that are a usual code for missing values, with their rows."""
+    notes = []
+    for name in regions:
+        cells = [(value, row) for row in table.rows if (value := number(row.cells[name] or "")) is not None]
+        odd = suspects([value for value, _ in cells])
+        for code in sorted(value for value, reason in odd.items() if reason == USUAL):
+            rows = [str(row.number) for value, row in cells if value == code]
+            notes.append(
+                f"{table.file}, row{'s' * (len(rows) > 1)} {some(rows, 8)}: {name} is {code:g}, {USUAL}; if it is a "
+                f"code, set cohort.missing: {{{name}: [{code:g}]}}"
+            )
+    return notes
 
 
 def matched(table: Table, faults: list[str], scans: Sequence[Sequence[str]], what: str = "region") -> Volumes:

@@ -19,7 +19,7 @@ def check(image: SpatialImage, name: str) -> None:
     """Raise InputError if the image is not 3-D, or its header places it implausibly or in two ways."""
     if image.ndim != 3:
         raise InputError(f"{name}: the image has shape {image.shape}, 3-D was expected; give one volume or their mean")
-    _check_orientation(image, name)
+    check_sides(image, name)
     size = voxel_sizes(image.affine)
     extent = size * np.array(image.shape)
     if not np.all(np.isfinite(size)) or abs(np.linalg.det(image.affine[:3, :3] / np.maximum(size, 1e-12))) < 1e-3:
@@ -49,8 +49,8 @@ def shear_degrees(affine: np.ndarray) -> float:
     return float(np.degrees(np.arcsin(np.abs(cosines.T @ cosines - np.eye(3)).max().clip(0, 1))))
 
 
-def _check_orientation(image: SpatialImage, name: str) -> None:
-    """Refuse a NIfTI image whose header does not define left and right, or defines both ways."""
+def check_sides(image: SpatialImage, name: str) -> None:
+    """Raise InputError if the header of a NIfTI image does not define left and right, or defines them both ways."""
     if not isinstance(image, nib.Nifti1Image):  # MGH has one affine
         return
     header = image.header
@@ -69,7 +69,7 @@ def _check_orientation(image: SpatialImage, name: str) -> None:
     if _opposed(sform, qform):
         axes = ["".join(str(axis) for axis in aff2axcodes(affine)) for affine in (sform, qform)]
         raise InputError(
-            f"{name}: sform ({axes[0]}) and qform ({axes[1]}) disagree about left and right, so the scan may be "
+            f"{name}: sform ({axes[0]}) and qform ({axes[1]}) disagree about left and right, so the image may be "
             "mirrored; find out which of them is right (a marker, the DICOM files) and copy it over the other "
             "(fslorient -copysform2qform or -copyqform2sform)"
         )

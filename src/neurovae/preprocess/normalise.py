@@ -15,6 +15,7 @@ from neurovae.io.files import sha256, write_beside
 from neurovae.io.images import read_image
 from neurovae.preprocess import batch, grid, placement
 from neurovae.preprocess.alignment import misalignment_mm
+from neurovae.preprocess.geometry import check_sides
 from neurovae.preprocess.names import MASK, in_space, on_grid
 
 Method = Literal["zscore", "percentile", "white-matter", "reference", "none"]
@@ -180,6 +181,7 @@ def reference_region(reference: str | None, voxel_mm: float) -> np.ndarray:
     if reference in (None, "brain"):
         return grid.brain_mask(voxel_mm)
     image = nib.squeeze_image(read_image(str(reference)))
+    check_sides(image, Path(str(reference)).name)
     mask = nib.Nifti1Image((image.get_fdata() > 0).astype(np.float32), image.affine)
     region = resample_from_to(mask, grid.box(voxel_mm), order=1).get_fdata() >= 0.5
     if not region.any():

@@ -7,9 +7,9 @@ import pytest
 from bids_tree import ids, only, plant
 
 from neurovae.cohort.check import check
-from neurovae.cohort.suspects import suspects
 from neurovae.cohort.table import build
 from neurovae.cohort.warn import warnings
+from neurovae.io.suspects import suspects
 from neurovae.plan import index
 from neurovae.stats import families
 
@@ -39,7 +39,8 @@ def said(cohort: dict) -> list[str]:
     "values, code",
     [
         (AGES, 999), (AGES, -9), (AGES, -4), (AGES, 9999), (AGES, 888), (AGES, -1), (FALLS, 999), (FALLS, 99), (SCORES, -99),
-        (SCORES, 999), (SCORES, 99.9), (STAGES, 9), (STAGES, -8), (STAGES, 88), (AGES, 1955), ([0.7 * a for a in AGES], -999),
+        (SCORES, 999), (SCORES, 99.9), (STAGES, 9), (STAGES, -8), (STAGES, 88), (AGES, 1955), (AGES, 99), (SCORES, 99),
+        ([0.7 * a for a in AGES], -999),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("times", [1, 3])
@@ -50,7 +51,8 @@ def test_codes_for_missing_in_numbers(values, code, times):
 
 @pytest.mark.parametrize(
     "values",
-    [AGES, FALLS, SCORES, STAGES, [a + 20 for a in AGES], [float(k) for k in range(100)], [1.0] * 50 + [2.0] * 3,
+    [AGES, FALLS, SCORES, STAGES, [*AGES, 88.0], [*AGES, 91.0], [float(k) for k in range(60, 98)] + [99.0],
+     [a + 20 for a in AGES], [float(k) for k in range(100)], [1.0] * 50 + [2.0] * 3,
      list(RNG.lognormal(3, 0.6, 69)), [-x for x in AGES], [0.0] * 60 + [1.0, 2.0, 3.0], [99.0] * 30 + [100.0] * 30, [1.0] * 3],
 )  # fmt: skip
 def test_ordinary_values_are_not_suspected(values):
@@ -166,6 +168,15 @@ def test_two_unicode_forms_are_one_site(tmp_path):
     assert {scan.site for scan in index.look(cohort).scans} == {"Li\u00e8ge"} and said(cohort) == []
     cohort = cohort_of(tmp_path, {"site": ["A", "\u0410"] * 12}, site="site")
     assert "'A' (12) and '\\u0410' (12) look like one level" in only(said(cohort))
+
+
+def test_families_that_look_alike_and_codes_among_them_are_named(tmp_path):
+    """Relatives under two spellings would be two families, and all people at -9 one."""
+    alike = cohort_of(tmp_path / "a", {"kin": ["Meier", "meier", "n/a", "Li"] * 6}, family="kin")
+    assert "column 'kin'; 'Meier' (6) and 'meier' (6) look like one level" in only(said(alike))
+    coded = cohort_of(tmp_path / "b", {"kin": [*range(1, 11)] * 2 + [-9] * 4}, family="kin")
+    assert "kin is -9, a usual code for missing (1 to 10)" in only(said(coded))
+    assert said(cohort_of(tmp_path / "c", {"kin": [*range(1, 13)] * 2}, family="kin")) == []
 
 
 def test_a_site_called_na(tmp_path):

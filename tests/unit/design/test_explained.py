@@ -49,3 +49,12 @@ def test_confounds_that_determine_it_together_or_as_a_number_are_named():
     assert found.status == "explained by confounds" and found.reason.startswith("age and sex together determine")
     free = design(table, MEMORY, [AGE])
     assert free.status == "ok" and np.array_equal(free.y, table["memory"])
+
+
+@pytest.mark.parametrize("per_person, unit", [(True, "60 people"), (False, "120 scans")])
+def test_scans_are_not_counted_as_people(per_person: bool, unit: str):
+    table, latents, qc = confounded()
+    copies = [part.assign(scan=part["scan"] + "b") for part in (table.assign(session="b"), latents, qc)]
+    parts = [pd.concat(pair, ignore_index=True) for pair in zip((table, latents, qc), copies, strict=True)]
+    found = design(join(*parts), BINARY, CONFOUNDS, per_person=per_person)
+    assert found.status == "explained by confounds" and f"the score of each of the {unit}" in found.reason

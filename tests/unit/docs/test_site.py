@@ -168,3 +168,14 @@ def test_only_the_page_on_validation_says_when_something_was_seen() -> None:
         and re.search(r"\b20\d\d-\d\d-\d\d\b|\b[Ss]een on\b|not tried here", path.read_text(encoding="utf-8"))
     ]
     assert dated == ["docs/validation.md"]
+
+
+def test_every_quality_measure_is_explained() -> None:
+    """The page has a row for each measure; those of the affine share one."""
+    import numpy as np
+
+    from neurovae.preprocess import affine, columns
+
+    page = (ROOT / "docs" / "reference" / "quality.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in page.splitlines() if line[:2] == "| ")))
+    assert {*columns.QUALITY} - {*affine.columns(np.eye(4))} <= named and {"rotation_x", "head_size"} <= named

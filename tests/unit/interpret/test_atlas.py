@@ -156,3 +156,23 @@ def test_an_atlas_that_is_not_in_mni_space_or_no_labels_is_refused(tmp_path, mas
     nib.save(nib.Nifti1Image(np.asarray(loaded.dataobj) * 0.3, loaded.affine), image)
     with pytest.raises(InputError, match="labels, not probabilities"):
         ran(mask, image)
+
+
+@pytest.mark.parametrize("mirrored", ["sform", "qform"])
+def test_an_atlas_whose_header_names_two_sides_left_is_refused(tmp_path, mask, mirrored):
+    """By the mirrored sform, every voxel of the left half was named right."""
+    image = nib.load(user(tmp_path))
+    getattr(image, f"set_{mirrored}")(np.diag([-1.0, 1, 1, 1]) @ image.affine, 1)
+    other = {"sform": image.set_qform, "qform": image.set_sform}[mirrored]
+    other(nib.load(tmp_path / "mine.nii.gz").affine, 1)
+    nib.save(image, tmp_path / "mine.nii.gz")
+    with pytest.raises(InputError, match="mine.nii.gz: sform .* and qform .* disagree about left and right"):
+        ran(mask, tmp_path / "mine.nii.gz")
+
+
+def test_an_atlas_without_orientation_is_refused(tmp_path, mask):
+    image = nib.load(user(tmp_path))
+    image.header["sform_code"] = image.header["qform_code"] = 0
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), None, image.header), tmp_path / "mine.nii.gz")
+    with pytest.raises(InputError, match="neither sform nor qform is set, so left and right are unknown"):
+        ran(mask, tmp_path / "mine.nii.gz")

@@ -68,6 +68,23 @@ def test_codes_for_missing_hold_for_volumes(tmp_path):
     assert volumes(tmp_path, "participant_id,pons\n01,-9\n02,6\n", codes).values["sub-01_ses-1"] == {"pons": None}
 
 
+def test_codes_for_missing_among_volumes_are_named(tmp_path):
+    """With rows and remedy; volumes without codes give no note."""
+    scans = [(f"sub-{k:02d}", f"sub-{k:02d}") for k in range(12)]
+    plain = [f"{k:02d},{5 + k / 7:.2f},{300 + 11 * k}" for k in range(12)]
+    (tmp_path / "v.csv").write_text("\n".join(["participant_id,pons,insula", *plain]) + "\n")
+    assert user_tables.volumes(tmp_path / "v.csv", scans).notes == []
+    plain[3], plain[8] = "03,-9,333", "08,-9,9999"
+    (tmp_path / "v.csv").write_text("\n".join(["participant_id,pons,insula", *plain]) + "\n")
+    assert user_tables.volumes(tmp_path / "v.csv", scans).notes == [
+        "v.csv, rows 5, 10: pons is -9, a usual code for missing; if it is a code, set cohort.missing: {pons: [-9]}",
+        "v.csv, row 10: insula is 9999, a usual code for missing; if it is a code, set cohort.missing: {insula: "
+        "[9999]}",
+    ]
+    codes = missing.codes({"missing": [-9, 9999]})
+    assert user_tables.volumes(tmp_path / "v.csv", scans, codes).notes == []
+
+
 def test_volumes_beside_the_joined_table(tmp_path):
     """The audit has the same numbers, and refuses a region with the name of another column."""
     (tmp_path / "v.tsv").write_text("scan\tpons\n" + "".join(f"{keys[0]}\t{k}\n" for k, keys in enumerate(SCANS)))

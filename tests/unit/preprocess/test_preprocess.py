@@ -421,3 +421,17 @@ def test_the_brain_of_a_simulated_head_is_found(tmp_path: Path, method: extract.
         )
         dice = 2 * np.count_nonzero(known & found) / (np.count_nonzero(known) + np.count_nonzero(found))
         assert dice > 0.9, (person, dice)
+
+
+def test_a_reference_region_whose_side_is_unknown_is_refused(tmp_path: Path) -> None:
+    """By a mirrored sform, the region lay in the other hemisphere without a word."""
+    affine = grid.box(4)[1]
+    x = nib.affines.apply_affine(affine, np.moveaxis(np.indices(grid.box(4)[0]), 0, -1))[..., 0]
+    image = nib.Nifti1Image((grid.brain_mask(4) & (x < -20)).astype(np.uint8), affine)
+    image.set_qform(affine, 1)
+    nib.save(image, tmp_path / "left.nii.gz")
+    assert (x[normalise.reference_region(str(tmp_path / "left.nii.gz"), 4)] < 0).all()
+    image.set_sform(np.diag([-1.0, 1, 1, 1]) @ affine, 1)
+    nib.save(image, tmp_path / "left.nii.gz")
+    with pytest.raises(InputError, match="left.nii.gz: sform .* and qform .* disagree about left and right"):
+        normalise.reference_region(str(tmp_path / "left.nii.gz"), 4)

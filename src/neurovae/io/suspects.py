@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+NINES = re.compile(r"9{2,}(\.9+)?")  # 99, 999, 99.9: the most frequent codes, and rare as values
 DIGITS = re.compile(r"-?([1-9])\1*(\.\1+)?|9{2,}\.?0?")  # 9, 99, 999, 88, 777, -4, 99.9
 USUAL = "a usual code for missing"
 MIN_VALUES = 8  # with fewer values none is suspicious
@@ -12,9 +13,9 @@ TAIL = 0.2  # at most this fraction of the values counts as far away
 def suspects(values: Sequence[float]) -> dict[float, str]:
     """Return suspicious values with the reason; the others must be the large majority.
 
-    A usual code (a repeated digit such as 999 or -9) is suspicious where it lies outside all other values: negative
-    where the others are 0 or more, or farther away than half of their range. Any value is suspicious where the gap to
-    the others is larger than their whole range.
+    A usual code (a repeated digit such as 888 or -9) is suspicious where it lies outside all other values: negative
+    where the others are 0 or more, or farther away than half of their range (99, 999 and the like: than a quarter). Any
+    value is suspicious where the gap to the others is larger than their whole range.
     """
     if len(values) < MIN_VALUES:
         return {}
@@ -25,7 +26,8 @@ def suspects(values: Sequence[float]) -> dict[float, str]:
         low, high = min(others), max(others)
         for value in sorted(repeated, key=lambda value: max(low - value, value - high)):  # the nearest first
             gap = max(low - value, value - high)
-            if high > low and gap > 0 and ((value < 0 <= low) or gap > (high - low) / 2):
+            share = 0.25 if NINES.fullmatch(f"{value:.15g}") else 0.5
+            if high > low and gap > 0 and ((value < 0 <= low) or gap > share * (high - low)):
                 suspicious[value] = USUAL
             else:
                 low, high = min(low, value), max(high, value)
