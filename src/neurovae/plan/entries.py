@@ -69,6 +69,11 @@ def _without_linear_part(name: str, entry: dict[str, Any]) -> list[str]:
         found.append(
             f"{place}: network is local, which corrects a linear part, and there is none; set linear: localised"
         )
+    if entry.get("network") == "dense" and entry["cross_fit"]:
+        found.append(
+            f"{place}: cross_fit is {entry['cross_fit']}, but network is dense, which would meet other latents in each "
+            "group; set network: local, or leave cross_fit out"
+        )
     if entry.get("cross_fit") == 1:
         found.append(f"{place}: cross_fit is 1, which leaves nobody to fit on; give 0, or 2 and more")
     return found
@@ -219,7 +224,6 @@ def without_effect(entry: dict[str, Any], keys: dict[str, Any]) -> list[str]:
         "dssim_weight": entry.get("reconstruction") != "gaussian",
         "sigma": entry.get("reconstruction") != "dssim",
         "blur": entry.get("linear") != "none",
-        "cross_fit": entry.get("linear") != "none",
         "mosaic_mm": entry.get("mosaic", 0) > 0,
         "taper_mm": entry.get("linear", "localised") == "localised",
         **dict.fromkeys(("map_mm", "map_channels", "n_global"), is_map(entry)),

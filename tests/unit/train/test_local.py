@@ -9,7 +9,9 @@ import pytest
 import torch
 from tiny import MASK, SETTINGS, SHAPE, cohort
 
+from neurovae.errors import InputError
 from neurovae.io.volumes import masked
+from neurovae.plan import config, entries
 from neurovae.train.engine import loop
 from neurovae.train.engine.data import gather
 from neurovae.train.engine.hyperparameters import Hyperparameters
@@ -133,3 +135,29 @@ def test_the_network_adds_what_a_linear_part_cannot_draw() -> None:
         for weights in (tensors, vae.linear_only(tensors))
     ]
     assert errors[0].sum() < 0.8 * errors[1].sum() and (errors[0] < errors[1]).sum() >= 16
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"network": "local", "linear": "none"}, "there is none; set linear: localised"),
+        ({"network": "local", "latents": "map"}, "there is none; set linear: localised"),
+        ({"cross_fit": 4}, "cross_fit is 4, but network is dense"),
+        ({"network": "local", "cross_fit": 1}, "cross_fit is 1, which leaves nobody to fit on"),
+    ],
+)
+def test_what_a_local_network_cannot_correct_is_refused(entry: dict[str, Any], said: str) -> None:
+    models = [{"name": "v", "kind": "vae", **entry}]
+    schema = config.load_schema()
+    section = config.validate({"cohort": {"name": "a", "bids": "b"}, "train": {"models": models}}, schema)
+    with pytest.raises(InputError, match=said):
+        entries.models(section["train"], section["cohort"])
+
+
+def test_defaults_follow_the_network() -> None:
+    models = [{"name": "v", "kind": "vae", "network": "local", "epochs": 9}, {"name": "w", "kind": "vae"}]
+    section = config.validate({"cohort": {"name": "a", "bids": "b"}, "train": {"models": models}}, config.load_schema())
+    local, dense = section["train"]["models"]
+    keys = ("linear", "cross_fit", "mixup", "epochs", "patience")
+    assert [local[key] for key in keys] == ["localised", 4, 0, 9, 24]
+    assert [dense[key] for key in keys] == ["pca", 0, 0.5, 150, 15]
