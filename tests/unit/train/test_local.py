@@ -158,6 +158,6 @@ def test_defaults_follow_the_network() -> None:
     models = [{"name": "v", "kind": "vae", "network": "local", "epochs": 9}, {"name": "w", "kind": "vae"}]
     section = config.validate({"cohort": {"name": "a", "bids": "b"}, "train": {"models": models}}, config.load_schema())
     local, dense = section["train"]["models"]
-    keys = ("linear", "cross_fit", "mixup", "epochs", "patience")
-    assert [local[key] for key in keys] == ["localised", 4, 0, 9, 24]
-    assert [dense[key] for key in keys] == ["pca", 0, 0.5, 150, 15]
+    keys = ("linear", "cross_fit", "sigma", "mixup", "epochs", "patience")
+    assert [local[key] for key in keys] == ["localised", 4, "learned", 0, 9, 24]
+    assert [dense[key] for key in keys] == ["pca", 0, 1, 0.5, 150, 15]
