@@ -23,7 +23,11 @@ GROUPS = {  # of the quality table, with the reason why each is not disease
     "sharpness": ("sharpness",),  # blur by motion of the head, by reconstruction or by resampling
     "registration": ("misalignment_mm",),  # how far the registered brain still lies from the template
 }  # not mask_ml, mask_dice, template_r and snr: atrophy moves them, whatever the scanner does
-WORDS = {"noise": "image noise", "sharpness": "image sharpness", "registration": "registration quality"}  # in sentences
+WORDS = {
+    "noise": "image noise",
+    "sharpness": "image sharpness",
+    "registration": "residual misalignment",
+}  # in sentences
 KEYS = ("scan", "person", "session", "acquisition", "run", "fold", "session_order")
 ALWAYS = ("age", "sex", "site")  # checked in every cohort; the table says where such a column is missing
 LEVELS = 20  # a text column with more levels than this is not a category

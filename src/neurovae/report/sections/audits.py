@@ -14,7 +14,7 @@ from neurovae.report.blocks import (
     table,
     text,
 )
-from neurovae.report.results import Run, read
+from neurovae.report.results import LEAST, Run, read
 
 DIMENSIONS = "audit/dimension.tsv"
 SITES = {"latent": "latent", "r2_before": "R² of site", "p_before": "p", "q_before": "q",
@@ -44,14 +44,15 @@ def audits(run: Run) -> list[Block]:
     blocks: list[Block] = [
         text("Nuisance variables, sites and random seeds that could explain or limit the associations.")
     ]
+    least = 100 * run.config.get("audit", {}).get("min_variance_explained", LEAST)
     for model in run.ordered():
         found = [
             heading(model),
             *pictures(run, model, run.fit, {"confounds": "variance explained by nuisance variables"}),
             *_seeds(run, model),
             file_table(run, f"audit/{model}/{run.fit}/confounds.tsv", NUISANCES,
-                       f"{model}: nuisance variables; 'flagged' is based on the variance explained beyond "
-                       "the confounds"),
+                       f"{model}: nuisance variables; 'flagged': no declared confound, and explains at least "
+                       f"{least:g} % of the variance of the latent or score beyond the confounds (q < 0.05)"),
             file_table(run, f"audit/{model}/{run.fit}/sites.tsv", SITES, f"{model}: sites"),
         ]  # fmt: skip
         blocks += by_model(run, model, found)
