@@ -2,7 +2,8 @@
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from statistics import fmean, pvariance
 from typing import Any
 
 from neurovae.cohort.columns import Cells, codes, plain, source, values
@@ -20,6 +21,7 @@ CROSS_VALIDATED = 20  # people, as in predict.folds
 SPLINE = 3  # columns of a continuous confound
 SITE = 5  # people of a site
 COSTLY = 0.1  # share of the people with a score who lack a confound
+NARROW = 0.5  # variance of a count over its mean; a Poisson has 1
 ENDS = 0.25  # share at the lowest or highest value that occurs, where the bounds of the scale are not declared
 CEILING = 0.15  # fraction at the lowest or highest possible value (Terwee et al. 2007, J Clin Epidemiol 60:34)
 
@@ -156,7 +158,7 @@ def _score(score: dict[str, Any], cohort: dict[str, Any], index: Index, cells: C
         )
     elif binary:
         lines += _folds(score, entries, cohort, index)
-    return lines + _crowded(score, counts, n)
+    return lines + _crowded(score, counts, n) + _narrow(score, entries.values())
 
 
 def _complete(score: dict[str, Any], cohort: dict[str, Any], index: Index) -> tuple[dict[str, str], int]:
@@ -240,3 +242,17 @@ def _crowded(score: dict[str, Any], counts: Counter[str], n: int) -> list[str]:
             f"score '{name}': {max_count / n:.0%} of {n} people have the value {value}; tests of it have little power"
         ]
     return []
+
+
+def _narrow(score: dict[str, Any], texts: Iterable[str]) -> list[str]:
+    """Warn of a count with much less variance than mean, as right answers out of 30 have."""
+    values = [value for text in texts if (value := number(text)) is not None]
+    if score["type"] != "count" or len(values) < CROSS_VALIDATED:
+        return []
+    mean, variance = fmean(values), pvariance(values)
+    if variance >= NARROW * mean:
+        return []
+    return [
+        f"score '{score['name']}': its variance is {variance:.3g}, its mean {mean:.3g}; the regression for counts expects "
+        "at least as much variance and would miss effects: declare it bounded or continuous"
+    ]

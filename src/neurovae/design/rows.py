@@ -77,8 +77,11 @@ def outcome(score: dict[str, Any], cases: Design) -> np.ndarray:
 
 
 def varies(z: np.ndarray, x: np.ndarray) -> bool:
-    """Whether the latent varies beyond the columns of x."""
-    return bool(moves(z)) and bool(np.std(residual(standard(z), x)) > 1e-6)
+    """Whether the latent varies beyond the columns of x, and in more than one row: one alone has no error of its own."""
+    if not moves(z):
+        return False
+    square = np.square(residual(standard(z), x))
+    return bool(np.sqrt(square.mean()) > 1e-6 and square.max() < (1 - 1e-8) * square.sum())
 
 
 def worst(*fits: families.Fit) -> str:
