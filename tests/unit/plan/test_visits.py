@@ -227,8 +227,8 @@ def test_sessions_that_nearly_match(alzheimer):
     bids, entry = alzheimer
     problem = only(check(cohort_of(bids, [{**entry, "visit": "VISCODE2"}], SCORES)))
     assert (
-        problem
-        == "MMSE.csv: session 'M012' has no row, but visit 'm12' looks like it; write sessions: {M012: m12} if they are the same"
+        problem == "MMSE.csv: session 'M012' has no row for 2 scans, but visit 'm12' looks like it; "
+        'write sessions: {"M012": "m12"} if they are the same'
     )
 
 
