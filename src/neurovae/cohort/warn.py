@@ -253,6 +253,6 @@ def _narrow(score: dict[str, Any], texts: Iterable[str]) -> list[str]:
     if variance >= NARROW * mean:
         return []
     return [
-        f"score '{score['name']}': its variance is {variance:.3g}, its mean {mean:.3g}; the regression for counts expects "
-        "at least as much variance and would miss effects: declare it bounded or continuous"
+        f"score '{score['name']}': its variance is {variance:.3g}, its mean {mean:.3g}; counts should vary at "
+        "least as much, or effects are missed: declare it bounded or continuous"
     ]

@@ -77,7 +77,7 @@ def outcome(score: dict[str, Any], cases: Design) -> np.ndarray:
 
 
 def varies(z: np.ndarray, x: np.ndarray) -> bool:
-    """Whether the latent varies beyond the columns of x, and in more than one row: one alone has no error of its own."""
+    """Whether the latent varies beyond the columns of x, and in more than one row: one alone has no error."""
     if not moves(z):
         return False
     square = np.square(residual(standard(z), x))

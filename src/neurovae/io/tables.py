@@ -18,6 +18,9 @@ LABEL = re.compile(r"[A-Za-z0-9+]+")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?", re.ASCII)
 GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)  # 1,234 or 1.234: perhaps a separator of thousands
+DIGITS = r"((\d{1,3}([.,' ]\d{3})+|\d+)([.,]\d+)?|[.,]\d+)(e[+-]?\d+)?"
+UNITS = "%|mm3|mm\\^3|mm\u00b3|ml|cm3|cc"
+NEARLY = re.compile(rf"[+-]?({DIGITS}\s?({UNITS})?|inf(inity)?)", re.ASCII | re.IGNORECASE)  # or in another spelling
 INDEX = re.compile(r"Unnamed: \d+(_level_\d+)?")  # the name that pandas gives to a column without one
 VISITS = ("session", "ses", "visit", "viscode", "event_id", "timepoint", "time_point", "wave")
 RAW = ("path",)  # columns whose text names a file and must stay as it is
@@ -157,7 +160,9 @@ def thousands(cells: Iterable[str]) -> list[str]:
     """
     distinct = set(cells)
     grouped = sorted(cell for cell in distinct if GROUPED.fullmatch(cell))
-    others = [number(cell) for cell in distinct.difference(grouped) if number(cell) is not None or COMMA.fullmatch(cell)]
+    others = [
+        number(cell) for cell in distinct.difference(grouped) if number(cell) is not None or COMMA.fullmatch(cell)
+    ]
     whole = [abs(value) for value in others if value is not None and value.is_integer() and abs(value) < 1000]
     smallest = min((abs(float(cell.replace(",", "").replace(".", ""))) for cell in grouped), default=0.0)
     return grouped if whole and len(whole) == len(others) and smallest <= 4 * max(whole) else []

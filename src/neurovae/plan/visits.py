@@ -405,8 +405,8 @@ def _near_visits(
         both = [code for code in _codes(entry, session) if code in there] + [twin]
         remedy = json.dumps({session: both if len(both) > 1 else twin}, ensure_ascii=False)
         problems.append(
-            f"{label}: session {session!r} has no row for {count} scan{'s' * (count > 1)}, but visit {twin!r} looks like "
-            f"it; write sessions: {remedy} if they are the same"
+            f"{label}: session {session!r} has no row for {count} scan{'s' * (count > 1)}, but visit {twin!r} looks "
+            f"like it; write sessions: {remedy} if they are the same"
         )
     return problems
 
