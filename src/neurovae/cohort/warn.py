@@ -12,7 +12,7 @@ from neurovae.cohort.suspects import USUAL, suspects
 from neurovae.cohort.words import read_as_missing, same_words, unknown_words
 from neurovae.errors import InputError
 from neurovae.io.levels import level
-from neurovae.io.tables import Row, lookup, number
+from neurovae.io.tables import Row, lookup, number, thousands
 from neurovae.plan.index import Index, people, used
 
 RESIDUAL_DF = 10  # as in design.design, which needs pandas
@@ -48,6 +48,7 @@ def warnings(cohort: dict[str, Any], index: Index) -> list[str]:
         lines += _suspects(column, {"type": "categorical"}, cells[column])
     for column, item in {source(item): item for item in items if item["type"] not in ("binary", "categorical")}.items():
         lines += _suspects(column, item, cells[column])
+        lines += _thousands(column, cells[column])
     constant = [c for c in map(source, _confounds(cohort)) if len({plain(text) for text, _ in cells[c]}) == 1]
     lines += [f"confound column '{column}' has one value" for column in dict.fromkeys(constant)]
     lines += _lacking(cohort, index)
@@ -128,6 +129,19 @@ def _suspects(column: str, item: dict[str, Any], cells: list[tuple[str, Row]]) -
             + ("" if category else ", else declare plausible: [lowest, highest]")
         )
     return lines
+
+
+def _thousands(column: str, cells: list[tuple[str, Row]]) -> list[str]:
+    """Point to numbers such as 1.234 beside 950, which are probably 1234."""
+    texts = set(thousands(text for text, _ in cells))
+    rows = [(text, row) for text, row in cells if text in texts and number(text) is not None]
+    if not rows:
+        return []
+    (text, row), others = rows[0], f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
+    return [
+        f"{row.where}{others}: {column} is read as {text}, beside whole numbers of hundreds; if the point separates "
+        "thousands, write the numbers without it"
+    ]
 
 
 def _score(score: dict[str, Any], cohort: dict[str, Any], index: Index, cells: Cells) -> list[str]:
