@@ -4,6 +4,7 @@ import difflib
 import io
 import json
 import math
+import re
 from copy import deepcopy
 from datetime import date
 from functools import partial
@@ -54,7 +55,25 @@ def _map(loader: _Strict, node: yaml.MappingNode) -> dict[Any, Any]:
     return dict(loader.construct_pairs(node, deep=True))
 
 
+def _number(loader: _Strict, node: yaml.ScalarNode) -> Any:
+    """Read a number, but not one that YAML counts to base 8 or 60: 030 would be 24, and 1:30 90."""
+    make = loader.construct_yaml_int if node.tag.endswith("int") else loader.construct_yaml_float
+    value = make(node)
+    if (":" in node.value or re.fullmatch(r"[+-]?0[0-9_]+", node.value)) and value != _decimal(node.value):
+        raise InputError(
+            f"{node.start_mark.name}, line {node.start_mark.line + 1}: YAML reads {node.value} as the number {value}; "
+            f'write the number that you mean, or put it in quotes if it is text: "{node.value}"'
+        )
+    return value
+
+
+def _decimal(text: str) -> float | None:
+    return None if ":" in text else float(text)
+
+
 _Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _map)
+_Strict.add_constructor("tag:yaml.org,2002:int", _number)
+_Strict.add_constructor("tag:yaml.org,2002:float", _number)
 
 
 def _read_as(value: Any) -> str:
