@@ -106,10 +106,15 @@ def _unique(path: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def validate(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+def validate(config: dict[str, Any], schema: dict[str, Any], given: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the configuration with text from `--config` typed and defaults filled in.
 
     Keys at the top that begin with `x-` hold anchors for merge keys and are left out.
+
+    Args:
+        config: with the defaults of config/config.yaml, where a workflow has read that file.
+        schema: from `load_schema`.
+        given: what the user gives of it, which takes precedence over a preset (`cohort.preset`); None: all of it.
 
     Raises:
         InputError: unknown keys, impossible values, missing sections; each with its place and what is allowed.
@@ -119,7 +124,8 @@ def validate(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     retyped = _retyped(typed, [])
     if retyped:
         raise InputError(retyped)
-    typed = presets.complete(_one_form(typed))
+    of_user = typed if given is None else _coerce(deepcopy(given), schema)
+    typed = presets.complete(_one_form(typed), _one_form(of_user))
     foreign = _foreign(typed, schema, [])
     if foreign:
         raise InputError(foreign)
