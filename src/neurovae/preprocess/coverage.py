@@ -23,8 +23,7 @@ def recorded(data: np.ndarray, brain: np.ndarray, voxel_mm: np.ndarray) -> np.nd
         voxel_mm: voxel size along each axis.
     """
     has_data = np.ones(data.shape, bool)
-    around = data[~brain]
-    if brain.all() or _unlike(around, 1e-3 * np.ptp(data)) <= SPILLED * brain.sum():
+    if brain.all() or _beyond(data, brain) <= SPILLED * brain.sum():
         return has_data
     for axis in range(3):
         other_axes = tuple(other for other in range(3) if other != axis)
@@ -33,9 +32,11 @@ def recorded(data: np.ndarray, brain: np.ndarray, voxel_mm: np.ndarray) -> np.nd
     return has_data & ~_filled(data, voxel_mm)
 
 
-def _unlike(around: np.ndarray, tolerance: float) -> int:
-    """Number of voxels that differ from the median by more than that."""
-    return int((np.abs(around - np.median(around)) > tolerance).sum())
+def _beyond(data: np.ndarray, brain: np.ndarray) -> int:
+    """Number of voxels outside the brain that differ from the background by a thousandth of what the brain does."""
+    background = np.median(data[~brain])
+    tolerance = 1e-3 * np.quantile(np.abs(data[brain] - background), 0.75)
+    return int((np.abs(data[~brain] - background) > tolerance).sum())
 
 
 def _filled(data: np.ndarray, voxel_mm: np.ndarray) -> np.ndarray:
