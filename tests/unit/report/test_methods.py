@@ -38,7 +38,9 @@ def test_maps_are_described_only_where_some_were_made(tmp_path: Path):
 
 def test_the_network_is_described_as_it_was_trained(tmp_path: Path):
     """A search may have replaced what the configuration says."""
-    assert {"epochs", "batch", "blur", *methods_data.AUGMENTED} <= set(STATED)  # what health.json says of the training
+    assert {"epochs", "batch", "blur", "network", "cross_fit", *methods_data.AUGMENTED} <= set(
+        STATED
+    )  # what health.json says of the training
     run = run_of(tmp_path)
     run.config["train"] = {"models": [{"name": "vae", "epochs": 150, "batch": 8, "flip": False}]}
     found = {"kind": "vae", "n_latent": 16, "verdict": "healthy", "kept_epoch": 203, "epochs": 400, "batch": 4,
@@ -58,6 +60,13 @@ def test_the_network_is_described_as_it_was_trained(tmp_path: Path):
     path.write_text(json.dumps(found | {"linear": "none", "flip": False}))
     said = methods_data.latent_models(run)
     assert "Gaussian kernel" not in said and "mirroring" not in said and "principal components" not in said
+    path.write_text(json.dumps(found | {"linear": "localised", "network": "local", "cross_fit": 4, "taper_mm": 90.0}))
+    said = methods_data.latent_models(run)
+    for part in ("Latents were inferred and decoded linearly", "corrected the linear reconstruction at each voxel",
+                 "the PCA was cross-fitted in 4 groups of training participants [crossfit]",
+                 "The covariance between voxels was localised"):  # fmt: skip
+        assert part in said, part
+    assert "Encoder and decoder were" not in said
 
 
 def test_repeated_sessions_are_described_where_they_were_tested(tmp_path: Path):

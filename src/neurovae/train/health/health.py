@@ -25,7 +25,7 @@ from neurovae.train.health.verdicts import (
     TRANSDUCTIVE,
 )
 
-STATED = ("n_latent", "latents", "map_mm", "learning_rate_cycle",
+STATED = ("n_latent", "latents", "map_mm", "network", "cross_fit", "learning_rate_cycle",
           "reconstruction", "divergence", "beta", "sigma", "linear", "epochs", "batch",
           "flip", "blur", "rotate", "mixup", "mosaic", "noise", "jitter")  # fmt: skip
 
