@@ -192,8 +192,8 @@ def _model(model: str, one: dict[str, Any]) -> str:
                  f"(SD {one['blur']:g} mm)."]  # fmt: skip
     said += ["Latents were rotated by varimax after training [varimax]."] if one.get("rotate") == "varimax" else []
     if isinstance(one.get("taper_mm"), int | float):
-        said += [f"The covariance between voxels was localised: multiplied by a taper that falls to zero at a distance of "
-                 f"{one['taper_mm']:g} mm [taper, localisation]."]  # fmt: skip
+        said += [f"The covariance between voxels was localised: multiplied by a taper that falls to zero at a distance "
+                 f"of {one['taper_mm']:g} mm [taper, localisation]."]  # fmt: skip
     return " ".join(said)
 
 
