@@ -10,13 +10,17 @@ from project import CONFIG, PEOPLE, Copy, Project, jobs_of
 TARGET = "results/tiny/latents/given/fold-0_seed-0/latents.parquet"
 
 
-def tabled(project: Project, **entry: Any) -> None:
-    """Write a table of three columns beside the project, and a configuration that reads it."""
+def tabled(project: Project, interpret: dict[str, Any] | None = None, **entry: Any) -> None:
+    """Write a table of three columns beside the project, and a configuration that reads it.
+
+    interpret: keys of this section, in addition to those of the project.
+    """
     values = np.random.default_rng(0).normal(size=(PEOPLE + 1, 3))
     lines = [f"sub-{k + 1:02d}\t{a}\t{b}\t{c}" for k, (a, b, c) in enumerate(values)]
     (project.folder.parent / "v.tsv").write_text("\n".join(["person\ta\tb\tc", *lines]) + "\n")
     config = deepcopy(CONFIG)
     config["train"] = {"models": [{"name": "given", "kind": "table", "path": "../v.tsv", **entry}]}
+    config["interpret"] = {**config.get("interpret", {}), **(interpret or {})}
     project.write(config)
 
 
@@ -31,6 +35,10 @@ def test_a_table_has_all_jobs_but_those_that_need_a_decoder(prepared: Project, e
     }  # fmt: skip
     decoded = {"traverse", "samples", "counterfactual", "jacobian"}
     assert {job.split()[0] for job in jobs if job.endswith(" pca-16")} == of_model | decoded
+    tabled(project, {"models": ["given"]})
+    alone = project.plan()
+    assert {job.split()[0] for job in alone if job.endswith(" given")} == of_model and "plot_interpret" in alone
+    assert not decoded & {job.split()[0] for job in alone}
 
 
 def test_a_changed_cell_reruns_the_table_even_if_the_file_is_older(finished: Project, elsewhere: Copy) -> None:

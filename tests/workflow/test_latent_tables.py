@@ -21,6 +21,8 @@ from report_folder import SETTINGS
 
 from neurovae import latents
 from neurovae.report import page, summary, verdict
+from neurovae.report.results import Run
+from neurovae.report.sections.findings import _map as map_of
 from neurovae.train import fit
 from neurovae.train.health import health
 
@@ -203,6 +205,25 @@ def test_the_report_says_what_the_maps_are_and_why_there_are_none(results: Path,
     said = (tmp_path / "summary.txt").read_text()
     assert "wide           latents from a table; unknown whether" in said
     assert said.count("Map: none (no map: the linear forward model explains") == said.count("Map: ") > 0
+
+
+def test_the_card_of_a_finding_names_the_forward_model_or_why_there_is_no_map(results: Path) -> None:
+    shared: dict[str, Any] = {
+        "models": MODELS,
+        "fit": FIT,
+        "shown": MODELS,
+        "captions": results,
+        "config": {"cohort": DECLARED},
+    }
+    figures, said = map_of(Run(cohort=results, primary="given", **shared), "motor")
+    assert len(figures) == 1 and said.startswith(
+        f"Map (+1 standard deviation of the score) ({FORWARD}, which explains 98.7 % [95 % CI 98.3, 99.0] of"
+    )
+    figures, said = map_of(Run(cohort=results, primary="wide", **shared), "motor")
+    assert not figures and said.startswith("No map: the linear forward model explains ") and NOT_ABOVE.search(said)
+    assert map_of(Run(cohort=results, primary="pca", **shared), "motor")[1].startswith(
+        "Map (+1 standard deviation of the score): "
+    )
 
 
 def test_a_table_does_not_fail_the_run(results: Path, tmp_path: Path) -> None:
