@@ -5,9 +5,11 @@ from copy import deepcopy
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from project import CONFIG, PEOPLE, Copy, Project, jobs_of
 
 TARGET = "results/tiny/latents/given/fold-0_seed-0/latents.parquet"
+MAPS = "results/tiny/interpret/given/fold-0_seed-0/maps.parquet"
 
 
 def tabled(project: Project, interpret: dict[str, Any] | None = None, **entry: Any) -> None:
@@ -46,6 +48,9 @@ def test_a_changed_cell_reruns_the_table_even_if_the_file_is_older(finished: Pro
     tabled(project)
     assert jobs_of(project.run(TARGET)) == {"train given", "latents given"}
     assert project.plan(TARGET) == set()
+    assert {"health given", "maps given"} <= jobs_of(project.run(MAPS))
+    row = pd.read_parquet(project.folder / MAPS).iloc[0]  # a table of noise
+    assert (row["status"], row["mapped_by"]) == ("no map", "linear forward model, not a decoder"), row["reason"]
     path = project.folder.parent / "v.tsv"
     text, then = path.read_text(), path.stat().st_mtime
     path.write_text(text)  # the same bytes at another time
@@ -53,6 +58,7 @@ def test_a_changed_cell_reruns_the_table_even_if_the_file_is_older(finished: Pro
     path.write_text(text.replace("\t0.", "\t0.1", 1))
     os.utime(path, (then - 9999, then - 9999))
     assert project.plan(TARGET) == {"train given", "latents given"}
+    assert project.plan(MAPS) == {"train given", "latents given", "health given", "maps given"}
     tabled(project, seen="no")
     assert project.plan(TARGET) == {"train given", "latents given"}
 
