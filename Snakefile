@@ -1,8 +1,12 @@
 """neurovae: from brain scans and scores to latents, associations and a report. Stages in data-flow order."""
 
+from copy import deepcopy
+
 from snakemake.utils import min_version
 
 min_version("9.0")
+
+GIVEN_CONFIG = deepcopy(config)  # what the user gives, before the defaults join it
 
 
 configfile: "config/config.yaml"

@@ -39,6 +39,9 @@ ROWS: dict[str, dict[str, Any]] = {
     "learned sigma": {"sigma": "learned"},
     "network alone": PLAIN,
     "network alone, no switch on": {**PLAIN, "flip": False, "mixup": 0, "dropout": 0, "noise": 0},
+    "local network": {"network": "local", "linear": "pca"},
+    "local network, 200 localised latents": {"network": "local", "n_latent": 200},
+    "the same without cross-fitting": {"network": "local", "n_latent": 200, "cross_fit": 0},
 }
 
 
@@ -48,9 +51,10 @@ def packed() -> tuple[np.ndarray, pd.DataFrame, np.ndarray]:
     return np.asarray(volumes), rows, read_mask(RESULTS / "preprocess" / "mask.nii.gz")
 
 
-def defaults() -> dict[str, Any]:
-    """The options of a VAE as the schema fills them in."""
-    train = {"train": {"models": [{"name": "x", "kind": "vae", "n_latent": LATENT}]}, "cohort": {"name": "x"}}
+def options(row: str) -> dict[str, Any]:
+    """The options of a row's VAE as the schema fills them in."""
+    given = {"name": "x", "kind": "vae", "n_latent": LATENT, **ROWS[row]}
+    train = {"train": {"models": [given]}, "cohort": {"name": "x"}}
     entry = validate(train, load_schema())["train"]["models"][0]
     return {key: value for key, value in entry.items() if key not in ("name", "kind", "transductive")}
 
@@ -70,10 +74,10 @@ def fit(row: str, shuffle: int, fold: int, seed: int) -> Path:
         return out
     torch.set_num_threads(1)
     volumes, _, mask = packed()
-    split, options = parts(shuffle, fold), {**defaults(), **ROWS[row]}
-    tensors, architecture, history = vae.fit(volumes, split, mask, seed=seed, device="cpu", **options)
-    same = {key: options[key] for key in ("n_latent", "flip", "blur")}
-    baseline, sizes, _ = pca.fit(volumes, split, mask, seed=seed, device="cpu", **same)
+    split, of_row = parts(shuffle, fold), options(row)
+    tensors, architecture, history = vae.fit(volumes, split, mask, seed=seed, device="cpu", **of_row)
+    same = {key: of_row[key] for key in ("n_latent", "flip", "blur")}
+    baseline, sizes, _ = pca.fit(volumes, split, mask, seed=seed, device="cpu", capped=True, **same)
     x = masked(volumes, mask)
     mean = x[split == "training"].mean(axis=0)
     mu, _ = vae.embed(volumes, mask, tensors, architecture)
@@ -183,7 +187,9 @@ def main(asked: list[str]) -> None:
             print(f"{number}/{len(jobs)} {path.stem}", flush=True)
     found = pd.DataFrame(table(names))
     found.to_csv(RESULTS / "ablation" / "table.tsv", sep="\t", index=False)
-    print(json.dumps(defaults()), f"\n{len(packed()[1])} people, {FOLDS} folds, seeds {SEEDS}, {LATENT} latents")
+    print(
+        json.dumps(options("default")), f"\n{len(packed()[1])} people, {FOLDS} folds, seeds {SEEDS}, {LATENT} latents"
+    )
     print(found.to_string(index=False))
     for line in age() if "age" in asked or not asked else []:
         print(line)

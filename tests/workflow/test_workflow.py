@@ -7,6 +7,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import derivative_trees as trees
 import pytest
 import yaml
 from bids_tree import plant
@@ -224,6 +225,30 @@ def test_a_dry_run_reads_every_table_and_warns(tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text(text + f"preprocess: {{qc: {{override: {tmp_path}/o.csv}}}}\n")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode != 0 and "o.csv, row 3: sub-02 was already given in row 2" in done.stderr + done.stdout
+
+
+def test_a_preset_reaches_the_jobs_and_the_users_own_keys_go_before_it(tmp_path: Path) -> None:
+    """The defaults of config/config.yaml, which Snakemake reads first, do not replace those of a preset."""
+    people = [f"sub-{number:02d}" for number in range(1, 7)]
+    trees.fmriprep(tmp_path / "fmriprep", people)
+    table = trees.participants(tmp_path, people)
+    text = (
+        f"cohort: {{name: x, preset: fmriprep, files: {tmp_path}/fmriprep, participants: {table}, folds: {{n: 2}}}}\n"
+    )
+    text += "train: {models: [{name: one, kind: pca, n_latent: 1}]}\npreprocess: "
+
+    def said(own: str) -> str:
+        (tmp_path / "my.yaml").write_text(text + own)
+        command = [sys.executable, "-m", "snakemake", "-n", "-p", "--configfile", str(tmp_path / "my.yaml")]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    jobs = said("{batches: 1}")
+    assert all(
+        words in jobs for words in ("--method mask ", "--transform none", "--bias_field none", "--method zscore")
+    )
+    own = said("{batches: 1, extract: {method: deepbet}}")
+    assert "cohort.masks are given, but preprocess.extract.method is deepbet" in own
 
 
 def test_the_report_waits_for_every_result(tmp_path: Path) -> None:

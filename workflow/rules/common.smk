@@ -19,7 +19,7 @@ display.attach(workflow)
 try:
     configuration.refuse_repeats(workflow.configfiles)
     SCHEMA = configuration.load_schema()
-    config.update(configuration.validate(graph.with_cohort(config), SCHEMA))
+    config.update(configuration.validate(graph.with_cohort(config), SCHEMA, GIVEN_CONFIG))
     graph.refuse(graph.paths(config))
     graph.same_source(config["cohort"])
     FOUND = index.look(config["cohort"])

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import chi2
 
 from neurovae.associate.fitted import CONSTANT, Fitted, Linear
 from neurovae.associate.pooled import pooled
@@ -17,6 +18,8 @@ EFFECT = ["effect", "ci_low", "ci_high", "fmi", "p", "q", "p_bonferroni", "parti
 CHECKS = ["p_spread", "p_link", "aic", "dispersion", "p_overdispersion", "alpha", "p_parallel", "se_robust",
           "robust_low", "robust_high"]  # fmt: skip
 COUNTS = "over-dispersed counts: p is approximate"
+UNDER = "counts vary less than a Poisson: p is too large"
+TAIL = 0.01  # below this lower tail of Pearson's chi-square, counts are under-dispersed
 NUMBERS = dict.fromkeys(EFFECT, "float64") | {"q_of": "object"} | dict.fromkeys(CHECKS, "float64")
 COLUMNS = BEFORE | ROLE | NUMBERS | AFTER
 
@@ -50,7 +53,7 @@ def _rows(table: pd.DataFrame, data: Fitted, fits: dict[str, Linear]) -> list[di
 
 
 def by_permutation(rows: list[dict[str, Any]], permutation_rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows of one score with q and Bonferroni of the permutation p where counts are over-dispersed.
+    """Return the rows of one score with q and Bonferroni of the permutation p where counts are no Poisson.
 
     The likelihood ratio assumes a negative binomial. Where four other latents have effects too (effect .4;
     120 people) it rejects 7.5 % of true nulls at 5 % and 2.0 % at 1 %, the permutation 4.7 and .8 %; of the discoveries
@@ -58,11 +61,12 @@ def by_permutation(rows: list[dict[str, Any]], permutation_rows: list[dict[str, 
     """
     ok = np.array([row["status"] == "ok" for row in rows])
     p = np.array([row.get("p_permutation", np.nan) for row in permutation_rows])
-    if not any(COUNTS in row["reason"] for row in rows) or not np.isfinite(p[ok]).all():
+    caveat = next((words for words in (COUNTS, UNDER) if any(words in row["reason"] for row in rows)), None)
+    if caveat is None or not np.isfinite(p[ok]).all():
         return rows
     q, m = bh(p, ok)
     for k in np.flatnonzero(ok):
-        reason = rows[k]["reason"].replace(COUNTS, f"{COUNTS}; q was computed from the permutation p values")
+        reason = rows[k]["reason"].replace(caveat, f"{caveat}; q was computed from the permutation p values")
         rows[k] |= {"q": q[k], "p_bonferroni": min(m * p[k], 1.0), "q_of": "p_permutation", "reason": reason}
     return rows
 
@@ -73,7 +77,8 @@ def _test(data: Fitted, null: families.Fit, linear: Linear) -> dict[str, Any]:
     if status != "ok":
         return {"status": status, "reason": REASONS[status]}
     low, high = families.interval(full, len(y))
-    caveats = [data.cases.reason, COUNTS if full.test == "LR" and full.alpha > 0 else ""]
+    checks = diagnostics(kind, y, linear.x, full, data.unit, data.cases.family)
+    caveats = [data.cases.reason, _dispersed(kind, full, checks, len(y) - linear.x.shape[1])]
     return {
         "reason": "; ".join(filter(None, caveats)),
         "family": full.family,
@@ -85,7 +90,15 @@ def _test(data: Fitted, null: families.Fit, linear: Linear) -> dict[str, Any]:
         "df_effect": full.df,
         "p": families.nested_p(null, full, 1, len(y)),
         "partial_r2": families.partial_r2(kind, y, data.cases.x, linear.x, null, full),
-    } | diagnostics(kind, y, linear.x, full, data.unit, data.cases.family)
+    } | checks
+
+
+def _dispersed(kind: str, full: families.Fit, checks: dict[str, float], df: int) -> str:
+    """Say that counts vary more or less than the Poisson of the likelihood ratio; errors by family assume neither."""
+    if full.test != "LR" or kind != "count":
+        return ""
+    under = chi2.cdf(checks["dispersion"] * df, df) < TAIL  # false where it is missing
+    return COUNTS if full.alpha > 0 else UNDER if under else ""
 
 
 def _score_numbers(data: Fitted, null: families.Fit) -> dict[str, float]:

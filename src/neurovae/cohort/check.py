@@ -7,10 +7,11 @@ from urllib.parse import quote
 from neurovae.cohort.columns import Cells, codes, plain, source, values
 from neurovae.cohort.family import problems as relatives
 from neurovae.cohort.words import read_as_missing, same_words
-from neurovae.io.tables import first, lookup, no_column, number, short
+from neurovae.io.tables import GROUPED, first, lookup, no_column, number, short
 from neurovae.plan.index import Index, look, people, used
 
 LIMIT = re.compile(r"[<>\u2264\u2265]=?\s*[\d.]+|[\d.]+\s*\+|[\d.]+\s*[-\u2013]\s*[\d.]+")  # <5, 89+, 18-38
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(([,' ]\d{3})+(\.\d+)?|(\.\d{3})+,\d+)", re.ASCII)  # 1,234,567 or 1.234,5
 
 RESERVED = {"scan", "person", "session", "acquisition", "run", "site", "fold", "split", "family"}
 RESERVED |= {"model", "seed", "error", "model_hash", "data_hash"}
@@ -167,6 +168,8 @@ def _expected(value: str, item: dict[str, Any]) -> str | None:
         return None
     if parsed_number is None and LIMIT.fullmatch(value):
         return "one number (it is a limit or a range: choose the number to use)"
+    if parsed_number is None and (GROUPED.fullmatch(value) or THOUSANDS.fullmatch(value)):
+        return "a number (with a decimal point) without separators of thousands"
     if parsed_number is None:
         return "a number (with a decimal point)" if "," in value else "a number"
     if kind == "count" and not parsed_number.is_integer():

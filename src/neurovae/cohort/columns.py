@@ -5,6 +5,7 @@ from typing import Any
 from neurovae.io.tables import Row, lookup, number
 from neurovae.plan.index import Index
 
+USUAL = ("age", "sex", "gender", "site", "scanner", "centre", "center", "manufacturer", "handedness", "education")
 Cells = dict[str, list[tuple[str, Row]]]  # column -> its values among the scans
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from neurovae.cli import Json, cli
 from neurovae.cohort.check import check
-from neurovae.cohort.columns import codes, source
+from neurovae.cohort.columns import USUAL, codes, source
 from neurovae.cohort.family import families, join_families
 from neurovae.cohort.warn import print_warnings
 from neurovae.errors import InputError
@@ -22,7 +22,6 @@ from neurovae.plan import visits
 from neurovae.plan.index import Index, data_root, look, people, used, written
 
 KEYS = ("scan", "person", "session", "acquisition", "run", "site")
-USUAL = ("age", "sex", "gender", "site", "scanner", "centre", "center", "manufacturer", "handedness", "education")
 NUMBERS = ("age", "education")  # the others are categories, also where they are written as numbers
 
 

@@ -2,7 +2,8 @@
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from statistics import fmean, pvariance
 from typing import Any
 
 from neurovae.cohort.columns import Cells, codes, plain, source, values
@@ -11,7 +12,7 @@ from neurovae.cohort.words import read_as_missing, same_words, unknown_words
 from neurovae.errors import InputError
 from neurovae.io.levels import level
 from neurovae.io.suspects import USUAL, suspects
-from neurovae.io.tables import Row, lookup, number
+from neurovae.io.tables import Row, lookup, number, thousands
 from neurovae.plan.index import Index, people, used
 
 RESIDUAL_DF = 10  # as in design.design, which needs pandas
@@ -20,6 +21,7 @@ CROSS_VALIDATED = 20  # people, as in predict.folds
 SPLINE = 3  # columns of a continuous confound
 SITE = 5  # people of a site
 COSTLY = 0.1  # share of the people with a score who lack a confound
+NARROW = 0.5  # variance of a count over its mean; a Poisson has 1
 ENDS = 0.25  # share at the lowest or highest value that occurs, where the bounds of the scale are not declared
 CEILING = 0.15  # fraction at the lowest or highest possible value (Terwee et al. 2007, J Clin Epidemiol 60:34)
 
@@ -46,6 +48,7 @@ def warnings(cohort: dict[str, Any], index: Index) -> list[str]:
         lines += _suspects(column, {"type": "categorical"}, cells[column])
     for column, item in {source(item): item for item in items if item["type"] not in ("binary", "categorical")}.items():
         lines += _suspects(column, item, cells[column])
+        lines += _thousands(column, cells[column])
     constant = [c for c in map(source, _confounds(cohort)) if len({plain(text) for text, _ in cells[c]}) == 1]
     lines += [f"confound column '{column}' has one value" for column in dict.fromkeys(constant)]
     lines += _lacking(cohort, index)
@@ -128,6 +131,19 @@ def _suspects(column: str, item: dict[str, Any], cells: list[tuple[str, Row]]) -
     return lines
 
 
+def _thousands(column: str, cells: list[tuple[str, Row]]) -> list[str]:
+    """Point to numbers such as 1.234 beside 950, which are probably 1234."""
+    texts = set(thousands(text for text, _ in cells))
+    rows = [(text, row) for text, row in cells if text in texts and number(text) is not None]
+    if not rows:
+        return []
+    (text, row), others = rows[0], f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
+    return [
+        f"{row.where}{others}: {column} is read as {text}, beside whole numbers of hundreds; if the point separates "
+        "thousands, write the numbers without it"
+    ]
+
+
 def _score(score: dict[str, Any], cohort: dict[str, Any], index: Index, cells: Cells) -> list[str]:
     """Warn of too few people for a test or a prediction, a fold without a class, most people at one value."""
     entries, n_with_score = _complete(score, cohort, index)
@@ -156,7 +172,7 @@ def _score(score: dict[str, Any], cohort: dict[str, Any], index: Index, cells: C
         )
     elif binary:
         lines += _folds(score, entries, cohort, index)
-    return lines + _crowded(score, counts, n)
+    return lines + _crowded(score, counts, n) + _narrow(score, entries.values())
 
 
 def _complete(score: dict[str, Any], cohort: dict[str, Any], index: Index) -> tuple[dict[str, str], int]:
@@ -240,3 +256,17 @@ def _crowded(score: dict[str, Any], counts: Counter[str], n: int) -> list[str]:
             f"score '{name}': {max_count / n:.0%} of {n} people have the value {value}; tests of it have little power"
         ]
     return []
+
+
+def _narrow(score: dict[str, Any], texts: Iterable[str]) -> list[str]:
+    """Warn of a count with much less variance than mean, as right answers out of 30 have."""
+    values = [value for text in texts if (value := number(text)) is not None]
+    if score["type"] != "count" or len(values) < CROSS_VALIDATED:
+        return []
+    mean, variance = fmean(values), pvariance(values)
+    if variance >= NARROW * mean:
+        return []
+    return [
+        f"score '{score['name']}': its variance is {variance:.3g}, its mean {mean:.3g}; counts should vary at "
+        "least as much, or effects are missed: declare it bounded or continuous"
+    ]

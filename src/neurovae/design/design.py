@@ -128,7 +128,7 @@ def used_confounds(
         if _same_source(score, confound):
             notes.append(f"{confound['name']} left out (it is the score)")
         else:
-            used.append((confound["name"], confound["type"], table[column]))
+            used.append((confound["name"], confound["type"], _finite(table[column])))
     site = table["site"].replace("n/a", None)
     used = [(name, kind, site if name == "site" else column) for name, kind, column in used]
     if site.nunique() > 1 and "site" not in [name for name, *_ in used]:
@@ -162,11 +162,12 @@ def design(
     in_order_of_notes = sorted(used, key=lambda entry: entry[0] in (filled or {}))  # first what is not imputed
     rows, more_notes = complete(table, values, in_order_of_notes, per_person)
     notes, all_rows = notes + more_notes, rows
+    person = table["person"] if "person" in table else pd.Series(np.arange(len(table)))
     x, text = _confound_matrix(used, rows)
     while len(rows) > x.shape[1]:
         excluded, reasons = silent(score["type"], values[rows], used if drop_silent else [], rows)
-        if not excluded.any() and (excluded := _leverage(x) > 1 - 1e-8).any():
-            reasons = [f"{excluded.sum()} people left out (alone in a level)"]
+        if not excluded.any() and (excluded := _alone(x, used, person, rows)).any():
+            reasons = [f"{person.iloc[rows[excluded]].nunique()} people left out (alone in a level)"]
         if not excluded.any():
             break
         notes, rows = notes + reasons, rows[~excluded]
@@ -226,8 +227,17 @@ def _usable(y: np.ndarray, x: np.ndarray, kind: str, family: np.ndarray | None) 
     return "ok", crowded(kind, y)
 
 
-def _leverage(x: np.ndarray) -> np.ndarray:
-    return np.sum(np.linalg.qr(x)[0] ** 2, axis=1)
+def _alone(x: np.ndarray, used: list[tuple[str, str, pd.Series]], person: pd.Series, rows: np.ndarray) -> np.ndarray:
+    """Which rows a column of x explains without error, or are those of the only person of a level, however many."""
+    alone = np.sum(np.linalg.qr(x)[0] ** 2, axis=1) > 1 - 1e-8
+    for level in (column.iloc[rows].astype(str) for _, kind, column in used if kind == "categorical"):
+        alone |= (person.iloc[rows].groupby(level.to_numpy()).transform("nunique") == 1).to_numpy()
+    return np.asarray(alone)
+
+
+def _finite(column: pd.Series) -> pd.Series:
+    """A measurement that is infinite (a ratio to no noise at all) counts as missing."""
+    return column.mask(np.isinf(column)) if pd.api.types.is_float_dtype(column) else column
 
 
 def _same_source(score: dict[str, Any], confound: dict[str, Any]) -> bool:

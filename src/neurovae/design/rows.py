@@ -77,8 +77,13 @@ def outcome(score: dict[str, Any], cases: Design) -> np.ndarray:
 
 
 def varies(z: np.ndarray, x: np.ndarray) -> bool:
-    """Whether the latent varies beyond the columns of x."""
-    return bool(moves(z)) and bool(np.std(residual(standard(z), x)) > 1e-6)
+    """Whether the latent varies beyond the columns of x, and not in one row alone, whose leverage would be 1."""
+    if not moves(z):
+        return False
+    square = np.square(residual(standard(z), x))
+    before = np.square(np.linalg.qr(x)[0]).sum(axis=1)
+    alone = (before + square / max(square.sum(), 1e-300) > 1 - 1e-8) & (before < 1 - 1e-8)
+    return bool(np.sqrt(square.mean()) > 1e-6) and not alone.any()
 
 
 def worst(*fits: families.Fit) -> str:

@@ -45,8 +45,8 @@ MISSING = frozenset(
         "-1.#qnan",
     }
 )  # fmt: skip - compared without regard to capitals
-IDS = ("participant_id", "session_id", "scan", "session", "acquisition", "run", "path")  # the user's codes do not apply
-NUMERAL = re.compile(r"([+-]?)0*(\d+)(?:\.(\d*?)0*)?", re.ASCII)
+IDS = ("participant_id", "person", "session_id", "scan", "session", "acquisition", "run", "path")  # BUILTIN alone
+NUMERAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 class Codes(NamedTuple):
@@ -73,12 +73,9 @@ def _by_column(setting: Any) -> dict[str, frozenset[str]]:
 
 
 def spelling(text: str) -> str:
-    """Return one spelling per number and per word, to compare codes: `-9.0` is `-9`, `None` is `none`."""
-    match = NUMERAL.fullmatch(text)
-    if not match:
-        return text.casefold()
-    sign, digits, decimals = match.groups()
-    return f"{sign.replace('+', '')}{digits}" + (f".{decimals}" if decimals else "")
+    """Return one spelling per number and word, to compare codes: `-9.0` is `-9`, `9.99E+02` is 999, `NA` is `na`."""
+    numeral = text.replace("\u2212", "-")  # the Unicode minus
+    return repr(float(numeral) + 0.0) if NUMERAL.fullmatch(numeral) else text.casefold()
 
 
 def is_missing(column: str, cell: str, codes: Codes) -> bool:

@@ -16,7 +16,12 @@ from neurovae.io.text import clean, decode, split
 
 LABEL = re.compile(r"[A-Za-z0-9+]+")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
+COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?", re.ASCII)
+GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)  # 1,234 or 1.234: perhaps a separator of thousands
+DIGITS = r"((\d{1,3}([.,' ]\d{3})+|\d+)([.,]\d+)?|[.,]\d+)(e[+-]?\d+)?"
+UNITS = "%|mm3|mm\\^3|mm\u00b3|ml|cm3|cc"
+NEARLY = re.compile(rf"[+-]?({DIGITS}\s?({UNITS})?|inf(inity)?)", re.ASCII | re.IGNORECASE)  # or in another spelling
+INDEX = re.compile(r"Unnamed: \d+(_level_\d+)?")  # the name that pandas gives to a column without one
 VISITS = ("session", "ses", "visit", "viscode", "event_id", "timepoint", "time_point", "wave")
 RAW = ("path",)  # columns whose text names a file and must stay as it is
 
@@ -77,7 +82,7 @@ def read(path: str, *, file: str, rename: Mapping[str, str], codes: Codes = BUIL
             f"{file}: the file is empty; give a header and a row per person"
         ]
     (_, head), *body = lines
-    header = [clean(cell) for cell in head]
+    header = ["" if INDEX.fullmatch(clean(cell)) else clean(cell) for cell in head]
     columns = [rename.get(f"{short(file)}:{name}", rename.get(name, name)) for name in header]
     for name in sorted({name for name in columns if name and columns.count(name) > 1}):
         sources = ", ".join(repr(written) for written, renamed in zip(header, columns, strict=True) if renamed == name)
@@ -130,16 +135,37 @@ def _values(column: str, cells: list[str], codes: Codes) -> list[str | None]:
 
 
 def _decimal_commas(file: str, texts: dict[str, list[str]]) -> list[str]:
-    """Turn `4,5` into `4.5` where semicolons separate and no number has a decimal point; return a note on it."""
+    """Turn `4,5` into `4.5` where semicolons separate and no number has a decimal point; return a note on it.
+
+    Columns that mix `1,234` with whole numbers stay, unless other columns show that commas are decimal.
+    """
     numbers = {name: cells for name, cells in texts.items() if name not in (*IDS, *RAW)}
     with_comma = [cell for cells in numbers.values() for cell in cells if COMMA.fullmatch(cell)]
     if not with_comma or any("." in cell and number(cell) is not None for cells in numbers.values() for cell in cells):
         return []
+    if all(GROUPED.fullmatch(cell) for cell in with_comma):
+        numbers = {name: cells for name, cells in numbers.items() if not thousands(cells)}
+        with_comma = [cell for cells in numbers.values() for cell in cells if COMMA.fullmatch(cell)]
     for name, cells in numbers.items():
         texts[name] = [cell.replace(",", ".") if COMMA.fullmatch(cell) else cell for cell in cells]
     return [f"{file}: semicolons separate the columns, so {len(with_comma)} numbers such as "
             f"'{with_comma[0]}' were read as "
-            f"'{with_comma[0].replace(',', '.')}' (decimal comma)"]  # fmt: skip
+            f"'{with_comma[0].replace(',', '.')}' (decimal comma)"] if with_comma else []  # fmt: skip
+
+
+def thousands(cells: Iterable[str]) -> list[str]:
+    """Cells such as `1,234` or `1.234` that mean 1234, as the whole numbers beside them (950) show; else none.
+
+    All other numbers are whole and below 1000, and the largest of them is at least a fourth of the smallest thousand.
+    """
+    distinct = set(cells)
+    grouped = sorted(cell for cell in distinct if GROUPED.fullmatch(cell))
+    others = [
+        number(cell) for cell in distinct.difference(grouped) if number(cell) is not None or COMMA.fullmatch(cell)
+    ]
+    whole = [abs(value) for value in others if value is not None and value.is_integer() and abs(value) < 1000]
+    smallest = min((abs(float(cell.replace(",", "").replace(".", ""))) for cell in grouped), default=0.0)
+    return grouped if whole and len(whole) == len(others) and smallest <= 4 * max(whole) else []
 
 
 def _words(cells: list[str], values: list[str | None]) -> Counter[str]:
@@ -183,7 +209,7 @@ def keyed(table: Table, *, person: str | None = None) -> tuple[Keyed, list[str]]
 
 def identifier(text: str | None, prefix: str) -> str | None:
     """Return `sub-01` for `01` and `sub-01`; None where the text is no BIDS label (letters, digits, plus signs)."""
-    label = (text or "").removeprefix(f"{prefix}-")
+    label = re.sub(r"(?<=\d)\.0+$", "", (text or "").removeprefix(f"{prefix}-"))  # 3001.0, as spreadsheets write 3001
     return f"{prefix}-{label}" if LABEL.fullmatch(label) else None
 
 

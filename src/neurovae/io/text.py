@@ -21,6 +21,7 @@ FORMATS = {
     b"<html": "a web page, not a table",
     b"{\\rtf": "a word-processor document",
 }
+HEAD = 50  # lines that show which character separates the cells
 POINTERS = (b"version https://git-lfs.github.com/spec", b"/annex/objects/", b"../.git/annex/")
 
 
@@ -73,7 +74,8 @@ def _beside(path: str) -> str:
 def split(text: str, file: str) -> tuple[list[Line], str, list[str]]:
     """Split the text: rows of cells with their numbers, the separator, and problems of quotes.
 
-    The separator is that of a first line `sep=;`, else that of the header: tab, else semicolon or comma.
+    The separator is that of a first line `sep=;`, else that of the header: tab, else semicolon or comma, whichever
+    occurs equally often in more of the first lines, then more often.
     """
     lines = text.split("\n") if text.strip() else []
     declared = re.fullmatch(r'"?sep=(.)"?', lines[0].strip(" ")) if lines else None
@@ -83,7 +85,7 @@ def split(text: str, file: str) -> tuple[list[Line], str, list[str]]:
     lines = lines[start - 1 :]
     if not lines:
         return [], "", []
-    separator = declared[1] if declared else "\t" if "\t" in lines[0] else max(",;", key=_unquoted(lines[0]).count)
+    separator = declared[1] if declared else "\t" if "\t" in lines[0] else _separator(lines[:HEAD])
     if (
         separator == "\t" or separator not in lines[0]
     ):  # BIDS knows no quoting: a lone " must not swallow the lines that follow
@@ -96,6 +98,12 @@ def split(text: str, file: str) -> tuple[list[Line], str, list[str]]:
     if problem and all(len(cells) == len(unquoted_rows[0]) for cells in unquoted_rows if cells):
         rows, problem = unquoted_rows, ""  # every line is complete by itself: the quote belongs to the text
     return list(enumerate(rows, start)), separator, [f"{file}, row {start + len(rows)}: {problem}"] if problem else []
+
+
+def _separator(lines: list[str]) -> str:
+    """Comma or semicolon: a comma in the name of a column ("age, in years") does not separate."""
+    counts = {mark: [_unquoted(line).count(mark) for line in lines if line.strip()] for mark in ",;"}
+    return max(counts, key=lambda mark: (counts[mark][0] and counts[mark].count(counts[mark][0]), counts[mark][0]))
 
 
 def _bare(cell: str) -> str:

@@ -4,6 +4,7 @@ import difflib
 import io
 import json
 import math
+import re
 from copy import deepcopy
 from datetime import date
 from functools import partial
@@ -54,7 +55,25 @@ def _map(loader: _Strict, node: yaml.MappingNode) -> dict[Any, Any]:
     return dict(loader.construct_pairs(node, deep=True))
 
 
+def _number(loader: _Strict, node: yaml.ScalarNode) -> Any:
+    """Read a number, but not one that YAML counts to base 8 or 60: 030 would be 24, and 1:30 90."""
+    make = loader.construct_yaml_int if node.tag.endswith("int") else loader.construct_yaml_float
+    value = make(node)
+    if (":" in node.value or re.fullmatch(r"[+-]?0[0-9_]+", node.value)) and value != _decimal(node.value):
+        raise InputError(
+            f"{node.start_mark.name}, line {node.start_mark.line + 1}: YAML reads {node.value} as the number {value}; "
+            f'write the number that you mean, or put it in quotes if it is text: "{node.value}"'
+        )
+    return value
+
+
+def _decimal(text: str) -> float | None:
+    return None if ":" in text else float(text)
+
+
 _Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _map)
+_Strict.add_constructor("tag:yaml.org,2002:int", _number)
+_Strict.add_constructor("tag:yaml.org,2002:float", _number)
 
 
 def _read_as(value: Any) -> str:
@@ -87,10 +106,15 @@ def _unique(path: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def validate(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+def validate(config: dict[str, Any], schema: dict[str, Any], given: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the configuration with text from `--config` typed and defaults filled in.
 
     Keys at the top that begin with `x-` hold anchors for merge keys and are left out.
+
+    Args:
+        config: with the defaults of config/config.yaml, where a workflow has read that file.
+        schema: from `load_schema`.
+        given: what the user gives of it, which takes precedence over a preset (`cohort.preset`); None: all of it.
 
     Raises:
         InputError: unknown keys, impossible values, missing sections; each with its place and what is allowed.
@@ -100,7 +124,8 @@ def validate(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     retyped = _retyped(typed, [])
     if retyped:
         raise InputError(retyped)
-    typed = presets.complete(_one_form(typed))
+    of_user = typed if given is None else _coerce(deepcopy(given), schema)
+    typed = presets.complete(_one_form(typed), _one_form(of_user))
     foreign = _foreign(typed, schema, [])
     if foreign:
         raise InputError(foreign)

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})([T ].*)?")
+BASIC = re.compile(r"((?:19|20)\d{2})(\d{2})(\d{2})(\.0+|T\d{4,6}.*)?")  # 20110228, as DICOM has it
 MONTH = re.compile(r"(\d{1,2})/(\d{4})")  # PPMI gives months: 02/2011
 YEAR_MONTH = re.compile(r"(\d{4})-(\d{2})")
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -22,14 +23,14 @@ def parse(text: str, form: str | None = None) -> Day | None:
     """Return the day that a cell names; None where it cannot be read.
 
     Args:
-        text: an ISO date with or without time, `MM/YYYY`, `YYYY-MM` (both: the 15th), or a number of days.
+        text: an ISO date with or without time or hyphens, `MM/YYYY`, `YYYY-MM` (both: the 15th), or a number of days.
         form: format of other dates, as strptime has it (`%m/%d/%Y`); 03/04/2011 is never guessed.
     """
     try:
         if form is not None:
             day = datetime.strptime(text, form).date()
             return _calendar(day if "%d" in form or "%j" in form or "%x" in form else day.replace(day=MIDDLE))
-        if match := ISO.fullmatch(text):
+        if match := ISO.fullmatch(text) or BASIC.fullmatch(text):
             return _calendar(date(int(match[1]), int(match[2]), int(match[3])))
         if match := MONTH.fullmatch(text):
             return _calendar(date(int(match[2]), int(match[1]), MIDDLE))

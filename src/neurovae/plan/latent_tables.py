@@ -5,20 +5,23 @@ checks (`train.inputs`).
 """
 
 import difflib
-import re
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
+from neurovae.cohort.columns import USUAL
 from neurovae.io.missing import BUILTIN, Codes, codes
 from neurovae.io.tables import Row, Table, first, read, some
+from neurovae.io.text import split
 from neurovae.plan.index import Index
-from neurovae.plan.user_tables import NOT_REGIONS, Volumes, matched
+from neurovae.plan.user_tables import NOT_REGIONS, PARTS, Volumes, matched, with_keys
 
-KEYS = {"person": "participant_id", "session": "session_id"}  # columns that may be called by the words of this project
 TEXT = (".tsv", ".csv", ".txt")  # read here
 BINARY = (".parquet", ".npz")  # read by the jobs alone
 LARGE = 5e6  # bytes of a text file from which on the jobs alone read it: ten thousand cells take about .1 s
+HEADER = 2**20  # bytes of a header
 REPEATED = 3  # columns from which on two people with the same values are an error
 Scans = Sequence[Sequence[str]]
 Wanted = list[str] | str | None
@@ -48,6 +51,7 @@ def problems(config: dict[str, Any], index: Index) -> tuple[list[str], list[str]
                 f"{place}: {path!r} ends in none of {', '.join((*TEXT, *BINARY))}; save the table as one of these"
             )
         elif path.lower().endswith(BINARY) or Path(path).stat().st_size > LARGE:
+            faults += _taken(Path(path).name, selected(named(path, declared(config["cohort"])), entry["columns"]))
             notes.append(f"{Path(path).name}: its columns and rows are checked by the first job that reads it")
         else:
             table, problems_of_file = text_table(path, codes(config["cohort"]))
@@ -65,24 +69,50 @@ def inputs(config: dict[str, Any], models: Iterable[str]) -> dict[str, list[str]
 
 
 def declared(cohort: dict[str, Any]) -> list[str]:
-    """Columns of scores and confounds, which are no latents."""
-    return [item.get("column") or item["name"] for key in ("scores", "confounds") for item in cohort[key]]
+    """Columns of scores, their items, confounds and sites, which are no latents."""
+    items = [item for key in ("scores", "confounds") for item in cohort[key]]
+    names = [name for item in items for name in (item["name"], item.get("column"), *(item.get("sum_of") or []))]
+    names += [cohort.get("site"), cohort.get("family"), (cohort.get("folds") or {}).get("stratify")]
+    return [name for name in dict.fromkeys(names) if name]
 
 
 def text_table(path: str, missing: Codes = BUILTIN) -> tuple[Table, list[str]]:
     """Read a text file; `person` and `session` are names of keys, too."""
-    try:
-        with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
-            head = re.split(r"[\t;,]", file.readline())
-    except OSError:  # which reading names
-        head = []
-    return read(path, file=Path(path).name, rename=renamed(cell.strip(' "\n') for cell in head), codes=missing)
+    table, faults = read(path, file=Path(path).name, rename={}, codes=missing)
+    return with_keys(table), faults
 
 
-def renamed(columns: Iterable[str]) -> dict[str, str]:
-    """The key columns of a table that have another name here; a table with scans needs no other key."""
-    names = set(columns)
-    return {} if "scan" in names else {old: new for old, new in KEYS.items() if old in names and new not in names}
+def named(path: str, names: Iterable[str]) -> list[str]:
+    """Which of these names a file has as columns, in any case, without reading its rows."""
+    data = Path(path)
+    if path.lower().endswith(".npz"):
+        try:
+            with ZipFile(data) as file:
+                columns = {name.removesuffix(".npy").casefold() for name in file.namelist()}
+        except (BadZipFile, OSError):  # which the job names
+            return []
+        return [name for name in names if name.casefold() in columns]
+    with data.open("rb") as file:
+        if not path.lower().endswith(".parquet"):
+            lines = split(file.readline(HEADER).decode("utf-8-sig", "replace"), data.name)[0]
+            columns = {cell.strip().casefold() for _, cells in lines[:1] for cell in cells}
+            return [name for name in names if name.casefold() in columns]
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 8, 0))
+        file.seek(max(size - 8 - int.from_bytes(file.read(4), "little"), 0))  # the schema is at the end
+        footer = file.read().lower()
+    texts = {name: name.lower().encode() for name in names}  # each name of a column follows its length
+    return [name for name, text in texts.items() if len(text) < 128 and bytes([len(text)]) + text in footer]
+
+
+def selected(names: Iterable[str], wanted: Wanted) -> list[str]:
+    """Those of some names that `columns` selects."""
+    patterns = [wanted] if isinstance(wanted, str) else wanted
+    return [
+        name
+        for name in names
+        if patterns is None or any(name.startswith(one[:-1]) if one.endswith("*") else name == one for one in patterns)
+    ]
 
 
 def latents(table: Table, faults: list[str], scans: Scans, wanted: Wanted, taken: Iterable[str] = ()) -> Volumes:
@@ -98,7 +128,8 @@ def latents(table: Table, faults: list[str], scans: Scans, wanted: Wanted, taken
     part, unknown = chosen(table, wanted)
     if faults or unknown:
         return Volumes({}, [], faults + unknown, [])
-    found = matched(part, [], scans, "latent")
+    names_taken = {name.casefold() for name in taken}
+    found = matched(part, [], scans, "latent", () if wanted else PARTS.union(USUAL) - names_taken)
     if found.problems:
         return found
     texts = [name for name in part.columns if wanted and name not in (*NOT_REGIONS, *found.regions)]
@@ -106,13 +137,17 @@ def latents(table: Table, faults: list[str], scans: Scans, wanted: Wanted, taken
         f"{table.file}: column '{name}' holds {_holds(table, name)}, no numbers; leave it out of columns"
         for name in texts
     ]
-    more += [
-        f"{table.file}: column '{name}' is a score or confound of the cohort, too; name the latents alone in columns"
-        for name in found.regions
-        if name in set(taken)
-    ]
+    more += _taken(table.file, [name for name in found.regions if name.casefold() in names_taken])
     more += _missing(found) + _constant(table.file, found) + _repeated(found, scans)
     return found._replace(problems=first(more))
+
+
+def _taken(file: str, names: Iterable[str]) -> list[str]:
+    """Columns that are no latents, since the cohort uses them."""
+    return [
+        f"{file}: column '{name}' is a score or confound of the cohort, too; name the latents alone in columns"
+        for name in names
+    ]
 
 
 def chosen(table: Table, wanted: Wanted) -> tuple[Table, list[str]]:

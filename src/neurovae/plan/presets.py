@@ -10,8 +10,8 @@ PRESETS = Path(__file__).parents[3] / "workflow" / "presets"
 PATHS = ("files", "masks", "volumes")
 
 
-def complete(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration with the keys of its preset that it does not give itself.
+def complete(config: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with the keys of its preset, except those that the user gives.
 
     If `cohort.files` is a folder, the preset's paths are below it. Otherwise it is the user's own pattern, and the
     preset's paths are left out.
@@ -25,7 +25,8 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
     if folder.is_dir():
         below = {key: f"{folder}/{path}" for key, path in paths.items() if key == "files" or not cohort.get(key)}
         config = {**config, "cohort": {**cohort, **below}}
-    return _over(preset, config)
+        given = {**given, "cohort": {**given.get("cohort", {}), **below}}
+    return dict(_over(_over(config, preset), {key: value for key, value in given.items() if key in config}))
 
 
 def read(name: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from neurovae.io.suspects import USUAL, suspects
 from neurovae.io.tables import Keyed, Row, first, no_column, number
 
 SUSPECT = 90  # an item's value from here on, where the others are low, is probably a code (101: unable to rate)
@@ -122,7 +123,12 @@ def _suspects(item: Mapping[str, Any], table: Keyed, item_values: list[tuple[flo
     if item.get("item_bounds") or not item_values:
         return []
     median = sorted(value for value, _, _ in item_values)[len(item_values) // 2]
-    distant = [entry for entry in item_values if entry[0] < 0 <= median or entry[0] >= max(SUSPECT, 10 * median)]
+    usual = {value for value, why in suspects([value for value, _, _ in item_values]).items() if why == USUAL}
+    distant = [
+        entry
+        for entry in item_values
+        if entry[0] in usual or entry[0] < 0 <= median or entry[0] >= max(SUSPECT, 10 * median)
+    ]
     if not distant:
         return []
     value, row, column = distant[0]

@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 
 from neurovae.io.missing import BUILTIN, MISSING, Codes, codes
 from neurovae.io.suspects import USUAL, suspects
-from neurovae.io.tables import COMMA, Keyed, Row, Table, first, keyed, loose, no_column, number, read, some
+from neurovae.io.tables import NEARLY, VISITS, Keyed, Row, Table, first, keyed, loose, no_column, number, read, some
 from neurovae.plan.index import Index
 
 NOT_REGIONS = ("participant_id", "session_id", "session", "scan", "acquisition", "run")
 MAX_CODES = 5  # regions whose codes for missing are named
+KEYS = {"person": "participant_id", "session": "session_id"}  # columns that may be called by the words of this project
+PARTS = {*VISITS, "fold", "split", "seed"}  # columns that divide scans into parts
+COUNTED = 5  # rows from which on 0, 1, 2, ... are numbers of rows
 NAMES = Codes({}, {"name": MISSING - {"", "n/a"}})  # a region may be called NA or None
 
 
@@ -74,6 +77,7 @@ def volumes(path: str | Path, scans: Sequence[Sequence[str]], codes: Codes = BUI
         codes: codes for missing values.
     """
     table, faults = read(str(path), file=Path(path).name, rename={}, codes=codes)
+    table = with_keys(table)
     found = matched(table, faults, scans)
     return found._replace(notes=found.notes + first(_usual_codes(table, found.regions), MAX_CODES))
 
@@ -93,7 +97,26 @@ def _usual_codes(table: Table, regions: list[str]) -> list[str]:
     return notes
 
 
-def matched(table: Table, faults: list[str], scans: Sequence[Sequence[str]], what: str = "region") -> Volumes:
+def renamed(columns: Iterable[str]) -> dict[str, str]:
+    """The key columns of a table that have another name here; a table with scans needs no other key."""
+    names = set(columns)
+    return {} if "scan" in names else {old: new for old, new in KEYS.items() if old in names and new not in names}
+
+
+def with_keys(table: Table) -> Table:
+    """The table with `person` and `session` as participant_id and session_id."""
+    names = renamed(table.columns)
+    rows = [row._replace(cells={names.get(name, name): cell for name, cell in row.cells.items()}) for row in table.rows]
+    return table._replace(columns=[names.get(name, name) for name in table.columns], rows=rows) if names else table
+
+
+def matched(
+    table: Table,
+    faults: list[str],
+    scans: Sequence[Sequence[str]],
+    what: str = "region",
+    leave_out: Iterable[str] = (),
+) -> Volumes:
     """The numbers of a table by scan.
 
     Args:
@@ -101,13 +124,14 @@ def matched(table: Table, faults: list[str], scans: Sequence[Sequence[str]], wha
         faults: of reading it.
         scans: the keys of each scan, the scan's own first.
         what: a column of it stands for, in messages.
+        leave_out: names of columns, in lower case, that are none of these; with any, row numbers are left out too.
     """
     if table.columns and "scan" not in table.columns and "participant_id" not in table.columns:
         faults.append(f"{table.file}, row 1: {no_column('participant_id', table.columns)}, or give a column 'scan'")
     if faults or not table.rows:
         return Volumes({}, [], faults or [f"{table.file}: no row below the header; give a row per person"], [])
     by_key, key_problems = _by_scan(table) if "scan" in table.columns else keyed(table)
-    regions, texts, notes = _regions(table, what)
+    regions, texts, notes = _regions(table, what, set(leave_out))
     faults += key_problems + texts
     row_of = {keys[0]: next((by_key.rows[key] for key in keys if key in by_key.rows), None) for keys in scans}
     faults += _unmatched(by_key, scans, row_of) if not faults and scans else []
@@ -148,13 +172,17 @@ def _by_scan(table: Table) -> tuple[Keyed, list[str]]:
     return Keyed(table.file, table.header, table.columns, rows), first(faults)
 
 
-def _regions(table: Table, what: str) -> tuple[list[str], list[str], list[str]]:
+def _regions(table: Table, what: str, leave_out: set[str]) -> tuple[list[str], list[str], list[str]]:
     """Columns of numbers, cells of these that are no numbers, and notes on columns of text, which are left out."""
     regions, faults, notes = [], [], []
     for name in [name for name in table.columns if name not in NOT_REGIONS]:
         cells = [(row, text) for row in table.rows if (text := row.cells[name]) is not None]
         not_numbers = [(row, text) for row, text in cells if number(text) is None]
-        words = [text for _, text in not_numbers if not COMMA.fullmatch(text)]
+        words = [text for _, text in not_numbers if not NEARLY.fullmatch(text)]
+        if leave_out and (name.lower() in leave_out or _counts(cells)):
+            kind = "row numbers" if name.lower() not in leave_out else f"by its name no {what}"
+            notes.append(f"{table.file}: column '{name}' is left out: {kind}")
+            continue
         if not cells or 2 * len(words) > len(cells):
             notes.append(f"{table.file}: column '{name}' is left out: {'text' if cells else 'no value'}, not numbers")
             continue
@@ -165,6 +193,13 @@ def _regions(table: Table, what: str) -> tuple[list[str], list[str], list[str]]:
         ]
     no_region = [f"{table.file}: no column of numbers; give a column per {what}"] if not regions else []
     return regions, no_region + first(faults), notes
+
+
+def _counts(cells: list[tuple[Row, str]]) -> bool:
+    """Whether a column numbers the rows from 0 or 1."""
+    values = [number(text) for _, text in cells]
+    start = values[0] if values else None
+    return len(values) >= COUNTED and start in (0, 1) and values == [start + k for k in range(len(values))]
 
 
 def _unmatched(table: Keyed, scans: Sequence[Sequence[str]], row_of: dict[str, Row | None]) -> list[str]:

@@ -4,16 +4,19 @@ A scan gets the row of the same visit (its session label is the visit's code). W
 is set, it gets the row nearest in time. A table without visits and dates has one row per person.
 """
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from neurovae.io.levels import level
 from neurovae.io.missing import Codes, codes
-from neurovae.io.tables import Keyed, Row, first, lookup, no_column, number, read, short
+from neurovae.io.tables import Keyed, Row, first, lookup, loose, no_column, number, read, short
 from neurovae.plan import dates, sessions
 
 YES, NO = {"on", "yes", "true"}, {"off", "no", "false"}  # words that YAML reads as true and false
+YEARS = 5  # so many numbers from 1900 to 2099, and no other, are years
 Tables = Sequence[Keyed]
 
 
@@ -107,6 +110,11 @@ def _scans(
         problems.append(f"cohort.visits, {label}: same_as: {no_column(same_as, columns)}")
     if date_column and date_column not in columns:
         problems.append(f"cohort.scan_date: {no_column(date_column, columns)}")
+    labels = {scan.session for scan in scans if scan.session}
+    for key in (str(key).removeprefix("ses-") for key in entry.get("sessions") or {}):
+        twin = next((name for name in sorted(labels) if loose(name) == loose(key)), None)
+        if twin and key not in labels:
+            problems.append(f"cohort.visits, {label}: sessions: no scan is of session {key!r}; did you mean {twin!r}?")
     targets: list[Target] = []
     for scan in scans:
         cells = lookup(tables, same_as, scan.keys) if same_as else [(scan.person, None)]
@@ -141,7 +149,7 @@ def _join_table(
     for column, allowed in (entry.get("where") or {}).items():
         selected = [row for row in rows if _allowed(row.cells[column], allowed)]
         if rows and not selected:
-            values = sorted({row.cells[column] or "n/a" for row in rows})
+            values = sorted({row.cells[column] or "(empty: null)" for row in rows})
             problems.append(
                 f"{label}: where: no row has {allowed!r} in column '{column}'; there are "
                 f"{', '.join(map(repr, values[:8]))}{' ...' if len(values) > 8 else ''}"
@@ -246,7 +254,14 @@ def _people(
         if text and day is None:
             problems.append(dates.unreadable(row.where, entry["date"], text))
         calendar |= {day.calendar} if day else set()
-        people.setdefault(person, []).append(Visit(row, row.cells[entry["visit"]] if entry.get("visit") else None, day))
+        code = row.cells[entry["visit"]] if entry.get("visit") else None
+        people.setdefault(person, []).append(Visit(row, None if code is None else _code(code), day))
+    days_given = [visit.day.value for visits in people.values() for visit in visits if visit.day]
+    if calendar == {False} and len(days_given) >= YEARS and all(1900 <= day < 2100 for day in days_given):
+        problems.append(
+            f"{rows[0].file}: {entry['date']} holds years ({days_given[0]:g}, ...), which would be read as numbers of "
+            "days; give dates, or leave date out"
+        )
     if len(calendar) > 1:
         problems.append(f"{rows[0].file}: {entry['date']} holds both dates and numbers of days; give one of the two")
     return people, problems
@@ -254,8 +269,14 @@ def _people(
 
 def _codes(entry: Mapping[str, Any], session: str) -> list[str]:
     """Return the codes of the visits of a scan's session."""
-    codes_of_session = (entry.get("sessions") or {}).get(session, session)
-    return [str(code) for code in codes_of_session] if isinstance(codes_of_session, list) else [str(codes_of_session)]
+    written = {str(label).removeprefix("ses-"): code for label, code in (entry.get("sessions") or {}).items()}
+    wanted = written.get(session, session)
+    return [_code(code) for code in (wanted if isinstance(wanted, list) else [wanted])]
+
+
+def _code(text: Any) -> str:
+    """Return one spelling of a visit's code: `ses-1` and `1.0` are 1."""
+    return level(str(text).removeprefix("ses-"))
 
 
 def _match(entry: Mapping[str, Any], label: str, scan: Target, visits: list[Visit]) -> tuple[Match, Visit | None, str]:
@@ -290,7 +311,8 @@ def _match(entry: Mapping[str, Any], label: str, scan: Target, visits: list[Visi
             None,
             _several(entry, scan, candidates, by),
         )
-    by_date = sorted(candidates, key=lambda visit: visit.day.value if visit.day else 0.0)
+    dated = [visit for visit in candidates if visit.day] or candidates  # a row without a date is neither first nor last
+    by_date = sorted(dated, key=lambda visit: visit.day.value if visit.day else 0.0)
     visit = by_date[-1 if entry.get("keep") == "last" else 0]
     delay = dates.between(scan.day, visit.day)
     return Match(scan.scan, label, visit.row.number, visit.code, by, delay, ""), visit, ""
@@ -339,22 +361,54 @@ def _nobody(
             f"scans are of {targets[0].person!r} ..., rows of {example!r} ...; use the same IDs, "
             "or name in same_as the column of the participants table that holds these"
         ]
-    if entry.get("visit"):
-        codes_there = {visit.code for visits in people.values() for visit in visits if visit.code}
-        code_of = {_like(code): code for code in sorted(codes_there)}
-        problems = []
-        for session in sorted({target.session for target in targets if target.session}):
-            twin = code_of.get(_like(session))
-            if twin and not set(_codes(entry, session)) & codes_there:
-                problems.append(
-                    f"{label}: session {session!r} has no row, but visit {twin!r} looks like it; write "
-                    f"sessions: {{{session}: {twin}}} if they are the same"
-                )
-        if problems:
-            return problems
+    problems = _near_people(entry, label, targets, people, rows)
+    problems += _near_visits(label, entry, targets, people, matches) if entry.get("visit") else []
+    if problems:
+        return first(problems)
     if all(match.row is None for match in matches):
         return [f"{label}: no scan is given a row ({_reasons(matches)}); see visit, sessions, date and max_days"]
     return []
+
+
+def _near_people(
+    entry: Mapping[str, Any], label: str, targets: list[Target], people: dict[str, list[Visit]], rows: list[Row]
+) -> list[str]:
+    """List scans without a row of their person, where an ID in the table differs in zeros or capitals only."""
+    without = {loose(target.person): target for target in targets if target.person and target.person not in people}
+    ids = [_id(row.cells[entry["person"]]) for row in rows]
+    twins = {loose(one): row for one, row in zip(ids, rows, strict=True) if one not in people}
+    return [
+        f"{row.where}: {entry['person']} is {row.cells[entry['person']]!r}, and {without[key].scan} has no row; "
+        "write both IDs in the same way, or name in same_as the column of the participants table that holds these"
+        for key, row in twins.items()
+        if key in without
+    ]
+
+
+def _near_visits(
+    label: str, entry: Mapping[str, Any], targets: list[Target], people: dict[str, list[Visit]], matches: list[Match]
+) -> list[str]:
+    """List sessions without a row of the visit, where their person has one whose code is nearly the same."""
+    twins: dict[tuple[str, str], int] = {}
+    for target, match in zip(targets, matches, strict=True):
+        visits = people.get(target.person, [])
+        codes_wanted = _codes(entry, target.session) if target.session else []
+        if match.row is not None or any(visit.code in codes_wanted for visit in visits):
+            continue
+        code_of = {_like(visit.code): visit.code for visit in visits if visit.code}
+        twin = next((code_of[_like(code)] for code in codes_wanted if _like(code) in code_of), None)
+        if twin:
+            twins[target.session, twin] = twins.get((target.session, twin), 0) + 1
+    there = {visit.code for visits in people.values() for visit in visits}
+    problems = []
+    for (session, twin), count in sorted(twins.items()):
+        both = [code for code in _codes(entry, session) if code in there] + [twin]
+        remedy = json.dumps({session: both if len(both) > 1 else twin}, ensure_ascii=False)
+        problems.append(
+            f"{label}: session {session!r} has no row for {count} scan{'s' * (count > 1)}, but visit {twin!r} looks "
+            f"like it; write sessions: {remedy} if they are the same"
+        )
+    return problems
 
 
 def _like(text: str) -> str:

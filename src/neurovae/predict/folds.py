@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.design.design import design, relatives, used_confounds
+from neurovae.design.design import RARER_CLASS, design, relatives, used_confounds
 from neurovae.design.imputed import said, without_score
 from neurovae.design.rows import provenance, sessions
 from neurovae.errors import InputError
@@ -128,7 +128,7 @@ def complete_cases(
         "n_imputed": cases_found.imputed,
         "harmonised": harmonise,
         "status": cases_found.status,
-        "reason": cases_found.reason,
+        "reason": cases_found.reason.replace("people", "scans"),  # `design` counts rows
     }
     if folds.policy == "per fold":
         base["fold"] = None  # one model per fold
@@ -224,6 +224,8 @@ def _too_few(cases: Cases, inner: int) -> dict[str, Any]:
     if table["person"].nunique() < PEOPLE or table["fold"].nunique() < 2:
         reason = f"{table['person'].nunique()} people in {table['fold'].nunique()} folds"
         return {"status": "too few people", "reason": reason}
+    if cases.binary and (rarer := _rarer(cases, np.ones(len(table), bool))) < RARER_CLASS:
+        return {"status": "too few people", "reason": f"{rarer} people in the rarer class"}
     for k in table["fold"].unique():
         train = (table["fold"] != k).to_numpy()
         if (people := table.loc[train, "person"].nunique()) < inner:
@@ -233,8 +235,13 @@ def _too_few(cases: Cases, inner: int) -> dict[str, Any]:
             }
         if not cases.binary:
             continue
-        rarer = min(table.loc[train & (cases.y == value), "person"].nunique() for value in (0, 1))
+        rarer = _rarer(cases, train)
         if rarer < inner:
             reason = f"{rarer} people of the rarer class to train on for fold {k}"
             return {"status": "too few people", "reason": reason}
     return {}
+
+
+def _rarer(cases: Cases, rows: np.ndarray) -> int:
+    """People who are ever in the rarer class, among these rows (bool)."""
+    return min(int(cases.table.loc[rows & (cases.y == value), "person"].nunique()) for value in (0, 1))

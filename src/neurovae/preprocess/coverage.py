@@ -3,6 +3,9 @@
 import numpy as np
 from scipy.ndimage import binary_dilation
 
+SPILLED = (
+    0.25  # of the number of voxels of a brain: fewer others differ from the background if a head is skull-stripped
+)
 BLOCK_MM = 6.0  # blocks of voxels of one value; no tissue has them, and bone and sinuses are thinner or elsewhere
 
 
@@ -11,7 +14,8 @@ def recorded(data: np.ndarray, brain: np.ndarray, voxel_mm: np.ndarray) -> np.nd
 
     Where the top of a head was cut off and filled, or where slices were lost, whole slices have one value. Where a
     defacing tool reached into the brain, or an oblique scan was resampled, blocks of voxels have the value of the
-    background. A skull-stripped image is filled all around its brain, so there the whole array counts as recorded.
+    background. A skull-stripped image or tissue map is filled all around its brain, so there the whole array counts as
+    recorded, also where a few voxels lie beyond its mask.
 
     Args:
         data: intensities (x, y, z), as scanned.
@@ -19,13 +23,19 @@ def recorded(data: np.ndarray, brain: np.ndarray, voxel_mm: np.ndarray) -> np.nd
         voxel_mm: voxel size along each axis.
     """
     has_data = np.ones(data.shape, bool)
-    if brain.all() or np.ptp(data[~brain]) <= 1e-3 * np.ptp(data):
+    around = data[~brain]
+    if brain.all() or _unlike(around, 1e-3 * np.ptp(data)) <= SPILLED * brain.sum():
         return has_data
     for axis in range(3):
         other_axes = tuple(other for other in range(3) if other != axis)
         empty = data.max(axis=other_axes) == data.min(axis=other_axes)
         has_data[(slice(None),) * axis + (empty,)] = False
     return has_data & ~_filled(data, voxel_mm)
+
+
+def _unlike(around: np.ndarray, tolerance: float) -> int:
+    """Number of voxels that differ from the median by more than that."""
+    return int((np.abs(around - np.median(around)) > tolerance).sum())
 
 
 def _filled(data: np.ndarray, voxel_mm: np.ndarray) -> np.ndarray:

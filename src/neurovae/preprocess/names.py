@@ -5,7 +5,8 @@ from pathlib import Path
 SPACE = (
     "MNI152NLin2009aSym"  # the ICBM 152 2009a symmetric average, which nilearn bundles, as TemplateFlow would name it
 )
-MASK = "desc-brain_mask.nii.gz"  # ending of a scan's own brain mask, in its space or on the grid
+MASK = "desc-brain_mask.nii.gz"  # ending of a scan's own brain mask, in its space
+ON_GRID = "label-brain_probseg.nii.gz"  # of the same on the grid, where a voxel may lie partly inside
 
 
 def derivative(folder: Path, scan: str, ending: str) -> Path:

@@ -16,7 +16,7 @@ from neurovae.io.images import read_image
 from neurovae.preprocess import batch, grid, placement
 from neurovae.preprocess.alignment import misalignment_mm
 from neurovae.preprocess.geometry import check_sides
-from neurovae.preprocess.names import MASK, in_space, on_grid
+from neurovae.preprocess.names import ON_GRID, in_space, on_grid
 
 Method = Literal["zscore", "percentile", "white-matter", "reference", "none"]
 
@@ -77,7 +77,7 @@ def _brain(derivatives: Path, suffix: str, voxel_mm: float, row: batch.Row) -> P
 
 
 def _mask(brain: Path) -> Path:
-    return brain.with_name(brain.name.split("_desc-brain_")[0] + "_" + MASK)
+    return brain.with_name(brain.name.split("_desc-brain_")[0] + "_" + ON_GRID)
 
 
 def _preproc(brain: Path, suffix: str) -> Path:

@@ -16,7 +16,7 @@ from neurovae.errors import InputError
 from neurovae.io.files import plain_tempdir, sha256, write_beside, write_json
 from neurovae.io.images import read_image
 from neurovae.preprocess import affine, batch, bias, coverage, grid, orientation, source
-from neurovae.preprocess.names import MASK, SPACE, derivative, in_space, on_grid
+from neurovae.preprocess.names import MASK, ON_GRID, SPACE, derivative, in_space, on_grid
 from neurovae.preprocess.scan import read_canonical
 
 Transform = Literal["affine", "syn", "none"]
@@ -71,7 +71,7 @@ def run(
         name = partial(in_space, derivatives, row["scan"], voxel_mm)
         with tempfile.TemporaryDirectory() as folder:
             transforms, lead = _register(scan, transform, template_mm, Path(folder), clock)
-            images = {name(f"desc-brain_{suffix}.nii.gz"): scan.brain, name(MASK): scan.mask}
+            images = {name(f"desc-brain_{suffix}.nii.gz"): scan.brain, name(ON_GRID): scan.mask}
             with clock("resample"):
                 images = {path: _resample(image, voxel_mm, transforms) for path, image in images.items()}
             recorded_on_grid = ants.apply_transforms(_fixed(voxel_mm), scan.recorded, transforms).numpy()
@@ -79,7 +79,7 @@ def run(
                 images[name(f"desc-jacobian_{suffix}.nii.gz")] = _jacobian(transforms, voxel_mm)
             for path, image in images.items():
                 _save(image, path)
-            write_json(name(MASK.replace(".nii.gz", ".json")), {"Type": "Brain", **on_grid(voxel_mm)})
+            write_json(name(ON_GRID.replace(".nii.gz", ".json")), on_grid(voxel_mm))
             matrix = derivative(derivatives, row["scan"], f"from-{suffix}_to-{SPACE}_mode-image_xfm.mat")
             matrix_read = _keep_affine(transforms, scan.shear, matrix)
         written = [*images, *([matrix] if transforms else [])]

@@ -12,7 +12,8 @@ from neurovae.io.missing import BUILTIN, is_missing
 from neurovae.io.parquet import read_parquet
 from neurovae.io.tables import Row, Table
 from neurovae.io.volumes import read_volumes
-from neurovae.plan.latent_tables import TEXT, Wanted, latents, renamed, text_table
+from neurovae.plan.latent_tables import TEXT, Wanted, latents, text_table
+from neurovae.plan.user_tables import renamed
 
 
 class Inputs(NamedTuple):
@@ -68,7 +69,10 @@ def _table(path: str) -> tuple[Table, list[str]]:
         raise
     except (OSError, ValueError, KeyError) as error:
         return Table(name, [], [], []), [f"{name}: cannot be read ({error}); write it again"]
-    frame = frame.rename(columns=str).rename(columns=renamed(map(str, frame.columns)))
+    if any(name is not None for name in frame.index.names):  # IDs as the index
+        frame = frame.reset_index()
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    frame = frame.rename(columns=renamed(frame.columns))
     twice = sorted(set(frame.columns[frame.columns.duplicated()]))
     columns = list(frame.columns)
     cells = {column: [_text(column, value) for value in frame[column]] for column in columns if column not in twice}
@@ -102,7 +106,7 @@ def _npz(path: Path) -> pd.DataFrame:
 
 def _text(column: str, value: Any) -> str | None:
     """A cell as a text file would hold it, with every digit of a number; None where it is missing."""
-    if value is None or value is pd.NA or value != value:
+    if pd.api.types.is_scalar(value) and pd.isna(value):
         return None
     if isinstance(value, float | np.floating):
         return repr(float(value))

@@ -92,3 +92,16 @@ def test_names_are_compared_in_one_form(tmp_path):
     text = 'cohort: {name: a, bids: "Jose\u0301", site: "Gro\u0308\u00dfe\u200b", rename: {"e\u0301": x}}'
     found = read(tmp_path, text)["cohort"]
     assert (found["bids"], found["site"], found["rename"]) == ("Jose\u0301", "Gr\u00f6\u00dfe", {"\u00e9": "x"})
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [("bounds: [0, 030]", "030 as the number 24"), ("bounds: [0, 1:30]", "1:30 as the number 90"),
+     ("positive: 010", "010 as the number 8")],
+)  # fmt: skip
+def test_numbers_to_base_8_and_60(tmp_path, text, value):
+    """YAML 1.1 counts 030 to base 8 and 1:30 to base 60; neither is what people mean."""
+    with pytest.raises(InputError, match=f"my.yaml, line 2: YAML reads {value}; write the number"):
+        read(tmp_path, f"cohort: {{name: a, bids: b,\n scores: [{{name: m, type: bounded, {text}}}]}}")
+    same = read(tmp_path, "cohort: {name: a, bids: b, session: '010', missing: [0, 01, -9, 0.5, 1.5e+3]}")["cohort"]
+    assert same["session"] == "010" and same["missing"] == [0, 1, -9, 0.5, 1500]

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from neurovae.errors import InputError
@@ -181,3 +182,43 @@ def test_no_number_of_latents_is_for_tables_alone_and_a_table_can_be_interpreted
         models({"name": "v", "kind": "vae", "n_latent": None})
     section = {"models": ["t"], "quantiles": [0.1, 0.9], "path": [], "steps": [1], "atlas": "builtin"}
     assert interpret_problems(section, ["t", "pca-16"]) == []  # its maps are those of the forward model
+
+
+@pytest.mark.parametrize("name", ["X", "index"])
+def test_row_numbers_and_demographics_are_no_latents(tmp_path: Path, name: str) -> None:
+    lines = rows(f"participant_id\ta\t{name}\tSex\tvisit")
+    numbered = [lines[0], *("\t".join([*line.split("\t")[:2], str(k), "1", "2"]) for k, line in enumerate(lines[1:]))]
+    faults, notes, sizes = latent_tables.problems(config(written(tmp_path, numbered)), INDEX)
+    assert (faults, sizes) == ([], {"given": 1})
+    assert notes == [
+        f"v.tsv: column '{name}' is left out: row numbers",
+        "v.tsv: column 'Sex' is left out: by its name no latent",
+        "v.tsv: column 'visit' is left out: by its name no latent",
+    ]
+
+
+@pytest.mark.parametrize("start", ["\ufeff", "\n", "sep=\t\n"])
+def test_person_is_a_key_however_the_file_begins(tmp_path: Path, start: str) -> None:
+    lines = rows("person\ta\tb\tc")
+    path = written(tmp_path, [start + lines[0], *lines[1:]])
+    assert latent_tables.problems(config(path), INDEX)[0] == []
+
+
+@pytest.mark.parametrize("ending", ["parquet", "npz", "tsv"])
+def test_scores_are_no_latents_in_files_that_jobs_read(
+    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A score among the columns would be predicted from itself; the names are found without reading the rows."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(30, 3)), columns=["emb_0", "emb_1", "Motor"]).assign(participant_id=PEOPLE)
+    path = tmp_path / f"v.{ending}"
+    if ending == "npz":
+        np.savez(path, **{name: frame[name].to_numpy() for name in frame})
+    elif ending == "parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, sep="\t", index=False)
+        monkeypatch.setattr(latent_tables, "LARGE", 0)
+    expected = "v.{}: column 'motor' is a score or confound of the cohort, too; name the latents alone in columns"
+    assert latent_tables.problems(config(path), INDEX)[0] == [expected.format(ending)]
+    assert latent_tables.problems(config(path, columns="emb_*"), INDEX)[0] == []

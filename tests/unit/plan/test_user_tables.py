@@ -135,3 +135,13 @@ def test_all_of_them_before_the_first_job(tmp_path):
     (tmp_path / "v.xlsx").write_bytes(b"PK\x03\x04")
     problems, _ = user_tables.problems(config, found)
     assert [problem.split(":")[0] for problem in problems] == ["no.tsv, row 2", "atlas.tsv, row 2", "v.xlsx"]
+
+
+def test_volumes_of_another_session_and_in_other_spellings(tmp_path):
+    """A row of session 2 was given to the scan of session 1; a column of 3.100,5 vanished with a note."""
+    (tmp_path / "v.tsv").write_text("person\tsession\tpons\n" + "".join(f"{keys[2]}\t77\t5\n" for keys in SCANS))
+    assert user_tables.volumes(tmp_path / "v.tsv", SCANS).values == {}
+    for cell in ("3.100,5", "3,100,200", "12 %", "3100 mm3"):
+        (tmp_path / "v.tsv").write_text("scan\tpons\n" + "".join(f"{keys[0]}\t{cell}\n" for keys in SCANS))
+        problem = user_tables.volumes(tmp_path / "v.tsv", SCANS).problems[0]
+        assert problem.startswith(f"v.tsv, row 2: pons is '{cell}'; give a number")

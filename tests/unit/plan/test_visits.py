@@ -227,8 +227,8 @@ def test_sessions_that_nearly_match(alzheimer):
     bids, entry = alzheimer
     problem = only(check(cohort_of(bids, [{**entry, "visit": "VISCODE2"}], SCORES)))
     assert (
-        problem
-        == "MMSE.csv: session 'M012' has no row, but visit 'm12' looks like it; write sessions: {M012: m12} if they are the same"
+        problem == "MMSE.csv: session 'M012' has no row for 2 scans, but visit 'm12' looks like it; "
+        'write sessions: {"M012": "m12"} if they are the same'
     )
 
 
@@ -358,3 +358,62 @@ def test_ids_by_letters_and_digits():
     """Marks and the decimals of a spreadsheet do not count, leading zeros do."""
     assert {visits._id(text) for text in ("002_S_0295", "sub-002S0295", "002-S-0295")} == {"002S0295"}
     assert visits._id("3001.0") == "3001" and visits._id("0295") == "0295"
+
+
+def one_table(folder: Path, people: dict[str, list[str]], lines: list[str], **entry) -> dict:
+    """A cohort of these sessions with one table: ID, v, d, score."""
+    bids = bids_sessions(
+        folder / "bids", {person: dict.fromkeys(names, "2011-03-01") for person, names in people.items()}
+    )
+    (folder / "v.csv").write_text("\n".join(["ID,v,d,score", *lines]) + "\n")
+    entry = {"file": str(folder / "v.csv"), "person": "ID", **entry}
+    return cohort_of(bids, [entry], [{"name": "score", "type": "continuous"}])
+
+
+PEOPLE = [f"sub-{k:04d}" for k in range(996, 1004)]
+
+
+def test_ids_that_lost_their_zeros_in_some_rows(tmp_path):
+    """996 is no word for sub-0996: four of eight scores went missing with a count alone."""
+    lines = [f"{int(person[4:])},,,{k}" for k, person in enumerate(PEOPLE)]
+    problems = index.look(one_table(tmp_path, {person: ["ses-1"] for person in PEOPLE}, lines)).problems
+    assert len(problems) == 4 and "v.csv, row 2: ID is '996', and sub-0996_ses-1 has no row" in problems[0]
+
+
+@pytest.mark.parametrize("written", ["{}.0", "ses-{}", "{}"])
+def test_codes_of_visits_in_other_spellings(tmp_path, written):
+    """1.0, as pandas writes 1 in a column with gaps, and ses-1 are session 1."""
+    lines = [f"{person},{written.format(n)},,{10 * k + n}" for k, person in enumerate(PEOPLE) for n in (1, 2)]
+    cohort = one_table(tmp_path, {person: ["ses-1", "ses-2"] for person in PEOPLE}, lines, visit="v")
+    assert list(values(cohort, "score").values()) == [str(10 * k + n) for k in range(8) for n in (1, 2)]
+
+
+def test_codes_that_nearly_match_for_some_people(tmp_path):
+    """BL of most and bl of two people: a remedy that keeps both."""
+    sessions = {person: ["ses-BL", "ses-V04"] for person in PEOPLE}
+    lines = [f"{p},{'bl' if k < 2 else 'BL'},,{k}\n{p},V04,,{k}" for k, p in enumerate(PEOPLE)]
+    problem = only(index.look(one_table(tmp_path, sessions, lines, visit="v")).problems)
+    assert "session 'BL' has no row for 2 scans" in problem and 'sessions: {"BL": ["BL", "bl"]}' in problem
+    lines = [f"{p},0,,{k}\n{p},4,,{k}" for k, p in enumerate(PEOPLE)]
+    for number, keys in enumerate([{"bl": "0", "V04": "4"}, {"ses-BL": 0, "ses-V04": "4.0"}]):
+        found = index.look(one_table(tmp_path / str(number), sessions, lines, visit="v", sessions=keys)).problems
+        assert found == (
+            [] if number else ["cohort.visits, v.csv: sessions: no scan is of session 'bl'; did you mean 'BL'?"]
+        )
+
+
+def test_rows_without_a_date_are_neither_first_nor_last(tmp_path):
+    """Of dated rows and one without a date, the dated ones count."""
+    lines = [f"{p},,,33\n{p},,2011-01-01,11\n{p},,2012-01-01,22" for p in PEOPLE]
+    for keep, expected in (("first", "11"), ("last", "22")):
+        cohort = one_table(tmp_path / keep, {p: ["ses-1"] for p in PEOPLE}, lines, date="d", keep=keep)
+        assert set(values(cohort, "score").values()) == {expected}
+
+
+def test_dates_without_hyphens_and_years(tmp_path):
+    """20110131 and 20110201 are a day apart, not 70; 2010 and 2011 are not numbers of days."""
+    one, other = dates.parse("20110131"), dates.parse("20110201T101500")
+    assert dates.between(one, other) == 1 and dates.parse("20110231") is None and dates.parse("8235").value == 8235
+    lines = [f"{p},,{2009 + k % 3},{k}" for k, p in enumerate(PEOPLE)]
+    found = index.look(one_table(tmp_path, {p: ["ses-1"] for p in PEOPLE}, lines, date="d")).problems
+    assert any("v.csv: d holds years (2009, ...)" in line for line in found)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from nibabel.affines import voxel_sizes
 from nilearn.masking import apply_mask
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from neurovae.errors import InputError
@@ -296,6 +297,17 @@ def test_a_brain_in_a_background_of_one_value_is_all_inside() -> None:
     data = np.where(head, np.where(mask, 1.0, 0.2) + 0.01 * np.random.default_rng(0).random(mask.shape), 0.0)
     seen = coverage.recorded(data.astype(np.float32), mask, np.full(3, 4.0))
     assert seen[head].all() and not seen.all()
+
+
+def test_a_tissue_map_is_all_inside_though_it_is_zero_in_other_tissue_and_passes_the_edge_of_its_mask() -> None:
+    """As the maps of grey matter that fMRIPrep writes, beside its brain mask: white matter holds zeros."""
+    mask = np.pad(grid.brain_mask(4), 4)
+    grey = (mask ^ ndimage.binary_erosion(mask, iterations=3)) | (
+        ndimage.binary_dilation(mask) & ~mask & (np.indices(mask.shape)[0] < 12)
+    )
+    spilled = (grey & ~mask).sum() / mask.sum()
+    assert 0.005 < spilled < 0.05 and (mask & ~grey).sum() > 0.2 * mask.sum()
+    assert coverage.recorded(grey.astype(np.float32), mask, np.full(3, 4.0)).all()
 
 
 @pytest.mark.parametrize("name", ["job[12]", "a,b", "with blank"])

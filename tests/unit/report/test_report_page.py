@@ -203,7 +203,7 @@ def test_outline_is_where_the_mask_ends(tmp_path: Path):
     )
     run = Run(tmp_path, [], FIT, "vae", [], tmp_path, {"preprocess": {"voxel_mm": 4}})
     put(tmp_path / "preprocess/qc.tsv", checks)
-    for ending, data in (("desc-brain_T1w.nii.gz", volume), ("desc-brain_mask.nii.gz", mask.astype(np.uint8))):
+    for ending, data in (("desc-brain_T1w.nii.gz", volume), ("label-brain_probseg.nii.gz", mask.astype(np.uint8))):
         file = in_space(tmp_path / "preprocess/derivatives", "sub-01", 4, ending)
         file.parent.mkdir(parents=True, exist_ok=True)
         nib.save(nib.Nifti1Image(data, np.eye(4)), file)

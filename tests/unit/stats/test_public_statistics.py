@@ -12,6 +12,7 @@ from simulated_prediction import ILL, cases, cohort
 from neurovae.associate import mixed, univariate
 from neurovae.errors import InputError
 from neurovae.predict import importance, predict
+from neurovae.predict.folds import complete_cases, outer_folds
 from neurovae.predict.harmonise import apply, fit
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -129,3 +130,52 @@ def test_the_other_class_has_the_same_area():
         told = predict.summarise(part, predict.cross_validate(part, ["linear"]), {}, 20, 0)
         areas += [row["value"] for row in told if row["metric"] == "auc" and row["features"] == "latents"]
     assert len(areas) == 2 and areas[0] == pytest.approx(areas[1], abs=1e-6) and areas[0] > 0.7
+
+
+def test_a_latent_of_one_person_alone():
+    """A volume that is 0 in all people but one: no error of its own, which ended the tests of every score."""
+    rng = np.random.default_rng(0)
+    z = np.column_stack([np.arange(60) == 5, rng.normal(size=60)]).astype(float)
+    table = joined(z[:, 1] + rng.normal(size=60), z)
+    for found in rows(table):
+        assert [row["status"] for row in found] == ["constant latent", "ok"]
+    two = joined(z[:, 1] + rng.normal(size=60), z + (np.arange(60) == 7)[:, None] * [1, 0])
+    assert {row["status"] for row in rows(two)[0]} == {"ok"}
+
+
+def test_counts_that_vary_less_than_a_poisson():
+    """27 of 30 items right, SD 2: the ratio test rejects no true null and misses r = .45; q rests on permutations."""
+    rng = np.random.default_rng(1)
+    z = rng.normal(size=(100, 2))
+    right = np.round(26 + z[:, 0] + 1.7 * rng.normal(size=100)).clip(0, 30)
+    first, _ = rows(joined(right, z), {"name": "score", "type": "count"})[0]
+    _, permuted = rows(joined(right, z), {"name": "score", "type": "count"})
+    assert first["p"] > 0.05 and permuted[0]["p_permutation"] == 1 / 200 and first["dispersion"] < 0.2
+    assert first["q_of"] == "p_permutation" and first["q"] == pytest.approx(2 / 200)
+    assert "vary less than a Poisson: p is too large; q was computed from the permutation" in first["reason"]
+    falls = rng.poisson(np.exp(1 + 0.3 * z[:, 0]))
+    assert "vary less" not in rows(joined(falls.astype(float), z), {"name": "score", "type": "count"})[0][0]["reason"]
+
+
+def test_an_infinite_measurement_is_missing():
+    """A ratio to no noise: prediction ended with LinAlgError; the scan is left out and counted."""
+    rng = np.random.default_rng(2)
+    z = rng.normal(size=(60, 1))
+    table = joined(z[:, 0] + rng.normal(size=60), z, qc_noise=np.where(np.arange(60) == 3, np.inf, rng.normal(size=60)))
+    noise = {"name": "noise", "type": "continuous", "from": "preprocess"}
+    (row,) = rows(table, confounds=[noise])[0]
+    assert row["n"] == 59 and "left out: 1 without noise" in row["confounds"] and np.isfinite(row["p"])
+
+
+def test_people_are_counted_where_scans_are_rows():
+    """Three patients with two scans each are three, too few; the only person of a site is left out however many scans."""
+    rng = np.random.default_rng(3)
+    person = np.repeat(np.arange(40), 2)
+    table = joined(rng.normal(size=80), rng.normal(size=(80, 2)), person, ill=(person < 3).astype(float))
+    table = table.assign(fold=person % 4)
+    base = complete_cases(outer_folds([table]), ILL, [], inner=2).base
+    assert (base["status"], base["reason"]) == ("too few people", "3 people in the rarer class")
+    sites = table.assign(site=np.where(person == 0, "B", np.where(person < 20, "A", "C")))
+    found = complete_cases(outer_folds([sites]), SCORE, [], inner=2)
+    assert found.base["status"] == "ok" and found.base["n"] == 39
+    assert "1 people left out (alone in a level)" in found.base["confounds"]

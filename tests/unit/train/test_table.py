@@ -226,3 +226,11 @@ def test_a_table_is_no_model_of_scans(tmp_path: Path) -> None:
         LatentModel.load(model, mask=mask)
     with pytest.raises(InputError, match="kind 'table': its latents exist already and need no model"):
         LatentModel("table").fit(VALUES)
+
+
+def test_parquet_as_pandas_writes_it(tmp_path: Path) -> None:
+    """IDs as the index are read; a column of lists is no number."""
+    packed = tiny.packed(tmp_path / "packed")
+    frame().assign(**{"lists": [[1, 2]] * len(PEOPLE)}).set_index("participant_id").to_parquet(tmp_path / "v.parquet")
+    found = inputs.read(packed["volumes"], packed["rows"], str(tmp_path / "v.parquet"))
+    assert found.names == COLUMNS and np.array_equal(found.array, VALUES)

@@ -51,7 +51,7 @@ def audits(run: Run) -> list[Block]:
             *pictures(run, model, run.fit, {"confounds": "variance explained by nuisance variables"}),
             *_seeds(run, model),
             file_table(run, f"audit/{model}/{run.fit}/confounds.tsv", NUISANCES,
-                       f"{model}: nuisance variables; 'flagged': no declared confound, and explains at least "
+                       f"{model}: nuisance variables; 'flagged': not declared as a confound, and explains at least "
                        f"{least:g} % of the variance of the latent or score beyond the confounds (q < 0.05)"),
             file_table(run, f"audit/{model}/{run.fit}/sites.tsv", SITES, f"{model}: sites"),
         ]  # fmt: skip

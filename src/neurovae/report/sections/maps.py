@@ -31,10 +31,11 @@ TABLES = {
         "posterior_high": "posterior range of the region's mean, high", **STATED}),
 }  # fmt: skip
 POSTERIOR = (
-    ". The posterior range is not a confidence interval for the change. For the posterior range, all latents are drawn "
-    "together from a distribution centred on the cohort's mean latents, with the posterior spread of a single scan, "
-    "and decoded. The range runs from the 2.5th to the 97.5th percentile of the region's mean, minus the region's mean "
-    "decoded at the cohort's mean latents; for a given region it is therefore the same for every latent"
+    ". Posterior range: how much a region's mean would vary because the latents of a single scan are uncertain. All "
+    "latents are drawn together, around the cohort's mean latents and with the posterior spread of a single scan, and "
+    "decoded; the range runs from the 2.5th to the 97.5th percentile of the region's mean, relative to the volume "
+    "decoded at the cohort's mean latents. For a given region it is the same for every latent. It is not a confidence "
+    "interval for the change"
 )
 SEEDS = {"score": "score", "seed": "seed", "other_seed": "other seed", "r": "r of the maps across voxels",
          "one_sign": "fraction of voxels of one sign", **STATED}  # fmt: skip

@@ -73,7 +73,9 @@ def _of_permutation(rows: pd.DataFrame) -> str:
     if not len(names):
         return ""
     rest = " and to parametric p values otherwise" if (rows["q_of"] == "p").any() else ""
-    return f", applied to permutation p values for over-dispersed counts ({', '.join(names)}){rest}"
+    return (
+        f", applied to permutation p values for counts more or less dispersed than a Poisson ({', '.join(names)}){rest}"
+    )
 
 
 def _series(parts: list[str]) -> str:

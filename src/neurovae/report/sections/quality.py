@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from neurovae.io.images import read_image
-from neurovae.preprocess.names import MASK, in_space
+from neurovae.preprocess.names import ON_GRID, in_space
 from neurovae.preprocess.placement import offset_warnings
 from neurovae.report.blocks import Block, heading, missing, note, table, text
 from neurovae.report.figures import thumbnails
@@ -70,7 +70,7 @@ def _gallery(run: Run, checks: pd.DataFrame) -> Block:
 def _card(run: Run, row: Row) -> dict[str, Any]:
     settings, suffix = run.config.get("preprocess", {}), run.config.get("cohort", {}).get("suffix", "T1w")
     folder, size = run.cohort / "preprocess" / "derivatives", float(settings.get("voxel_mm", 2))
-    brain, mask = (in_space(folder, str(row["scan"]), size, end) for end in (f"desc-brain_{suffix}.nii.gz", MASK))
+    brain, mask = (in_space(folder, str(row["scan"]), size, end) for end in (f"desc-brain_{suffix}.nii.gz", ON_GRID))
     src = ""
     if brain.exists() and mask.exists():
         inside = np.asarray(read_image(mask).dataobj) >= 0.5
