@@ -36,14 +36,16 @@ rule all:
         expand("results/{cohort}/predict/comparisons.tsv", cohort=COHORT),
         expand("results/{cohort}/audit/power.tsv", cohort=COHORT),
         expand("results/{cohort}/audit/dimension.tsv", cohort=COHORT),
-        expand("results/{cohort}/interpret/{model}/{fit}/traversals.parquet", cohort=COHORT, model=INTERPRETED, fit=FIT),
+        expand(
+            "results/{cohort}/interpret/{model}/{fit}/traversals.parquet", cohort=COHORT, model=SHOWN_DECODED, fit=FIT
+        ),
         expand("results/{cohort}/interpret/{model}/{fit}/maps.parquet", cohort=COHORT, model=INTERPRETED, fit=INFERRED),
-        expand("results/{cohort}/interpret/{model}/{fit}/jacobian.tsv", cohort=COHORT, model=INTERPRETED, fit=FIT),
-        expand("results/{cohort}/interpret/{model}/{fit}/realism.parquet", cohort=COHORT, model=INTERPRETED, fit=FIT),
+        expand("results/{cohort}/interpret/{model}/{fit}/jacobian.tsv", cohort=COHORT, model=SHOWN_DECODED, fit=FIT),
+        expand("results/{cohort}/interpret/{model}/{fit}/realism.parquet", cohort=COHORT, model=SHOWN_DECODED, fit=FIT),
         expand(
             "results/{cohort}/interpret/{model}/{fit}/counterfactuals.parquet",
             cohort=COHORT,
-            model=INTERPRETED,
+            model=SHOWN_DECODED,
             fit=FIT,
         ),
         expand("results/{cohort}/report/summary.txt", cohort=COHORT),

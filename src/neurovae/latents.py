@@ -58,7 +58,7 @@ def run(
     """
     torch.set_num_threads(1)
     tensors, meta = weights.load_own(model)
-    array, scans, _ = inputs.read(volumes, rows, table, meta["architecture"].get("columns"))
+    array, scans = inputs.read(volumes, rows, table, meta["architecture"].get("columns"))[:2]
     if freeze:
         same_preprocessing(scans, array.shape[1:], meta, name)
     elif meta["data_hash"] != data_hash(scans):

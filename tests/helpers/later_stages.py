@@ -183,4 +183,4 @@ def drawn(results: Path, models: list[str], decoded: list[str]) -> None:
     associate.run(**shared, **DECLARED, fit=FIT, most=4)
     audit.run(**shared, fit=FIT)
     plot_predict.run(**shared, seed=0, baselines=decoded)
-    interpret.run(results=results, models=decoded, fit=FIT)
+    interpret.run(**shared, decoded=decoded, fit=FIT)

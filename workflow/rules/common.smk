@@ -36,7 +36,7 @@ try:
         + misplaced
         + graph.names_and_files(config)
         + entries.impossible(config, ENTRIES, PEOPLE)
-        + graph.interpret_problems(config["interpret"], list(ENTRIES), entries.given(ENTRIES))
+        + graph.interpret_problems(config["interpret"], list(ENTRIES))
         + search_space.problems(config, SCHEMA, PEOPLE)
     )
     warn.print_warnings(config["cohort"], FOUND, notes + given_notes + doubtful)
@@ -56,15 +56,14 @@ except InputError as error:
 COHORT = config["cohort"]["name"]
 PATHS = graph.images(BATCHES)
 MODELS = list(ENTRIES)
-DECODED = [name for name in MODELS if name not in entries.given(ENTRIES)]  # those with a decoder
+DECODED = [name for name in MODELS if name not in entries.given(ENTRIES)]  # those with a decoder; others have maps only
 TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] in entries.PERIODS]  # those that have epochs
 FIT = f"fold-{FOLDS[0]}_seed-{SEEDS[0]}"  # the one that the report draws
 INFERRED = [f"fold-{FOLDS[0]}_seed-{seed}" for seed in SEEDS]  # inference is on one model, and its other seeds
 PRIMARY = config["associate"]["primary"] or config["train"]["models"][0]["name"]
 BASELINES = entries.baselines(ENTRIES, config["train"]["search"])
-INTERPRETED = config["interpret"]["models"] or [
-    name for name in [PRIMARY, *BASELINES.get(PRIMARY, [])] if name in DECODED
-]
+INTERPRETED = config["interpret"]["models"] or [PRIMARY, *BASELINES.get(PRIMARY, [])]
+SHOWN_DECODED = [name for name in INTERPRETED if name in DECODED]
 MANY = {name: (entry["n_latent"] or 0) > config["interpret"]["traversals"] for name, entry in ENTRIES.items()}
 ATLAS = graph.atlas(config["interpret"])
 PCAS = [name for name, entry in ENTRIES.items() if entry["kind"] == "pca"]

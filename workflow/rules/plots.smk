@@ -193,16 +193,19 @@ rule plot_interpret:
         health=expand("results/{{cohort}}/train/{model}/{fit}/health.json", model=INTERPRETED, fit=FIT),
         latents=expand("results/{{cohort}}/latents/{model}/{fit}/latents.parquet", model=INTERPRETED, fit=FIT),
         tests=expand("results/{{cohort}}/associate/{model}/{fit}/permute.parquet", model=INTERPRETED, fit=FIT),
-        decoded=expand(
+        mapped=expand(
             "results/{{cohort}}/interpret/{model}/{fit}/{part}",
             model=INTERPRETED,
+            fit=FIT,
+            part=["maps", "maps.parquet", "regions.parquet"],
+        ),
+        decoded=expand(
+            "results/{{cohort}}/interpret/{model}/{fit}/{part}",
+            model=SHOWN_DECODED,
             fit=FIT,
             part=[
                 "traversals",
                 "traversals.parquet",
-                "maps",
-                "maps.parquet",
-                "regions.parquet",
                 "jacobian",
                 "jacobian.tsv",
                 "samples",
@@ -216,7 +219,7 @@ rule plot_interpret:
         ),
     output:
         report(
-            expand("results/{{cohort}}/report/{model}_{fit}_traversals.png", model=INTERPRETED, fit=FIT),
+            expand("results/{{cohort}}/report/{model}_{fit}_traversals.png", model=SHOWN_DECODED, fit=FIT),
             caption="../report/traversals.rst",
             category="Maps",
         ),
@@ -226,12 +229,12 @@ rule plot_interpret:
             category="Maps",
         ),
         report(
-            expand("results/{{cohort}}/report/{model}_{fit}_samples.png", model=INTERPRETED, fit=FIT),
+            expand("results/{{cohort}}/report/{model}_{fit}_samples.png", model=SHOWN_DECODED, fit=FIT),
             caption="../report/samples.rst",
             category="Maps",
         ),
         report(
-            expand("results/{{cohort}}/report/{model}_{fit}_counterfactuals.png", model=INTERPRETED, fit=FIT),
+            expand("results/{{cohort}}/report/{model}_{fit}_counterfactuals.png", model=SHOWN_DECODED, fit=FIT),
             caption="../report/counterfactuals.rst",
             category="Maps",
         ),
@@ -245,7 +248,7 @@ rule plot_interpret:
         mem_mb=4000,
         runtime=60,
     params:
-        flags=graph.flags({"models": INTERPRETED, "fit": FIT}),
+        flags=graph.flags({"models": INTERPRETED, "decoded": SHOWN_DECODED, "fit": FIT}),
         code=PLOT_CODE["interpret"],
         env=ENV["report"],
     shell:

@@ -105,6 +105,7 @@ rule health:
         mask="results/{cohort}/preprocess/mask.nii.gz",
         weights="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/weights.safetensors",
         history="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/history.parquet",
+        given=lookup(dpath="{model}", within=GIVEN),
     output:
         health="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/health.json",
     log:
@@ -119,9 +120,11 @@ rule health:
         runtime=120,
     params:
         flags=lookup(dpath="{model}", within=JUDGED),
+        given=lookup(dpath="{model}", within=GIVEN_FLAGS),
+        contents=lookup(dpath="{model}", within=GIVEN_BYTES),
         code=lookup(dpath="{model}", within=HEALTH_CODE),
         env=ENV["train"],
     shell:
         "python -m neurovae.train.health.health --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --model {input.weights} "
         "--history {input.history} --out {output.health} --seed {wildcards.seed} "
-        "{params.flags} > {log} 2>&1"
+        "{params.flags} {params.given} > {log} 2>&1"

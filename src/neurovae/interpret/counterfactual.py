@@ -82,9 +82,9 @@ def run(
     torch.set_num_threads(1)
     decoder = read(model, latents, mask, health)
     scans_shown, provenance_columns = known_scans(people, decoder.latents["scan"]), provenance(decoder)
-    if decoder.stopped:
+    if decoder.absent:
         with write_folder(maps):
-            write_both(out, tidy([provenance_columns | {"status": decoder.status, "reason": decoder.reason}], COLUMNS))
+            write_both(out, tidy([provenance_columns | decoder.absent], COLUMNS))
         print(f"{provenance_columns['model']}: {decoder.verdict}, no counterfactuals", flush=True)
         return
     table = join(read_parquet(cohort), decoder.latents, read_parquet(qc))

@@ -23,6 +23,7 @@ from neurovae.errors import InputError
 from neurovae.interpret.images import in_file, read_maps, write_folder, write_maps
 from neurovae.io.files import plain_tempdir, write_tsv
 from neurovae.io.images import read_image
+from neurovae.train.health.verdicts import FORWARD, NO_DECODER
 
 SETTINGS: dict[str, Any] = {"syn_metric": "CC", "syn_sampling": 2, "reg_iterations": (40, 20, 10), "flow_sigma": 3}
 BETWEEN = "the score's 5 and 95 % quantile (binary: its classes), confounds at their means; no test"
@@ -61,7 +62,9 @@ def run(*, maps: Path, table: Path, mask: Path, atlas: Path, out_folder: Path, o
     with write_folder(out_folder) as folder:
         for score in read_rows(table):
             shared = {name: score[name] for name in (*SHARED, "status", "reason", "verdict")}
-            if score["status"] != "ok":
+            if score["status"] == "ok" and score.get("mapped_by") == FORWARD:  # no volumes that it could compare
+                shared |= {"status": "no decoder", "reason": NO_DECODER}
+            if shared["status"] != "ok":
                 rows.append(shared)
                 continue
             log_ratio = log_jacobian(*read_pair(maps, score["score"]), read_mask(mask))

@@ -39,10 +39,12 @@ COLUMNS = SAME | {"session": "object", "n": "Int64", "unit": "object", "step": "
                   "peak_statistic": "float64", "peak_x": "float64", "peak_y": "float64", "peak_z": "float64",
                   "peak_region": "object", "permutations": "Int64", "resamples": "Int64",
                   "interval": "object", "exchangeability": "object",
-                  "split_policy": "object"} | AFTER  # fmt: skip
+                  "split_policy": "object", "mapped_by": "object",
+                  "variance_explained_test": "float64"} | AFTER  # fmt: skip
 REGIONS = SAME | {"index": "Int64", "region": "object", "hemisphere": "object", "voxels": "Int64", "map": "float64",
                   "low": "float64", "high": "float64", "interval": "object", "mean_abs_t": "float64",
-                  "largest_t": "float64", "fraction_below_05": "float64", "rank": "Int64"} | AFTER  # fmt: skip
+                  "largest_t": "float64", "fraction_below_05": "float64", "rank": "Int64",
+                  "mapped_by": "object"} | AFTER  # fmt: skip
 Row = dict[str, Any]
 
 
@@ -96,14 +98,14 @@ def run(
     decoder = read(model, latents, mask, health)
     table = join(read_parquet(cohort), decoder.latents, read_parquet(qc))
     labels, parts = read_atlas(atlas, mask)
-    rows, places = [], []
+    rows, places, unmapped = [], [], decoder.unmapped
     with write_folder(out_folder) as folder, tempfile.TemporaryFile(dir=folder) as file:
-        ready_scores = [prepare(table, fitted(table, score, confounds)) for score in scores if not decoder.stopped]
+        ready_scores = [prepare(table, fitted(table, score, confounds)) for score in scores if not unmapped]
         people = np.unique([int(row) for ready, _ in ready_scores if ready is not None for row in ready.cases.rows])
         volumes = decode_people(decoder, table[decoder.names].to_numpy(float)[people.astype(int)], file)
         for ready, latent_rows in ready_scores:
             row = {name: value for name, value in latent_rows[0].items() if name in COLUMNS}
-            row |= {"verdict": decoder.verdict}
+            row |= {"verdict": decoder.verdict} | decoder.mapped_by
             if ready is None:
                 places.append({name: value for name, value in row.items() if name in REGIONS})
             else:
@@ -117,10 +119,9 @@ def run(
                 write_score(folder, row["score"], voxel_tests, score_map_found, mask)
             rows.append(row)
             print(f"{row['score']}: {row['status']}, {row.get('voxels_below_05', 0)} voxels p < .05", flush=True)
-    if decoder.stopped:
-        rows, places = (
-            [stopped(table, decoder.verdict, decoder.reason) | {"status": decoder.status}] for _ in range(2)
-        )
+    if unmapped:
+        row = stopped(table, decoder.verdict, decoder.reason) | unmapped | decoder.mapped_by
+        rows, places = ([{name: value for name, value in row.items() if name in kept}] for kept in (COLUMNS, REGIONS))
     write_both(out, tidy(rows, COLUMNS))
     write_both(regions, tidy(places, REGIONS))
 
@@ -190,7 +191,7 @@ def in_regions(row: Row, voxel_tests: Voxels, maps: ScoreMap, labels: np.ndarray
         }
     )
     table["rank"] = table["mean_abs_t"].rank(ascending=False, method="first").astype(int)
-    shared = {name: row[name] for name in [*SAME, *AFTER]} | {"interval": INTERVAL}
+    shared = {name: row[name] for name in [*SAME, *AFTER, "mapped_by"]} | {"interval": INTERVAL}
     return [shared | {str(name): value for name, value in one.items()} for one in table.to_dict("records")]
 
 

@@ -78,9 +78,9 @@ def run(
     torch.set_num_threads(1)
     decoder = read(model, latents, mask, health)
     provenance_columns = provenance(decoder)
-    if decoder.stopped:
+    if decoder.absent:
         with write_folder(maps):
-            write_both(out, tidy([provenance_columns | {"status": decoder.status, "reason": decoder.reason}], COLUMNS))
+            write_both(out, tidy([provenance_columns | decoder.absent], COLUMNS))
         print(f"{provenance_columns['model']}: {decoder.verdict}, no samples", flush=True)
         return
     first = people(decoder.latents)

@@ -79,9 +79,9 @@ def run(
         raise InputError(f"quantiles: found {quantiles}; give two or more ascending numbers from 0 to 1")
     decoder = read(model, latents, mask, health)
     provenance_columns = provenance(decoder)
-    if decoder.stopped:
+    if decoder.absent:
         with write_folder(maps):
-            write_both(out, tidy([provenance_columns | {"status": decoder.status, "reason": decoder.reason}], COLUMNS))
+            write_both(out, tidy([provenance_columns | decoder.absent], COLUMNS))
         print(f"{provenance_columns['model']}: {decoder.verdict}, no traversals", flush=True)
         return
     labels, region_table = read_atlas(atlas, mask)

@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -246,18 +246,10 @@ def paths(config: dict[str, Any]) -> list[str]:
     return problems
 
 
-def interpret_problems(section: dict[str, Any], models: list[str], undecoded: Sequence[str] = ()) -> list[str]:
-    """List problems of the interpret section: unknown models, a missing atlas, quantiles that do not rise.
-
-    undecoded: those of the models that have no decoder.
-    """
+def interpret_problems(section: dict[str, Any], models: list[str]) -> list[str]:
+    """List problems of the interpret section: unknown models, a missing atlas, quantiles that do not rise."""
     not_there = [name for name in section["models"] if name not in models]
     problems = [f"interpret.models: no model {name!r}; there are {', '.join(models)}" for name in not_there]
-    problems += [
-        f"interpret.models: {name!r} is of kind table, which has no decoder and so no maps; leave it out"
-        for name in section["models"]
-        if name in undecoded
-    ]
     if section["quantiles"] != sorted(section["quantiles"]):
         problems.append(f"interpret.quantiles: {section['quantiles']} do not rise; write the lowest first")
     if len(section["path"]) == 1:

@@ -10,7 +10,7 @@ import pandas as pd
 from neurovae.design.tables import STOPPING
 from neurovae.io.parquet import read_parquet
 from neurovae.report import words
-from neurovae.train.health.verdicts import NO_DECODER, NOT_APPLICABLE
+from neurovae.train.health.verdicts import FORWARD, NO_DECODER, NOT_APPLICABLE, forward_explains, no_forward_map
 
 ASSOCIATIONS, OMNIBUS = "findings/associations.tsv", "findings/omnibus.tsv"
 PREDICTIONS, COMPARISONS = "predict/predictions.tsv", "predict/comparisons.tsv"
@@ -107,6 +107,14 @@ def undecoded(run: Run, model: str) -> str:
     """Why a model has no maps although it was not stopped; empty where it can have them."""
     found = health(run, model)
     return NO_DECODER if found and found["verdict"] == NOT_APPLICABLE else ""
+
+
+def forward(run: Run, model: str) -> str:
+    """What the forward model of latents from a table gives, in a sentence's words; empty for a model with a decoder."""
+    found = health(run, model)
+    if not found or not undecoded(run, model):
+        return ""
+    return no_forward_map(found) or f"{FORWARD}, which explains {forward_explains(found)}"
 
 
 def why(run: Run, model: str) -> str:

@@ -14,7 +14,7 @@ from neurovae.report import conclusions as judged
 from neurovae.report.results import analysed, of_seed, passed, read_tsv
 from neurovae.report.text import count, listed, p_value, region, two_digits, unsigned
 from neurovae.report.words import HEADLINE, METRICS, PASSED
-from neurovae.train.health.verdicts import NO_DECODER, NOT_APPLICABLE
+from neurovae.train.health.verdicts import FORWARD
 
 MAX_MODELS = 8  # models that are listed with their reasons; beyond that, healthy ones share a line
 WIDTH = 110  # characters of a line
@@ -67,7 +67,6 @@ def run(
     verdicts = {model: json.loads((health / model / fit / "health.json").read_text("utf-8")) for model in models}
     table = maps / primary / fit / "maps.parquet"
     mapped = read_parquet(table) if table.is_file() else None
-    no_map = NO_DECODER if verdicts[primary]["verdict"] == NOT_APPLICABLE else NOT_SHOWN
     limits = judged.general(found, detectable, verdicts[primary], simulated)
     lines = [
         f"{count(people['person'].nunique(), 'participant')}, {count(len(people), 'scan')} analysed; excluded: "
@@ -84,7 +83,7 @@ def run(
         *(line for words in limits for line in wrapped(words, "  ")),
     ]
     for one in found:
-        lines += ["", *score_lines(one, of_seed(read_tsv(predictions), fit), mapped, primary, no_map)]
+        lines += ["", *score_lines(one, of_seed(read_tsv(predictions), fit), mapped, primary)]
     lines += ["", f"report: {out.parent / 'report.html'}"]
     with write_beside(out) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -129,15 +128,13 @@ def verdict_lines(verdicts: dict[str, Row], primary: str) -> list[str]:
     return ["models", *lines, *(f"  {primary}: {text}" for text in more)]
 
 
-def score_lines(
-    one: Row, predictions: pd.DataFrame, maps: pd.DataFrame | None, primary: str, no_map: str = NOT_SHOWN
-) -> list[str]:
-    """A score's conclusion, evidence, prediction, map and caveats; no_map: why there is no table of maps."""
+def score_lines(one: Row, predictions: pd.DataFrame, maps: pd.DataFrame | None, primary: str) -> list[str]:
+    """A score's conclusion, evidence, prediction, map and caveats; maps: None where there is no table of maps."""
     lines = [f"{one['score']}: {one['headline']}", *wrapped(one["evidence"], "  ")]
     if one["status"] == judged.UNTESTED:
         return lines
     lines += wrapped(f"Prediction: {prediction(predictions, one['score'], primary)}.", "  ")
-    lines += wrapped(f"Map: {mapped(maps, one['score'], no_map)}.", "  ")
+    lines += wrapped(f"Map: {mapped(maps, one['score'])}.", "  ")
     return lines + wrapped(f"Caveats: {'; '.join(one['caveats']) or 'none beyond those for all scores'}.", "  ")
 
 
@@ -166,16 +163,19 @@ def prediction(table: pd.DataFrame, score: str, primary: str) -> str:
     return "; ".join(parts)
 
 
-def mapped(maps: pd.DataFrame | None, score: str, no_map: str = NOT_SHOWN) -> str:
-    """Voxels below .05 by max-T, and the place of the peak."""
+def mapped(maps: pd.DataFrame | None, score: str) -> str:
+    """Voxels below .05 by max-T, the place of the peak, and what a forward model explains."""
     if maps is None:
-        return f"none ({no_map})"
-    rows = maps[maps["score"] == score].to_dict("records")
+        return f"none ({NOT_SHOWN})"
+    rows = maps[(maps["score"] == score) | maps["score"].isna()].to_dict("records")  # without a score: for all of them
     if not rows or rows[0]["status"] != "ok":
         return f"none ({rows[0]['status']}: {rows[0]['reason']})" if rows else "none"
     row = rows[0]
     place = f"({row['peak_x']:.0f}, {row['peak_y']:.0f}, {row['peak_z']:.0f}) mm, {region(row['peak_region'])}"
-    return f"{row['voxels_below_05']} of {row['voxels']} voxels with max-T p < 0.05; peak at {place}"
+    by = ""
+    if row.get("mapped_by") == FORWARD:
+        by = f" ({FORWARD}, which explains {100 * row['variance_explained_test']:.1f} % in the test set)"
+    return f"{row['voxels_below_05']} of {row['voxels']} voxels with max-T p < 0.05; peak at {place}{by}"
 
 
 if __name__ == "__main__":

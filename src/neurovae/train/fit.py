@@ -62,7 +62,7 @@ def run(
         out: safetensors to write.
         history: Parquet to write, a row per epoch and split.
         kind: the module of this package that fits, embeds and reconstructs: vae, autoencoder, pca, pca_localised,
-            mds, isomap, lle; or table, which does not reconstruct.
+            mds, isomap, lle; or table, which has a forward model in place of a decoder.
         fold: the fold whose people are the test set.
         seed: of initial weights, batches and samples.
         device: auto (cuda, then cpu), cpu, cuda or mps.
@@ -84,8 +84,9 @@ def run(
     meta |= {"searched": bool(chosen), "scans": digests(scans)}
     if not getattr(module, "EPOCHS", False):
         if processes.rank() == 0:  # nothing to share among processes
-            names = {"names": given.names} if table else {}
-            result = module.fit(array, split, brain, seed=seed, device=device, **names, **values)
+            beside = {"names": given.names, "volumes": given.volumes, "rows": given.rows} if table else {}
+            beside |= {"people": scans["person"].to_numpy()} if table else {}
+            result = module.fit(array, split, brain, seed=seed, device=device, **beside, **values)
             _write(out, history, result, meta, values)
         return
     state_folder = state / f"fold-{fold}_seed-{seed}" if state else None

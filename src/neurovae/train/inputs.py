@@ -22,6 +22,8 @@ class Inputs(NamedTuple):
     array: np.ndarray
     table: pd.DataFrame
     names: list[str]  # of the columns of a user's table; volumes have none
+    volumes: np.ndarray  # all packed volumes (all scans, x, y, z)
+    rows: np.ndarray  # (scans,) the row of each scan in them
 
 
 def read(volumes: Path, rows: Path, table: str = "", columns: Wanted = None) -> Inputs:
@@ -38,7 +40,7 @@ def read(volumes: Path, rows: Path, table: str = "", columns: Wanted = None) -> 
     """
     array, scans = read_volumes(volumes, rows)
     if not table:
-        return Inputs(array, scans, [])
+        return Inputs(array, scans, [], array, np.arange(len(scans)))
     keys = [
         (scan, f"{person}_ses-{session}", person)
         for scan, person, session in scans[["scan", "person", "session"]].to_numpy()
@@ -48,10 +50,12 @@ def read(volumes: Path, rows: Path, table: str = "", columns: Wanted = None) -> 
         raise InputError(found.problems)
     for note in found.notes:
         print(f"warning: {note}", flush=True)
-    known = scans[scans["scan"].isin(list(found.values))].reset_index(drop=True)
+    has_row = scans["scan"].isin(list(found.values)).to_numpy()
+    known = scans[has_row].reset_index(drop=True)
     values = np.array([[found.values[scan][name] for name in found.regions] for scan in known["scan"]], np.float64)
     digests = [hashlib.sha256(row.tobytes()).hexdigest() for row in values]
-    return Inputs(values, known.assign(preproc_sha256=digests), found.regions)
+    table_rows = known.assign(preproc_sha256=digests)
+    return Inputs(values, table_rows, found.regions, array, np.flatnonzero(has_row))
 
 
 def _table(path: str) -> tuple[Table, list[str]]:

@@ -194,7 +194,7 @@ def project(folder: Path, monkeypatch, verdict: str = "healthy", n: int = 80) ->
     rows = [(1, "first", "left", half.sum()), (2, "second", "midline", (~half).sum())]
     pd.DataFrame(rows, columns=["index", "name", "hemisphere", "voxels"]).to_csv(folder / "atlas.tsv", sep="\t")
     basis = np.where(half, np.array([[1.0], [0], [0.1]]), np.array([[0.0], [1], [0.1]]))
-    decoder = Linear({"basis": basis}, {}, mask, latents, verdict, "why")
+    decoder = Linear({"basis": basis}, {"kind": "vae"}, mask, latents, verdict, "why")
     monkeypatch.setattr(maps, "read", lambda *_: decoder)
     scores = [{"name": name, "type": "continuous"} for name in ("planted", "noise", "still")]
     scores.append({"name": "sex", "type": "binary", "positive": "M"})
@@ -247,7 +247,7 @@ def test_the_largest_t_of_a_region_keeps_its_sign_and_the_mean_says_that_it_has_
     )
     t = np.array([-6.0, 5.0, 3.0, 2.0])
     over_people = spread.Spread(t, t, np.array([-6.0, 2.0]), np.array([-5.0, 3.0]))
-    row = dict.fromkeys([*maps.SAME, *maps.AFTER])
+    row = dict.fromkeys([*maps.SAME, *maps.AFTER, "mapped_by"])
     tested = voxelwise.Voxels(t, np.array([0.01, 0.01, 0.2, 0.3]), t)
     found = maps.in_regions(row, tested, scoremap.ScoreMap(t, over_people, 200, np.zeros((2, 4))), labels, parts)
     assert [one["largest_t"] for one in found] == [-6, 3] and [one["mean_abs_t"] for one in found] == [5.5, 2.5]

@@ -177,13 +177,11 @@ def test_a_table_has_a_pca_of_the_scans_beside_it() -> None:
     assert '"path"' not in entries.model_flags(found)["t"] and '"seen": "unknown"' in entries.model_flags(found)["t"]
 
 
-def test_no_number_of_latents_is_for_tables_alone_and_a_table_is_not_decoded() -> None:
+def test_no_number_of_latents_is_for_tables_alone_and_a_table_can_be_interpreted() -> None:
     with pytest.raises(InputError, match="train.models 'v': n_latent is null, which kind: table alone may have"):
         models({"name": "v", "kind": "vae", "n_latent": None})
     section = {"models": ["t"], "quantiles": [0.1, 0.9], "path": [], "steps": [1], "atlas": "builtin"}
-    assert interpret_problems(section, ["t", "pca-16"], ["t"]) == [
-        "interpret.models: 't' is of kind table, which has no decoder and so no maps; leave it out"
-    ]
+    assert interpret_problems(section, ["t", "pca-16"]) == []  # its maps are those of the forward model
 
 
 @pytest.mark.parametrize("name", ["X", "index"])

@@ -53,7 +53,7 @@ def trained(folder: Path, path: Path, **options: Any) -> tuple[pd.DataFrame, pd.
     del files["folds"]
     out, index = folder / "l.parquet", folder / "i.parquet"
     latents.run(**files, model=model, name="given", out=out, index=index, table=str(path))
-    health.run(**files, model=model, history=history, out=folder / "h.json", seed=0)
+    health.run(**files, model=model, history=history, out=folder / "h.json", seed=0, table=str(path))
     return pd.read_parquet(out), pd.read_parquet(index), json.loads((folder / "h.json").read_text())
 
 
@@ -81,15 +81,20 @@ def test_components_are_those_of_the_training_people(tmp_path: Path) -> None:
     assert judged["caveats"] == [] and judged["components"] and judged["n_latent"] == 2
 
 
-def test_test_people_do_not_enter_the_fit(tmp_path: Path) -> None:
-    other = np.where((SPLIT == "training")[:, None], VALUES, 3 * VALUES + 1)
-    tensors = [
+def test_test_people_do_not_enter_the_fit() -> None:
+    volumes = tiny.cohort(len(PEOPLE))[0]
+    training = SPLIT == "training"
+    others = np.where(training[:, None], VALUES, 3 * VALUES + 1), np.where(training[:, None, None, None], volumes, 9)
+    fitted = [
         table.fit(
-            values, SPLIT, tiny.MASK, seed=0, device="cpu", names=COLUMNS, **OPTIONS | {"n_latent": 3}
-        )[0]
-        for values in (VALUES, other)
+            values, SPLIT, tiny.MASK, seed=0, device="cpu", names=COLUMNS, volumes=voxels, rows=np.arange(len(PEOPLE)),
+            people=np.array(PEOPLE), **OPTIONS | {"n_latent": 3},
+        )[:2]
+        for values, voxels in ((VALUES, volumes), others)
     ]  # fmt: skip
-    assert all(np.array_equal(tensors[0][name], tensors[1][name]) for name in ("mean", "scale", "components"))
+    (one, described), (other, described_other) = fitted
+    assert set(one) == {"mean", "scale", "components", "forward", "forward_mean", "forward_centre"}
+    assert all(np.array_equal(one[name], other[name]) for name in one) and described == described_other
 
 
 @pytest.mark.parametrize("ending", ["tsv", "csv", "parquet", "npz"])

@@ -21,6 +21,7 @@ from neurovae.report.figures.brains import located, outline, overlay, voxel
 from neurovae.report.figures.drawing import BLUE, GREY, save, sentence
 from neurovae.report.figures.finding import HIGHEST, read_map
 from neurovae.report.results import LEVEL, titled
+from neurovae.train.health.verdicts import FORWARD
 
 SIDES = {"left": "L ", "right": "R "}
 
@@ -30,8 +31,8 @@ def draw(
     maps: Path,
     table: Path,
     regions: Path,
-    jacobian: Path,
-    volumes: Path,
+    jacobian: Path | None,
+    volumes: Path | None,
     mask: Path,
     name: str,
     out: Path,
@@ -44,8 +45,8 @@ def draw(
         maps: folder of score maps.
         table: maps.parquet.
         regions: regions.parquet of the same.
-        jacobian: folder of log-Jacobians.
-        volumes: jacobian.tsv.
+        jacobian: folder of log-Jacobians; None: of a forward model, which has none.
+        volumes: jacobian.tsv, or None.
         mask: the fixed mask.
         name: the model, for the title.
         out: PNG to write.
@@ -53,7 +54,7 @@ def draw(
         most: number of regions per score.
     """
     rows, parts = read_parquet(table), read_parquet(regions)
-    grown = pd.read_csv(volumes, sep="\t", keep_default_na=False, na_values=["n/a"], dtype={"score": object})
+    grown = _grown(volumes)
     alike = [read_parquet(path) for path in seeds]
     tested = rows[rows["status"] == "ok"]
     if tested.empty:
@@ -63,16 +64,18 @@ def draw(
         return
     brain, affine = read_mask(mask), read_image(mask).affine
     images = {score: _read(maps, jacobian, score) for score in tested["score"]}
+    panels = ("map", "percent") if jacobian else ("map",)
     limits = [
         float(np.median([np.percentile(np.abs(found[what][brain]), HIGHEST) for found in images.values()])) or 1.0
-        for what in ("map", "percent")
+        for what in panels
     ]  # shared, so that a score that moves nothing stays grey
     heights = [1.0 if row.status == "ok" else 0.25 for row in rows.itertuples()]
+    widths = [1.15, 1.15, 1] if jacobian else [1.4, 1]
     figure = plt.figure(figsize=(14, 2.1 * sum(heights) + 1.3), layout="constrained")
-    grid = figure.add_gridspec(len(rows) + 1, 3, height_ratios=[*heights, 0.06], width_ratios=[1.15, 1.15, 1])
+    grid = figure.add_gridspec(len(rows) + 1, len(widths), height_ratios=[*heights, 0.06], width_ratios=widths)
     shown: list[ScalarMappable] = []
     for k, row in enumerate(rows.to_dict("records")):
-        axes = [figure.add_subplot(grid[k, column]) for column in range(3)]
+        axes = [figure.add_subplot(grid[k, column]) for column in range(len(widths))]
         if row["status"] != "ok":
             _words(axes, f"{row['score']}: {row['status']}, {row['reason']}")
             continue
@@ -80,31 +83,32 @@ def draw(
         place = voxel(affine, [row[f"peak_{axis}"] for axis in "xyz"])
         shown = [
             overlay(axis, found["mean"], found[what], brain, place, limit)
-            for axis, what, limit in zip(axes[:2], ("map", "percent"), limits, strict=True)
+            for axis, what, limit in zip(axes[:-1], panels, limits, strict=True)
         ]
         outline(axes[0], (found["p"] < LEVEL) & brain, place)
-        for axis in axes[:2]:
+        for axis in axes[:-1]:
             located(axis, brain.shape, place, affine)
         axes[0].set_title(title(row, alike), fontsize=8, loc="left")
         if row["score"] == tested["score"].iloc[0]:
-            axes[2].set_title("mean of the map (brackets: change in volume)", fontsize=8, loc="left")
+            beside = " (brackets: change in volume)" if jacobian else ""
+            axes[-1].set_title(f"mean of the map{beside}", fontsize=8, loc="left")
         _bars(
-            axes[2],
+            axes[-1],
             parts[parts["score"] == row["score"]],
-            grown[grown["score"] == row["score"]],
+            None if grown is None else grown[grown["score"] == row["score"]],
             most,
             row["smallest_p"] < LEVEL,
         )
     labels = (
-        f"change in decoded intensity for the contrast of the score\noutlines: max-T p < {LEVEL:g}, corrected "
-        "across voxels",
+        f"change in {'decoded' if jacobian else 'predicted'} intensity for the contrast of the score\noutlines: "
+        f"max-T p < {LEVEL:g}, corrected across voxels",
         "local volume change (%), 5th to 95th percentile of the\nscore (binary: between the groups; not tested)",
-    )
+    )[: len(panels)]
     for column, (image, label) in enumerate(zip(shown, labels, strict=True)):
         cax = figure.add_subplot(grid[-1, column])
         figure.colorbar(image, cax=cax, orientation="horizontal", label=label, extend="both")
     figure.suptitle(
-        f"{titled(name, tested['verdict'].iloc[0])}: score maps, adjusted for confounds\n"
+        f"{titled(name, tested['verdict'].iloc[0])}: score maps, adjusted for confounds\n{_by_forward(tested)}"
         "slices through the largest |statistic|; right: mean map value and 95 % CI of the regions with the largest "
         "mean |statistic|, "
         f"grey where the interval includes 0 or no voxel of the map has max-T p < {LEVEL:g}",
@@ -131,8 +135,25 @@ def title(row: dict[Any, Any], alike: list[pd.DataFrame]) -> str:
     return text
 
 
-def _read(maps: Path, jacobian: Path, score: str) -> dict[str, np.ndarray]:
+def _by_forward(tested: pd.DataFrame) -> str:
+    """A line that says so where no decoder but a forward model turned latents into voxels."""
+    if tested["mapped_by"].iloc[0] != FORWARD:
+        return ""
+    explained = 100 * tested["variance_explained_test"].iloc[0]
+    return f"{FORWARD}, which explains {explained:.1f} % of the variance of scans in the test set\n"
+
+
+def _grown(volumes: Path | None) -> pd.DataFrame | None:
+    """The table of volume changes, if there is one."""
+    if volumes is None:
+        return None
+    return pd.read_csv(volumes, sep="\t", keep_default_na=False, na_values=["n/a"], dtype={"score": object})
+
+
+def _read(maps: Path, jacobian: Path | None, score: str) -> dict[str, np.ndarray]:
     """Volumes (x, y, z) of one score: map, p, mean of its decoded ends, and the change in local volume in percent."""
+    if jacobian is None:
+        return read_map(maps, score)
     path = jacobian / f"{in_file(score)}_logjacobian.nii.gz"
     change = np.asarray(read_image(path).dataobj, np.float32)
     return read_map(maps, score) | {"percent": 100 * np.expm1(change)}
@@ -144,13 +165,13 @@ def _words(axes: list[Axes], text: str) -> None:
     axes[0].text(0, 0.5, text, fontsize=8, va="center")
 
 
-def _bars(axis: Axes, parts: pd.DataFrame, grown: pd.DataFrame, most: int, any_voxel: bool) -> None:
-    """Mean of the map in the top regions with 95 % CI, blue where it excludes 0, and the change of volume as text.
+def _bars(axis: Axes, parts: pd.DataFrame, grown: pd.DataFrame | None, most: int, any_voxel: bool) -> None:
+    """Mean of the map in the top regions with 95 % CI, blue where it excludes 0, and any change of volume as text.
 
     All grey where no voxel passes: the intervals are not corrected for the number of regions.
     """
     top = parts.sort_values("rank").head(most)
-    volume = grown.set_index("index")["percent"]
+    volume = {} if grown is None else grown.set_index("index")["percent"]
     middle, low, high = (top[column].to_numpy(float) for column in ("map", "low", "high"))
     at = np.arange(len(top))
     sure = ((low > 0) | (high < 0)) & any_voxel
@@ -158,7 +179,8 @@ def _bars(axis: Axes, parts: pd.DataFrame, grown: pd.DataFrame, most: int, any_v
     axis.hlines(at, low, high, color="black", linewidth=1)
     axis.axvline(0, color=GREY, linewidth=0.8)
     names = [
-        f"{SIDES.get(row.hemisphere, '')}{row.region} ({volume.get(row.index, np.nan):+.0f} %)"
+        f"{SIDES.get(row.hemisphere, '')}{row.region}"
+        + ("" if grown is None else f" ({volume.get(row.index, np.nan):+.0f} %)")
         for row in top.itertuples(index=False)
     ]
     axis.set_yticks(at, names, fontsize=7)

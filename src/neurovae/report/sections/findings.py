@@ -21,6 +21,7 @@ from neurovae.report.results import (
     Row,
     Run,
     entry,
+    forward,
     health,
     of_seed,
     passed,
@@ -28,7 +29,6 @@ from neurovae.report.results import (
     read,
     scans,
     stopped,
-    undecoded,
     why,
 )
 from neurovae.report.text import count, p_value, shown, unsigned
@@ -120,16 +120,18 @@ def _map(run: Run, score: str) -> tuple[list[Block], str]:
     """The map's slices where a voxel passes, and the regions that differ most in volume, in words."""
     folder = f"interpret/{run.primary}/{run.fit}"
     maps = read(run, f"{folder}/maps.parquet")
-    rows = [] if maps is None else maps[maps["score"] == score].to_dict("records")
+    if maps is None:
+        return [], "No map: interpret has not been run for this model."
+    rows = maps[(maps["score"] == score) | maps["score"].isna()].to_dict("records")  # without a score: for all of them
     if not rows or rows[0]["status"] != "ok":
-        none = f"{undecoded(run, run.primary) or 'interpret has not been run for this model'}."
-        return [], "No map: " + (rows[0]["reason"] if rows else none)
-    row = rows[0]
+        return [], f"No map: {rows[0]['reason'] if rows else 'no row in the table of maps'}."
+    row, by = rows[0], forward(run, run.primary)
+    by = f" ({by})" if by else ""
     if not row["voxels_below_05"]:
-        return [], f"Map: no voxel has max-T p < 0.05 (smallest p {p_value(row['smallest_p'])})."
+        return [], f"Map{by}: no voxel has max-T p < 0.05 (smallest p {p_value(row['smallest_p'])})."
     image = thumbnails.drawn(finding.score_map(run.cohort / folder / "maps", run.cohort / "preprocess/mask.nii.gz",
                                                score, row), 150)  # fmt: skip
-    said = f"Map ({row['unit']}): max-T p < 0.05 in {row['voxels_below_05']:,} of {row['voxels']:,} voxels."
+    said = f"Map ({row['unit']}){by}: max-T p < 0.05 in {row['voxels_below_05']:,} of {row['voxels']:,} voxels."
     said = f"{said} {volumes(read(run, f'{folder}/jacobian.tsv'), score, positive(run, score))}".strip()
     return [{"src": image, "alt": f"map of {score}"}], said
 

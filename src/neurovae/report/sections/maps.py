@@ -3,10 +3,10 @@
 import pandas as pd
 
 from neurovae.report.blocks import Block, by_model, heading, missing, note, pictures, table, text
-from neurovae.report.results import Run, read, undecoded, why
+from neurovae.report.results import Run, forward, read, undecoded, why
 from neurovae.report.text import region
 from neurovae.report.viewer import section
-from neurovae.train.health.verdicts import NO_DECODER
+from neurovae.train.health.verdicts import FORWARD, NO_DECODER
 
 BOXED = ("region", "peak_region")  # columns of region names
 REGION = {"region": "region", "hemisphere": "hemisphere"}
@@ -44,6 +44,7 @@ FIGURES = {"traversals": "latent traversals", "maps": "score maps", "samples": "
            "counterfactuals": "counterfactuals"}  # fmt: skip
 
 
+NOT_GIVEN = "traversals, samples, counterfactuals or volume changes"
 INTRODUCTION = (
     "Maps show activation patterns (Haufe et al., 2014), not the weights of a predictive (backward) model. Their "
     "confidence intervals do not include the uncertainty of the model's decoder, which turns latents into images."
@@ -57,8 +58,7 @@ def maps(run: Run) -> list[Block]:
     blocks: list[Block] = [text(INTRODUCTION)]
     blocks += [{"kind": "html", "html": section.section(run.cohort, run.shown, run.fit, run.primary)}]
     given = [model for model in run.ordered() if undecoded(run, model)]
-    blocks += [note(f"{', '.join(given)}: {NO_DECODER}, so there are no traversals, maps, samples or counterfactuals.")
-               ] if given else []  # fmt: skip
+    blocks += [note(f"{', '.join(given)}: {NO_DECODER}, so there are no {NOT_GIVEN}.")] if given else []
     for model in [model for model in run.ordered() if model in run.shown]:
         blocks += by_model(run, model, [heading(model), *_model(run, model)])
     return blocks
@@ -66,9 +66,15 @@ def maps(run: Run) -> list[Block]:
 
 def _model(run: Run, model: str) -> list[Block]:
     folder = f"interpret/{model}/{run.fit}"
-    tables = {f"{folder}/{name}.tsv": one for name, one in TABLES.items()}
+    by = forward(run, model)
+    if by and not by.startswith(FORWARD):
+        return [note(f"{model}: no maps; {by}.")]
+    beside, names = (f" ({by})", ("maps", "regions")) if by else ("", tuple(TABLES))
+    figures = {name: words for name, words in FIGURES.items() if not by or name in names}
+    tables = {f"{folder}/{name}.tsv": TABLES[name] for name in names}
     tables[f"interpret/{model}/{run.fold}/seeds.tsv"] = ("score maps of different seeds", SEEDS)
-    blocks = [*pictures(run, model, run.fit, FIGURES), *_duplicates(read(run, f"{folder}/realism.tsv"))]
+    blocks: list[Block] = [note(f"{model}: the maps are those of a {by}.")] if by else []
+    blocks += [*pictures(run, model, run.fit, figures), *_duplicates(read(run, f"{folder}/realism.tsv"))]
     for path, (words, heads) in tables.items():
         found = read(run, path)
         if found is None:
@@ -79,7 +85,7 @@ def _model(run: Run, model: str) -> list[Block]:
         named = {name: ranked[name].map(region, na_action="ignore") for name in BOXED if name in ranked}
         ranked = ranked.assign(**named)
         interval = "posterior_low" in ranked and ranked["posterior_low"].notna().any()
-        blocks.append(table(ranked, heads, path, f"{model}: {words}{POSTERIOR if interval else ''}"))
+        blocks.append(table(ranked, heads, path, f"{model}: {words}{beside}{POSTERIOR if interval else ''}"))
     return blocks
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from neurovae.plan.derivatives import space
 from neurovae.report.results import COHORT, EXCLUDED, QUALITY, Run, analysed, health, read
 from neurovae.report.text import count, listed, shown
-from neurovae.train.health.verdicts import NOT_APPLICABLE
+from neurovae.train.health.verdicts import NOT_APPLICABLE, forward_explains, no_forward_map
 
 EXTRACT = {"deepbet": "Brains were extracted with deepbet [deepbet].",
            "template": "Brain masks were propagated from the template by affine registration [ants].",
@@ -173,7 +173,20 @@ def _given(model: str, one: dict[str, Any]) -> str:
     said += [f"The table had a row for {count(people, 'participant')}."]
     said += ["Columns were standardised by the mean and SD of the training set."] if one.get("standardise") else []
     said += [ENCODER[str(one.get("seen"))]] if one.get("seen") in ENCODER else []
+    said += _forward(one)
     return " ".join(said)
+
+
+def _forward(one: dict[str, Any]) -> list[str]:
+    """How the latents' table got its maps, or why it has none."""
+    if not (explains := forward_explains(one)):
+        return []
+    chosen = "by cross-validation over its participants"
+    said = ["Maps are those of a linear forward model [haufe], not of a decoder: the voxels inside the brain mask were "
+            f"regressed on the latents by ridge regression in the training set, with one penalty for all voxels chosen "
+            f"{chosen}."]  # fmt: skip
+    outcome = ", an interval that is not above 0, so no map was made" if no_forward_map(one) else ""
+    return [*said, f"The forward model explained {explains}{outcome}."]
 
 
 def _model(model: str, one: dict[str, Any]) -> str:

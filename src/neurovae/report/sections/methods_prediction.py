@@ -6,6 +6,7 @@ from neurovae.audit.nuisances import WORDS
 from neurovae.report.results import PREDICTIONS, Row, Run, read, undecoded
 from neurovae.report.sections.provenance import versions
 from neurovae.report.text import count, listed
+from neurovae.train.health.verdicts import FORWARD
 
 FEATURES = {"confounds": "confounds alone", "latents": "latents alone", "latents + confounds": "latents and confounds",
             "latents without confounds": "latents residualised on the confounds", "voxels": "all voxels",
@@ -105,6 +106,10 @@ def maps(run: Run) -> str:
         "tested, with the family-wise error rate across voxels controlled by max-T "
         f"({max(row['permutations'] for row in rows):,.0f} permutations; [maxt]); 95 % confidence intervals were "
         "obtained from bootstrap samples of participants with the decoder held fixed.",
+        "For latents from a table, the linear forward model took the place of the decoder, and no volume change was "
+        "computed."
+        if any(row.get("mapped_by") == FORWARD for row in rows)
+        else "",
         "Local volume change was quantified by the log-Jacobian determinant [ashburner] of the SyN registration [syn] "
         "between the volumes decoded at the 5th and at the 95th percentile of the score (binary scores: the two "
         "groups), averaged within regions and expressed in per cent; it was not tested."

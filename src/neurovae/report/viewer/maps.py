@@ -12,13 +12,15 @@ import pandas as pd
 
 from neurovae.io.images import read_image
 from neurovae.io.parquet import read_parquet
+from neurovae.train.health.verdicts import FORWARD
 
 ALPHA = 0.05
 NORMAL = "N(0, I)"  # the prior, as the table of samples calls it
 FIRST = {True: 6, False: 3}  # latents of the primary model, and of another, that come before all remaining maps
 WANTED = {"maps": "score maps", "jacobian": "log-Jacobians", "traversals": "traversals", "samples": "samples"}
-INTENSITY, RATIO = (
+INTENSITY, PREDICTED, RATIO = (
     "decoded intensity (normalised)",
+    "intensity predicted by the forward model (normalised)",
     "log ratio of volumes; above 0: larger at the 95th percentile of the score than at the 5th (binary: in the group "
     "coded 1)",
 )
@@ -52,7 +54,9 @@ def listed(cohort: Path, model: str, fit: str, primary: bool) -> tuple[list[Map]
         "traversals": list(_latents(folder, cohort / "associate" / model / fit / "permute.parquet", model, primary)),
         "samples": list(_decoded(folder, model)),
     }
-    missing = [f"no {WANTED[name]} of {model}: {_why(folder, name)}" for name, maps in found.items() if not maps]
+    given = any(row.get("mapped_by") == FORWARD for row in _rows(folder / "maps.parquet"))  # it has score maps alone
+    asked = [name for name in found if name == "maps" or not given]
+    missing = [f"no {WANTED[name]} of {model}: {_why(folder, name)}" for name in asked if not found[name]]
     return [one for maps in found.values() for one in maps], missing
 
 
@@ -91,13 +95,17 @@ def _scores(folder: Path, model: str, primary: bool) -> Iterator[Map]:
     for score in sorted(paths, key=lambda name: rank.get(name, (2.0, {}))[0]):
         stem = paths[score].name.removesuffix("_map.nii.gz")
         parts = {name: paths[score].with_name(f"{stem}_{name}.nii.gz") for name in ("map", "p", "low", "high")}
-        per = rank.get(score, (2.0, {}))[1].get("unit", "+1 standard deviation of the score")
+        row = rank.get(score, (2.0, {}))[1]
+        per, forward = row.get("unit", "+1 standard deviation of the score"), row.get("mapped_by") == FORWARD
+        said, by = (PREDICTED, f" ({FORWARD})") if forward else (INTENSITY, "")
+        verb = "predicted" if forward else "decoded"
         if all(part.is_file() for part in parts.values()):
-            yield Map(model, f"{score}: pattern", "score", list(parts.values()), 0 if primary else 1, [per, *SCORE])
+            tier, words = 0 if primary else 1, [per, *SCORE]
+            yield Map(model, f"{score}: pattern{by}", "score", list(parts.values()), tier, words, said)
         ends = [paths[score].with_name(f"{stem}_{name}.nii.gz") for name in ("from", "to")]
         if all(end.is_file() for end in ends):
-            walk = [f"decoded at the {end} of the score" for end in ENDS]
-            yield Map(model, f"{score}: from low to high", "volume", ends, 1 if primary else 2, walk)
+            walk = [f"{verb} at the {end} of the score" for end in ENDS]
+            yield Map(model, f"{score}: from low to high{by}", "volume", ends, 1 if primary else 2, walk, said)
 
 
 def _jacobians(folder: Path, model: str) -> Iterator[Map]:
@@ -153,6 +161,11 @@ def _sidecar(path: Path) -> dict[str, Any]:
     """The JSON beside an image, or that of its whole volume."""
     side = path.with_name(path.name.replace(".nii.gz", ".json"))
     return json.loads(side.read_text(encoding="utf-8")) if side.is_file() else {}
+
+
+def _rows(path: Path) -> list[dict[Any, Any]]:
+    """Rows of a table; none where it does not exist."""
+    return read_parquet(path).to_dict("records") if path.is_file() else []
 
 
 def _smallest(path: Path, name: str, p: str) -> dict[str, tuple[float, dict[str, Any]]]:

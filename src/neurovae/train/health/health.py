@@ -12,9 +12,9 @@ from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.io.files import write_json
 from neurovae.io.parquet import read_parquet
-from neurovae.io.volumes import SPLITS, data_hash, read_mask, read_volumes
-from neurovae.train import weights
-from neurovae.train.health import judge
+from neurovae.io.volumes import SPLITS, data_hash, read_mask
+from neurovae.train import inputs, weights
+from neurovae.train.health import forward, judge
 from neurovae.train.health.examine import Measures, Model, lost, measure
 from neurovae.train.health.verdicts import (
     KEPT_COLLAPSED,
@@ -41,6 +41,7 @@ def run(
     seed: int,
     kept_collapsed: bool = False,
     transductive: bool = False,
+    table: str = "",
 ) -> None:
     """Write `health.json` (verdict, reason, advice and measures of one model).
 
@@ -57,21 +58,23 @@ def run(
         seed: of the draws of the bounds and of the bootstrap.
         kept_collapsed: test the latents even of a collapsed or untrained model; every later table has the caveat.
         transductive: the model's values were chosen while looking at people who are tested: likewise a caveat.
+        table: file with latents that exist already (kind table); empty: none.
 
     Raises:
-        InputError: the weights were fitted on other packed data.
+        InputError: the weights were fitted on other packed data, or on other values of the table.
     """
     torch.set_num_threads(1)
-    array, table = read_volumes(volumes, rows)
     tensors, meta = weights.load_own(model)
-    if weights.has_decoder(meta) and meta["data_hash"] != data_hash(table):
-        raise InputError(
-            f"{model.name}: fitted on other volumes than {rows.name} describes; rerun with --forcerun train"
-        )
+    given = inputs.read(volumes, rows, table, meta["architecture"].get("columns"))
+    if meta["data_hash"] != data_hash(given.table):
+        what, source = ("values", Path(table).name) if table else ("volumes", rows.name)
+        raise InputError(f"{model.name}: fitted on other {what} than {source} describes; rerun with --forcerun train")
     module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
     own = {name: value for name, value in tensors.items() if name != "rotation"}  # where a VAE's posterior is diagonal
     fitted = Model(module=module, tensors=own, meta=meta, mask=read_mask(mask))
-    found = examine(fitted, array, table["person"].to_numpy(), read_parquet(history), seed)
+    found = examine(fitted, given.array, given.table["person"].to_numpy(), read_parquet(history), seed)
+    if found["finite"] and not weights.has_decoder(meta):
+        found |= forward.explained(fitted, given, seed)
     judged = with_caveats(found["verdict"], found["finite"], kept_collapsed, transductive)
     judged["caveats"] += [caveat for caveat in [SEEN.get(str(found.get("seen")), "")] if caveat]
     write_json(out, {**found, **judged})
@@ -92,7 +95,7 @@ def examine(model: Model, array: np.ndarray, person: np.ndarray, history: pd.Dat
 
     Args:
         model: weights as they are stored.
-        array: packed volumes (scans, x, y, z).
+        array: packed volumes (scans, x, y, z), or columns of a table (scans, columns).
         person: person of each scan (scans,).
         history: a row per epoch and split, or none.
         seed: of the draws.

@@ -41,7 +41,7 @@ def gather(volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, *, n_latent
             f"{'set flip: false or ' if flip else ''}use kind: pca"
         )
     mean = voxels.mean(axis=0, dtype=np.float64).astype(np.float32)
-    values, vectors = eigh(_products(voxels, voxels, mean))
+    values, vectors = eigh(products(voxels, voxels, mean))
     positive = np.flatnonzero(values > TINY * values[-1])[::-1]
     if len(positive) < n_latent:
         raise InputError(
@@ -51,7 +51,7 @@ def gather(volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, *, n_latent
     return {"voxels": voxels, "mean": mean, "coordinates": np.ascontiguousarray(coordinates)}
 
 
-def _products(x: np.ndarray, y: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def products(x: np.ndarray, y: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Inner products (scans of x, scans of y) about the mean, in double precision, a block of voxels at a time."""
     total = np.zeros((len(x), len(y)))
     for part in chunks(len(mean), 4096):
@@ -67,7 +67,7 @@ def training(tensors: Tensors) -> np.ndarray:
 def place(volumes: np.ndarray, mask: np.ndarray, tensors: Tensors) -> np.ndarray:
     """Coordinates (scans, c) of any scans, in which their distances to `training` are those of their voxels."""
     x, coordinates = masked(volumes, mask).astype(np.float64), tensors["coordinates"]
-    projections = _products(x, tensors["voxels"], tensors["mean"]) @ (coordinates / np.square(coordinates).sum(axis=0))
+    projections = products(x, tensors["voxels"], tensors["mean"]) @ (coordinates / np.square(coordinates).sum(axis=0))
     squared_rest = np.square(x - tensors["mean"]).sum(axis=1) - np.square(projections).sum(axis=1)
     return np.column_stack([projections, np.sqrt(squared_rest.clip(min=0))])
 

@@ -1,4 +1,7 @@
-"""Latents that exist as a table: its columns, standardised, or their principal components. There is no decoder."""
+"""Latents that exist as a table: its columns, standardised, or their principal components.
+
+There is no decoder, and so no `reconstruct`: `forward` gives the voxels of a linear forward model (`models.forward`).
+"""
 
 import re
 from collections import Counter
@@ -10,6 +13,7 @@ from scipy.linalg import svd
 from neurovae.errors import InputError
 from neurovae.io.latent_table import MU
 from neurovae.io.tables import some
+from neurovae.train.models import forward as forward_model
 from neurovae.train.weights import Tensors
 
 STILL = 1e-10  # standard deviation, as a fraction of the largest value, below which a column is constant
@@ -23,18 +27,25 @@ def fit(
     seed: int,
     device: str,
     names: list[str],
+    volumes: np.ndarray,
+    rows: np.ndarray,
+    people: np.ndarray,
     n_latent: int | None,
     standardise: bool,
     columns: list[str] | str | None = None,
     seen: str = "unknown",
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
-    """Mean, scale (columns,) and, where asked for, components (latents, columns) of the people in "training".
+    """Mean, scale (columns,), components (latents, columns) where asked for, and the forward model, of "training".
 
     Args:
         values: columns of the table (scans, columns).
         split: split of each scan; "training" alone is used.
-        mask, seed, device: not used.
+        mask: the fixed mask (x, y, z), whose voxels the forward model gives.
+        seed, device: not used.
         names: of the columns.
+        volumes: packed volumes (all scans, x, y, z); those of the training scans are read.
+        rows: row of each scan in them.
+        people: person of each scan.
         n_latent: number of principal components; None: the columns themselves.
         standardise: divide by the standard deviation (n - 1), after subtracting the mean.
         columns, seen: of the entry, which the description of the weights keeps.
@@ -54,7 +65,8 @@ def fit(
     tensors["mean"] = mean if standardise or n_latent else np.zeros_like(mean)
     architecture: dict[str, Any] = {"kl": False, "columns": names, "shape": [len(names)]}
     if n_latent is None:
-        return tensors, {**architecture, "n_latent": len(names), "latents": ids(names)}, []
+        architecture |= {"n_latent": len(names), "latents": ids(names)}
+        return _with_forward(tensors, architecture, values, split, mask, volumes, rows, people)
     most = min(len(training) - 1, len(names))
     if n_latent > most:
         raise InputError(
@@ -62,7 +74,25 @@ def fit(
             "lower n_latent"
         )
     tensors["components"] = leading((training - tensors["mean"]) / tensors["scale"], n_latent)
-    return tensors, {**architecture, "n_latent": n_latent}, []
+    architecture |= {"n_latent": n_latent}
+    return _with_forward(tensors, architecture, values, split, mask, volumes, rows, people)
+
+
+def _with_forward(
+    tensors: Tensors,
+    architecture: dict[str, Any],
+    values: np.ndarray,
+    split: np.ndarray,
+    mask: np.ndarray,
+    volumes: np.ndarray,
+    rows: np.ndarray,
+    people: np.ndarray,
+) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
+    """What `fit` returns, with the forward model of the latents of the training scans; no history."""
+    training = split == "training"
+    z = embed(values[training], mask, tensors, architecture)[0]
+    fitted, penalty = forward_model.fit(volumes, rows[training], people[training], mask, z)
+    return {**tensors, **fitted}, {**architecture, "forward_penalty": penalty}, []
 
 
 def leading(x: np.ndarray, count: int) -> np.ndarray:
@@ -79,6 +109,11 @@ def embed(
     mu = (values - tensors["mean"]) / tensors["scale"]
     mu = mu @ tensors["components"].T if "components" in tensors else mu
     return mu, np.full_like(mu, np.nan)
+
+
+def forward(mu: np.ndarray, mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> np.ndarray:
+    """Masked voxels (rows, voxels) that the forward model gives for latents (rows, latents)."""
+    return forward_model.predict(mu, tensors)
 
 
 def ids(names: list[str]) -> list[str]:
