@@ -327,7 +327,9 @@ def test_a_reference_region_replaced_is_seen(finished: Project, elsewhere: Copy)
     manifest = "results/tiny/preprocess/normalise/0000.tsv"
     project.run(manifest)
     assert project.plan(manifest) == set()
-    shutil.copyfile(next((project.results / "preprocess" / "derivatives").rglob("*res-4mm*_label-brain_probseg.nii.gz")), region)
+    shutil.copyfile(
+        next((project.results / "preprocess" / "derivatives").rglob("*res-4mm*_label-brain_probseg.nii.gz")), region
+    )
     assert project.plan(manifest) == {"normalise 0000"}
 
 
