@@ -51,7 +51,7 @@ def run(
         index: Parquet to write, a row per latent; beside `out`.
         freeze: the volumes may hold people who are new to the model; they count as held out.
         table: file with latents that exist already (kind table), from which a row per scan is taken; empty: none.
-        atlas: label image on the grid of the mask, table of region names beside it; for the latents of a map.
+        atlas: label image on the grid of the mask; its table of region names has the same file name. For a map.
 
     Raises:
         InputError: the weights were fitted on other packed data, or give latents that are not finite.

@@ -80,8 +80,8 @@ def read_user(path: Path) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     """Labels (x, y, z), affine, and per index: name, hemisphere, made, source, licence.
 
     Raises:
-        InputError: no table beside the image, columns missing, an index twice, labels without a name, or a header
-            that does not say which side is left.
+        InputError: no table with the same name as the image, columns missing, an index twice, labels without a name,
+            or a header that does not say which side is left.
     """
     if not path.exists():
         raise InputError(f"interpret.atlas: {path} does not exist; correct the path")

@@ -30,7 +30,7 @@ class Decoder:
     latents: pd.DataFrame  # a row per scan: keys, split, mu_*, logvar_*
     verdict: str
     reason: str
-    health: dict[str, Any] = field(default_factory=dict)  # the measures beside the verdict
+    health: dict[str, Any] = field(default_factory=dict)  # the measures from which the verdict was reached
 
     @property
     def decodes(self) -> bool:

@@ -75,7 +75,9 @@ def _without_linear_part(name: str, entry: dict[str, Any]) -> list[str]:
             "group; set network: local, or leave cross_fit out"
         )
     if entry.get("cross_fit") == 1:
-        found.append(f"{place}: cross_fit is 1, which leaves nobody to fit on; give 0, or 2 and more")
+        found.append(
+            f"{place}: cross_fit is 1, so no participants are left to fit the components; give 0, or 2 or more"
+        )
     return found
 
 

@@ -11,7 +11,7 @@ from studies import NP3, adni, bids_sessions, quoted, updrs3
 
 from neurovae.cohort import folds, table
 from neurovae.cohort.check import check
-from neurovae.plan import config, dates, index, totals, visits
+from neurovae.plan import config, dates, index, totals, visit_rows
 
 MOTOR = {"name": "motor", "column": "NP3TOT", "type": "bounded", "bounds": [0, 132]}
 
@@ -356,8 +356,8 @@ def test_dates(text, form, expected):
 
 def test_ids_by_letters_and_digits():
     """Marks and the decimals of a spreadsheet do not count, leading zeros do."""
-    assert {visits._id(text) for text in ("002_S_0295", "sub-002S0295", "002-S-0295")} == {"002S0295"}
-    assert visits._id("3001.0") == "3001" and visits._id("0295") == "0295"
+    assert {visit_rows.plain_id(text) for text in ("002_S_0295", "sub-002S0295", "002-S-0295")} == {"002S0295"}
+    assert visit_rows.plain_id("3001.0") == "3001" and visit_rows.plain_id("0295") == "0295"
 
 
 def one_table(folder: Path, people: dict[str, list[str]], lines: list[str], **entry) -> dict:

@@ -143,7 +143,7 @@ def test_the_network_adds_what_a_linear_part_cannot_draw() -> None:
         ({"network": "local", "linear": "none"}, "there is none; set linear: localised"),
         ({"network": "local", "latents": "map"}, "there is none; set linear: localised"),
         ({"cross_fit": 4}, "cross_fit is 4, but network is dense"),
-        ({"network": "local", "cross_fit": 1}, "cross_fit is 1, which leaves nobody to fit on"),
+        ({"network": "local", "cross_fit": 1}, "cross_fit is 1, so no participants are left to fit the components"),
     ],
 )
 def test_what_a_local_network_cannot_correct_is_refused(entry: dict[str, Any], said: str) -> None:
