@@ -78,7 +78,7 @@ browser-test: $(VENV)/done  ## report and documentation in headless Chromium (De
 	@test -f docs/build/html/index.html || { echo "SKIPPED: no documentation yet; run: make docs"; exit 1; }
 	$(CHECK) tests/stress/browser_site.py docs/build/html
 
-ablation: $(VENV)/done  ## after ixi: what each setting of the default model does, and age from latents and voxels (an hour)
+ablation: $(VENV)/done  ## after ixi: what each setting of the default model does, and age from latents and voxels (a night)
 	$(CHECK) tests/proof/ablation.py
 
 invariances: $(VENV)/done  ## units, order, names and signs that must not matter to any test or prediction do not (10 minutes)

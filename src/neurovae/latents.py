@@ -89,8 +89,29 @@ def run(
     of_latents = latent_table.index_of(names, mu, logvar, split, SPLITS, active)
     if described := meta["architecture"].get("map"):
         of_latents = latent_table.with_places(of_latents, _places(mask, inside, described, atlas))
-    write_table(index, of_latents.assign(kl_additive="rotation" not in tensors))
+    size = sizes(mu[split == "training"], inside, tensors, meta)
+    write_table(index, of_latents.assign(kl_additive="rotation" not in tensors, size=size))
     print(f"{len(scans)} scans, {len(ids)} latents of {name}", flush=True)
+
+
+def sizes(mu: np.ndarray, mask: np.ndarray, tensors: weights.Tensors, meta: dict[str, Any]) -> np.ndarray:
+    """Root mean square, over voxels, of the change of the decoded image by a standard deviation of each latent.
+
+    mu: latents of the training scans (scans, latents). NaN where there is no decoder.
+    """
+    if not weights.has_decoder(meta):
+        return np.full(mu.shape[1], np.nan)
+    module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
+    mean, spread = mu.mean(axis=0), mu.std(axis=0)
+
+    def decoded(z: np.ndarray) -> np.ndarray:
+        return np.asarray(module.reconstruct(z.astype(np.float32), mask, tensors, meta["architecture"]), np.float64)
+
+    found, base = np.empty(len(spread)), decoded(mean[None])
+    for part in steps(chunks(len(spread)), "latents decoded", len(spread)):
+        moved = mean + np.diag(spread)[part]
+        found[part] = np.sqrt(np.square(decoded(moved) - base).mean(axis=1))
+    return found
 
 
 def _places(path: Path, inside: np.ndarray, described: dict[str, int], atlas: str) -> pd.DataFrame:

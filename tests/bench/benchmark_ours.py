@@ -104,9 +104,8 @@ def trainer(
     """The default network, or one that `change` gives another encoder and decoder, ready for the first epoch."""
     hp, split = Hyperparameters(**options(settings, **changed)), parted(settings)[: len(volumes)]
     torch.manual_seed(0)
-    grid = volumes.shape[1:]
     model = VAE(
-        shape=(grid[0], grid[1], grid[2]),
+        mask=torch.from_numpy(mask),
         n_latent=hp.n_latent,
         base_channels=hp.base_channels,
         dropout=hp.dropout,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from collapse_models import MASK, SHAPE, SPLIT
+from collapse_models import MASK, SPLIT
 from torch import Tensor, nn
 
 from neurovae.train.engine import rng
@@ -39,9 +39,8 @@ class Context(nn.Module):
 
     def __init__(self, mean: Tensor, neighbours: int) -> None:
         super().__init__()
-        self.vae = VAE(shape=SHAPE, n_latent=LATENT, base_channels=WIDTH, dropout=0.0)
+        self.vae = VAE(mask=torch.from_numpy(MASK), n_latent=LATENT, base_channels=WIDTH, dropout=0.0)
         self.vae.mean.copy_(mean)
-        self.vae.mask.copy_(torch.from_numpy(MASK))
         self.seen = earlier(neighbours)
         self.near = nn.Conv3d(1, 16, self.seen.shape[0], padding="same")
         self.far = nn.Conv3d(16, 1, 1)

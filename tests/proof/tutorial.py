@@ -359,8 +359,7 @@ def exact(count: int = 400) -> tuple[np.ndarray, np.ndarray]:
     """Posterior of people (count, latents) whose scans a linear-Gaussian decoder has made: here it is exact."""
     rng, ratio = np.random.default_rng(6), np.array([4, 2, 1, 0.5, 0.25, 0.1], np.float32)  # signal over noise variance
     components = np.linalg.qr(rng.normal(size=(int(tiny.MASK.sum()), len(ratio))))[0].T.astype(np.float32)
-    model = VAE(shape=tiny.SHAPE, n_latent=len(ratio), base_channels=1, dropout=0.0)
-    model.mask.copy_(torch.from_numpy(tiny.MASK))
+    model = VAE(mask=torch.from_numpy(tiny.MASK), n_latent=len(ratio), base_channels=1, dropout=0.0)
     model.start_at(torch.from_numpy(components), torch.from_numpy(ratio), sigma=1.0)
     x = np.zeros((count, 1, *tiny.SHAPE), np.float32)
     drawn = rng.normal(size=(count, len(ratio))) * np.sqrt(ratio) @ components

@@ -81,7 +81,7 @@ def entry(kind: str, n_latent: int, options: dict[str, Any] | None, brain: bool)
     values = {"name": "model", "kind": kind, "n_latent": n_latent, **(options or {})}
     if is_map(values):
         del values["n_latent"]  # it follows from the grid
-    for key, off_value in () if brain else (("flip", False), ("blur", 0), ("taper_mm", ["none"])):
+    for key, off_value in () if brain else (("flip", False), ("blur", 0), ("taper_mm", ["none"]), ("network", "dense")):
         if kind in schema["items"]["properties"][key].get("kinds", [kind]):
             values.setdefault(key, off_value)
     validated = config.validate({"models": [values]}, {"type": "object", "properties": {"models": schema}})

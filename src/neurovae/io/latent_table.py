@@ -4,12 +4,14 @@ This is the one place that knows how latents are named. Elsewhere a latent's nam
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from neurovae.errors import InputError
+from neurovae.io.parquet import read_parquet
 
 MU, LOGVAR, KL = "mu_", "logvar_", "kl_"  # before the id of a latent: posterior mean, log-variance, KL
 INDEX = "latent_index.parquet"
@@ -42,6 +44,12 @@ def by_role(table: pd.DataFrame, index: pd.DataFrame) -> Iterator[tuple[str, pd.
     for role in index.sort_values("position")["role"].unique():
         other_latents = index.loc[index["role"] != role, "latent"]
         yield str(role), table.drop(columns=other_latents)
+
+
+def sizes(latents: list[Path]) -> list[np.ndarray] | None:
+    """Sizes (latents,) in the order of the columns, from the index beside each `latents.parquet`; None: not known."""
+    found = [read_parquet(path.with_name(INDEX)).sort_values("position")["size"].to_numpy(float) for path in latents]
+    return found if all(np.isfinite(one).all() and one.any() for one in found) else None
 
 
 def logvar(latents: list[str]) -> list[str]:
@@ -84,6 +92,7 @@ def index_of(
     for name in splits:
         table[f"variance_{name}"] = mu[split == name].var(axis=0)
         table[f"kl_{name}"] = nats[split == name].mean(axis=0)
+    table["size"] = np.nan  # `latents.sizes` knows it
     table["logvar"] = logvar[split == splits[0]].mean(axis=0)
     in_use = pd.Series([None] * len(names)) if active is None else table[f"variance_{splits[0]}"] > active
     return table.assign(active=in_use.astype("boolean"))

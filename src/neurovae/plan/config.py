@@ -175,7 +175,7 @@ def _fill(value: Any, schema: dict[str, Any]) -> Any:
     if isinstance(value, dict):
         for key, child in schema.get("properties", {}).items():
             if key not in value and "default" in child and _suits(value, child):
-                value[key] = deepcopy(_default(child, value))
+                value[key] = deepcopy(default_of(child, value))
             if key in value:
                 value[key] = _fill(value[key], child)
     if isinstance(value, list) and "items" in schema:
@@ -183,10 +183,10 @@ def _fill(value: Any, schema: dict[str, Any]) -> Any:
     return value
 
 
-def _default(child: dict[str, Any], entry: dict[str, Any]) -> Any:
-    """The default of a key, which may depend on the entry's kind (`kind_defaults`), form of latents or network."""
+def default_of(child: dict[str, Any], entry: dict[str, Any]) -> Any:
+    """The default of a key, which may depend on the entry's kind (`kind_defaults`), network or form of latents."""
     default = child["default"]
-    for key in ("kind", "latents", "network"):
+    for key in ("kind", "network", "latents"):
         default = child.get(f"{key}_defaults", {}).get(entry.get(key), default)
     return default
 

@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from neurovae.plan import beta_schedule, fingerprint
+from neurovae.plan.config import default_of
 from neurovae.plan.graph import flags, refuse
 from neurovae.plan.latent_maps import is_map
 
@@ -67,7 +68,8 @@ def _without_linear_part(name: str, entry: dict[str, Any]) -> list[str]:
     found = []
     if entry.get("network") == "local" and (entry["linear"] == "none" or is_map(entry)):
         found.append(
-            f"{place}: network is local, which corrects a linear part, and there is none; set linear: localised"
+            f"{place}: network is local, which corrects a linear part, and there is none; set linear: localised, or "
+            "network: dense"
         )
     if entry.get("network") == "dense" and entry["cross_fit"]:
         found.append(
@@ -233,7 +235,7 @@ def without_effect(entry: dict[str, Any], keys: dict[str, Any]) -> list[str]:
     return [
         key
         for key, effective in has_effect.items()
-        if key in entry and not effective and entry[key] != keys[key]["default"]
+        if key in entry and not effective and entry[key] != default_of(keys[key], entry)
     ]
 
 

@@ -1,7 +1,7 @@
 """Columns of each feature set for training and test scans; all parameters come from the training rows."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ class Split:
     x_test: np.ndarray
     confounds: int  # so many of the columns, the last ones, are confounds
     inner: tuple["Split", ...] = ()
+    size: np.ndarray | None = None  # of each latent (latents,), how much of the brain it changes; None: not known
 
 
 def feature_maker(name: str, latents: np.ndarray, used: Used, site: pd.Series | None = None) -> Features:
@@ -92,15 +93,34 @@ def confound_columns(used: Used, train: np.ndarray, test: np.ndarray, helpers: n
 
 
 def split_rows(
-    features: Features, groups: np.ndarray, train: np.ndarray, test: np.ndarray, inner: int, seed: int
+    features: Features,
+    groups: np.ndarray,
+    train: np.ndarray,
+    test: np.ndarray,
+    inner: int,
+    seed: int,
+    size: np.ndarray | None = None,
 ) -> Split:
     """Split the training people into `inner` folds, drawn from the seed and never from a score.
 
-    groups: (n,) codes whose rows stay in one fold: people, or families.
+    groups: (n,) codes whose rows stay in one fold: people, or families. size: of the latents.
     """
     folds = GroupKFold(inner, shuffle=True, random_state=seed).split(train, groups=groups[train])
-    parts = tuple(Split(train[a], train[b], *features(train[a], train[b])) for a, b in folds)
-    return Split(train, test, *features(train, test), parts)
+    parts = tuple(Split(train[a], train[b], *features(train[a], train[b]), size=size) for a, b in folds)
+    return Split(train, test, *features(train, test), parts, size)
+
+
+def weighted(split: Split, power: float) -> tuple[Split, np.ndarray]:
+    """The split with its latents multiplied by a power of their sizes, and these weights (columns,), 1 for confounds.
+
+    The weights' mean square is 1, so that a penalty means the same for every power. With power 0 nothing changes.
+    """
+    weights = np.ones(split.x_train.shape[1])
+    if power and split.size is not None:
+        of_latents = split.size**power
+        weights[: len(of_latents)] = of_latents / np.sqrt(np.mean(of_latents**2))
+    inner = tuple(weighted(part, power)[0] for part in split.inner)
+    return replace(split, x_train=split.x_train * weights, x_test=split.x_test * weights, inner=inner), weights
 
 
 def _confound_fit(z: np.ndarray, confounds: np.ndarray, n: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The outer folds of one model, by policy, and one score's complete cases in them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class Folds:
 
     tables: dict[int, pd.DataFrame]
     policy: str
+    sizes: dict[int, np.ndarray] = field(default_factory=dict)  # of the latents of each fold; empty: not known
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Cases:
         return BOTH if CONFOUNDS in self.splits else LATENTS
 
 
-def outer_folds(tables: list[pd.DataFrame]) -> Folds:
-    """Return the outer folds.
+def outer_folds(tables: list[pd.DataFrame], sizes: list[np.ndarray] | None = None) -> Folds:
+    """Return the outer folds; sizes: of the latents of each table, where they are known.
 
     Policy "per fold" when each outer fold has its own model, which must not have been trained on people of that fold;
     else "transductive".
@@ -77,7 +78,7 @@ def outer_folds(tables: list[pd.DataFrame]) -> Folds:
     if problems:
         raise InputError(problems)
     if sorted(model_folds) != folds:
-        return Folds(dict.fromkeys(folds, tables[0]), "transductive")
+        return Folds(dict.fromkeys(folds, tables[0]), "transductive", dict.fromkeys(folds, sizes[0]) if sizes else {})
     by_fold = dict(zip(model_folds, tables, strict=True))
     problems = [
         f"latents of fold {k}: {row.person} is tested there but has split '{row.latents_split}', not 'test'"
@@ -86,7 +87,7 @@ def outer_folds(tables: list[pd.DataFrame]) -> Folds:
     ]
     if problems:
         raise InputError(problems)
-    return Folds(by_fold, "per fold")
+    return Folds(by_fold, "per fold", dict(zip(model_folds, sizes, strict=True)) if sizes else {})
 
 
 def complete_cases(
@@ -166,7 +167,8 @@ def _splits(cases: Cases, folds: Folds, rows: np.ndarray, used: Used, inner: int
             latents = folds.tables[int(k)].iloc[rows][cases.latents].to_numpy(float)
             train, test = np.flatnonzero(cases.table["fold"] != k), np.flatnonzero(cases.table["fold"] == k)
             features = feature_maker(name, latents, used, site)
-            part = split_rows(features, groups_of(cases.table), train, test, inner, seed)
+            size = folds.sizes.get(int(k)) if name != CONFOUNDS else None
+            part = split_rows(features, groups_of(cases.table), train, test, inner, seed, size)
             splits.setdefault(name, []).append(part)
     return splits
 

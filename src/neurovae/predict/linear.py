@@ -3,7 +3,9 @@
 Ridge: |y - b0 - x b|^2 + penalty. Logistic: sum of log losses + penalty / 2, solved by the fixed bound of the Hessian,
 x'x / 4 (Boehning & Lindsay 1988, Ann Inst Stat Math 40), so that no target needs its own inverse. Penalty: alpha |b|^2,
 with one alpha for the coefficients of the confounds and one for those of the latents, so that many latents do not
-shrink the confounds away and a strong alpha gives back the confounds alone.
+shrink the confounds away and a strong alpha gives back the confounds alone. The latents are standardised, or multiplied
+by their size in the image or its root (`POWERS`), whichever predicts best within the training people: with the full
+size, ridge on all principal components is ridge on voxels; without it, small latents count as much as large ones.
 """
 
 from collections.abc import Callable
@@ -12,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logit
 
-from neurovae.predict.features import Split
+from neurovae.predict.features import Split, weighted
 
 ALPHAS = (10000.0, 1000.0, 100.0, 10.0, 1.0)  # columns are standardised; of equals the first, the strongest
+POWERS = (0.0, 0.5, 1.0)  # of the latents' sizes, with which their columns are multiplied
 DIGITS = 8  # of a loss relative to that of the first candidate: losses that agree in them are equal on every machine
 STEPS, CLOSE = 5000, 1e-5  # of the logistic solver: maximum of steps; largest change of a linear predictor at the end
 
@@ -71,14 +74,22 @@ def fitted(split: Split, y: np.ndarray, binary: bool) -> tuple[np.ndarray, np.nd
     """Return intercepts (m,), coefficients (columns, m) and chosen alphas (m, 2) of targets y (all scans, m).
 
     Each target's alphas have the least squared error, or log loss, pooled over the inner folds of the training people:
-    that of the confounds alone, then that of the latents beside them, then again that of the confounds.
+    that of the confounds alone, then that of the latents beside them, then again that of the confounds. Of the powers
+    of the latents' sizes, the one whose alphas do best is used.
     """
-    alphas = _tuned(split, y, binary)
-    parts, target = decompose(split.x_train, split.confounds), y[split.train]
+    known = split.size is not None and split.confounds < split.x_train.shape[1]
+    candidates = [weighted(split, power) for power in (POWERS if known else POWERS[:1])]
+    tuned = [_tuned(part, y, binary) for part, _ in candidates]
+    best = smallest(np.array([loss for _, loss in tuned]))
+    alphas = np.array([tuned[power][0][target] for target, power in enumerate(best)])
     intercept, coef = np.empty(y.shape[1]), np.empty((split.x_train.shape[1], y.shape[1]))
-    for alpha in np.unique(alphas, axis=0):
-        targets = np.all(alphas == alpha, axis=1)
-        intercept[targets], coef[:, targets] = solve(binary, parts, target[:, targets], (alpha[0], alpha[1]))
+    for power in np.unique(best):
+        part, weights = candidates[power]
+        parts, target = decompose(part.x_train, part.confounds), y[part.train]
+        for alpha in np.unique(alphas[best == power], axis=0):
+            targets = (best == power) & np.all(alphas == alpha, axis=1)
+            intercept[targets], found = solve(binary, parts, target[:, targets], (alpha[0], alpha[1]))
+            coef[:, targets] = found * weights[:, None]
     return intercept, coef, alphas
 
 
@@ -87,7 +98,8 @@ def log_losses(y: np.ndarray, probability: np.ndarray) -> np.ndarray:
     return -np.log(np.clip(np.where(y == 1, probability, 1 - probability), 1e-12, None))
 
 
-def _tuned(split: Split, y: np.ndarray, binary: bool) -> np.ndarray:
+def _tuned(split: Split, y: np.ndarray, binary: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Alphas of each target (m, 2), and their loss over the inner folds (m,)."""
     inner = [(part, decompose(part.x_train, part.confounds)) for part in split.inner]
     alphas = np.full((y.shape[1], 2), ALPHAS[0])
     if split.confounds:
@@ -100,7 +112,11 @@ def _tuned(split: Split, y: np.ndarray, binary: bool) -> np.ndarray:
         for second in np.unique(alphas[:, 1]) if split.confounds else []:
             targets = alphas[:, 1] == second
             alphas[targets, 0] = _best_alpha([_loss(inner, y[:, targets], binary, (alpha, second)) for alpha in ALPHAS])
-    return alphas
+    loss = np.empty(y.shape[1])
+    for alpha in np.unique(alphas, axis=0):
+        targets = np.all(alphas == alpha, axis=1)
+        loss[targets] = _loss(inner, y[:, targets], binary, (alpha[0], alpha[1]))
+    return alphas, loss
 
 
 def smallest(losses: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from neurovae.cli import Json, cli
 from neurovae.design.design import join
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, joint_verdict, read_verdict, tidy, write_both
+from neurovae.io import latent_table
 from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.predict import importance as importances
@@ -85,7 +86,7 @@ def run(
     people, checks = read_parquet(cohort), read_parquet(qc)
     leakage.refuse(latents, weights, people, freeze)
     verdict, reason = joint_verdict({path.parent.name: read_verdict(path) for path in health})
-    folds = outer_folds([join(people, read_parquet(path), checks) for path in latents])
+    folds = outer_folds([join(people, read_parquet(path), checks) for path in latents], latent_table.sizes(latents))
     folds = replace(folds, policy=leakage.policy(folds.policy, health))
     rows: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []

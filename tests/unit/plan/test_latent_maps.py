@@ -27,7 +27,7 @@ def test_the_number_of_latents_follows_from_the_grid() -> None:
     assert {key: sized["models"][0][key] for key in ("linear", "mosaic", "dropout", "epochs", "patience")} == {
         "linear": "none", "mosaic": 1, "dropout": 0, "epochs": 100, "patience": 100,
     }  # fmt: skip
-    assert sized["models"][2]["linear"] == "pca" and sized["models"][2]["mosaic"] == 0
+    assert sized["models"][2]["linear"] == "localised" and sized["models"][2]["mosaic"] == 0
 
 
 def test_its_pca_has_as_many_components_as_there_can_be() -> None:

@@ -70,7 +70,12 @@ def test_cross_fitting_leaves_each_group_out_of_the_linear_part_that_it_is_train
     people = np.array([f"p{k // 2}" for k in range(len(split))])
     hp = Hyperparameters(**LOCAL)
     model = VAE(
-        shape=SHAPE, n_latent=3, base_channels=4, dropout=0.0, parts=local_network.parts(SHAPE, 3, 4), corrects=True
+        mask=torch.from_numpy(MASK),
+        n_latent=3,
+        base_channels=4,
+        dropout=0.0,
+        parts=local_network.parts(SHAPE, 3, 4),
+        corrects=True,
     )
     chosen = vae._start(model, volumes, split, MASK, hp)
     group = vae._cross_fit(model, volumes, split, people, MASK, hp, chosen)
@@ -140,9 +145,9 @@ def test_the_network_adds_what_a_linear_part_cannot_draw() -> None:
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ({"network": "local", "linear": "none"}, "there is none; set linear: localised"),
+        ({"linear": "none"}, "there is none; set linear: localised"),
         ({"network": "local", "latents": "map"}, "there is none; set linear: localised"),
-        ({"cross_fit": 4}, "cross_fit is 4, but network is dense"),
+        ({"network": "dense", "cross_fit": 4}, "cross_fit is 4, but network is dense"),
         ({"network": "local", "cross_fit": 1}, "cross_fit is 1, so no participants are left to fit the components"),
     ],
 )
@@ -155,7 +160,7 @@ def test_what_a_local_network_cannot_correct_is_refused(entry: dict[str, Any], s
 
 
 def test_defaults_follow_the_network() -> None:
-    models = [{"name": "v", "kind": "vae", "network": "local", "epochs": 9}, {"name": "w", "kind": "vae"}]
+    models = [{"name": "v", "kind": "vae", "epochs": 9}, {"name": "w", "kind": "vae", "network": "dense"}]
     section = config.validate({"cohort": {"name": "a", "bids": "b"}, "train": {"models": models}}, config.load_schema())
     local, dense = section["train"]["models"]
     keys = ("linear", "cross_fit", "sigma", "mixup", "epochs", "patience")

@@ -46,8 +46,9 @@ def untrained(side: int, *, channels: int = 1, n_global: int = 0) -> tuple[VAE, 
     torch.manual_seed(0)
     parts = map_network.Encoder(points, dropout=0.0, **sizes), map_network.Decoder(points, **sizes)
     n_latent = map_grid.size(points.exists, channels, n_global)
-    model = VAE(shape=SIDES[side], n_latent=n_latent, base_channels=4, dropout=0.0, parts=parts).double().eval()
-    model.mask.copy_(torch.from_numpy(mask))
+    model = (
+        VAE(mask=torch.from_numpy(mask), n_latent=n_latent, base_channels=4, dropout=0.0, parts=parts).double().eval()
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))

@@ -51,8 +51,7 @@ def test_the_network_fits_every_grid(shape: tuple[int, int, int], small: tuple[i
 
 
 def test_logvar_is_clamped_and_the_untrained_decoder_gives_the_mean() -> None:
-    model = VAE(shape=SHAPE, n_latent=3, base_channels=4, dropout=0.0)
-    model.mask.copy_(torch.from_numpy(MASK))
+    model = VAE(mask=torch.from_numpy(MASK), n_latent=3, base_channels=4, dropout=0.0)
     model.mean.fill_(2.0)
     with torch.no_grad():
         model.encoder[-1].bias.fill_(100.0)

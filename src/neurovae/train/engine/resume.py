@@ -10,7 +10,6 @@ from neurovae.train.engine import checkpoint
 from neurovae.train.models.network import VAE
 
 FIXED = ("mean", "mask", "inward", "outward")  # found before training: written once
-BOXES = ("inward", "outward")  # of these, the voxels of the mask
 State = dict[str, Tensor]
 
 
@@ -25,8 +24,7 @@ def save(folder: Path, model: VAE, optimiser: torch.optim.Optimizer, state: Stat
     """Write the state after an epoch; the linear part only once: another machine would find other last digits."""
     fixed = folder / "fixed.safetensors"
     if not fixed.exists():
-        constant = {name: getattr(model, name) for name in FIXED}
-        checkpoint.write(fixed, {**constant, **{name: constant[name][:, model.mask] for name in BOXES}}, {})
+        checkpoint.write(fixed, {name: getattr(model, name) for name in FIXED}, {})
     tensors = {**named("model", model), **checkpoint.of_optimiser(optimiser)}
     checkpoint.save(folder, progress["epoch"], {**state, **tensors}, progress)
 
@@ -39,13 +37,8 @@ def load(folder: Path, model: VAE, optimiser: torch.optim.Optimizer) -> tuple[St
         checkpoint.clear(folder)
         return None
     device = model.mean.device
-    tensors, whole = (
-        checkpoint_state[0],
-        {**fixed[0], **{name: torch.zeros_like(getattr(model, name), device="cpu") for name in BOXES}},
-    )
-    for name in BOXES:
-        whole[name][:, whole["mask"]] = fixed[0][name]
-    model.load_state_dict({**whole, **{name[6:]: value for name, value in tensors.items() if name[:6] == "model."}})
+    tensors = checkpoint_state[0]
+    model.load_state_dict({**fixed[0], **{name[6:]: value for name, value in tensors.items() if name[:6] == "model."}})
     checkpoint.to_optimiser(optimiser, tensors)
     print(f"going on after epoch {checkpoint_state[1]['epoch']}, as found in {folder}", flush=True)
     return {

@@ -20,6 +20,7 @@ class VAE(nn.Module):
 
     mean: Tensor
     mask: Tensor
+    voxels: Tensor
     inward: Tensor
     outward: Tensor
 
@@ -29,7 +30,7 @@ class VAE(nn.Module):
     def __init__(
         self,
         *,
-        shape: tuple[int, int, int],
+        mask: Tensor,
         n_latent: int,
         base_channels: int,
         dropout: float,
@@ -37,11 +38,13 @@ class VAE(nn.Module):
         corrects: bool = False,
     ) -> None:
         super().__init__()
+        shape, voxels = (mask.shape[0], mask.shape[1], mask.shape[2]), mask.flatten().nonzero()[:, 0]
         linear = n_latent if corrects or not parts else 0
         self.register_buffer("mean", torch.zeros(shape))
-        self.register_buffer("mask", torch.zeros(shape, dtype=torch.bool))
-        self.register_buffer("inward", torch.zeros(linear, *shape))  # V, zero outside the mask
-        self.register_buffer("outward", torch.zeros(linear, *shape))  # W, likewise
+        self.register_buffer("mask", mask.clone())
+        self.register_buffer("voxels", voxels, persistent=False)  # those of the mask, in the flattened volume
+        self.register_buffer("inward", torch.zeros(linear, len(voxels)))  # V
+        self.register_buffer("outward", torch.zeros(linear, len(voxels)))  # W
         self.log_sigma = nn.Parameter(torch.zeros(()))
         self.encoder, self.decoder = parts or dense(shape, n_latent, base_channels, dropout)
         self.corrects = corrects
@@ -67,16 +70,14 @@ class VAE(nn.Module):
         return x_hat
 
     def _inward(self, departure: Tensor) -> Tensor:
-        if self.group is None:
-            return departure.flatten(1) @ self.inward.flatten(1).T
-        return departure.flatten(1)[:, self.mask.flatten()] @ self.without[self.group].inward.T
+        return departure.flatten(1).index_select(1, self.voxels) @ self._linear().inward.T
 
     def _outward(self, z: Tensor) -> Tensor:
-        if self.group is None:
-            return (z @ self.outward.flatten(1)).view(-1, 1, *self.mask.shape)
-        drawn = z.new_zeros(len(z), self.mask.numel())
-        drawn[:, self.mask.flatten()] = z @ self.without[self.group].outward
-        return drawn.view(-1, 1, *self.mask.shape)
+        volumes = z.new_zeros(len(z), self.mask.numel()).index_copy(1, self.voxels, z @ self._linear().outward)
+        return volumes.view(-1, 1, *self.mask.shape)
+
+    def _linear(self) -> "Linear":
+        return Linear(self.inward, self.outward) if self.group is None else self.without[self.group]
 
     def _constants(self, scans: int) -> list[Tensor]:
         """Mean and mask, for each scan (scans, 1, x, y, z)."""
@@ -90,8 +91,9 @@ class VAE(nn.Module):
             variances: of the training people's scores, (latents,).
             sigma: standard deviation of the likelihood.
         """
-        self.inward[:, self.mask], self.outward[:, self.mask] = linear(components, variances, sigma)
         with torch.no_grad():
+            for part, found in zip((self.inward, self.outward), linear(components, variances, sigma), strict=True):
+                part.copy_(found)
             posterior: Tensor = self.encoder[-1].bias[-len(variances) :]  # type: ignore[index]
             posterior.copy_((sigma**2 / (variances + sigma**2)).log())
 

@@ -21,7 +21,6 @@ from neurovae.train.models.rotation import posterior, varimax
 from neurovae.train.weights import Tensors
 
 EPOCHS = True  # trained by gradient: takes a folder of checkpoints, and has a history
-BOXES = ("inward", "outward")  # stored as masked voxels
 
 
 def fit(
@@ -73,7 +72,6 @@ def fit(
         best, history = train(model, data, hp, seed=seed, folder=state, watch=watch)
     model.load_state_dict(best, strict=False)
     tensors = {name: value.cpu().contiguous().numpy() for name, value in model.state_dict().items()}
-    tensors |= {name: tensors[name][:, mask] for name in BOXES}
     architecture = {**architecture_given, "kl": hp.kl, "sampled": hp.sampled, **chosen}
     if hp.rotate == "varimax":
         units = np.eye(hp.n_latent + 1, hp.n_latent, dtype=np.float32)  # the last row is no latent at all
@@ -98,22 +96,23 @@ def _architecture(mask: np.ndarray, options: dict[str, Any]) -> dict[str, Any]:
 
 def _untrained(architecture: dict[str, Any], mask: np.ndarray, dropout: float) -> VAE:
     """The network before its first step."""
-    own = {key: architecture[key] for key in ("shape", "n_latent", "base_channels")}
+    sizes = {key: architecture[key] for key in ("n_latent", "base_channels")}
+    own: dict[str, Any] = {"mask": torch.from_numpy(mask), "dropout": dropout, **sizes}
     if architecture.get("network") == "local":
-        return VAE(**own, dropout=dropout, parts=local_network.parts(**own), corrects=True)
+        return VAE(**own, parts=local_network.parts(architecture["shape"], **sizes), corrects=True)
     if "map" not in architecture:
-        return VAE(**own, dropout=dropout)
+        return VAE(**own)
     described = architecture["map"]
-    sizes = {key: described[key] for key in ("channels", "n_global")} | {"base_channels": own["base_channels"]}
+    of_map = {key: described[key] for key in ("channels", "n_global")} | {"base_channels": own["base_channels"]}
     points = map_grid.of_side(mask, described["side"])
-    parts = map_network.Encoder(points, dropout=dropout, **sizes), map_network.Decoder(points, **sizes)
-    return VAE(**own, dropout=dropout, parts=parts)
+    return VAE(
+        **own, parts=(map_network.Encoder(points, dropout=dropout, **of_map), map_network.Decoder(points, **of_map))
+    )
 
 
 def _start(model: VAE, volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, hp: Hyperparameters) -> dict[str, Any]:
-    """Set mean, mask, linear part and sigma before the first step; what was chosen of the linear part."""
+    """Set mean, linear part and sigma before the first step; what was chosen of the linear part."""
     rows, chosen = np.flatnonzero(split == "training"), {}
-    model.mask.copy_(torch.from_numpy(mask))
     model.mean.copy_(mean(volumes, rows, hp.flip) * model.mask)
     sigma = 1.0 if hp.sigma == "learned" else float(hp.sigma)
     if hp.linear != "none":
@@ -212,11 +211,5 @@ def _number(name: str) -> int:
 def network(mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> VAE:
     """The network with its weights, on the CPU, without dropout; its latents are those before a rotation."""
     model = _untrained(architecture, mask, 0.0)
-    all_tensors = {}
-    for name in BOXES:
-        all_tensors[name] = np.zeros((len(tensors[name]), *mask.shape), np.float32)
-        all_tensors[name][:, mask] = tensors[name]
-    model.load_state_dict(
-        {name: torch.from_numpy(value) for name, value in {**tensors, **all_tensors}.items() if name != "rotation"}
-    )
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items() if name != "rotation"})
     return model.eval()
