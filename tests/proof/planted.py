@@ -34,7 +34,7 @@ from neurovae.predict.predict import cross_validate
 from neurovae.preprocess import grid
 
 FOLDS, INNER = 5, 3
-EVERY = 3  # of the people, those from whose changes the strengths are found
+EVERY = 4  # of the people, those from whose changes the strengths are found
 CHECKED = 10  # of the people, those whose planted volume is measured
 PCA, LOCALISED = (16, 48), (48, 100, 200, 400)  # latents, besides as many as a PCA has
 TAPER = 90.0  # mm, of the localised components that are judged
@@ -135,39 +135,44 @@ def of_latents(found: list[Components], x: np.ndarray, n: int) -> list[Features]
     return [features.feature_maker(LATENTS, np.float64(one.scores(x, n)), []) for one in found]
 
 
-def judge(project: Project, cohort: Cohort, real: list[Fits]) -> pd.DataFrame:
-    """R2 of the planted score from each set of columns, and less that of the voxels, with the corrected interval.
+def columns_of(project: Project, cohort: Cohort, real: list[Fits]) -> dict[str, list[Features]]:
+    """The columns of each model and of the voxels in each fold.
 
     real: localised components of the scans without a planted effect, of each fold, from which those of the cohort begin.
     """
     volumes, mask = project.volumes(named(cohort)), project.mask
-    x, y = masked(volumes, mask), scores(cohort[1], len(volumes))
-    change = x - masked(project.volumes(REAL), mask)
-    share = change.var(axis=0, ddof=1).sum() / masked(project.volumes(REAL), mask).var(axis=0, ddof=1).sum()
-    pcas = [best_pca(volumes, split, mask) for split in project.splits]
-    local = []
+    x, local = masked(volumes, mask), []
     for fold, split in enumerate(project.splits):
         rows, first = np.flatnonzero(split == "training"), real[fold][TAPER].components
         fit = partial(localised, volumes, rows, mask, TAPER, MOST, first, 1)
         local.append(kept(project.out / "components" / f"{named(cohort)}-{fold}.npz", fit))
+    pcas = [best_pca(volumes, split, mask) for split in project.splits]
     columns = {f"pca {n}": of_latents(pcas, x, n) for n in PCA}
     columns["pca, all"] = [of_latents([one], x, len(one.components))[0] for one in pcas]
     columns |= {f"pca_localised {n}": of_latents(local, x, n) for n in LOCALISED}
     coordinates = voxels.coordinates(voxels.products(volumes, mask))
-    columns["voxels"] = [voxels.feature_maker(LATENTS, coordinates, [])] * FOLDS
+    return columns | {"voxels": [voxels.feature_maker(LATENTS, coordinates, [])] * FOLDS}
+
+
+def judge(project: Project, cohort: Cohort, columns: dict[str, list[Features]]) -> pd.DataFrame:
+    """R2 of the planted score from each set of columns, and less that of the voxels, with the corrected interval."""
+    real, planted = (masked(project.volumes(name), project.mask) for name in (REAL, named(cohort)))
+    share = (planted - real).var(axis=0, ddof=1).sum() / real.var(axis=0, ddof=1).sum()
+    y = scores(cohort[1], len(real))
     predicted = {name: cross_validate(cases(project, y, name, made), ["linear"]) for name, made in columns.items()}
     rows = []
     for name, part in predicted.items():
-        r2 = next(row for row in metric_table(part, False, np.ones((1, len(part)))) if row["metric"] == "r2")
+        r2 = next(row["value"] for row in metric_table(part, False, np.ones((1, len(part)))) if row["metric"] == "r2")
+        row = {"share": cohort[0], "seed": cohort[1], "reached": float(share), "columns": name, "r2": r2}
         less = against(part, "voxels", predicted["voxels"])[0] if name != "voxels" else {}
-        rows.append({"share": cohort[0], "seed": cohort[1], "reached": round(float(share), 4), "columns": name}
-                    | {"r2": r2["value"]} | {key: less.get(key) for key in ("difference", "ci_low", "ci_high")})  # fmt: skip
+        rows.append(row | {key: less.get(key) for key in ("difference", "ci_low", "ci_high")})
     return pd.DataFrame(rows)
 
 
 def without_effect(project: Project) -> list[Fits]:
     """Localised components of the scans without a planted effect, of each fold; prints what their number explains."""
-    volumes, folder, found = project.volumes(REAL), project.out / "components", []
+    volumes, folder = project.volumes(REAL), project.out / "components"
+    found: list[Fits] = []
     for fold, split in enumerate(project.splits):
         rows = np.flatnonzero(split == "training")
         start = folder / f"{REAL}-{fold - 1}-{TAPER:g}.npz"
@@ -186,9 +191,9 @@ def main(asked: list[str]) -> None:
     plant(project, cohorts)
     real, found = without_effect(project), []
     for cohort in cohorts:
-        found.append(judge(project, cohort, real))
+        found.append(judge(project, cohort, columns_of(project, cohort, real)))
         pd.concat(found).to_csv(project.out / "table.tsv", sep="\t", index=False)
-        print(found[-1].round(3).to_string(index=False), flush=True)
+        print(found[-1].round(4).to_string(index=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,8 @@ def head(results: Path, data: Path, person: str, region: str = "ventricles") -> 
     moving = ants.from_nibabel_nifti(region_image)
     matrix = derivative(derivatives, person, f"from-T1w_to-{SPACE}_mode-image_xfm.mat")
     on_grid = ants.apply_transforms(ants.from_nibabel_nifti(grid.template(FINE)), moving, [str(matrix)])
-    brain = nib.load(in_space(derivatives, person, FINE, "desc-brain_T1w.nii.gz")).get_fdata(dtype=np.float32)
+    brain_file = in_space(derivatives, person, FINE, "desc-brain_T1w.nii.gz")
+    brain = nib.Nifti1Image.from_filename(brain_file).get_fdata(dtype=np.float32)
     return Head(brain, np.where(brain > 0, on_grid.numpy(), 0).clip(0, 1))
 
 
