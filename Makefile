@@ -87,6 +87,7 @@ planted: $(VENV)/done  ## ventricles of real heads changed as prescribed: how mu
 	$(SNAKEMAKE) --configfile config/ixi.yaml --config cohort='{name: ixi-2mm}' preprocess='{voxel_mm: 2}' -- \
 		$(PLANTED)/preprocess/volumes.npy $(PLANTED)/cohort/folds.tsv
 	$(CHECK) tests/proof/planted.py $(PLANTED)
+	$(CHECK) tests/proof/planted_varimax.py $(PLANTED)
 
 invariances: $(VENV)/done  ## units, order, names and signs that must not matter to any test or prediction do not (10 minutes)
 	$(CHECK) tests/proof/invariances.py

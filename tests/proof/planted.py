@@ -104,7 +104,8 @@ def plant(project: Project, cohorts: list[Cohort]) -> None:
             if i % CHECKED == 0:
                 errors.append(abs(one.reached(change) - change))
                 smallest = min(smallest, jacobian(exponential(np.float32(one.time(change)) * one.flow)).min())
-        print(f"planted {i + 1}/{len(project.people)}", flush=True)
+        if i % CHECKED == CHECKED - 1:
+            print(f"planted {i + 1}/{len(project.people)}", flush=True)
     for cohort, volumes in made.items():
         project.keep(named(cohort), np.array(volumes))
     if missing:
@@ -185,7 +186,7 @@ def without_effect(project: Project) -> list[Fits]:
 def main(asked: list[str]) -> None:
     torch.set_num_threads(1)
     given = dict(enumerate(asked))
-    project = Project(Path(given.get(0, "results/ixi")), Path(given.get(1, "../shared/data/ixi")))
+    project = Project(Path(given.get(0, "results/ixi-2mm")), Path(given.get(1, "../shared/data/ixi")))
     seeds = range(JUDGING, JUDGING + int(given.get(2, 1)))
     cohorts = [(share, seed) for seed in seeds for share in SHARES]
     plant(project, cohorts)

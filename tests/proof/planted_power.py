@@ -6,7 +6,6 @@ the pipeline, all people are tested, with membership in the training set as a co
 """
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,15 +28,16 @@ Latents = tuple[np.ndarray, np.ndarray]  # of the scans (people, latents), and w
 
 
 def fits(
-    volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, start: np.ndarray | None, largest: int = 48
+    volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, local: Components | None = None, largest: int = 48
 ) -> dict[tuple[str, int, str], Components]:
-    """Components of some rows for each model, number of latents and rotation."""
+    """Components of some rows for each model, number of latents and rotation.
+
+    local: their localised components, where they have been found before; largest: number that a PCA has.
+    """
     n_pca = min(largest, max(MODELS["pca"]))
     found = pca.components(volumes, rows, mask, n_latent=n_pca, flip=True, blur=BLUR)
-    most = max(MODELS["pca_localised"])
-    first = None if start is None else start[:most]
-    local = localised(volumes, rows, mask, TAPER, most, first, **({} if start is None else {"passes": 1}))
-    by_kind = {"pca": Components(found.mean, found.components), "pca_localised": local}
+    by_kind = {"pca": Components(found.mean, found.components)}
+    by_kind["pca_localised"] = local or localised(volumes, rows, mask, TAPER, max(MODELS["pca_localised"]))
     return {
         (kind, n, rotate): Components(by_kind[kind].mean, pca.rotated(by_kind[kind].components[:n], rotate))
         for kind, numbers in MODELS.items()
@@ -69,28 +69,28 @@ def hits(latents: Latents, training: np.ndarray, seed: int) -> np.ndarray:
 
 
 def power(
-    volumes: np.ndarray,
-    split: np.ndarray,
-    mask: np.ndarray,
+    x: np.ndarray,
+    training: np.ndarray,
+    found: dict[tuple[str, int, str], Components],
     per_sd: np.ndarray,
     shares: tuple[float, ...],
-    fold: int,
-    start: np.ndarray | None,
+    seed: int,
 ) -> list[dict[str, Any]]:
     """A row per strength, model and rotation: latents found in each replicate.
 
-    per_sd: change per unit of the score (voxels,), of any length; start: localised components of these people.
+    Args:
+        x: masked voxels without a planted effect (people, voxels).
+        training: who trained the models, bool (people,).
+        found: the models (`fits`), of training people with a planted effect.
+        per_sd: change per unit of the score (voxels,), of any length.
+        shares: of the voxel variance.
+        seed: of the replicates.
     """
-    x = masked(volumes, mask)
     total, rows = x.var(axis=0, ddof=1, dtype=np.float64).sum(), []
     for share in shares:
         change = per_sd * np.float32(np.sqrt(share * total) / np.linalg.norm(per_sd))
-        planted = np.zeros(volumes.shape, np.float32)
-        planted[:, mask] = x + np.outer(scores(900 + fold, len(x)), change).astype(np.float32)
-        found = fits(planted, np.flatnonzero(split == "training"), mask, start)
         for (kind, n, rotate), one in found.items():
-            latents = one.scores(x, n), one.components @ change
-            counts = hits(latents, split == "training", 1 + fold)
+            counts = hits((one.scores(x, n), one.components @ change), training, seed)
             rows.append({"share": share, "model": f"{kind} {n}", "rotate": rotate, "hits": counts.tolist()})
     return rows
 
@@ -113,7 +113,7 @@ def matching(volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, fold: int
     draw = partial(rng.choice, training, len(training))
     parts = [order[::2], order[1::2]] if how == "halves" else [draw(), draw()]
     most = min(len(np.unique(part)) for part in parts) - 1
-    one, other = (fits(volumes, np.sort(part), mask, None, most) for part in parts)
+    one, other = (fits(volumes, np.sort(part), mask, largest=most) for part in parts)
     rows = []
     for kind, n, rotate in one.keys() & other.keys():
         a, b = (fit[kind, n, rotate].scores(held, n) for fit in (one, other))
@@ -122,10 +122,3 @@ def matching(volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, fold: int
         key = {"how": how, "model": f"{kind} {n}", "rotate": rotate}
         rows.append(key | {"r": r, "by_chance": float(np.mean(chance)), "share_matched": share})
     return rows
-
-
-def components_of(path: Path) -> np.ndarray:
-    """Components kept in a file (latents, voxels)."""
-    with np.load(path) as arrays:
-        found: np.ndarray = arrays["components"]
-        return found
