@@ -13,7 +13,7 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -65,6 +65,13 @@ class Project:
             np.save(file, array)
 
 
+class Columns(NamedTuple):
+    """What predicts in a fold: a function of rows, and the size of each latent (voxels have none)."""
+
+    features: Features
+    size: np.ndarray | None = None
+
+
 def named(cohort: Cohort) -> str:
     return f"planted-{cohort[0]:g}-{cohort[1]}"
 
@@ -113,13 +120,21 @@ def plant(project: Project, cohorts: list[Cohort]) -> None:
               f"smallest Jacobian {smallest:.3f}", flush=True)  # fmt: skip
 
 
-def cases(project: Project, y: np.ndarray, name: str, columns: list[Features]) -> Cases:
+def cases(project: Project, y: np.ndarray, name: str, columns: list[Columns]) -> Cases:
     """The folds of one score with the columns of each, as `predict` and `voxels` make them."""
     fold = np.argmax([split == "test" for split in project.splits], axis=0)
     table = pd.DataFrame({"scan": project.rows["scan"], "person": project.people, "session": "", "fold": fold})
     base = {"score": "planted", "type": "continuous", "model": name, "seed": 0, "harmonised": "none"}
     parts = [
-        split_rows(of, np.array(project.people), np.flatnonzero(fold != k), np.flatnonzero(fold == k), INNER, 0)
+        split_rows(
+            of.features,
+            np.array(project.people),
+            np.flatnonzero(fold != k),
+            np.flatnonzero(fold == k),
+            INNER,
+            0,
+            of.size,
+        )
         for k, of in enumerate(columns)
     ]
     return Cases(table, y, np.ones((len(y), 1)), False, base | {"policy": "per fold"}, [], {LATENTS: parts})
@@ -132,11 +147,13 @@ def best_pca(volumes: np.ndarray, split: np.ndarray, mask: np.ndarray) -> Compon
     return max((plain(volumes, rows, mask, **way) for way in ways), key=lambda found: float(found.explained(x)[-1]))
 
 
-def of_latents(found: list[Components], x: np.ndarray, n: int) -> list[Features]:
-    return [features.feature_maker(LATENTS, np.float64(one.scores(x, n)), []) for one in found]
+def of_latents(found: list[Components], x: np.ndarray, n: int) -> list[Columns]:
+    """Scores of each fold and their sizes; components are orthonormal, so that a size is a standard deviation."""
+    scores_of = [np.float64(one.scores(x, n)) for one in found]
+    return [Columns(features.feature_maker(LATENTS, z, []), z.std(axis=0)) for z in scores_of]
 
 
-def columns_of(project: Project, cohort: Cohort, real: list[Fits]) -> dict[str, list[Features]]:
+def columns_of(project: Project, cohort: Cohort, real: list[Fits]) -> dict[str, list[Columns]]:
     """The columns of each model and of the voxels in each fold.
 
     real: localised components of the scans without a planted effect, of each fold, from which those of the cohort begin.
@@ -152,10 +169,10 @@ def columns_of(project: Project, cohort: Cohort, real: list[Fits]) -> dict[str, 
     columns["pca, all"] = [of_latents([one], x, len(one.components))[0] for one in pcas]
     columns |= {f"pca_localised {n}": of_latents(local, x, n) for n in LOCALISED}
     coordinates = voxels.coordinates(voxels.products(volumes, mask))
-    return columns | {"voxels": [voxels.feature_maker(LATENTS, coordinates, [])] * FOLDS}
+    return columns | {"voxels": [Columns(voxels.feature_maker(LATENTS, coordinates, []))] * FOLDS}
 
 
-def judge(project: Project, cohort: Cohort, columns: dict[str, list[Features]]) -> pd.DataFrame:
+def judge(project: Project, cohort: Cohort, columns: dict[str, list[Columns]]) -> pd.DataFrame:
     """R2 of the planted score from each set of columns, and less that of the voxels, with the corrected interval."""
     real, planted = (masked(project.volumes(name), project.mask) for name in (REAL, named(cohort)))
     share = (planted - real).var(axis=0, ddof=1).sum() / real.var(axis=0, ddof=1).sum()
