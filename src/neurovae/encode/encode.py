@@ -26,7 +26,7 @@ DESCRIBED = ("name", "format", "sha256", "licence", "citation")
 
 
 def run(
-    *, volumes: Path, rows: Path, mask: Path, encoder: str, out: Path, decoder: Path, device: str, freeze: bool = False
+    *, volumes: Path, rows: Path, mask: Path, encoder: str, out: Path, decoder: Path, device: str
 ) -> None:
     """Write `embeddings.parquet` (a row per scan) and `decoder.safetensors` (empty for an encoder without a decoder).
 
@@ -41,7 +41,6 @@ def run(
         out: Parquet to write, with the description of the encoder in its metadata.
         decoder: safetensors to write.
         device: auto (cuda, then cpu), cpu, cuda or mps.
-        freeze: not used; the embedding of a scan does not depend on the others.
 
     Raises:
         InputError: the card, its files, or the encoder itself (see `dry.check`); a scan without contrast, or one whose

@@ -12,6 +12,7 @@ from neurovae.io.files import write_beside
 
 KEY = b"neurovae_encoder"  # of the description, in the file's metadata
 PREFIX = "emb_"
+DECODER = "decoder.safetensors"  # beside the table; empty where the encoder has no decoder
 KEYS = ["scan", "preproc_sha256"]
 
 
