@@ -9,7 +9,9 @@ from typing import Any
 import torch
 import yaml
 
-SHAPE = (32, 48, 32)
+SHAPE = (48, 48, 48)  # of voxels of 4 mm
+KL_SHAPE = (20, 24, 20)  # of voxels of 8 mm
+KL_SIZE = 2 * 5 * 6 * 5
 VIT = {
     "in_channels": 1, "img_size": SHAPE, "patch_size": (16, 16, 16), "hidden_size": 24, "mlp_dim": 48, "num_layers": 2,
     "num_heads": 3, "spatial_dims": 3,
@@ -85,16 +87,17 @@ def weighted(folder: Path, made: Any) -> Path:
     return folder / "weights.safetensors"
 
 
-def card(file: Path, format: str, size: int, **changes: Any) -> dict[str, Any]:
+def card(at: Path, kind: str, size: int, /, **changes: Any) -> dict[str, Any]:
     """A card for a file, written beside it; changes: keys of the card, or of its input (`input_...`) and output."""
     made: dict[str, Any] = {
-        "name": "Random", "format": format, "file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "name": "Random", "format": kind, "file": at.name, "sha256": hashlib.sha256(at.read_bytes()).hexdigest(),
         "input": {**IMAGE}, "output": {"size": size}, "licence": "CC0-1.0", "citation": "made by a test",
     }  # fmt: skip
-    if format == "autoencoderkl":
+    if kind == "autoencoderkl":
         made["arguments"] = "arguments.json"
+        made["input"] |= {"shape": list(KL_SHAPE), "voxel_mm": 8}
     for key, value in changes.items():
         part, _, name = key.partition("_") if key.startswith(("input_", "output_")) else (None, None, key)
         (made[part] if part else made)[name] = value
-    (file.parent / "encoder.yaml").write_text(yaml.safe_dump(made, sort_keys=False))
+    (at.parent / "encoder.yaml").write_text(yaml.safe_dump(made, sort_keys=False))
     return made

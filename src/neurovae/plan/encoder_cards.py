@@ -181,7 +181,8 @@ def _files(card: Card, place: Path, given: Path) -> list[str]:
             f"the checksum of {card['file']} is {found}, not {card['sha256']} as sha256 says; the file is damaged, or "
             "is another version: download it again, or correct sha256 if you know where it is from"
         ]
-    return _arguments(card, place.parent / card["arguments"]) if card["arguments"] else []
+    own = card["format"] == "autoencoderkl" and card["arguments"]
+    return _arguments(card, place.parent / card["arguments"]) if own else []
 
 
 def _arguments(card: Card, path: Path) -> list[str]:
