@@ -101,3 +101,14 @@ def card(at: Path, kind: str, size: int, /, **changes: Any) -> dict[str, Any]:
         (made[part] if part else made)[name] = value
     (at.parent / "encoder.yaml").write_text(yaml.safe_dump(made, sort_keys=False))
     return made
+
+
+def onnx(folder: Path, module: Any) -> Path:
+    """The module as an ONNX model, by torch's exporter of TorchScript, which needs the package onnx alone."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module, (torch.zeros(1, 1, *SHAPE),), str(folder / "encoder.onnx"), dynamo=False, input_names=["image"],
+            output_names=["embedding"], dynamic_axes={"image": {0: "batch"}, "embedding": {0: "batch"}},
+        )  # fmt: skip
+    return folder / "encoder.onnx"
