@@ -106,7 +106,7 @@ def maps(run: Run) -> str:
         "tested, with the family-wise error rate across voxels controlled by max-T "
         f"({max(row['permutations'] for row in rows):,.0f} permutations; [maxt]); 95 % confidence intervals were "
         "obtained from bootstrap samples of participants with the decoder held fixed.",
-        "For latents from a table, the linear forward model took the place of the decoder, and no volume change was "
+        "For latents without a decoder, the linear forward model took the place of the decoder, and no volume change was "
         "computed."
         if any(row.get("mapped_by") == FORWARD for row in rows)
         else "",
