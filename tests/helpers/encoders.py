@@ -17,7 +17,7 @@ VIT = {
     "num_heads": 3, "spatial_dims": 3,
 }  # fmt: skip  # as BrainIAC's ViT-B (96 x 96 x 96, 768, 3072, 12, 12) at a small width
 KL: dict[str, Any] = {
-    "spatial_dims": 3, "in_channels": 1, "out_channels": 1, "latent_channels": 2, "channels": [4, 8, 8],
+    "spatial_dims": 3, "in_channels": 1, "out_channels": 1, "latent_channels": 2, "channels": [4, 4, 4],
     "num_res_blocks": 1, "norm_num_groups": 4, "attention_levels": [False, False, False],
     "with_encoder_nonlocal_attn": False, "with_decoder_nonlocal_attn": False,
 }  # fmt: skip  # as BrLP's (four levels of 64 to 128 channels) at a small width
