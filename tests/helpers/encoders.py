@@ -10,8 +10,8 @@ import torch
 import yaml
 
 SHAPE = (48, 48, 48)  # of voxels of 4 mm
-KL_SHAPE = (20, 24, 20)  # of voxels of 8 mm
-KL_SIZE = 2 * 5 * 6 * 5
+KL_SHAPE = (12, 16, 12)  # of voxels of 16 mm
+KL_SIZE = 2 * 3 * 4 * 3
 VIT = {
     "in_channels": 1, "img_size": SHAPE, "patch_size": (16, 16, 16), "hidden_size": 24, "mlp_dim": 48, "num_layers": 2,
     "num_heads": 3, "spatial_dims": 3,
@@ -95,7 +95,7 @@ def card(at: Path, kind: str, size: int, /, **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
     if kind == "autoencoderkl":
         made["arguments"] = "arguments.json"
-        made["input"] |= {"shape": list(KL_SHAPE), "voxel_mm": 8}
+        made["input"] |= {"shape": list(KL_SHAPE), "voxel_mm": 16}
     for key, value in changes.items():
         part, _, name = key.partition("_") if key.startswith(("input_", "output_")) else (None, None, key)
         (made[part] if part else made)[name] = value

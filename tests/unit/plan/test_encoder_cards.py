@@ -115,11 +115,11 @@ def test_what_does_not_suit_an_autoencoder_is_refused(tmp_path: Path) -> None:
         return "\n".join(encoder_cards.problems(config(path, n_latent))[0])
 
     assert said() == ""
-    assert "n_latent is null, but the 300 numbers of an autoencoderkl are places" in said(None)
-    assert "input.shape is [18, 24, 20], but 3 levels of channels halve each side 2 times; give sides that 4" in said(
-        input_shape=[18, 24, 20]
+    assert "n_latent is null, but the 72 numbers of an autoencoderkl are places" in said(None)
+    assert "input.shape is [10, 16, 12], but 3 levels of channels halve each side 2 times; give sides that 4" in said(
+        input_shape=[10, 16, 12]
     )
-    assert "output.size is 7, but shape and arguments give 300 numbers" in said(size=7)
+    assert "output.size is 7, but shape and arguments give 72 numbers" in said(size=7)
     assert "arguments.json: not JSON" in said(arguments="{")
     older = {**encoders.KL, "num_channels": encoders.KL["channels"]}
     del older["channels"]

@@ -159,7 +159,7 @@ def test_decoded_images_are_those_of_the_autoencoder_itself(decoding: Made) -> N
     made = pretrained.reconstruct(mu, tiny.MASK, tensors, meta["architecture"])
     flat = mu @ tensors["components"] * tensors["scale"] + tensors["mean"]
     with torch.no_grad():
-        z = torch.from_numpy(flat.astype(np.float32).reshape(3, 2, 5, 6, 5))
+        z = torch.from_numpy(flat.astype(np.float32).reshape(3, 2, 3, 4, 3))
         images = decoding["network"].decode(z)[:, 0].numpy()
     there = geometry.affine_of(meta["architecture"]["encoder"]["input"])
     back = np.stack([geometry.resampled(one, there, tiny.SHAPE, AFFINE)[tiny.MASK] for one in images])
@@ -192,7 +192,7 @@ def test_reconstructions_are_drawn_and_the_methods_name_the_encoder(decoding: Ma
     for words in (
         "The latents of e are the first 3 principal components of embeddings of the scans by the pretrained encoder Random "
         "(made by a test; licence: CC0-1.0; SHA-256 ",
-        "resampled linearly to 20 x 24 x 20 voxels of 8 mm (LPS), with intensities z-scored over the brain.",
+        "resampled linearly to 12 x 16 x 12 voxels of 16 mm (LPS), with intensities z-scored over the brain.",
         "The encoder had not been trained on these participants.",
         "Latents were decoded by the decoder of the same autoencoder; decoded images were calibrated on the training set",
     ):
