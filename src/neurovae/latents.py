@@ -50,7 +50,7 @@ def run(
         out: Parquet to write, a row per scan.
         index: Parquet to write, a row per latent; beside `out`.
         freeze: the volumes may hold people who are new to the model; they count as held out.
-        table: file with latents that exist already (kinds table and pretrained), from which a row per scan is taken; empty: none.
+        table: file with latents that exist already (kinds table and pretrained), with a row per scan; empty: none.
         atlas: label image on the grid of the mask; its table of region names has the same file name. For a map.
 
     Raises:

@@ -23,7 +23,10 @@ PACKAGES = {
 NEEDED = {"parquet": "pyarrow"}  # pandas finds it by itself
 
 
-BROUGHT = {"scikit-dimension": {"numba", "scikit-learn"}, "monai": {"einops"}}  # what a package imports that is pinned with it
+BROUGHT = {
+    "scikit-dimension": {"numba", "scikit-learn"},
+    "monai": {"einops"},
+}  # what a package imports that is pinned with it
 
 
 KINDS = [

@@ -60,7 +60,9 @@ def _fill(made: Any, state: dict[str, torch.Tensor]) -> None:
     rest = dict(state)
     made.load_old_state_dict(rest)
     if rest or len(state) < len(made.state_dict()):
-        raise KeyError(f"{len(made.state_dict())} tensors are needed, {len(state)} are there, {len(rest)} of other names")
+        raise KeyError(
+            f"{len(made.state_dict())} tensors are needed, {len(state)} are there, {len(rest)} of other names"
+        )
 
 
 def tensors(file: Path) -> dict[str, torch.Tensor]:

@@ -32,10 +32,13 @@ def check(encode: Encode, card: dict[str, Any]) -> None:
     except Exception as error:  # whatever the program raises on an image of the card's shape
         reason = " ".join(str(error).split())[:300]
         raise InputError(
-            f"{card['name']}: fails on an image of shape {list(shape)} ({reason}); correct input.shape, channel or batch"
+            f"{card['name']}: fails on an image of shape {list(shape)} ({reason}); correct shape, channel or "
+            "batch of input"
         ) from error
     if not all(np.isfinite(rows).all() for rows in (first, again, second, whole)):
-        raise InputError(f"{card['name']}: its output is not finite for noise; the weights are damaged, or half precision")
+        raise InputError(
+            f"{card['name']}: its output is not finite for noise; the weights are damaged, or half precision"
+        )
     if _same(first, second):
         raise InputError(
             f"{card['name']}: gives the same embedding for two different images; correct output, or save the encoder "
@@ -46,7 +49,8 @@ def check(encode: Encode, card: dict[str, Any]) -> None:
         raise InputError(f"{card['name']}: gives another embedding each time (dropout?); {remedy}")
     if not _same(whole[0], first[0]):
         raise InputError(
-            f"{card['name']}: an embedding depends on the other scans of its batch (batch norm?); {remedy}, or set batch: 1"
+            f"{card['name']}: an embedding depends on the other scans of its batch (batch norm?); {remedy}, or set "
+            "batch: 1"
         )
 
 

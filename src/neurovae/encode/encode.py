@@ -25,9 +25,7 @@ THREADS = 2  # fixed: on a CPU another number of threads would give other bits
 DESCRIBED = ("name", "format", "sha256", "licence", "citation")
 
 
-def run(
-    *, volumes: Path, rows: Path, mask: Path, encoder: str, out: Path, decoder: Path, device: str
-) -> None:
+def run(*, volumes: Path, rows: Path, mask: Path, encoder: str, out: Path, decoder: Path, device: str) -> None:
     """Write `embeddings.parquet` (a row per scan) and `decoder.safetensors` (empty for an encoder without a decoder).
 
     Example:
@@ -67,7 +65,12 @@ def run(
 
 
 def embedded(
-    encode: programs.Encode, card: dict[str, Any], array: np.ndarray, mask: np.ndarray, affine: np.ndarray, scans: list[str]
+    encode: programs.Encode,
+    card: dict[str, Any],
+    array: np.ndarray,
+    mask: np.ndarray,
+    affine: np.ndarray,
+    scans: list[str],
 ) -> np.ndarray:
     """Embeddings (scans, size), single precision, of packed volumes (scans, x, y, z).
 

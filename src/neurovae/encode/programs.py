@@ -143,8 +143,8 @@ def pooled(output: np.ndarray, card: dict[str, Any], pool: str) -> np.ndarray:
         rows = output.mean(axis=1) if output.ndim == 3 else output.mean(axis=tuple(range(2, output.ndim)))
     if rows.ndim != 2 or rows.shape[1] != size:
         raise InputError(
-            f"the output is of shape {list(output.shape)}, which pool: {pool} does not turn into rows of {size} numbers "
-            "(output.size); correct output"
+            f"the output is of shape {list(output.shape)}, which pool: {pool} does not turn into rows of {size} "
+            "numbers (output.size); correct output"
         )
     return rows
 

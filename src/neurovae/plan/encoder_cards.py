@@ -132,8 +132,8 @@ def _inconsistent(card: Card) -> list[str]:
     found = []
     if image["space"] == "native":
         found.append(
-            "input.space is native, but the scans of this pipeline are in MNI space; run the encoder on your own scans, "
-            "and give what it returns as kind: table"
+            "input.space is native, but the scans of this pipeline are in MNI space; run the encoder on your own "
+            "scans, and give what it returns as kind: table"
         )
     if any(sum(letter in axis for letter in image["orientation"]) != 1 for axis in SIDES):
         found.append(
@@ -148,8 +148,8 @@ def _inconsistent(card: Card) -> list[str]:
     if min(extent) < 60 or max(extent) > 600:
         text = " x ".join(f"{side:g}" for side in extent)
         found.append(
-            f"input.shape {image['shape']} of voxels of {image['voxel_mm']} mm spans {text} mm, which is not the size of "
-            "a head; correct shape or voxel_mm"
+            f"input.shape {image['shape']} of voxels of {image['voxel_mm']} mm spans {text} mm, which is not the size "
+            "of a head; correct shape or voxel_mm"
         )
     own = card["format"] == "autoencoderkl"
     if own != bool(card["arguments"]):
@@ -221,8 +221,8 @@ def _sizes(entry: dict[str, Any], card: Card) -> list[str]:
     size, n_latent = card["output"]["size"], entry["n_latent"]
     if n_latent is None and card["format"] in DECODER:
         return [
-            f"n_latent is null, but the {size} numbers of an autoencoderkl are places of an image and no latents to test "
-            "one by one; give the number of components, such as 16"
+            f"n_latent is null, but the {size} numbers of an autoencoderkl are places of an image and no latents to "
+            "test one by one; give the number of components, such as 16"
         ]
     if n_latent is not None and n_latent > size:
         return [f"n_latent is {n_latent}, but the embedding has {size} numbers; lower it"]

@@ -47,7 +47,7 @@ def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
 
 
 def has_decoder(meta: dict[str, Any]) -> bool:
-    """Whether a model can decode latents into volumes: its kind can and, of a pretrained one, its encoder came with it."""
+    """Whether a model can decode latents into volumes; a pretrained one if its decoder came with it."""
     return hasattr(_module(meta), "reconstruct") and bool(meta.get("architecture", {}).get("decodes", True))
 
 

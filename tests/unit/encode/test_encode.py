@@ -24,7 +24,10 @@ from neurovae.train import inputs
 PEOPLE = 5
 AFFINE = np.diag([8.0, 8, 8, 1])
 AFFINE[:3, 3] = [-60, -109, -55]
-NEEDS = {"monai": "needs monai: pip install 'neurovae[pretrained]'", "onnx": "needs onnx and onnxruntime, of the extra dev"}
+NEEDS = {
+    "monai": "needs monai: pip install 'neurovae[pretrained]'",
+    "onnx": "needs onnx and onnxruntime, of the extra dev",
+}
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +146,9 @@ def test_the_readers_table_is_in_the_order_of_the_scans_with_a_digest_of_both(
     expected = [hashlib.sha256(f"{one} {digest}".encode()).hexdigest() for one in scans["preproc_sha256"]]
     assert list(given.table["preproc_sha256"]) == expected
     embeddings.write(tmp_path / "few.parquet", table.iloc[1:], {"name": "Random"})
-    with pytest.raises(InputError, match="few.parquet: holds other scans than the packed volumes; rerun with --forcerun"):
+    with pytest.raises(
+        InputError, match="few.parquet: holds other scans than the packed volumes; rerun with --forcerun"
+    ):
         inputs.read(packed["volumes"], packed["rows"], str(tmp_path / "few.parquet"))
 
 
@@ -191,7 +196,12 @@ FAULTS: list[tuple[Any, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("module", "changes", "message"), FAULTS, ids=[message[:60] for *_, message in FAULTS])
 def test_a_faulty_encoder_stops_before_the_first_scan(
-    tmp_path: Path, packed: dict[str, Path], monkeypatch: pytest.MonkeyPatch, module: Any, changes: dict[str, Any], message: str
+    tmp_path: Path,
+    packed: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    module: Any,
+    changes: dict[str, Any],
+    message: str,
 ) -> None:
     monkeypatch.setattr(encode, "embedded", lambda *_: pytest.fail("a scan was read"))
     encoders.card(encoders.scripted(tmp_path, encoders.seeded(module())), "torchscript", 12, **changes)
@@ -212,7 +222,9 @@ class Opens:
 
 def test_a_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path: Path, packed: dict[str, Path]) -> None:
     torch.save({"state_dict": Opens(tmp_path / "ran")}, tmp_path / "weights.pt")
-    with pytest.raises(InputError, match="weights.pt: a pickle that runs code when it is read, which is refused. If you"):
+    with pytest.raises(
+        InputError, match="weights.pt: a pickle that runs code when it is read, which is refused. If you"
+    ):
         autoencoder.tensors(tmp_path / "weights.pt")
     assert not (tmp_path / "ran").exists()
 

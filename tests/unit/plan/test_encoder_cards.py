@@ -34,7 +34,9 @@ def test_a_card_is_read_with_its_defaults_from_its_folder_itself_or_its_file(tmp
     faults, notes, cards = encoder_cards.problems(config(folder(tmp_path)))
     assert faults == notes == []
     card = cards["e"]
-    assert card["input"]["centre_mm"] == [0, -17, 5] and card["input"]["batch"] == 1 and card["output"]["pool"] == "none"
+    assert (
+        card["input"]["centre_mm"] == [0, -17, 5] and card["input"]["batch"] == 1 and card["output"]["pool"] == "none"
+    )
     for path in (tmp_path / "encoder.yaml", tmp_path / "e.onnx"):
         assert encoder_cards.read(str(path)) == card
     assert encoder_cards.inputs(config(tmp_path), cards) == {
@@ -46,7 +48,13 @@ def test_a_card_is_read_with_its_defaults_from_its_folder_itself_or_its_file(tmp
 def test_the_digest_follows_what_determines_the_embedding_and_nothing_else(tmp_path: Path) -> None:
     digests = [
         encoder_cards.digest(encoder_cards.read(str(folder(tmp_path, **changes))))
-        for changes in ({}, {"licence": "MIT"}, {"input_orientation": "LPS"}, {"output_index": 1}, {"input_voxel_mm": 3})
+        for changes in (
+            {},
+            {"licence": "MIT"},
+            {"input_orientation": "LPS"},
+            {"output_index": 1},
+            {"input_voxel_mm": 3},
+        )
     ]
     assert digests[0] == digests[1] and len(set(digests)) == 4
 
@@ -83,7 +91,9 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("changes", "message"), FAULTS, ids=[message[:40] for _, message in FAULTS])
-def test_a_wrong_card_is_refused_with_the_card_and_the_key(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_a_wrong_card_is_refused_with_the_card_and_the_key(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
     faults, _, cards = encoder_cards.problems(config(folder(tmp_path, **changes)))
     assert len(faults) == 1 and faults[0].startswith(f"train.models 'e': {tmp_path / 'encoder.yaml'}: ")
     assert message in faults[0] and cards == {}
@@ -93,7 +103,9 @@ def test_what_is_missing_is_refused_by_name(tmp_path: Path) -> None:
     def said(path: Any, **changes: Any) -> str:
         return "\n".join(encoder_cards.problems(config(path, **changes))[0])
 
-    assert said(None) == "train.models 'e': path is not given; give the folder that holds the encoder and its encoder.yaml"
+    assert (
+        said(None) == "train.models 'e': path is not given; give the folder that holds the encoder and its encoder.yaml"
+    )
     assert "nowhere: no such file or folder; write" in said(tmp_path / "nowhere")
     assert "no card encoder.yaml there; write" in said(tmp_path)
     assert "n_latent is 5, but the embedding has 4 numbers; lower it" in said(folder(tmp_path), n_latent=5)
@@ -123,8 +135,12 @@ def test_what_does_not_suit_an_autoencoder_is_refused(tmp_path: Path) -> None:
     assert "arguments.json: not JSON" in said(arguments="{")
     older = {**encoders.KL, "num_channels": encoders.KL["channels"]}
     del older["channels"]
-    assert "if it has 'num_channels', as the older package generative called it, rename that key" in said(arguments=older)
-    assert "arguments is not given; save the arguments of AutoencoderKL as JSON" in said(arguments=encoders.KL) + "\n".join(
+    assert "if it has 'num_channels', as the older package generative called it, rename that key" in said(
+        arguments=older
+    )
+    assert "arguments is not given; save the arguments of AutoencoderKL as JSON" in said(
+        arguments=encoders.KL
+    ) + "\n".join(
         encoder_cards.problems(config(folder(tmp_path, "autoencoderkl", encoders.KL_SIZE, arguments=None)))[0]
     )
 

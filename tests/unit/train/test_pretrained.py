@@ -55,7 +55,15 @@ def trained(files: dict[str, Path], path: Path, folder: Path, kind: str = "pretr
     made = {"model": folder / "w.safetensors", "history": folder / "h.parquet"}
     one = {**OPTIONS, **options} | ({"columns": "emb_*"} if kind == "table" else {})
     fit.run(
-        **files, out=made["model"], history=made["history"], kind=kind, fold=0, seed=0, device="cpu", options=one, **shared
+        **files,
+        out=made["model"],
+        history=made["history"],
+        kind=kind,
+        fold=0,
+        seed=0,
+        device="cpu",
+        options=one,
+        **shared,
     )
     out, index = folder / "l.parquet", folder / "i.parquet"
     latents.run(**read, model=made["model"], name="e", out=out, index=index, **shared)
@@ -73,7 +81,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Made:
     encoders.card(encoders.scripted(folder / "enc", module), "torchscript", 12, input_voxel_mm=4, name="Plain")
     path = embedded(folder, files, "enc")
     copy = folder / "table.parquet"
-    pd.read_parquet(path).drop(columns="preproc_sha256").astype({n: float for n in embeddings.names(12)}).to_parquet(copy)
+    pd.read_parquet(path).drop(columns="preproc_sha256").astype({n: float for n in embeddings.names(12)}).to_parquet(
+        copy
+    )
     return {"own": trained(files, path, folder / "own"), "table": trained(files, copy, folder / "t", "table"),
             "files": files, "folder": folder}  # fmt: skip
 
@@ -131,7 +141,9 @@ def test_weights_say_which_encoder_and_scans_they_are_of(plain: Made, tmp_path: 
 
 def test_it_is_neither_exported_nor_loaded_as_a_model_of_scans(plain: Made, tmp_path: Path) -> None:
     one = plain["own"]
-    with pytest.raises(InputError, match="latents from a pretrained entry, not a model of scans; share the encoder and"):
+    with pytest.raises(
+        InputError, match="latents from a pretrained entry, not a model of scans; share the encoder and"
+    ):
         export.run(model=one["model"], out=tmp_path / "e", mask=one["mask"], health=one["health"], derivatives=tmp_path)
     with pytest.raises(InputError, match="not a model of scans; read embeddings.parquet of the rule encode"):
         LatentModel.load(one["model"], mask=one["mask"])
@@ -146,7 +158,9 @@ def test_numbers_that_do_not_differ_are_no_latents_but_do_no_harm_to_components(
         people=np.arange(PEOPLE).astype(str), standardise=True,
     )  # fmt: skip
     empty = Path("/dev/null")
-    with pytest.raises(InputError, match="1 numbers of the embedding do not differ between the 9 training scans: c; set n"):
+    with pytest.raises(
+        InputError, match="1 numbers of the embedding do not differ between the 9 training scans: c; set n"
+    ):
         pretrained.fit(values, SPLIT, tiny.MASK, n_latent=None, decoder=empty, **shared)
     tensors, _ = table.projection(values[SPLIT == "training"], list("abcde"), 3, True, pretrained.STILL)
     assert tensors["scale"][2] == 1 and np.abs(tensors["components"][:, 2]).max() < 1e-6
@@ -184,7 +198,9 @@ def test_the_calibration_is_least_squares_and_reproduces_the_mean(decoding: Made
     np.testing.assert_allclose(read(decoding["latents"])["error"].to_numpy()[training], error, rtol=1e-3)
 
 
-def test_reconstructions_are_drawn_and_the_methods_name_the_encoder(decoding: Made, plain: Made, tmp_path: Path) -> None:
+def test_reconstructions_are_drawn_and_the_methods_name_the_encoder(
+    decoding: Made, plain: Made, tmp_path: Path
+) -> None:
     shared = {key: decoding[key] for key in ("volumes", "rows", "mask", "model", "latents", "health")}
     reconstructions.draw(**shared, name="e", out=tmp_path / "r.png")
     assert (tmp_path / "r.png").stat().st_size > 10_000

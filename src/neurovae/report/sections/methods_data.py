@@ -184,8 +184,8 @@ def _pretrained(model: str, one: dict[str, Any]) -> str:
     encoder, size = one["encoder"], one["n_latent"]
     image, scaling = encoder["input"], encoder["input"]["intensity"]
     said = [f"The latents of {model} are embeddings of the scans by the pretrained encoder {encoder['name']} "
-            f"({encoder['citation']}; licence: {encoder['licence']}; SHA-256 {encoder['sha256'][:12]}...), which was not "
-            "trained further."]  # fmt: skip
+            f"({encoder['citation']}; licence: {encoder['licence']}; SHA-256 {encoder['sha256'][:12]}...), which was "
+            "not trained further."]  # fmt: skip
     if one.get("components"):
         said = [said[0].replace("are embeddings", f"are the first {size} principal components of embeddings")]
     shape, size_mm = " x ".join(map(str, image["shape"])), image["voxel_mm"]
