@@ -23,7 +23,7 @@ def network(arguments: dict[str, Any]) -> Any:
     except ImportError as error:
         raise InputError(
             "an autoencoderkl needs the package monai, which is not installed; run `pip install "
-            "'neurovae[pretrained]'`, or use --use-conda"
+            "-e '.[pretrained]'`, or use --use-conda"
         ) from error
     try:
         return AutoencoderKL(**arguments).eval()

@@ -79,7 +79,7 @@ def _onnx(file: Path, card: dict[str, Any], device: torch.device) -> Encode:
     except ImportError as error:
         raise InputError(
             f"{file.name}: needs the package onnxruntime, which is not installed; run `pip install "
-            "'neurovae[pretrained]'`, or use --use-conda"
+            "-e '.[pretrained]'`, or use --use-conda"
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

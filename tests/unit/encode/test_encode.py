@@ -25,7 +25,7 @@ PEOPLE = 5
 AFFINE = np.diag([8.0, 8, 8, 1])
 AFFINE[:3, 3] = [-60, -109, -55]
 NEEDS = {
-    "monai": "needs monai: pip install 'neurovae[pretrained]'",
+    "monai": "needs monai: pip install -e '.[pretrained]'",
     "onnx": "needs onnx and onnxruntime, of the extra dev",
 }
 

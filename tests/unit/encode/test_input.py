@@ -88,7 +88,7 @@ def test_the_brain_is_what_is_above_the_background_whatever_the_run_normalised_b
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule['rule']} {rule['voxels']}")
 def test_intensities_are_those_of_monais_transforms(rule: dict[str, Any]) -> None:
-    transforms = pytest.importorskip("monai.transforms", reason="needs monai: pip install 'neurovae[pretrained]'")
+    transforms = pytest.importorskip("monai.transforms", reason="needs monai: pip install -e '.[pretrained]'")
     rng = np.random.default_rng(2)
     scan = np.where(rng.uniform(size=(12, 14, 16)) > 0.4, rng.gamma(4, 50, (12, 14, 16)), 0).astype(np.float32)
     other = {

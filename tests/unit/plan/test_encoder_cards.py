@@ -74,6 +74,8 @@ def test_an_autoencoder_has_a_decoder_and_its_arguments_count(tmp_path: Path) ->
 SHA = hashlib.sha256(b"weights").hexdigest()
 FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"format": "keras"}, "format: 'keras' is not one of"),
+    ({"file": "../e.onnx"}, "file: '../e.onnx' does not match"),
+    ({"file": "{scan}.onnx"}, "file: '{scan}.onnx' does not match"),
     ({"sha256": "0" * 64}, f"the checksum of e.onnx is {SHA}, not 0000"),
     ({"file": "other.onnx"}, "other.onnx' not found; put it beside the card, or correct file"),
     ({"input_orientation": "RAL"}, "input.orientation is RAL, which does not name each of left-right, front-back"),

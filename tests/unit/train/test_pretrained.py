@@ -91,7 +91,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Made:
 @pytest.fixture(scope="module")
 def decoding(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A model of a random autoencoder, whose decoder came with it."""
-    pytest.importorskip("monai.networks.nets", reason="needs monai: pip install 'neurovae[pretrained]'")
+    pytest.importorskip("monai.networks.nets", reason="needs monai: pip install -e '.[pretrained]'")
     folder = tmp_path_factory.mktemp("decoding")
     files = packed(folder / "packed")
     (folder / "enc").mkdir()
