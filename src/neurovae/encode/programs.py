@@ -58,7 +58,8 @@ def _exported(file: Path, device: torch.device) -> Any:
 
 
 def _scripted(file: Path, device: torch.device) -> Any:
-    return torch.jit.load(file, map_location=device).eval()
+    model = torch.jit.load(file, map_location=device)
+    return model.eval()
 
 
 def _torch(program: Any, card: dict[str, Any], device: torch.device, pool: str) -> Encode:
