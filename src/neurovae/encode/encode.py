@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import save_file
 
 from neurovae.cli import cli
 from neurovae.encode import autoencoder, dry, geometry, programs
 from neurovae.errors import InputError
 from neurovae.io import embeddings
-from neurovae.io.files import write_beside
 from neurovae.io.images import read_image
 from neurovae.io.progress import steps
 from neurovae.io.volumes import chunks, read_mask, read_volumes
 from neurovae.plan import encoder_cards
+from neurovae.train import weights
 from neurovae.train.engine import devices
 
 THREADS = 2  # fixed: on a CPU another number of threads would give other bits
@@ -101,8 +100,7 @@ def _write_decoder(path: Path, card: dict[str, Any], folder: Path, described: di
         arguments = folder / card["arguments"]
         state = autoencoder.decoding(autoencoder.load(folder / card["file"], arguments))
         described["arguments"] = json.loads(arguments.read_text(encoding="utf-8"))
-    with write_beside(path) as temporary:
-        save_file(state, temporary)
+    weights.save(path, {name: one.numpy() for name, one in state.items()}, {})
 
 
 if __name__ == "__main__":
