@@ -57,6 +57,12 @@ include: "workflow/rules/cohort.smk"
 include: "workflow/rules/preprocess.smk"
 
 
+if CARDS:
+
+    include: "workflow/rules/encode.smk"
+
+
+
 if not config["cohort"]["freeze"]:
 
     include: "workflow/rules/train.smk"

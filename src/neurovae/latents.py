@@ -50,7 +50,7 @@ def run(
         out: Parquet to write, a row per scan.
         index: Parquet to write, a row per latent; beside `out`.
         freeze: the volumes may hold people who are new to the model; they count as held out.
-        table: file with latents that exist already (kind table), from which a row per scan is taken; empty: none.
+        table: file with latents that exist already (kinds table and pretrained), with a row per scan; empty: none.
         atlas: label image on the grid of the mask; its table of region names has the same file name. For a map.
 
     Raises:
@@ -58,14 +58,15 @@ def run(
     """
     torch.set_num_threads(1)
     tensors, meta = weights.load_own(model)
-    array, scans = inputs.read(volumes, rows, table, meta["architecture"].get("columns"))[:2]
+    given = inputs.read(volumes, rows, table, meta["architecture"].get("columns"))
+    array, scans = given.array, given.table
     if freeze:
         same_preprocessing(scans, array.shape[1:], meta, name)
     elif meta["data_hash"] != data_hash(scans):
         source = Path(table).name or rows.name
         raise InputError(f"{model.name}: fitted on other values than {source} describes; rerun with --forcerun train")
     inside = read_mask(mask)
-    numbers, error = embed(array, inside, tensors, meta)
+    numbers, error = embed(array, inside, tensors, meta, given.scans)
     if not np.isfinite(numbers[latent_table.MU]).all():
         raise InputError(f"{model.name}: the latents are not finite; look at health.json beside it")
     split_of = {person: split for split in SPLITS for person in meta["people"][split]}
@@ -76,7 +77,7 @@ def run(
         seed=meta["seed"],
         split=scans["person"].map(split_of).fillna("test"),
         track="unsupervised",
-        inputs="table" if table else "image",
+        inputs="table" if meta["kind"] == "table" else "image",
     )
     stamps = {"model_hash": weights.model_hash(tensors, meta), "data_hash": meta["data_hash"]}
     stamps["logvar_calibrated"] = meta["architecture"]["kl"]  # without a KL in the loss the variance is not constrained
@@ -151,7 +152,7 @@ def same_preprocessing(table: pd.DataFrame, shape: tuple[int, ...], meta: dict[s
             "give them their old id, or set cohort.freeze: false"
         )
     if changed or list(shape) != meta["architecture"].get("shape", list(shape)):
-        what = "values" if meta.get("kind") == "table" else "voxels"
+        what = "values" if not weights.reads_scans(meta) else "voxels"
         problem = (
             f"the {what} of {len(changed)} of its {len(shared)} scans have changed since training "
             f"({', '.join(changed[:3])})"
@@ -161,11 +162,14 @@ def same_preprocessing(table: pd.DataFrame, shape: tuple[int, ...], meta: dict[s
 
 
 def embed(
-    array: np.ndarray, mask: np.ndarray, tensors: weights.Tensors, meta: dict[str, Any]
+    array: np.ndarray, mask: np.ndarray, tensors: weights.Tensors, meta: dict[str, Any], scans: Any = None
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Posterior means, log-variances and KL (scans, latents), by column prefix, and each scan's mean squared error (NaN
     where there is no decoder).
+
+    array: what the model reads, a row per scan; scans: their volumes, None where these are what it reads.
     """
+    volumes = array if scans is None else scans
     module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
     arrays: dict[str, np.ndarray] = {}
     for rows in steps(chunks(len(array)), "scans", len(array)):
@@ -173,7 +177,7 @@ def embed(
         error = np.full(len(mu), np.nan)
         if weights.has_decoder(meta):
             x_hat = module.reconstruct(mu, mask, tensors, meta["architecture"])
-            error = np.square(masked(array[rows], mask) - x_hat).mean(axis=1, dtype=np.float64)
+            error = np.square(masked(volumes[rows], mask) - x_hat).mean(axis=1, dtype=np.float64)
         keep(arrays, {"mu": mu, "logvar": logvar, "error": error}, rows, len(array))
     means, variances = arrays["mu"].astype(np.float64), arrays["logvar"].astype(np.float64)
     kl = (means**2 + np.exp(variances) - 1 - variances) / 2

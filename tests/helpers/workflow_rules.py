@@ -23,11 +23,15 @@ PACKAGES = {
 NEEDED = {"parquet": "pyarrow"}  # pandas finds it by itself
 
 
-BROUGHT = {"scikit-dimension": {"numba", "scikit-learn"}}  # what a package imports that is pinned with it
+BROUGHT = {
+    "scikit-dimension": {"numba", "scikit-learn"},
+    "monai": {"einops"},
+}  # what a package imports that is pinned with it
 
 
 KINDS = [
-    f"train.models.{kind}" for kind in ("vae", "autoencoder", "pca", "pca_localised", "mds", "isomap", "lle")
+    f"train.models.{kind}"
+    for kind in ("vae", "autoencoder", "pca", "pca_localised", "mds", "isomap", "lle", "table", "pretrained")
 ]  # imported by name, so that ast does not see them
 
 

@@ -121,7 +121,7 @@ def test_what_needs_a_decoder_has_a_row_that_says_so(results: Path, model: str) 
     for name in ("traversals", "realism", "counterfactuals"):
         table = pd.read_parquet(folder / f"{name}.parquet")
         assert [tuple(row) for row in table[["model", "status", "reason"]].to_numpy()] == [
-            (model, "no decoder", "latents from a table have no decoder")
+            (model, "no decoder", "the latents have no decoder")
         ], name
     changes = pd.read_csv(folder / "jacobian.tsv", sep="\t", keep_default_na=False)
     assert set(changes["status"]) == {"no decoder" if model == "given" else "no map"}
@@ -175,17 +175,17 @@ def test_the_report_says_what_the_maps_are_and_why_there_are_none(results: Path,
     page.run(cohort=results, **shared, shown=MODELS, settings=config, out=out)
     text = out.read_text()
     for words in (
-        "wide, given: latents from a table have no decoder, so there are no traversals, samples, counterfactuals or volume "
+        "wide, given: the latents have no decoder, so there are no traversals, samples, counterfactuals or volume "
         "changes.",
         "Maps are those of a linear forward model",
         "given: score maps (linear forward model, not a decoder, which explains ",
         "motor: pattern (linear forward model, not a decoder)",
-        "For latents from a table, the linear forward model took the place of the decoder, and no volume change was",
+        "For latents without a decoder, the linear forward model took the place of the decoder, and no volume change was",
         "The 3 latents of given were read from a table and have no decoder. The table had a row for 50 participants. The encoder that made the table had been "
         "trained on these participants.",
         "Whether the encoder that made the table had been trained on these participants is unknown.",
         "Columns were standardised by the mean and SD of the training set.",
-        "wide (latents from a table; unknown whether the encoder was trained on these participants)",
+        "wide (latents without a decoder; unknown whether the encoder was trained on these participants)",
     ):
         assert words in text, words
     assert "the model is not applicable" not in text and "values are not finite" not in text
@@ -203,7 +203,7 @@ def test_the_report_says_what_the_maps_are_and_why_there_are_none(results: Path,
         **{name: results / f"findings/{name}.tsv" for name in ("associations", "omnibus")},
     )  # fmt: skip
     said = (tmp_path / "summary.txt").read_text()
-    assert "wide           latents from a table; unknown whether" in said
+    assert "wide           latents without a decoder; unknown whether" in said
     assert said.count("Map: none (no map: the linear forward model explains") == said.count("Map: ") > 0
 
 

@@ -11,7 +11,7 @@ sys.path.insert(0, str(SOURCE))
 from neurovae.cohort import check, warn
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
-from neurovae.plan import derivatives, display, entries, frozen, graph, index, latent_maps, latent_tables, search_flags
+from neurovae.plan import derivatives, display, encoder_cards, entries, frozen, graph, index, latent_maps, latent_tables, search_flags
 from neurovae.plan import search_space, user_tables
 
 display.attach(workflow)
@@ -28,18 +28,20 @@ try:
     ENTRIES = entries.models(config["train"], config["cohort"])
     faults, notes = user_tables.problems(config, FOUND)
     ill_given, given_notes, GIVEN_COLUMNS = latent_tables.problems(config, FOUND)
+    ill_cards, card_notes, CARDS = encoder_cards.problems(config)
     misplaced, doubtful = derivatives.check(config, [(scan.path, scan.mask) for scan in FOUND.scans])
     graph.refuse(
         check.check(config["cohort"], FOUND)
         + faults
         + ill_given
+        + ill_cards
         + misplaced
         + graph.names_and_files(config)
         + entries.impossible(config, ENTRIES, PEOPLE)
         + graph.interpret_problems(config["interpret"], list(ENTRIES))
         + search_space.problems(config, SCHEMA, PEOPLE)
     )
-    warn.print_warnings(config["cohort"], FOUND, notes + given_notes + doubtful)
+    warn.print_warnings(config["cohort"], FOUND, notes + given_notes + card_notes + doubtful)
     entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
     FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
@@ -50,13 +52,14 @@ try:
     TABLES = graph.contents(FOUND.files, bool(config["cohort"]["simulate"]))
     GIVEN = latent_tables.inputs(config, ENTRIES)  # the file of latents that a model of kind table reads
     GIVEN_BYTES = {name: graph.contents(paths, False) for name, paths in GIVEN.items()}
+    GIVEN |= encoder_cards.embeddings(CARDS, config["cohort"]["name"])  # and what rule encode writes for a pretrained one
 except InputError as error:
     raise WorkflowError(f"\n{error}") from None
 
 COHORT = config["cohort"]["name"]
 PATHS = graph.images(BATCHES)
 MODELS = list(ENTRIES)
-DECODED = [name for name in MODELS if name not in entries.given(ENTRIES)]  # those with a decoder; others have maps only
+DECODED = [name for name in MODELS if name not in entries.without_decoder(ENTRIES, encoder_cards.decoders(CARDS))]  # those with a decoder; others have maps only
 TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] in entries.PERIODS]  # those that have epochs
 FIT = f"fold-{FOLDS[0]}_seed-{SEEDS[0]}"  # the one that the report draws
 INFERRED = [f"fold-{FOLDS[0]}_seed-{seed}" for seed in SEEDS]  # inference is on one model, and its other seeds
@@ -67,6 +70,10 @@ SHOWN_DECODED = [name for name in INTERPRETED if name in DECODED]
 MANY = {name: (entry["n_latent"] or 0) > config["interpret"]["traversals"] for name, entry in ENTRIES.items()}
 ATLAS = graph.atlas(config["interpret"])
 PCAS = [name for name, entry in ENTRIES.items() if entry["kind"] == "pca"]
+GIVEN_COLUMNS |= {name: card["output"]["size"] for name, card in CARDS.items()}
+ENCODERS = encoder_cards.inputs(config, CARDS)
+ENCODER_FLAGS = {name: graph.flags({"encoder": paths[0]}) for name, paths in ENCODERS.items()}
+ENCODER_DIGESTS = {name: encoder_cards.digest(card) for name, card in CARDS.items()}
 LARGEST = max(entry["n_latent"] or GIVEN_COLUMNS.get(name, 1) for name, entry in ENTRIES.items())
 VOLUMES = [config["audit"]["volumes"]] if config["audit"]["volumes"] else []
 MAPPED = [name for name, entry in ENTRIES.items() if latent_maps.is_map(entry)]

@@ -144,8 +144,9 @@ class LatentModel(TransformerMixin, BaseEstimator):
         if isinstance(mask, str | Path) and not Path(mask).is_file():
             raise InputError(f"{mask}: no such file; give mask, results/<cohort>/preprocess/mask.nii.gz")
         tensors, meta = weights.load(path)
-        if not weights.has_decoder(meta):
-            raise InputError(f"{path}: latents from a table, not a model of scans; read the table")
+        if not weights.reads_scans(meta):
+            what = "the table" if meta["kind"] == "table" else "embeddings.parquet of the rule encode"
+            raise InputError(f"{path}: latents from a {meta['kind']} entry, not a model of scans; read {what}")
         options = {key: value for key, value in meta["options"].items() if key != "n_latent"}
         model = cls(
             meta["kind"], meta["architecture"]["n_latent"], options=options, mask=mask, random_state=meta["seed"]

@@ -68,10 +68,9 @@ def run(
     if missing:
         raise InputError(missing)
     tensors, meta = weights.load(model)
-    if not weights.has_decoder(meta):
-        raise InputError(
-            f"{model}: latents from a table, not a model of scans; share the table and its encoder instead"
-        )
+    if not weights.reads_scans(meta):
+        what = "the table and its encoder" if meta["kind"] == "table" else "the encoder and its card"
+        raise InputError(f"{model}: latents from a {meta['kind']} entry, not a model of scans; share {what} instead")
     if "mask" in tensors and (tensors["mask"] != read_mask(mask)).any():
         raise InputError(f"{mask}: not the mask that {model} was trained with; give that one")
     verdict = json.loads(health.read_text(encoding="utf-8"))

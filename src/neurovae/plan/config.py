@@ -106,7 +106,12 @@ def _unique(path: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def validate(config: dict[str, Any], schema: dict[str, Any], given: dict[str, Any] | None = None) -> dict[str, Any]:
+def validate(
+    config: dict[str, Any],
+    schema: dict[str, Any],
+    given: dict[str, Any] | None = None,
+    whole: str = "the configuration",
+) -> dict[str, Any]:
     """Return the configuration with text from `--config` typed and defaults filled in.
 
     Keys at the top that begin with `x-` hold anchors for merge keys and are left out.
@@ -115,13 +120,14 @@ def validate(config: dict[str, Any], schema: dict[str, Any], given: dict[str, An
         config: with the defaults of config/config.yaml, where a workflow has read that file.
         schema: from `load_schema`.
         given: what the user gives of it, which takes precedence over a preset (`cohort.preset`); None: all of it.
+        whole: what messages call it.
 
     Raises:
         InputError: unknown keys, impossible values, missing sections; each with its place and what is allowed.
     """
     without_anchors = {key: value for key, value in config.items() if not str(key).startswith("x-")}
     typed = _coerce(deepcopy(without_anchors), schema)
-    retyped = _retyped(typed, [])
+    retyped = _retyped(typed, [], whole)
     if retyped:
         raise InputError(retyped)
     of_user = typed if given is None else _coerce(deepcopy(given), schema)
@@ -134,11 +140,11 @@ def validate(config: dict[str, Any], schema: dict[str, Any], given: dict[str, An
         Draft202012Validator(schema).iter_errors(complete), key=lambda error: list(map(str, error.absolute_path))
     )
     if errors:
-        raise InputError([line for error in errors for line in _explain(error)])
+        raise InputError([line for error in errors for line in _explain(error, whole)])
     return dict(_normalise(complete))
 
 
-def _retyped(value: Any, place: list[str]) -> list[str]:
+def _retyped(value: Any, place: list[str], whole: str = "the configuration") -> list[str]:
     """List keys that are not text (YAML reads a bare no, 1 or 2020-01-01 as something else) and infinite numbers."""
     if isinstance(value, float) and not math.isfinite(value):
         return [f"{'.'.join(place)}: {value} is not a finite number; give a number"]
@@ -146,7 +152,7 @@ def _retyped(value: Any, place: list[str]) -> list[str]:
         return [line for number, child in enumerate(value) for line in _retyped(child, [*place, str(number)])]
     if not isinstance(value, dict):
         return []
-    section = ".".join(place) or "the configuration"
+    section = ".".join(place) or whole
     lines = [
         f"{section}: a key was read as {_read_as(key)}; put it in quotes" for key in value if not isinstance(key, str)
     ]
@@ -248,9 +254,9 @@ def _normalise(value: Any) -> Any:
     return [_normalise(item) for item in value] if isinstance(value, list) else value
 
 
-def _explain(error: ValidationError) -> list[str]:
+def _explain(error: ValidationError, whole: str) -> list[str]:
     schema: dict[str, Any] = dict(error.schema)  # type: ignore[arg-type]
-    place = ".".join(map(str, error.absolute_path)) or "the configuration"
+    place = ".".join(map(str, error.absolute_path)) or whole
     if error.validator == "additionalProperties":
         allowed = sorted(schema["properties"])
         extra = sorted({*dict(error.instance)} - {*allowed})  # type: ignore[arg-type]

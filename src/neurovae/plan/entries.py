@@ -9,7 +9,7 @@ from neurovae.plan.graph import flags, refuse
 from neurovae.plan.latent_maps import is_map
 
 Entries = dict[str, dict[str, Any]]
-GIVEN = ("table",)  # kinds whose latents exist already: nothing can be decoded from them
+GIVEN = ("table", "pretrained")  # kinds whose latents exist before training; only some pretrained ones can be decoded
 BASELINE = {"n_latent": 16, "blur": 4}  # of the PCA beside a table that keeps its columns; as the schema's defaults
 PERIODS = ("vae", "autoencoder")  # kinds that are trained in epochs
 PAIRWISE = ("mds", "isomap", "lle")  # kinds whose cost grows with the square of the training scans
@@ -20,8 +20,8 @@ NOT_OPTIONS = ("name", "kind", "transductive", "path", "baseline")  # keys of an
 def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
     """Return the model entries by name, each with its mandatory baseline, a PCA of the same size and augmentation.
 
-    Latents from a table have a PCA beside them too: what the run's own scans give without an encoder. It has as many
-    latents as the table's components, or 16 where the table keeps its columns.
+    Latents that exist before training have a PCA beside them too: what the run's own scans give without an encoder. It
+    has as many latents as their components, or 16 where they keep their columns.
 
     Raises:
         InputError: repeated names, folds that are neither one nor all, mirror images where a score is about one side.
@@ -44,7 +44,7 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
         f"train.models {name!r}: names that begin with pca- are reserved for the baselines" for name in reserved
     ]
     problems += [
-        f"train.models {name!r}: n_latent is null, which kind: table alone may have; give a number"
+        f"train.models {name!r}: n_latent is null, which {' and '.join(GIVEN)} alone may have; give a number"
         for name, entry in entries.items()
         if entry["n_latent"] is None and entry["kind"] not in GIVEN
     ]
@@ -129,9 +129,9 @@ def _add_baseline(entries: Entries, entry: dict[str, Any], settings: dict[str, A
     entries[name]["transductive"] |= entry["transductive"]
 
 
-def given(entries: Entries) -> list[str]:
-    """Names of the models whose latents come from a table, without a decoder."""
-    return [name for name, entry in entries.items() if entry["kind"] in GIVEN]
+def without_decoder(entries: Entries, decoders: list[str]) -> list[str]:
+    """Names of the models whose latents exist before training, other than those whose encoder has a decoder."""
+    return [name for name, entry in entries.items() if entry["kind"] in GIVEN and name not in decoders]
 
 
 def localised(entry: dict[str, Any]) -> bool:

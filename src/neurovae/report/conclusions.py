@@ -199,9 +199,9 @@ def general(found: list[Row], power: pd.DataFrame | None, health: Row | None, si
 
 
 def _used(health: Row | None) -> str:
-    """What of the participants a model was fitted to: of a table, its mean, scale and components."""
-    given = (health or {}).get("verdict") == NOT_APPLICABLE
-    return "rows of the table of latents" if given else "scans"
+    """What of the participants a model was fitted to: where latents exist already, their mean, scale and components."""
+    used = {"table": "rows of the table of latents", "pretrained": "embeddings"}
+    return used.get(str((health or {}).get("kind")), "scans")
 
 
 def _seen(health: Row | None) -> str:

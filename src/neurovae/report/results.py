@@ -110,7 +110,7 @@ def undecoded(run: Run, model: str) -> str:
 
 
 def forward(run: Run, model: str) -> str:
-    """What the forward model of latents from a table gives, in a sentence's words; empty for a model with a decoder."""
+    """What the forward model of latents without a decoder gives, in words; empty for a model with a decoder."""
     found = health(run, model)
     if not found or not undecoded(run, model):
         return ""

@@ -5,7 +5,7 @@ import pandas as pd
 from neurovae.audit.nuisances import WORDS
 from neurovae.train.health.verdicts import NOT_APPLICABLE
 
-PASSED, GIVEN = "passed all checks", "latents from a table"
+PASSED, GIVEN = "passed all checks", "latents without a decoder"
 METRICS = {"r2": "R²", "mae": "MAE", "r": "r", "auc": "AUC", "log_loss": "log loss", "brier": "Brier score",
            "balanced_accuracy": "balanced accuracy", "calibration_slope": "calibration slope",
            "calibration_intercept": "calibration intercept"}  # fmt: skip

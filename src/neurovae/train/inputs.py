@@ -1,4 +1,7 @@
-"""What a model reads: an array with a row per scan. The packed volumes, or the columns of a user's table of latents."""
+"""What a model reads: an array with a row per scan.
+
+The packed volumes, the columns of a user's table of latents, or the embeddings of a pretrained encoder.
+"""
 
 import hashlib
 from pathlib import Path
@@ -8,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from neurovae.errors import InputError
+from neurovae.io import embeddings
 from neurovae.io.missing import BUILTIN, is_missing
 from neurovae.io.parquet import read_parquet
 from neurovae.io.tables import Row, Table
@@ -24,6 +28,25 @@ class Inputs(NamedTuple):
     names: list[str]  # of the columns of a user's table; volumes have none
     volumes: np.ndarray  # all packed volumes (all scans, x, y, z)
     rows: np.ndarray  # (scans,) the row of each scan in them
+    encoder: dict[str, Any] = {}  # description of a pretrained encoder
+
+    @property
+    def scans(self) -> Any:
+        """The volumes of these scans (scans, x, y, z), read where they are indexed."""
+        return self.volumes if len(self.rows) == len(self.volumes) else _Selected(self.volumes, self.rows)
+
+
+class _Selected:
+    """Some rows of packed volumes, as an array that is read where it is indexed."""
+
+    def __init__(self, volumes: np.ndarray, rows: np.ndarray) -> None:
+        self.volumes, self.rows, self.shape = volumes, rows, (len(rows), *volumes.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, part: Any) -> np.ndarray:
+        return self.volumes[self.rows[part]]
 
 
 def read(volumes: Path, rows: Path, table: str = "", columns: Wanted = None) -> Inputs:
@@ -32,7 +55,7 @@ def read(volumes: Path, rows: Path, table: str = "", columns: Wanted = None) -> 
     Args:
         volumes: packed volumes.
         rows: table of their rows.
-        table: of a user, with its latents; empty: the volumes themselves.
+        table: of a user, with its latents, or of the rule `encode`; empty: the volumes themselves.
         columns: of that table; None: all columns of numbers.
 
     Raises:
@@ -41,6 +64,8 @@ def read(volumes: Path, rows: Path, table: str = "", columns: Wanted = None) -> 
     array, scans = read_volumes(volumes, rows)
     if not table:
         return Inputs(array, scans, [], array, np.arange(len(scans)))
+    if encoder := embeddings.described(table):
+        return _embedded(Path(table), array, scans, encoder)
     keys = [
         (scan, f"{person}_ses-{session}", person)
         for scan, person, session in scans[["scan", "person", "session"]].to_numpy()
@@ -56,6 +81,21 @@ def read(volumes: Path, rows: Path, table: str = "", columns: Wanted = None) -> 
     digests = [hashlib.sha256(row.tobytes()).hexdigest() for row in values]
     table_rows = known.assign(preproc_sha256=digests)
     return Inputs(values, table_rows, found.regions, array, np.flatnonzero(has_row))
+
+
+def _embedded(path: Path, volumes: np.ndarray, scans: pd.DataFrame, encoder: dict[str, Any]) -> Inputs:
+    """What the rule `encode` has written, in the order of the packed scans.
+
+    Raises:
+        InputError: embeddings of other scans.
+    """
+    found = read_parquet(path)
+    if set(found["scan"]) != set(scans["scan"]) or len(found) != len(scans):
+        raise InputError(f"{path}: holds other scans than the packed volumes; rerun with --forcerun encode")
+    ordered = found.set_index("scan").loc[scans["scan"]]
+    names = [name for name in found.columns if name not in embeddings.KEYS]
+    table = scans.assign(preproc_sha256=ordered["preproc_sha256"].to_numpy())
+    return Inputs(ordered[names].to_numpy(np.float64), table, names, volumes, np.arange(len(scans)), encoder)
 
 
 def _table(path: str) -> tuple[Table, list[str]]:

@@ -47,8 +47,17 @@ def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
 
 
 def has_decoder(meta: dict[str, Any]) -> bool:
-    """Whether a kind of model can decode latents into volumes."""
-    return hasattr(importlib.import_module(f"neurovae.train.models.{meta['kind']}"), "reconstruct")
+    """Whether a model can decode latents into volumes; a pretrained one if its decoder came with it."""
+    return hasattr(_module(meta), "reconstruct") and bool(meta.get("architecture", {}).get("decodes", True))
+
+
+def reads_scans(meta: dict[str, Any]) -> bool:
+    """Whether a model embeds scans; if not, it reads latents that exist already."""
+    return not hasattr(_module(meta), "forward")
+
+
+def _module(meta: dict[str, Any]) -> Any:
+    return importlib.import_module(f"neurovae.train.models.{meta['kind']}")
 
 
 def load_own(path: Path) -> tuple[Tensors, dict[str, Any]]:

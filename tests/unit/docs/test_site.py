@@ -96,13 +96,43 @@ def blocks() -> list[tuple[str, str]]:
     return [(name, block) for name, block in found if "set-resources" not in block]
 
 
-@pytest.mark.parametrize(("name", "block"), blocks())
+def cards() -> list[tuple[str, str]]:
+    """Those of them that are cards of encoders."""
+    return [(name, block) for name, block in blocks() if re.search("^format: ", block, flags=re.M)]
+
+
+@pytest.mark.parametrize(("name", "block"), [one for one in blocks() if one not in cards()])
 def test_the_configurations_of_the_pages_are_valid(name: str, block: str) -> None:
     from neurovae.plan.config import load_schema, validate
 
     config = yaml.safe_load(block)
     config["cohort"] = {"name": "x", **config.get("cohort", {})}
     validate(config, load_schema())
+
+
+@pytest.mark.parametrize("block", [block for _, block in cards()])
+def test_the_cards_of_the_pages_are_valid_where_they_are_complete(block: str) -> None:
+    from neurovae.plan.config import validate
+    from neurovae.plan.encoder_cards import SCHEMA
+
+    card = yaml.safe_load(block)
+    assert "look it up" in block  # what was not found is not made up
+    card["input"] = {"shape": [96] * 3, "voxel_mm": 2, "orientation": "RAS", **card.get("input", {})}
+    card["input"] = {"space": "MNI", "intensity": {"rule": "zscore", "voxels": "brain"}, **card["input"]}
+    card = {"sha256": "0" * 64, "output": {"size": 1}, "licence": "unknown", **card}
+    validate(card, yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+
+
+def test_the_page_of_encoders_explains_every_key_of_the_card() -> None:
+    from neurovae.plan.encoder_cards import SCHEMA
+
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    page = (ROOT / "docs/how-to/pretrained.md").read_text(encoding="utf-8").split("### What the encoder gets")[0]
+    parts = {"input": schema["properties"]["input"], "output": schema["properties"]["output"]}
+    names = [f"{part}.{key}" for part, one in parts.items() for key in one["properties"]]
+    names += [f"input.intensity.{key}" for key in ("rule", "voxels")]
+    names += [key for key in schema["properties"] if key not in parts]
+    assert len(names) > 15 and [name for name in names if f"`{name}`" not in page and name != "input.intensity"] == []
 
 
 @cache

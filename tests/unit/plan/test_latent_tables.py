@@ -156,7 +156,9 @@ def test_yes_and_no_may_be_written_bare_and_keys_of_networks_are_refused() -> No
     assert (plain["seen"], plain["n_latent"], plain["standardise"]) == ("unknown", None, True) and "flip" not in plain
     with pytest.raises(InputError, match="train.models.0: a table has no 'flip'"):
         validated({"name": "a", "kind": "table", "flip": False})
-    with pytest.raises(InputError, match="train.models.0: a vae has no 'path' .it belongs to table.; leave it out"):
+    with pytest.raises(
+        InputError, match="train.models.0: a vae has no 'path' .it belongs to table, pretrained.; leave it out"
+    ):
         validated({"name": "a", "kind": "vae", "path": "v.tsv"})
 
 
@@ -170,7 +172,7 @@ def test_a_table_has_a_pca_of_the_scans_beside_it() -> None:
     found = models(table, {"name": "v", "kind": "vae"})
     assert list(found) == ["t", "v", "pca-16"]
     assert entries.baselines(found, {"model": None}) == {"t": ["pca-16"], "v": ["pca-16"]}
-    assert entries.given(found) == ["t"]
+    assert entries.without_decoder(found, []) == ["t"]
     assert list(models({**table, "n_latent": 3})) == ["t", "pca-3"]
     alone = models(table, sided=True)
     assert list(alone) == ["t", "pca-16-unmirrored"] and alone["pca-16-unmirrored"]["capped"]
@@ -178,7 +180,9 @@ def test_a_table_has_a_pca_of_the_scans_beside_it() -> None:
 
 
 def test_no_number_of_latents_is_for_tables_alone_and_a_table_can_be_interpreted() -> None:
-    with pytest.raises(InputError, match="train.models 'v': n_latent is null, which kind: table alone may have"):
+    with pytest.raises(
+        InputError, match="train.models 'v': n_latent is null, which table and pretrained alone may have"
+    ):
         models({"name": "v", "kind": "vae", "n_latent": None})
     section = {"models": ["t"], "quantiles": [0.1, 0.9], "path": [], "steps": [1], "atlas": "builtin"}
     assert interpret_problems(section, ["t", "pca-16"]) == []  # its maps are those of the forward model

@@ -183,6 +183,6 @@ def test_noise_rarely_has_a_map() -> None:
 
 def test_weights_without_a_forward_model_have_no_map() -> None:
     assert no_forward_map({"verdict": "not applicable"}) == (
-        "latents from a table have no decoder, and these weights hold no forward model; train again"
+        "the latents have no decoder, and these weights hold no forward model; train again"
     )
     assert forward_explains({}) == ""

@@ -220,9 +220,9 @@ def test_the_policy_says_what_the_encoder_had_seen(
 def test_a_table_is_no_model_of_scans(tmp_path: Path) -> None:
     trained(tmp_path, written(tmp_path, frame()))
     model, mask = tmp_path / "w.safetensors", tmp_path / "packed" / "m.nii.gz"
-    with pytest.raises(InputError, match="latents from a table, not a model of scans; share the table"):
+    with pytest.raises(InputError, match="latents from a table entry, not a model of scans; share the table"):
         export.run(model=model, out=tmp_path / "e", mask=mask, health=tmp_path / "h.json", derivatives=tmp_path)
-    with pytest.raises(InputError, match="latents from a table, not a model of scans; read the table"):
+    with pytest.raises(InputError, match="latents from a table entry, not a model of scans; read the table"):
         LatentModel.load(model, mask=mask)
     with pytest.raises(InputError, match="kind 'table': its latents exist already and need no model"):
         LatentModel("table").fit(VALUES)

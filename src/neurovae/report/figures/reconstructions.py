@@ -8,6 +8,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+from neurovae.io import latent_table
+from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import SPLITS, chunks, read_mask, read_volumes
 from neurovae.report.figures.brains import OVERLAY, slices
 from neurovae.report.figures.drawing import save
@@ -18,7 +20,9 @@ PEOPLE = 5
 WIDTH = 170  # characters of a line of the title
 
 
-def draw(*, volumes: Path, rows: Path, mask: Path, model: Path, health: Path, name: str, out: Path) -> None:
+def draw(
+    *, volumes: Path, rows: Path, mask: Path, model: Path, latents: Path, health: Path, name: str, out: Path
+) -> None:
     """Draw test participants: input, reconstruction, mean training image, and residual.
 
     Args:
@@ -26,6 +30,7 @@ def draw(*, volumes: Path, rows: Path, mask: Path, model: Path, health: Path, na
         rows: table of their rows.
         mask: the fixed mask.
         model: weights.
+        latents: latents.parquet of the model, read where the model does not embed scans itself.
         health: health.json of the model.
         name: the model, for the title.
         out: PNG to write.
@@ -38,7 +43,11 @@ def draw(*, volumes: Path, rows: Path, mask: Path, model: Path, health: Path, na
     mean = sum(array[training[part]].sum(axis=0, dtype=np.float64) for part in chunks(len(training))) / len(training)
     module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
     x = array[held].astype(np.float32)
-    mu, _ = module.embed(x, brain, tensors, meta["architecture"])
+    if weights.reads_scans(meta):
+        mu = module.embed(x, brain, tensors, meta["architecture"])[0]
+    else:
+        given = read_parquet(latents).set_index("scan").loc[table.loc[held, "scan"]]
+        mu = given[latent_table.columns(given)].to_numpy()
     x_hat = np.zeros_like(x)
     x_hat[:, brain] = module.reconstruct(mu, brain, tensors, meta["architecture"])
     judged = json.loads(health.read_text())

@@ -35,12 +35,12 @@ def run(
     for name in models:
         folder, stem = results / "train" / name / fit, f"{name}_{fit}"
         verdict = folder / "health.json"
-        index = results / "latents" / name / fit / "latent_index.parquet"
-        health.draw(health=verdict, index=index, name=name, out=out / f"{stem}_health.png")
+        latents = results / "latents" / name / fit
+        health.draw(health=verdict, index=latents / "latent_index.parquet", name=name, out=out / f"{stem}_health.png")
         if name in decoded:
             reconstructions.draw(
-                **files, model=folder / "weights.safetensors", health=verdict, name=name,
-                out=out / f"{stem}_reconstructions.png",
+                **files, model=folder / "weights.safetensors", latents=latents / "latents.parquet", health=verdict,
+                name=name, out=out / f"{stem}_reconstructions.png",
             )  # fmt: skip
         if name in trained:
             losses.draw(history=folder / "history.parquet", name=name, out=out / f"{stem}_losses.png")

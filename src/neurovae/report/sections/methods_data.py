@@ -38,10 +38,9 @@ KINDS = {"vae": "a variational autoencoder [vae]", "autoencoder": "an autoencode
          "pca": "a principal component analysis", "pca_localised": "a localised principal component analysis",
          "mds": "metric multidimensional scaling (SMACOF)", "isomap": "Isomap [isomap]",
          "lle": "locally linear embedding [lle]"}  # fmt: skip
-ENCODER = {"yes": "The encoder that made the table had been trained on these participants.",
-           "no": "The encoder that made the table had not been trained on these participants.",
-           "unknown": "Whether the encoder that made the table had been trained on these participants is unknown."
-           }  # fmt: skip
+ENCODER = {"yes": "The encoder{} had been trained on these participants.",
+           "no": "The encoder{} had not been trained on these participants.",
+           "unknown": "Whether the encoder{} had been trained on these participants is unknown."}  # fmt: skip
 AUGMENTED = {"flip": "left-right mirroring", "mixup": "mixup of {:.0%} of the scans [mixup]",
              "mosaic": "replacement of {:.0%} of the scans by mosaics of smooth regions of several participants",
              "noise": "addition of Gaussian noise (SD {:g})",
@@ -115,9 +114,10 @@ def latent_models(run: Run) -> str:
     folds, seeds, search = train.get("folds") or [0], train.get("seeds") or [0], train.get("search", {})
     sizes = [one[f"people_{name}"] for name in ("training", "validation", "test")]
     decoded = {model: one for model, one in known.items() if one["verdict"] != NOT_APPLICABLE}
+    modelled = [one for one in decoded.values() if one["kind"] != "pretrained"]
     said = [
         "Latent variable models.",
-        "The voxels inside a fixed brain mask were modelled without access to scores or diagnoses." if decoded else "",
+        "The voxels inside a fixed brain mask were modelled without access to scores or diagnoses." if modelled else "",
         *(_model(model, one) for model, one in known.items()),
         f"Training, validation and test sets comprised {sizes[0]}, {sizes[1]} and {sizes[2]} participants.",
         _reported(run, folds, seeds),
@@ -163,7 +163,9 @@ def _evaluated(model: str, one: dict[str, Any]) -> str:
 
 
 def _given(model: str, one: dict[str, Any]) -> str:
-    """Latents that were read from a table, and what their encoder had been trained on."""
+    """Latents that exist already, and what their encoder had been trained on."""
+    if one["kind"] == "pretrained":
+        return _pretrained(model, one)
     size = one["n_latent"]
     said = [f"The {size} latents of {model} were read from a table and have no decoder."]
     if one.get("components"):
@@ -172,9 +174,37 @@ def _given(model: str, one: dict[str, Any]) -> str:
     people = sum(one[f"people_{name}"] for name in ("training", "validation", "test"))
     said += [f"The table had a row for {count(people, 'participant')}."]
     said += ["Columns were standardised by the mean and SD of the training set."] if one.get("standardise") else []
-    said += [ENCODER[str(one.get("seen"))]] if one.get("seen") in ENCODER else []
+    said += _seen(one, " that made the table")
     said += _forward(one)
     return " ".join(said)
+
+
+def _pretrained(model: str, one: dict[str, Any]) -> str:
+    """An encoder that was trained elsewhere, its input, and what decodes its latents."""
+    encoder, size = one["encoder"], one["n_latent"]
+    image, scaling = encoder["input"], encoder["input"]["intensity"]
+    said = [f"The latents of {model} are embeddings of the scans by the pretrained encoder {encoder['name']} "
+            f"({encoder['citation']}; licence: {encoder['licence']}; SHA-256 {encoder['sha256'][:12]}...), which was "
+            "not trained further."]  # fmt: skip
+    if one.get("components"):
+        said = [said[0].replace("are embeddings", f"are the first {size} principal components of embeddings")]
+    shape, size_mm = " x ".join(map(str, image["shape"])), image["voxel_mm"]
+    voxels = f"{size_mm:g}" if isinstance(size_mm, int | float) else " x ".join(f"{one:g}" for one in size_mm)
+    rule = {"zscore": "z-scored", "minmax": "scaled to their range", "percentiles": "scaled by percentiles"}
+    of = "the brain" if scaling["voxels"] == "brain" else "the whole image"
+    said += [f"Its input was the preprocessed scan, resampled linearly to {shape} voxels of {voxels} mm "
+             f"({image['orientation']}), with intensities {rule[scaling['rule']]} over {of}."]  # fmt: skip
+    said += ["Embeddings were standardised by the mean and SD of the training set."] if one.get("standardise") else []
+    said += _seen(one, "")
+    if one["verdict"] != NOT_APPLICABLE:
+        said += ["Latents were decoded by the decoder of the same autoencoder; decoded images were calibrated on the "
+                 "training set, by one slope for all voxels and an intercept for each."]  # fmt: skip
+    return " ".join([*said, *_forward(one)])
+
+
+def _seen(one: dict[str, Any], which: str) -> list[str]:
+    """Whether the encoder had been trained on these participants."""
+    return [ENCODER[str(one.get("seen"))].format(which)] if one.get("seen") in ENCODER else []
 
 
 def _forward(one: dict[str, Any]) -> list[str]:
@@ -190,7 +220,7 @@ def _forward(one: dict[str, Any]) -> list[str]:
 
 
 def _model(model: str, one: dict[str, Any]) -> str:
-    if one["verdict"] == NOT_APPLICABLE:
+    if one["verdict"] == NOT_APPLICABLE or one["kind"] == "pretrained":
         return _given(model, one)
     units = "components" if one["kind"] in COMPONENTS else "latent variables"
     said = [f"The model {model} was {KINDS.get(one['kind'], one['kind'])} with {one['n_latent']} {units}."]

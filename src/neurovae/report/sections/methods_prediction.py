@@ -106,8 +106,8 @@ def maps(run: Run) -> str:
         "tested, with the family-wise error rate across voxels controlled by max-T "
         f"({max(row['permutations'] for row in rows):,.0f} permutations; [maxt]); 95 % confidence intervals were "
         "obtained from bootstrap samples of participants with the decoder held fixed.",
-        "For latents from a table, the linear forward model took the place of the decoder, and no volume change was "
-        "computed."
+        "For latents without a decoder, the linear forward model took the place of the decoder, and no volume change "
+        "was computed."
         if any(row.get("mapped_by") == FORWARD for row in rows)
         else "",
         "Local volume change was quantified by the log-Jacobian determinant [ashburner] of the SyN registration [syn] "

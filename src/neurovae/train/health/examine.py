@@ -54,13 +54,14 @@ def lost(reason: str) -> Measures:
 
 def measure(
     model: Model,
-    array: np.ndarray,
+    array: Any,
     person: np.ndarray,
     split: np.ndarray,
     seed: int,
     *,
     kept_epoch: int | None,
     has_trained: bool,
+    read: Any = None,
 ) -> Measures:
     """Measures with verdict and reason; scans are read a few at a time.
 
@@ -71,6 +72,7 @@ def measure(
         seed: of the draws.
         kept_epoch: epoch of the weights; None for a model without epochs.
         has_trained: did the loss change while it was trained?
+        read: what the model embeds, a row per scan; None: the volumes.
     """
 
     def seen(rows: np.ndarray) -> np.ndarray:
@@ -78,7 +80,8 @@ def measure(
 
     training = np.flatnonzero(split == "training")
     mean = measures.mean_image(seen, training)
-    scans = _scans(model, array, mean, split == "test", measures.limits(seen, training[:FITTED]))
+    embedded = array if read is None else read
+    scans = _scans(model, array, embedded, mean, split == "test", measures.limits(seen, training[:FITTED]))
     if not all(np.isfinite(scans[name]).all() for name in ("mu", "error")):
         return lost("latents or reconstructions are not finite")
     explained = {
@@ -107,19 +110,19 @@ def measure(
 
 
 def _scans(
-    model: Model, array: np.ndarray, mean: np.ndarray, held_out: np.ndarray, limits: tuple[float, float]
+    model: Model, array: Any, embedded: Any, mean: np.ndarray, held_out: np.ndarray, limits: tuple[float, float]
 ) -> dict[str, np.ndarray]:
     """Latents (scans, latents) and errors (scans,) of every scan; SSIM where held out, NaN elsewhere."""
     linear_model = model.linear_only() if model.linear else None
     arrays: dict[str, np.ndarray] = {}
     for part in steps(chunks(len(array)), "scans", len(array)):
         x = masked(array[part], model.mask)
-        mu, logvar = model.encode(array[part])
+        mu, logvar = model.encode(embedded[part])
         x_hat = model.decode(mu)
         values = {"mu": mu.astype(np.float64), "logvar": logvar.astype(np.float64), "error": _squared(x, x_hat)}
         values["total"] = _squared(x, mean)
         values["linear"] = (
-            _squared(x, linear_model.decode(linear_model.encode(array[part])[0]))
+            _squared(x, linear_model.decode(linear_model.encode(embedded[part])[0]))
             if linear_model
             else np.full(len(x), np.nan)
         )

@@ -58,7 +58,7 @@ def run(
         seed: of the draws of the bounds and of the bootstrap.
         kept_collapsed: test the latents even of a collapsed or untrained model; every later table has the caveat.
         transductive: the model's values were chosen while looking at people who are tested: likewise a caveat.
-        table: file with latents that exist already (kind table); empty: none.
+        table: file with latents that exist already (kinds table and pretrained); empty: none.
 
     Raises:
         InputError: the weights were fitted on other packed data, or on other values of the table.
@@ -72,7 +72,8 @@ def run(
     module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
     own = {name: value for name, value in tensors.items() if name != "rotation"}  # where a VAE's posterior is diagonal
     fitted = Model(module=module, tensors=own, meta=meta, mask=read_mask(mask))
-    found = examine(fitted, given.array, given.table["person"].to_numpy(), read_parquet(history), seed)
+    person = given.table["person"].to_numpy()
+    found = examine(fitted, given.scans, person, read_parquet(history), seed, read=given.array)
     if found["finite"] and not weights.has_decoder(meta):
         found |= forward.explained(fitted, given, seed)
     judged = with_caveats(found["verdict"], found["finite"], kept_collapsed, transductive)
@@ -90,15 +91,18 @@ def with_caveats(verdict: str, finite: bool, kept_collapsed: bool, transductive:
     return {"kept_collapsed": kept_collapsed, "caveats": [caveat for caveat, is_true in caveats.items() if is_true]}
 
 
-def examine(model: Model, array: np.ndarray, person: np.ndarray, history: pd.DataFrame, seed: int) -> Measures:
+def examine(
+    model: Model, array: Any, person: np.ndarray, history: pd.DataFrame, seed: int, read: Any = None
+) -> Measures:
     """The measures of a model, verdict included.
 
     Args:
         model: weights as they are stored.
-        array: packed volumes (scans, x, y, z), or columns of a table (scans, columns).
+        array: packed volumes (scans, x, y, z).
         person: person of each scan (scans,).
         history: a row per epoch and split, or none.
         seed: of the draws.
+        read: what the model reads, a row per scan; None: the volumes.
     """
     split_of = {name: split for split in SPLITS for name in model.meta["people"][split]}
     split = np.array([split_of.get(name, "") for name in person])
@@ -115,15 +119,18 @@ def examine(model: Model, array: np.ndarray, person: np.ndarray, history: pd.Dat
     description["logvar_calibrated"] = model.meta["architecture"]["kl"]
     search_note = "searched in this fold's training and validation sets"
     description["hyperparameters"] = search_note if model.meta.get("searched") else "as given"
+    if not weights.reads_scans(model.meta):
+        description |= {name: options[name] for name in ("seen", "standardise")}
+        description["components"] = options["n_latent"] is not None
+        description |= {"encoder": model.meta["architecture"].get("encoder")}
     if not all(np.isfinite(tensor).all() for tensor in model.tensors.values()):
         measures = lost("weights are not finite")
     elif not weights.has_decoder(model.meta):
-        description |= {name: options[name] for name in ("seen", "standardise")}
-        description["components"] = options["n_latent"] is not None
         measures = {"verdict": NOT_APPLICABLE, "reason": "no decoder, and so no reconstruction to judge"}
         measures |= {"finite": True, "active_units": None}
     else:
-        measures = measure(model, array, person, split, seed, kept_epoch=kept_epoch, has_trained=has_trained(history))
+        trained = has_trained(history)
+        measures = measure(model, array, person, split, seed, kept_epoch=kept_epoch, has_trained=trained, read=read)
     if last_epoch is not None and not np.isfinite(_last_loss(history)):
         measures |= {"verdict": "diverged", "reason": f"{LOST} in epoch {last_epoch} ({measures['reason']})"}
     measures["advice"] = judge.advice(measures["verdict"], options, kept_epoch, last_epoch)

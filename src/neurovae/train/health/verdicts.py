@@ -3,8 +3,8 @@
 from typing import Any
 
 STOPPING = ("collapsed", "diverged", "untrained")  # verdicts after which nobody tests the latents
-NOT_APPLICABLE = "not applicable"  # verdict of latents that come from a table: there is no reconstruction to judge
-NO_DECODER = "latents from a table have no decoder"
+NOT_APPLICABLE = "not applicable"  # verdict of latents without a decoder: there is no reconstruction to judge
+NO_DECODER = "the latents have no decoder"
 DECODER, FORWARD = "decoder", "linear forward model, not a decoder"  # what turned latents into a map
 KEPT_COLLAPSED, TRANSDUCTIVE = (
     "collapsed model kept by request",
@@ -14,12 +14,12 @@ SEEN = {
     "yes": "encoder trained on these participants",
     "unknown": "unknown whether the encoder was trained on these participants",
     "no": "",
-}  # caveat of latents from a table, by `seen` of their entry
+}  # caveat of latents that exist before training, by `seen` of their entry
 LOST = "the loss is not finite"  # training ends there, and the model has diverged
 
 
 def forward_explains(health: dict[str, Any]) -> str:
-    """What the forward model of latents from a table explains, in words; empty where health.json has none."""
+    """What the forward model of latents without a decoder explains, in words; empty where health.json has none."""
     names = ("forward_explained_test", "forward_explained_test_low", "forward_explained_test_high")
     if names[0] not in health:
         return ""

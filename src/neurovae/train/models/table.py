@@ -54,19 +54,43 @@ def fit(
         InputError: columns that do not differ between the training people, or more components than there can be.
     """
     training = values[split == "training"]
-    mean, spread = training.mean(axis=0), training.std(axis=0, ddof=1)
-    still = [name for name, low in zip(names, spread <= STILL * np.abs(training).max(axis=0), strict=True) if low]
+    still = constant(training, names)
     if still:
         raise InputError(
             f"{len(still)} columns do not differ between the {len(training)} training scans: {some(still, 5)}; leave "
             "them out with columns"
         )
+    tensors, architecture = projection(training, names, n_latent, standardise)
+    return with_forward(tensors, architecture, values, split, mask, volumes, rows, people)
+
+
+def constant(training: np.ndarray, names: list[str], still: float = STILL) -> list[str]:
+    """Names of the columns of `training` (scans, columns) that do not differ between scans."""
+    return [name for name, one in zip(names, _constant(training, still), strict=True) if one]
+
+
+def _constant(training: np.ndarray, still: float) -> np.ndarray:
+    alike: np.ndarray = training.std(axis=0, ddof=1) <= still * np.abs(training).max(axis=0)
+    return alike
+
+
+def projection(
+    training: np.ndarray, names: list[str], n_latent: int | None, standardise: bool, still: float = STILL
+) -> tuple[Tensors, dict[str, Any]]:
+    """Mean and scale (columns,), components (latents, columns) where asked for, and the description of the weights.
+
+    training: columns of the training scans (scans, columns); those that are constant (`still`) are not scaled.
+
+    Raises:
+        InputError: more components than there can be.
+    """
+    mean, spread = training.mean(axis=0), training.std(axis=0, ddof=1)
+    spread[_constant(training, still)] = 1
     tensors = {"scale": spread if standardise else np.ones_like(spread)}
     tensors["mean"] = mean if standardise or n_latent else np.zeros_like(mean)
     architecture: dict[str, Any] = {"kl": False, "columns": names, "shape": [len(names)]}
     if n_latent is None:
-        architecture |= {"n_latent": len(names), "latents": ids(names)}
-        return _with_forward(tensors, architecture, values, split, mask, volumes, rows, people)
+        return tensors, architecture | {"n_latent": len(names), "latents": ids(names)}
     most = min(len(training) - 1, len(names))
     if n_latent > most:
         raise InputError(
@@ -74,11 +98,10 @@ def fit(
             "lower n_latent"
         )
     tensors["components"] = leading((training - tensors["mean"]) / tensors["scale"], n_latent)
-    architecture |= {"n_latent": n_latent}
-    return _with_forward(tensors, architecture, values, split, mask, volumes, rows, people)
+    return tensors, architecture | {"n_latent": n_latent}
 
 
-def _with_forward(
+def with_forward(
     tensors: Tensors,
     architecture: dict[str, Any],
     values: np.ndarray,
@@ -88,7 +111,7 @@ def _with_forward(
     rows: np.ndarray,
     people: np.ndarray,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
-    """What `fit` returns, with the forward model of the latents of the training scans; no history."""
+    """What `fit` returns: tensors and description with the forward model of the training scans' latents; no history."""
     training = split == "training"
     z = embed(values[training], mask, tensors, architecture)[0]
     fitted, penalty = forward_model.fit(volumes, rows[training], people[training], mask, z)
