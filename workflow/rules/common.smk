@@ -23,12 +23,13 @@ try:
     graph.refuse(graph.paths(config))
     graph.same_source(config["cohort"])
     FOUND = index.look(config["cohort"])
+    IMAGES = index.has_images(config["cohort"])  # without them, the participants table alone is the cohort
     PEOPLE = len(index.people(FOUND.scans))
     config["train"] = latent_maps.sized(config["train"], config["preprocess"]["voxel_mm"])
     ENTRIES = entries.models(config["train"], config["cohort"])
     faults, notes = user_tables.problems(config, FOUND)
     ill_given, given_notes, GIVEN_COLUMNS = latent_tables.problems(config, FOUND)
-    misplaced, doubtful = derivatives.check(config, [(scan.path, scan.mask) for scan in FOUND.scans])
+    misplaced, doubtful = derivatives.check(config, [(scan.path, scan.mask) for scan in FOUND.scans if IMAGES])
     graph.refuse(
         check.check(config["cohort"], FOUND)
         + faults
@@ -44,7 +45,7 @@ try:
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
     FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
     graph.refuse(frozen.problems(config["cohort"], ENTRIES, FITS))
-    BATCHES = index.batches(FOUND.scans, config["preprocess"]["batches"])
+    BATCHES = index.batches(FOUND.scans if IMAGES else [], config["preprocess"]["batches"])
     LISTS = graph.lists(BATCHES)
     SOURCES = graph.sources(BATCHES, bool(config["cohort"]["simulate"]))
     TABLES = graph.contents(FOUND.files, bool(config["cohort"]["simulate"]))
@@ -62,7 +63,10 @@ FIT = f"fold-{FOLDS[0]}_seed-{SEEDS[0]}"  # the one that the report draws
 INFERRED = [f"fold-{FOLDS[0]}_seed-{seed}" for seed in SEEDS]  # inference is on one model, and its other seeds
 PRIMARY = config["associate"]["primary"] or config["train"]["models"][0]["name"]
 BASELINES = entries.baselines(ENTRIES, config["train"]["search"])
+COMPARED = entries.compared(ENTRIES, BASELINES, PRIMARY)
+PACKED = ["volumes.npy", "mask.nii.gz", "duplicates.tsv"] if IMAGES else []  # what training reads of images
 INTERPRETED = config["interpret"]["models"] or [PRIMARY, *BASELINES.get(PRIMARY, [])]
+MAPS_OF = INTERPRETED if IMAGES else []
 SHOWN_DECODED = [name for name in INTERPRETED if name in DECODED]
 MANY = {name: (entry["n_latent"] or 0) > config["interpret"]["traversals"] for name, entry in ENTRIES.items()}
 ATLAS = graph.atlas(config["interpret"])

@@ -1,6 +1,7 @@
 """Latents that exist as a table: its columns, standardised, or their principal components.
 
-There is no decoder, and so no `reconstruct`: `forward` gives the voxels of a linear forward model (`models.forward`).
+There is no decoder, and so no `reconstruct`: `forward` gives the voxels of a linear forward model (`models.forward`),
+where the cohort has images.
 """
 
 import re
@@ -40,7 +41,7 @@ def fit(
     Args:
         values: columns of the table (scans, columns).
         split: split of each scan; "training" alone is used.
-        mask: the fixed mask (x, y, z), whose voxels the forward model gives.
+        mask: the fixed mask (x, y, z), whose voxels the forward model gives; without voxels there is none.
         seed, device: not used.
         names: of the columns.
         volumes: packed volumes (all scans, x, y, z); those of the training scans are read.
@@ -88,7 +89,9 @@ def _with_forward(
     rows: np.ndarray,
     people: np.ndarray,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
-    """What `fit` returns, with the forward model of the latents of the training scans; no history."""
+    """What `fit` returns, with the forward model of the latents of the training scans if there are images; no history."""
+    if not mask.any():
+        return tensors, architecture, []
     training = split == "training"
     z = embed(values[training], mask, tensors, architecture)[0]
     fitted, penalty = forward_model.fit(volumes, rows[training], people[training], mask, z)
