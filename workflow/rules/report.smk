@@ -23,7 +23,13 @@ rule summary:
         runtime=20,
     params:
         flags=graph.flags(
-            {"models": MODELS, "fit": FIT, "primary": PRIMARY, "simulated": bool(config["cohort"]["simulate"])}
+            {
+                "models": MODELS,
+                "fit": FIT,
+                "primary": PRIMARY,
+                "simulated": bool(config["cohort"]["simulate"]),
+                "images": IMAGES,
+            }
         ),
         code=CODE["report.summary"],
         env=ENV["report"],

@@ -35,7 +35,9 @@ def run(*, cohort: Json, override: Path | None, rows: Path, qc: Path) -> None:
     if problems or len(reasons) == len(table):
         raise InputError(problems or [f"{override}: all {len(table)} rows are excluded; keep some"])
     excluded = table["scan"].isin(list(reasons))
-    quality = table[["scan"]].assign(status="ok", cause="", excluded=excluded, reason=table["scan"].map(reasons).fillna(""))
+    quality = table[["scan"]].assign(
+        status="ok", cause="", excluded=excluded, reason=table["scan"].map(reasons).fillna("")
+    )
     write_table(qc, quality)
     write_table(qc.with_suffix(".tsv"), quality)
     write_table(rows, table[~excluded].assign(preproc_sha256="").reset_index(drop=True))

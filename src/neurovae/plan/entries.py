@@ -53,8 +53,8 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
         problems.append("train.models 'voxels': this name is reserved for the voxel-wise baseline; give another")
     images = has_images(cohort)
     problems += [
-        f"train.models {name!r}: a {entry['kind']} needs images, and the cohort has none (cohort.participants alone); give "
-        f"{', '.join(SOURCES[:-1])} in cohort, or set kind: table"
+        f"train.models {name!r}: a {entry['kind']} needs images, and the cohort has none (cohort.participants alone); "
+        f"give {', '.join(SOURCES[:-1])} in cohort, or set kind: table"
         for name, entry in entries.items()
         if not images and entry["kind"] not in GIVEN
     ]
@@ -107,7 +107,7 @@ def baselines(entries: Entries, search: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def compared(entries: Entries, baselines: dict[str, list[str]], primary: str) -> dict[str, list[str]]:
-    """Return what each model is compared with: its baselines and, of a table, the tables after it, the primary first."""
+    """Return what each model is compared with: its baselines and, of a table, the tables after it (primary first)."""
     tables = sorted(given(entries), key=lambda name: name != primary)
     after = {name: tables[k + 1 :] for k, name in enumerate(tables)}
     return {name: [*names, *after.get(name, [])] for name, names in baselines.items()}

@@ -201,8 +201,8 @@ def names_and_files(config: dict[str, Any]) -> list[str]:
     problems += [f"preprocess.qc.thresholds: no column {name!r}; there are {', '.join(QUALITY)}" for name in not_there]
     without_images = not index.has_images(config["cohort"])
     problems += [
-        f"cohort.confounds: {item['name']!r} is from: preprocess, but the cohort has no images; leave it out, or take it "
-        "from a column of the participants table"
+        f"cohort.confounds: {item['name']!r} is from: preprocess, but the cohort has no images; leave it out, or take "
+        "it from a column of the participants table"
         for item in config["cohort"]["confounds"]
         if item["from"] == "preprocess" and without_images
     ]

@@ -35,7 +35,9 @@ def rows(tables: list[Keyed]) -> Rows:
         if long and "_ses-" not in key
     ]
     excluded: list[tuple[str | None, str, str]] = [
-        (key, key.split("_")[0], f"no row in {participants.file}") for key in by_session if key.split("_")[0] not in people
+        (key, key.split("_")[0], f"no row in {participants.file}")
+        for key in by_session
+        if key.split("_")[0] not in people
     ]
     with_session = {key.split("_")[0] for key in by_session}
     excluded += [

@@ -31,9 +31,7 @@ COLUMNS = {"score": "object", "type": "object", "model": "object", "seed": "Int6
     "reason": "object", "verdict": "object"}  # fmt: skip
 
 
-def run(
-    *, folder: Path, models: list[str], seeds: list[int], baselines: Json, out: Path, images: bool = True
-) -> None:
+def run(*, folder: Path, models: list[str], seeds: list[int], baselines: Json, out: Path, images: bool = True) -> None:
     """Compare every model with the confounds alone, the PCA of its size and the voxels, and tables with one another.
 
     Example:

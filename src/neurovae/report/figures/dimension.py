@@ -49,7 +49,8 @@ def _people(whole: pd.DataFrame) -> str:
 
 def _dimensions(axis: Axes, whole: pd.DataFrame, latents: pd.DataFrame, models: list[Any]) -> None:
     """Both estimates with their 95 % intervals: first line the volumes, then each model's latents."""
-    groups = [whole, *(latents[latents["model"] == model] for model in models)]
+    volumes = [] if whole.empty else ["volumes"]  # a cohort without images has none
+    groups = [whole] * len(volumes) + [latents[latents["model"] == model] for model in models]
     for name, (colour, marker, shift) in ESTIMATES.items():
         for k, group in enumerate(groups):
             for row in group[group["measure"] == name].itertuples():
@@ -63,11 +64,11 @@ def _dimensions(axis: Axes, whole: pd.DataFrame, latents: pd.DataFrame, models: 
     for measure, style in (("components above smooth noise", ":"), (SUGGESTED, "-")):
         if measure in value:
             axis.axvline(value[measure], color=GREEN if style == "-" else GREY, linestyle=style, linewidth=1.2)
-    for k, model in enumerate(models, start=1):
+    for k, model in enumerate(models, start=len(volumes)):
         size = latents.loc[(latents["model"] == model) & (latents["measure"] == "mean |z|^2"), "expected"]
         if size.notna().any():
             axis.plot(size.iloc[0], k, "|", color="black", markersize=11)
-    axis.set_yticks(range(len(groups)), ["volumes", *models])
+    axis.set_yticks(range(len(groups)), [*volumes, *models])
     axis.set(ylim=(len(groups) - 0.5, -0.5), xlabel="dimensions")
     axis.set_xlim(left=0)
     handles = [
@@ -75,8 +76,9 @@ def _dimensions(axis: Axes, whole: pd.DataFrame, latents: pd.DataFrame, models: 
           for name, (colour, marker, _) in ESTIMATES.items()),
         plt.Line2D([], [], color=GREY, marker="o", linestyle="none", fillstyle="none", label="half the participants"),
         plt.Line2D([], [], color="black", marker="|", linestyle="none", markersize=9, label="number of latents"),
-        plt.Line2D([], [], color=GREEN, label=SUGGESTED),
-        plt.Line2D([], [], color=GREY, linestyle=":", label="principal components above smooth noise"),
+        *([plt.Line2D([], [], color=GREEN, label=SUGGESTED),
+           plt.Line2D([], [], color=GREY, linestyle=":", label="principal components above smooth noise")]
+          if volumes else []),
     ]  # fmt: skip
     _below(axis, handles, 3)
     axis.set_title("intrinsic dimension", fontsize=9, loc="left")

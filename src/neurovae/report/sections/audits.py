@@ -58,7 +58,7 @@ def audits(run: Run) -> list[Block]:
         blocks += by_model(run, model, found)
     if (run.cohort / "report" / "dimension.png").exists():
         blocks += [picture(run, "dimension.png", "intrinsic dimension")]
-    title = "Intrinsic dimension of scans and latents"
+    title = f"Intrinsic dimension of {'scans and ' * run.images}latents"
     return [*blocks, _dimension(run, title), *proof(run)]
 
 

@@ -131,6 +131,7 @@ def software(run: Run) -> str:
              "statsmodels": " [statsmodels]", "antspyx": " [ants]", "snakemake": " [snakemake]"}  # fmt: skip
     method = run.config.get("preprocess", {}).get("extract", {}).get("method")
     unused = set() if method == "deepbet" else {"deepbet"}
+    unused |= set() if run.images else {"deepbet", "antspyx"}
     used = [pair for pair in versions() if pair[1] != "not installed" and pair[0] not in unused]
     names = [f"{name} {version}{cites.get(name, '')}" for name, version in used]
     return f"Software. Analyses were run with {listed(names)}. The approach followed a published tutorial [tutorial]."

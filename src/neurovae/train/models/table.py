@@ -89,7 +89,7 @@ def _with_forward(
     rows: np.ndarray,
     people: np.ndarray,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
-    """What `fit` returns, with the forward model of the latents of the training scans if there are images; no history."""
+    """What `fit` returns, with the forward model of the latents of the training scans, if there are any; no history."""
     if not mask.any():
         return tensors, architecture, []
     training = split == "training"
