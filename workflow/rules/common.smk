@@ -12,7 +12,7 @@ from neurovae.cohort import check, warn
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
 from neurovae.plan import derivatives, display, entries, frozen, graph, index, latent_maps, latent_tables, search_flags
-from neurovae.plan import search_space, user_tables
+from neurovae.plan import search_space, user_tables, without_images
 
 display.attach(workflow)
 
@@ -40,7 +40,8 @@ try:
         + graph.interpret_problems(config["interpret"], list(ENTRIES))
         + search_space.problems(config, SCHEMA, PEOPLE)
     )
-    warn.print_warnings(config["cohort"], FOUND, notes + given_notes + doubtful)
+    without = [] if IMAGES else without_images.notes(GIVEN_CONFIG)
+    warn.print_warnings(config["cohort"], FOUND, notes + given_notes + doubtful + without)
     entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
     FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]

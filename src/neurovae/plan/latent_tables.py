@@ -15,6 +15,7 @@ from neurovae.cohort.columns import USUAL
 from neurovae.io.missing import BUILTIN, Codes, codes
 from neurovae.io.tables import Row, Table, first, read, some
 from neurovae.io.text import split
+from neurovae.plan import latent_notes
 from neurovae.plan.index import Index
 from neurovae.plan.user_tables import NOT_REGIONS, PARTS, Volumes, matched, with_keys
 
@@ -22,6 +23,9 @@ TEXT = (".tsv", ".csv", ".txt")  # read here
 BINARY = (".parquet", ".npz")  # read by the jobs alone
 LARGE = 5e6  # bytes of a text file from which on the jobs alone read it: ten thousand cells take about .1 s
 HEADER = 2**20  # bytes of a header
+LARGEST = 1e100  # of a value; squares of larger ones are infinite
+IDS = {"id", "eid", "iid", "fid", "mrn", "patno", "ptid", "rid", "record_id", "subj", "subject", "subject_id",
+       "subjectid", "subject_number", "participant", "src_subject_id"}  # of people, in lower case  # fmt: skip
 REPEATED = 3  # columns from which on two people with the same values are an error
 Scans = Sequence[Sequence[str]]
 Wanted = list[str] | str | None
@@ -37,7 +41,7 @@ def problems(config: dict[str, Any], index: Index) -> tuple[list[str], list[str]
     faults: list[str] = []
     notes: list[str] = []
     sizes: dict[str, int] = {}
-    scans = [scan.keys for scan in index.scans]
+    scans, folds = [scan.keys for scan in index.scans], {"n": 5, **(config["cohort"].get("folds") or {})}
     for entry in entries(config):
         place, path = f"train.models {entry['name']!r}", entry["path"]
         if not path:
@@ -57,6 +61,7 @@ def problems(config: dict[str, Any], index: Index) -> tuple[list[str], list[str]
             table, problems_of_file = text_table(path, codes(config["cohort"]))
             found = latents(table, problems_of_file, scans, entry["columns"], declared(config["cohort"]))
             faults += found.problems or too_many(place, entry["n_latent"], len(found.regions))
+            faults += [] if found.problems else too_few(table.file, found, scans, folds["n"])
             notes += found.notes
             sizes[entry["name"]] = len(found.regions)
     return faults, notes, sizes
@@ -129,7 +134,7 @@ def latents(table: Table, faults: list[str], scans: Scans, wanted: Wanted, taken
     if faults or unknown:
         return Volumes({}, [], faults + unknown, [])
     names_taken = {name.casefold() for name in taken}
-    found = matched(part, [], scans, "latent", () if wanted else PARTS.union(USUAL) - names_taken)
+    found = matched(part, [], scans, "latent", () if wanted else PARTS.union(USUAL, IDS) - names_taken)
     if found.problems:
         return found
     texts = [name for name in part.columns if wanted and name not in (*NOT_REGIONS, *found.regions)]
@@ -138,8 +143,9 @@ def latents(table: Table, faults: list[str], scans: Scans, wanted: Wanted, taken
         for name in texts
     ]
     more += _taken(table.file, [name for name in found.regions if name.casefold() in names_taken])
-    more += _missing(found) + _constant(table.file, found) + _repeated(found, scans)
-    return found._replace(problems=first(more))
+    more += _missing(found) + _constant(table.file, found) + _repeated(found, scans) + _large(found)
+    notes = [] if more else latent_notes.notes(table.file, found, scans)
+    return found._replace(problems=first(more), notes=found.notes + notes)
 
 
 def _taken(file: str, names: Iterable[str]) -> list[str]:
@@ -178,6 +184,17 @@ def too_many(place: str, n_latent: int | None, columns: int) -> list[str]:
     ]
 
 
+def too_few(file: str, found: Volumes, scans: Scans, n_folds: int) -> list[str]:
+    """The problem of a table in which so few people have a row that the splits of a fold may be empty."""
+    people, everyone = {keys[-1] for keys in scans if keys[0] in found.values}, {keys[-1] for keys in scans}
+    if len(people) >= min(4 * n_folds, len(everyone) // 2):
+        return []
+    return [
+        f"{file}: {len(people)} of {len(everyone)} people have a row, too few for {n_folds} folds (folds.n); "
+        "give more rows"
+    ]
+
+
 def _holds(table: Table, name: str) -> str:
     return "text" if any(row.cells[name] is not None for row in table.rows) else "no value"
 
@@ -191,6 +208,17 @@ def _missing(found: Volumes) -> list[str]:
             rows[row.number] = (row, empty)
     remedy = "give numbers, or leave the row or the column out"
     return [f"{row.where}: no value in {some(empty)}; {remedy}" for row, empty in rows.values()]
+
+
+def _large(found: Volumes) -> list[str]:
+    """Numbers whose squares are infinite."""
+    faults = [
+        f"{found.rows[scan].where}: {name} is {value:g}; latents are numbers of at most {LARGEST:g}: correct it"
+        for scan, values in found.values.items()
+        for name, value in values.items()
+        if value is not None and abs(value) > LARGEST
+    ]
+    return list(dict.fromkeys(faults))  # a row may hold for several scans
 
 
 def _constant(file: str, found: Volumes) -> list[str]:

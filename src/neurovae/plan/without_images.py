@@ -3,10 +3,11 @@
 The key of a row (`sub-01`, `sub-01_ses-2`) stands where that of a scan does: in the column `scan` of all tables.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from neurovae.io.tables import Keyed, first
 
+UNUSED = ("preprocess", "interpret")  # sections of the configuration that concern images
 SESSIONS = ("sessions.tsv", "sub-*/sub-*_sessions.tsv")  # tables of a BIDS folder with a row per session
 
 
@@ -46,3 +47,14 @@ def rows(tables: list[Keyed]) -> Rows:
         if person not in with_session
     ]
     return Rows([key for key in by_session if key.split("_")[0] in people], excluded, first(problems))
+
+
+def notes(given: dict[str, Any]) -> list[str]:
+    """Notes on what the user gives of sections that have no effect without images; the override alone has one."""
+    quality = (given.get("preprocess") or {}).get("qc") or {}
+    kept = {"preprocess": set(given.get("preprocess") or {}) - ({"qc"} if set(quality) == {"override"} else set())}
+    return [
+        f"{section}: has no effect, since the cohort has no images; leave it out"
+        for section in UNUSED
+        if kept.get(section, set(given.get(section) or {}))
+    ]

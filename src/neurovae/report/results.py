@@ -1,6 +1,7 @@
 """Reading one run's results: its tables, its models' health, who was analysed and which rows were tested."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,12 @@ class Run:
     def unit(self) -> str:
         """What a row of the cohort's table is, in words."""
         return "scan" if self.images else "session"
+
+    def worded(self, text: str) -> str:
+        """A text about scans; about sessions where there are no images."""
+        if self.images:
+            return text
+        return re.sub(r"\bscan(s?)\b", r"session\1", text.replace("the preprocessed scans and of ", ""))
 
     def ordered(self) -> list[str]:
         """The primary model first."""

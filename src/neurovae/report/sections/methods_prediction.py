@@ -78,7 +78,7 @@ def audits(run: Run) -> str:
     if len(seeds) > 1:
         said += [f"Agreement between {count(len(seeds), 'random seed')} was measured in test participants by centred "
                  "kernel alignment [cka]."]  # fmt: skip
-    else:
+    elif any(not undecoded(run, model) for model in run.models):  # a table has no seed
         said += ["Models were trained with one random seed; robustness to the seed was not assessed."]
     if read(run, "audit/dimension.tsv") is not None:
         said += ["Intrinsic dimension was estimated by TwoNN [twonn] and maximum likelihood [mle]."]
