@@ -31,7 +31,7 @@ rule plot_train:
             category="Models",
         ),
         report(
-            expand("results/{{cohort}}/report/{figure}.png", figure=["rates"] if DECODED else []),
+            "results/{cohort}/report/rates.png" if DECODED else [],
             caption="../report/rates.rst",
             category="Models",
         ),

@@ -61,9 +61,8 @@ def _counts(run: Run, whole: pd.DataFrame, people: pd.DataFrame, sites: pd.Serie
     each = [f"{name}: {n}" for name, n in sites.items()] + [f"not known: {unknown}"] * bool(unknown)
     if not run.images:
         out = whole["person"].nunique() - people["person"].nunique()
-        said = f"{counted(run, people)} were analysed"
-        said += f"; {count(out, 'participant')} had been excluded by hand" if out else ""
-        return said + _sites(sites, each)
+        excluded = f" {count(out, 'participant')} had been excluded by hand." if out else ""
+        return f"{counted(run, people)} were analysed{_sites(sites, each)}{excluded}"
     said = f"{people['person'].nunique()} of {count(whole['person'].nunique(), 'participant')} and {len(people)} of "
     said += f"{count(len(whole), 'scan')} passed quality control and were analysed"
     return said + _sites(sites, each)
