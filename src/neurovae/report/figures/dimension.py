@@ -15,6 +15,7 @@ from neurovae.report.text import count
 
 ESTIMATES = {"TwoNN": (BLUE, "o", -0.13), "MLE": (ORANGE, "s", 0.13)}
 SUGGESTED = "latents suggested"
+BELOW = 1.7  # inches for the labels of an axis and the legend under it
 
 
 def draw(*, table: Path, out: Path) -> None:
@@ -27,15 +28,19 @@ def draw(*, table: Path, out: Path) -> None:
     rows = pd.read_csv(table, sep="\t", na_values=["n/a"])
     whole, latents = rows[rows["what"] == "volumes"], rows[rows["what"] == "latents"]
     models = [*dict.fromkeys(latents["model"])]
-    height = 1.6 + 0.33 * (len(models) + 1)
+    height = 1.2 + BELOW + 0.33 * (len(models) + 1)
     figure, axes = plt.subplots(1, 2, figsize=(11.5, height), width_ratios=[1.15, 1])
-    figure.subplots_adjust(top=1 - 0.85 / height, bottom=0.4 / height, wspace=0.25)  # inches; legends hang below
+    figure.subplots_adjust(top=1 - 0.85 / height, bottom=BELOW / height, wspace=0.25)  # inches
     _dimensions(axes[0], whole, latents, models)
-    _lengths(axes[1], latents, models)
+    if _with_lengths(latents).empty:  # without a posterior variance, |z|^2 has no counterpart
+        axes[1].set_axis_off()
+    else:
+        _lengths(axes[1], latents, models)
     rows = whole[whole["measure"] == SUGGESTED]
     reason = "" if rows.empty else f"{rows['value'].iloc[0]:.0f} latents suggested: {rows['reason'].iloc[0]}"
+    title = [f"Intrinsic dimension{_people(whole)}"] if len(whole) else []  # else the panel's title says it
     figure.suptitle(
-        "\n".join([f"Intrinsic dimension{_people(whole)}", *textwrap.wrap(reason, 150)]),
+        "\n".join([*title, *textwrap.wrap(reason, 150)]),
         fontsize=9,
         y=1,
         va="top",
@@ -86,7 +91,7 @@ def _dimensions(axis: Axes, whole: pd.DataFrame, latents: pd.DataFrame, models: 
 
 def _lengths(axis: Axes, latents: pd.DataFrame, models: list[Any]) -> None:
     """Mean |z|^2 over participants relative to the prior's, with its SD over participants beside that of the prior."""
-    known = latents[(latents["status"] == "ok") & latents["measure"].isin(["mean |z|^2", "spread of |z|^2"])]
+    known = _with_lengths(latents)
     drawn = [model for model in models if model in set(known["model"])]
     for k, model in enumerate(drawn):
         of_model = known[known["model"] == model]
@@ -117,6 +122,11 @@ def _lengths(axis: Axes, latents: pd.DataFrame, models: list[Any]) -> None:
     ]  # fmt: skip
     _below(axis, handles, 1)
     axis.set_title("squared norm of the latent vectors, |μ|² + Σσ²", fontsize=9, loc="left")
+
+
+def _with_lengths(latents: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the length of the latent vectors."""
+    return latents[(latents["status"] == "ok") & latents["measure"].isin(["mean |z|^2", "spread of |z|^2"])]
 
 
 def _below(axis: Axes, handles: list[Any], columns: int) -> None:
