@@ -52,12 +52,17 @@ def fit(
         columns, seen: of the entry, which the description of the weights keeps.
 
     Raises:
-        InputError: columns that do not differ between the training people, or more components than there can be.
+        InputError: columns that are latents and do not differ between the training people, or more components than there can be.
     """
     training = values[split == "training"]
     mean, spread = training.mean(axis=0), training.std(axis=0, ddof=1)
     still = [name for name, low in zip(names, spread <= STILL * np.abs(training).max(axis=0), strict=True) if low]
-    if still:
+    if still and n_latent:
+        print(
+            f"warning: {len(still)} columns do not differ between the training scans and have no weight: {some(still, 5)}"
+        )
+        spread = np.where(np.isin(names, still), 1.0, spread)
+    elif still:
         raise InputError(
             f"{len(still)} columns do not differ between the {len(training)} training scans: {some(still, 5)}; leave "
             "them out with columns"
