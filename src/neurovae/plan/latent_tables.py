@@ -6,6 +6,7 @@ checks (`train.inputs`).
 
 import difflib
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,8 @@ def problems(config: dict[str, Any], index: Index) -> tuple[list[str], list[str]
             table, problems_of_file = text_table(path, codes(config["cohort"]))
             found = latents(table, problems_of_file, scans, entry["columns"], declared(config["cohort"]))
             faults += found.problems or too_many(place, entry["n_latent"], len(found.regions))
+            if not found.problems and entry["n_latent"] is None:
+                faults += nearly_constant(table.file, found, folds["n"])
             faults += [] if found.problems else too_few(table.file, found, scans, folds["n"])
             notes += found.notes
             sizes[entry["name"]] = len(found.regions)
@@ -112,12 +115,24 @@ def named(path: str, names: Iterable[str]) -> list[str]:
 
 def selected(names: Iterable[str], wanted: Wanted) -> list[str]:
     """Those of some names that `columns` selects."""
-    patterns = [wanted] if isinstance(wanted, str) else wanted
+    patterns, left_out = parts(wanted)
     return [
         name
         for name in names
-        if patterns is None or any(name.startswith(one[:-1]) if one.endswith("*") else name == one for one in patterns)
+        if (patterns is None or any(_suits(name, one) for one in patterns))
+        and not any(_suits(name, one) for one in left_out)
     ]
+
+
+def parts(wanted: Wanted) -> tuple[list[str] | None, list[str]]:
+    """The names or beginnings that `columns` gives (None: all columns of numbers), and those after a `!`, left out."""
+    given = [wanted] if isinstance(wanted, str) else wanted or []
+    left_out = [one[1:] for one in given if one.startswith("!")]
+    return [one for one in given if not one.startswith("!")] or None, left_out
+
+
+def _suits(name: str, pattern: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
 def latents(table: Table, faults: list[str], scans: Scans, wanted: Wanted, taken: Iterable[str] = ()) -> Volumes:
@@ -131,6 +146,7 @@ def latents(table: Table, faults: list[str], scans: Scans, wanted: Wanted, taken
         taken: names of scores and confounds.
     """
     part, unknown = chosen(table, wanted)
+    wanted = parts(wanted)[0]
     if faults or unknown:
         return Volumes({}, [], faults + unknown, [])
     names_taken = {name.casefold() for name in taken}
@@ -158,12 +174,18 @@ def _taken(file: str, names: Iterable[str]) -> list[str]:
 
 def chosen(table: Table, wanted: Wanted) -> tuple[Table, list[str]]:
     """The table with its keys and the wanted columns alone, in the order in which they are named; unknown columns."""
-    if wanted is None:
-        return table, []
+    patterns, left_out = parts(wanted)
     columns = [name for name in table.columns if name not in NOT_REGIONS]
+    kept = [name for name in table.columns if name in NOT_REGIONS or not any(_suits(name, one) for one in left_out)]
+    faults = [
+        f"{table.file}, row 1: no column to leave out is or begins with '{one.rstrip('*')}'; correct columns"
+        for one in left_out
+        if not any(_suits(name, one) for name in columns)
+    ]
+    if patterns is None:
+        return table._replace(columns=kept), faults
     names: list[str] = []
-    faults = []
-    for one in [wanted] if isinstance(wanted, str) else wanted:
+    for one in patterns:
         of_pattern = [name for name in columns if name.startswith(one[:-1])] if one.endswith("*") else []
         names += of_pattern or ([one] if one in columns else [])
         if not of_pattern and one not in columns:
@@ -172,7 +194,7 @@ def chosen(table: Table, wanted: Wanted) -> tuple[Table, list[str]]:
             hint = f"did you mean '{close[0]}'? " if close else ""
             faults.append(f"{table.file}, row 1: {what}; {hint}there are {some(columns, 5) or 'none'}; correct columns")
     keys = [name for name in table.columns if name in NOT_REGIONS]
-    return table._replace(columns=list(dict.fromkeys([*keys, *names]))), faults
+    return table._replace(columns=[name for name in dict.fromkeys([*keys, *names]) if name in kept]), faults
 
 
 def too_many(place: str, n_latent: int | None, columns: int) -> list[str]:
@@ -193,6 +215,21 @@ def too_few(file: str, found: Volumes, scans: Scans, n_folds: int) -> list[str]:
         f"{file}: {len(people)} of {len(everyone)} people have a row, too few for {n_folds} folds (folds.n); "
         "give more rows"
     ]
+
+
+def nearly_constant(file: str, found: Volumes, n_folds: int) -> list[str]:
+    """Columns that are the same for all but a few people, and so perhaps for all training people of a fold."""
+    rows = {row.number: found.values[scan] for scan, row in found.rows.items() if scan in found.values}
+    faults = []
+    for name in found.regions:
+        value, count = Counter(values[name] for values in rows.values()).most_common(1)[0]
+        if 0 < len(rows) - count < n_folds <= count:
+            few = f"column '{name}' is {value:g} for all but {len(rows) - count} of {len(rows)} rows"
+            faults.append(
+                f"{file}: {few}, and so may be for all training people of a fold; leave it out (columns: '!{name}'), "
+                "or take components (n_latent)"
+            )
+    return first(faults)
 
 
 def _holds(table: Table, name: str) -> str:

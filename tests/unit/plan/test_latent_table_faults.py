@@ -88,6 +88,21 @@ def zeros(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{name: [0.0, *table[name][1:]] for name in ("r1", "r2", "r3", "r4")})
 
 
+def rare(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(fifth=[1.5, 2.5, *[0.0] * 38])
+
+
+def test_a_column_that_few_people_have_is_refused_as_a_latent_and_may_be_left_out(tmp_path: Path) -> None:
+    message = "v.tsv: column 'fifth' is 0 for all but 2 of 40 rows, and so may be for all training people of a fold; "
+    message += "leave it out (columns: '!fifth'), or take components (n_latent)"
+    assert problems(tmp_path, rare(frame()))[0] == [message]
+    assert problems(tmp_path, rare(frame()), n_latent=2)[0] == []
+    for wanted in ("!fifth", ["!fif*"], ["r*", "!r9*"], ["*", "!fifth"]):
+        faults, _, sizes = problems(tmp_path, rare(frame()), columns=wanted)
+        unknown = "v.tsv, row 1: no column to leave out is or begins with 'r9'; correct columns"
+        assert (faults, sizes["given"]) == (([unknown], 0) if "!r9*" in wanted else ([], 5))
+
+
 NOTED: list[tuple[str, Frame, str]] = [
     ("a failed segmentation", zeros, "v.tsv, row 2: 4 of 5 values are 0; if the segmentation has failed, leave the row out"),
     ("equal columns", lambda table: table.assign(copy=table["r0"]), "v.tsv: columns 'copy' and 'r0' hold the same numbers; "

@@ -52,20 +52,19 @@ def fit(
         columns, seen: of the entry, which the description of the weights keeps.
 
     Raises:
-        InputError: columns that are latents and do not differ between the training people, or more components than there can be.
+        InputError: columns that are latents and do not differ between the training people, or more components than
+            there can be.
     """
     training = values[split == "training"]
     mean, spread = training.mean(axis=0), training.std(axis=0, ddof=1)
     still = [name for name, low in zip(names, spread <= STILL * np.abs(training).max(axis=0), strict=True) if low]
     if still and n_latent:
-        print(
-            f"warning: {len(still)} columns do not differ between the training scans and have no weight: {some(still, 5)}"
-        )
+        print(f"warning: {len(still)} columns are the same for all training scans and have no weight: {some(still, 5)}")
         spread = np.where(np.isin(names, still), 1.0, spread)
     elif still:
         raise InputError(
             f"{len(still)} columns do not differ between the {len(training)} training scans: {some(still, 5)}; leave "
-            "them out with columns"
+            "them out with columns, or take components (n_latent)"
         )
     tensors = {"scale": spread if standardise else np.ones_like(spread)}
     tensors["mean"] = mean if standardise or n_latent else np.zeros_like(mean)
