@@ -19,7 +19,7 @@ rule all:
     input:
         expand("results/{cohort}/cohort/cohort.parquet", cohort=COHORT),
         expand("results/{cohort}/preprocess/qc.parquet", cohort=COHORT),
-        expand("results/{cohort}/preprocess/volumes.npy", cohort=COHORT),
+        expand("results/{cohort}/preprocess/{file}", cohort=COHORT, file=PACKED),
         expand("results/{cohort}/train/{model}/{fit}/weights.safetensors", cohort=COHORT, model=MODELS, fit=FITS),
         expand("results/{cohort}/latents/{model}/{fit}/latents.parquet", cohort=COHORT, model=MODELS, fit=FITS),
         expand(
@@ -39,7 +39,7 @@ rule all:
         expand(
             "results/{cohort}/interpret/{model}/{fit}/traversals.parquet", cohort=COHORT, model=SHOWN_DECODED, fit=FIT
         ),
-        expand("results/{cohort}/interpret/{model}/{fit}/maps.parquet", cohort=COHORT, model=INTERPRETED, fit=INFERRED),
+        expand("results/{cohort}/interpret/{model}/{fit}/maps.parquet", cohort=COHORT, model=MAPS_OF, fit=INFERRED),
         expand("results/{cohort}/interpret/{model}/{fit}/jacobian.tsv", cohort=COHORT, model=SHOWN_DECODED, fit=FIT),
         expand("results/{cohort}/interpret/{model}/{fit}/realism.parquet", cohort=COHORT, model=SHOWN_DECODED, fit=FIT),
         expand(
@@ -54,7 +54,15 @@ rule all:
 
 
 include: "workflow/rules/cohort.smk"
-include: "workflow/rules/preprocess.smk"
+
+
+if IMAGES:
+
+    include: "workflow/rules/preprocess.smk"
+
+else:
+
+    include: "workflow/rules/rows.smk"
 
 
 if CARDS:

@@ -3,7 +3,8 @@
 One small set of latents with a score of every type goes through every test, audit and prediction (tests/helpers
 /inference.py), as it is and changed. Each line names the change and what differs beyond a rounding of 1e-5 (relative to
 a value, or to the largest of its score and metric), after the numbers that carry the unit of a score are turned into it.
-The same cohort in other forms of files gives the same table to the last bit.
+The same cohort in other forms of files gives the same table to the last bit. A model's own latents, given back as a table
+in a cohort without images, give the model's own tables.
 """
 
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import inference as half
+import invariances_latents as given_back
 import invariances_tables as forms
 import numpy as np
 import pandas as pd
@@ -281,6 +283,11 @@ def main() -> int:
         said(
             not found, f"{name}: differing columns of the cohort", "; ".join(found) or "none", "none", len(world.cohort)
         )
+    for kind in given_back.KINDS:
+        with tempfile.TemporaryDirectory() as folder:
+            found = given_back.apart(world, Path(folder), kind, ("linear", "svm"))
+        said(not found, f"latents of a {kind} given back as a table: differing columns", "; ".join(found) or "none",
+             "none beyond 1e-09", rows)  # fmt: skip
     for name in OTHER:
         found = matters(base, half.inference(one_score_changed(world, name)), (name,))
         seen = "; ".join(found) or "its rows, no others"

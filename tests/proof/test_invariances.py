@@ -5,6 +5,7 @@
 
 import inference as half
 import invariances as changes
+import invariances_latents as given_back
 import invariances_tables as forms
 import pytest
 
@@ -47,3 +48,14 @@ def test_a_wrong_value_in_one_cell_is_seen(tmp_path, monkeypatch) -> None:
     wrong = {"wrong": lambda path, text: forms.plain(path, text.replace("\t40.", "\t41.", 1))}
     monkeypatch.setattr(forms, "FORMS", wrong)
     assert forms.apart(half.world(), tmp_path, "wrong") != []
+
+
+@pytest.mark.parametrize("kind", given_back.KINDS)
+def test_a_models_own_latents_as_a_table_give_its_own_tables(kind: str, small, tmp_path) -> None:
+    world, _ = small
+    few = half.changed(world, scores=[one for one in world.scores if one["name"] == "ill"])
+    own, given = given_back.worlds(few, tmp_path, kind)
+    assert len(own.latents) == len(few.cohort) and list(own.latents) == list(given.latents)
+    assert own.latents["mu_000"].std() > 0.1
+    found = half.inference(own, ("linear",))
+    assert half.differing(found, half.inference(given, ("linear",)), rounding=1e-9) == []

@@ -82,7 +82,7 @@ rule stability:
     input:
         latents=expand("results/{{cohort}}/latents/{{model}}/fold-{{fold}}_seed-{seed}/latents.parquet", seed=SEEDS),
         weights=expand("results/{{cohort}}/train/{{model}}/fold-{{fold}}_seed-{seed}/weights.safetensors", seed=SEEDS),
-        mask="results/{cohort}/preprocess/mask.nii.gz",
+        mask=branch(IMAGES, then="results/{cohort}/preprocess/mask.nii.gz", otherwise=[]),
         glm=expand("results/{{cohort}}/associate/{{model}}/fold-{{fold}}_seed-{seed}/glm.parquet", seed=SEEDS),
         omnibus=expand("results/{{cohort}}/associate/{{model}}/fold-{{fold}}_seed-{seed}/omnibus.parquet", seed=SEEDS),
         directions=expand(
@@ -106,14 +106,14 @@ rule stability:
         env=ENV["train"],
     shell:
         "python -m neurovae.audit.stability --latents \"[$(echo {input.latents} | tr ' ' ',')]\" --weights \"[$(echo {input.weights} | tr ' ' ',')]\" --glm \"[$(echo {input.glm} | tr ' ' ',')]\" --omnibus \"[$(echo {input.omnibus} | tr ' ' ',')]\" --directions \"[$(echo {input.directions} | tr ' ' ',')]\" "
-        "--mask {input.mask} --out {output.stability} --matches {output.matches} --replicated {output.replicated} > {log} 2>&1"
+        "--mask '{input.mask}' --out {output.stability} --matches {output.matches} --replicated {output.replicated} > {log} 2>&1"
 
 
 rule dimension:
     input:
-        volumes="results/{cohort}/preprocess/volumes.npy",
+        volumes=branch(IMAGES, then="results/{cohort}/preprocess/volumes.npy", otherwise=[]),
         rows="results/{cohort}/preprocess/volumes.parquet",
-        mask="results/{cohort}/preprocess/mask.nii.gz",
+        mask=branch(IMAGES, then="results/{cohort}/preprocess/mask.nii.gz", otherwise=[]),
         latents=expand("results/{{cohort}}/latents/{model}/{fit}/latents.parquet", model=MODELS, fit=INFERRED[:1]),
     output:
         table=report("results/{cohort}/audit/dimension.tsv", caption="../report/dimension.rst", category="Models"),
@@ -130,5 +130,5 @@ rule dimension:
         code=CODE["audit.dimension"],
         env=ENV["audit"],
     shell:
-        "python -m neurovae.audit.dimension --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
+        "python -m neurovae.audit.dimension --volumes '{input.volumes}' --rows {input.rows} --mask '{input.mask}' "
         "--latents \"[$(echo {input.latents} | tr ' ' ',')]\" --out {output.table} > {log} 2>&1"

@@ -12,7 +12,7 @@ from neurovae.cohort import check, warn
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
 from neurovae.plan import derivatives, display, encoder_cards, entries, frozen, graph, index, latent_maps, latent_tables, search_flags
-from neurovae.plan import search_space, user_tables
+from neurovae.plan import search_space, user_tables, without_images
 
 display.attach(workflow)
 
@@ -23,13 +23,14 @@ try:
     graph.refuse(graph.paths(config))
     graph.same_source(config["cohort"])
     FOUND = index.look(config["cohort"])
+    IMAGES = index.has_images(config["cohort"])  # without them, the participants table alone is the cohort
     PEOPLE = len(index.people(FOUND.scans))
     config["train"] = latent_maps.sized(config["train"], config["preprocess"]["voxel_mm"])
     ENTRIES = entries.models(config["train"], config["cohort"])
     faults, notes = user_tables.problems(config, FOUND)
     ill_given, given_notes, GIVEN_COLUMNS = latent_tables.problems(config, FOUND)
     ill_cards, card_notes, CARDS = encoder_cards.problems(config)
-    misplaced, doubtful = derivatives.check(config, [(scan.path, scan.mask) for scan in FOUND.scans])
+    misplaced, doubtful = derivatives.check(config, [(scan.path, scan.mask) for scan in FOUND.scans if IMAGES])
     graph.refuse(
         check.check(config["cohort"], FOUND)
         + faults
@@ -41,12 +42,13 @@ try:
         + graph.interpret_problems(config["interpret"], list(ENTRIES))
         + search_space.problems(config, SCHEMA, PEOPLE)
     )
-    warn.print_warnings(config["cohort"], FOUND, notes + given_notes + card_notes + doubtful)
+    without = [] if IMAGES else without_images.notes(GIVEN_CONFIG)
+    warn.print_warnings(config["cohort"], FOUND, notes + given_notes + card_notes + doubtful + without)
     entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
     FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
     graph.refuse(frozen.problems(config["cohort"], ENTRIES, FITS))
-    BATCHES = index.batches(FOUND.scans, config["preprocess"]["batches"])
+    BATCHES = index.batches(FOUND.scans if IMAGES else [], config["preprocess"]["batches"])
     LISTS = graph.lists(BATCHES)
     SOURCES = graph.sources(BATCHES, bool(config["cohort"]["simulate"]))
     TABLES = graph.contents(FOUND.files, bool(config["cohort"]["simulate"]))
@@ -65,7 +67,10 @@ FIT = f"fold-{FOLDS[0]}_seed-{SEEDS[0]}"  # the one that the report draws
 INFERRED = [f"fold-{FOLDS[0]}_seed-{seed}" for seed in SEEDS]  # inference is on one model, and its other seeds
 PRIMARY = config["associate"]["primary"] or config["train"]["models"][0]["name"]
 BASELINES = entries.baselines(ENTRIES, config["train"]["search"])
+COMPARED = entries.compared(ENTRIES, BASELINES, PRIMARY)
+PACKED = ["volumes.npy", "mask.nii.gz", "duplicates.tsv"] if IMAGES else []  # what training reads of images
 INTERPRETED = config["interpret"]["models"] or [PRIMARY, *BASELINES.get(PRIMARY, [])]
+MAPS_OF = INTERPRETED if IMAGES else []
 SHOWN_DECODED = [name for name in INTERPRETED if name in DECODED]
 MANY = {name: (entry["n_latent"] or 0) > config["interpret"]["traversals"] for name, entry in ENTRIES.items()}
 ATLAS = graph.atlas(config["interpret"])

@@ -1,11 +1,11 @@
 # Volumes and weights -> the posterior mean of every scan.
 rule latents:
     input:
-        volumes="results/{cohort}/preprocess/volumes.npy",
+        volumes=branch(IMAGES, then="results/{cohort}/preprocess/volumes.npy", otherwise=[]),
         rows="results/{cohort}/preprocess/volumes.parquet",
-        mask="results/{cohort}/preprocess/mask.nii.gz",
+        mask=branch(IMAGES, then="results/{cohort}/preprocess/mask.nii.gz", otherwise=[]),
         weights="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/weights.safetensors",
-        duplicates="results/{cohort}/preprocess/duplicates.tsv",
+        duplicates=branch(IMAGES, then="results/{cohort}/preprocess/duplicates.tsv", otherwise=[]),
         given=lookup(dpath="{model}", within=GIVEN),
         atlas=lookup(dpath="{model}", within=ATLASES),
     output:
@@ -29,5 +29,5 @@ rule latents:
         code=lookup(dpath="{model}", within=LATENTS_CODE),
         env=ENV["train"],
     shell:
-        "python -m neurovae.latents --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
+        "python -m neurovae.latents --volumes '{input.volumes}' --rows {input.rows} --mask '{input.mask}' "
         "--model {input.weights} --name {wildcards.model} --out {output.latents} --index {output.index} {params.flags} {params.given} {params.atlas} > {log} 2>&1"

@@ -1,9 +1,9 @@
 # Tables and maps -> the report's figures: one job per stage draws all figures of that stage.
 rule plot_train:
     input:
-        volumes="results/{cohort}/preprocess/volumes.npy",
+        volumes=branch(IMAGES, then="results/{cohort}/preprocess/volumes.npy", otherwise=[]),
         rows="results/{cohort}/preprocess/volumes.parquet",
-        mask="results/{cohort}/preprocess/mask.nii.gz",
+        mask=branch(IMAGES, then="results/{cohort}/preprocess/mask.nii.gz", otherwise=[]),
         weights=expand("results/{{cohort}}/train/{model}/{fit}/weights.safetensors", model=MODELS, fit=FIT),
         history=expand("results/{{cohort}}/train/{model}/{fit}/history.parquet", model=TRAINED, fit=FIT),
         health=expand("results/{{cohort}}/train/{model}/{fit}/health.json", model=MODELS, fit=FIT),
@@ -30,7 +30,11 @@ rule plot_train:
             caption="../report/search.rst",
             category="Models",
         ),
-        report("results/{cohort}/report/rates.png", caption="../report/rates.rst", category="Models"),
+        report(
+            "results/{cohort}/report/rates.png" if DECODED else [],
+            caption="../report/rates.rst",
+            category="Models",
+        ),
     log:
         "results/{cohort}/logs/report/plot_train.log",
     benchmark:

@@ -65,9 +65,9 @@ rule voxels:
 rule compare:
     input:
         models=expand("results/{{cohort}}/predict/{model}/seed-{seed}/predictions.parquet", model=MODELS, seed=SEEDS),
-        voxels="results/{cohort}/predict/voxels/predictions.parquet",
+        voxels=branch(IMAGES, then="results/{cohort}/predict/voxels/predictions.parquet", otherwise=[]),
         metrics=expand("results/{{cohort}}/predict/{model}/seed-{seed}/predict.parquet", model=MODELS, seed=SEEDS),
-        told="results/{cohort}/predict/voxels/predict.parquet",
+        told=branch(IMAGES, then="results/{cohort}/predict/voxels/predict.parquet", otherwise=[]),
     output:
         table=report(
             "results/{cohort}/predict/comparisons.tsv", caption="../report/comparisons.rst", category="Predictions"
@@ -82,7 +82,7 @@ rule compare:
         mem_mb=2000,
         runtime=30,
     params:
-        flags=graph.flags({"models": MODELS, "seeds": SEEDS, "baselines": BASELINES}),
+        flags=graph.flags({"models": MODELS, "seeds": SEEDS, "baselines": COMPARED, "images": IMAGES}),
         code=CODE["predict.compare"],
         env=ENV["predict"],
     shell:
@@ -92,7 +92,7 @@ rule compare:
 rule predictions:
     input:
         models=expand("results/{{cohort}}/predict/{model}/seed-{seed}/predict.parquet", model=MODELS, seed=SEEDS),
-        voxels="results/{cohort}/predict/voxels/predict.parquet",
+        voxels=branch(IMAGES, then="results/{cohort}/predict/voxels/predict.parquet", otherwise=[]),
         cohort="results/{cohort}/cohort/cohort.parquet",
         qc="results/{cohort}/preprocess/qc.parquet",
     output:
@@ -109,7 +109,9 @@ rule predictions:
         mem_mb=2000,
         runtime=30,
     params:
-        flags=graph.flags({"models": MODELS, "seeds": SEEDS, "caveat_days": config["cohort"]["caveat_days"]}),
+        flags=graph.flags(
+            {"models": MODELS, "seeds": SEEDS, "caveat_days": config["cohort"]["caveat_days"], "images": IMAGES}
+        ),
         code=CODE["predict.summary"],
         env=ENV["predict"],
     shell:

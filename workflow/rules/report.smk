@@ -9,7 +9,7 @@ rule summary:
         associations="results/{cohort}/findings/associations.tsv",
         omnibus="results/{cohort}/findings/omnibus.tsv",
         predictions="results/{cohort}/predict/predictions.tsv",
-        maps=expand("results/{{cohort}}/interpret/{model}/{fit}/maps.parquet", model=INTERPRETED, fit=FIT),
+        maps=expand("results/{{cohort}}/interpret/{model}/{fit}/maps.parquet", model=MAPS_OF, fit=FIT),
     output:
         report("results/{cohort}/report/summary.txt", caption="../report/summary.rst", category="Summary"),
     log:
@@ -23,7 +23,13 @@ rule summary:
         runtime=20,
     params:
         flags=graph.flags(
-            {"models": MODELS, "fit": FIT, "primary": PRIMARY, "simulated": bool(config["cohort"]["simulate"])}
+            {
+                "models": MODELS,
+                "fit": FIT,
+                "primary": PRIMARY,
+                "simulated": bool(config["cohort"]["simulate"]),
+                "images": IMAGES,
+            }
         ),
         code=CODE["report.summary"],
         env=ENV["report"],
@@ -41,8 +47,8 @@ rule report:
         rules.plot_associate.output,
         rules.plot_predict.output,
         rules.plot_audit.output,
-        rules.plot_interpret.output,
-        "results/{cohort}/preprocess/volumes.npy",
+        rules.plot_interpret.output if IMAGES else [],
+        branch(IMAGES, then="results/{cohort}/preprocess/volumes.npy", otherwise=[]),
         "results/{cohort}/findings/multivariable.tsv",
         "results/{cohort}/findings/mixed.tsv",
         "results/{cohort}/predict/comparisons.tsv",
@@ -59,7 +65,7 @@ rule report:
         mem_mb=4000,
         runtime=60,
     params:
-        flags=graph.flags({"models": MODELS, "fit": FIT, "primary": PRIMARY, "shown": INTERPRETED}),
+        flags=graph.flags({"models": MODELS, "fit": FIT, "primary": PRIMARY, "shown": MAPS_OF}),
         settings=graph.flags({"settings": graph.results_only(config)}),
         assets=graph.assets(),
         code=CODE["report.page"],

@@ -3,10 +3,10 @@
 # of these rules exists: the files in results/<cohort>/train are used as they are.
 rule trial:
     input:
-        volumes="results/{cohort}/preprocess/volumes.npy",
+        volumes=branch(IMAGES, then="results/{cohort}/preprocess/volumes.npy", otherwise=[]),
         rows="results/{cohort}/preprocess/volumes.parquet",
-        mask="results/{cohort}/preprocess/mask.nii.gz",
-        duplicates="results/{cohort}/preprocess/duplicates.tsv",
+        mask=branch(IMAGES, then="results/{cohort}/preprocess/mask.nii.gz", otherwise=[]),
+        duplicates=branch(IMAGES, then="results/{cohort}/preprocess/duplicates.tsv", otherwise=[]),
         folds="results/{cohort}/cohort/folds.tsv",
     output:
         "results/{cohort}/train/{model}/fold-{fold}_search/trial-{trial}.json",
@@ -26,7 +26,7 @@ rule trial:
         code=CODE["train.search.trial"],
         env=ENV["train"],
     shell:
-        "python -m neurovae.train.search.trial --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --folds {input.folds} "
+        "python -m neurovae.train.search.trial --volumes '{input.volumes}' --rows {input.rows} --mask '{input.mask}' --folds {input.folds} "
         "--state results/{wildcards.cohort}/train/.state/search/{wildcards.model}/fold-{wildcards.fold} --out {output} "
         "--code {params.code}-{params.env} --fold {wildcards.fold} --trial {wildcards.trial} --device {resources.device} "
         "{params.flags} > {log} 2>&1"
@@ -59,10 +59,10 @@ rule choose:
 
 rule train:
     input:
-        volumes="results/{cohort}/preprocess/volumes.npy",
+        volumes=branch(IMAGES, then="results/{cohort}/preprocess/volumes.npy", otherwise=[]),
         rows="results/{cohort}/preprocess/volumes.parquet",
-        mask="results/{cohort}/preprocess/mask.nii.gz",
-        duplicates="results/{cohort}/preprocess/duplicates.tsv",
+        mask=branch(IMAGES, then="results/{cohort}/preprocess/mask.nii.gz", otherwise=[]),
+        duplicates=branch(IMAGES, then="results/{cohort}/preprocess/duplicates.tsv", otherwise=[]),
         folds="results/{cohort}/cohort/folds.tsv",
         chosen=branch(
             lookup(dpath="{model}", within=SEARCHED),
@@ -93,16 +93,16 @@ rule train:
         code=lookup(dpath="{model}", within=TRAIN_CODE),
         env=ENV["train"],
     shell:
-        "{resources.launch} neurovae.train.fit --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --folds {input.folds} "
+        "{resources.launch} neurovae.train.fit --volumes '{input.volumes}' --rows {input.rows} --mask '{input.mask}' --folds {input.folds} "
         "--out {output.weights} --history {output.history} --state results/{wildcards.cohort}/train/.state/{wildcards.model} --code {params.code}-{params.env} "
         "--chosen '{input.chosen}' --fold {wildcards.fold} --seed {wildcards.seed} --device {resources.device} {params.flags} {params.given} > {log} 2>&1"
 
 
 rule health:
     input:
-        volumes="results/{cohort}/preprocess/volumes.npy",
+        volumes=branch(IMAGES, then="results/{cohort}/preprocess/volumes.npy", otherwise=[]),
         rows="results/{cohort}/preprocess/volumes.parquet",
-        mask="results/{cohort}/preprocess/mask.nii.gz",
+        mask=branch(IMAGES, then="results/{cohort}/preprocess/mask.nii.gz", otherwise=[]),
         weights="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/weights.safetensors",
         history="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/history.parquet",
         given=lookup(dpath="{model}", within=GIVEN),
@@ -125,6 +125,6 @@ rule health:
         code=lookup(dpath="{model}", within=HEALTH_CODE),
         env=ENV["train"],
     shell:
-        "python -m neurovae.train.health.health --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --model {input.weights} "
+        "python -m neurovae.train.health.health --volumes '{input.volumes}' --rows {input.rows} --mask '{input.mask}' --model {input.weights} "
         "--history {input.history} --out {output.health} --seed {wildcards.seed} "
         "{params.flags} {params.given} > {log} 2>&1"

@@ -20,7 +20,7 @@ from neurovae.design.tables import tidy, write_both
 from neurovae.io import latent_table
 from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
-from neurovae.io.volumes import masked, read_mask, read_volumes
+from neurovae.io.volumes import given, masked, read_mask, read_volumes
 
 MAX_PEOPLE = 500  # from more people, so many are drawn: time and memory grow with their square
 THICKNESS = 0.1  # of the shell, in radii
@@ -37,7 +37,7 @@ def run(*, volumes: Path, rows: Path, mask: Path, latents: list[Path], out: Path
         snakemake --cores 2 --configfile config/demo.yaml --forcerun dimension
 
     Args:
-        volumes: packed volumes.
+        volumes: packed volumes; empty: the cohort has no images, and only latents are described.
         rows: table of their rows.
         mask: the fixed mask.
         latents: latents.parquet of each model.
@@ -45,7 +45,7 @@ def run(*, volumes: Path, rows: Path, mask: Path, latents: list[Path], out: Path
         seed: of the halves of people, the noise, and of people drawn where there are very many.
     """
     array, table = read_volumes(volumes, rows)
-    results = cohort(array, _people(table, seed), read_mask(mask), seed)
+    results = cohort(array, _people(table, seed), read_mask(mask), seed) if given(volumes) else []
     for path in steps(latents, "models"):
         table_of_model = read_parquet(path)
         keys = {name: table_of_model[name].iloc[0] for name in ("model", "fold", "seed")}

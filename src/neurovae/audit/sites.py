@@ -3,8 +3,8 @@
 Per latent: partial R2 of site beyond the other confounds (F test), and equality of the residual variances over sites
 (Levene's test about medians, Brown & Forsythe 1974), before and after ComBat. ComBat is fitted on the people of the
 other folds. Row "all": balanced accuracy of a logistic regression that predicts the site from the latents of people of
-another fold (chance is 1 / sites). ComBat keeps differences in age between sites, so that they may still predict the
-site.
+another fold (chance is 1 / sites); the one before ComBat is also given where a site has too few people for it. ComBat
+keeps differences in age between sites, so that they may still predict the site.
 """
 
 from pathlib import Path
@@ -78,7 +78,8 @@ def sites(table: pd.DataFrame, confounds: list[Row]) -> list[Row]:
     try:
         after, accuracy = out_of_fold(z, site, x[:, 1:], fold)
     except InputError as error:
-        after, accuracy, problem = np.full_like(z, np.nan), {}, "; ".join(error.problems)
+        after, problem = np.full_like(z, np.nan), "; ".join(error.problems)
+        accuracy = {"accuracy_before": unharmonised(z, site, fold)}
     else:
         problem = ""
     rows = [base | {"latent": name} | _site_numbers(z[:, k], after[:, k], site, x) for k, name in enumerate(names)]
@@ -111,6 +112,15 @@ def out_of_fold(
         for stage, z_train, z_test in (("before", z[train], z[test]), ("after", harmonised_train, harmonised[test])):
             predicted[stage][test] = _classifier().fit(z_train, site[train]).predict(z_test)
     return harmonised, {f"accuracy_{stage}": float(balanced_accuracy_score(site, predicted[stage])) for stage in WHEN}
+
+
+def unharmonised(z: np.ndarray, site: np.ndarray, fold: np.ndarray) -> float:
+    """Balanced accuracy of predicting the site from latents (n, latents) of people of another fold, as they are."""
+    predicted = np.empty(len(site), site.dtype)
+    for fold_tested in np.unique(fold):
+        test, train = fold == fold_tested, fold != fold_tested
+        predicted[test] = _classifier().fit(z[train], site[train]).predict(z[test])
+    return float(balanced_accuracy_score(site, predicted))
 
 
 def site_r2(z: np.ndarray, site: np.ndarray, x: np.ndarray) -> tuple[float, float, float]:

@@ -1,4 +1,7 @@
-"""Read the packed volumes: one memory-mapped array, the table of its rows, the fixed mask and the splits."""
+"""Read the packed volumes: one memory-mapped array, the table of its rows, the fixed mask and the splits.
+
+A cohort without images has the rows alone. Its volumes and mask are then empty paths, read as volumes without voxels.
+"""
 
 import hashlib
 from collections.abc import Callable
@@ -18,10 +21,17 @@ SPLITS = (
     "validation",
     "test",
 )  # fitted on; early stopping; reported numbers: three disjoint sets of people
+NO_VOXELS = (0, 0, 0)  # shape of the grid in a cohort without images
 
 
 def read_volumes(volumes: Path, rows: Path) -> tuple[np.ndarray, pd.DataFrame]:
-    """Return the packed array (scans, x, y, z), memory-mapped, and its table, with a row per scan in the same order."""
+    """Return the packed array (scans, x, y, z), memory-mapped, and its table, with a row per scan in the same order.
+
+    Without images (an empty path), the array has the shape (scans, 0, 0, 0).
+    """
+    if not given(volumes):
+        rows_alone = _open(rows, read_parquet)
+        return np.empty((len(rows_alone), *NO_VOXELS), np.float16), rows_alone
     array = _open(volumes, partial(np.lib.format.open_memmap, mode="r"))  # .npy alone, without pickled objects
     table = _open(rows, read_parquet)
     if len(array) != len(table):
@@ -36,8 +46,15 @@ def _open(path: Path, read: Callable[[Path], Any]) -> Any:
         raise InputError(f"{path.name}: cannot be read ({error}); rerun with --forcerun pack") from error
 
 
+def given(path: Path | None) -> bool:
+    """Whether an option names a file; a rule without that file gives an empty path."""
+    return path is not None and str(path) not in ("", ".")
+
+
 def read_mask(path: Path) -> np.ndarray:
-    """Read the fixed mask (bool, grid shape)."""
+    """Read the fixed mask (bool, grid shape); without images, one without voxels."""
+    if not given(path):
+        return np.zeros(NO_VOXELS, bool)
     return np.asarray(read_image(path).dataobj) > 0
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from neurovae.plan import beta_schedule, fingerprint
 from neurovae.plan.config import default_of
 from neurovae.plan.graph import flags, refuse
+from neurovae.plan.index import SOURCES, has_images
 from neurovae.plan.latent_maps import is_map
 
 Entries = dict[str, dict[str, Any]]
@@ -21,7 +22,7 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
     """Return the model entries by name, each with its mandatory baseline, a PCA of the same size and augmentation.
 
     Latents that exist before training have a PCA beside them too: what the run's own scans give without an encoder. It
-    has as many latents as their components, or 16 where they keep their columns.
+    has as many latents as their components, or 16 where they keep their columns. A cohort without images has none.
 
     Raises:
         InputError: repeated names, folds that are neither one nor all, mirror images where a score is about one side.
@@ -51,7 +52,16 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
     problems += [line for name, entry in entries.items() for line in _without_linear_part(name, entry)]
     if "voxels" in entries:
         problems.append("train.models 'voxels': this name is reserved for the voxel-wise baseline; give another")
+    images = has_images(cohort)
+    problems += [
+        f"train.models {name!r}: a {entry['kind']} needs images, and the cohort has none (cohort.participants alone); "
+        f"give {', '.join(SOURCES[:-1])} in cohort, or set kind: table"
+        for name, entry in entries.items()
+        if not images and entry["kind"] not in GIVEN
+    ]
     refuse(problems)
+    if not images:
+        return entries
     for name, entry in entries.items():
         if entry["kind"] in GIVEN:
             settings = {**BASELINE, "flip": not sided, "n_latent": entry["n_latent"] or BASELINE["n_latent"]}
@@ -96,6 +106,14 @@ def baselines(entries: Entries, search: dict[str, Any]) -> dict[str, list[str]]:
         ]
         for name in sizes
     }
+
+
+def compared(entries: Entries, baselines: dict[str, list[str]], primary: str) -> dict[str, list[str]]:
+    """Return what each model is compared with: its baselines and, of a table, the tables after it (primary first)."""
+    exist = [name for name, entry in entries.items() if entry["kind"] in GIVEN]
+    tables = sorted(exist, key=lambda name: name != primary)
+    after = {name: tables[k + 1 :] for k, name in enumerate(tables)}
+    return {name: [*names, *after.get(name, [])] for name, names in baselines.items()}
 
 
 def _sizes(entry: dict[str, Any], search: dict[str, Any]) -> list[int]:

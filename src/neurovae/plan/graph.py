@@ -199,6 +199,13 @@ def names_and_files(config: dict[str, Any]) -> list[str]:
     ]
     not_there = sorted(set(preprocess["qc"]["thresholds"]) - set(QUALITY))
     problems += [f"preprocess.qc.thresholds: no column {name!r}; there are {', '.join(QUALITY)}" for name in not_there]
+    without_images = not index.has_images(config["cohort"])
+    problems += [
+        f"cohort.confounds: {item['name']!r} is from: preprocess, but the cohort has no images; leave it out, or take "
+        "it from a column of the participants table"
+        for item in config["cohort"]["confounds"]
+        if item["from"] == "preprocess" and without_images
+    ]
     names = [entry["name"] for entry in config["train"]["models"]]
     primary = config["associate"]["primary"]
     if primary is not None and primary not in names:

@@ -1,4 +1,7 @@
-"""The scans of a cohort, listed when the Snakefile is read: from BIDS, other tools, a plain table or the demo."""
+"""The scans of a cohort, listed when the Snakefile is read: from BIDS, other tools, a plain table or the demo.
+
+A cohort without images has a participants table alone, whose rows take the place of the scans.
+"""
 
 import hashlib
 import json
@@ -13,15 +16,16 @@ from neurovae.io import missing
 from neurovae.io.levels import level
 from neurovae.io.tables import Keyed, Row, keyed, lookup, loose
 from neurovae.io.tables import read as read_table
-from neurovae.plan import bids, derivatives, matches, plain_table, sessions, totals, variants, visits
+from neurovae.plan import bids, derivatives, matches, plain_table, sessions, totals, variants, visits, without_images
 
-SOURCES = ("bids", "files", "table", "simulate")
+SOURCES = ("bids", "files", "table", "simulate")  # of images
 
 
 class Scan(NamedTuple):
     """One scan; `session`, `acquisition` and `run` are labels without prefix, empty where there is none.
 
-    `volume` is its volume in a 4-D file (from 0) and `mask` the file of its brain mask, empty where there is none.
+    `volume` is its volume in a 4-D file (from 0) and `mask` the file of its brain mask, empty where there is none. In a
+    cohort without images, `path` is empty.
     """
 
     scan: str
@@ -76,9 +80,12 @@ def inputs(cohort: dict[str, Any]) -> list[str]:
 def look(cohort: dict[str, Any]) -> Index:
     """Read the folder and the tables once; problems are listed, not raised."""
     sources = [name for name in SOURCES if cohort.get(name)]
+    if not sources and cohort.get("participants"):
+        return _with_visits(cohort, _without_images(cohort))
     if len(sources) != 1:
         found_sources = " and ".join(sources) or "none"
-        return Index([], [], [], [], [f"cohort: found {found_sources} of {', '.join(SOURCES)}; give exactly one"])
+        also = "" if sources else ", or cohort.participants alone for a cohort without images"
+        return Index([], [], [], [], [f"cohort: found {found_sources} of {', '.join(SOURCES)}; give exactly one{also}"])
     reader = {"bids": _bids, "files": _files, "table": _plain, "simulate": _simulated}[sources[0]]
     index = reader(cohort)
     unused = [key for key in ("participants", "masks", "volumes", "space") if cohort.get(key) and sources != ["files"]]
@@ -86,9 +93,14 @@ def look(cohort: dict[str, Any]) -> Index:
     return _with_visits(cohort, index._replace(problems=[*problems, *index.problems]))
 
 
+def has_images(cohort: dict[str, Any]) -> bool:
+    """Whether the section names a source of images; without one, the participants table alone is the cohort."""
+    return any(cohort.get(name) for name in SOURCES) or not cohort.get("participants")
+
+
 def data_root(cohort: dict[str, Any]) -> dict[str, str]:
-    """Return the source of the section's data: one of SOURCES, with its path."""
-    sources = [key for key in SOURCES if cohort.get(key)]
+    """Return the source of the section's data: one of SOURCES, or the participants table, with its path."""
+    sources = [key for key in SOURCES if cohort.get(key)] if has_images(cohort) else ["participants"]
     return {key: "" if key == "simulate" else os.path.normpath(cohort[key]) for key in sources}
 
 
@@ -226,6 +238,28 @@ def _files(cohort: dict[str, Any]) -> Index:
     return _with_rows(
         cohort, first._replace(tables=[rows], files=[place], problems=problems + table_problems + key_problems), {}
     )
+
+
+def _without_images(cohort: dict[str, Any]) -> Index:
+    """The rows of the participants table, or of the tables of a BIDS folder, in place of scans."""
+    place, codes = os.path.normpath(cohort["participants"]), missing.codes(cohort)
+    columns, rename = {column for _, column in used(cohort)}, cohort.get("rename") or {}
+    unused = [key for key in ("masks", "volumes", "space", "preset") if cohort.get(key)]
+    problems = [f"cohort.{key}: belongs to cohort.files; leave it out of a cohort without images" for key in unused]
+    if os.path.isdir(place):
+        of_people = bids.walk(place, "T1w").sessions
+        tables, files, faults = bids.tables(place, of_people, rename, columns, codes)
+    else:
+        table, faults = read_table(place, file=os.path.basename(place), rename=rename, codes=codes)
+        rows, key_faults = keyed(table)
+        tables, files, faults = [rows], [place], faults + key_faults
+    found = without_images.rows(tables)
+    problems += faults + found.problems
+    if not found.keys and not problems:
+        problems.append(f"{tables[0].file}: no row below the header; give a row per person")
+    scans = [_scan_of(key, "") for key in sorted(found.keys)]
+    in_order = {tables[0].file, *without_images.SESSIONS}
+    return _finish(Index(scans, found.excluded, tables, files, problems), cohort, {}, in_order)
 
 
 def _with_folder(cohort: dict[str, Any], root: str, walk: bids.Walk, first: Index) -> Index:

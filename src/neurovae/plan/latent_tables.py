@@ -6,6 +6,7 @@ checks (`train.inputs`).
 
 import difflib
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from neurovae.cohort.columns import USUAL
 from neurovae.io.missing import BUILTIN, Codes, codes
 from neurovae.io.tables import Row, Table, first, read, some
 from neurovae.io.text import split
+from neurovae.plan import latent_notes
 from neurovae.plan.index import Index
 from neurovae.plan.user_tables import NOT_REGIONS, PARTS, Volumes, matched, with_keys
 
@@ -22,6 +24,9 @@ TEXT = (".tsv", ".csv", ".txt")  # read here
 BINARY = (".parquet", ".npz")  # read by the jobs alone
 LARGE = 5e6  # bytes of a text file from which on the jobs alone read it: ten thousand cells take about .1 s
 HEADER = 2**20  # bytes of a header
+LARGEST = 1e100  # of a value; squares of larger ones are infinite
+IDS = {"id", "eid", "iid", "fid", "mrn", "patno", "ptid", "rid", "record_id", "subj", "subject", "subject_id",
+       "subjectid", "subject_number", "participant", "src_subject_id"}  # of people, in lower case  # fmt: skip
 REPEATED = 3  # columns from which on two people with the same values are an error
 Scans = Sequence[Sequence[str]]
 Wanted = list[str] | str | None
@@ -37,7 +42,7 @@ def problems(config: dict[str, Any], index: Index) -> tuple[list[str], list[str]
     faults: list[str] = []
     notes: list[str] = []
     sizes: dict[str, int] = {}
-    scans = [scan.keys for scan in index.scans]
+    scans, folds = [scan.keys for scan in index.scans], {"n": 5, **(config["cohort"].get("folds") or {})}
     for entry in entries(config):
         place, path = f"train.models {entry['name']!r}", entry["path"]
         if not path:
@@ -57,6 +62,9 @@ def problems(config: dict[str, Any], index: Index) -> tuple[list[str], list[str]
             table, problems_of_file = text_table(path, codes(config["cohort"]))
             found = latents(table, problems_of_file, scans, entry["columns"], declared(config["cohort"]))
             faults += found.problems or too_many(place, entry["n_latent"], len(found.regions))
+            if not found.problems and entry["n_latent"] is None:
+                faults += nearly_constant(table.file, found, folds["n"])
+            faults += [] if found.problems else too_few(table.file, found, scans, folds["n"])
             notes += found.notes
             sizes[entry["name"]] = len(found.regions)
     return faults, notes, sizes
@@ -107,12 +115,24 @@ def named(path: str, names: Iterable[str]) -> list[str]:
 
 def selected(names: Iterable[str], wanted: Wanted) -> list[str]:
     """Those of some names that `columns` selects."""
-    patterns = [wanted] if isinstance(wanted, str) else wanted
+    patterns, left_out = parts(wanted)
     return [
         name
         for name in names
-        if patterns is None or any(name.startswith(one[:-1]) if one.endswith("*") else name == one for one in patterns)
+        if (patterns is None or any(_suits(name, one) for one in patterns))
+        and not any(_suits(name, one) for one in left_out)
     ]
+
+
+def parts(wanted: Wanted) -> tuple[list[str] | None, list[str]]:
+    """The names or beginnings that `columns` gives (None: all columns of numbers), and those after a `!`, left out."""
+    given = [wanted] if isinstance(wanted, str) else wanted or []
+    left_out = [one[1:] for one in given if one.startswith("!")]
+    return [one for one in given if not one.startswith("!")] or None, left_out
+
+
+def _suits(name: str, pattern: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
 def latents(table: Table, faults: list[str], scans: Scans, wanted: Wanted, taken: Iterable[str] = ()) -> Volumes:
@@ -126,10 +146,11 @@ def latents(table: Table, faults: list[str], scans: Scans, wanted: Wanted, taken
         taken: names of scores and confounds.
     """
     part, unknown = chosen(table, wanted)
+    wanted = parts(wanted)[0]
     if faults or unknown:
         return Volumes({}, [], faults + unknown, [])
     names_taken = {name.casefold() for name in taken}
-    found = matched(part, [], scans, "latent", () if wanted else PARTS.union(USUAL) - names_taken)
+    found = matched(part, [], scans, "latent", () if wanted else PARTS.union(USUAL, IDS) - names_taken)
     if found.problems:
         return found
     texts = [name for name in part.columns if wanted and name not in (*NOT_REGIONS, *found.regions)]
@@ -138,8 +159,9 @@ def latents(table: Table, faults: list[str], scans: Scans, wanted: Wanted, taken
         for name in texts
     ]
     more += _taken(table.file, [name for name in found.regions if name.casefold() in names_taken])
-    more += _missing(found) + _constant(table.file, found) + _repeated(found, scans)
-    return found._replace(problems=first(more))
+    more += _missing(found) + _constant(table.file, found) + _repeated(found, scans) + _large(found)
+    notes = [] if more else latent_notes.notes(table.file, found, scans)
+    return found._replace(problems=first(more), notes=found.notes + notes)
 
 
 def _taken(file: str, names: Iterable[str]) -> list[str]:
@@ -152,12 +174,18 @@ def _taken(file: str, names: Iterable[str]) -> list[str]:
 
 def chosen(table: Table, wanted: Wanted) -> tuple[Table, list[str]]:
     """The table with its keys and the wanted columns alone, in the order in which they are named; unknown columns."""
-    if wanted is None:
-        return table, []
+    patterns, left_out = parts(wanted)
     columns = [name for name in table.columns if name not in NOT_REGIONS]
+    kept = [name for name in table.columns if name in NOT_REGIONS or not any(_suits(name, one) for one in left_out)]
+    faults = [
+        f"{table.file}, row 1: no column to leave out is or begins with '{one.rstrip('*')}'; correct columns"
+        for one in left_out
+        if not any(_suits(name, one) for name in columns)
+    ]
+    if patterns is None:
+        return table._replace(columns=kept), faults
     names: list[str] = []
-    faults = []
-    for one in [wanted] if isinstance(wanted, str) else wanted:
+    for one in patterns:
         of_pattern = [name for name in columns if name.startswith(one[:-1])] if one.endswith("*") else []
         names += of_pattern or ([one] if one in columns else [])
         if not of_pattern and one not in columns:
@@ -166,7 +194,7 @@ def chosen(table: Table, wanted: Wanted) -> tuple[Table, list[str]]:
             hint = f"did you mean '{close[0]}'? " if close else ""
             faults.append(f"{table.file}, row 1: {what}; {hint}there are {some(columns, 5) or 'none'}; correct columns")
     keys = [name for name in table.columns if name in NOT_REGIONS]
-    return table._replace(columns=list(dict.fromkeys([*keys, *names]))), faults
+    return table._replace(columns=[name for name in dict.fromkeys([*keys, *names]) if name in kept]), faults
 
 
 def too_many(place: str, n_latent: int | None, columns: int) -> list[str]:
@@ -176,6 +204,32 @@ def too_many(place: str, n_latent: int | None, columns: int) -> list[str]:
     return [
         f"{place}: n_latent is {n_latent}, but the table has {columns} columns of latents; lower it, or set it to null"
     ]
+
+
+def too_few(file: str, found: Volumes, scans: Scans, n_folds: int) -> list[str]:
+    """The problem of a table in which so few people have a row that the splits of a fold may be empty."""
+    people, everyone = {keys[-1] for keys in scans if keys[0] in found.values}, {keys[-1] for keys in scans}
+    if len(people) >= min(4 * n_folds, len(everyone) // 2):
+        return []
+    return [
+        f"{file}: {len(people)} of {len(everyone)} people have a row, too few for {n_folds} folds (folds.n); "
+        "give more rows"
+    ]
+
+
+def nearly_constant(file: str, found: Volumes, n_folds: int) -> list[str]:
+    """Columns that are the same for all but a few people, and so perhaps for all training people of a fold."""
+    rows = {row.number: found.values[scan] for scan, row in found.rows.items() if scan in found.values}
+    faults = []
+    for name in found.regions:
+        value, count = Counter(values[name] for values in rows.values()).most_common(1)[0]
+        if 0 < len(rows) - count < n_folds <= count:
+            few = f"column '{name}' is {value:g} for all but {len(rows) - count} of {len(rows)} rows"
+            faults.append(
+                f"{file}: {few}, and so may be for all training people of a fold; leave it out (columns: '!{name}'), "
+                "or take components (n_latent)"
+            )
+    return first(faults)
 
 
 def _holds(table: Table, name: str) -> str:
@@ -191,6 +245,17 @@ def _missing(found: Volumes) -> list[str]:
             rows[row.number] = (row, empty)
     remedy = "give numbers, or leave the row or the column out"
     return [f"{row.where}: no value in {some(empty)}; {remedy}" for row, empty in rows.values()]
+
+
+def _large(found: Volumes) -> list[str]:
+    """Numbers whose squares are infinite."""
+    faults = [
+        f"{found.rows[scan].where}: {name} is {value:g}; latents are numbers of at most {LARGEST:g}: correct it"
+        for scan, values in found.values.items()
+        for name, value in values.items()
+        if value is not None and abs(value) > LARGEST
+    ]
+    return list(dict.fromkeys(faults))  # a row may hold for several scans
 
 
 def _constant(file: str, found: Volumes) -> list[str]:

@@ -204,6 +204,8 @@ def _counts(cells: list[tuple[Row, str]]) -> bool:
 
 def _unmatched(table: Keyed, scans: Sequence[Sequence[str]], row_of: dict[str, Row | None]) -> list[str]:
     """Report ids that nearly match a scan without a row, and a table in which no row matches."""
+    if sessions := _sessions_of_none(table, scans):
+        return [sessions]
     twins = {loose(key): keys[0] for keys in scans for key in keys if row_of[keys[0]] is None}
     all_keys = {key for keys in scans for key in keys}
     nearly_matching = [
@@ -216,6 +218,18 @@ def _unmatched(table: Keyed, scans: Sequence[Sequence[str]], row_of: dict[str, R
     return [
         f"{table.file}: no row is of a scan: rows are of {some(table.rows)}, scans are {some(row_of)}; use the same IDs"
     ]
+
+
+def _sessions_of_none(table: Keyed, scans: Sequence[Sequence[str]]) -> str:
+    """The problem of rows that name a session of a person whose scans have none; they would match nobody."""
+    people = {keys[-1] for keys in scans if keys[1].endswith("_ses-")}
+    rows = [key for key in table.rows if key.partition("_ses-")[0] in people and "_ses-" in key]
+    if not rows:
+        return ""
+    return (
+        f"{table.file}: {len(rows)} of {len(table.rows)} rows name a session ({some(rows)}), and the cohort has no "
+        "sessions of these people; leave session_id out, or give the sessions in the cohort"
+    )
 
 
 def atlas_names(path: str | Path) -> tuple[list[dict[str, str | None]], list[str]]:

@@ -31,8 +31,8 @@ COLUMNS = {"score": "object", "type": "object", "model": "object", "seed": "Int6
     "reason": "object", "verdict": "object"}  # fmt: skip
 
 
-def run(*, folder: Path, models: list[str], seeds: list[int], baselines: Json, out: Path) -> None:
-    """Compare every model with the confounds alone, the PCA of its size and the voxels.
+def run(*, folder: Path, models: list[str], seeds: list[int], baselines: Json, out: Path, images: bool = True) -> None:
+    """Compare every model with the confounds alone, the PCA of its size and the voxels, and tables with one another.
 
     Example:
         snakemake --cores 2 --configfile config/demo.yaml --forcerun compare
@@ -41,14 +41,15 @@ def run(*, folder: Path, models: list[str], seeds: list[int], baselines: Json, o
         folder: the stage's results folder, with <model>/seed-<seed>/ and voxels/.
         models: names of the models.
         seeds: seeds that were trained.
-        baselines: the PCAs of each model that is none itself.
+        baselines: the models that each is compared with: PCAs, and of a table the tables after it.
         out: TSV to write.
+        images: has the cohort images, so that there is a voxel-wise baseline?
     """
     predictions = {pair: _read(folder / pair[0] / f"seed-{pair[1]}") for pair in product(models, seeds)}
-    voxels = _read(folder / "voxels")
+    voxels = {"voxels": _read(folder / "voxels")} if images else {}
     rows = []
     for (model, seed), (of_model, tests) in predictions.items():
-        baselines_of_model = {name: predictions[name, seed] for name in baselines.get(model, [])} | {"voxels": voxels}
+        baselines_of_model = {name: predictions[name, seed] for name in baselines.get(model, [])} | voxels
         rows += comparisons(model, seed, of_model, tests, baselines_of_model)
     write_table(out, tidy(rows, COLUMNS))
 

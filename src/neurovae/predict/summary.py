@@ -18,6 +18,7 @@ def run(
     qc: Path,
     out: Path,
     caveat_days: float | None = None,
+    images: bool = True,
 ) -> None:
     """Write one table of all prediction metrics.
 
@@ -32,9 +33,11 @@ def run(
         qc: qc.parquet.
         out: TSV to write.
         caveat_days: days between scan and score beyond which a score has a caveat; null: none.
+        images: has the cohort images, so that there is a voxel-wise baseline?
     """
     paths = [folder / model / f"seed-{seed}" / "predict.parquet" for model in models for seed in seeds]
-    tables = [read_parquet(path) for path in [*paths, folder / "voxels" / "predict.parquet"]]
+    voxels = [folder / "voxels" / "predict.parquet"] if images else []
+    tables = [read_parquet(path) for path in [*paths, *voxels]]
     people = usable(read_parquet(cohort), read_parquet(qc))
     write_table(out, with_delay(pd.concat(tables, ignore_index=True), people, caveat_days))
 

@@ -75,6 +75,7 @@ def rows(cohort: Path) -> dict[str, str]:
     """Return each packed scan -> the digest of the image that was packed."""
     path = cohort / "preprocess" / "volumes.parquet"
     packed = _read(path, read_parquet, "pack") if path.exists() else pd.DataFrame({"scan": [], "preproc_sha256": []})
+    packed = packed[packed["preproc_sha256"] != ""]  # without images there is none
     return dict(zip(packed["scan"], packed["preproc_sha256"], strict=True))
 
 

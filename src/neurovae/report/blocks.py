@@ -88,13 +88,16 @@ def caption(run: Run, name: str) -> str:
     """The caption of a kind of figure, or nothing; values of the configuration are filled in as Snakemake does."""
     path = run.captions / f"{name}.rst"
     words = " ".join(path.read_text(encoding="utf-8").split()) if path.exists() else ""
-    return Template(words).render(snakemake={"config": {"audit": {"min_variance_explained": LEAST}} | run.config})
+    return Template(run.worded(words)).render(
+        snakemake={"config": {"audit": {"min_variance_explained": LEAST}} | run.config}
+    )
 
 
 def file_table(run: Run, path: str, columns: Mapping[str, str], title: str, mark: str = "") -> Block:
     """A table of the results folder, or that it does not exist."""
     found = read(run, path)
-    return missing(path, NOT_WRITTEN) if found is None else table(found, columns, path, title, mark=mark)
+    block = missing(path, NOT_WRITTEN) if found is None else table(found, columns, path, title, mark=mark)
+    return {**block, "why": run.worded(block["why"])} if block["kind"] == "missing" else block
 
 
 def table(

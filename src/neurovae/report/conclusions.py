@@ -185,7 +185,8 @@ def general(found: list[Row], power: pd.DataFrame | None, health: Row | None, si
         said += [f"With {n} participants, effect estimates are imprecise, and those that reach significance are likely "
                  "to be inflated."]  # fmt: skip
     rows = [one["row"] for one in found if one["status"] != UNTESTED]
-    if any(str(row.get("replicated")) == "one seed" for row in rows):
+    given = (health or {}).get("verdict") == NOT_APPLICABLE  # read from a table, without a seed
+    if not given and any(str(row.get("replicated")) == "one seed" for row in rows):
         said += ["The model was trained with one random seed, so robustness to the choice of seed is unknown."]
     if any(str(row.get("split_policy")).startswith("transductive") for row in rows):
         said += [

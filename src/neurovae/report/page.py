@@ -37,6 +37,7 @@ SECTIONS: list[tuple[str, str, str, Callable[[Run], list[Block]]]] = [
     ("methods", "Methods", "text for a paper, with references", methods),
     ("provenance", "Provenance", "versions, configuration, files", provenance),
 ]
+OF_IMAGES = ("quality", "maps")  # sections that a cohort without images lacks
 
 
 def run(
@@ -75,10 +76,11 @@ def run(
 def build(run: Run) -> str:
     """The page as HTML; texts of the run are escaped, only the viewer's markup and our assets are inserted as is."""
     sections = []
-    for k, (name, title, about, section) in enumerate(SECTIONS):
+    shown = [one for one in SECTIONS if run.images or one[0] not in OF_IMAGES]
+    for k, (name, title, about, section) in enumerate(shown):
         start = time.monotonic()
         sections.append({"id": name, "title": title, "about": about, "blocks": section(run)})
-        print(f"{k + 1}/{len(SECTIONS)} {title}: {time.monotonic() - start:.1f} s", flush=True)
+        print(f"{k + 1}/{len(shown)} {title}: {time.monotonic() - start:.1f} s", flush=True)
     loader = FileSystemLoader(ASSETS)
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

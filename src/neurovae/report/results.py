@@ -1,6 +1,7 @@
 """Reading one run's results: its tables, its models' health, who was analysed and which rows were tested."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import pandas as pd
 
 from neurovae.design.tables import STOPPING
 from neurovae.io.parquet import read_parquet
+from neurovae.plan.index import has_images
 from neurovae.report import words
+from neurovae.report.text import count
 from neurovae.train.health.verdicts import FORWARD, NO_DECODER, NOT_APPLICABLE, forward_explains, no_forward_map
 
 ASSOCIATIONS, OMNIBUS = "findings/associations.tsv", "findings/omnibus.tsv"
@@ -45,6 +48,22 @@ class Run:
     def seed(self) -> str:
         """ "seed-0" of "fold-0_seed-0"."""
         return self.fit.split("_")[1]
+
+    @property
+    def images(self) -> bool:
+        """Whether the cohort has images; a participants table alone has rows in place of scans."""
+        return has_images(self.config.get("cohort", {}))
+
+    @property
+    def unit(self) -> str:
+        """What a row of the cohort's table is, in words."""
+        return "scan" if self.images else "session"
+
+    def worded(self, text: str) -> str:
+        """A text about scans; about sessions where there are no images."""
+        if self.images:
+            return text
+        return re.sub(r"\bscan(s?)\b", r"session\1", text.replace("the preprocessed scans and of ", ""))
 
     def ordered(self) -> list[str]:
         """The primary model first."""
@@ -125,6 +144,13 @@ def why(run: Run, model: str) -> str:
     if stopped(found):
         return f"{model} is {found['verdict']} and was not analysed further: {found.get('reason', '')}"
     return "this run has not written it"
+
+
+def counted(run: Run, people: pd.DataFrame) -> str:
+    """Participants and scans of the cohort's table; without images, sessions where there are several of a person."""
+    n, rows = people["person"].nunique(), len(people)
+    beside = f" with {count(rows, run.unit)}" if run.images or rows > n else ""
+    return f"{count(n, 'participant')}{beside}"
 
 
 def scans(run: Run) -> pd.DataFrame | None:

@@ -39,6 +39,7 @@ def run(
     primary: str,
     out: Path,
     simulated: bool = False,
+    images: bool = True,
 ) -> None:
     """Write the summary as text, and print it.
 
@@ -60,6 +61,7 @@ def run(
         fit: fold and seed that is shown ("fold-0_seed-0").
         out: text file to write; the report lies beside it.
         simulated: are the participants simulated?
+        images: has the cohort images, so that there can be maps?
     """
     checks, detectable = read_parquet(qc), read_tsv(power)
     people = analysed(read_parquet(cohort), checks)
@@ -69,9 +71,7 @@ def run(
     mapped = read_parquet(table) if table.is_file() else None
     limits = judged.general(found, detectable, verdicts[primary], simulated)
     lines = [
-        f"{count(people['person'].nunique(), 'participant')}, {count(len(people), 'scan')} analysed; excluded: "
-        f"{len(read_tsv(excluded))} without a matching scan or table row, "
-        f"{int(checks['excluded'].sum())} by quality control",
+        analysed_people(people, len(read_tsv(excluded)), int(checks["excluded"].sum()), images),
         *smallest(detectable),
         "",
         *verdict_lines(verdicts, primary),
@@ -83,11 +83,23 @@ def run(
         *(line for words in limits for line in wrapped(words, "  ")),
     ]
     for one in found:
-        lines += ["", *score_lines(one, of_seed(read_tsv(predictions), fit), mapped, primary)]
+        lines += ["", *score_lines(one, of_seed(read_tsv(predictions), fit), mapped, primary, images)]
     lines += ["", f"report: {out.parent / 'report.html'}"]
     with write_beside(out) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
+
+
+def analysed_people(people: pd.DataFrame, without: int, out: int, images: bool) -> str:
+    """How many were analysed and excluded: without a counterpart among scans and table rows, and afterwards."""
+    n, rows = people["person"].nunique(), len(people)
+    if images:
+        return (
+            f"{count(n, 'participant')}, {count(rows, 'scan')} analysed; excluded: {without} without a matching scan "
+            f"or table row, {out} by quality control"
+        )
+    sessions = f", {count(rows, 'session')}" if rows > n else ""
+    return f"{count(n, 'participant')}{sessions} analysed; excluded: {count(without, 'row')}, and {out} by hand"
 
 
 def wrapped(words: str, indent: str = "") -> list[str]:
@@ -128,13 +140,15 @@ def verdict_lines(verdicts: dict[str, Row], primary: str) -> list[str]:
     return ["models", *lines, *(f"  {primary}: {text}" for text in more)]
 
 
-def score_lines(one: Row, predictions: pd.DataFrame, maps: pd.DataFrame | None, primary: str) -> list[str]:
+def score_lines(
+    one: Row, predictions: pd.DataFrame, maps: pd.DataFrame | None, primary: str, images: bool = True
+) -> list[str]:
     """A score's conclusion, evidence, prediction, map and caveats; maps: None where there is no table of maps."""
     lines = [f"{one['score']}: {one['headline']}", *wrapped(one["evidence"], "  ")]
     if one["status"] == judged.UNTESTED:
         return lines
     lines += wrapped(f"Prediction: {prediction(predictions, one['score'], primary)}.", "  ")
-    lines += wrapped(f"Map: {mapped(maps, one['score'])}.", "  ")
+    lines += wrapped(f"Map: {mapped(maps, one['score'])}.", "  ") if images else []
     return lines + wrapped(f"Caveats: {'; '.join(one['caveats']) or 'none beyond those for all scores'}.", "  ")
 
 

@@ -6,6 +6,7 @@ The packed volumes, the columns of a user's table of latents, or the embeddings 
 import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -107,7 +108,7 @@ def _table(path: str) -> tuple[Table, list[str]]:
         frame = _npz(Path(path)) if path.lower().endswith(".npz") else read_parquet(Path(path))
     except InputError:
         raise
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         return Table(name, [], [], []), [f"{name}: cannot be read ({error}); write it again"]
     if any(name is not None for name in frame.index.names):  # IDs as the index
         frame = frame.reset_index()
@@ -127,7 +128,7 @@ def _npz(path: Path) -> pd.DataFrame:
     Raises:
         InputError: arrays of other dimensions, or of unequal length.
     """
-    with np.load(path) as file:
+    with path.open("rb") as stream, np.load(stream) as file:  # np.load leaves a damaged file open
         arrays = {name: file[name] for name in file.files}
     wrong = [name for name, array in arrays.items() if array.ndim not in (1, 2)]
     lengths = {name: len(array) for name, array in arrays.items() if array.ndim}

@@ -137,7 +137,8 @@ def test_no_scan_says_what_was_looked_for(tmp_path):
 )
 def test_exactly_one_source(cohort, found):
     """None or two sources are refused."""
-    assert only(check(cohort)) == f"cohort: found {found} of bids, files, table, simulate; give exactly one"
+    also = ", or cohort.participants alone for a cohort without images" if found == "none" else ""
+    assert only(check(cohort)) == f"cohort: found {found} of bids, files, table, simulate; give exactly one{also}"
 
 
 def test_folder_or_table_not_found(tmp_path):

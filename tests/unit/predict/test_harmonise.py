@@ -11,6 +11,7 @@ import statsmodels.api as sm
 from scipy import stats
 
 from neurovae.audit import sites
+from neurovae.design.design import first_scans, join
 from neurovae.errors import InputError
 from neurovae.predict import harmonise
 from neurovae.predict.harmonise import apply, fit
@@ -245,4 +246,12 @@ def test_audit_statuses(tmp_path):
     assert set(found["status"]) == {"no harmonisation"} and found["r2_after"].isna().all()
     assert found["reason"].str.contains("site D has 1 training people").all()
     assert found["r2_before"].notna().sum() == 8
+    whole = found.set_index("latent").loc["all"]  # the accuracy as it is needs no harmonisation
+    assert 0 <= whole["accuracy_before"] <= 1 and np.isnan(whole["accuracy_after"])
+    joined = first_scans(join(table, latents, qc))
+    z, site = joined.filter(regex="^mu_").to_numpy(), joined["site"].to_numpy(str)
+    alone = sites.unharmonised(z, site, joined["fold"].to_numpy())
+    assert alone == pytest.approx(
+        sites.sites(joined, [])[-1]["accuracy_before"]
+    )  # as beside ComBat, where it is possible
     assert set(audited(tmp_path, tuple(part.head(14) for part in cohort(14)))["status"]) == {"too few people"}

@@ -23,6 +23,11 @@ MARKS = [
     ("D", ORANGE, ORANGE, "latents or voxels alone"),
     ("o", BLUE, "white", "open: trained on scans that included those of the test folds (transductive)"),
 ]
+TABLES = [
+    ("o", BLUE, BLUE, "model and confounds"),
+    ("D", ORANGE, ORANGE, "latents alone"),
+    ("o", BLUE, "white", "open: transductive"),
+]  # of models in a cohort without images
 
 
 def draw(*, predictions: Path, baselines: list[str], out: Path) -> None:
@@ -46,7 +51,7 @@ def draw(*, predictions: Path, baselines: list[str], out: Path) -> None:
         row[1].set_yticklabels([])
     marks = [
         Line2D([], [], marker=m, color=edge, markerfacecolor=face, linestyle="", markersize=5, label=text)
-        for m, edge, face, text in MARKS
+        for m, edge, face, text in (MARKS if set(table["model"]) & {*baselines, "voxels"} else TABLES)
     ]
     band = Line2D([], [], color=GREY, alpha=0.3, linewidth=8, label="confounds alone (95 % CI)")
     figure.legend(handles=[*marks, band], loc="outside lower center", ncols=3, fontsize=8)

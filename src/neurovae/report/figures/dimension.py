@@ -15,6 +15,7 @@ from neurovae.report.text import count
 
 ESTIMATES = {"TwoNN": (BLUE, "o", -0.13), "MLE": (ORANGE, "s", 0.13)}
 SUGGESTED = "latents suggested"
+BELOW = 1.7  # inches for the labels of an axis and the legend under it
 
 
 def draw(*, table: Path, out: Path) -> None:
@@ -27,15 +28,19 @@ def draw(*, table: Path, out: Path) -> None:
     rows = pd.read_csv(table, sep="\t", na_values=["n/a"])
     whole, latents = rows[rows["what"] == "volumes"], rows[rows["what"] == "latents"]
     models = [*dict.fromkeys(latents["model"])]
-    height = 1.6 + 0.33 * (len(models) + 1)
+    height = 1.2 + BELOW + 0.33 * (len(models) + 1)
     figure, axes = plt.subplots(1, 2, figsize=(11.5, height), width_ratios=[1.15, 1])
-    figure.subplots_adjust(top=1 - 0.85 / height, bottom=0.4 / height, wspace=0.25)  # inches; legends hang below
+    figure.subplots_adjust(top=1 - 0.85 / height, bottom=BELOW / height, wspace=0.25)  # inches
     _dimensions(axes[0], whole, latents, models)
-    _lengths(axes[1], latents, models)
+    if _with_lengths(latents).empty:  # without a posterior variance, |z|^2 has no counterpart
+        axes[1].set_axis_off()
+    else:
+        _lengths(axes[1], latents, models)
     rows = whole[whole["measure"] == SUGGESTED]
     reason = "" if rows.empty else f"{rows['value'].iloc[0]:.0f} latents suggested: {rows['reason'].iloc[0]}"
+    title = [f"Intrinsic dimension{_people(whole)}"] if len(whole) else []  # else the panel's title says it
     figure.suptitle(
-        "\n".join([f"Intrinsic dimension{_people(whole)}", *textwrap.wrap(reason, 150)]),
+        "\n".join([*title, *textwrap.wrap(reason, 150)]),
         fontsize=9,
         y=1,
         va="top",
@@ -49,7 +54,8 @@ def _people(whole: pd.DataFrame) -> str:
 
 def _dimensions(axis: Axes, whole: pd.DataFrame, latents: pd.DataFrame, models: list[Any]) -> None:
     """Both estimates with their 95 % intervals: first line the volumes, then each model's latents."""
-    groups = [whole, *(latents[latents["model"] == model] for model in models)]
+    volumes = [] if whole.empty else ["volumes"]  # a cohort without images has none
+    groups = [whole] * len(volumes) + [latents[latents["model"] == model] for model in models]
     for name, (colour, marker, shift) in ESTIMATES.items():
         for k, group in enumerate(groups):
             for row in group[group["measure"] == name].itertuples():
@@ -63,11 +69,11 @@ def _dimensions(axis: Axes, whole: pd.DataFrame, latents: pd.DataFrame, models: 
     for measure, style in (("components above smooth noise", ":"), (SUGGESTED, "-")):
         if measure in value:
             axis.axvline(value[measure], color=GREEN if style == "-" else GREY, linestyle=style, linewidth=1.2)
-    for k, model in enumerate(models, start=1):
+    for k, model in enumerate(models, start=len(volumes)):
         size = latents.loc[(latents["model"] == model) & (latents["measure"] == "mean |z|^2"), "expected"]
         if size.notna().any():
             axis.plot(size.iloc[0], k, "|", color="black", markersize=11)
-    axis.set_yticks(range(len(groups)), ["volumes", *models])
+    axis.set_yticks(range(len(groups)), [*volumes, *models])
     axis.set(ylim=(len(groups) - 0.5, -0.5), xlabel="dimensions")
     axis.set_xlim(left=0)
     handles = [
@@ -75,8 +81,9 @@ def _dimensions(axis: Axes, whole: pd.DataFrame, latents: pd.DataFrame, models: 
           for name, (colour, marker, _) in ESTIMATES.items()),
         plt.Line2D([], [], color=GREY, marker="o", linestyle="none", fillstyle="none", label="half the participants"),
         plt.Line2D([], [], color="black", marker="|", linestyle="none", markersize=9, label="number of latents"),
-        plt.Line2D([], [], color=GREEN, label=SUGGESTED),
-        plt.Line2D([], [], color=GREY, linestyle=":", label="principal components above smooth noise"),
+        *([plt.Line2D([], [], color=GREEN, label=SUGGESTED),
+           plt.Line2D([], [], color=GREY, linestyle=":", label="principal components above smooth noise")]
+          if volumes else []),
     ]  # fmt: skip
     _below(axis, handles, 3)
     axis.set_title("intrinsic dimension", fontsize=9, loc="left")
@@ -84,7 +91,7 @@ def _dimensions(axis: Axes, whole: pd.DataFrame, latents: pd.DataFrame, models: 
 
 def _lengths(axis: Axes, latents: pd.DataFrame, models: list[Any]) -> None:
     """Mean |z|^2 over participants relative to the prior's, with its SD over participants beside that of the prior."""
-    known = latents[(latents["status"] == "ok") & latents["measure"].isin(["mean |z|^2", "spread of |z|^2"])]
+    known = _with_lengths(latents)
     drawn = [model for model in models if model in set(known["model"])]
     for k, model in enumerate(drawn):
         of_model = known[known["model"] == model]
@@ -115,6 +122,11 @@ def _lengths(axis: Axes, latents: pd.DataFrame, models: list[Any]) -> None:
     ]  # fmt: skip
     _below(axis, handles, 1)
     axis.set_title("squared norm of the latent vectors, |μ|² + Σσ²", fontsize=9, loc="left")
+
+
+def _with_lengths(latents: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the length of the latent vectors."""
+    return latents[(latents["status"] == "ok") & latents["measure"].isin(["mean |z|^2", "spread of |z|^2"])]
 
 
 def _below(axis: Axes, handles: list[Any], columns: int) -> None:

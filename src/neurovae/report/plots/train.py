@@ -44,7 +44,8 @@ def run(
             )  # fmt: skip
         if name in trained:
             losses.draw(history=folder / "history.parquet", name=name, out=out / f"{stem}_losses.png")
-    rates.draw(train=results / "train", models=models, fit=fit, out=out / "rates.png")
+    if decoded:
+        rates.draw(train=results / "train", models=models, fit=fit, out=out / "rates.png")
     for name, asked in searches.items():
         for fold in folds:
             trials = results / "train" / name / f"fold-{fold}_search" / "trials.tsv"

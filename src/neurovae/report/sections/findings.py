@@ -20,6 +20,7 @@ from neurovae.report.results import (
     QUALITY,
     Row,
     Run,
+    counted,
     entry,
     forward,
     health,
@@ -39,9 +40,9 @@ FEATURES = {"latents + confounds": "latents and confounds", "latents": "latents 
             "voxels + confounds": "voxels and confounds", "voxels": "voxels alone"}  # fmt: skip
 LEGEND = (
     "Brackets: 95 % confidence intervals. Plots: participants (orange: test set) and a natural spline (3 df) with "
-    "confounds held at their means, with its pointwise 95 % confidence band. Maps: change in decoded intensity with "
-    "the score; outlines: max-T p < 0.05, corrected across voxels."
+    "confounds held at their means, with its pointwise 95 % confidence band."
 )
+OF_MAPS = " Maps: change in decoded intensity with the score; outlines: max-T p < 0.05, corrected across voxels."
 
 
 def findings(run: Run) -> list[Block]:
@@ -57,7 +58,11 @@ def findings(run: Run) -> list[Block]:
     few = judged.preliminary(read(run, POWER))
     blocks.insert(0, {"kind": "lead", "text": f"{few} {judged.overview(cards, run.primary)}".strip()})
     blocks += [{"kind": "caveats", "title": "Caveats for all scores", "items": general(run, cards)}]
-    blocks += [{"kind": "legend", "text": LEGEND}] if any(card["status"] != UNTESTED for card in cards) else []
+    blocks += (
+        [{"kind": "legend", "text": LEGEND + OF_MAPS * run.images}]
+        if any(card["status"] != UNTESTED for card in cards)
+        else []
+    )
     return [*blocks, {"kind": "findings", "cards": [_card(run, one) for one in cards]}]
 
 
@@ -65,8 +70,12 @@ def _analysed(run: Run) -> str:
     people, left, checks, found = scans(run), read(run, EXCLUDED), read(run, QUALITY), health(run, run.primary)
     said = []
     if people is not None:
-        said += [f"{count(people['person'].nunique(), 'participant')} with {count(len(people), 'scan')} were analysed."]
-    if checks is not None and left is not None:
+        said += [f"{counted(run, people)} were analysed."]
+    if checks is not None and left is not None and not run.images:
+        out = int(checks["excluded"].astype(bool).sum())
+        said += [f"Excluded: {count(out, 'row')} by hand, {count(len(left), 'row')} without a counterpart."
+                 if out or len(left) else "No row was excluded."]  # fmt: skip
+    elif checks is not None and left is not None:
         out = int(checks["excluded"].astype(bool).sum())
         rows = count(len(left), "scan or table row", "scans or table rows")
         said += [f"Excluded: {count(out, 'scan')} by quality control, {rows} without a counterpart."
@@ -97,7 +106,7 @@ def _card(run: Run, one: Row) -> Block:
     if status == UNTESTED:
         return card
     card["figures"] += _association(run, score, row)
-    if status in (ASSOCIATED, SINGLE):
+    if run.images and status in (ASSOCIATED, SINGLE):
         figures, card["map"] = _map(run, score)
         card["figures"] += figures
     card["predicted"], card["prediction"] = prediction(run, score)

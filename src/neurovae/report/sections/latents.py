@@ -53,7 +53,7 @@ def _model(run: Run, model: str, points: pd.DataFrame, people: pd.DataFrame, pat
     prior = judged.get("kind") == "vae" and judged.get("divergence") != "none"
     spread = thumbnails.drawn(drawn.spread(points, names, AXES.get(str(judged.get("kind")), "latent"), prior))
     said = "Distribution of each latent in the training, validation and test sets: median, quartiles, and 5th to 95th "
-    said += "percentile across scans." + " Dotted lines: mean and 95 % range of the prior." * prior
+    said += f"percentile across {run.unit}s." + " Dotted lines: mean and 95 % range of the prior." * prior
     blocks = [figure(spread, said, path, f"{model}: distribution of every latent")]
     ranked = strongest(run, model, names, joined)
     coloured = scores + ["site"] * several
@@ -61,10 +61,12 @@ def _model(run: Run, model: str, points: pd.DataFrame, people: pd.DataFrame, pat
         named = joined.assign(**{name: levels(joined[name], positive(run, name)) for name in coloured})
         image = thumbnails.drawn(drawn.pairs(named, ranked, coloured))
         last = " and, in the last row, by site" * several
-        said = f"Pairs of the {len(ranked)} latents with the smallest max-T p across all scores: one point per scan, "
-        said += f"coloured by score (one row per score){last}. Open circles: missing values."
+        said = f"Pairs of the {len(ranked)} latents with the smallest max-T p across all scores: one point per "
+        said += f"{run.unit}, coloured by score (one row per score){last}. Open circles: missing values."
         blocks += [figure(image, said, f"{path}, {COHORT}", f"{model}: pairs of latents")]
-    return blocks + (neighbours(run, joined, names, columns, path) if model in {run.primary, *run.shown} else [])
+    return blocks + (
+        neighbours(run, joined, names, columns, path) if run.images and model in {run.primary, *run.shown} else []
+    )
 
 
 def strongest(run: Run, model: str, names: list[str], points: pd.DataFrame, most: int = 3) -> list[str]:

@@ -26,7 +26,7 @@ def methods(run: Run) -> list[Block]:
 def paragraphs(run: Run) -> list[str]:
     """Participants, preprocessing, models, inference, prediction, sensitivity, maps, software; a paragraph each."""
     parts = (participants, preprocessing, latent_models, inference, prediction, audits, maps, software)
-    return [words for words in (part(run) for part in parts) if words]
+    return [run.worded(words) for words in (part(run) for part in parts) if words]
 
 
 def cited(words: list[str]) -> tuple[list[str], list[str]]:

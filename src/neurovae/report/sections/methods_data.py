@@ -3,7 +3,7 @@
 from typing import Any
 
 from neurovae.plan.derivatives import space
-from neurovae.report.results import COHORT, EXCLUDED, QUALITY, Run, analysed, health, read
+from neurovae.report.results import COHORT, EXCLUDED, QUALITY, Run, analysed, counted, health, read
 from neurovae.report.text import count, listed, shown
 from neurovae.train.health.verdicts import NOT_APPLICABLE, forward_explains, no_forward_map
 
@@ -55,10 +55,16 @@ def participants(run: Run) -> str:
     kept, cohort = analysed(table, checks), run.config["cohort"]
     sites, unknown = kept["site"].nunique(), int(kept["site"].isna().sum())
     people = "simulated participant" if cohort.get("simulate") else "participant"
+    where = f" from {count(sites, 'site')}" if sites else ""
+    if not run.images:
+        out = 0 if checks is None else int(checks["excluded"].astype(bool).sum())
+        gone = out + (0 if left is None else len(left))
+        said = [f"Participants. The analysis included {counted(run, kept)}{where}, without images."]
+        said += [f"The site of {count(unknown, 'participant')} was unknown."] if sites and unknown else []
+        return " ".join([*said, *([f"{count(gone, 'table row')} had been excluded."] if gone else [])])
     suffix, n = cohort.get("suffix", "T1w"), kept["person"].nunique()
     scan = f"{WEIGHTED.get(suffix, suffix)} scan"
     scans = f"one {scan} each" if n == len(kept) > 1 else count(len(kept), scan)
-    where = f" from {count(sites, 'site')}" if sites else ""
     said = [f"Participants. The analysis included {count(n, people)}{where}, with {scans}."]
     said += [f"The site of {count(unknown, 'scan')} was unknown."] if sites and unknown else []
     if left is not None and len(left):
@@ -74,7 +80,7 @@ def participants(run: Run) -> str:
 def preprocessing(run: Run) -> str:
     """How scans became volumes."""
     settings = run.config.get("preprocess")
-    if not settings:
+    if not settings or not run.images:
         return ""
     register, size = settings["register"], f"{settings['voxel_mm']:g}-mm isotropic voxels"
     said = [f"Preprocessing. {EXTRACT[settings['extract']['method']]}"]

@@ -78,7 +78,7 @@ def audits(run: Run) -> str:
     if len(seeds) > 1:
         said += [f"Agreement between {count(len(seeds), 'random seed')} was measured in test participants by centred "
                  "kernel alignment [cka]."]  # fmt: skip
-    else:
+    elif any(not undecoded(run, model) for model in run.models):  # a table has no seed
         said += ["Models were trained with one random seed; robustness to the seed was not assessed."]
     if read(run, "audit/dimension.tsv") is not None:
         said += ["Intrinsic dimension was estimated by TwoNN [twonn] and maximum likelihood [mle]."]
@@ -131,6 +131,7 @@ def software(run: Run) -> str:
              "statsmodels": " [statsmodels]", "antspyx": " [ants]", "snakemake": " [snakemake]"}  # fmt: skip
     method = run.config.get("preprocess", {}).get("extract", {}).get("method")
     unused = set() if method == "deepbet" else {"deepbet"}
+    unused |= set() if run.images else {"deepbet", "antspyx"}
     used = [pair for pair in versions() if pair[1] != "not installed" and pair[0] not in unused]
     names = [f"{name} {version}{cites.get(name, '')}" for name, version in used]
     return f"Software. Analyses were run with {listed(names)}. The approach followed a published tutorial [tutorial]."

@@ -33,12 +33,13 @@ def verdicts(run: Run) -> pd.DataFrame:
 
 def models(run: Run) -> list[Block]:
     """Verdicts in a table, rates of all models, and each model's pictures."""
-    caption = "Verdicts. Variance explained: inside the brain mask, relative to the mean training image"
+    explained = ". Variance explained: inside the brain mask, relative to the mean training image"
+    caption = f"Verdicts{explained * run.images}"
     blocks: list[Block] = [table(verdicts(run), HEADS, f"train/<model>/{run.fit}/health.json", caption, 30, "verdict")]
     for model in run.ordered():
         found = health(run, model)
         blocks += [note(f"{model}: {why(run, model)}")] if found and stopped(found) else []
-    blocks += [picture(run, "rates.png", "rate and distortion of all models")]
+    blocks += [picture(run, "rates.png", "rate and distortion of all models")] if run.images else []
     for model in run.ordered():
         blocks += by_model(run, model, _model(run, model))
     searches = sorted((run.cohort / "report").glob("*_search.png"))
@@ -59,6 +60,6 @@ def _model(run: Run, model: str) -> list[Block]:
     reason = why(run, model)
     if found.get("kept_epoch") is None:
         reason = f"{found.get('kind', model)} is fitted in one step and has no epochs"
-    if undecoded(run, model):
-        reason = "a table is not trained"
+    if undecoded(run, model):  # a table is not trained
+        return blocks
     return [*blocks, picture(run, f"{model}_{run.fit}_losses.png", f"{model}: training curves", reason)]

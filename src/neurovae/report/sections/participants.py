@@ -14,6 +14,7 @@ from neurovae.report.results import (
     QUALITY,
     Run,
     analysed,
+    counted,
     declared,
     levels,
     positive,
@@ -37,30 +38,38 @@ def participants(run: Run) -> list[Block]:
     people, named = analysed(whole, read(run, QUALITY)), declared(run, whole)
     first = first_scans(in_order(people))
     sites, unknown = first["site"].value_counts(), int(first["site"].isna().sum())
-    blocks = [text(_counts(whole, people, sites, unknown))]
+    blocks = [text(_counts(run, whole, people, sites, unknown))]
     heads = {"column": "column", "role": "role", "type": "type", "n": "participants", "missing": "missing",
              "value": "mean ± SD, or counts", "range": "range"}  # fmt: skip
     heads |= {f"site {site}": f"site {site}" for site in sites.index if len(sites) > 1}
     blocks += [note(words) for words in lacking(run, people)]
-    source, caption = (
-        f"{COHORT}, {QUALITY}",
-        "Table 1. Scores, and confounds from the input tables, at each participant's first scan",
-    )
+    source = f"{COHORT}, {QUALITY}"
+    caption = f"Table 1. Scores, and confounds from the input tables, at each participant's first {run.unit}"
     blocks += [table(summary(run, first, named), heads, source, caption, 40)]
     if named:
         coded = first.assign(**{name: levels(first[name], positive(run, name)) for name in named})
         image = thumbnails.drawn(columns.histograms(coded, named))
         blocks += [
-            figure(image, "Distributions of scores and confounds, one scan per participant.", source, "histograms")
+            figure(
+                image, f"Distributions of scores and confounds, one {run.unit} per participant.", source, "histograms"
+            )
         ]
     return [*blocks, *visits(run), *_power(run), *_excluded(run)]
 
 
-def _counts(whole: pd.DataFrame, people: pd.DataFrame, sites: pd.Series, unknown: int) -> str:
+def _counts(run: Run, whole: pd.DataFrame, people: pd.DataFrame, sites: pd.Series, unknown: int) -> str:
     each = [f"{name}: {n}" for name, n in sites.items()] + [f"not known: {unknown}"] * bool(unknown)
+    if not run.images:
+        out = whole["person"].nunique() - people["person"].nunique()
+        excluded = f" {count(out, 'participant')} had been excluded by hand." if out else ""
+        return f"{counted(run, people)} were analysed{_sites(sites, each)}{excluded}"
     said = f"{people['person'].nunique()} of {count(whole['person'].nunique(), 'participant')} and {len(people)} of "
     said += f"{count(len(whole), 'scan')} passed quality control and were analysed"
-    said += f", from {count(len(sites), 'site')}" if len(sites) else ""
+    return said + _sites(sites, each)
+
+
+def _sites(sites: pd.Series, each: list[str]) -> str:
+    said = f", from {count(len(sites), 'site')}" if len(sites) else ""
     return said + (f" ({', '.join(each)})." if len(each) > 1 else ".")
 
 
@@ -131,7 +140,12 @@ def _excluded(run: Run) -> list[Block]:
     if left is None:
         return [missing(EXCLUDED, "the stage cohort has not written it")]
     if left.empty:
-        return [text("Every scan had an entry in the participants table, and every entry had a scan.")]
+        return (
+            [text("No row of the participants table was left out.")]
+            if not run.images
+            else [text("Every scan had an entry in the participants table, and every entry had a scan.")]
+        )
     heads = {"scan": "scan", "person": "participant", "reason": "reason"}
-    return [table(left, heads, EXCLUDED, f"{count(len(left), 'scan or row', 'scans or rows')} excluded before "
-                  "preprocessing, with the reason")]  # fmt: skip
+    what = count(len(left), "scan or row", "scans or rows") if run.images else count(len(left), "row")
+    before = " before preprocessing" if run.images else ""
+    return [table(left, heads, EXCLUDED, f"{what} excluded{before}, with the reason")]

@@ -40,7 +40,11 @@ def predictions(run: Run) -> list[Block]:
     names = {"calibration": "observed against predicted", "importance": "permutation importance of the latents"}
     for model in run.ordered():
         blocks += by_model(run, model, [heading(model), *pictures(run, model, run.seed, names)])
-    return [*blocks, _table(run, PREDICTIONS, PREDICTED, METRICS), _table(run, COMPARISONS, COMPARED, AGAINST)]
+    return [
+        *blocks,
+        _table(run, PREDICTIONS, PREDICTED, run.worded(METRICS)),
+        _table(run, COMPARISONS, COMPARED, AGAINST),
+    ]
 
 
 def _table(run: Run, path: str, heads: dict[str, str], title: str) -> Block:

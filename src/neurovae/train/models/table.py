@@ -1,6 +1,7 @@
 """Latents that exist as a table: its columns, standardised, or their principal components.
 
-There is no decoder, and so no `reconstruct`: `forward` gives the voxels of a linear forward model (`models.forward`).
+There is no decoder, and so no `reconstruct`: `forward` gives the voxels of a linear forward model (`models.forward`),
+where the cohort has images.
 """
 
 import re
@@ -40,7 +41,7 @@ def fit(
     Args:
         values: columns of the table (scans, columns).
         split: split of each scan; "training" alone is used.
-        mask: the fixed mask (x, y, z), whose voxels the forward model gives.
+        mask: the fixed mask (x, y, z), whose voxels the forward model gives; without voxels there is none.
         seed, device: not used.
         names: of the columns.
         volumes: packed volumes (all scans, x, y, z); those of the training scans are read.
@@ -51,14 +52,17 @@ def fit(
         columns, seen: of the entry, which the description of the weights keeps.
 
     Raises:
-        InputError: columns that do not differ between the training people, or more components than there can be.
+        InputError: columns that are latents and do not differ between the training people, or more components than
+            there can be.
     """
     training = values[split == "training"]
     still = constant(training, names)
-    if still:
+    if still and n_latent:
+        print(f"warning: {len(still)} columns are the same for all training scans and have no weight: {some(still, 5)}")
+    elif still:
         raise InputError(
             f"{len(still)} columns do not differ between the {len(training)} training scans: {some(still, 5)}; leave "
-            "them out with columns"
+            "them out with columns, or take components (n_latent)"
         )
     tensors, architecture = projection(training, names, n_latent, standardise)
     return with_forward(tensors, architecture, values, split, mask, volumes, rows, people)
@@ -111,7 +115,9 @@ def with_forward(
     rows: np.ndarray,
     people: np.ndarray,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
-    """What `fit` returns: tensors and description with the forward model of the training scans' latents; no history."""
+    """What `fit` returns: tensors and description with the forward model of the latents, if there are scans; no history."""
+    if not mask.any():
+        return tensors, architecture, []
     training = split == "training"
     z = embed(values[training], mask, tensors, architecture)[0]
     fitted, penalty = forward_model.fit(volumes, rows[training], people[training], mask, z)
