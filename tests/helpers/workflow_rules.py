@@ -27,7 +27,7 @@ BROUGHT = {"scikit-dimension": {"numba", "scikit-learn"}}  # what a package impo
 
 
 KINDS = [
-    f"train.models.{kind}" for kind in ("vae", "autoencoder", "pca", "pca_localised", "mds", "isomap", "lle")
+    f"train.models.{kind}" for kind in ("vae", "autoencoder", "pca", "pca_localised", "mds", "isomap", "lle", "frozen")
 ]  # imported by name, so that ast does not see them
 
 

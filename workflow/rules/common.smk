@@ -12,7 +12,7 @@ from neurovae.cohort import check, warn
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
 from neurovae.plan import derivatives, display, entries, frozen, graph, index, latent_maps, latent_tables, search_flags
-from neurovae.plan import search_space, user_tables
+from neurovae.plan import search_space, source_models, user_tables
 
 display.attach(workflow)
 
@@ -25,6 +25,7 @@ try:
     FOUND = index.look(config["cohort"])
     PEOPLE = len(index.people(FOUND.scans))
     config["train"] = latent_maps.sized(config["train"], config["preprocess"]["voxel_mm"])
+    config["train"], source_notes = source_models.sized(config)
     ENTRIES = entries.models(config["train"], config["cohort"])
     faults, notes = user_tables.problems(config, FOUND)
     ill_given, given_notes, GIVEN_COLUMNS = latent_tables.problems(config, FOUND)
@@ -39,7 +40,7 @@ try:
         + graph.interpret_problems(config["interpret"], list(ENTRIES))
         + search_space.problems(config, SCHEMA, PEOPLE)
     )
-    warn.print_warnings(config["cohort"], FOUND, notes + given_notes + doubtful)
+    warn.print_warnings(config["cohort"], FOUND, notes + given_notes + source_notes + doubtful)
     entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
     FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
@@ -49,6 +50,8 @@ try:
     SOURCES = graph.sources(BATCHES, bool(config["cohort"]["simulate"]))
     TABLES = graph.contents(FOUND.files, bool(config["cohort"]["simulate"]))
     GIVEN = latent_tables.inputs(config, ENTRIES)  # the file of latents that a model of kind table reads
+    SOURCE_MODELS = source_models.inputs(ENTRIES)  # the files of another cohort's model that a model is, or starts from
+    SOURCE_MODEL_BYTES = {name: graph.contents(paths, False) for name, paths in SOURCE_MODELS.items()}
     GIVEN_BYTES = {name: graph.contents(paths, False) for name, paths in GIVEN.items()}
 except InputError as error:
     raise WorkflowError(f"\n{error}") from None
@@ -77,6 +80,7 @@ ENV = graph.environments()
 FREEZE = graph.flags({"freeze": True}) if config["cohort"]["freeze"] else ""
 MODEL_FLAGS = entries.model_flags(ENTRIES)
 GIVEN_FLAGS = {name: graph.flags({"table": paths[0] if paths else None}) for name, paths in GIVEN.items()}
+SOURCE_MODEL_FLAGS = source_models.flags(ENTRIES)
 TRAIN_CODE = entries.model_codes(ENTRIES, "train.fit")
 HEALTH_CODE = entries.model_codes(ENTRIES, "train.health.health")
 JUDGED = entries.verdict_flags(ENTRIES, config["train"])

@@ -70,6 +70,7 @@ rule train:
             otherwise=[],
         ),
         given=lookup(dpath="{model}", within=GIVEN),
+        source=lookup(dpath="{model}", within=SOURCE_MODELS),
     output:
         weights="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/weights.safetensors",
         history="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/history.parquet",
@@ -90,12 +91,14 @@ rule train:
         flags=lookup(dpath="{model}", within=MODEL_FLAGS),
         given=lookup(dpath="{model}", within=GIVEN_FLAGS),
         contents=lookup(dpath="{model}", within=GIVEN_BYTES),
+        source=lookup(dpath="{model}", within=SOURCE_MODEL_FLAGS),
+        source_contents=lookup(dpath="{model}", within=SOURCE_MODEL_BYTES),
         code=lookup(dpath="{model}", within=TRAIN_CODE),
         env=ENV["train"],
     shell:
         "{resources.launch} neurovae.train.fit --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --folds {input.folds} "
         "--out {output.weights} --history {output.history} --state results/{wildcards.cohort}/train/.state/{wildcards.model} --code {params.code}-{params.env} "
-        "--chosen '{input.chosen}' --fold {wildcards.fold} --seed {wildcards.seed} --device {resources.device} {params.flags} {params.given} > {log} 2>&1"
+        "--chosen '{input.chosen}' --fold {wildcards.fold} --seed {wildcards.seed} --device {resources.device} {params.flags} {params.given} {params.source} > {log} 2>&1"
 
 
 rule health:

@@ -18,6 +18,7 @@ from neurovae.io.files import sha256, write_json
 from neurovae.io.images import read_image
 from neurovae.io.volumes import SPLITS, read_mask
 from neurovae.plan import fingerprint
+from neurovae.plan.source_models import inner_kind
 from neurovae.train import weights
 
 STEPS = ("extract", "register", "normalise", "pack")
@@ -101,9 +102,8 @@ def run(
         shutil.rmtree(hidden, ignore_errors=True)
     print(f"{out}: a {meta['kind']} of {meta['architecture']['n_latent']} latents, {verdict['verdict']}", flush=True)
     if n_scans := scans(tensors):
-        print(
-            f"warning: the weights of a {meta['kind']} hold the voxels of {n_scans} training scans; share them as scans"
-        )
+        kind = inner_kind(meta)
+        print(f"warning: the weights of a {kind} hold the voxels of {n_scans} training scans; share them as scans")
 
 
 def stripped(tensors: weights.Tensors, meta: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from typing import Any
 
 import yaml
 
+from neurovae.plan.source_models import inner_kind
+
 NAMES = {
     "vae": "A variational autoencoder",
     "autoencoder": "An autoencoder",
@@ -98,18 +100,18 @@ def card(
     front_matter = {
         "license": licence,
         "library_name": "neurovae",
-        "tags": ["neuroimaging", "structural-mri", "representation-learning", meta["kind"]],
+        "tags": ["neuroimaging", "structural-mri", "representation-learning", inner_kind(meta)],
     }
     rows = [f"| {text} | {health[key]:.4g} |" for key, text in MEASURES.items() if health.get(key) is not None]
     return TEXT.format(
         front=yaml.safe_dump(front_matter, sort_keys=False),
         name=name,
         n_latent=meta["architecture"]["n_latent"],
-        what=NAMES[meta["kind"]],
+        what=NAMES[inner_kind(meta)],
         version=way["neurovae"],
         verdict=health["verdict"],
         reason="; ".join([health["reason"], *health.get("caveats", [])]) + ".",
-        warning=HELD.format(kind=NAMES[meta["kind"]], count=n_held_out) if n_held_out else "",
+        warning=HELD.format(kind=NAMES[inner_kind(meta)], count=n_held_out) if n_held_out else "",
         fold=meta["fold"],
         seed=meta["seed"],
         **meta["people"],

@@ -9,18 +9,26 @@ from neurovae.plan.latent_maps import is_map
 
 Entries = dict[str, dict[str, Any]]
 GIVEN = ("table",)  # kinds whose latents exist already: nothing can be decoded from them
+UNTRAINED = (*GIVEN, "frozen")  # kinds whose baseline has settings of its own
 BASELINE = {"n_latent": 16, "blur": 4}  # of the PCA beside a table that keeps its columns; as the schema's defaults
 PERIODS = ("vae", "autoencoder")  # kinds that are trained in epochs
 PAIRWISE = ("mds", "isomap", "lle")  # kinds whose cost grows with the square of the training scans
 MAX_SCANS = 5000  # training scans of these (train.models.manifold.MAX_SCANS, whose import would load scikit-learn)
-NOT_OPTIONS = ("name", "kind", "transductive", "path", "baseline")  # keys of an entry that its module does not get
+NOT_OPTIONS = (
+    "name",
+    "kind",
+    "transductive",
+    "path",
+    "baseline",
+    "inner",
+)  # keys of an entry that its module does not get
 
 
 def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
     """Return the model entries by name, each with its mandatory baseline, a PCA of the same size and augmentation.
 
-    Latents from a table have a PCA beside them too: what the run's own scans give without an encoder. It has as many
-    latents as the table's components, or 16 where the table keeps its columns.
+    Latents from a table and those of another cohort's model have a PCA beside them too: what the run's own scans give
+    without an encoder. It has as many latents, or 16 where a table keeps its columns.
 
     Raises:
         InputError: repeated names, folds that are neither one nor all, mirror images where a score is about one side.
@@ -45,14 +53,14 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
     problems += [
         f"train.models {name!r}: n_latent is null, which kind: table alone may have; give a number"
         for name, entry in entries.items()
-        if entry["n_latent"] is None and entry["kind"] not in GIVEN
+        if entry["n_latent"] is None and entry["kind"] not in UNTRAINED
     ]
     problems += [line for name, entry in entries.items() for line in _without_linear_part(name, entry)]
     if "voxels" in entries:
         problems.append("train.models 'voxels': this name is reserved for the voxel-wise baseline; give another")
     refuse(problems)
     for name, entry in entries.items():
-        if entry["kind"] in GIVEN:
+        if entry["kind"] in UNTRAINED:
             settings = {**BASELINE, "flip": not sided, "n_latent": entry["n_latent"] or BASELINE["n_latent"]}
             entries[name] = {**entry, "baseline": settings}
     for entry in [entry for entry in entries.values() if entry["kind"] != "pca"]:
@@ -121,7 +129,8 @@ def _add_baseline(entries: Entries, entry: dict[str, Any], settings: dict[str, A
     )
     if any(entries[name][key] != value for key, value in settings.items() if name in entries):
         name += f"-{settings['blur']:g}mm"
-    free = localised(entry) or is_map(entry) or (entry["kind"] in GIVEN and entry["n_latent"] is None)
+    free = localised(entry) or is_map(entry) or entry["kind"] == "frozen"
+    free = free or (entry["kind"] in GIVEN and entry["n_latent"] is None)
     capped = {"capped": True} if free else {}  # it may have more latents than a PCA
     entries.setdefault(name, {"name": name, "kind": "pca", **settings, **capped, "transductive": False})
     entries[name]["transductive"] |= entry["transductive"]
@@ -164,12 +173,16 @@ def verdict_flags(entries: Entries, train: dict[str, Any]) -> dict[str, str]:
 
 
 def model_codes(entries: Entries, rule: str) -> dict[str, str]:
-    """Return a fingerprint per model: of the rule's module and of the model kind's module, which it imports by name."""
-    shared = fingerprint.code(f"neurovae.{rule}")
-    return {
-        name: f"{shared}-{fingerprint.code('neurovae.train.models.' + entry['kind'])}"
-        for name, entry in entries.items()
+    """Return a fingerprint per model: of the rule's module and of those of the model's kinds, imported by name.
+
+    A frozen model has two kinds: its own, and the inner one, which embeds and decodes.
+    """
+    kinds = {name: [entry[key] for key in ("kind", "inner") if key in entry] for name, entry in entries.items()}
+    parts = {
+        name: [f"neurovae.{rule}", *(f"neurovae.train.models.{kind}" for kind in of_model)]
+        for name, of_model in kinds.items()
     }
+    return {name: "-".join(fingerprint.code(module) for module in modules) for name, modules in parts.items()}
 
 
 def all_codes(entries: Entries, rule: str) -> str:
@@ -188,7 +201,7 @@ def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[st
         "to train on; lower n_latent"
         for entry in entries.values()
         if (entry["n_latent"] or 0) >= training
-        and not (entry.get("linear") == "none" or entry.get("capped") or localised(entry))
+        and not (entry.get("linear") == "none" or entry.get("capped") or localised(entry) or entry["kind"] == "frozen")
     ]
     for name, entry in entries.items():
         n_training = training * (2 if entry.get("flip") else 1)

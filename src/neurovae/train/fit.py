@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from neurovae.cli import Json, cli
+from neurovae.export.source import read as read_source
 from neurovae.io.parquet import write_table
 from neurovae.io.volumes import SPLITS, data_hash, digests, read_mask, splits
 from neurovae.train import inputs, weights
@@ -48,6 +49,7 @@ def run(
     code: str = "",
     chosen: str = "",
     table: str = "",
+    source: str = "",
 ) -> None:
     """Fit a model and write its weights and history.
 
@@ -62,7 +64,7 @@ def run(
         out: safetensors to write.
         history: Parquet to write, a row per epoch and split.
         kind: the module of this package that fits, embeds and reconstructs: vae, autoencoder, pca, pca_localised,
-            mds, isomap, lle; or table, which has a forward model in place of a decoder.
+            mds, isomap, lle; table, which has a forward model in place of a decoder; or frozen, the model of `source`.
         fold: the fold whose people are the test set.
         seed: of initial weights, batches and samples.
         device: auto (cuda, then cpu), cpu, cuda or mps.
@@ -71,6 +73,7 @@ def run(
         code: fingerprint of the code; a checkpoint of other code, options or data is not used.
         chosen: JSON of options that a search has chosen, in place of those of the entry; empty: there was no search.
         table: file with latents that exist already (kind table); empty: the model reads the volumes.
+        source: folder of another cohort's exported model (kind frozen); empty: none.
     """
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
@@ -86,6 +89,7 @@ def run(
         if processes.rank() == 0:  # nothing to share among processes
             beside = {"names": given.names, "volumes": given.volumes, "rows": given.rows} if table else {}
             beside |= {"people": scans["person"].to_numpy()} if table else {}
+            beside |= {"source": read_source(Path(source), mask)} if source else {}
             result = module.fit(array, split, brain, seed=seed, device=device, **beside, **values)
             _write(out, history, result, meta, values)
         return

@@ -156,7 +156,9 @@ def test_yes_and_no_may_be_written_bare_and_keys_of_networks_are_refused() -> No
     assert (plain["seen"], plain["n_latent"], plain["standardise"]) == ("unknown", None, True) and "flip" not in plain
     with pytest.raises(InputError, match="train.models.0: a table has no 'flip'"):
         validated({"name": "a", "kind": "table", "flip": False})
-    with pytest.raises(InputError, match="train.models.0: a vae has no 'path' .it belongs to table.; leave it out"):
+    with pytest.raises(
+        InputError, match="train.models.0: a vae has no 'path' .it belongs to table, frozen.; leave it out"
+    ):
         validated({"name": "a", "kind": "vae", "path": "v.tsv"})
 
 

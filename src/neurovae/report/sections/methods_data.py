@@ -177,6 +177,23 @@ def _given(model: str, one: dict[str, Any]) -> str:
     return " ".join(said)
 
 
+def _frozen(model: str, one: dict[str, Any]) -> str:
+    """The model of another cohort: its kind, its participants, its licence, and what was re-estimated here."""
+    source = one["source"]
+    units = "components" if source["kind"] in COMPONENTS else "latent variables"
+    people = source["people"]
+    said = [f"The model {model} was {KINDS.get(source['kind'], source['kind'])} with {one['n_latent']} {units}, fitted "
+            f"beforehand to another cohort ({people['training']} training and {people['validation']} validation "
+            f"participants; weights {source['exported_from']}, licence: {source['licence']}) and not trained here."
+            ]  # fmt: skip
+    said += ["It had itself been taken from another model "
+             f"(weights {source['source']['exported_from']})."] if "source" in source else []  # fmt: skip
+    said += ["Its mean image was replaced by that of the training participants of this study."
+             if one.get("centre") == "own" else "Latents are departures from the mean image of that cohort."
+             ]  # fmt: skip
+    return " ".join(said)
+
+
 def _forward(one: dict[str, Any]) -> list[str]:
     """How the latents' table got its maps, or why it has none."""
     if not (explains := forward_explains(one)):
@@ -192,6 +209,8 @@ def _forward(one: dict[str, Any]) -> list[str]:
 def _model(model: str, one: dict[str, Any]) -> str:
     if one["verdict"] == NOT_APPLICABLE:
         return _given(model, one)
+    if one["kind"] == "frozen":
+        return _frozen(model, one)
     units = "components" if one["kind"] in COMPONENTS else "latent variables"
     said = [f"The model {model} was {KINDS.get(one['kind'], one['kind'])} with {one['n_latent']} {units}."]
     if one.get("latents") == "map":
