@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from neurovae.plan import beta_schedule, fingerprint
+from neurovae.plan import beta_schedule, fingerprint, start_models
 from neurovae.plan.graph import flags, refuse
 from neurovae.plan.latent_maps import is_map
 
@@ -21,6 +21,10 @@ NOT_OPTIONS = (
     "path",
     "baseline",
     "inner",
+    "start_from",
+    "source_latents",
+    "source_kind",
+    "variant_of",
 )  # keys of an entry that its module does not get
 
 
@@ -58,12 +62,13 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
     problems += [line for name, entry in entries.items() for line in _without_linear_part(name, entry)]
     if "voxels" in entries:
         problems.append("train.models 'voxels': this name is reserved for the voxel-wise baseline; give another")
-    refuse(problems)
+    refuse(problems + start_models.clashes(entries, train["search"]["model"]))
+    entries = start_models.variants(entries)
     for name, entry in entries.items():
         if entry["kind"] in UNTRAINED:
             settings = {**BASELINE, "flip": not sided, "n_latent": entry["n_latent"] or BASELINE["n_latent"]}
             entries[name] = {**entry, "baseline": settings}
-    for entry in [entry for entry in entries.values() if entry["kind"] != "pca"]:
+    for entry in [entry for entry in entries.values() if _compared(entry)]:
         for n_latent in _sizes(entry, train["search"]):
             _add_baseline(entries, entry, {**_augmented(entry), "n_latent": n_latent})
     return entries
@@ -90,18 +95,24 @@ def _without_linear_part(name: str, entry: dict[str, Any]) -> list[str]:
 
 
 def baselines(entries: Entries, search: dict[str, Any]) -> dict[str, list[str]]:
-    """Return the baseline PCAs of each model other than a PCA; several where a search chooses the number of latents."""
-    sizes = {name: _sizes(entry, search) for name, entry in entries.items() if entry["kind"] != "pca"}
+    """Return the baseline PCAs of each model that has any; several where a search chooses the number of latents."""
+    sizes = {name: _sizes(entry, search) for name, entry in entries.items() if _compared(entry)}
     return {
         name: [
             pca
             for pca, baseline in entries.items()
             if baseline["kind"] == "pca"
+            and not (baseline.get("start_from") or "variant_of" in baseline)
             and baseline["n_latent"] in sizes[name]
             and {key: baseline[key] for key in ("flip", "blur")} == _augmented(entries[name])
         ]
         for name in sizes
     }
+
+
+def _compared(entry: dict[str, Any]) -> bool:
+    """Whether a model has a PCA as its baseline: every kind but a PCA, and no variant, which is a comparison itself."""
+    return entry["kind"] != "pca" and "variant_of" not in entry
 
 
 def _sizes(entry: dict[str, Any], search: dict[str, Any]) -> list[int]:
@@ -198,9 +209,9 @@ def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[st
     training = int(people * (1 - 1 / folds["n"]) * (1 - folds["validation"]))
     problems = [
         f"train.models {entry['name']!r}: n_latent is {entry['n_latent']}, but only about {training} people are left "
-        "to train on; lower n_latent"
+        f"to train on{_of_source(entry)}; lower n_latent"
         for entry in entries.values()
-        if (entry["n_latent"] or 0) >= training
+        if (entry["n_latent"] or 0) >= training + entry.get("source_latents", 0)
         and not (entry.get("linear") == "none" or entry.get("capped") or localised(entry) or entry["kind"] == "frozen")
     ]
     for name, entry in entries.items():
@@ -220,6 +231,11 @@ def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[st
             )
     not_there = sorted(set(config["train"]["keep_collapsed"]) - set(entries))
     return problems + [f"train.keep_collapsed: no model {name!r}; there are {', '.join(entries)}" for name in not_there]
+
+
+def _of_source(entry: dict[str, Any]) -> str:
+    """Further components that an entry may have, since it starts from a source."""
+    return f", and the source has {entry['source_latents']} components" if "source_latents" in entry else ""
 
 
 def without_effect(entry: dict[str, Any], keys: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from neurovae.errors import InputError
-from neurovae.plan import frozen
+from neurovae.plan import frozen, start_models
 
 FILES = ("weights.safetensors", "mask.nii.gz", "preprocessing.json", "README.md")  # of an exported folder
 CENTRED = ("vae", "autoencoder", "pca", "pca_localised")  # kinds whose mean image can be re-estimated
@@ -22,7 +22,7 @@ ALIKE = {"bias_field": ("register", "bias_field"), "template_voxel_mm": ("regist
 
 def folder(entry: dict[str, Any]) -> str | None:
     """The folder of the exported model that an entry of train.models uses, if any."""
-    return entry.get("path") if entry["kind"] == "frozen" else None
+    return entry.get("path") if entry["kind"] == "frozen" else entry.get("start_from")
 
 
 def inputs(entries: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
@@ -38,22 +38,28 @@ def flags(entries: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 
 def sized(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The train section with the number of latents and the inner kind of each frozen model, and notes.
+    """The train section with the number of latents and the kind of the source of each entry that has one, and notes.
 
     Raises:
         InputError: a folder that is not there or no export, or one of other preprocessing than this run's.
     """
     models, faults, notes = [], [], []
     for entry in config["train"]["models"]:
-        if entry["kind"] != "frozen":
+        is_frozen = entry["kind"] == "frozen"
+        if not is_frozen and not entry.get("start_from"):
             models.append(entry)
             continue
         place = f"train.models {entry['name']!r}"
-        found = problems(place, "path", folder(entry), config["preprocess"])
+        found = problems(place, "path" if is_frozen else "start_from", folder(entry), config["preprocess"])
         if not found[0]:
-            meta = description(Path(str(entry["path"])))
-            found[0].extend(_of_frozen(place, entry, meta))
-            models.append({**entry, "n_latent": meta["architecture"]["n_latent"], "inner": inner_kind(meta)})
+            meta = description(Path(str(folder(entry))))
+            kind, architecture = inner_kind(meta), meta["architecture"]
+            if is_frozen:
+                found[0].extend(_of_frozen(place, entry, meta))
+                models.append({**entry, "n_latent": architecture["n_latent"], "inner": kind})
+            else:
+                found[0].extend(start_models.problems(place, entry, kind, architecture))
+                models.append({**entry, "source_latents": architecture["n_latent"], "source_kind": kind})
         faults += found[0]
         notes += found[1]
     if faults:

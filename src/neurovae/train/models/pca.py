@@ -24,7 +24,6 @@ def fit(
     blur: float,
     rotate: str = "none",
     capped: bool = False,
-    start_from: str | None = None,
     source: Source | None = None,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
     """Mean, components (latents, voxels) and variances of the people in "training"; no history.
@@ -41,7 +40,6 @@ def fit(
         blur: standard deviation, mm, of the blurred copies that are added; 0: none.
         rotate: varimax, or none.
         capped: of a baseline: as many components as there are, where n_latent is more.
-        start_from: folder of the source.
         source: the model of a larger cohort.
     """
     rows = np.flatnonzero(split == "training")

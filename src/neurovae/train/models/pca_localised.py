@@ -26,7 +26,6 @@ def fit(
     blur: float,
     taper_mm: list[Taper],
     rotate: str = "none",
-    start_from: str | None = None,
     source: Source | None = None,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
     """Mean, components (latents, voxels) and variances of the people in "training"; no history.
@@ -44,7 +43,6 @@ def fit(
         taper_mm: distance from which on voxels count as uncorrelated, or "none"; of several, the one that explains
             most variance in the people in "validation".
         rotate: varimax, or none.
-        start_from: folder of the source.
         source: the model of a larger cohort.
 
     Raises:

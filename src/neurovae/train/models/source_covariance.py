@@ -9,6 +9,7 @@ import numpy as np
 
 from neurovae.errors import InputError
 from neurovae.export.source import Source
+from neurovae.plan import start_models
 from neurovae.plan.source_models import inner_kind
 from neurovae.train.weights import Tensors
 
@@ -59,22 +60,13 @@ def of(source: Source, mask: np.ndarray) -> Covariance:
         )
     left = source.meta["architecture"].get("left")
     if left is None:
-        raise InputError(f"start_from: this {kind} does not hold the variances of a linear part; {remedy(kind)}")
+        raise InputError(f"start_from: this {kind} holds no variances of a linear part; {start_models.remedy(kind)}")
     tensors = source.tensors
     if kind in NETWORKS:
         lengths = np.linalg.norm(tensors["outward"], axis=1, keepdims=True)
         return Covariance(tensors["outward"] / lengths, np.square(lengths[:, 0]), left)
     components = tensors["varimax"] @ tensors["components"] if "varimax" in tensors else tensors["components"]
     return Covariance(components, tensors["variances"], left)
-
-
-def remedy(kind: str) -> str:
-    """What to do where a model has no variances."""
-    if kind in NETWORKS:
-        return "give one that was trained with linear: pca or localised, by this version of neurovae or a later one"
-    if kind in ("pca", "pca_localised"):
-        return "it is of an earlier version of neurovae; train and export it again"
-    return "give a pca, a pca_localised, or a vae with a linear part"
 
 
 def network(source: Source, architecture: dict[str, Any]) -> Tensors:

@@ -37,7 +37,6 @@ def fit(
     people: np.ndarray | None = None,
     state: Path | None = None,
     watch: Watch = lambda rows: None,
-    start_from: str | None = None,
     source: Source | None = None,
     **options: Any,
 ) -> tuple[Tensors, dict[str, Any], list[Row]]:
@@ -50,7 +49,6 @@ def fit(
         people: person of each scan, whose scans stay together in cross-fitting; None: a person per scan.
         state: folder of checkpoints, from which a training that was killed continues.
         watch: called with the history rows of each epoch; may raise to stop training.
-        start_from: folder of the source.
         source: the model of a larger cohort, at whose linear part, pooled with that of these people, training starts;
             at its network, too, where it is a vae of the same architecture.
         options: the fields of `Hyperparameters`, an entry of train.models.
