@@ -21,6 +21,7 @@ rule all:
         expand("results/{cohort}/preprocess/qc.parquet", cohort=COHORT),
         expand("results/{cohort}/preprocess/volumes.npy", cohort=COHORT),
         expand("results/{cohort}/train/{model}/{fit}/weights.safetensors", cohort=COHORT, model=MODELS, fit=FITS),
+        expand("results/{cohort}/train/start_from.tsv", cohort=START_TABLES),
         expand("results/{cohort}/latents/{model}/{fit}/latents.parquet", cohort=COHORT, model=MODELS, fit=FITS),
         expand(
             "results/{cohort}/associate/{model}/{fit}/{table}.parquet",

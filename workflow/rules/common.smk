@@ -12,7 +12,7 @@ from neurovae.cohort import check, warn
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
 from neurovae.plan import derivatives, display, entries, frozen, graph, index, latent_maps, latent_tables, search_flags
-from neurovae.plan import search_space, source_models, user_tables
+from neurovae.plan import search_space, source_models, start_models, user_tables
 
 display.attach(workflow)
 
@@ -81,6 +81,10 @@ FREEZE = graph.flags({"freeze": True}) if config["cohort"]["freeze"] else ""
 MODEL_FLAGS = entries.model_flags(ENTRIES)
 GIVEN_FLAGS = {name: graph.flags({"table": paths[0] if paths else None}) for name, paths in GIVEN.items()}
 SOURCE_MODEL_FLAGS = source_models.flags(ENTRIES)
+STARTED = [] if config["cohort"]["freeze"] else start_models.names(ENTRIES)  # models that start from another cohort's
+START_VARIANTS = [name for name in ENTRIES if name in STARTED or ENTRIES[name].get("variant_of") in STARTED]
+START_TABLES = [COHORT] if STARTED else []
+START_CODE = entries.all_codes({name: ENTRIES[name] for name in START_VARIANTS}, "train.start_from")
 TRAIN_CODE = entries.model_codes(ENTRIES, "train.fit")
 HEALTH_CODE = entries.model_codes(ENTRIES, "train.health.health")
 JUDGED = entries.verdict_flags(ENTRIES, config["train"])

@@ -47,6 +47,7 @@ rule report:
         "results/{cohort}/findings/mixed.tsv",
         "results/{cohort}/predict/comparisons.tsv",
         expand("results/{{cohort}}/audit/{model}/{fit}/sites.parquet", model=MODELS, fit=FIT),
+        expand("results/{cohort}/train/start_from.tsv", cohort=START_TABLES),
     output:
         "results/{cohort}/report/report.html",
     log:

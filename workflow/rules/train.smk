@@ -131,3 +131,29 @@ rule health:
         "python -m neurovae.train.health.health --volumes {input.volumes} --rows {input.rows} --mask {input.mask} --model {input.weights} "
         "--history {input.history} --out {output.health} --seed {wildcards.seed} "
         "{params.flags} {params.given} > {log} 2>&1"
+
+
+rule start_from:
+    input:
+        volumes="results/{cohort}/preprocess/volumes.npy",
+        rows="results/{cohort}/preprocess/volumes.parquet",
+        mask="results/{cohort}/preprocess/mask.nii.gz",
+        weights=expand("results/{{cohort}}/train/{model}/{fit}/weights.safetensors", model=START_VARIANTS, fit=FITS),
+    output:
+        "results/{cohort}/train/start_from.tsv",
+    log:
+        "results/{cohort}/logs/train/start_from.log",
+    benchmark:
+        "results/{cohort}/benchmarks/train/start_from.tsv"
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        flags=graph.flags({"models": STARTED, "fits": FITS}),
+        code=START_CODE,
+        env=ENV["train"],
+    shell:
+        "python -m neurovae.train.start_from --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
+        "--train results/{wildcards.cohort}/train --out {output} {params.flags} > {log} 2>&1"
