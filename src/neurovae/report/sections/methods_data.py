@@ -194,6 +194,25 @@ def _frozen(model: str, one: dict[str, Any]) -> str:
     return " ".join(said)
 
 
+def _started(one: dict[str, Any]) -> list[str]:
+    """The model of a larger cohort that training started from, and what was taken of it."""
+    source = one["source"]
+    people = source["people"]
+    kind = KINDS.get(source["kind"], source["kind"])
+    said = [f"It started from a model of another cohort: {kind} fitted to {people['training']} training and "
+            f"{people['validation']} validation participants (weights {source['exported_from']}, licence: "
+            f"{source['licence']})."]  # fmt: skip
+    said += ["That model had itself started from another "
+             f"(weights {source['source']['exported_from']})."] if "source" in source else []  # fmt: skip
+    if one.get("source_network") and one.get("source_weight") == 1:
+        return [*said, "Its linear part was kept, and its network was fine-tuned."]
+    said += ["The covariance described by its components and variances was pooled with that of the training "
+             "participants of this study, each about its own mean and divided by its total variance; the weight of the "
+             f"other cohort, {one['source_weight']:g} of 1, explained most variance in the validation participants."
+             ]  # fmt: skip
+    return said + (["The network started at that of the other model."] if one.get("source_network") else [])
+
+
 def _forward(one: dict[str, Any]) -> list[str]:
     """How the latents' table got its maps, or why it has none."""
     if not (explains := forward_explains(one)):
@@ -217,6 +236,7 @@ def _model(model: str, one: dict[str, Any]) -> str:
         said += [f"They stand on a grid of points about {one['map_mm']:g} mm apart in the brain; each is inferred from "
                  "and decoded into the region around its point."]  # fmt: skip
     said += _network(one) if one["kind"] in ("vae", "autoencoder") else []
+    said += _started(one) if "source" in one else []
     used = [words.format(one[name]) for name, words in AUGMENTED.items() if one.get(name)]
     said += [f"Training scans were augmented by {listed(used)}."] if used else []
     if one.get("blur") and (one["kind"] == "pca" or one.get("linear") == "pca"):
