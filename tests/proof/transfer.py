@@ -30,7 +30,7 @@ SOURCE, TEST, SIZES, DRAWS, RESAMPLED = 65, 15, (10, 20, 40), 5, 2000
 VARIANTS = {"frozen": "#0072b2", "pooled": "#d55e00", "scratch": "#666666"}  # colours that the colour-blind can tell
 ENTRIES: dict[str, dict[str, Any]] = {
     "pca": {"kind": "pca", "n_latent": 16},
-    "pca_localised": {"kind": "pca_localised", "n_latent": 100},
+    "pca_localised": {"kind": "pca_localised", "n_latent": 100, "taper_mm": [60]},
     "vae": {"kind": "vae", "network": "local", "n_latent": 100, "flip": True, "taper_mm": [60]},
 }
 MODULES = {"pca": pca, "pca_localised": pca_localised, "vae": vae}
