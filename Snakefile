@@ -49,6 +49,8 @@ rule all:
             model=SHOWN_DECODED,
             fit=FIT,
         ),
+        expand("results/{cohort}/{stage}/replication.tsv", cohort=COHORT, stage=VALIDATED),
+        expand("results/{cohort}/{stage}/transfer.tsv", cohort=COHORT, stage=VALIDATED),
         expand("results/{cohort}/report/summary.txt", cohort=COHORT),
         expand("results/{cohort}/report/report.html", cohort=COHORT),
         expand("results/{cohort}/report/verdict.txt", cohort=COHORT),
@@ -66,6 +68,13 @@ if not config["cohort"]["freeze"]:
 include: "workflow/rules/latents.smk"
 include: "workflow/rules/associate.smk"
 include: "workflow/rules/predict.smk"
+
+
+if EXTERNAL:
+
+    include: "workflow/rules/external.smk"
+
+
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/findings.smk"
 include: "workflow/rules/interpret.smk"

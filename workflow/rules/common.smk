@@ -11,7 +11,7 @@ sys.path.insert(0, str(SOURCE))
 from neurovae.cohort import check, warn
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
-from neurovae.plan import derivatives, display, entries, frozen, graph, index, latent_maps, latent_tables, search_flags
+from neurovae.plan import derivatives, display, entries, external, frozen, graph, index, latent_maps, latent_tables, search_flags
 from neurovae.plan import search_space, source_models, start_models, user_tables
 
 display.attach(workflow)
@@ -25,22 +25,25 @@ try:
     FOUND = index.look(config["cohort"])
     PEOPLE = len(index.people(FOUND.scans))
     config["train"] = latent_maps.sized(config["train"], config["preprocess"]["voxel_mm"])
+    config["train"] = external.with_entry(config)
     config["train"], source_notes = source_models.sized(config)
     ENTRIES = entries.models(config["train"], config["cohort"])
     faults, notes = user_tables.problems(config, FOUND)
     ill_given, given_notes, GIVEN_COLUMNS = latent_tables.problems(config, FOUND)
+    other_scores, external_notes = external.problems(config, FOUND)
     misplaced, doubtful = derivatives.check(config, [(scan.path, scan.mask) for scan in FOUND.scans])
     graph.refuse(
         check.check(config["cohort"], FOUND)
         + faults
         + ill_given
         + misplaced
+        + other_scores
         + graph.names_and_files(config)
         + entries.impossible(config, ENTRIES, PEOPLE)
         + graph.interpret_problems(config["interpret"], list(ENTRIES))
         + search_space.problems(config, SCHEMA, PEOPLE)
     )
-    warn.print_warnings(config["cohort"], FOUND, notes + given_notes + source_notes + doubtful)
+    warn.print_warnings(config["cohort"], FOUND, notes + given_notes + source_notes + external_notes + doubtful)
     entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
     FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
@@ -77,6 +80,8 @@ ATLASES = latent_maps.atlases(ENTRIES, COHORT)
 ATLAS_FLAGS = {name: graph.flags({"atlas": paths[0] if paths else None}) for name, paths in ATLASES.items()}
 CODE = graph.codes()
 ENV = graph.environments()
+EXTERNAL = external.settings(config["cohort"])  # another cohort's export, on whose findings these people are tested
+VALIDATED = [external.NAME] if EXTERNAL else []
 FREEZE = graph.flags({"freeze": True}) if config["cohort"]["freeze"] else ""
 MODEL_FLAGS = entries.model_flags(ENTRIES)
 GIVEN_FLAGS = {name: graph.flags({"table": paths[0] if paths else None}) for name, paths in GIVEN.items()}
