@@ -24,10 +24,10 @@ COLUMNS = {
     "seed": "int64",
     "kind": "string",
     "n_latent": "int64",
-    "people_training": "int64",
-    "people_source": "Int64",
+    "training_people": "int64",
+    "source_people": "Int64",
     "source_weight": "float64",
-    "people_test": "int64",
+    "held_out_people": "int64",
     "variance_explained_test": "float64",
     "best": "boolean",
     "difference": "float64",
@@ -105,7 +105,7 @@ def compared(name: str, models: dict[str, Model], array: np.ndarray, person: np.
             values = gain(errors[one], errors[best], total, person[test], meta["seed"])
         rows.append(
             described(name, one, model)
-            | {"people_test": len(meta["people"]["test"]), "variance_explained_test": explained[one]}
+            | {"held_out_people": len(meta["people"]["test"]), "variance_explained_test": explained[one]}
             | {"best": one == best}
             | dict(zip(("difference", "difference_low", "difference_high"), values, strict=True))
         )
@@ -132,8 +132,8 @@ def described(name: str, one: str, model: Model) -> dict[str, Any]:
         "seed": meta["seed"],
         "kind": architecture.get("inner", meta["kind"]),
         "n_latent": architecture["n_latent"],
-        "people_training": 0 if variant == "frozen" else len(meta["people"]["training"]),
-        "people_source": source["people"]["training"] if source else None,
+        "training_people": 0 if variant == "frozen" else len(meta["people"]["training"]),
+        "source_people": source["people"]["training"] if source else None,
         "source_weight": architecture.get("source_weight") if one == name else None,
     }
 

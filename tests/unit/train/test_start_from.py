@@ -139,7 +139,7 @@ def variants(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_table_is_of_the_same_held_out_people(variants):
     table = pd.read_csv(variants / "train" / "start_from.tsv", sep="\t", na_values="n/a").set_index("variant")
     assert list(table.index) == ["pooled", "frozen", "scratch"]
-    assert list(table["people_training"]) == [8, 0, 8] and list(table["people_source"][:2]) == [36, 36]
+    assert list(table["training_people"]) == [8, 0, 8] and list(table["source_people"][:2]) == [36, 36]
     volumes, split = tiny.cohort(12, 5)
     x, mean = (masked(volumes[split == name], tiny.MASK).astype(float) for name in ("test", "training"))
     total, errors = np.square(x - mean.mean(axis=0)).sum(), {}

@@ -10,7 +10,7 @@ from neurovae.report.text import count, listed
 
 PATH = "train/start_from.tsv"
 HEADS = {"start_from": "entry", "variant": "variant", "model": "model", "kind": "kind", "n_latent": "latents",
-         "people_source": "training participants of the source", "people_training": "training participants here",
+         "source_people": "training participants of the source", "training_people": "training participants here",
          "source_weight": "weight of the source", "variance_explained_test": "variance explained, test",
          "difference": "difference from the best", "difference_low": "95 % interval, low",
          "difference_high": "95 % interval, high"}  # fmt: skip
@@ -40,15 +40,15 @@ def line(rows: pd.DataFrame) -> str:
     ]
     return (
         f"Of the variants of {best['start_from']}, {best['model']} ({trained(best)}) explains most variance in the "
-        f"{count(int(best['people_test']), 'test participant')}: {100 * best['variance_explained_test']:.1f} %. "
+        f"{count(int(best['held_out_people']), 'test participant')}: {100 * best['variance_explained_test']:.1f} %. "
         f"It exceeds, in percentage points with 95 % intervals, {listed(others)}."
     )
 
 
 def trained(row: Any) -> str:
     """Whose scans a variant was trained on."""
-    here = f"{row['people_training']} training participants here"
+    here = f"{row['training_people']} training participants here"
     if row["variant"] == "scratch":
         return f"from scratch, {here}"
-    source = f"{int(row['people_source'])} of the source"
+    source = f"{int(row['source_people'])} of the source"
     return f"frozen, {source}" if row["variant"] == "frozen" else f"{row['variant']}, {source} and {here}"
