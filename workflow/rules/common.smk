@@ -11,8 +11,8 @@ sys.path.insert(0, str(SOURCE))
 from neurovae.cohort import check, warn
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
-from neurovae.plan import derivatives, display, entries, external, frozen, graph, index, latent_maps, latent_tables, search_flags
-from neurovae.plan import search_space, source_models, start_models, user_tables
+from neurovae.plan import derivatives, display, entries, frozen, graph, index, latent_maps, latent_tables, search_flags
+from neurovae.plan import external, search_space, source_models, start_models, user_tables
 
 display.attach(workflow)
 
@@ -72,7 +72,7 @@ INTERPRETED = config["interpret"]["models"] or [PRIMARY, *BASELINES.get(PRIMARY,
 SHOWN_DECODED = [name for name in INTERPRETED if name in DECODED]
 MANY = {name: (entry["n_latent"] or 0) > config["interpret"]["traversals"] for name, entry in ENTRIES.items()}
 ATLAS = graph.atlas(config["interpret"])
-PCAS = [name for name, entry in ENTRIES.items() if entry["kind"] == "pca"]
+PCAS = [name for name, entry in ENTRIES.items() if entries.is_baseline(entry)]
 LARGEST = max(entry["n_latent"] or GIVEN_COLUMNS.get(name, 1) for name, entry in ENTRIES.items())
 VOLUMES = [config["audit"]["volumes"]] if config["audit"]["volumes"] else []
 MAPPED = [name for name, entry in ENTRIES.items() if latent_maps.is_map(entry)]

@@ -101,13 +101,17 @@ def baselines(entries: Entries, search: dict[str, Any]) -> dict[str, list[str]]:
         name: [
             pca
             for pca, baseline in entries.items()
-            if baseline["kind"] == "pca"
-            and not (baseline.get("start_from") or "variant_of" in baseline)
+            if is_baseline(baseline)
             and baseline["n_latent"] in sizes[name]
             and {key: baseline[key] for key in ("flip", "blur")} == _augmented(entries[name])
         ]
         for name in sizes
     }
+
+
+def is_baseline(entry: dict[str, Any]) -> bool:
+    """Whether a model is a PCA of this cohort alone, and no variant of another entry."""
+    return entry["kind"] == "pca" and not entry.get("start_from") and "variant_of" not in entry
 
 
 def _compared(entry: dict[str, Any]) -> bool:
