@@ -24,7 +24,7 @@ from neurovae.io.volumes import masked, read_mask, read_volumes
 from neurovae.plan.config import load_schema, validate
 from neurovae.predict.features import LATENTS, feature_maker, split_rows
 from neurovae.predict.linear import fitted
-from neurovae.train.models import frozen, localised_components, pca, pca_localised, vae
+from neurovae.train.models import frozen, pca, pca_localised, vae
 
 SOURCE, TEST, SIZES, DRAWS, RESAMPLED = 65, 15, (10, 20, 40), 5, 2000
 VARIANTS = {"frozen": "#0072b2", "pooled": "#d55e00", "scratch": "#666666"}  # colours that the colour-blind can tell
@@ -218,7 +218,6 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=DRAWS)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    localised_components.COARSE = 8.0  # mm: found on every second voxel and carried to all, as on grids of 2 mm
     args.out.mkdir(parents=True, exist_ok=True)
     table = summary(pd.DataFrame(rows(args, args.out)))
     name = "-".join(args.models)

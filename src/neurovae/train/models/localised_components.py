@@ -171,13 +171,13 @@ def product(
         others: the windows of those voxels, in the same order.
         seen: which of the voxels they are, bool (voxels,).
     """
-    vectors = torch.from_numpy(basis)
-    turned = torch.zeros(len(basis), basis.shape[1] if seen is None else len(seen))
+    vectors = torch.from_numpy(np.ascontiguousarray(basis.T))  # (voxels, vectors): a window's rows lie together
+    turned = torch.zeros(len(vectors) if seen is None else len(seen), len(basis))
     for x in scans:
-        whole = torch.from_numpy(x)
-        some = whole if seen is None else torch.from_numpy(x[:, seen])
+        whole = torch.from_numpy(np.ascontiguousarray(x.T))
+        some = whole if seen is None else whole[torch.from_numpy(seen)]
         for here, there in zip(own, others or own, strict=True):
-            left = whole.index_select(1, here.voxels) * here.values
-            right = left if others is None else some.index_select(1, there.voxels) * there.values
-            turned.index_add_(1, here.voxels, vectors.index_select(1, there.voxels) @ right.T @ left)
-    return turned.numpy()
+            left = whole.index_select(0, here.voxels) * here.values[:, None]
+            right = left if others is None else some.index_select(0, there.voxels) * there.values[:, None]
+            turned.index_add_(0, here.voxels, left @ (right.T @ vectors.index_select(0, there.voxels)))
+    return np.ascontiguousarray(turned.numpy().T)
