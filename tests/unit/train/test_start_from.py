@@ -16,7 +16,8 @@ from neurovae.estimator.model import LatentModel
 from neurovae.export import source
 from neurovae.io.volumes import masked
 from neurovae.plan import config, entries, graph, source_models, start_models
-from neurovae.report.sections import methods_data
+from neurovae.report.results import Run
+from neurovae.report.sections import methods_data, provenance
 from neurovae.report.sections import start_from as section
 from neurovae.train import start_from, weights
 from neurovae.train.health import health
@@ -163,9 +164,16 @@ def test_report_methods_and_card_name_the_source(variants):
     line = section.line(table)
     assert "36 of the source and 8 training participants here" in line and "from scratch, 8 training" in line
     assert "explains most variance in the 2 test participants" in line and "percentage points" in line
+    run = Run(variants, ["mine"], FIT, "mine", [], variants, {})
+    blocks = section.started(run)
+    assert [block["kind"] for block in blocks] == ["text", "table"] and blocks[0]["text"] == line
+    assert len(blocks[1]["rows"]) == 3 and not section.started(Run(variants / "no", [], FIT, "", [], variants, {}))
     judged = json.loads((variants / "train" / "mine" / FIT / "health.json").read_text())
     words = methods_data._model("mine", judged)
     record = source.read(variants / "exported").record
+    assert provenance.sources(run) == [
+        ("source of mine", f"pca of 36 training participants, weights {record['exported_from']}, licence: cc-by-4.0")
+    ]
     assert f"weights {record['exported_from']}, licence: cc-by-4.0" in words
     assert "36 training and 12 validation participants" in words and f"{judged['source_weight']:g} of 1" in words
     again = source_folder.given_away(variants / "mine" / "w.safetensors", variants / "again", "cc0-1.0")
