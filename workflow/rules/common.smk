@@ -11,7 +11,18 @@ sys.path.insert(0, str(SOURCE))
 from neurovae.cohort import check, warn
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
-from neurovae.plan import derivatives, display, entries, external, frozen, graph, index, latent_maps, latent_tables, search_flags
+from neurovae.plan import (
+    derivatives,
+    display,
+    entries,
+    external,
+    frozen,
+    graph,
+    index,
+    latent_maps,
+    latent_tables,
+    search_flags,
+)
 from neurovae.plan import search_space, source_models, user_tables
 
 display.attach(workflow)
