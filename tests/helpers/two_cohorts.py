@@ -50,7 +50,7 @@ def people(
     return table, latents, table[["scan"]].assign(excluded=False, head_size=rng.normal(1, 0.05, count).round(4))
 
 
-def tested(
+def inferred(
     parts: Parts, scores: list[dict[str, Any]], confounds: list[dict[str, Any]] = CONFOUNDS
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Joined table, tests with p_maxt, and cross-fitted metrics of a cohort."""
@@ -68,7 +68,7 @@ def given_away(
     parts: Parts, scores: list[dict[str, Any]], confounds: list[dict[str, Any]] = CONFOUNDS
 ) -> dict[str, Any]:
     """What an export of the first cohort holds."""
-    found = inference.describe(*tested(parts, scores, confounds), scores, confounds, INNER, 0)
+    found = inference.describe(*inferred(parts, scores, confounds), scores, confounds, INNER, 0)
     result: dict[str, Any] = json.loads(json.dumps(found, allow_nan=False))
     return result
 
@@ -80,12 +80,15 @@ def validated(
     scores: list[dict[str, Any]],
     confounds: list[dict[str, Any]] = CONFOUNDS,
     mapping: dict[str, Any] | None = None,
+    own: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Tables of replication, transfer and predictions in the second cohort."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "inference.json").write_text(json.dumps(theirs))
     paths = {name: folder / f"{name}.parquet" for name in ("cohort", "latents", "qc", "own", "a", "b", "c")}
-    for name, table in zip(("cohort", "latents", "qc", "own"), (*parts, parts[1].assign(kind="vae")), strict=True):
+    for name, table in zip(
+        ("cohort", "latents", "qc", "own"), (*parts, (parts[1] if own is None else own)), strict=True
+    ):
         table.to_parquet(paths[name])
     external.run(
         cohort=paths["cohort"], qc=paths["qc"], latents=paths["latents"], own=[paths["own"]],

@@ -42,6 +42,7 @@ rule report:
         rules.plot_predict.output,
         rules.plot_audit.output,
         rules.plot_interpret.output,
+        expand("results/{{cohort}}/report/{name}.png", name=VALIDATED),
         "results/{cohort}/preprocess/volumes.npy",
         "results/{cohort}/findings/multivariable.tsv",
         "results/{cohort}/findings/mixed.tsv",

@@ -98,13 +98,14 @@ def describe(
     return {
         "cohort": shared,
         "latents": names,
-        "scores": [_score(table, score, tests, predicted, confounds, inner, seed) for score in scores],
+        "scores": [_score(table, score, scores, tests, predicted, confounds, inner, seed) for score in scores],
     }
 
 
 def _score(
     table: pd.DataFrame,
     score: Row,
+    scores: list[Row],
     tests: pd.DataFrame,
     predicted: pd.DataFrame | None,
     confounds: list[Row],
@@ -129,7 +130,7 @@ def _score(
     if score["type"] == "ordinal":
         counts = pd.Series(first).value_counts()
         row["levels"] = sorted(float(level) for level in counts.index[counts >= LEVEL])
-    return row | (_predictors(part, y, score, confounds, inner, seed) if cases.status == "ok" else {})
+    return row | (_predictors(part, y, score, scores, confounds, inner, seed) if cases.status == "ok" else {})
 
 
 def _in_unit(y: np.ndarray, score: Row) -> np.ndarray:
@@ -140,9 +141,11 @@ def _in_unit(y: np.ndarray, score: Row) -> np.ndarray:
     return low + (high - low) * y
 
 
-def _predictors(part: pd.DataFrame, y: np.ndarray, score: Row, confounds: list[Row], inner: int, seed: int) -> Row:
+def _predictors(
+    part: pd.DataFrame, y: np.ndarray, score: Row, scores: list[Row], confounds: list[Row], inner: int, seed: int
+) -> Row:
     """The linear predictors from latents, from confounds, and from both, with the coding of the confounds."""
-    used = used_confounds(part, score, confounds, with_split=False)[0]
+    used = coding.in_words(used_confounds(part, score, confounds, with_split=False)[0], scores)
     codings = coding.code(used, part["person"])
     columns = coding.coded(codings, {name: column for name, _, column in used}, len(part))
     latents = part[latent_table.columns(part)]

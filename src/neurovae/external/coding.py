@@ -11,6 +11,7 @@ from neurovae.stats.basis import natural_spline, spline_knots
 
 SMALL = 5  # a level of fewer participants than this is not named
 DIGITS = 2  # of knots, in standard deviations, so that none of them is the value of one participant
+NOT = "not "  # before the positive value of a binary score: the name of its other value
 SITE = "site"  # its effects are of this cohort alone
 Coding = dict[str, Any]
 
@@ -34,6 +35,21 @@ def _coding(name: str, kind: str, column: pd.Series, person: pd.Series) -> Codin
     knots = spline_knots((values - centre) / spread)
     rounded = None if knots is None else [round(float(knot), DIGITS) for knot in knots]
     return {"name": name, "type": kind, "centre": centre, "spread": spread, "knots": rounded}
+
+
+def in_words(used: Used, scores: list[dict[str, Any]]) -> Used:
+    """The confounds, with the values of those that are binary scores too in words: a table holds them as 0 and 1.
+
+    The positive value has its own name, the other is "not F": a table does not keep it.
+    """
+    named = {score["name"]: score.get("positive") for score in scores}
+    labels = {name: str(label) for name, label in named.items() if label is not None}
+    return [
+        (name, kind, column.map({1.0: labels[name], 0.0: f"{NOT}{labels[name]}"}))
+        if kind == "categorical" and name in labels and pd.api.types.is_numeric_dtype(column)
+        else (name, kind, column)
+        for name, kind, column in used
+    ]
 
 
 def columns(codings: list[Coding]) -> list[str]:
@@ -68,7 +84,8 @@ def coded(codings: list[Coding], values: dict[str, pd.Series], rows: int) -> np.
 
 def _block(coding: Coding, column: pd.Series) -> np.ndarray:
     if coding["type"] == "categorical":
-        text, levels = column.astype(str).to_numpy(), coding["levels"]
+        levels = coding["levels"]
+        text = _of_two(column.astype(str), levels).to_numpy()
         found = sorted(set(text[column.notna().to_numpy()]))
         if found and levels and not set(found) & set(levels):
             raise InputError(
@@ -80,3 +97,11 @@ def _block(coding: Coding, column: pd.Series) -> np.ndarray:
         return block
     x = (column.to_numpy(float) - coding["centre"]) / coding["spread"]
     return x[:, None] if coding["knots"] is None else natural_spline(x, np.array(coding["knots"]))
+
+
+def _of_two(text: pd.Series, levels: list[str]) -> pd.Series:
+    """Words of a column in those of a binary score: all but its positive value are the other, if somebody has it."""
+    positive = next((level for level in levels if f"{NOT}{level}" in levels), None)
+    if positive is None or positive not in set(text):
+        return text
+    return text.where(text.isin([positive, "nan", "None"]), f"{NOT}{positive}")

@@ -11,12 +11,12 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from neurovae.external.words import ALL
 from neurovae.stats.basis import residual
 
 ALPHA = 0.05
 GROUPS = 100  # of people, left out in turn
 MIN_LATENTS = 4  # fewer give no correlation of effects
-ALL = "all latents"
 Row = dict[str, Any]
 
 

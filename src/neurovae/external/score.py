@@ -9,7 +9,8 @@ from neurovae.associate.fitted import fitted, linear_fits
 from neurovae.associate.glm import glm
 from neurovae.design.design import design, used_confounds
 from neurovae.errors import InputError
-from neurovae.external import predictor, replication, transfer
+from neurovae.external import coding, predictor, replication, transfer
+from neurovae.external.words import ADDED, RECALIBRATED, UNTOUCHED
 from neurovae.io import latent_table
 from neurovae.plan import external as plan
 from neurovae.predict.features import LATENTS
@@ -44,6 +45,7 @@ def associations(table: pd.DataFrame, score: dict[str, Any], confounds: Rows, th
 def predictions(
     table: pd.DataFrame,
     score: dict[str, Any],
+    scores: Rows,
     confounds: Rows,
     rule: dict[str, Any],
     cases: Cases,
@@ -54,7 +56,8 @@ def predictions(
 
     Args:
         table: joined scans, with the latents of the other cohort's model.
-        score, confounds: of the configuration.
+        score: that is predicted.
+        scores, confounds: of the configuration.
         rule: of `plan.external.pairs`.
         cases: of the own model (`complete_cases`).
         draws: resamples of people.
@@ -72,7 +75,7 @@ def predictions(
         raise InputError(faults)
     if len(part) < FEWEST or np.ptp(truth) == 0:
         return [{"status": "too few people", "reason": f"{len(part)} people with the score", "n": len(part)}], []
-    values, note = known(part, score, confounds, theirs["coding"])
+    values, note = known(part, score, scores, confounds, theirs["coding"])
     rows: Rows = []
     records: Rows = []
     for one in theirs["predictors"]:
@@ -83,25 +86,25 @@ def predictions(
         source = {row["metric"]: row["value"] for row in theirs.get("cross_fitted", []) if row["features"] == name}
         metrics = transfer.untouched(truth, value, one["mean"], binary, draws, seed)
         rows += [
-            shared | {"application": transfer.UNTOUCHED, "value_source": source.get(row["metric"])} | row
-            for row in metrics
+            shared | {"application": UNTOUCHED, "value_source": source.get(row["metric"])} | row for row in metrics
         ]
-        records += _records(part, truth, value, binary, name, transfer.UNTOUCHED)
+        records += _records(part, truth, value, binary, name, UNTOUCHED)
         again = transfer.recalibrated(truth, value, part["fold"].to_numpy(int), binary)
-        own = shared | {"application": transfer.RECALIBRATED}
+        own = shared | {"application": RECALIBRATED}
         if isinstance(again, str):
             rows.append(own | {"status": "too few people", "reason": again})
             continue
         weights = person_weights(np.arange(len(again)), again["fold"].to_numpy(int), draws, seed)
         folds = {"folds": again["fold"].nunique(), "interval": transfer.INTERVAL}
         rows += [own | folds | row for row in metric_table(again, binary, weights)]
-        records += _records(part, truth, again["prediction"].to_numpy(), binary, name, transfer.RECALIBRATED)
-    return rows + added(table, score, confounds, theirs, cases, draws, seed), records
+        records += _records(part, truth, again["prediction"].to_numpy(), binary, name, RECALIBRATED)
+    return rows + added(table, score, scores, confounds, theirs, cases, draws, seed), records
 
 
 def added(
     table: pd.DataFrame,
     score: dict[str, Any],
+    scores: Rows,
     confounds: Rows,
     theirs: dict[str, Any],
     cases: Cases,
@@ -109,21 +112,22 @@ def added(
     seed: int,
 ) -> Rows:
     """Rows of what the other cohort's predictor from latents adds to the own latents."""
-    shared = {"application": transfer.ADDED}
+    shared = {"application": ADDED}
     if cases.base["status"] != "ok":
         return [shared | {key: cases.base[key] for key in ("status", "reason", "n")}]
     part = table.set_index("scan").loc[cases.table["scan"]].reset_index()
     one = next(entry for entry in theirs["predictors"] if entry["features"] == LATENTS)
-    values, _ = known(part, score, confounds, theirs["coding"])
+    values, _ = known(part, score, scores, confounds, theirs["coding"])
     value = predictor.apply(one, part[latent_table.columns(part)], theirs["coding"], values)[0]
     return [shared | {"status": "ok", "reason": ""} | row for row in transfer.beside(cases, value, draws, seed)]
 
 
 def known(
-    part: pd.DataFrame, score: dict[str, Any], confounds: Rows, codings: Rows
+    part: pd.DataFrame, score: dict[str, Any], scores: Rows, confounds: Rows, codings: Rows
 ) -> tuple[dict[str, pd.Series], str]:
     """The confounds of the other cohort that this one has, by name, and a note on those that it lacks."""
-    declared = {name: column for name, _, column in used_confounds(part, score, confounds, with_split=False)[0]}
+    used = coding.in_words(used_confounds(part, score, confounds, with_split=False)[0], scores)
+    declared = {name: column for name, _, column in used}
     measured = {
         entry["name"]: part[f"qc_{entry['name']}"] for entry in codings if f"qc_{entry['name']}" in part.columns
     }

@@ -18,7 +18,6 @@ from neurovae.predict.folds import Cases
 from neurovae.predict.linear import decompose, solve
 from neurovae.predict.metrics import metric_table, person_weights
 
-UNTOUCHED, RECALIBRATED, ADDED = "untouched", "recalibrated", "added to the own latents"
 INTERVAL = "bootstrap over people, predictions held fixed"
 FEWEST = 10  # people in the training part of each fold; fewer are not recalibrated
 RARER = 5  # of the rarer class, likewise
