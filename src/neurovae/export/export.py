@@ -15,11 +15,11 @@ from neurovae.cli import cli
 from neurovae.errors import InputError
 from neurovae.export import inference
 from neurovae.export.model_card import card
+from neurovae.io.exported import inner_kind
 from neurovae.io.files import sha256, write_json
 from neurovae.io.images import read_image
 from neurovae.io.volumes import SPLITS, read_mask
 from neurovae.plan import fingerprint
-from neurovae.plan.source_models import inner_kind
 from neurovae.train import weights
 
 STEPS = ("extract", "register", "normalise", "pack")

@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from neurovae.plan.source_models import inner_kind
+from neurovae.io.exported import inner_kind
 
 NAMES = {
     "vae": "A variational autoencoder",

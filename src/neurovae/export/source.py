@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurovae.errors import InputError
+from neurovae.io import exported
 from neurovae.io.images import read_image
 from neurovae.io.volumes import read_mask
-from neurovae.plan import source_models
 from neurovae.train import weights
 
 
@@ -29,7 +29,7 @@ class Source(NamedTuple):
         chain = {"source": architecture["source"]} if "source" in architecture else {}
         return {
             "exported_from": self.meta["exported_from"],
-            "kind": source_models.inner_kind(self.meta),
+            "kind": exported.inner_kind(self.meta),
             "n_latent": architecture["n_latent"],
             "people": self.meta["people"],
             "fold": self.meta["fold"],
@@ -51,18 +51,18 @@ def read(folder: Path, mask: Path | None = None) -> Source:
     Raises:
         InputError: a file is missing, or grid or mask differ from this run's.
     """
-    missing = [name for name in source_models.FILES if not (folder / name).is_file()]
+    missing = [name for name in exported.FILES if not (folder / name).is_file()]
     if missing:
         raise InputError(
             f"{folder}: has no {', '.join(missing)}; give the folder that `python -m neurovae export` wrote"
         )
-    meta = source_models.description(folder)
+    meta = exported.description(folder)
     tensors = weights.load(folder / "weights.safetensors")[0]
     way = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
     own = folder / "mask.nii.gz"
     if mask is not None and (different := differences(own, mask)):
         raise InputError([f"{folder}: {line}" for line in different])
-    return Source(tensors, meta, way, read_mask(own), source_models.licence(folder))
+    return Source(tensors, meta, way, read_mask(own), exported.licence(folder))
 
 
 def differences(theirs: Path, ours: Path) -> list[str]:

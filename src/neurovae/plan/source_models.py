@@ -5,17 +5,15 @@ Standard library only. What needs an image or an array, such as the mask itself,
 """
 
 import json
-import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from neurovae.errors import InputError
-from neurovae.plan import frozen, start_models
+from neurovae.io.exported import CENTRED, FILES, description, inner_kind
+from neurovae.plan import start_models
 
-FILES = ("weights.safetensors", "mask.nii.gz", "preprocessing.json", "README.md")  # of an exported folder
-CENTRED = ("vae", "autoencoder", "pca", "pca_localised")  # kinds whose mean image can be re-estimated
 SAME = {"voxel_mm": ("voxel_mm",), "Normalisation": ("normalise", "method"), "transform": ("register", "transform")}
 ALIKE = {"bias_field": ("register", "bias_field"), "template_voxel_mm": ("register", "template_mm")}
 
@@ -65,29 +63,6 @@ def sized(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     if faults:
         raise InputError(faults)
     return {**config["train"], "models": models}, notes
-
-
-def inner_kind(meta: dict[str, Any]) -> str:
-    """The kind of a model; of a frozen one, that of the model it was taken from."""
-    return str(meta["architecture"].get("inner", meta["kind"]))
-
-
-def description(path: Path) -> dict[str, Any]:
-    """The description in the weights of an exported folder: kind, architecture, options, people as counts.
-
-    Raises:
-        InputError: not the weights of an exported model.
-    """
-    try:
-        meta = frozen.description(path / FILES[0])
-    except InputError:
-        raise InputError(f"{path / FILES[0]}: not weights of neurovae; export the model again") from None
-    if "exported_from" not in meta:
-        raise InputError(
-            f"{path}: weights as they were trained, which list the people of that cohort; export them "
-            "(python -m neurovae export) and give the exported folder"
-        )
-    return meta
 
 
 def problems(place: str, key: str, path: str | None, preprocess: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -147,10 +122,3 @@ def _of_frozen(place: str, entry: dict[str, Any], meta: dict[str, Any]) -> list[
     if entry["centre"] == "own" and kind not in CENTRED:
         found.append(f"{place}: centre is own, but a {kind} has no mean image; set centre: source")
     return found
-
-
-def licence(path: Path) -> str:
-    """The licence in the front matter of an exported folder's card."""
-    text = (path / "README.md").read_text(encoding="utf-8")
-    match = re.search(r"^license: *['\"]?(.+?)['\"]?$", text.split("\n---", 1)[0], flags=re.M)
-    return match[1] if match else "unknown"

@@ -8,7 +8,7 @@ import numpy as np
 
 from neurovae.errors import InputError
 from neurovae.export.source import Source
-from neurovae.plan.source_models import CENTRED, inner_kind
+from neurovae.io.exported import CENTRED, inner_kind
 from neurovae.train.engine.data import mean
 from neurovae.train.models.vae import linear_only as linear_only
 from neurovae.train.weights import Tensors

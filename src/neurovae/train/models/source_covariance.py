@@ -9,8 +9,8 @@ import numpy as np
 
 from neurovae.errors import InputError
 from neurovae.export.source import Source
+from neurovae.io.exported import inner_kind
 from neurovae.plan import start_models
-from neurovae.plan.source_models import inner_kind
 from neurovae.train.weights import Tensors
 
 NETWORKS = ("vae", "autoencoder")  # kinds whose linear part is a probabilistic PCA
