@@ -122,8 +122,8 @@ def _start(
     split: np.ndarray,
     mask: np.ndarray,
     hp: Hyperparameters,
-    source: Source | None,
-    architecture: dict[str, Any],
+    source: Source | None = None,
+    architecture: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Set mean, mask, linear part, sigma and a source's network before the first step; what was chosen of these."""
     rows = np.flatnonzero(split == "training")
@@ -131,7 +131,7 @@ def _start(
     model.mask.copy_(torch.from_numpy(mask))
     model.mean.copy_(mean(volumes, rows, hp.flip) * model.mask)
     sigma = 1.0 if hp.sigma == "learned" else float(hp.sigma)
-    taken = source_covariance.network(source, architecture) if source else {}
+    taken = source_covariance.network(source, architecture or {}) if source else {}
     if hp.linear != "none":
         validation = np.flatnonzero(split == "validation")
         weights = [1.0] if "inward" in taken else WEIGHTS
@@ -189,7 +189,7 @@ def _cross_fit(
     mask: np.ndarray,
     hp: Hyperparameters,
     chosen: dict[str, Any],
-    source: Source | None,
+    source: Source | None = None,
 ) -> np.ndarray:
     """Give the model a linear part without each group of training people; group of each scan, -1 outside training.
 
