@@ -27,6 +27,7 @@ def judge(
     linear: bool,
     kept_epoch: int | None,
     has_trained: bool = True,
+    elsewhere: bool = False,
 ) -> tuple[str, str]:
     """Return verdict and reason: the first that applies of diverged, untrained, collapsed, overfit, partial, healthy.
 
@@ -39,6 +40,8 @@ def judge(
         kept_epoch: epoch of the weights; None for a model without epochs.
         has_trained: did the training loss change by more than `MOVED`? If not, or without an epoch, nothing was
             learned.
+        elsewhere: fitted to another cohort: around its mean image, people here can be told apart while the variance
+            explained, which is relative to the mean image here, is negative. That is partial, and not a collapse.
     """
     if not np.isfinite([*explained.values(), *variance]).all():
         return "diverged", "weights, latents or reconstructions are not finite"
@@ -50,6 +53,8 @@ def judge(
         "overfit": _overfit(explained),
         "partial": _partial(explained, identification["test"], active, len(variance)),
     }
+    if elsewhere:
+        tests = _fitted_elsewhere(explained, identification, active, len(variance))
     for verdict, reasons in tests.items():
         if reasons:
             return verdict, f"{', '.join(reasons)} ({measures_text})"
@@ -92,6 +97,18 @@ def _collapsed(
         *(["no active latent"] if active == 0 else []),
     ]
     return reasons + (["no epoch was better than the weights before training"] if reasons and kept_epoch == 0 else [])
+
+
+def _fitted_elsewhere(
+    explained: dict[str, float], identification: dict[str, Identified], active: int | None, latents: int
+) -> dict[str, list[str]]:
+    """Reasons by verdict for a model of another cohort: nothing was trained here that could diverge or overfit."""
+    seen = {**explained, "training": max(explained["training"], COLLAPSED)}
+    poor = [f"variance explained here below {COLLAPSED:g}"] if min(explained.values()) < COLLAPSED else []
+    return {
+        "collapsed": _collapsed(seen, identification["training"], active, latents, None),
+        "partial": poor + _partial({**seen, "test": COLLAPSED}, identification["test"], active, latents),
+    }
 
 
 def _overfit(explained: dict[str, float]) -> list[str]:
@@ -140,6 +157,8 @@ def advice(verdict: str, options: dict[str, Any], kept_epoch: int | None, last: 
     if verdict == "overfit":
         suggestions += ["set flip: true"] if set_options.get("flip") is False else []
         suggestions.append("give more people")
+    if verdict == "partial" and options.get("centre") == "source":
+        suggestions.append("set centre: own")
     if verdict in STOPPING and not suggestions:
         suggestions.append("look at the volumes and the mask: the people may differ by noise alone")
     return "; ".join(suggestions)
