@@ -40,7 +40,7 @@ def judge(
         kept_epoch: epoch of the weights; None for a model without epochs.
         has_trained: did the training loss change by more than `MOVED`? If not, or without an epoch, nothing was
             learned.
-        elsewhere: fitted to another cohort: around its mean image, people here can be told apart while the variance
+        elsewhere: fitted to another cohort: latents around its mean image can differ between people while the variance
             explained, which is relative to the mean image here, is negative. That is partial, and not a collapse.
     """
     if not np.isfinite([*explained.values(), *variance]).all():
@@ -54,7 +54,7 @@ def judge(
         "partial": _partial(explained, identification["test"], active, len(variance)),
     }
     if elsewhere:
-        tests = _fitted_elsewhere(explained, identification, active, len(variance))
+        tests = _fitted_elsewhere(explained, identification, active, variance)
     for verdict, reasons in tests.items():
         if reasons:
             return verdict, f"{', '.join(reasons)} ({measures_text})"
@@ -100,14 +100,19 @@ def _collapsed(
 
 
 def _fitted_elsewhere(
-    explained: dict[str, float], identification: dict[str, Identified], active: int | None, latents: int
+    explained: dict[str, float], identification: dict[str, Identified], active: int | None, variance: np.ndarray
 ) -> dict[str, list[str]]:
     """Reasons by verdict for a model of another cohort: nothing was trained here that could diverge or overfit."""
-    seen = {**explained, "training": max(explained["training"], COLLAPSED)}
-    poor = [f"variance explained here below {COLLAPSED:g}"] if min(explained.values()) < COLLAPSED else []
+    latents = len(variance)
+    poor = min(explained["training"], explained["test"]) < COLLAPSED
+    chance = latents > 1 and identification["training"].by_chance
     return {
-        "collapsed": _collapsed(seen, identification["training"], active, latents, None),
-        "partial": poor + _partial({**seen, "test": COLLAPSED}, identification["test"], active, latents),
+        "collapsed": ["no latent differs between training participants"] if not variance.any() else [],
+        "partial": [
+            *([f"variance explained here below {COLLAPSED:g}"] if poor else []),
+            *(["training participants are identified at chance level"] if chance else []),
+            *_partial({**explained, "test": COLLAPSED}, identification["test"], active, latents),
+        ],
     }
 
 
@@ -137,6 +142,8 @@ def advice(verdict: str, options: dict[str, Any], kept_epoch: int | None, last: 
         kept_epoch: epoch of the weights; None for a model without epochs.
         last: the last epoch that was trained.
     """
+    if "centre" in options:  # a model of another cohort: nothing else of it can be changed
+        return "set centre: own" if verdict == "partial" and options["centre"] == "source" else ""
     change = {
         "collapsed": ["lower beta", "raise warmup", "raise free_bits", "lower mmd_weight", "raise learning_rate"],
         "untrained": ["raise learning_rate", "raise patience", "lower beta", "lower mmd_weight"],
@@ -157,8 +164,6 @@ def advice(verdict: str, options: dict[str, Any], kept_epoch: int | None, last: 
     if verdict == "overfit":
         suggestions += ["set flip: true"] if set_options.get("flip") is False else []
         suggestions.append("give more people")
-    if verdict == "partial" and options.get("centre") == "source":
-        suggestions.append("set centre: own")
     if verdict in STOPPING and not suggestions:
         suggestions.append("look at the volumes and the mask: the people may differ by noise alone")
     return "; ".join(suggestions)
