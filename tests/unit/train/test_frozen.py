@@ -88,6 +88,28 @@ def test_the_own_mean_is_that_of_training_people_and_nothing_else_changes(tmp_pa
     assert np.abs(moved[1] - moved[0]).max() > 0.2 * before.std()
 
 
+def test_another_mean_image_is_no_collapse_and_a_model_that_tells_nobody_apart_is_one(tmp_path):
+    path = exported(tmp_path)
+    files = tiny.packed(tmp_path / "b")
+    np.save(files["volumes"], np.where(tiny.MASK, tiny.cohort(seed=5)[0].astype(np.float32) + 3, 0).astype(np.float16))
+    same = {key: files[key] for key in ("volumes", "rows", "mask")}
+    model, history, out = (tmp_path / "b" / name for name in ("w.safetensors", "h.parquet", "health.json"))
+
+    def judged(centre: str) -> dict[str, Any]:
+        options = {"n_latent": 3, "centre": centre}
+        fit.run(**files, out=model, history=history, kind="frozen", options=options, source=str(path), **RUN)
+        health.run(**same, model=model, history=history, out=out, seed=0)
+        return json.loads(out.read_text())
+
+    shifted, own = judged("source"), judged("own")
+    assert shifted["variance_explained_training"] < -1 and shifted["verdict"] == "partial"
+    assert "variance explained here below 0.05" in shifted["reason"] and shifted["advice"] == "set centre: own"
+    assert own["variance_explained_training"] > 0.5 and own["verdict"] == "healthy"
+    tensors, meta = weights.load(path / "weights.safetensors")
+    weights.save(path / "weights.safetensors", tensors | {"components": 0 * tensors["components"]}, meta)
+    assert judged("own")["verdict"] == "collapsed"
+
+
 def test_a_frozen_model_can_be_exported_again_with_its_chain(tmp_path):
     path = exported(tmp_path)
     _, _, files, model = taken(tmp_path / "b", path)

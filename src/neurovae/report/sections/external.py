@@ -66,6 +66,27 @@ def _about(run: Run) -> str:
     )
 
 
+def methods(run: Run) -> str:
+    """How another cohort's findings were tested here, for the methods text; empty in a run without them."""
+    tests, metrics = read(run, REPLICATION), read(run, TRANSFER)
+    if tests is None or metrics is None or not (tests["status"] == "ok").any():
+        return ""
+    draws = run.config.get("predict", {}).get("bootstraps")
+    applied = set(metrics.loc[metrics["status"] == "ok", "application"])
+    said = [
+        "External validation. Associations that another cohort had found (max-T p < .05) were tested on the latents of "
+        "its model in these participants, one-sided in the direction of its effect, with Holm's correction over the "
+        "latents of a score.",
+        "Its predictors (ridge or L2-penalised logistic regression, fitted to all of its participants) were applied "
+        "unchanged; R² was computed relative to the mean of these participants, and 95 % confidence intervals "
+        f"were obtained from {draws:,} bootstrap samples of participants." if UNTOUCHED in applied and draws else "",
+        "Slope and intercept were then re-estimated in the training folds." if RECALIBRATED in applied else "",
+        "Finally, the prediction was added to the latents of the primary model, and the cross-validated difference was "
+        "tested with the corrected resampled t test [nadeau]." if ADDED in applied else "",
+    ]  # fmt: skip
+    return " ".join(words for words in said if words)
+
+
 def sentences(tests: pd.DataFrame, metrics: pd.DataFrame) -> list[str]:
     """What held and what did not, score by score."""
     return [
