@@ -21,6 +21,7 @@ rule all:
         expand("results/{cohort}/preprocess/qc.parquet", cohort=COHORT),
         expand("results/{cohort}/preprocess/{file}", cohort=COHORT, file=PACKED),
         expand("results/{cohort}/train/{model}/{fit}/weights.safetensors", cohort=COHORT, model=MODELS, fit=FITS),
+        expand("results/{cohort}/train/start_from.tsv", cohort=START_TABLES),
         expand("results/{cohort}/latents/{model}/{fit}/latents.parquet", cohort=COHORT, model=MODELS, fit=FITS),
         expand(
             "results/{cohort}/associate/{model}/{fit}/{table}.parquet",
@@ -48,6 +49,8 @@ rule all:
             model=SHOWN_DECODED,
             fit=FIT,
         ),
+        expand("results/{cohort}/{stage}/replication.tsv", cohort=COHORT, stage=VALIDATED),
+        expand("results/{cohort}/{stage}/transfer.tsv", cohort=COHORT, stage=VALIDATED),
         expand("results/{cohort}/report/summary.txt", cohort=COHORT),
         expand("results/{cohort}/report/report.html", cohort=COHORT),
         expand("results/{cohort}/report/verdict.txt", cohort=COHORT),
@@ -70,7 +73,6 @@ if CARDS:
     include: "workflow/rules/encode.smk"
 
 
-
 if not config["cohort"]["freeze"]:
 
     include: "workflow/rules/train.smk"
@@ -79,6 +81,13 @@ if not config["cohort"]["freeze"]:
 include: "workflow/rules/latents.smk"
 include: "workflow/rules/associate.smk"
 include: "workflow/rules/predict.smk"
+
+
+if EXTERNAL:
+
+    include: "workflow/rules/external.smk"
+
+
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/findings.smk"
 include: "workflow/rules/interpret.smk"

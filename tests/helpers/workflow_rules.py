@@ -31,7 +31,7 @@ BROUGHT = {
 
 KINDS = [
     f"train.models.{kind}"
-    for kind in ("vae", "autoencoder", "pca", "pca_localised", "mds", "isomap", "lle", "table", "pretrained")
+    for kind in ("vae", "autoencoder", "pca", "pca_localised", "mds", "isomap", "lle", "table", "pretrained", "frozen")
 ]  # imported by name, so that ast does not see them
 
 

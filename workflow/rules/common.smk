@@ -11,8 +11,9 @@ sys.path.insert(0, str(SOURCE))
 from neurovae.cohort import check, warn
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
-from neurovae.plan import derivatives, display, encoder_cards, entries, frozen, graph, index, latent_maps, latent_tables, search_flags
-from neurovae.plan import search_space, user_tables, without_images
+from neurovae.plan import derivatives, display, encoder_cards, entries, external, frozen, graph, index, latent_maps
+from neurovae.plan import latent_tables, search_flags, search_space, source_models, start_models, user_tables
+from neurovae.plan import without_images
 
 display.attach(workflow)
 
@@ -26,10 +27,13 @@ try:
     IMAGES = index.has_images(config["cohort"])  # without them, the participants table alone is the cohort
     PEOPLE = len(index.people(FOUND.scans))
     config["train"] = latent_maps.sized(config["train"], config["preprocess"]["voxel_mm"])
+    config["train"] = external.with_entry(config)
+    config["train"], source_notes = source_models.sized(config)
     ENTRIES = entries.models(config["train"], config["cohort"])
     faults, notes = user_tables.problems(config, FOUND)
     ill_given, given_notes, GIVEN_COLUMNS = latent_tables.problems(config, FOUND)
     ill_cards, card_notes, CARDS = encoder_cards.problems(config)
+    other_scores, external_notes = external.problems(config, FOUND)
     misplaced, doubtful = derivatives.check(config, [(scan.path, scan.mask) for scan in FOUND.scans if IMAGES])
     graph.refuse(
         check.check(config["cohort"], FOUND)
@@ -37,13 +41,14 @@ try:
         + ill_given
         + ill_cards
         + misplaced
+        + other_scores
         + graph.names_and_files(config)
         + entries.impossible(config, ENTRIES, PEOPLE)
         + graph.interpret_problems(config["interpret"], list(ENTRIES))
         + search_space.problems(config, SCHEMA, PEOPLE)
     )
-    without = [] if IMAGES else without_images.notes(GIVEN_CONFIG)
-    warn.print_warnings(config["cohort"], FOUND, notes + given_notes + card_notes + doubtful + without)
+    more_notes = card_notes + source_notes + external_notes + ([] if IMAGES else without_images.notes(GIVEN_CONFIG))
+    warn.print_warnings(config["cohort"], FOUND, notes + given_notes + doubtful + more_notes)
     entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
     FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
@@ -53,15 +58,21 @@ try:
     SOURCES = graph.sources(BATCHES, bool(config["cohort"]["simulate"]))
     TABLES = graph.contents(FOUND.files, bool(config["cohort"]["simulate"]))
     GIVEN = latent_tables.inputs(config, ENTRIES)  # the file of latents that a model of kind table reads
+    SOURCE_MODELS = source_models.inputs(ENTRIES)  # the files of another cohort's model that a model is, or starts from
+    SOURCE_MODEL_BYTES = {name: graph.contents(paths, False) for name, paths in SOURCE_MODELS.items()}
     GIVEN_BYTES = {name: graph.contents(paths, False) for name, paths in GIVEN.items()}
-    GIVEN |= encoder_cards.embeddings(CARDS, config["cohort"]["name"])  # and what rule encode writes for a pretrained one
+    GIVEN |= encoder_cards.embeddings(
+        CARDS, config["cohort"]["name"]
+    )  # and what rule encode writes for a pretrained one
 except InputError as error:
     raise WorkflowError(f"\n{error}") from None
 
 COHORT = config["cohort"]["name"]
 PATHS = graph.images(BATCHES)
 MODELS = list(ENTRIES)
-DECODED = [name for name in MODELS if name not in entries.without_decoder(ENTRIES, encoder_cards.decoders(CARDS))]  # those with a decoder; others have maps only
+DECODED = [
+    name for name in MODELS if name not in entries.without_decoder(ENTRIES, encoder_cards.decoders(CARDS))
+]  # those with a decoder; others have maps only
 TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] in entries.PERIODS]  # those that have epochs
 FIT = f"fold-{FOLDS[0]}_seed-{SEEDS[0]}"  # the one that the report draws
 INFERRED = [f"fold-{FOLDS[0]}_seed-{seed}" for seed in SEEDS]  # inference is on one model, and its other seeds
@@ -74,7 +85,7 @@ MAPS_OF = INTERPRETED if IMAGES else []
 SHOWN_DECODED = [name for name in INTERPRETED if name in DECODED]
 MANY = {name: (entry["n_latent"] or 0) > config["interpret"]["traversals"] for name, entry in ENTRIES.items()}
 ATLAS = graph.atlas(config["interpret"])
-PCAS = [name for name, entry in ENTRIES.items() if entry["kind"] == "pca"]
+PCAS = [name for name, entry in ENTRIES.items() if entries.is_baseline(entry)]
 GIVEN_COLUMNS |= {name: card["output"]["size"] for name, card in CARDS.items()}
 ENCODERS = encoder_cards.inputs(config, CARDS)
 ENCODER_FLAGS = {name: graph.flags({"encoder": paths[0]}) for name, paths in ENCODERS.items()}
@@ -86,9 +97,16 @@ ATLASES = latent_maps.atlases(ENTRIES, COHORT)
 ATLAS_FLAGS = {name: graph.flags({"atlas": paths[0] if paths else None}) for name, paths in ATLASES.items()}
 CODE = graph.codes()
 ENV = graph.environments()
+EXTERNAL = external.settings(config["cohort"])  # another cohort's export, on whose findings these people are tested
+VALIDATED = [external.NAME] if EXTERNAL else []
 FREEZE = graph.flags({"freeze": True}) if config["cohort"]["freeze"] else ""
 MODEL_FLAGS = entries.model_flags(ENTRIES)
 GIVEN_FLAGS = {name: graph.flags({"table": paths[0] if paths else None}) for name, paths in GIVEN.items()}
+SOURCE_MODEL_FLAGS = source_models.flags(ENTRIES)
+STARTED = [] if config["cohort"]["freeze"] else start_models.names(ENTRIES)  # models that start from another cohort's
+START_VARIANTS = [name for name in ENTRIES if name in STARTED or ENTRIES[name].get("variant_of") in STARTED]
+START_TABLES = [COHORT] if STARTED else []
+START_CODE = entries.all_codes({name: ENTRIES[name] for name in START_VARIANTS}, "train.start_from")
 TRAIN_CODE = entries.model_codes(ENTRIES, "train.fit")
 HEALTH_CODE = entries.model_codes(ENTRIES, "train.health.health")
 JUDGED = entries.verdict_flags(ENTRIES, config["train"])

@@ -48,11 +48,13 @@ rule report:
         rules.plot_predict.output,
         rules.plot_audit.output,
         rules.plot_interpret.output if IMAGES else [],
+        expand("results/{{cohort}}/report/{name}.png", name=VALIDATED),
         branch(IMAGES, then="results/{cohort}/preprocess/volumes.npy", otherwise=[]),
         "results/{cohort}/findings/multivariable.tsv",
         "results/{cohort}/findings/mixed.tsv",
         "results/{cohort}/predict/comparisons.tsv",
         expand("results/{{cohort}}/audit/{model}/{fit}/sites.parquet", model=MODELS, fit=FIT),
+        expand("results/{cohort}/train/start_from.tsv", cohort=START_TABLES),
     output:
         "results/{cohort}/report/report.html",
     log:

@@ -70,6 +70,7 @@ rule train:
             otherwise=[],
         ),
         given=lookup(dpath="{model}", within=GIVEN),
+        source=lookup(dpath="{model}", within=SOURCE_MODELS),
     output:
         weights="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/weights.safetensors",
         history="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/history.parquet",
@@ -90,12 +91,14 @@ rule train:
         flags=lookup(dpath="{model}", within=MODEL_FLAGS),
         given=lookup(dpath="{model}", within=GIVEN_FLAGS),
         contents=lookup(dpath="{model}", within=GIVEN_BYTES),
+        source=lookup(dpath="{model}", within=SOURCE_MODEL_FLAGS),
+        source_contents=lookup(dpath="{model}", within=SOURCE_MODEL_BYTES),
         code=lookup(dpath="{model}", within=TRAIN_CODE),
         env=ENV["train"],
     shell:
         "{resources.launch} neurovae.train.fit --volumes '{input.volumes}' --rows {input.rows} --mask '{input.mask}' --folds {input.folds} "
         "--out {output.weights} --history {output.history} --state results/{wildcards.cohort}/train/.state/{wildcards.model} --code {params.code}-{params.env} "
-        "--chosen '{input.chosen}' --fold {wildcards.fold} --seed {wildcards.seed} --device {resources.device} {params.flags} {params.given} > {log} 2>&1"
+        "--chosen '{input.chosen}' --fold {wildcards.fold} --seed {wildcards.seed} --device {resources.device} {params.flags} {params.given} {params.source} > {log} 2>&1"
 
 
 rule health:
@@ -128,3 +131,29 @@ rule health:
         "python -m neurovae.train.health.health --volumes '{input.volumes}' --rows {input.rows} --mask '{input.mask}' --model {input.weights} "
         "--history {input.history} --out {output.health} --seed {wildcards.seed} "
         "{params.flags} {params.given} > {log} 2>&1"
+
+
+rule start_from:
+    input:
+        volumes="results/{cohort}/preprocess/volumes.npy",
+        rows="results/{cohort}/preprocess/volumes.parquet",
+        mask="results/{cohort}/preprocess/mask.nii.gz",
+        weights=expand("results/{{cohort}}/train/{model}/{fit}/weights.safetensors", model=START_VARIANTS, fit=FITS),
+    output:
+        "results/{cohort}/train/start_from.tsv",
+    log:
+        "results/{cohort}/logs/train/start_from.log",
+    benchmark:
+        "results/{cohort}/benchmarks/train/start_from.tsv"
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        flags=graph.flags({"models": STARTED, "fits": FITS}),
+        code=START_CODE,
+        env=ENV["train"],
+    shell:
+        "python -m neurovae.train.start_from --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
+        "--train results/{wildcards.cohort}/train --out {output} {params.flags} > {log} 2>&1"

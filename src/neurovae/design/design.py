@@ -35,7 +35,7 @@ def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.Da
     """Join the tables to one row per usable scan: columns of the cohort, `mu_*`, `latents_*`, `qc_*`.
 
     Sorted by person, sessions in time, acquisition, run. Every scan with latents must have exactly one row in each
-    table. Scans that qc excludes are left out.
+    table. Scans that qc excludes are left out. Nobody here trained a frozen model: all people are test people to it.
     """
     problems = [
         f"{name}: scan {scan} has several rows; keep one"
@@ -51,6 +51,8 @@ def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.Da
         raise InputError(problems)
     mu = columns(latents)
     provenance = latents[["scan", "person", "model", "fold", "seed", "split"]].add_prefix("latents_")
+    if "kind" in latents and (latents["kind"] == "frozen").all():
+        provenance["latents_split"] = "test"
     with_provenance = pd.concat([provenance.rename(columns={"latents_scan": "scan"}), latents[mu]], axis=1)
     table = with_provenance.merge(cohort, on="scan", validate="one_to_one")
     table = table.merge(qc.add_prefix("qc_").rename(columns={"qc_scan": "scan"}), on="scan", validate="one_to_one")

@@ -78,6 +78,10 @@ def entry(kind: str, n_latent: int, options: dict[str, Any] | None, brain: bool)
     schema = config.load_schema()["properties"]["train"]["properties"]["models"]
     if kind in GIVEN:
         raise InputError(f"kind {kind!r}: its latents exist already and need no model; use them as they are")
+    if kind == "frozen":
+        raise InputError(
+            "kind 'frozen': the model of another cohort, which is not fitted; use LatentModel.load(folder)"
+        )
     values = {"name": "model", "kind": kind, "n_latent": n_latent, **(options or {})}
     if is_map(values):
         del values["n_latent"]  # it follows from the grid

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from neurovae.errors import InputError
 from neurovae.estimator import images, layout
+from neurovae.export.source import read as read_source
 from neurovae.io import latent_table
 from neurovae.io.volumes import chunks
 from neurovae.train import weights
@@ -97,9 +98,17 @@ class LatentModel(TransformerMixin, BaseEstimator):
         seed = self._seed()
         split_of = layout.splits_of(split, groups, len(values), self.validation_fraction, self.kind, seed)
         module = importlib.import_module(f"neurovae.train.models.{self.kind}")
+        start_from = (self.options or {}).get("start_from")
+        beside = {"source": read_source(Path(start_from))} if start_from else {}
         with layout.as_the_rules():
             tensors, architecture, _ = module.fit(
-                grid_layout.boxes(values[:]), split_of, grid_layout.mask, seed=seed, device=self.device, **entry
+                grid_layout.boxes(values[:]),
+                split_of,
+                grid_layout.mask,
+                seed=seed,
+                device=self.device,
+                **beside,
+                **entry,
             )
         people = {str(name): int(count) for name, count in zip(*np.unique(split_of, return_counts=True), strict=True)}
         meta = {"kind": self.kind, "seed": seed, "architecture": architecture, "options": entry, "people": people}

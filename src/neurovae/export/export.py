@@ -13,7 +13,9 @@ from typing import Any
 
 from neurovae.cli import cli
 from neurovae.errors import InputError
+from neurovae.export import inference
 from neurovae.export.model_card import card
+from neurovae.io.exported import inner_kind
 from neurovae.io.files import sha256, write_json
 from neurovae.io.images import read_image
 from neurovae.io.volumes import SPLITS, read_mask
@@ -41,8 +43,12 @@ def run(
     derivatives: Path | None = None,
     licence: str = "unknown",
     force: bool = False,
+    scores: bool = True,
 ) -> None:
     """Write a folder with weights.safetensors, mask.nii.gz, preprocessing.json, health.json and README.md.
+
+    Where the model's associations were tested, inference.json has what validates them in another cohort: effects and
+    predictors of the scores, without any participant.
 
     Example:
         python -m neurovae export --model results/demo/train/vae/fold-0_seed-0/weights.safetensors --out exported/vae
@@ -55,6 +61,7 @@ def run(
         derivatives: the preprocessed brains, with their sidecars; by default results/<cohort>/preprocess/derivatives.
         licence: of the weights, as Hugging Face spells it ("cc-by-4.0"); yours to decide, within that of the scans.
         force: replace a folder that an earlier export has written.
+        scores: write inference.json; false: the folder says nothing about scores.
 
     Raises:
         InputError: a file is missing, the folder is there, or its mask is not that of the weights.
@@ -76,6 +83,11 @@ def run(
     verdict = json.loads(health.read_text(encoding="utf-8"))
     description = stripped(tensors, meta)
     way = preprocessing(derivatives, mask, meta)
+    tests, why = (
+        inference.of_run(stage.parent, model.resolve().parents[1].name, model.resolve().parent.name)
+        if scores
+        else (None, "scores: false")
+    )
     hidden = out.with_name(f".{os.getpid()}.{out.name}")
     hidden.mkdir(parents=True)
     try:
@@ -83,6 +95,8 @@ def run(
         shutil.copyfile(mask, hidden / "mask.nii.gz")
         write_json(hidden / "health.json", verdict)
         write_json(hidden / "preprocessing.json", way)
+        if tests:
+            write_json(hidden / "inference.json", tests)
         text = card(
             model.parts[-3] if len(model.parts) > 2 else meta["kind"],
             description,
@@ -99,10 +113,11 @@ def run(
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
     print(f"{out}: a {meta['kind']} of {meta['architecture']['n_latent']} latents, {verdict['verdict']}", flush=True)
+    if not tests:
+        print(f"no inference.json for validation in another cohort: {why}")
     if n_scans := scans(tensors):
-        print(
-            f"warning: the weights of a {meta['kind']} hold the voxels of {n_scans} training scans; share them as scans"
-        )
+        kind = inner_kind(meta)
+        print(f"warning: the weights of a {kind} hold the voxels of {n_scans} training scans; share them as scans")
 
 
 def stripped(tensors: weights.Tensors, meta: dict[str, Any]) -> dict[str, Any]:

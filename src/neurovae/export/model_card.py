@@ -4,6 +4,8 @@ from typing import Any
 
 import yaml
 
+from neurovae.io.exported import inner_kind
+
 NAMES = {
     "vae": "A variational autoencoder",
     "autoencoder": "An autoencoder",
@@ -37,7 +39,7 @@ TEXT = """---
 The training, validation and test sets comprised {training}, {validation} and {test} participants (fold {fold},
 seed {seed}). IDs of people and scans were removed from the weights' description and replaced by these counts; it
 holds no name and no score.
-
+{chain}
 ## How good it is
 
 | measure | value |
@@ -95,23 +97,26 @@ def card(
         licence: of the weights.
         n_held_out: training scans whose voxels are in the weights.
     """
+    source = meta["architecture"].get("source")
     front_matter = {
         "license": licence,
+        **({"start_from": source} if source and meta["kind"] != "frozen" else {}),
         "library_name": "neurovae",
-        "tags": ["neuroimaging", "structural-mri", "representation-learning", meta["kind"]],
+        "tags": ["neuroimaging", "structural-mri", "representation-learning", inner_kind(meta)],
     }
     rows = [f"| {text} | {health[key]:.4g} |" for key, text in MEASURES.items() if health.get(key) is not None]
     return TEXT.format(
         front=yaml.safe_dump(front_matter, sort_keys=False),
         name=name,
         n_latent=meta["architecture"]["n_latent"],
-        what=NAMES[meta["kind"]],
+        what=NAMES[inner_kind(meta)],
         version=way["neurovae"],
         verdict=health["verdict"],
         reason="; ".join([health["reason"], *health.get("caveats", [])]) + ".",
-        warning=HELD.format(kind=NAMES[meta["kind"]], count=n_held_out) if n_held_out else "",
+        warning=HELD.format(kind=NAMES[inner_kind(meta)], count=n_held_out) if n_held_out else "",
         fold=meta["fold"],
         seed=meta["seed"],
+        chain=_chain(meta),
         **meta["people"],
         measures="\n".join(rows),
         steps="\n".join(
@@ -119,6 +124,21 @@ def card(
         ),
         licence=licence,
     )
+
+
+def _chain(meta: dict[str, Any]) -> str:
+    """The models that this one was taken from or started from, the nearest first."""
+    lines, source = [], meta["architecture"].get("source")
+    began = "It is this model, used as it is" if meta["kind"] == "frozen" else "Training started from this model"
+    while source:
+        people = source["people"]
+        lines.append(
+            f"- {began}: {NAMES[source['kind']].lower()} of {source['n_latent']} latents, fitted to "
+            f"{people['training']} training and {people['validation']} validation participants of another cohort "
+            f"(weights {source['exported_from']}, licence: {source['licence']})."
+        )
+        began, source = "That model came from", source.get("source")
+    return "\n" + "\n".join(lines) + "\n" if lines else ""
 
 
 def _text(value: Any) -> str:

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from neurovae.plan import beta_schedule, fingerprint
+from neurovae.plan import beta_schedule, fingerprint, start_models
 from neurovae.plan.config import default_of
 from neurovae.plan.graph import flags, refuse
 from neurovae.plan.index import SOURCES, has_images
@@ -11,18 +11,31 @@ from neurovae.plan.latent_maps import is_map
 
 Entries = dict[str, dict[str, Any]]
 GIVEN = ("table", "pretrained")  # kinds whose latents exist before training; only some pretrained ones can be decoded
+UNTRAINED = (*GIVEN, "frozen")  # kinds whose baseline has settings of its own
 BASELINE = {"n_latent": 16, "blur": 4}  # of the PCA beside a table that keeps its columns; as the schema's defaults
 PERIODS = ("vae", "autoencoder")  # kinds that are trained in epochs
 PAIRWISE = ("mds", "isomap", "lle")  # kinds whose cost grows with the square of the training scans
 MAX_SCANS = 5000  # training scans of these (train.models.manifold.MAX_SCANS, whose import would load scikit-learn)
-NOT_OPTIONS = ("name", "kind", "transductive", "path", "baseline")  # keys of an entry that its module does not get
+NOT_OPTIONS = (
+    "name",
+    "kind",
+    "transductive",
+    "path",
+    "baseline",
+    "inner",
+    "start_from",
+    "source_latents",
+    "source_kind",
+    "variant_of",
+)  # keys of an entry that its module does not get
 
 
 def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
     """Return the model entries by name, each with its mandatory baseline, a PCA of the same size and augmentation.
 
-    Latents that exist before training have a PCA beside them too: what the run's own scans give without an encoder. It
-    has as many latents as their components, or 16 where they keep their columns. A cohort without images has none.
+    Latents that exist before training, and those of another cohort's model, have a PCA beside them too: what the run's
+    own scans give without an encoder. It has as many latents, or 16 where a table keeps its columns. A cohort without
+    images has none.
 
     Raises:
         InputError: repeated names, folds that are neither one nor all, mirror images where a score is about one side.
@@ -47,7 +60,7 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
     problems += [
         f"train.models {name!r}: n_latent is null, which {' and '.join(GIVEN)} alone may have; give a number"
         for name, entry in entries.items()
-        if entry["n_latent"] is None and entry["kind"] not in GIVEN
+        if entry["n_latent"] is None and entry["kind"] not in UNTRAINED
     ]
     problems += [line for name, entry in entries.items() for line in _without_linear_part(name, entry)]
     if "voxels" in entries:
@@ -59,14 +72,15 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
         for name, entry in entries.items()
         if not images and entry["kind"] not in GIVEN
     ]
-    refuse(problems)
+    refuse(problems + start_models.clashes(entries, train["search"]["model"]))
     if not images:
         return entries
+    entries = start_models.variants(entries)
     for name, entry in entries.items():
-        if entry["kind"] in GIVEN:
+        if entry["kind"] in UNTRAINED:
             settings = {**BASELINE, "flip": not sided, "n_latent": entry["n_latent"] or BASELINE["n_latent"]}
             entries[name] = {**entry, "baseline": settings}
-    for entry in [entry for entry in entries.values() if entry["kind"] != "pca"]:
+    for entry in [entry for entry in entries.values() if _compared(entry)]:
         for n_latent in _sizes(entry, train["search"]):
             _add_baseline(entries, entry, {**_augmented(entry), "n_latent": n_latent})
     return entries
@@ -94,13 +108,13 @@ def _without_linear_part(name: str, entry: dict[str, Any]) -> list[str]:
 
 
 def baselines(entries: Entries, search: dict[str, Any]) -> dict[str, list[str]]:
-    """Return the baseline PCAs of each model other than a PCA; several where a search chooses the number of latents."""
-    sizes = {name: _sizes(entry, search) for name, entry in entries.items() if entry["kind"] != "pca"}
+    """Return the baseline PCAs of each model that has any; several where a search chooses the number of latents."""
+    sizes = {name: _sizes(entry, search) for name, entry in entries.items() if _compared(entry)}
     return {
         name: [
             pca
             for pca, baseline in entries.items()
-            if baseline["kind"] == "pca"
+            if is_baseline(baseline)
             and baseline["n_latent"] in sizes[name]
             and {key: baseline[key] for key in ("flip", "blur")} == _augmented(entries[name])
         ]
@@ -114,6 +128,16 @@ def compared(entries: Entries, baselines: dict[str, list[str]], primary: str) ->
     tables = sorted(exist, key=lambda name: name != primary)
     after = {name: tables[k + 1 :] for k, name in enumerate(tables)}
     return {name: [*names, *after.get(name, [])] for name, names in baselines.items()}
+
+
+def is_baseline(entry: dict[str, Any]) -> bool:
+    """Whether a model is a PCA of this cohort alone, and no variant of another entry."""
+    return entry["kind"] == "pca" and not entry.get("start_from") and "variant_of" not in entry
+
+
+def _compared(entry: dict[str, Any]) -> bool:
+    """Whether a model has a PCA as its baseline: every kind but a PCA, and no variant, which is a comparison itself."""
+    return entry["kind"] != "pca" and "variant_of" not in entry
 
 
 def _sizes(entry: dict[str, Any], search: dict[str, Any]) -> list[int]:
@@ -141,7 +165,8 @@ def _add_baseline(entries: Entries, entry: dict[str, Any], settings: dict[str, A
     )
     if any(entries[name][key] != value for key, value in settings.items() if name in entries):
         name += f"-{settings['blur']:g}mm"
-    free = localised(entry) or is_map(entry) or (entry["kind"] in GIVEN and entry["n_latent"] is None)
+    free = localised(entry) or is_map(entry) or entry["kind"] == "frozen"
+    free = free or (entry["kind"] in GIVEN and entry["n_latent"] is None)
     capped = {"capped": True} if free else {}  # it may have more latents than a PCA
     entries.setdefault(name, {"name": name, "kind": "pca", **settings, **capped, "transductive": False})
     entries[name]["transductive"] |= entry["transductive"]
@@ -184,12 +209,16 @@ def verdict_flags(entries: Entries, train: dict[str, Any]) -> dict[str, str]:
 
 
 def model_codes(entries: Entries, rule: str) -> dict[str, str]:
-    """Return a fingerprint per model: of the rule's module and of the model kind's module, which it imports by name."""
-    shared = fingerprint.code(f"neurovae.{rule}")
-    return {
-        name: f"{shared}-{fingerprint.code('neurovae.train.models.' + entry['kind'])}"
-        for name, entry in entries.items()
+    """Return a fingerprint per model: of the rule's module and of those of the model's kinds, imported by name.
+
+    A frozen model has two kinds: its own, and the inner one, which embeds and decodes.
+    """
+    kinds = {name: [entry[key] for key in ("kind", "inner") if key in entry] for name, entry in entries.items()}
+    parts = {
+        name: [f"neurovae.{rule}", *(f"neurovae.train.models.{kind}" for kind in of_model)]
+        for name, of_model in kinds.items()
     }
+    return {name: "-".join(fingerprint.code(module) for module in modules) for name, modules in parts.items()}
 
 
 def all_codes(entries: Entries, rule: str) -> str:
@@ -205,10 +234,10 @@ def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[st
     training = int(people * (1 - 1 / folds["n"]) * (1 - folds["validation"]))
     problems = [
         f"train.models {entry['name']!r}: n_latent is {entry['n_latent']}, but only about {training} people are left "
-        "to train on; lower n_latent"
+        f"to train on{_of_source(entry)}; lower n_latent"
         for entry in entries.values()
-        if (entry["n_latent"] or 0) >= training
-        and not (entry.get("linear") == "none" or entry.get("capped") or localised(entry))
+        if (entry["n_latent"] or 0) >= training + entry.get("source_latents", 0)
+        and not (entry.get("linear") == "none" or entry.get("capped") or localised(entry) or entry["kind"] == "frozen")
     ]
     for name, entry in entries.items():
         n_training = training * (2 if entry.get("flip") else 1)
@@ -227,6 +256,11 @@ def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[st
             )
     not_there = sorted(set(config["train"]["keep_collapsed"]) - set(entries))
     return problems + [f"train.keep_collapsed: no model {name!r}; there are {', '.join(entries)}" for name in not_there]
+
+
+def _of_source(entry: dict[str, Any]) -> str:
+    """Further components that an entry may have, since it starts from a source."""
+    return f", and the source has {entry['source_latents']} components" if "source_latents" in entry else ""
 
 
 def without_effect(entry: dict[str, Any], keys: dict[str, Any]) -> list[str]:

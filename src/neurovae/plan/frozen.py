@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from neurovae.errors import InputError
+from neurovae.io.exported import header
 from neurovae.plan.entries import NOT_OPTIONS, Entries
 
 FILES = ("weights.safetensors", "history.parquet", "health.json")
-LONGEST = 2**30  # bytes of a header; a longer one means that the file is no safetensors file
 
 
 def problems(cohort: dict[str, Any], entries: Entries, fits: list[str], results: Path = Path("results")) -> list[str]:
@@ -57,11 +57,7 @@ def _other(name: str, entry: dict[str, Any], path: Path) -> list[str]:
 
 def description(path: Path) -> dict[str, Any]:
     """Read the description in a safetensors file's header: 8 bytes of length, then JSON."""
-    try:
-        with open(path, "rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(size)) if size < LONGEST else {}
-        parsed: dict[str, Any] = json.loads(header["__metadata__"]["neurovae"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not weights of neurovae; restore them, or set cohort.freeze: false") from error
-    return parsed
+    meta = header(path)
+    if meta is None:
+        raise InputError(f"{path}: not weights of neurovae; restore them, or set cohort.freeze: false")
+    return meta

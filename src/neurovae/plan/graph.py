@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from neurovae.errors import InputError
-from neurovae.plan import fingerprint, index, user_tables
+from neurovae.plan import external, fingerprint, index, user_tables
 from neurovae.preprocess.columns import QUALITY
 
 FOLD_KEYS = (
@@ -235,6 +235,7 @@ def paths(config: dict[str, Any]) -> list[str]:
         **{f"cohort.visits.{number}.file": entry["file"] for number, entry in enumerate(cohort["visits"])},
         "preprocess.qc.override": preprocess["qc"]["override"],
         "preprocess.normalise.reference": preprocess["normalise"]["reference"],
+        "cohort.external": (external.settings(cohort) or {}).get("path"),
         "interpret.atlas": config["interpret"]["atlas"],
         "audit.volumes": config["audit"]["volumes"],
         **{f"train.models {entry['name']!r}: path": entry.get("path") for entry in config["train"]["models"]},

@@ -63,7 +63,7 @@ def policy(found: str, health: list[Path]) -> str:
 
     An encoder that was trained on these people (`seen: yes`) is transductive, whatever is fitted here. Columns that are
     used as they are, without mean, scale or components of training people, are the same in every fold; only with
-    `seen: no` is it known that these people are new to the encoder.
+    `seen: no` is it known that these people are new to the encoder. So are they to the frozen model of another cohort.
 
     Args:
         found: "per fold" or "transductive", of the folds' models.
@@ -75,6 +75,9 @@ def policy(found: str, health: list[Path]) -> str:
     as_they_are = [
         one.get("seen") == "no" and one.get("standardise") is False and one.get("components") is False for one in judged
     ]
+    elsewhere = [one.get("kind") == "frozen" and one.get("centre") == "source" for one in judged]
+    if elsewhere and all(elsewhere):
+        return "per fold"
     return "per fold" if as_they_are and all(as_they_are) else found
 
 

@@ -12,6 +12,7 @@ from neurovae.report.blocks import Block
 from neurovae.report.results import Run
 from neurovae.report.sections.associations import associations
 from neurovae.report.sections.audits import audits
+from neurovae.report.sections.external import external
 from neurovae.report.sections.findings import findings
 from neurovae.report.sections.latents import latents
 from neurovae.report.sections.maps import maps
@@ -32,6 +33,7 @@ SECTIONS: list[tuple[str, str, str, Callable[[Run], list[Block]]]] = [
     ("latents", "Latents", "distributions, relation to scores, nearest neighbours", latents),
     ("associations", "Associations", "all tests of latents against scores", associations),
     ("predictions", "Prediction", "prediction of scores in held-out participants", predictions),
+    ("external", "External validation", "findings of another cohort, tested here", external),
     ("maps", "Maps", "interactive viewer, score maps, traversals", maps),
     ("audits", "Sensitivity checks", "nuisance variables, sites, seeds, dimension", audits),
     ("methods", "Methods", "text for a paper, with references", methods),
@@ -79,7 +81,8 @@ def build(run: Run) -> str:
     shown = [one for one in SECTIONS if run.images or one[0] not in OF_IMAGES]
     for k, (name, title, about, section) in enumerate(shown):
         start = time.monotonic()
-        sections.append({"id": name, "title": title, "about": about, "blocks": section(run)})
+        if blocks := section(run):  # a run without cohort.external has no such section
+            sections.append({"id": name, "title": title, "about": about, "blocks": blocks})
         print(f"{k + 1}/{len(shown)} {title}: {time.monotonic() - start:.1f} s", flush=True)
     loader = FileSystemLoader(ASSETS)
     environment = Environment(

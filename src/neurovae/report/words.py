@@ -8,7 +8,7 @@ from neurovae.train.health.verdicts import NOT_APPLICABLE
 PASSED, GIVEN = "passed all checks", "latents without a decoder"
 METRICS = {"r2": "R²", "mae": "MAE", "r": "r", "auc": "AUC", "log_loss": "log loss", "brier": "Brier score",
            "balanced_accuracy": "balanced accuracy", "calibration_slope": "calibration slope",
-           "calibration_intercept": "calibration intercept"}  # fmt: skip
+           "calibration_intercept": "calibration intercept", "mean_error": "mean error"}  # fmt: skip
 HEADLINE = ("r2", "auc")  # the metric of a score that findings and summary give
 PARTS = {"together": "all latents in one regression", "adjusted": "one latent, adjusted for the others",
          "interaction": "interaction between two latents"}  # fmt: skip

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from neurovae.cli import Json, cli
+from neurovae.export.source import read as read_source
 from neurovae.io.embeddings import DECODER
 from neurovae.io.parquet import write_table
 from neurovae.io.volumes import SPLITS, data_hash, digests, read_mask, splits
@@ -49,6 +50,7 @@ def run(
     code: str = "",
     chosen: str = "",
     table: str = "",
+    source: str = "",
 ) -> None:
     """Fit a model and write its weights and history.
 
@@ -63,8 +65,8 @@ def run(
         out: safetensors to write.
         history: Parquet to write, a row per epoch and split.
         kind: the module of this package that fits, embeds and reconstructs: vae, autoencoder, pca, pca_localised,
-            mds, isomap, lle; or table and pretrained, whose latents exist already (with a decoder, or with a forward
-            model in its place).
+            mds, isomap, lle; table and pretrained, whose latents exist already (with a decoder, or with a forward model
+            in its place); or frozen, the model of `source`.
         fold: the fold whose people are the test set.
         seed: of initial weights, batches and samples.
         device: auto (cuda, then cpu), cpu, cuda or mps.
@@ -73,6 +75,7 @@ def run(
         code: fingerprint of the code; a checkpoint of other code, options or data is not used.
         chosen: JSON of options that a search has chosen, in place of those of the entry; empty: there was no search.
         table: file with latents that exist already (kinds table and pretrained); empty: the model reads the volumes.
+        source: folder of another cohort's exported model (kind frozen, or start_from); empty: none.
     """
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
@@ -84,22 +87,26 @@ def run(
     people = {name: sorted(set(scans.loc[split == name, "person"])) for name in SPLITS}
     meta = {"kind": kind, "fold": fold, "seed": seed, "data_hash": data_hash(scans), "people": people}
     meta |= {"searched": bool(chosen), "scans": digests(scans)}
+    source_model = read_source(Path(source), mask) if source else None
+    beside: dict[str, Any] = {"source": source_model} if source_model else {}
     if not getattr(module, "EPOCHS", False):
         if processes.rank() == 0:  # nothing to share among processes
-            beside = {"names": given.names, "volumes": given.volumes, "rows": given.rows} if table else {}
+            beside |= {"names": given.names, "volumes": given.volumes, "rows": given.rows} if table else {}
             beside |= {"people": scans["person"].to_numpy()} if table else {}
             beside |= {"encoder": given.encoder, "decoder": Path(table).with_name(DECODER)} if given.encoder else {}
             result = module.fit(array, split, brain, seed=seed, device=device, **beside, **values)
             _write(out, history, result, meta, values)
         return
+    of_source = {"source": source_model.record} if source_model else {}
     state_folder = state / f"fold-{fold}_seed-{seed}" if state else None
     folder = (
-        state_folder / weights.model_hash({"mask": brain}, {**meta, "options": values, "code": code})
+        state_folder / weights.model_hash({"mask": brain}, {**meta, "options": values, "code": code, **of_source})
         if state_folder
         else None
     )
     names_of_scans = scans["person"].to_numpy()
-    result = module.fit(array, split, brain, seed=seed, device=device, people=names_of_scans, state=folder, **values)
+    beside |= {"people": names_of_scans, "state": folder}
+    result = module.fit(array, split, brain, seed=seed, device=device, **beside, **values)
     if processes.rank() == 0:
         _write(out, history, result, meta, values)
         if state_folder:

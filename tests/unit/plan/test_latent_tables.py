@@ -157,7 +157,7 @@ def test_yes_and_no_may_be_written_bare_and_keys_of_networks_are_refused() -> No
     with pytest.raises(InputError, match="train.models.0: a table has no 'flip'"):
         validated({"name": "a", "kind": "table", "flip": False})
     with pytest.raises(
-        InputError, match="train.models.0: a vae has no 'path' .it belongs to table, pretrained.; leave it out"
+        InputError, match="train.models.0: a vae has no 'path' .it belongs to table, pretrained, frozen.; leave it out"
     ):
         validated({"name": "a", "kind": "vae", "path": "v.tsv"})
 

@@ -15,7 +15,7 @@ from neurovae.plan import config, entries
 from neurovae.train.engine import loop
 from neurovae.train.engine.data import gather
 from neurovae.train.engine.hyperparameters import Hyperparameters
-from neurovae.train.models import local_network, pca, vae
+from neurovae.train.models import local_network, principal_components, vae
 from neurovae.train.models.network import VAE
 
 LOCAL: dict[str, Any] = {
@@ -83,7 +83,9 @@ def test_cross_fitting_leaves_each_group_out_of_the_linear_part_that_it_is_train
     assert (group[~training] == -1).all() and len(model.without) == 3
     x = torch.from_numpy(volumes.astype(np.float32))[:, None]
     for one in range(3):
-        own = pca.principal(volumes, np.flatnonzero(training & (group != one)), MASK, n_latent=3, flip=False, blur=0.0)
+        own = principal_components.principal(
+            volumes, np.flatnonzero(training & (group != one)), MASK, n_latent=3, flip=False, blur=0.0
+        )
         scale = np.sqrt(own.variances) / (own.variances + 1)
         expected = (masked(volumes, MASK) - model.mean.numpy()[MASK]) @ (own.components * scale[:, None]).T
         model.group = one

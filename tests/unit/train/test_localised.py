@@ -7,7 +7,7 @@ from tiny import MASK, SETTINGS, SHAPE, cohort
 from neurovae.errors import InputError
 from neurovae.io.volumes import masked
 from neurovae.train.engine.windows import axes, spline, taper, windows
-from neurovae.train.models import pca, pca_localised, vae
+from neurovae.train.models import localised_components, pca, pca_localised, principal_components, vae
 
 SMALL = MASK & (np.indices(SHAPE).sum(axis=0) % 4 == 0)  # 648 voxels: few enough for a matrix of their pairs
 AT = np.argwhere(SMALL)
@@ -21,12 +21,12 @@ def gaspari_cohn(distance: np.ndarray) -> np.ndarray:
     return np.where(z < 1, near, far)
 
 
-def found(people: int = 24, **options: object) -> tuple[pca.Principal, np.ndarray, np.ndarray]:
+def found(people: int = 24, **options: object) -> tuple[principal_components.Principal, np.ndarray, np.ndarray]:
     """Components of noisy people on SMALL, the volumes, and the rows of the training people."""
     volumes, split = cohort(people)
     rows = np.flatnonzero(split == "training"), np.flatnonzero(split == "validation")
     chosen = {"n_latent": 4, "flip": False, "blur": 0.0, "tapers": [60.0], **options}
-    return pca_localised.localised(volumes, *rows, SMALL, **chosen).principal, volumes, rows[0]
+    return localised_components.localised(volumes, *rows, SMALL, **chosen).principal, volumes, rows[0]
 
 
 def dense(volumes: np.ndarray, rows: np.ndarray, taper_mm: float) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +71,7 @@ def test_components_are_eigenvectors_of_the_schur_product() -> None:
 
 def test_a_taper_of_ones_gives_pca_and_a_short_one_the_variances() -> None:
     one, volumes, rows = found(tapers=[1e5])
-    plain = pca.principal(volumes, rows, SMALL, n_latent=4, flip=False, blur=0.0)
+    plain = principal_components.principal(volumes, rows, SMALL, n_latent=4, flip=False, blur=0.0)
     assert np.allclose(np.abs(np.sum(one.components * plain.components, axis=1))[:3], 1, atol=1e-3)
     assert np.allclose(one.variances, plain.variances, rtol=1e-3)
     short, _ = dense(volumes, rows, 5.0)  # neighbours in SMALL are more than 5 mm apart
@@ -83,10 +83,10 @@ def test_on_a_fine_grid_components_found_on_some_voxels_are_carried_to_all(monke
     volumes, split = cohort()
     rows = np.flatnonzero(split == "training"), np.flatnonzero(split == "validation")
     options = {"n_latent": 8, "flip": True, "blur": 0.0, "tapers": [60.0]}
-    whole, _ = pca_localised.localised(volumes, *rows, MASK, **options)
-    monkeypatch.setattr(pca_localised, "COARSE", 20.0)  # of voxels of 10 x 8 x 10 mm every second one
-    assert np.count_nonzero(pca_localised.thinned(MASK)) == np.count_nonzero(MASK) / 8
-    carried, _ = pca_localised.localised(volumes, *rows, MASK, **options)
+    whole, _ = localised_components.localised(volumes, *rows, MASK, **options)
+    monkeypatch.setattr(localised_components, "COARSE", 20.0)  # of voxels of 10 x 8 x 10 mm every second one
+    assert np.count_nonzero(localised_components.thinned(MASK)) == np.count_nonzero(MASK) / 8
+    carried, _ = localised_components.localised(volumes, *rows, MASK, **options)
     assert carried.variances.sum() == pytest.approx(whole.variances.sum(), rel=0.02)
     assert np.allclose(carried.components @ carried.components.T, np.eye(8), atol=1e-5)
     assert abs(carried.components[0] @ whole.components[0]) == pytest.approx(1, abs=0.01)
@@ -94,7 +94,7 @@ def test_on_a_fine_grid_components_found_on_some_voxels_are_carried_to_all(monke
 
 def test_scans_read_a_few_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     one, _, _ = found(flip=True)
-    monkeypatch.setattr(pca_localised, "AT_ONCE", 4)
+    monkeypatch.setattr(localised_components, "AT_ONCE", 4)
     other, _, _ = found(flip=True)
     assert np.allclose(one.components, other.components, atol=1e-4)
     again, _, _ = found(flip=True)
@@ -105,6 +105,7 @@ def test_the_validation_people_choose_the_taper(capsys: pytest.CaptureFixture[st
     volumes, split = cohort(60)  # three fields that reach through the whole brain: a taper can only lose
     fitted = {"seed": 0, "device": "cpu", "flip": False, "blur": 0.0, "taper_mm": ["none", 60.0]}
     _, architecture, history = pca_localised.fit(volumes, split, SMALL, n_latent=3, **fitted)
+    assert architecture.pop("left") == pytest.approx(0.01, rel=0.2)  # the noise
     assert architecture == {"n_latent": 3, "kl": False, "taper_mm": "none"} and history == []
     told = capsys.readouterr().out
     assert "taper_mm none: variance explained 0.9" in told and "taper_mm 60.0: variance explained 0." in told
@@ -142,6 +143,8 @@ def test_a_network_starts_from_localised_components() -> None:
     options = {**SETTINGS, "n_latent": 18, "linear": "localised", "taper_mm": [60.0], "epochs": 1, "flip": False}
     tensors, architecture, history = vae.fit(volumes, split, MASK, seed=0, device="cpu", **options)
     rows = np.flatnonzero(split == "training")
-    one, _ = pca_localised.localised(volumes, rows, rows[:0], MASK, n_latent=18, flip=False, blur=0.0, tapers=[60.0])
+    one, _ = localised_components.localised(
+        volumes, rows, rows[:0], MASK, n_latent=18, flip=False, blur=0.0, tapers=[60.0]
+    )
     assert architecture["taper_mm"] == 60.0 and history[0]["variance_explained"] > 0.5
     assert np.allclose(tensors["outward"], one.components * np.sqrt(one.variances)[:, None], atol=1e-4)

@@ -17,7 +17,7 @@ from neurovae.io.volumes import masked, splits
 from neurovae.train import fit, weights
 from neurovae.train.engine import devices
 from neurovae.train.losses.divergence import kl_per_dimension
-from neurovae.train.models import autoencoder, pca, vae
+from neurovae.train.models import autoencoder, pca, principal_components, vae
 from neurovae.train.models.network import LOGVAR, VAE, plan, sample
 
 MODELS = [(vae, SETTINGS), (autoencoder, NETWORK), (pca, LINEAR)]
@@ -74,7 +74,9 @@ def test_the_linear_part_is_the_posterior_of_probabilistic_pca(sigma: float) -> 
     tensors, architecture, _ = vae.fit(volumes, split, MASK, seed=0, device="cpu", **options)
     mu, logvar = vae.embed(volumes[split == "training"], MASK, tensors, architecture)
     x = masked(volumes[split == "training"], MASK)
-    found = pca.principal(volumes, np.flatnonzero(split == "training"), MASK, n_latent=3, flip=False, blur=0.0)
+    found = principal_components.principal(
+        volumes, np.flatnonzero(split == "training"), MASK, n_latent=3, flip=False, blur=0.0
+    )
     w = found.components.T * np.sqrt(found.variances)  # (voxels, latents)
     inverse = np.linalg.inv(w.T @ w + sigma**2 * np.eye(3))
     assert np.allclose(mu, (x - x.mean(axis=0)) @ w @ inverse, atol=1e-3)  # Tipping and Bishop 1999, equation 12
@@ -146,6 +148,7 @@ def test_training_ends_when_patience_does() -> None:
     tensors, architecture, history = vae.fit(volumes, split, MASK, seed=0, device="cpu", **options)
     losses = [row["loss"] for row in history if row["split"] == "validation"]
     assert len(losses) - 1 == int(np.argmin(losses)) + 2 < 12
+    assert architecture.pop("left") == pytest.approx(0.01, rel=0.2)  # the noise
     assert architecture == {"shape": list(SHAPE), "n_latent": 3, "base_channels": 4, "kl": True, "sampled": True}
 
 
@@ -189,7 +192,8 @@ def test_an_autoencoder_has_neither_samples_nor_a_divergence() -> None:
 def test_a_mirrored_cohort_gives_the_same_principal_space() -> None:
     volumes, _ = cohort()
     one, other = (
-        pca.principal(x, np.arange(len(x)), MASK, n_latent=3, flip=True, blur=0.0) for x in (volumes, volumes[:, ::-1])
+        principal_components.principal(x, np.arange(len(x)), MASK, n_latent=3, flip=True, blur=0.0)
+        for x in (volumes, volumes[:, ::-1])
     )
     assert np.allclose(np.abs(np.sum(one.components * other.components, axis=1)), 1, atol=1e-4)
 
@@ -200,14 +204,14 @@ def test_components_of_many_scans_are_found_a_few_at_a_time(
 ) -> None:
     volumes, split = cohort(300)
     rows = np.flatnonzero(split == "training")
-    exact = pca.principal(volumes, rows, MASK, n_latent=3, flip=flip, blur=blur)
-    monkeypatch.setattr(pca, "MAX_SCANS", 100)
-    monkeypatch.setattr(pca, "FIRST", 40)
+    exact = principal_components.principal(volumes, rows, MASK, n_latent=3, flip=flip, blur=blur)
+    monkeypatch.setattr(principal_components, "MAX_SCANS", 100)
+    monkeypatch.setattr(principal_components, "FIRST", 40)
     found, _, _ = pca.fit(volumes, split, MASK, seed=0, device="cpu", n_latent=3, flip=flip, blur=blur)
     assert len(rows) > 100
     assert np.allclose(np.abs(np.sum(found["components"] * exact.components, axis=1)), 1, atol=1e-4)
     assert np.allclose(found["mean"], exact.mean, atol=1e-5)
-    streamed = pca.streamed(volumes, rows, MASK, n_latent=3, flip=flip, blur=blur)
+    streamed = principal_components.streamed(volumes, rows, MASK, n_latent=3, flip=flip, blur=blur)
     assert np.allclose(streamed.variances, exact.variances, rtol=1e-3)
     assert streamed.left == pytest.approx(exact.left, rel=1e-3)
 
@@ -216,7 +220,8 @@ def test_blurred_copies_make_components_smoother() -> None:
     volumes, _ = cohort(12)
     noisy = volumes + np.random.default_rng(3).normal(size=volumes.shape).astype(np.float16)
     plain, smooth = (
-        pca.principal(noisy, np.arange(len(noisy)), MASK, n_latent=8, flip=False, blur=blur) for blur in (0.0, 12.0)
+        principal_components.principal(noisy, np.arange(len(noisy)), MASK, n_latent=8, flip=False, blur=blur)
+        for blur in (0.0, 12.0)
     )
 
     def roughness(components: np.ndarray) -> float:

@@ -213,6 +213,42 @@ def _seen(one: dict[str, Any], which: str) -> list[str]:
     return [ENCODER[str(one.get("seen"))].format(which)] if one.get("seen") in ENCODER else []
 
 
+def _frozen(model: str, one: dict[str, Any]) -> str:
+    """The model of another cohort: its kind, its participants, its licence, and what was re-estimated here."""
+    source = one["source"]
+    units = "components" if source["kind"] in COMPONENTS else "latent variables"
+    people = source["people"]
+    said = [f"The model {model} was {KINDS.get(source['kind'], source['kind'])} with {one['n_latent']} {units}, fitted "
+            f"beforehand to another cohort ({people['training']} training and {people['validation']} validation "
+            f"participants; weights {source['exported_from']}, licence: {source['licence']}) and not trained here."
+            ]  # fmt: skip
+    said += ["It had itself been taken from another model "
+             f"(weights {source['source']['exported_from']})."] if "source" in source else []  # fmt: skip
+    said += ["Its mean image was replaced by that of the training participants of this study."
+             if one.get("centre") == "own" else "Latents are departures from the mean image of that cohort."
+             ]  # fmt: skip
+    return " ".join(said)
+
+
+def _started(one: dict[str, Any]) -> list[str]:
+    """The model of a larger cohort that training started from, and what was taken of it."""
+    source = one["source"]
+    people = source["people"]
+    kind = KINDS.get(source["kind"], source["kind"])
+    said = [f"It started from a model of another cohort: {kind} fitted to {people['training']} training and "
+            f"{people['validation']} validation participants (weights {source['exported_from']}, licence: "
+            f"{source['licence']})."]  # fmt: skip
+    said += ["That model had itself started from another "
+             f"(weights {source['source']['exported_from']})."] if "source" in source else []  # fmt: skip
+    if one.get("source_network") and one.get("source_weight") == 1:
+        return [*said, "Its linear part was kept, and its network was fine-tuned."]
+    said += ["The covariance described by its components and variances was pooled with that of the training "
+             "participants of this study, each about its own mean and divided by its total variance; the weight of the "
+             f"other cohort, {one['source_weight']:g} of 1, explained most variance in the validation participants."
+             ]  # fmt: skip
+    return said + (["The network started at that of the other model."] if one.get("source_network") else [])
+
+
 def _forward(one: dict[str, Any]) -> list[str]:
     """How the latents' table got its maps, or why it has none."""
     if not (explains := forward_explains(one)):
@@ -228,12 +264,15 @@ def _forward(one: dict[str, Any]) -> list[str]:
 def _model(model: str, one: dict[str, Any]) -> str:
     if one["verdict"] == NOT_APPLICABLE or one["kind"] == "pretrained":
         return _given(model, one)
+    if one["kind"] == "frozen":
+        return _frozen(model, one)
     units = "components" if one["kind"] in COMPONENTS else "latent variables"
     said = [f"The model {model} was {KINDS.get(one['kind'], one['kind'])} with {one['n_latent']} {units}."]
     if one.get("latents") == "map":
         said += [f"They stand on a grid of points about {one['map_mm']:g} mm apart in the brain; each is inferred from "
                  "and decoded into the region around its point."]  # fmt: skip
     said += _network(one) if one["kind"] in ("vae", "autoencoder") else []
+    said += _started(one) if "source" in one else []
     used = [words.format(one[name]) for name, words in AUGMENTED.items() if one.get(name)]
     said += [f"Training scans were augmented by {listed(used)}."] if used else []
     if one.get("blur") and (one["kind"] == "pca" or one.get("linear") == "pca"):

@@ -6,6 +6,7 @@ import pandas as pd
 
 from neurovae.report.blocks import Block, by_model, heading, note, picture, pictures, table
 from neurovae.report.results import Run, health, stopped, titled, undecoded, verdict, why
+from neurovae.report.sections.start_from import started
 
 HEADS = {"model": "model", "verdict": "verdict", "reason": "reason for the verdict",
          "advice": "suggested change", "kind": "kind", "n_latent": "latents",
@@ -39,6 +40,7 @@ def models(run: Run) -> list[Block]:
     for model in run.ordered():
         found = health(run, model)
         blocks += [note(f"{model}: {why(run, model)}")] if found and stopped(found) else []
+    blocks += started(run)
     blocks += [picture(run, "rates.png", "rate and distortion of all models")] if run.images else []
     for model in run.ordered():
         blocks += by_model(run, model, _model(run, model))

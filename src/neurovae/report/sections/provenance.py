@@ -9,7 +9,7 @@ import yaml
 
 from neurovae.provenance.record import FOLDER, commit
 from neurovae.report.blocks import Block, details, facts, table
-from neurovae.report.results import Run
+from neurovae.report.results import Run, health
 
 PACKAGES = ["neurovae", "torch", "numpy", "scipy", "pandas", "scikit-learn", "statsmodels", "nibabel", "nilearn",
             "antspyx", "deepbet", "matplotlib", "snakemake"]  # fmt: skip
@@ -33,7 +33,8 @@ def _version(name: str) -> str:
 def provenance(run: Run) -> list[Block]:
     """Versions, commit, configuration as YAML, and the files of the run."""
     settings = yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True, width=100)
-    pairs = [("commit", commit()), ("fold and seed shown", run.fit), ("results", run.cohort.name), *versions()]
+    pairs = [("commit", commit()), ("fold and seed shown", run.fit), ("results", run.cohort.name)]
+    pairs += [*sources(run), *versions()]
     files = listed(run.cohort)
     title = f"{len(files)} result files (logs and files per scan are omitted)"
     return [
@@ -41,6 +42,16 @@ def provenance(run: Run) -> list[Block]:
         details("The whole configuration, with defaults", [{"kind": "pre", "text": settings}]),
         table(files, {"file": "file", "kB": "kB"}, f"results/{run.cohort.name}", title),
     ]
+
+
+def sources(run: Run) -> list[tuple[str, str]]:
+    """The model of another cohort that each model is or starts from: its weights, participants and licence."""
+    found = {model: (health(run, model) or {}).get("source") for model in run.ordered()}
+    return [
+        (f"source of {model}", f"{source['kind']} of {source['people']['training']} training participants, weights "
+         f"{source['exported_from']}, licence: {source['licence']}")
+        for model, source in found.items() if source
+    ]  # fmt: skip
 
 
 def listed(folder: Path) -> pd.DataFrame:

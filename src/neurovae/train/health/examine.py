@@ -98,7 +98,7 @@ def measure(
     }
     verdict, reason = judge.judge(
         explained=explained, identification=identification, variance=variance, active=active, linear=model.linear,
-        kept_epoch=kept_epoch, has_trained=has_trained,
+        kept_epoch=kept_epoch, has_trained=has_trained, elsewhere=model.meta["kind"] == "frozen",
     )  # fmt: skip
     results: Measures = {"verdict": verdict, "reason": reason, "finite": True, "active_units": active}
     results |= {f"variance_explained_{name}": value for name, value in explained.items()}

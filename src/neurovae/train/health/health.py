@@ -115,6 +115,8 @@ def examine(
         **_described_options(options),
     }
     description |= {name: model.meta["architecture"].get(name) for name in ("n_latent", "taper_mm")}  # as it was fitted
+    of_source = ("inner", "centre", "source", "source_weight", "source_network")
+    description |= {name: model.meta["architecture"][name] for name in of_source if name in model.meta["architecture"]}
     description |= {f"people_{name}": len(model.meta["people"][name]) for name in SPLITS}
     description["logvar_calibrated"] = model.meta["architecture"]["kl"]
     search_note = "searched in this fold's training and validation sets"

@@ -27,6 +27,7 @@ def judge(
     linear: bool,
     kept_epoch: int | None,
     has_trained: bool = True,
+    elsewhere: bool = False,
 ) -> tuple[str, str]:
     """Return verdict and reason: the first that applies of diverged, untrained, collapsed, overfit, partial, healthy.
 
@@ -39,6 +40,8 @@ def judge(
         kept_epoch: epoch of the weights; None for a model without epochs.
         has_trained: did the training loss change by more than `MOVED`? If not, or without an epoch, nothing was
             learned.
+        elsewhere: fitted to another cohort: latents around its mean image can differ between people while the variance
+            explained, which is relative to the mean image here, is negative. That is partial, and not a collapse.
     """
     if not np.isfinite([*explained.values(), *variance]).all():
         return "diverged", "weights, latents or reconstructions are not finite"
@@ -50,6 +53,8 @@ def judge(
         "overfit": _overfit(explained),
         "partial": _partial(explained, identification["test"], active, len(variance)),
     }
+    if elsewhere:
+        tests = _fitted_elsewhere(explained, identification, active, variance)
     for verdict, reasons in tests.items():
         if reasons:
             return verdict, f"{', '.join(reasons)} ({measures_text})"
@@ -94,6 +99,23 @@ def _collapsed(
     return reasons + (["no epoch was better than the weights before training"] if reasons and kept_epoch == 0 else [])
 
 
+def _fitted_elsewhere(
+    explained: dict[str, float], identification: dict[str, Identified], active: int | None, variance: np.ndarray
+) -> dict[str, list[str]]:
+    """Reasons by verdict for a model of another cohort: nothing was trained here that could diverge or overfit."""
+    latents = len(variance)
+    poor = min(explained["training"], explained["test"]) < COLLAPSED
+    chance = latents > 1 and identification["training"].by_chance
+    return {
+        "collapsed": ["no latent differs between training participants"] if not variance.any() else [],
+        "partial": [
+            *([f"variance explained here below {COLLAPSED:g}"] if poor else []),
+            *(["training participants are identified at chance level"] if chance else []),
+            *_partial({**explained, "test": COLLAPSED}, identification["test"], active, latents),
+        ],
+    }
+
+
 def _overfit(explained: dict[str, float]) -> list[str]:
     gap = explained["training"] - explained["test"]
     return [
@@ -120,6 +142,8 @@ def advice(verdict: str, options: dict[str, Any], kept_epoch: int | None, last: 
         kept_epoch: epoch of the weights; None for a model without epochs.
         last: the last epoch that was trained.
     """
+    if "centre" in options:  # a model of another cohort: nothing else of it can be changed
+        return "set centre: own" if verdict == "partial" and options["centre"] == "source" else ""
     change = {
         "collapsed": ["lower beta", "raise warmup", "raise free_bits", "lower mmd_weight", "raise learning_rate"],
         "untrained": ["raise learning_rate", "raise patience", "lower beta", "lower mmd_weight"],

@@ -1,37 +1,17 @@
-"""Localised principal components: eigenvectors of the covariance multiplied by a taper of the voxels' distance.
+"""Localised principal components: more of them than there are people (`localised_components`)."""
 
-Few people cannot tell a weak correlation at long range from noise; the taper removes both (Houtekamer and Mitchell
-2001). The tapered covariance has more eigenvectors than there are people, and they are local. Its length is chosen by
-the variance explained in the validation participants; no taper at all, a plain PCA, may be among the choices.
-"""
-
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
 
-from neurovae.errors import InputError
-from neurovae.io.volumes import chunks, masked
-from neurovae.train.engine.windows import BOX, Window, axes, windows
-from neurovae.train.models import pca
-from neurovae.train.models.pca import Principal
+from neurovae.export.source import Source
+from neurovae.train.models import source_covariance
+from neurovae.train.models.localised_components import Taper, localised
 from neurovae.train.models.pca import embed as embed
 from neurovae.train.models.pca import reconstruct as reconstruct
+from neurovae.train.models.pooled_components import pooled
+from neurovae.train.models.principal_components import stored
 from neurovae.train.weights import Tensors
-
-PASSES, MORE = 4, 10  # products with the covariance that find its eigenvectors; vectors beyond those wanted
-COARSE = 4.0  # mm between the voxels on which a taper is chosen and most of the products are made
-AT_ONCE = 128  # scans
-Taper = float | Literal["none"]
-Scans = Callable[[], Iterator[np.ndarray]]
-
-
-class Localised(NamedTuple):
-    """Components, and the taper that was chosen for them."""
-
-    principal: Principal
-    taper_mm: Taper
 
 
 def fit(
@@ -46,8 +26,11 @@ def fit(
     blur: float,
     taper_mm: list[Taper],
     rotate: str = "none",
+    source: Source | None = None,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
-    """Mean (voxels,) and orthonormal components (latents, voxels) of the people in "training"; no history.
+    """Mean, components (latents, voxels) and variances of the people in "training"; no history.
+
+    With a source, its covariance is pooled with theirs (`pooled_components`).
 
     Args:
         volumes: packed volumes (scans, x, y, z).
@@ -60,151 +43,18 @@ def fit(
         taper_mm: distance from which on voxels count as uncorrelated, or "none"; of several, the one that explains
             most variance in the people in "validation".
         rotate: varimax, or none.
+        source: the model of a larger cohort.
 
     Raises:
         InputError: more latents than a plain PCA or the voxels allow, or nobody in "validation" to choose by.
     """
     rows = np.flatnonzero(split == "training"), np.flatnonzero(split == "validation")
-    found = localised(volumes, *rows, mask, n_latent=n_latent, flip=flip, blur=blur, tapers=taper_mm)
-    tensors = {"mean": found.principal.mean, "components": pca.rotated(found.principal.components, rotate)}
-    return tensors, {"n_latent": n_latent, "kl": False, "taper_mm": found.taper_mm}, []
-
-
-def localised(
-    volumes: np.ndarray,
-    training: np.ndarray,
-    validation: np.ndarray,
-    mask: np.ndarray,
-    *,
-    n_latent: int,
-    flip: bool,
-    blur: float,
-    tapers: list[Taper],
-) -> Localised:
-    """Localised components of the rows in `training`, with the taper that explains most of those in `validation`.
-
-    On a grid finer than `COARSE` the taper is chosen, and the eigenvectors are found, on every second voxel or fewer
-    along each axis; a product with the covariance carries them to all voxels (Nystroem), another one refines them.
-    """
-    sparse = thinned(mask)
-    possible = [taper for taper in tapers if _possible(taper, n_latent, len(training), int(sparse.sum()))]
-    if not possible:
-        raise InputError(f"taper_mm {tapers}: too few people or voxels for {n_latent} latents; lower n_latent")
-    if len(possible) > 1 and not len(validation):
-        raise InputError(f"taper_mm: one of {possible} is to be chosen, but nobody is in validation; give one")
-
-    def found(taper: Taper, on: np.ndarray, start: tuple[np.ndarray, np.ndarray] | None = None) -> Principal:
-        if taper == "none":
-            return pca.components(volumes, training, on, n_latent=n_latent, flip=flip, blur=blur)
-        return _components(volumes, training, on, taper, n_latent, flip, start)
-
-    tried = {taper: found(taper, sparse) for taper in possible}
-    taper = possible[0] if len(possible) == 1 else _best(volumes, validation, sparse, tried)
-    if sparse is mask:
-        return Localised(tried[taper], taper)
-    return Localised(found(taper, mask, (sparse, tried[taper].components)), taper)
-
-
-def _best(volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, tried: dict[Taper, Principal]) -> Taper:
-    """The taper whose components explain most of the variance of rows."""
-    explained = {taper: _explained(volumes, rows, mask, found) for taper, found in tried.items()}
-    for taper, value in explained.items():
-        print(f"taper_mm {taper}: variance explained {value:.3f} in the validation set", flush=True)
-    return max(explained, key=explained.__getitem__)
-
-
-def thinned(mask: np.ndarray) -> np.ndarray:
-    """The mask's voxels that are about `COARSE` mm apart along each axis; the mask itself where its grid is coarse."""
-    every = [max(1, int(COARSE * side / length + 0.01)) for side, length in zip(mask.shape, BOX, strict=True)]
-    if every == [1, 1, 1]:
-        return mask
-    chosen = np.zeros_like(mask)
-    chosen[:: every[0], :: every[1], :: every[2]] = True
-    return mask & chosen
-
-
-def _possible(taper: Taper, n_latent: int, people: int, voxels: int) -> bool:
-    return n_latent < people if taper == "none" else n_latent + MORE <= voxels
-
-
-def _explained(volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, found: Principal) -> float:
-    """Share of the squared departures of rows from the mean that the components explain."""
-    error = total = 0.0
-    for part in chunks(len(rows)):
-        x = masked(volumes[rows[part]], mask) - found.mean
-        left = x - (x @ found.components.T) @ found.components
-        error, total = error + float(np.square(left).sum()), total + float(np.square(x).sum())
-    return 1 - error / total
-
-
-def _components(
-    volumes: np.ndarray,
-    rows: np.ndarray,
-    mask: np.ndarray,
-    taper: float,
-    n_latent: int,
-    flip: bool,
-    start: tuple[np.ndarray, np.ndarray] | None = None,
-) -> Principal:
-    """Components on the voxels of a mask, begun at random or with those found on some of the voxels (mask, components).
-
-    The variances and what is left of the variance are those of the tapered covariance, whose trace is the plain one's.
-    """
-    mean = pca.mean_of(volumes, rows, mask, flip)
-
-    def scans() -> Iterator[np.ndarray]:
-        return pca.centred(volumes, rows, mask, mean, flip, AT_ONCE)
-
-    splines = axes(mask.shape, taper)
-    own, size = windows(splines, mask), min(n_latent + MORE, len(mean))
-    if start:
-        basis = product(scans(), own, start[1], windows(splines, start[0]), start[0][mask])
-        vectors, lengths = iterated(scans, own, orthonormal(basis), passes=1)
+    same: dict[str, Any] = {"n_latent": n_latent, "flip": flip, "blur": blur, "tapers": taper_mm}
+    beside: dict[str, Any] = {}
+    if source:
+        found, weight, taper = pooled(volumes, *rows, mask, source_covariance.of(source, mask), **same)
+        beside = {"source": source.record, "source_weight": weight}
     else:
-        basis = np.random.default_rng(0).standard_normal((size, len(mean)), np.float32)
-        vectors, lengths = iterated(scans, own, orthonormal(basis), PASSES)
-    count = len(rows) * (2 if flip else 1) - 1
-    total = sum(float(np.square(x).sum(dtype=np.float64)) for x in scans()) / count
-    variances = (lengths[:n_latent] / count).astype(np.float32)
-    return Principal(mean, vectors[:n_latent], variances, (total - float(variances.sum())) / len(mean))
-
-
-def iterated(scans: Scans, own: list[Window], basis: np.ndarray, passes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvectors (vectors, voxels) of the tapered sum of products, and eigenvalues, by subspace iteration."""
-    for _ in range(passes):
-        turned = product(scans(), own, basis)
-        basis = orthonormal(turned)
-    return basis, np.linalg.norm(basis @ turned.T, axis=1)
-
-
-def orthonormal(basis: np.ndarray) -> np.ndarray:
-    """Orthonormal rows that span those given, the longest direction first."""
-    return pca.leading(basis, len(basis))
-
-
-def product(
-    scans: Iterator[np.ndarray],
-    own: list[Window],
-    basis: np.ndarray,
-    others: list[Window] | None = None,
-    seen: np.ndarray | None = None,
-) -> np.ndarray:
-    """A basis times the tapered sum of products of scans: B sum_r w_r X' X w_r, (vectors, voxels).
-
-    Args:
-        scans: centred voxels (scans, voxels), some scans at a time.
-        own: the windows of these voxels.
-        basis: (vectors, voxels); of some of the voxels, where `others` are given.
-        others: the windows of those voxels, in the same order.
-        seen: which of the voxels they are, bool (voxels,).
-    """
-    vectors = torch.from_numpy(basis)
-    turned = torch.zeros(len(basis), basis.shape[1] if seen is None else len(seen))
-    for x in scans:
-        whole = torch.from_numpy(x)
-        some = whole if seen is None else torch.from_numpy(x[:, seen])
-        for here, there in zip(own, others or own, strict=True):
-            left = whole.index_select(1, here.voxels) * here.values
-            right = left if others is None else some.index_select(1, there.voxels) * there.values
-            turned.index_add_(1, here.voxels, vectors.index_select(1, there.voxels) @ right.T @ left)
-    return turned.numpy()
+        found, taper = localised(volumes, *rows, mask, **same)
+    tensors, left = stored(found, rotate)
+    return tensors, {"n_latent": n_latent, "kl": False, "taper_mm": taper, **left, **beside}, []

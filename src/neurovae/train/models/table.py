@@ -115,7 +115,7 @@ def with_forward(
     rows: np.ndarray,
     people: np.ndarray,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
-    """What `fit` returns: tensors and description with the forward model of the latents, if there are scans; no history."""
+    """What `fit` returns: tensors and description, with the latents' forward model if there are scans; no history."""
     if not mask.any():
         return tensors, architecture, []
     training = split == "training"

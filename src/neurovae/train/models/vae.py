@@ -1,5 +1,6 @@
 """The VAE: fitted by gradient around a fixed linear part; latents are posterior means."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +8,18 @@ import numpy as np
 import torch
 
 from neurovae.errors import InputError
+from neurovae.export.source import Source
 from neurovae.io.volumes import chunks, masked
 from neurovae.plan import latent_maps
 from neurovae.train.engine import devices, processes
 from neurovae.train.engine.data import gather, mean, some
 from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.engine.loop import Row, Watch, train
-from neurovae.train.models import local_network, map_grid, map_network
+from neurovae.train.models import local_network, map_grid, map_network, source_covariance
+from neurovae.train.models.localised_components import localised
 from neurovae.train.models.network import VAE, Linear, linear
-from neurovae.train.models.pca import principal
-from neurovae.train.models.pca_localised import Localised, localised
+from neurovae.train.models.pooled_components import WEIGHTS, Pooled, pooled
+from neurovae.train.models.principal_components import principal
 from neurovae.train.models.rotation import posterior, varimax
 from neurovae.train.weights import Tensors
 
@@ -33,6 +36,7 @@ def fit(
     people: np.ndarray | None = None,
     state: Path | None = None,
     watch: Watch = lambda rows: None,
+    source: Source | None = None,
     **options: Any,
 ) -> tuple[Tensors, dict[str, Any], list[Row]]:
     """Fit on the training set, stop early on the validation set; return the best weights, architecture and history.
@@ -44,6 +48,8 @@ def fit(
         people: person of each scan, whose scans stay together in cross-fitting; None: a person per scan.
         state: folder of checkpoints, from which a training that was killed continues.
         watch: called with the history rows of each epoch; may raise to stop training.
+        source: the model of a larger cohort, at whose linear part, pooled with that of these people, training starts;
+            at its network, too, where it is a vae of the same architecture.
         options: the fields of `Hyperparameters`, an entry of train.models.
 
     Raises:
@@ -56,8 +62,8 @@ def fit(
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a fifth of the time on a CPU
     torch.manual_seed(seed)
     model = _untrained(architecture_given, mask, hp.dropout)
-    chosen = _start(model, volumes, split, mask, hp)
-    group = _cross_fit(model, volumes, split, people, mask, hp, chosen) if hp.cross_fit else None
+    chosen = _start(model, volumes, split, mask, hp, source, architecture_given)
+    group = _cross_fit(model, volumes, split, people, mask, hp, chosen, source) if hp.cross_fit else None
     model.to(on)
     model.without = [Linear(*(part.to(on) for part in one)) for one in model.without]
     if on.type == "cuda" or model.corrects:  # on a CPU, the local network takes two thirds of the time so
@@ -110,22 +116,43 @@ def _untrained(architecture: dict[str, Any], mask: np.ndarray, dropout: float) -
     )
 
 
-def _start(model: VAE, volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, hp: Hyperparameters) -> dict[str, Any]:
-    """Set mean, linear part and sigma before the first step; what was chosen of the linear part."""
-    rows, chosen = np.flatnonzero(split == "training"), {}
+def _start(
+    model: VAE,
+    volumes: np.ndarray,
+    split: np.ndarray,
+    mask: np.ndarray,
+    hp: Hyperparameters,
+    source: Source | None = None,
+    architecture: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Set mean, linear part, sigma and a source's network before the first step; what was chosen of these."""
+    rows = np.flatnonzero(split == "training")
+    chosen: dict[str, Any] = {}
     model.mean.copy_(mean(volumes, rows, hp.flip) * model.mask)
     sigma = 1.0 if hp.sigma == "learned" else float(hp.sigma)
+    taken = source_covariance.network(source, architecture or {}) if source else {}
     if hp.linear != "none":
         validation = np.flatnonzero(split == "validation")
-        found, taper = _linear(volumes, rows, validation, mask, hp, hp.taper_mm or ["none"])
-        chosen = {"taper_mm": taper} if hp.linear == "localised" else {}
+        weights = [1.0] if "inward" in taken else WEIGHTS
+        found, weight, taper = _linear(volumes, rows, validation, mask, hp, hp.taper_mm or ["none"], source, weights)
+        left = source.meta["architecture"]["left"] if source and "inward" in taken else found.left
+        chosen = {"left": left} | ({"taper_mm": taper} if hp.linear == "localised" else {})
+        chosen |= {"source_weight": weight} if source else {}
         sigma = found.left**0.5 if hp.sigma == "learned" else sigma
         model.start_at(torch.from_numpy(found.components), torch.from_numpy(found.variances), sigma)
     elif hp.sigma == "learned":
         sigma = float(np.sqrt(np.square(masked(volumes[some(rows)], mask) - model.mean.numpy()[mask]).mean()))
     with torch.no_grad():
         model.log_sigma.fill_(np.log(sigma))
-    return chosen
+    _begin_at(model, taken)
+    return chosen | ({"source": source.record, "source_network": bool(taken)} if source else {})
+
+
+def _begin_at(model: VAE, taken: Tensors) -> None:
+    """Set the tensors that a source of the same architecture gives."""
+    state = model.state_dict()
+    for name, value in taken.items():
+        state[name].copy_(torch.from_numpy(value))
 
 
 def _linear(
@@ -135,12 +162,19 @@ def _linear(
     mask: np.ndarray,
     hp: Hyperparameters,
     tapers: list[Any],
-) -> Localised:
-    """Components of the rows in `training`, localised or not."""
+    source: Source | None,
+    weights: Sequence[float] = WEIGHTS,
+) -> Pooled:
+    """Components of the rows in `training`, localised or not, pooled with a source's or not."""
     same: dict[str, Any] = {"n_latent": hp.n_latent, "flip": hp.flip, "blur": hp.blur}
+    tapers = tapers if hp.linear == "localised" else ["none"]
+    if source:
+        covariance = source_covariance.of(source, mask)
+        return pooled(volumes, some(training), validation, mask, covariance, tapers=tapers, weights=weights, **same)
     if hp.linear == "localised":
-        return localised(volumes, some(training), validation, mask, tapers=tapers, **same)
-    return Localised(principal(volumes, some(training), mask, **same), "none")
+        found, taper = localised(volumes, some(training), validation, mask, tapers=tapers, **same)
+        return Pooled(found, 0.0, taper)
+    return Pooled(principal(volumes, some(training), mask, **same), 0.0, "none")
 
 
 def _cross_fit(
@@ -151,6 +185,7 @@ def _cross_fit(
     mask: np.ndarray,
     hp: Hyperparameters,
     chosen: dict[str, Any],
+    source: Source | None = None,
 ) -> np.ndarray:
     """Give the model a linear part without each group of training people; group of each scan, -1 outside training.
 
@@ -161,7 +196,8 @@ def _cross_fit(
     dealt = groups((np.arange(len(split)) if people is None else people)[training], hp.cross_fit)
     for group in range(hp.cross_fit):
         others, none = training[dealt != group], np.array([], dtype=int)
-        found, _ = _linear(volumes, others, none, mask, hp, [chosen.get("taper_mm", "none")])
+        choice = [chosen.get("taper_mm", "none")], source, [chosen.get("source_weight", 0.0)]
+        found = _linear(volumes, others, none, mask, hp, *choice).principal
         tensors = torch.from_numpy(found.components), torch.from_numpy(found.variances)
         model.without.append(linear(*tensors, float(model.log_sigma.detach().exp())))
         print(
