@@ -98,12 +98,13 @@ def run(
 def sizes(mu: np.ndarray, mask: np.ndarray, tensors: weights.Tensors, meta: dict[str, Any]) -> np.ndarray:
     """Root mean square, over voxels, of the change of the decoded image by a standard deviation of each latent.
 
-    mu: latents of the training scans (scans, latents). NaN where there is no decoder.
+    mu: latents of the training scans (scans, latents). Without a decoder, the standard deviation itself: columns of a
+    table that were standardised are of one size, others of their own.
     """
-    if not weights.has_decoder(meta):
-        return np.full(mu.shape[1], np.nan)
-    module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
     mean, spread = mu.mean(axis=0), mu.std(axis=0)
+    if not weights.has_decoder(meta):
+        return np.asarray(spread)
+    module = importlib.import_module(f"neurovae.train.models.{meta['kind']}")
 
     def decoded(z: np.ndarray) -> np.ndarray:
         return np.asarray(module.reconstruct(z.astype(np.float32), mask, tensors, meta["architecture"]), np.float64)

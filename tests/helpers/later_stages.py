@@ -127,7 +127,7 @@ def predicted(results: Path, model: str = "pca") -> None:
     both = {"cohort": given["cohort"], "qc": given["qc"]}
     predict.run(
         **both, **ASKED, latents=[given["latents"]], weights=[results / f"train/{model}/{FIT}/weights.safetensors"],
-        health=[given["health"]], importance=2, harmonise="none", out=out / "predict.parquet",
+        index=[given["latents"].with_name("latent_index.parquet")], health=[given["health"]], importance=2, harmonise="none", out=out / "predict.parquet",
         predictions=out / "predictions.parquet", importance_table=out / "importance.parquet",
     )  # fmt: skip
 

@@ -23,6 +23,7 @@ from neurovae.cohort.folds import assign
 from neurovae.io.files import write_beside
 from neurovae.io.volumes import masked, read_mask, read_volumes
 from neurovae.plan.config import load_schema, validate
+from neurovae.plan.entries import NOT_OPTIONS
 from neurovae.train.models import pca, vae
 
 RESULTS = Path("results/ixi")
@@ -58,7 +59,7 @@ def options(row: str) -> dict[str, Any]:
     given = {"name": "x", "kind": "vae", **ROWS[row]}
     train = {"train": {"models": [given]}, "cohort": {"name": "x"}}
     entry = validate(train, load_schema())["train"]["models"][0]
-    return {key: value for key, value in entry.items() if key not in ("name", "kind", "transductive")}
+    return {key: value for key, value in entry.items() if key not in NOT_OPTIONS}
 
 
 def parts(shuffle: int, fold: int) -> np.ndarray:

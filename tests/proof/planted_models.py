@@ -11,8 +11,8 @@ import numpy as np
 
 from neurovae.io.files import write_beside
 from neurovae.train.engine.windows import axes, windows
-from neurovae.train.models import pca
-from neurovae.train.models.pca_localised import AT_ONCE, MORE, PASSES, iterated, orthonormal
+from neurovae.train.models import principal_components
+from neurovae.train.models.localised_components import AT_ONCE, MORE, PASSES, iterated, orthonormal, product
 
 TAPERS = (90.0, 60.0, 120.0)  # mm, those of the default, the middle one first
 CANDIDATES = (48, 100, 150, 200, 300, 400)
@@ -56,11 +56,12 @@ def localised(
 
     start: components of nearly the same scans (latents, voxels), from which one or two passes are enough.
     """
-    mean = pca.mean_of(volumes, rows, mask, True)
+    mean = principal_components.mean_of(volumes, rows, mask, True)
     drawn = np.random.default_rng(0).standard_normal((n_latent + MORE, len(mean)), np.float32)
     basis = drawn if start is None else np.concatenate([start, drawn[:MORE]])
-    scans = partial(pca.centred, volumes, rows, mask, mean, True, AT_ONCE)
-    vectors, _ = iterated(scans, windows(axes(mask.shape, taper_mm), mask), orthonormal(basis), passes)
+    scans = partial(principal_components.centred, volumes, rows, mask, mean, True, AT_ONCE)
+    own = windows(axes(mask.shape, taper_mm), mask)
+    vectors, _ = iterated(lambda vectors: product(scans(), own, vectors), orthonormal(basis), passes)
     return Components(mean, vectors[:n_latent])
 
 
@@ -68,7 +69,7 @@ def plain(
     volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, *, flip: bool = True, blur: float = BLUR
 ) -> Components:
     """As many principal components as there are (`pca`), of scans, mirror images and blurred copies."""
-    found = pca.components(volumes, rows, mask, n_latent=len(rows) - 1, flip=flip, blur=blur)
+    found = principal_components.components(volumes, rows, mask, n_latent=len(rows) - 1, flip=flip, blur=blur)
     return Components(found.mean, found.components)
 
 

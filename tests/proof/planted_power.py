@@ -17,7 +17,8 @@ from neurovae.audit.similarity import MATCH, correlations
 from neurovae.io.volumes import masked
 from neurovae.stats.maxt import batch, exceed, maxt, statistics
 from neurovae.stats.rao import Null
-from neurovae.train.models import pca
+from neurovae.train.models import principal_components
+from neurovae.train.models.rotation import varimax
 
 MODELS = {"pca": (16, 48), "pca_localised": (100,)}
 ROTATIONS = ("none", "varimax")
@@ -35,16 +36,20 @@ def fits(
     local: their localised components, where they have been found before; largest: number that a PCA has.
     """
     n_pca = min(largest, max(MODELS["pca"]))
-    found = pca.components(volumes, rows, mask, n_latent=n_pca, flip=True, blur=BLUR)
+    found = principal_components.components(volumes, rows, mask, n_latent=n_pca, flip=True, blur=BLUR)
     by_kind = {"pca": Components(found.mean, found.components)}
     by_kind["pca_localised"] = local or localised(volumes, rows, mask, TAPER, max(MODELS["pca_localised"]))
     return {
-        (kind, n, rotate): Components(by_kind[kind].mean, pca.rotated(by_kind[kind].components[:n], rotate))
+        (kind, n, rotate): Components(by_kind[kind].mean, _rotated(by_kind[kind].components[:n], rotate))
         for kind, numbers in MODELS.items()
         for n in numbers
         for rotate in ROTATIONS
         if n <= len(by_kind[kind].components)
     }
+
+
+def _rotated(components: np.ndarray, rotate: str) -> np.ndarray:
+    return varimax(components).T.astype(np.float32) @ components if rotate == "varimax" else components
 
 
 def effect(real: np.ndarray, planted: np.ndarray, z: np.ndarray) -> np.ndarray:

@@ -93,7 +93,8 @@ def test_a_models_own_latents_as_a_table_give_the_models_own_tables(results: Pat
     given, own = (pd.read_parquet(results / name.format(model)) for model in ("given", "pca"))
     kept = [column for column in own if column not in OWN or column == "kind" and "audit" in name]
     assert len(own) and list(given.columns) == list(own.columns)
-    assert_frame_equal(given[kept], own[kept], rtol=1e-9, atol=1e-12)
+    rtol = 1e-5 if "predict" in name else 1e-9  # sizes of latents come from decoded images, in single precision
+    assert_frame_equal(given[kept], own[kept], rtol=rtol, atol=1e-12 if rtol < 1e-6 else 1e-7)
     if "model" in own:
         assert set(given["model"]) == {"given"}
     if "verdict" in own:

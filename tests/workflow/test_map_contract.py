@@ -17,6 +17,7 @@ from neurovae.export import export
 from neurovae.interpret import traverse
 from neurovae.io import latent_table
 from neurovae.plan import config
+from neurovae.plan.entries import NOT_OPTIONS
 from neurovae.report import page
 from neurovae.report.figures import places
 from neurovae.report.plots import associate
@@ -33,7 +34,7 @@ def options() -> dict:
     schema = config.load_schema()["properties"]["train"]["properties"]["models"]
     asked = {"models": [{"name": "map", "kind": "vae", **MAP}]}
     entry = config.validate(asked, {"type": "object", "properties": {"models": schema}})["models"][0]
-    return {key: value for key, value in entry.items() if key not in ("name", "kind", "transductive")}
+    return {key: value for key, value in entry.items() if key not in NOT_OPTIONS}
 
 
 @pytest.fixture(scope="module")

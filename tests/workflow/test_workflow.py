@@ -285,13 +285,16 @@ def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
         ("preprocess: {normalise: {method: reference}}", "reference: give brain, or"),
         ("preprocess: {normalise: {method: reference, reference: gone.nii}}", "file 'gone.nii' not found"),
         ("train: {models: [{name: a, kind: pca, n_latent: 70}]}", "'a': n_latent is 70, but only about 70 people"),
-        ("train: {models: [{name: a, kind: vae, n_latent: 70}]}", "'a': n_latent is 70, but only about 70 people"),
+        (
+            "train: {models: [{name: a, kind: vae, network: dense, n_latent: 70}]}",
+            "'a': n_latent is 70, but only about 70 people",
+        ),
         ("train: {models: [{name: a, kind: vae, batch: 4, accumulate: 5}]}", "'a': accumulate is 5, batch only 4"),
         (
             "train: {models: [{name: a, kind: lle, neighbours: 140}]}",
             "'a': neighbours is 140, but there are only about 140",
         ),
-        ("train: {keep_collapsed: [b]}", "train.keep_collapsed: no model 'b'; there are vae, pca-16"),
+        ("train: {keep_collapsed: [b]}", "train.keep_collapsed: no model 'b'; there are vae, pca-400"),
     ],
 )
 def test_what_would_fail_after_hours_is_refused_before_the_first_job(text: str, message: str) -> None:
@@ -342,7 +345,7 @@ def test_a_key_that_changes_nothing_is_named(entry: str, idle: list[str]) -> Non
 def test_a_search_brings_a_pca_of_each_size_and_says_what_it_saw() -> None:
     whole = complete("train: {models: [{name: a, kind: vae}], search: {model: a, space: {n_latent: [4, 8]}}}")
     found = entries.models(whole["train"], whole["cohort"])
-    assert list(found) == ["a", "pca-4", "pca-8", "pca-16"]
+    assert list(found) == ["a", "pca-4", "pca-8", "pca-400"]
     assert "--transductive true" in entries.verdict_flags(found, whole["train"])["a"]
     every = {**whole["train"], "folds": [0, 1, 2, 3, 4]}
     assert "--transductive false" in entries.verdict_flags(found, every)["a"]

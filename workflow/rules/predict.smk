@@ -4,6 +4,7 @@ rule predict:
         cohort="results/{cohort}/cohort/cohort.parquet",
         qc="results/{cohort}/preprocess/qc.parquet",
         latents=expand("results/{{cohort}}/latents/{{model}}/fold-{fold}_seed-{{seed}}/latents.parquet", fold=FOLDS),
+        index=expand("results/{{cohort}}/latents/{{model}}/fold-{fold}_seed-{{seed}}/latent_index.parquet", fold=FOLDS),
         health=expand("results/{{cohort}}/train/{{model}}/fold-{fold}_seed-{{seed}}/health.json", fold=FOLDS),
         weights=expand("results/{{cohort}}/train/{{model}}/fold-{fold}_seed-{{seed}}/weights.safetensors", fold=FOLDS),
     output:
@@ -28,7 +29,7 @@ rule predict:
         env=ENV["predict"],
     shell:
         "python -m neurovae.predict.predict --cohort {input.cohort} --qc {input.qc} "
-        "--latents \"[$(echo {input.latents} | tr ' ' ',')]\" --health \"[$(echo {input.health} | tr ' ' ',')]\" --weights \"[$(echo {input.weights} | tr ' ' ',')]\" "
+        "--latents \"[$(echo {input.latents} | tr ' ' ',')]\" --index \"[$(echo {input.index} | tr ' ' ',')]\" --health \"[$(echo {input.health} | tr ' ' ',')]\" --weights \"[$(echo {input.weights} | tr ' ' ',')]\" "
         "--out {output.table} --predictions {output.predictions} --importance_table {output.importance} {params.flags} {params.predict} {params.freeze} > {log} 2>&1"
 
 

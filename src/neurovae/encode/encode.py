@@ -28,7 +28,7 @@ def run(*, volumes: Path, rows: Path, mask: Path, encoder: str, out: Path, decod
     """Write `embeddings.parquet` (a row per scan) and `decoder.safetensors` (empty for an encoder without a decoder).
 
     Example:
-        python -m neurovae.encode.encode --help
+        snakemake --cores 2 --configfile my.yaml --forcerun encode
 
     Args:
         volumes: packed volumes.

@@ -46,10 +46,10 @@ def by_role(table: pd.DataFrame, index: pd.DataFrame) -> Iterator[tuple[str, pd.
         yield str(role), table.drop(columns=other_latents)
 
 
-def sizes(latents: list[Path]) -> list[np.ndarray] | None:
-    """Sizes (latents,) in the order of the columns, from the index beside each `latents.parquet`; None: not known."""
-    found = [read_parquet(path.with_name(INDEX)).sort_values("position")["size"].to_numpy(float) for path in latents]
-    return found if all(np.isfinite(one).all() and one.any() for one in found) else None
+def sizes(indices: list[Path]) -> list[np.ndarray] | None:
+    """Sizes (latents,) from each `latent_index.parquet`, in the order of the columns; None: not known."""
+    found = [read_parquet(path).sort_values("position")["size"].to_numpy(float) for path in indices]
+    return found if found and all(np.isfinite(one).all() and one.any() for one in found) else None
 
 
 def logvar(latents: list[str]) -> list[str]:

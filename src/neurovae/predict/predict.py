@@ -50,6 +50,7 @@ def run(
     harmonise: str,
     new_site: str,
     seed: int,
+    index: list[Path] | None = None,
     imputations: int = 0,
     out: Path,
     predictions: Path,
@@ -77,6 +78,7 @@ def run(
         harmonise: none, or combat.
         new_site: refuse, or mean.
         seed: of inner folds, resamples and permutations.
+        index: latent_index.parquet of each latents table, with the sizes of the latents; none: they are standardised.
         imputations: 0: complete cases; else missing confounds take their expected value, learnt in every training set.
         out: metrics, Parquet with TSV beside it.
         predictions: of every scan, Parquet with TSV beside it.
@@ -86,7 +88,7 @@ def run(
     people, checks = read_parquet(cohort), read_parquet(qc)
     leakage.refuse(latents, weights, people, freeze)
     verdict, reason = joint_verdict({path.parent.name: read_verdict(path) for path in health})
-    folds = outer_folds([join(people, read_parquet(path), checks) for path in latents], latent_table.sizes(latents))
+    folds = outer_folds([join(people, read_parquet(path), checks) for path in latents], latent_table.sizes(index or []))
     folds = replace(folds, policy=leakage.policy(folds.policy, health))
     rows: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []

@@ -25,7 +25,7 @@ PACKAGES = {
     "sklearn": "scikit-learn", "statsmodels": "statsmodels", "skdim": "scikit-dimension", "optuna": "optuna",
     "nibabel": "nibabel", "nilearn": "nilearn", "ants": "antspyx", "deepbet": "deepbet",
     "safetensors": "safetensors", "matplotlib": "matplotlib", "PIL": "pillow", "jinja2": "Jinja2", "joblib": "joblib",
-    "numba": "numba",
+    "numba": "numba", "monai": "monai", "onnxruntime": "onnxruntime",
 }  # fmt: skip  # module -> distribution, of those that have a part in the numbers and pictures
 FOLDER = ".provenance"  # beside the results: results/x/train/.provenance/<file>.json
 UNRECORDED = (["logs"], ["benchmarks"], ["preprocess", "derivatives"])  # in results/<cohort>: times; a file per scan

@@ -130,9 +130,7 @@ def verdict_lines(verdicts: dict[str, Row], primary: str) -> list[str]:
     main, more = verdicts[primary], []
     if main.get("gain_test") is not None:
         interval = f"[{main['gain_test_low']:+.3f}, {main['gain_test_high']:+.3f}]"
-        more.append(
-            f"gain in variance explained over its linear part (PCA) {main['gain_test']:+.3f} {interval}, test set"
-        )
+        more.append(f"gain in variance explained over its linear part {main['gain_test']:+.3f} {interval}, test set")
     if main.get("kept_epoch") == 0:
         more.append("epoch 0 was kept: " + ("not trained" if main.get("linear") == "none" else "only the linear part"))
     if main.get("advice"):

@@ -21,7 +21,11 @@ from neurovae.train import weights
 
 FIT = "fold-0_seed-0"
 TABLE = f"latents/vae/{FIT}/latents.parquet"
-META: dict[str, Any] = {"architecture": {"shape": [2, 2, 2]}, "scans": {"sub-1": "a" * 16, "sub-2": "b" * 16}}
+META: dict[str, Any] = {
+    "kind": "vae",
+    "architecture": {"shape": [2, 2, 2]},
+    "scans": {"sub-1": "a" * 16, "sub-2": "b" * 16},
+}
 
 
 def freeze(project: Project, **values: Any) -> None:

@@ -74,7 +74,7 @@ def test_the_sizes_of_principal_components_are_their_standard_deviations() -> No
 def test_unknown_sizes_are_not_used(tmp_path: Path) -> None:
     index = pd.DataFrame({"position": [1, 0], "size": [2.0, 1.0]})
     index.to_parquet(tmp_path / latent_table.INDEX)
-    found = latent_table.sizes([tmp_path / "latents.parquet"])
+    found = latent_table.sizes([tmp_path / latent_table.INDEX])
     assert found is not None and found[0].tolist() == [1.0, 2.0]
     index.assign(size=np.nan).to_parquet(tmp_path / latent_table.INDEX)
-    assert latent_table.sizes([tmp_path / "latents.parquet"]) is None
+    assert latent_table.sizes([tmp_path / latent_table.INDEX]) is None and latent_table.sizes([]) is None

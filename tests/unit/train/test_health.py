@@ -366,7 +366,8 @@ def test_every_picture_is_drawn(trained: Path, tmp_path: Path) -> None:
         rates.draw(train=trained, models=models, fit="fold-0_seed-0", out=tmp_path / f"rates{len(models)}.png")
     reconstructions.draw(
         volumes=trained / "v.npy", rows=trained / "v.parquet", mask=trained / "m.nii.gz",
-        model=own / "w.safetensors", health=own / "health.json", name="mmd", out=tmp_path / "people.png",
+        model=own / "w.safetensors", latents=own / "latents.parquet", health=own / "health.json", name="mmd",
+        out=tmp_path / "people.png",
     )  # fmt: skip
     lost = {**health.with_caveats("diverged", False, True, False), "verdict": "diverged", "reason": "why", "advice": ""}
     write_json(tmp_path / "lost.json", {**lost, "logvar_calibrated": True, "active_units": None})

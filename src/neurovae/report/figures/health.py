@@ -93,7 +93,7 @@ def _shares(axis: Axes, found: dict[str, Any]) -> None:
     axis.set(ylim=(low - 0.12 * (high - low) * (low < 0), high + 0.1 * (high - low)), ylabel="variance explained")
     axis.set_xticks(range(len(names)), names)
     interval = f"{found.get('gain_test_low', 0):+.3f} to {found.get('gain_test_high', 0):+.3f}"
-    note = f"hatched: linear part (PCA) alone\ngain, test set: {interval} (95 % CI)" if both else "variance explained"
+    note = f"hatched: linear part alone\ngain, test set: {interval} (95 % CI)" if both else "variance explained"
     axis.set_title(note, fontsize=9, loc="left")
 
 

@@ -13,7 +13,7 @@ HEADS = {"model": "model", "verdict": "verdict", "reason": "reason for the verdi
          "variance_explained_training": "variance explained, training",
          "variance_explained_test": "variance explained, test", "accuracy": "identification accuracy, test",
          "chance": "identification accuracy, 99th percentile of the chance distribution", "ssim_test": "SSIM, test",
-         "gain_test": "gain in variance explained over the linear part (PCA), test", "active_units": "active latents",
+         "gain_test": "gain in variance explained over the linear part, test", "active_units": "active latents",
          "kept_epoch": "epoch kept"}  # fmt: skip
 
 
