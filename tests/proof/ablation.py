@@ -23,7 +23,7 @@ from neurovae.cohort.folds import assign
 from neurovae.io.files import write_beside
 from neurovae.io.volumes import masked, read_mask, read_volumes
 from neurovae.plan.config import load_schema, validate
-from neurovae.plan.entries import NOT_OPTIONS
+from neurovae.plan.kinds import NOT_OPTIONS
 from neurovae.train.models import pca, vae
 
 RESULTS = Path("results/ixi")

@@ -17,7 +17,7 @@ from neurovae.export import export
 from neurovae.interpret import traverse
 from neurovae.io import latent_table
 from neurovae.plan import config
-from neurovae.plan.entries import NOT_OPTIONS
+from neurovae.plan.kinds import NOT_OPTIONS
 from neurovae.report import page
 from neurovae.report.figures import places
 from neurovae.report.plots import associate

@@ -17,7 +17,7 @@ from workflow_rules import ROOT, bodies, check_directive, check_environment, che
 
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
-from neurovae.plan import entries, fingerprint, graph, search_space
+from neurovae.plan import entries, fingerprint, graph, kinds, search_space
 
 
 @pytest.mark.parametrize(("rule", "module", "env"), rules())
@@ -319,7 +319,7 @@ def test_what_is_hardly_meant_is_warned_of(capsys: pytest.CaptureFixture[str]) -
     )
     many = entries.impossible(whole, found, 10_000)
     assert len(many) == 2 and "'c': mds compares every pair of about 14000" in many[1]
-    assert entries.MAX_SCANS == manifold.MAX_SCANS
+    assert kinds.MAX_SCANS == manifold.MAX_SCANS
 
 
 @pytest.mark.parametrize(

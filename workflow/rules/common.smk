@@ -11,9 +11,9 @@ sys.path.insert(0, str(SOURCE))
 from neurovae.cohort import check, warn
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
-from neurovae.plan import derivatives, display, encoder_cards, entries, external, frozen, graph, index, latent_maps
-from neurovae.plan import latent_tables, search_flags, search_space, source_models, start_models, user_tables
-from neurovae.plan import without_images
+from neurovae.plan import baselines, derivatives, display, encoder_cards, entries, external, frozen, graph, index, kinds
+from neurovae.plan import latent_maps, latent_tables, search_flags, search_space, source_models, start_models
+from neurovae.plan import user_tables, without_images
 
 display.attach(workflow)
 
@@ -73,19 +73,19 @@ MODELS = list(ENTRIES)
 DECODED = [
     name for name in MODELS if name not in entries.without_decoder(ENTRIES, encoder_cards.decoders(CARDS))
 ]  # those with a decoder; others have maps only
-TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] in entries.PERIODS]  # those that have epochs
+TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] in kinds.PERIODS]  # those that have epochs
 FIT = f"fold-{FOLDS[0]}_seed-{SEEDS[0]}"  # the one that the report draws
 INFERRED = [f"fold-{FOLDS[0]}_seed-{seed}" for seed in SEEDS]  # inference is on one model, and its other seeds
 PRIMARY = config["associate"]["primary"] or config["train"]["models"][0]["name"]
-BASELINES = entries.baselines(ENTRIES, config["train"]["search"])
-COMPARED = entries.compared(ENTRIES, BASELINES, PRIMARY)
+BASELINES = baselines.baselines(ENTRIES, config["train"]["search"])
+COMPARED = baselines.compared(ENTRIES, BASELINES, PRIMARY)
 PACKED = ["volumes.npy", "mask.nii.gz", "duplicates.tsv"] if IMAGES else []  # what training reads of images
 INTERPRETED = config["interpret"]["models"] or [PRIMARY, *BASELINES.get(PRIMARY, [])]
 MAPS_OF = INTERPRETED if IMAGES else []
 SHOWN_DECODED = [name for name in INTERPRETED if name in DECODED]
 MANY = {name: (entry["n_latent"] or 0) > config["interpret"]["traversals"] for name, entry in ENTRIES.items()}
 ATLAS = graph.atlas(config["interpret"])
-PCAS = [name for name, entry in ENTRIES.items() if entries.is_baseline(entry)]
+PCAS = [name for name, entry in ENTRIES.items() if baselines.is_baseline(entry)]
 GIVEN_COLUMNS |= {name: card["output"]["size"] for name, card in CARDS.items()}
 ENCODERS = encoder_cards.inputs(config, CARDS)
 ENCODER_FLAGS = {name: graph.flags({"encoder": paths[0]}) for name, paths in ENCODERS.items()}

@@ -12,7 +12,7 @@ import torch
 from neurovae.errors import InputError
 from neurovae.io.volumes import SPLITS, chunks
 from neurovae.plan import config
-from neurovae.plan.entries import GIVEN, NOT_OPTIONS, PERIODS
+from neurovae.plan.kinds import GIVEN, NOT_OPTIONS, PERIODS
 from neurovae.plan.latent_maps import is_map
 from neurovae.train.fit import THREADS
 from neurovae.train.weights import Tensors

@@ -3,31 +3,22 @@
 import sys
 from typing import Any
 
-from neurovae.plan import beta_schedule, fingerprint, start_models
+from neurovae.plan import baselines, beta_schedule, fingerprint, start_models
 from neurovae.plan.config import default_of
 from neurovae.plan.graph import flags, refuse
 from neurovae.plan.index import SOURCES, has_images
+from neurovae.plan.kinds import (
+    BASELINE,
+    GIVEN,
+    MAX_SCANS,
+    NOT_OPTIONS,
+    PAIRWISE,
+    PERIODS,
+    UNTRAINED,
+    Entries,
+    localised,
+)
 from neurovae.plan.latent_maps import is_map
-
-Entries = dict[str, dict[str, Any]]
-GIVEN = ("table", "pretrained")  # kinds whose latents exist before training; only some pretrained ones can be decoded
-UNTRAINED = (*GIVEN, "frozen")  # kinds whose baseline has settings of its own
-BASELINE = {"n_latent": 16, "blur": 4}  # of the PCA beside a table that keeps its columns; as the schema's defaults
-PERIODS = ("vae", "autoencoder")  # kinds that are trained in epochs
-PAIRWISE = ("mds", "isomap", "lle")  # kinds whose cost grows with the square of the training scans
-MAX_SCANS = 5000  # training scans of these (train.models.manifold.MAX_SCANS, whose import would load scikit-learn)
-NOT_OPTIONS = (
-    "name",
-    "kind",
-    "transductive",
-    "path",
-    "baseline",
-    "inner",
-    "start_from",
-    "source_latents",
-    "source_kind",
-    "variant_of",
-)  # keys of an entry that its module does not get
 
 
 def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
@@ -80,9 +71,9 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
         if entry["kind"] in UNTRAINED:
             settings = {**BASELINE, "flip": not sided, "n_latent": entry["n_latent"] or BASELINE["n_latent"]}
             entries[name] = {**entry, "baseline": settings}
-    for entry in [entry for entry in entries.values() if _compared(entry)]:
-        for n_latent in _sizes(entry, train["search"]):
-            _add_baseline(entries, entry, {**_augmented(entry), "n_latent": n_latent})
+    for entry in [entry for entry in entries.values() if baselines.has_baseline(entry)]:
+        for n_latent in baselines.sizes(entry, train["search"]):
+            baselines.add(entries, entry, {**baselines.augmented(entry), "n_latent": n_latent})
     return entries
 
 
@@ -107,80 +98,9 @@ def _without_linear_part(name: str, entry: dict[str, Any]) -> list[str]:
     return found
 
 
-def baselines(entries: Entries, search: dict[str, Any]) -> dict[str, list[str]]:
-    """Return the baseline PCAs of each model that has any; several where a search chooses the number of latents."""
-    sizes = {name: _sizes(entry, search) for name, entry in entries.items() if _compared(entry)}
-    return {
-        name: [
-            pca
-            for pca, baseline in entries.items()
-            if is_baseline(baseline)
-            and baseline["n_latent"] in sizes[name]
-            and {key: baseline[key] for key in ("flip", "blur")} == _augmented(entries[name])
-        ]
-        for name in sizes
-    }
-
-
-def compared(entries: Entries, baselines: dict[str, list[str]], primary: str) -> dict[str, list[str]]:
-    """Return what each model is compared with: its baselines and, of a table, the tables after it (primary first)."""
-    exist = [name for name, entry in entries.items() if entry["kind"] in GIVEN]
-    tables = sorted(exist, key=lambda name: name != primary)
-    after = {name: tables[k + 1 :] for k, name in enumerate(tables)}
-    return {name: [*names, *after.get(name, [])] for name, names in baselines.items()}
-
-
-def is_baseline(entry: dict[str, Any]) -> bool:
-    """Whether a model is a PCA of this cohort alone, and no variant of another entry."""
-    return entry["kind"] == "pca" and not entry.get("start_from") and "variant_of" not in entry
-
-
-def _compared(entry: dict[str, Any]) -> bool:
-    """Whether a model has a PCA as its baseline: every kind but a PCA, and no variant, which is a comparison itself."""
-    return entry["kind"] != "pca" and "variant_of" not in entry
-
-
-def _sizes(entry: dict[str, Any], search: dict[str, Any]) -> list[int]:
-    """Return the numbers of latents that an entry may have: where a search chooses, all of its choices."""
-    choices = search["space"].get("n_latent") if entry["name"] == search["model"] else None
-    n_latent = entry.get("baseline", entry)["n_latent"]
-    return sorted({n_latent, *choices}) if isinstance(choices, list) else [n_latent]
-
-
-def _augmented(entry: dict[str, Any]) -> dict[str, Any]:
-    """Mirroring and blur of an entry, which its baseline has too."""
-    settings = entry.get("baseline", entry)
-    return {"flip": settings["flip"], "blur": settings.get("blur", 0)}
-
-
-def _add_baseline(entries: Entries, entry: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Add the PCA of an entry's size and augmentation; entries that agree in these share it.
-
-    settings: n_latent, flip and blur of the PCA.
-    """
-    name = (
-        f"pca-{settings['n_latent']}"
-        + ("" if settings["flip"] else "-unmirrored")
-        + ("" if settings["blur"] else "-sharp")
-    )
-    if any(entries[name][key] != value for key, value in settings.items() if name in entries):
-        name += f"-{settings['blur']:g}mm"
-    free = localised(entry) or is_map(entry) or entry["kind"] == "frozen"
-    free = free or (entry["kind"] in GIVEN and entry["n_latent"] is None)
-    capped = {"capped": True} if free else {}  # it may have more latents than a PCA
-    entries.setdefault(name, {"name": name, "kind": "pca", **settings, **capped, "transductive": False})
-    entries[name]["transductive"] |= entry["transductive"]
-
-
 def without_decoder(entries: Entries, decoders: list[str]) -> list[str]:
     """Names of the models whose latents exist before training, other than those whose encoder has a decoder."""
     return [name for name, entry in entries.items() if entry["kind"] in GIVEN and name not in decoders]
-
-
-def localised(entry: dict[str, Any]) -> bool:
-    """May the entry's components be localised, so that there can be more of them than training scans?"""
-    used = entry["kind"] == "pca_localised" or entry.get("linear") == "localised"
-    return used and entry["taper_mm"] != ["none"]
 
 
 def model_flags(entries: Entries) -> dict[str, str]:

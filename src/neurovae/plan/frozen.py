@@ -9,7 +9,7 @@ from typing import Any
 
 from neurovae.errors import InputError
 from neurovae.io.exported import header
-from neurovae.plan.entries import NOT_OPTIONS, Entries
+from neurovae.plan.kinds import NOT_OPTIONS, Entries
 
 FILES = ("weights.safetensors", "history.parquet", "health.json")
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from neurovae.plan.entries import NOT_OPTIONS
 from neurovae.plan.graph import flags
+from neurovae.plan.kinds import NOT_OPTIONS
 
 TRIAL_KEYS = ("objective", "min_active", "seed", "space")  # keys that a trial depends on; not on the number of trials
 

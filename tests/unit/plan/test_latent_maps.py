@@ -6,6 +6,7 @@ import pytest
 
 from neurovae.errors import InputError
 from neurovae.estimator import layout
+from neurovae.plan import baselines as pcas
 from neurovae.plan import config, entries, latent_maps, search_space
 
 SCHEMA = config.load_schema()
@@ -34,7 +35,7 @@ def test_its_pca_has_as_many_components_as_there_can_be() -> None:
     cohort: dict[str, Any] = {"folds": {"n": 5, "validation": 0.125}, "scores": []}
     sized = latent_maps.sized(train({"latents": "map"}), 4)
     found = entries.models(sized, cohort)
-    assert found["pca-121"]["capped"] and entries.baselines(found, sized["search"]) == {"a": ["pca-121"]}
+    assert found["pca-121"]["capped"] and pcas.baselines(found, sized["search"]) == {"a": ["pca-121"]}
     assert entries.impossible({"cohort": cohort, "train": sized}, found, 24) == []  # more latents than people
     assert latent_maps.atlases(found, "x") == {
         "a": ["results/x/interpret/atlas.nii.gz", "results/x/interpret/atlas.tsv"], "pca-121": [],

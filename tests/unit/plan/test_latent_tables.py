@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from neurovae.errors import InputError
+from neurovae.plan import baselines as pcas
 from neurovae.plan import entries, latent_tables
 from neurovae.plan.config import load_schema, validate
 from neurovae.plan.graph import interpret_problems
@@ -169,9 +170,9 @@ def models(*listed: dict[str, Any], sided: bool = False) -> dict[str, dict[str, 
 
 def test_a_table_has_a_pca_of_the_scans_beside_it() -> None:
     table = {"name": "t", "kind": "table", "path": "v.tsv"}
-    found = models(table, {"name": "v", "kind": "vae"})
+    found = models(table, {"name": "v", "kind": "vae", "network": "dense"})
     assert list(found) == ["t", "v", "pca-16"]
-    assert entries.baselines(found, {"model": None}) == {"t": ["pca-16"], "v": ["pca-16"]}
+    assert pcas.baselines(found, {"model": None}) == {"t": ["pca-16"], "v": ["pca-16"]}
     assert entries.without_decoder(found, []) == ["t"]
     assert list(models({**table, "n_latent": 3})) == ["t", "pca-3"]
     alone = models(table, sided=True)

@@ -9,6 +9,7 @@ from neurovae.cohort import rows as rule
 from neurovae.cohort.check import check
 from neurovae.errors import InputError
 from neurovae.io.parquet import read_parquet
+from neurovae.plan import baselines as pcas
 from neurovae.plan import entries, graph, index, without_images
 from neurovae.plan.config import load_schema, validate
 
@@ -101,8 +102,8 @@ def test_tables_alone_are_allowed_and_are_compared_with_one_another() -> None:
     one, two, three = ({"name": name, "kind": "table", "path": "v.tsv"} for name in ("one", "two", "three"))
     found = models("p.tsv", one, two, three)
     assert list(found) == ["one", "two", "three"]  # no PCA of scans that do not exist
-    baselines = entries.baselines(found, {"model": None, "space": {}})
-    assert entries.compared(found, baselines, "two") == {"two": ["one", "three"], "one": ["three"], "three": []}
+    baselines = pcas.baselines(found, {"model": None, "space": {}})
+    assert pcas.compared(found, baselines, "two") == {"two": ["one", "three"], "one": ["three"], "three": []}
     with pytest.raises(InputError) as caught:
         models("p.tsv", one, {"name": "v", "kind": "vae"})
     assert caught.value.problems == [

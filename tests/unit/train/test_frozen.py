@@ -15,6 +15,7 @@ from neurovae.errors import InputError
 from neurovae.estimator.model import LatentModel
 from neurovae.export import export, source
 from neurovae.io.latent_table import columns
+from neurovae.plan import baselines as pcas
 from neurovae.plan import config, entries, source_models
 from neurovae.report.sections import methods_data
 from neurovae.train import fit, weights
@@ -152,7 +153,7 @@ def test_the_plan_takes_size_and_kind_from_the_folder_and_gives_a_baseline(tmp_p
     found["train"], notes = source_models.sized(found)
     models = entries.models(found["train"], found["cohort"])
     assert (models["other"]["n_latent"], models["other"]["inner"], notes) == (3, "pca", [])
-    assert models["pca-3"]["capped"] and entries.baselines(models, found["train"]["search"]) == {"other": ["pca-3"]}
+    assert models["pca-3"]["capped"] and pcas.baselines(models, found["train"]["search"]) == {"other": ["pca-3"]}
     codes = entries.model_codes(models, "latents")
     assert codes["other"].count("-") == 2 and codes["other"].endswith(codes["pca-3"].split("-")[1])
     assert source_models.sized(found)[0] == found["train"] and "--source" in source_models.flags(models)["other"]

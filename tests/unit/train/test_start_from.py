@@ -15,6 +15,7 @@ from neurovae.errors import InputError
 from neurovae.estimator.model import LatentModel
 from neurovae.export import source
 from neurovae.io.volumes import masked
+from neurovae.plan import baselines as pcas
 from neurovae.plan import config, entries, graph, source_models, start_models
 from neurovae.report.results import Run
 from neurovae.report.sections import methods_data, provenance
@@ -73,7 +74,7 @@ def test_the_plan_adds_the_source_as_it_is_and_the_entry_without_it(tmp_path):
 def test_a_vae_has_one_baseline_for_itself_and_none_for_its_variants(tmp_path):
     found = planned(source_folder.exported(tmp_path), kind="vae", n_latent=4)
     assert list(found) == ["mine", "mine-frozen", "mine-scratch", "pca-4"]
-    assert entries.baselines(found, {"model": None, "space": {}}) == {"mine": ["pca-4"]}
+    assert pcas.baselines(found, {"model": None, "space": {}}) == {"mine": ["pca-4"]}
 
 
 def test_what_the_plan_refuses(tmp_path):
