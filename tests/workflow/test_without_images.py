@@ -86,7 +86,7 @@ def test_the_whole_chain(project: Project) -> None:
     results = project.folder / "results" / "tables"
     kept = pd.read_parquet(results / "preprocess/volumes.parquet")
     assert len(kept) == PEOPLE + 20 and not (results / "interpret").exists()
-    assert {path.name for path in (results / "preprocess").iterdir()} == {"volumes.parquet", "qc.parquet", "qc.tsv"}
+    assert {path.name for path in (results / "preprocess").glob("[!.]*")} == {"volumes.parquet", "qc.parquet", "qc.tsv"}
     glm = pd.read_parquet(results / "associate/all/fold-0_seed-0/glm.parquet").set_index(["score", "latent"])
     assert glm.loc[("motor", "mu_r0"), "p"] < 1e-6 and glm.loc[("motor", "mu_r0"), "n"] == PEOPLE
     mixed = pd.read_parquet(results / "associate/all/fold-0_seed-0/mixed.parquet").query("status == 'ok'")

@@ -17,7 +17,7 @@ TESTED = {"score": "score", "score_source": "score of the other cohort", "latent
           "reason": "note"}  # fmt: skip
 APPLIED = {"score": "score", "features": "features", "application": "application", "against": "against",
            "metric": "metric", "value": "value", "ci_low": "95 % CI low", "ci_high": "95 % CI high",
-           "value_source": "cross-fitted there", "p": "p", "n": "n", "n_source": "n there", "status": "status",
+           "value_source": "cross-validated there", "p": "p", "n": "n", "n_source": "n there", "status": "status",
            "reason": "note"}  # fmt: skip
 SITE = ("The cohorts differ in site, scanner and recruitment, so what does not hold here may fail for one of these "
         "reasons, and not because the finding was wrong.")  # fmt: skip
@@ -28,7 +28,7 @@ EFFECTS = (
 METRICS = (
     "The other cohort's predictors here. Untouched: nothing was fitted to these participants. Recalibrated: slope and "
     "intercept were fitted in training folds. Added: the prediction beside the latents of this cohort's primary model, "
-    "cross-fitted, and the difference, with the corrected resampled t test"
+    "cross-validated, and the difference, with the corrected resampled t test"
 )
 
 
@@ -122,7 +122,7 @@ def _transferred(part: pd.DataFrame) -> list[str]:
     if not one:
         return [f"It was not predicted: {part['reason'].iloc[0]}."] if len(part) else []
     said = f"Predicted by that cohort's model as it is: {name} {_interval(one)}"
-    said += f" (cross-fitted there: {one['value_source']:.2f})" if pd.notna(one["value_source"]) else ""
+    said += f" (cross-validated there: {one['value_source']:.2f})" if pd.notna(one["value_source"]) else ""
     said += f", calibration slope {_interval(slope)}" if slope and pd.notna(slope["value"]) else ""
     alone = rows.get((CONFOUNDS, UNTOUCHED, metric))
     said += f"; by its confounds alone: {_interval(alone)}" if alone else ""
