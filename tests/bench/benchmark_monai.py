@@ -77,6 +77,6 @@ def dissimilarity(data_range: float) -> Callable[[Tensor, Tensor], Tensor]:
 
 def dssim_in_mask(x: Tensor, x_hat: Tensor, mask: Tensor, *, data_range: float, low: float) -> Tensor:
     """1 - the mean of MONAI's map over our mask (scans,), of images as ours treats them: 0 outside it, `low` is black."""
-    shown = [functional.pad(torch.where(mask, image, 0) - low, [5] * 6, value=-low) for image in (x, x_hat)]
-    values, _ = compute_ssim_and_cs(*shown, 3, (11, 11, 11), (1.5, 1.5, 1.5), data_range)
+    one, other = (functional.pad(torch.where(mask, image, 0) - low, [5] * 6, value=-low) for image in (x, x_hat))
+    values, _ = compute_ssim_and_cs(one, other, 3, (11, 11, 11), (1.5, 1.5, 1.5), data_range)
     return 1 - (values[:, 0] * mask).flatten(1).sum(dim=1) / mask.sum()

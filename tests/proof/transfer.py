@@ -117,7 +117,9 @@ def rows(args: argparse.Namespace, folder: Path) -> Iterator[Row]:
                 for variant in VARIANTS:
                     path = folder / f"{name}-{draw}-{size}-{variant}.json"
                     if not path.is_file():
-                        given = given or exported(name, *fit(name, volumes, theirs, mask, None), theirs, mask)
+                        if not given:
+                            tensors, architecture = fit(name, volumes, theirs, mask, None)
+                            given = exported(name, tensors, architecture, theirs, mask)
                         if variant == "frozen":
                             model = frozen.fit(volumes, split, mask, seed=0, device="cpu", source=given, centre="own")[
                                 :2
