@@ -59,7 +59,7 @@ def settings_of(given: argparse.Namespace) -> Settings:
         device=device,
         **{**chosen, "grid": tuple(chosen["grid"])},
         memory_batches=batches,
-        options={**ours.defaults(), **given.options},
+        options=ours.defaults(given.options),
     )
 
 

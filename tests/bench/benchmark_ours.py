@@ -4,23 +4,20 @@ import contextlib
 import dataclasses
 import io
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from benchmark_tools import Settings, now
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from neurovae.plan.config import load_schema, validate
 from neurovae.train.engine import loop
 from neurovae.train.engine.data import Data, gather
 from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.models import vae
-from neurovae.train.models.network import VAE
-
-SCHEMA = Path(__file__).parents[2] / "workflow" / "schemas" / "train.schema.yaml"
+from neurovae.train.models.network import VAE, Linear
 
 
 class Enough(Exception):
@@ -39,11 +36,15 @@ def as_in_a_run() -> Iterator[None]:
         torch.use_deterministic_algorithms(False)
 
 
-def defaults() -> dict[str, Any]:
-    """The schema's defaults for a VAE, read once: the file may change while a benchmark runs."""
-    entry = yaml.safe_load(SCHEMA.read_text())["properties"]["models"]["items"]["properties"]
+def defaults(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of a VAE as the schema completes them, read once: the file may change while a benchmark runs.
+
+    given: on the command line; without a network among them the dense one, which is what MONAI's is like.
+    """
+    entry = {"name": "vae", "kind": "vae", "network": "dense", **given}
+    complete = validate({"cohort": {"name": "x"}, "train": {"models": [entry]}}, load_schema())["train"]["models"][0]
     fields = {field.name for field in dataclasses.fields(Hyperparameters)}
-    return {name: key["default"] for name, key in entry.items() if name in fields and "default" in key}
+    return {name: value for name, value in complete.items() if name in fields}
 
 
 def options(settings: Settings, **changed: Any) -> dict[str, Any]:
@@ -101,24 +102,24 @@ def trainer(
     change: Callable[[VAE], None] = lambda model: None,
     **changed: Any,
 ) -> Trainer:
-    """The default network, or one that `change` gives another encoder and decoder, ready for the first epoch."""
-    hp, split = Hyperparameters(**options(settings, **changed)), parted(settings)[: len(volumes)]
+    """The network of the options, or one that `change` gives another encoder and decoder, ready for the first epoch."""
+    of_run = options(settings, **changed)
+    hp, split = Hyperparameters(**of_run), parted(settings)[: len(volumes)]
     torch.manual_seed(0)
-    model = VAE(
-        mask=torch.from_numpy(mask),
-        n_latent=hp.n_latent,
-        base_channels=hp.base_channels,
-        dropout=hp.dropout,
+    model = vae._untrained(vae._architecture(mask, of_run), mask, hp.dropout)
+    chosen = vae._start(model, volumes, split, mask, hp)
+    group = (
+        vae._cross_fit(model, volumes, split, None, mask, hp, chosen) if hp.cross_fit and hp.linear != "none" else None
     )
-    vae._start(model, volumes, split, mask, hp)
     change(model)
     model.to(settings.device)
+    model.without = [Linear(*(part.to(settings.device) for part in one)) for one in model.without]
     for part in (model.encoder, model.decoder):
-        if settings.gpu:
+        if settings.gpu or model.corrects:
             part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if hp.compile:
             part.compile()
-    data = gather(volumes, split, mask, settings.device, 0, 1)
+    data = gather(volumes, split, mask, settings.device, 0, 1, group)
     initial = {name: value.clone() for name, value in model.state_dict().items()}
     return Trainer(model, data, hp, loop._optimiser(model, hp), initial)
 

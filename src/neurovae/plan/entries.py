@@ -153,10 +153,11 @@ def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[st
     folds = config["cohort"]["folds"]
     training = int(people * (1 - 1 / folds["n"]) * (1 - folds["validation"]))
     problems = [
-        f"train.models {entry['name']!r}: n_latent is {entry['n_latent']}, but only about {training} people are left "
-        f"to train on{_of_source(entry)}; lower n_latent"
+        f"train.models {entry['name']!r}: n_latent is {entry['n_latent']}, but only about {left} people are left "
+        f"to train on{' in cross-fitting' if left < training else ''}{_of_source(entry)}; lower n_latent"
         for entry in entries.values()
-        if (entry["n_latent"] or 0) >= training + entry.get("source_latents", 0)
+        for left in [training - -(-training // entry["cross_fit"]) if entry.get("cross_fit") else training]
+        if (entry["n_latent"] or 0) >= left + entry.get("source_latents", 0)
         and not (entry.get("linear") == "none" or entry.get("capped") or localised(entry) or entry["kind"] == "frozen")
     ]
     for name, entry in entries.items():

@@ -57,6 +57,30 @@ def test_a_correction_sees_16_mm_and_nothing_beyond(shape: tuple[int, int, int])
     assert 12 <= farthest <= 18 and len(moved) > 100
 
 
+def test_a_plain_pca_is_no_choice_where_cross_fitting_leaves_too_few_people() -> None:
+    """12 latents of 16 training scans, of which 12 are left without a group."""
+    volumes, split = cohort()
+    training = int((split == "training").sum())
+    fewest = vae._fewest(split, None, 4)
+    assert fewest == training - -(-training // 4) and vae._fewest(split, None, 0) is None
+    options = {**LOCAL, "linear": "localised", "taper_mm": ["none", 60], "epochs": 1, "patience": 1, "cross_fit": 4}
+    taper = {}
+    for n_latent in (3, fewest):
+        given = {**options, "n_latent": n_latent, "blur": 0.0}
+        taper[n_latent] = vae.fit(volumes, split, MASK, seed=0, device="cpu", **given)[1]["taper_mm"]
+    assert taper == {3: "none", fewest: 60}
+
+
+def test_the_dry_run_counts_those_left_in_cross_fitting() -> None:
+    model = {"name": "v", "kind": "vae", "linear": "pca", "n_latent": 60}
+    section = config.validate(
+        {"cohort": {"name": "a", "bids": "b"}, "train": {"models": [model]}}, config.load_schema()
+    )
+    found = entries.models(section["train"], section["cohort"])
+    assert "only about 52 people are left to train on in cross-fitting" in entries.impossible(section, found, 100)[0]
+    assert not entries.impossible(section, found, 130)
+
+
 def test_groups_keep_the_scans_of_a_person_together_and_are_of_about_equal_size() -> None:
     people = np.repeat([f"sub-{k:02d}" for k in range(22)], 2)
     group = vae.groups(people, 4)

@@ -62,7 +62,8 @@ def fit(
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a fifth of the time on a CPU
     torch.manual_seed(seed)
     model = _untrained(architecture_given, mask, hp.dropout)
-    chosen = _start(model, volumes, split, mask, hp, source, architecture_given)
+    fewest = _fewest(split, people, hp.cross_fit)
+    chosen = _start(model, volumes, split, mask, hp, source, architecture_given, fewest)
     group = _cross_fit(model, volumes, split, people, mask, hp, chosen, source) if hp.cross_fit else None
     model.to(on)
     model.without = [Linear(*(part.to(on) for part in one)) for one in model.without]
@@ -124,8 +125,12 @@ def _start(
     hp: Hyperparameters,
     source: Source | None = None,
     architecture: dict[str, Any] | None = None,
+    fewest: int | None = None,
 ) -> dict[str, Any]:
-    """Set mean, linear part, sigma and a source's network before the first step; what was chosen of these."""
+    """Set mean, linear part, sigma and a source's network before the first step; what was chosen of these.
+
+    fewest: scans to which a linear part is fitted in cross-fitting; a plain PCA is no choice where they are too few.
+    """
     rows = np.flatnonzero(split == "training")
     chosen: dict[str, Any] = {}
     model.mean.copy_(mean(volumes, rows, hp.flip) * model.mask)
@@ -134,7 +139,9 @@ def _start(
     if hp.linear != "none":
         validation = np.flatnonzero(split == "validation")
         weights = [1.0] if "inward" in taken else WEIGHTS
-        found, weight, taper = _linear(volumes, rows, validation, mask, hp, hp.taper_mm or ["none"], source, weights)
+        tapers = hp.taper_mm or ["none"]
+        possible = [taper for taper in tapers if taper != "none" or fewest is None or hp.n_latent < fewest]
+        found, weight, taper = _linear(volumes, rows, validation, mask, hp, possible or tapers, source, weights)
         left = source.meta["architecture"]["left"] if source and "inward" in taken else found.left
         chosen = {"left": left} | ({"taper_mm": taper} if hp.linear == "localised" else {})
         chosen |= {"source_weight": weight} if source else {}
@@ -206,6 +213,15 @@ def _cross_fit(
     of_scan = np.full(len(split), -1)
     of_scan[training] = dealt
     return of_scan
+
+
+def _fewest(split: np.ndarray, people: np.ndarray | None, count: int) -> int | None:
+    """Training scans that are left without the largest group; None without cross-fitting."""
+    if not count:
+        return None
+    training = np.flatnonzero(split == "training")
+    dealt = groups((np.arange(len(split)) if people is None else people)[training], count)
+    return len(training) - int(np.bincount(dealt).max())
 
 
 def groups(people: np.ndarray, count: int) -> np.ndarray:
