@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from report_tests import FIT, PEOPLE, associations, joined, run_of
 
-from neurovae.report.sections import methods_data, methods_inference, methods_prediction, participants
+from neurovae.report.sections import methods_inference, methods_models, methods_prediction, participants
 from neurovae.train.health.health import STATED
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -38,7 +38,7 @@ def test_maps_are_described_only_where_some_were_made(tmp_path: Path):
 
 def test_the_network_is_described_as_it_was_trained(tmp_path: Path):
     """A search may have replaced what the configuration says."""
-    assert {"epochs", "batch", "blur", "network", "cross_fit", *methods_data.AUGMENTED} <= set(
+    assert {"epochs", "batch", "blur", "network", "cross_fit", *methods_models.AUGMENTED} <= set(
         STATED
     )  # what health.json says of the training
     run = run_of(tmp_path)
@@ -51,17 +51,17 @@ def test_the_network_is_described_as_it_was_trained(tmp_path: Path):
     path = tmp_path / f"train/vae/{FIT}/health.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(found))
-    said = methods_data.latent_models(run)
+    said = methods_models.latent_models(run)
     for part in ("16 latent variables", "the KL divergence weighted by beta = 1", "in batches of 4 for at most 400 epochs",
                  "the parameters of epoch 203 were kept", "left-right mirroring, mixup of 50% of the scans", "(SD 4 mm)",
                  "comprised 9, 2 and 1 participants", "explained 51 % of the variance and identified 1 of 2"):  # fmt: skip
         assert part in said, part
     assert "150" not in said and "jitter" not in said and "Optuna" not in said
     path.write_text(json.dumps(found | {"linear": "none", "flip": False}))
-    said = methods_data.latent_models(run)
+    said = methods_models.latent_models(run)
     assert "Gaussian kernel" not in said and "mirroring" not in said and "principal components" not in said
     path.write_text(json.dumps(found | {"linear": "localised", "network": "local", "cross_fit": 4, "taper_mm": 90.0}))
-    said = methods_data.latent_models(run)
+    said = methods_models.latent_models(run)
     for part in ("Latents were inferred and decoded linearly", "corrected the linear reconstruction at each voxel",
                  "the PCA was cross-fitted in 4 groups of training participants [crossfit]",
                  "The covariance between voxels was localised"):  # fmt: skip

@@ -20,7 +20,7 @@ from neurovae.preprocess.names import in_space
 from neurovae.report import blocks, page, text
 from neurovae.report.figures import thumbnails
 from neurovae.report.results import Run
-from neurovae.report.sections import associations, findings, latents, methods, methods_data, provenance, quality
+from neurovae.report.sections import associations, findings, latents, methods, methods_models, provenance, quality
 
 pytestmark = pytest.mark.filterwarnings("error")
 SCRIPT, IMAGE = "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>'
@@ -179,7 +179,7 @@ def test_the_primary_model_is_said_to_be_specified_beforehand_only_where_it_was(
     run = plain[0]
     for named, words in ((None, "was used as"), ("vae", "was prespecified as")):
         asked = replace(run, config={**run.config, "associate": {"primary": named}})
-        assert words in methods_data.primary(asked)
+        assert words in methods_models.primary(asked)
 
 
 def test_nearest_neighbour_is_the_nearest(plain: tuple[Run, Page, str]):

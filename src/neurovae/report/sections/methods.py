@@ -7,8 +7,9 @@ from pathlib import Path
 from neurovae.report.blocks import Block
 from neurovae.report.results import Run
 from neurovae.report.sections.external import methods as external
-from neurovae.report.sections.methods_data import latent_models, participants, preprocessing
+from neurovae.report.sections.methods_data import participants, preprocessing
 from neurovae.report.sections.methods_inference import inference
+from neurovae.report.sections.methods_models import latent_models
 from neurovae.report.sections.methods_prediction import audits, maps, prediction, software
 
 WORKS: dict[str, tuple[str, str]] = json.loads(
