@@ -15,6 +15,7 @@ from neurovae.report.results import titled
 
 HIGHEST = 0.5  # R2 at which the colour ends
 REGIONS = 12  # regional volumes shown, those that the latents encode most
+MOST = 40  # latents shown, flagged ones first, then those that nuisances explain most; all others are in the table
 
 
 def draw(*, audit: Path, name: str, out: Path) -> None:
@@ -30,7 +31,13 @@ def draw(*, audit: Path, name: str, out: Path) -> None:
         save(sentence(f"{name}: {table['verdict'].iloc[0]}, not analysed\n{table['reason'].iloc[0]}"), out)
         return
     kinds = [kind for kind in ("latent", "score") if (table["kind"] == kind).any()]
-    parts = [table[table["kind"] == kind].assign(of=table[kind]) for kind in kinds]
+    parts = [_most(table[table["kind"] == kind].assign(of=table[kind])) for kind in kinds]
+    total = table.loc[table["kind"] == "latent", "latent"].nunique()
+    some = (
+        f"\n{MOST} of {total} latents: those that are flagged, and those that one variable explains most"
+        if total > MOST
+        else ""
+    )
     columns = _columns(table)
     heights = [part["of"].nunique() for part in parts]
     figure, axes = plt.subplots(
@@ -48,10 +55,18 @@ def draw(*, audit: Path, name: str, out: Path) -> None:
     figure.suptitle(
         f"{titled(name, table['verdict'].iloc[0])}: variance explained by nuisance variables\n"
         "orange outline: flagged by the variance explained beyond the declared confounds (see the table)\n"
-        "colour: variance explained without adjustment; *: declared as a confound; grey: not tested",
+        "colour: variance explained without adjustment; *: declared as a confound; grey: not tested"
+        f"{some}",
         fontsize=10,
     )
     save(figure, out)
+
+
+def _most(part: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the latents or scores that are flagged, or of which some nuisance explains most, in their order."""
+    flagged = part["flagged"].astype("boolean").fillna(False).astype(float)
+    largest = (flagged + part["r2_adjusted"].fillna(0)).groupby(part["of"]).max().nlargest(MOST)
+    return part[part["of"].isin(largest.index)]
 
 
 def _columns(table: pd.DataFrame) -> pd.DataFrame:
