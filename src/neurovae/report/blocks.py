@@ -95,8 +95,8 @@ def caption(run: Run, name: str) -> str:
 
 def file_table(run: Run, path: str, columns: Mapping[str, str], title: str, mark: str = "") -> Block:
     """A table of the results folder, or that it does not exist."""
-    found = read(run, path)
-    block = missing(path, NOT_WRITTEN) if found is None else table(found, columns, path, title, mark=mark)
+    found, heads = read(run, path), {name: run.worded(head) for name, head in columns.items()}
+    block = missing(path, NOT_WRITTEN) if found is None else table(found, heads, path, title, mark=mark)
     return {**block, "why": run.worded(block["why"])} if block["kind"] == "missing" else block
 
 
