@@ -38,6 +38,7 @@ def of_run(root: Path, model: str, fit: str) -> tuple[Row | None, str]:
     stage = root / "associate" / model / fit
     paths = [stage / "glm.parquet", stage / "permute.parquet", root / "latents" / model / fit / "latents.parquet"]
     paths += [root / "cohort" / "cohort.parquet", root / "preprocess" / "qc.parquet", place(paths[0])]
+    paths += [paths[2].with_name(latent_table.INDEX)]
     missing = [path for path in paths if not path.is_file()]
     if missing:
         return None, f"{missing[0]} is not there"
@@ -49,6 +50,7 @@ def of_run(root: Path, model: str, fit: str) -> tuple[Row | None, str]:
     of_predict = root / "predict" / model / f"seed-{fit.rsplit('-', 1)[1]}" / "predict.parquet"
     predicted = read_parquet(of_predict) if of_predict.is_file() else None
     options = arguments(place(of_predict)) if predicted is not None and place(of_predict).is_file() else {}
+    sizes = latent_table.sizes(paths[-1:])
     found = describe(
         table,
         tests,
@@ -57,6 +59,7 @@ def of_run(root: Path, model: str, fit: str) -> tuple[Row | None, str]:
         settings["confounds"],
         options.get("inner", 3),
         options.get("seed", 0),
+        sizes[0] if sizes else None,
     )
     return {"format": FORMAT, "model": model, "fit": fit, **found}, ""
 
@@ -81,6 +84,7 @@ def describe(
     confounds: list[Row],
     inner: int,
     seed: int,
+    size: np.ndarray | None = None,
 ) -> Row:
     """The description of one model's inference.
 
@@ -91,6 +95,7 @@ def describe(
         scores, confounds: of the configuration.
         inner: inner folds of the predictors.
         seed: of these.
+        size: of the latents; None: not known.
     """
     people = table["person"].nunique()
     shared = {"people": people, "sites": int(table["site"].replace("n/a", None).nunique())}
@@ -98,7 +103,7 @@ def describe(
     return {
         "cohort": shared,
         "latents": names,
-        "scores": [_score(table, score, scores, tests, predicted, confounds, inner, seed) for score in scores],
+        "scores": [_score(table, score, scores, tests, predicted, confounds, inner, seed, size) for score in scores],
     }
 
 
@@ -111,6 +116,7 @@ def _score(
     confounds: list[Row],
     inner: int,
     seed: int,
+    size: np.ndarray | None,
 ) -> Row:
     cases = design(table, score, confounds, with_split=False, per_person=False, drop_silent=False)
     part = table.iloc[cases.rows].reset_index(drop=True)
@@ -130,7 +136,7 @@ def _score(
     if score["type"] == "ordinal":
         counts = pd.Series(first).value_counts()
         row["levels"] = sorted(float(level) for level in counts.index[counts >= LEVEL])
-    return row | (_predictors(part, y, score, scores, confounds, inner, seed) if cases.status == "ok" else {})
+    return row | (_predictors(part, y, score, scores, confounds, inner, seed, size) if cases.status == "ok" else {})
 
 
 def _in_unit(y: np.ndarray, score: Row) -> np.ndarray:
@@ -142,7 +148,14 @@ def _in_unit(y: np.ndarray, score: Row) -> np.ndarray:
 
 
 def _predictors(
-    part: pd.DataFrame, y: np.ndarray, score: Row, scores: list[Row], confounds: list[Row], inner: int, seed: int
+    part: pd.DataFrame,
+    y: np.ndarray,
+    score: Row,
+    scores: list[Row],
+    confounds: list[Row],
+    inner: int,
+    seed: int,
+    size: np.ndarray | None,
 ) -> Row:
     """The linear predictors from latents, from confounds, and from both, with the coding of the confounds."""
     used = coding.in_words(used_confounds(part, score, confounds, with_split=False)[0], scores)
@@ -150,7 +163,7 @@ def _predictors(
     columns = coding.coded(codings, {name: column for name, _, column in used}, len(part))
     latents = part[latent_table.columns(part)]
     sets = (LATENTS, CONFOUNDS, BOTH) if coding.columns(codings) else (LATENTS,)
-    same: Row = {"binary": score["type"] == "binary", "inner": inner, "seed": seed}
+    same: Row = {"binary": score["type"] == "binary", "inner": inner, "seed": seed, "size": size}
     fitted = [predictor.fit(name, y, latents, codings, columns, groups_of(part), **same) for name in sets]
     return {"coding": codings, "predictors": fitted}
 

@@ -29,6 +29,7 @@ def fit(
     binary: bool,
     inner: int,
     seed: int,
+    size: np.ndarray | None = None,
 ) -> Predictor:
     """Fit one predictor to all rows.
 
@@ -42,6 +43,7 @@ def fit(
         binary: logistic regression.
         inner: inner folds, for the penalty.
         seed: of the inner folds.
+        size: of the latents, by which they are weighted as in `predict`; None: not known.
     """
     names = [*(list(latents) if features in (LATENTS, BOTH) else [])]
     own = coding.columns(codings) if features in (CONFOUNDS, BOTH) else []
@@ -53,7 +55,7 @@ def fit(
         return x[: len(train)], x[len(train) :], len(own)
 
     everyone = np.arange(len(y))
-    split = split_rows(columns_of, groups, everyone, everyone[:0], inner, seed)
+    split = split_rows(columns_of, groups, everyone, everyone[:0], inner, seed, size if names else None)
     intercept, coef, alphas = fitted(split, y[:, None], binary)
     spread = np.where(moves(raw) & (raw.std(axis=0) > 1e-9), raw.std(axis=0), np.inf)
     line = [

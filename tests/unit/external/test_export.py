@@ -14,6 +14,8 @@ from two_cohorts import AGE, CONFOUNDS, ILL, INNER, inferred, people
 
 from neurovae.errors import InputError
 from neurovae.export import export, inference, source
+from neurovae.external import predictor
+from neurovae.io import latent_table
 from neurovae.io.files import write_json
 from neurovae.plan import config, entries, source_models
 from neurovae.plan import external as plan
@@ -37,10 +39,13 @@ def finished(folder: Path) -> Path:
     write_json(root / "preprocess" / "derivatives" / "sub-a000_desc-preproc_T1w.json", way)
     (root / "preprocess" / "mask.nii.gz").write_bytes(files["mask"].read_bytes())
     parts = people(PEOPLE)
+    names = latent_table.columns(parts[1])
+    sizes = pd.DataFrame({"latent": names, "position": range(len(names)), "size": np.linspace(1, 2, len(names))})
     _, tests, metrics = inferred(parts, [AGE, ILL])
     tables = {
         root / "cohort" / "cohort.parquet": parts[0],
         root / "latents" / "m" / FIT / "latents.parquet": parts[1],
+        root / "latents" / "m" / FIT / latent_table.INDEX: sizes,
         root / "preprocess" / "qc.parquet": parts[2],
         root / "associate" / "m" / FIT / "glm.parquet": tests.drop(columns="p_maxt"),
         root / "associate" / "m" / FIT / "permute.parquet": tests[["score", "latent", "p_maxt"]],
@@ -170,3 +175,28 @@ def test_the_plan_names_what_cannot_be_compared(exported: Path) -> None:
 def test_the_mask_is_the_same_file_as_before(exported: Path) -> None:
     assert (np.asarray(nib.load(exported / "mask.nii.gz").dataobj) > 0).sum() == tiny.MASK.sum()
     assert pd.Series(json.loads((exported / "preprocessing.json").read_text())["shape"]).tolist() == list(tiny.SHAPE)
+
+
+def test_the_exported_predictor_weighs_latents_by_their_size() -> None:
+    """Three large latents among 50 tell the score; in new people the weighted predictor errs less."""
+    rng = np.random.default_rng(0)
+    size, z = np.geomspace(8, 0.05, 50), rng.normal(size=(260, 50))
+    y, latents = z[:, :3].sum(axis=1) + rng.normal(size=260), pd.DataFrame(z).add_prefix("mu_")
+    error = []
+    for known in (size, None):
+        found = predictor.fit(
+            LATENTS,
+            y[:60],
+            latents[:60],
+            [],
+            np.empty((60, 0)),
+            np.arange(60),
+            binary=False,
+            inner=3,
+            seed=0,
+            size=known,
+        )
+        line = pd.DataFrame(found["columns"]).set_index("name")
+        standard = (latents[60:][list(line.index)] - line["mean"]) / line["sd"]
+        error.append(float(np.square(y[60:] - found["intercept"] - standard @ line["coefficient"]).mean()))
+    assert error[0] < 0.8 * error[1]
