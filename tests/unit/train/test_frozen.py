@@ -17,7 +17,7 @@ from neurovae.export import export, source
 from neurovae.io.latent_table import columns
 from neurovae.plan import baselines as pcas
 from neurovae.plan import config, entries, source_models
-from neurovae.report.sections import methods_data
+from neurovae.report.sections import methods_models
 from neurovae.train import fit, weights
 from neurovae.train.health import health
 from neurovae.train.models import frozen
@@ -66,7 +66,7 @@ def test_latents_are_those_of_the_source_and_provenance_names_it(tmp_path, kind,
     record = judged["source"]
     assert record["exported_from"] == weights.load(path / "weights.safetensors")[1]["exported_from"]
     assert (record["licence"], record["people"]["training"], record["kind"]) == ("cc-by-4.0", 15, kind)
-    text = methods_data._model("b", judged)
+    text = methods_models._model("b", judged)
     assert record["exported_from"] in text and "15 training and 5 validation" in text and "cc-by-4.0" in text
 
 

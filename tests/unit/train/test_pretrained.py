@@ -21,7 +21,7 @@ from neurovae.estimator.model import LatentModel
 from neurovae.export import export
 from neurovae.io import embeddings
 from neurovae.report.figures import reconstructions
-from neurovae.report.sections import methods_data
+from neurovae.report.sections import methods_models
 from neurovae.train import fit, inputs, weights
 from neurovae.train.health import health
 from neurovae.train.models import pretrained, table
@@ -204,7 +204,7 @@ def test_reconstructions_are_drawn_and_the_methods_name_the_encoder(
     shared = {key: decoding[key] for key in ("volumes", "rows", "mask", "model", "latents", "health")}
     reconstructions.draw(**shared, name="e", out=tmp_path / "r.png")
     assert (tmp_path / "r.png").stat().st_size > 10_000
-    text = methods_data._model("e", json.loads(decoding["health"].read_text()))
+    text = methods_models._model("e", json.loads(decoding["health"].read_text()))
     for words in (
         "The latents of e are the first 3 principal components of embeddings of the scans by the pretrained encoder Random "
         "(made by a test; licence: CC0-1.0; SHA-256 ",
@@ -213,7 +213,7 @@ def test_reconstructions_are_drawn_and_the_methods_name_the_encoder(
         "Latents were decoded by the decoder of the same autoencoder; decoded images were calibrated on the training set",
     ):
         assert words in text, words
-    text = methods_data._model("e", json.loads(plain["own"]["health"].read_text()))
+    text = methods_models._model("e", json.loads(plain["own"]["health"].read_text()))
     assert "Maps are those of a linear forward model" in text and "decoder of the same" not in text
 
 

@@ -18,7 +18,7 @@ from neurovae.io.volumes import masked
 from neurovae.plan import baselines as pcas
 from neurovae.plan import config, entries, graph, source_models, start_models
 from neurovae.report.results import Run
-from neurovae.report.sections import methods_data, provenance
+from neurovae.report.sections import methods_models, provenance
 from neurovae.report.sections import start_from as section
 from neurovae.train import start_from, weights
 from neurovae.train.health import health
@@ -170,7 +170,7 @@ def test_report_methods_and_card_name_the_source(variants):
     assert [block["kind"] for block in blocks] == ["text", "table"] and blocks[0]["text"] == line
     assert len(blocks[1]["rows"]) == 3 and not section.started(Run(variants / "no", [], FIT, "", [], variants, {}))
     judged = json.loads((variants / "train" / "mine" / FIT / "health.json").read_text())
-    words = methods_data._model("mine", judged)
+    words = methods_models._model("mine", judged)
     record = source.read(variants / "exported").record
     assert provenance.sources(run) == [
         ("source of mine", f"pca of 36 training participants, weights {record['exported_from']}, licence: cc-by-4.0")
