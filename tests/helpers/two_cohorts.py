@@ -11,6 +11,7 @@ from neurovae.associate import univariate
 from neurovae.design.design import join
 from neurovae.export import inference
 from neurovae.external import external
+from neurovae.io import latent_table
 from neurovae.predict import predict
 from neurovae.predict.folds import complete_cases, outer_folds
 
@@ -81,17 +82,21 @@ def validated(
     confounds: list[dict[str, Any]] = CONFOUNDS,
     mapping: dict[str, Any] | None = None,
     own: pd.DataFrame | None = None,
+    size: np.ndarray | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Tables of replication, transfer and predictions in the second cohort."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "inference.json").write_text(json.dumps(theirs))
-    paths = {name: folder / f"{name}.parquet" for name in ("cohort", "latents", "qc", "own", "a", "b", "c")}
+    paths = {name: folder / f"{name}.parquet" for name in ("cohort", "latents", "qc", "own", "index", "a", "b", "c")}
     for name, table in zip(
         ("cohort", "latents", "qc", "own"), (*parts, (parts[1] if own is None else own)), strict=True
     ):
         table.to_parquet(paths[name])
+    latents = latent_table.columns(parts[1])
+    size = np.ones(len(latents)) if size is None else size
+    pd.DataFrame({"latent": latents, "position": range(len(latents)), "size": size}).to_parquet(paths["index"])
     external.run(
-        cohort=paths["cohort"], qc=paths["qc"], latents=paths["latents"], own=[paths["own"]],
+        cohort=paths["cohort"], qc=paths["qc"], latents=paths["latents"], own=[paths["own"]], index=[paths["index"]],
         inference=folder / "inference.json", scores=scores, confounds=confounds, mapping=mapping, inner=INNER,
         bootstraps=200, harmonise="none", new_site="refuse", seed=0, replicated=paths["a"], transferred=paths["b"],
         predictions=paths["c"],

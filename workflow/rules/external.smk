@@ -10,6 +10,12 @@ rule external:
             fold=FOLDS,
             seed=SEEDS[0],
         ),
+        index=expand(
+            "results/{{cohort}}/latents/{model}/fold-{fold}_seed-{seed}/latent_index.parquet",
+            model=PRIMARY,
+            fold=FOLDS,
+            seed=SEEDS[0],
+        ),
         inference=f"{EXTERNAL['path']}/inference.json",
     output:
         replicated="results/{cohort}/external/replication.parquet",
@@ -44,7 +50,7 @@ rule external:
         env=ENV["predict"],
     shell:
         "python -m neurovae.external.external --cohort {input.cohort} --qc {input.qc} --latents {input.latents} "
-        "--own \"[$(echo {input.own} | tr ' ' ',')]\" --inference {input.inference:q} --replicated {output.replicated} "
+        "--own \"[$(echo {input.own} | tr ' ' ',')]\" --index \"[$(echo {input.index} | tr ' ' ',')]\" --inference {input.inference:q} --replicated {output.replicated} "
         "--transferred {output.transferred} --predictions {output.predictions} {params.flags} {params.mapping} {params.predict} > {log} 2>&1"
 
 

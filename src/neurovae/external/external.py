@@ -39,6 +39,7 @@ def run(
     qc: Path,
     latents: Path,
     own: list[Path],
+    index: list[Path],
     inference: Path,
     scores: Json,
     confounds: Json,
@@ -62,6 +63,7 @@ def run(
         qc: qc.parquet.
         latents: latents.parquet of the other cohort's model on these scans.
         own: latents.parquet of this cohort's primary model, one or one per fold.
+        index: latent_index.parquet of each of these, with the sizes of the latents.
         inference: inference.json of the other cohort's export.
         scores: of the configuration.
         confounds: of the configuration.
@@ -86,7 +88,7 @@ def run(
     matched, faults = plan.pairs(scores, mapping, theirs["scores"])
     if faults:
         raise InputError(faults)
-    folds = outer_folds([join(people, read_parquet(path), checks) for path in own])
+    folds = outer_folds([join(people, read_parquet(path), checks) for path in own], latent_table.sizes(index))
     sites = int(table["site"].replace("n/a", None).nunique())
     differs = (
         f"cohort and site ({sites or 'unknown'} here, {theirs['cohort']['sites'] or 'unknown'} in the other cohort)"

@@ -132,7 +132,7 @@ def beside(cases: Cases, prediction: np.ndarray, draws: int, seed: int) -> list[
 
 
 def _with(split: Split, prediction: np.ndarray) -> Split:
-    """The columns of a split and of its inner folds, with the standardised prediction as the last one."""
+    """A split and its inner folds with the standardised prediction as the last column; latents keep their sizes."""
     train = prediction[split.train]
     centre, spread = train.mean(), train.std() or np.inf
     columns = [
@@ -140,4 +140,4 @@ def _with(split: Split, prediction: np.ndarray) -> Split:
         for x, rows in ((split.x_train, split.train), (split.x_test, split.test))
     ]
     inner = tuple(_with(part, prediction) for part in split.inner)
-    return Split(split.train, split.test, columns[0], columns[1], split.confounds + 1, inner)
+    return Split(split.train, split.test, columns[0], columns[1], split.confounds + 1, inner, split.size)

@@ -13,10 +13,13 @@ from two_cohorts import AGE, CONFOUNDS, ILL, INNER, given_away, inferred, people
 from neurovae.design.design import join
 from neurovae.errors import InputError
 from neurovae.external import coding, predictor, transfer
+from neurovae.external.words import ADDED
 from neurovae.io import latent_table
 from neurovae.plan import external as plan
+from neurovae.predict import predict
 from neurovae.predict.features import BOTH, LATENTS, feature_maker, split_rows
 from neurovae.predict.features import CONFOUNDS as ALONE
+from neurovae.predict.folds import complete_cases, outer_folds
 from neurovae.predict.linear import fitted
 
 SEX = pd.Series(["F", "M"] * 40)
@@ -156,6 +159,23 @@ def test_what_a_predictor_adds_is_found_where_the_own_latents_lack_it(tmp_path):
     gain = [one[(one["against"] == LATENTS) & (one["metric"] == "r2")].iloc[0] for one in (both, own)]
     assert gain[0]["ci_low"] < 0.02 and abs(gain[0]["value"]) < 0.1  # the own latents are the same
     assert gain[1]["value"] > 0.3 and gain[1]["ci_low"] > 0 and gain[1]["folds"] == 5
+
+
+def test_the_own_latents_count_by_their_size_as_in_predict(tmp_path):
+    parts = people(100, 1, site="B", names="b")
+    table, size = join(*parts), np.array([9, 9, 1, 1, 1, 1.0])
+    cases = complete_cases(outer_folds([table], [size]), AGE, CONFOUNDS, inner=INNER)
+    metrics = predict.summarise(cases, predict.cross_validate(cases, ["linear"]), {}, 10, 0)
+    wanted = {row["features"]: row["value"] for row in metrics if row["metric"] == "r2"}
+    given = given_away(people(120), [AGE])
+    found, standardised = (validated(tmp_path / name, given, parts, [AGE], size=one)[1]
+                           for name, one in (("a", size), ("b", None)))  # fmt: skip
+    for features in (LATENTS, BOTH):
+        values = [
+            one.loc[(one["application"] == ADDED) & (one["features"] == features) & one["against"].isna()
+                    & (one["metric"] == "r2"), "value"].item() for one in (found, standardised)
+        ]  # fmt: skip
+        assert values[0] == pytest.approx(wanted[features], abs=1e-9) and abs(values[1] - values[0]) > 1e-4
 
 
 # --- both cohorts ---
