@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from neurovae.cli import cli
+from neurovae.cli import Json, cli
 from neurovae.errors import InputError
 from neurovae.io import latent_table
 from neurovae.io.images import read_image
@@ -34,6 +34,7 @@ def run(
     index: Path,
     freeze: bool = False,
     table: str = "",
+    missing: Json | None = None,
     atlas: str = "",
 ) -> None:
     """Write `latents.parquet` (keys, posterior, error, hashes) and `latent_index.parquet` (a row per latent).
@@ -51,6 +52,7 @@ def run(
         index: Parquet to write, a row per latent; beside `out`.
         freeze: the volumes may hold people who are new to the model; they count as held out.
         table: file with latents that exist already (kinds table and pretrained), with a row per scan; empty: none.
+        missing: `missing` and `not_missing` of the cohort section, for that file.
         atlas: label image on the grid of the mask; its table of region names has the same file name. For a map.
 
     Raises:
@@ -58,7 +60,7 @@ def run(
     """
     torch.set_num_threads(1)
     tensors, meta = weights.load_own(model)
-    given = inputs.read(volumes, rows, table, meta["architecture"].get("columns"))
+    given = inputs.read(volumes, rows, table, meta["architecture"].get("columns"), missing)
     array, scans = given.array, given.table
     if freeze:
         same_preprocessing(scans, array.shape[1:], meta, name)

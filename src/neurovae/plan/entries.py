@@ -111,6 +111,14 @@ def model_flags(entries: Entries) -> dict[str, str]:
     }
 
 
+def table_flags(files: dict[str, list[str]], cohort: dict[str, Any]) -> dict[str, str]:
+    """Each model's option for its table, and for the codes of missing values in it; empty without a table."""
+    missing = {key: cohort[key] for key in ("missing", "not_missing") if cohort.get(key)}
+    return {
+        name: flags({"table": paths[0], "missing": missing or None}) if paths else "" for name, paths in files.items()
+    }
+
+
 def verdict_flags(entries: Entries, train: dict[str, Any]) -> dict[str, str]:
     """Flags per model for its verdict: kept although collapsed, hyperparameters chosen with people of the test set.
 

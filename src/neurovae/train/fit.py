@@ -50,6 +50,7 @@ def run(
     code: str = "",
     chosen: str = "",
     table: str = "",
+    missing: Json | None = None,
     source: str = "",
 ) -> None:
     """Fit a model and write its weights and history.
@@ -75,11 +76,12 @@ def run(
         code: fingerprint of the code; a checkpoint of other code, options or data is not used.
         chosen: JSON of options that a search has chosen, in place of those of the entry; empty: there was no search.
         table: file with latents that exist already (kinds table and pretrained); empty: the model reads the volumes.
+        missing: `missing` and `not_missing` of the cohort section, for that file.
         source: folder of another cohort's exported model (kind frozen, or start_from); empty: none.
     """
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
-    given = inputs.read(volumes, rows, table, options.get("columns"))
+    given = inputs.read(volumes, rows, table, options.get("columns"), missing)
     array, scans, brain = given.array, given.table, read_mask(mask)
     split = splits(scans, folds, fold)
     values = {**options, **(json.loads(Path(chosen).read_text(encoding="utf-8")) if chosen else {})}

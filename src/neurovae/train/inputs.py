@@ -13,7 +13,7 @@ import pandas as pd
 
 from neurovae.errors import InputError
 from neurovae.io import embeddings
-from neurovae.io.missing import BUILTIN, is_missing
+from neurovae.io.missing import BUILTIN, Codes, codes, is_missing
 from neurovae.io.parquet import read_parquet
 from neurovae.io.tables import Row, Table
 from neurovae.io.volumes import read_volumes
@@ -50,7 +50,9 @@ class _Selected:
         return self.volumes[self.rows[part]]
 
 
-def read(volumes: Path, rows: Path, table: str = "", columns: Wanted = None) -> Inputs:
+def read(
+    volumes: Path, rows: Path, table: str = "", columns: Wanted = None, missing: dict[str, Any] | None = None
+) -> Inputs:
     """The packed volumes, or the scans among them that a user's table of latents has, with their values.
 
     Args:
@@ -58,6 +60,7 @@ def read(volumes: Path, rows: Path, table: str = "", columns: Wanted = None) -> 
         rows: table of their rows.
         table: of a user, with its latents, or of the rule `encode`; empty: the volumes themselves.
         columns: of that table; None: all columns of numbers.
+        missing: `missing` and `not_missing` of the cohort section, which hold for that table, too.
 
     Raises:
         InputError: the table cannot be read; each problem with its row or column.
@@ -71,7 +74,7 @@ def read(volumes: Path, rows: Path, table: str = "", columns: Wanted = None) -> 
         (scan, f"{person}_ses-{session}", person)
         for scan, person, session in scans[["scan", "person", "session"]].to_numpy()
     ]
-    found = latents(*_table(table), keys, columns)
+    found = latents(*_table(table, codes(missing or {})), keys, columns)
     if found.problems:
         raise InputError(found.problems)
     for note in found.notes:
@@ -99,10 +102,10 @@ def _embedded(path: Path, volumes: np.ndarray, scans: pd.DataFrame, encoder: dic
     return Inputs(ordered[names].to_numpy(np.float64), table, names, volumes, np.arange(len(scans)), encoder)
 
 
-def _table(path: str) -> tuple[Table, list[str]]:
+def _table(path: str, missing: Codes) -> tuple[Table, list[str]]:
     """The user's file as rows of text, whatever its format."""
     if path.lower().endswith(TEXT):
-        return text_table(path)
+        return text_table(path, missing)
     name = Path(path).name
     try:
         frame = _npz(Path(path)) if path.lower().endswith(".npz") else read_parquet(Path(path))
@@ -116,7 +119,9 @@ def _table(path: str) -> tuple[Table, list[str]]:
     frame = frame.rename(columns=renamed(frame.columns))
     twice = sorted(set(frame.columns[frame.columns.duplicated()]))
     columns = list(frame.columns)
-    cells = {column: [_text(column, value) for value in frame[column]] for column in columns if column not in twice}
+    cells = {
+        column: [_text(column, value, missing) for value in frame[column]] for column in columns if column not in twice
+    }
     by_row = zip(*cells.values(), strict=True) if cells else ()
     rows = [Row(name, k + 1, dict(zip(cells, one, strict=True))) for k, one in enumerate(by_row)]
     return Table(name, columns, columns, rows), [f"{name}: two columns are called '{one}'; keep one" for one in twice]
@@ -145,11 +150,10 @@ def _npz(path: Path) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _text(column: str, value: Any) -> str | None:
+def _text(column: str, value: Any, missing: Codes = BUILTIN) -> str | None:
     """A cell as a text file would hold it, with every digit of a number; None where it is missing."""
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return None
-    if isinstance(value, float | np.floating):
-        return repr(float(value))
-    text = value.decode() if isinstance(value, bytes) else str(value)
-    return None if is_missing(column, text, BUILTIN) else text
+    number = repr(float(value)) if isinstance(value, float | np.floating) else ""
+    text = number or (value.decode() if isinstance(value, bytes) else str(value))
+    return None if is_missing(column, text, missing) else text

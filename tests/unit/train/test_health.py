@@ -152,6 +152,7 @@ def test_the_reason_says_what_was_measured_and_the_advice_what_to_change() -> No
     assert "lower beta (now 20)" in said and "raise warmup (now 0)" in said and "raise epochs (the last, 40" in said
     assert "mmd_weight" not in said and "set linear: pca" in said
     assert "lower n_latent (now 6)" in judge.advice("overfit", collapse_models.PCA, None, None)
+    assert judge.advice("overfit", {**collapse_models.PCA, "capped": True}, None, None) == ""
     assert judge.advice("healthy", collapse_models.VAE, 3, 9) == ""
     assert judge.advice("collapsed", collapse_models.PCA, None, None)
 

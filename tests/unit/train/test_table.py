@@ -107,6 +107,19 @@ def test_every_format_gives_the_same_numbers_in_the_order_of_the_scans(tmp_path:
     assert np.array_equal(found.array[:, order], VALUES)  # every digit
 
 
+@pytest.mark.parametrize("ending", ["tsv", "parquet", "npz"])
+def test_codes_of_missing_values_hold_in_every_format(tmp_path: Path, ending: str) -> None:
+    values = VALUES.copy()
+    values[2, 1] = -999
+    path, files = written(tmp_path, frame(values), ending), tiny.packed(tmp_path / "packed")
+    paths = files["volumes"], files["rows"], str(path)
+    assert -999 in inputs.read(*paths).array
+    for codes in ([-999], {"Right-Hippocampus": ["-999.0"]}):
+        with pytest.raises(InputError, match=rf"v.{ending}, row \d+: no value in Right-Hippocampus"):
+            inputs.read(*paths, missing={"missing": codes})
+    assert -999 in inputs.read(*paths, missing={"missing": {"ICV": [-999]}}).array
+
+
 def test_an_array_of_embeddings_has_a_column_per_number(tmp_path: Path) -> None:
     np.savez(tmp_path / "e.npz", person=np.array(PEOPLE), emb=VALUES.astype(np.float32))
     files = tiny.packed(tmp_path / "packed")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from neurovae.cli import cli
+from neurovae.cli import Json, cli
 from neurovae.errors import InputError
 from neurovae.io.files import write_json
 from neurovae.io.parquet import read_parquet
@@ -42,6 +42,7 @@ def run(
     kept_collapsed: bool = False,
     transductive: bool = False,
     table: str = "",
+    missing: Json | None = None,
 ) -> None:
     """Write `health.json` (verdict, reason, advice and measures of one model).
 
@@ -59,13 +60,14 @@ def run(
         kept_collapsed: test the latents even of a collapsed or untrained model; every later table has the caveat.
         transductive: the model's values were chosen while looking at people who are tested: likewise a caveat.
         table: file with latents that exist already (kinds table and pretrained); empty: none.
+        missing: `missing` and `not_missing` of the cohort section, for that file.
 
     Raises:
         InputError: the weights were fitted on other packed data, or on other values of the table.
     """
     torch.set_num_threads(1)
     tensors, meta = weights.load_own(model)
-    given = inputs.read(volumes, rows, table, meta["architecture"].get("columns"))
+    given = inputs.read(volumes, rows, table, meta["architecture"].get("columns"), missing)
     if meta["data_hash"] != data_hash(given.table):
         what, source = ("values", Path(table).name) if table else ("volumes", rows.name)
         raise InputError(f"{model.name}: fitted on other {what} than {source} describes; rerun with --forcerun train")

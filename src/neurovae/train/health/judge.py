@@ -134,7 +134,7 @@ def _partial(explained: dict[str, float], test: Identified, active: int | None, 
 
 
 def advice(verdict: str, options: dict[str, Any], kept_epoch: int | None, last: int | None) -> str:
-    """Suggest changes of the model's entry, with its present values; empty for a healthy model.
+    """Suggest changes of the model's entry, with its present values; empty for a healthy model and for a baseline.
 
     Args:
         verdict: of `judge`.
@@ -142,6 +142,8 @@ def advice(verdict: str, options: dict[str, Any], kept_epoch: int | None, last: 
         kept_epoch: epoch of the weights; None for a model without epochs.
         last: the last epoch that was trained.
     """
+    if options.get("capped"):  # a baseline beside a model with more latents: it has as many components as there are
+        return ""
     if "centre" in options:  # a model of another cohort: nothing else of it can be changed
         return "set centre: own" if verdict == "partial" and options["centre"] == "source" else ""
     change = {
