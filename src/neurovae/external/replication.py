@@ -65,10 +65,10 @@ def agreement(rows: list[Row], people: tuple[np.ndarray, np.ndarray, np.ndarray]
             with status ok), for the interval; None: no interval.
     """
     ok = [row for row in rows if row["same_sign"] is not None]
-    found = [row for row in ok if row["found"]]
+    found = [row for row in rows if row["found"]]
     line: Row = {"latent": ALL, "found": None, "m": len(ok), "status": "ok", "reason": ""}
     line |= {"n_source": rows[0]["n_source"], "n": ok[0]["n"] if ok else None} if rows else {}
-    line |= {"n_found": len(found), "n_same_sign": sum(row["same_sign"] for row in found)}
+    line |= {"n_found": len(found), "n_same_sign": sum(bool(row["same_sign"]) for row in found)}
     line |= {"n_replicated": sum(bool(row["replicated"]) for row in found)}
     if len(ok) < MIN_LATENTS:
         return line | {"status": "too few latents", "reason": f"{len(ok)} latents, {MIN_LATENTS} are needed"}

@@ -47,6 +47,17 @@ def test_sentences_have_the_numbers_of_the_tables(run: Run) -> None:
     assert [block["kind"] for block in blocks].count("table") == 1
 
 
+def test_what_cannot_be_tested_here_was_found_all_the_same(tmp_path: Path) -> None:
+    """A dozen people are too few for the tests; that says nothing of what the other cohort found."""
+    tests, metrics, _ = validated(tmp_path, given_away(people(80), [AGE]), people(12, 1, site="B", names="b"), [AGE])
+    assert set(tests["status"]) == {"too few people", "too few latents"} and tests["n_found"].max() == 2
+    said = external.sentences(tests, metrics)[0]
+    assert said.startswith(
+        "motor: 2 latents associated with it in the other cohort (max-T) could not be tested here (too few people)."
+    )
+    assert "found no latent" not in said
+
+
 def test_a_run_without_another_cohort_has_no_section(tmp_path: Path) -> None:
     empty = Run(tmp_path, ["vae"], "fold-0_seed-0", "vae", [], tmp_path, {})
     assert external.external(empty) == [] and external.methods(empty) == ""

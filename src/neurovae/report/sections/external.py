@@ -46,7 +46,7 @@ def external(run: Run) -> list[Block]:
         note(SITE),
         picture(run, "external.png", "another cohort's predictions and effects in these participants"),
     ]
-    found = tests[tests["found"].astype(str).isin(["True", "true"])]
+    found = tests[_found(tests)]
     blocks += [table(found, TESTED, REPLICATION, EFFECTS)] if len(found) else []
     return [
         *blocks,
@@ -99,15 +99,27 @@ def _replicated(score: object, part: pd.DataFrame) -> str:
     whole = part[part["latent"] == ALL].to_dict("records")
     if not whole:
         return f"{score}: {part['reason'].iloc[0]}."
-    row = whole[0]
-    said = f"{score}: of {count(int(row['n_found']), 'latent')} associated with it in the other cohort (max-T), "
+    row, found = whole[0], part[_found(part)]
+    untested, latents = found[found["same_sign"].isna()], f"{count(len(found), 'latent')} associated with it"
+    if found.empty:
+        return f"{score}: the other cohort found no latent associated with it (max-T)."
+    if len(untested) == len(found):
+        why = untested["status"].iloc[0]
+        return f"{score}: {latents} in the other cohort (max-T) could not be tested here ({why})."
+    said = f"{score}: of {latents} in the other cohort (max-T), "
     said += f"{int(row['n_same_sign'])} had an effect of the same sign here and {int(row['n_replicated'])} replicated "
     said += "(one-sided p < .05 after Holm's correction)."
+    said += f" {len(untested)} could not be tested here." if len(untested) else ""
     if pd.notna(row["r_effects"]):
         said += (
             f" Over all {int(row['m'])} latents, effects correlated {_interval(row, 'r_effects', 'r_low', 'r_high')}."
         )
-    return said if row["n_found"] else f"{score}: the other cohort found no latent associated with it (max-T)."
+    return said
+
+
+def _found(tests: pd.DataFrame) -> pd.Series:
+    """Rows of latents that the other cohort found."""
+    return tests["found"].astype(str).isin(["True", "true"])
 
 
 def _transferred(part: pd.DataFrame) -> list[str]:
