@@ -32,6 +32,7 @@ KEPT = {
     "SpatialReference": "SpatialReference",
     "SkullStripped": "SkullStripped",
 }  # of the sidecars; the last three as a brain's own sidecar has them
+PREPROC = "_desc-preproc_"  # before the BIDS suffix, in the name of a preprocessed brain
 
 
 def run(
@@ -139,15 +140,19 @@ def preprocessing(derivatives: Path, mask: Path, meta: dict[str, Any]) -> dict[s
         InputError: no sidecars.
     """
     values_of: dict[str, set[str]] = {}
+    suffixes: set[str] = set()
     for path in sorted(derivatives.rglob("*.json")):
         sidecar = json.loads(path.read_text(encoding="utf-8"))
         for key in KEPT.keys() & sidecar.keys():
             values_of.setdefault(key, set()).add(json.dumps(sidecar[key]))
+        if PREPROC in path.stem:
+            suffixes.add(json.dumps(path.stem.rpartition(PREPROC)[2]))
     if "Normalisation" not in values_of:
         raise InputError(
             f"{derivatives}: no sidecar says how intensities were normalised; give the folder of derivatives"
         )
     settings = {KEPT[key]: _one(values) for key, values in values_of.items()}
+    settings |= {"suffix": _one(suffixes)} if suffixes else {}
     image = read_image(mask)
     return settings | {
         "shape": list(image.shape),

@@ -48,7 +48,8 @@ def sized(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
             models.append(entry)
             continue
         place = f"train.models {entry['name']!r}"
-        found = problems(place, "path" if is_frozen else "start_from", folder(entry), config["preprocess"])
+        key, images = "path" if is_frozen else "start_from", config["cohort"].get("suffix") or "T1w"
+        found = problems(place, key, folder(entry), config["preprocess"], images)
         if not found[0]:
             meta = description(Path(str(folder(entry))))
             kind, architecture = inner_kind(meta), meta["architecture"]
@@ -65,7 +66,9 @@ def sized(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return {**config["train"], "models": models}, notes
 
 
-def problems(place: str, key: str, path: str | None, preprocess: dict[str, Any]) -> tuple[list[str], list[str]]:
+def problems(
+    place: str, key: str, path: str | None, preprocess: dict[str, Any], suffix: str
+) -> tuple[list[str], list[str]]:
     """Problems and notes of an exported folder: its files, and its preprocessing against that of this run.
 
     Args:
@@ -73,6 +76,7 @@ def problems(place: str, key: str, path: str | None, preprocess: dict[str, Any])
         key: of the entry that names the folder.
         path: the folder.
         preprocess: section of the configuration.
+        suffix: BIDS suffix of this run's images, which names their contrast.
     """
     if not path:
         return [f"{place}: {key} is not given; give the folder that `python -m neurovae export` wrote"], []
@@ -91,6 +95,11 @@ def problems(place: str, key: str, path: str | None, preprocess: dict[str, Any])
         "the model out"
         for name, own, theirs in different
     ]
+    if (images := way.get("suffix", suffix)) != suffix:
+        faults.append(
+            f"{place}: cohort.suffix is {suffix} in this run, but the model in {path} was fitted to {images} images; "
+            "give a model of the same images"
+        )
     notes = [
         f"{place}: preprocess.{name} is {own} in this run, but {theirs} in {path}, so that latents may differ a little"
         for name, own, theirs in _different(way, preprocess, ALIKE)

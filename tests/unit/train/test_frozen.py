@@ -174,6 +174,10 @@ def test_what_the_plan_refuses(tmp_path):
     refused("normalise.method is percentile in this run, but zscore", {"normalise": {"method": "percentile"}})
     refused("register.transform is syn in this run, but affine", {"register": {"transform": "syn"}})
     refused("path is not given", at=None)
+    other = settings(path)
+    other["cohort"]["suffix"] = "T2w"
+    with pytest.raises(InputError, match="cohort.suffix is T2w in this run, but the model in .* to T1w images"):
+        source_models.sized(other)
     refused("is no folder", at=tmp_path / "nowhere")
     refused("has no weights.safetensors, preprocessing.json, README.md", at=_half(tmp_path / "half", path))
     refused("n_latent is 7, but the model has 3", n_latent=7)
