@@ -65,7 +65,8 @@ def run(
         scores: write inference.json; false: the folder says nothing about scores.
 
     Raises:
-        InputError: a file is missing, the folder is there, or its mask is not that of the weights.
+        InputError: a file is missing, the folder is there, its mask is not that of the weights, or the tests of scores
+            are older than the weights.
     """
     stage = model.resolve().parents[3] / "preprocess" if len(model.resolve().parents) > 3 else model.parent
     mask, health = mask or stage / "mask.nii.gz", health or model.with_name("health.json")
@@ -85,7 +86,9 @@ def run(
     description = stripped(tensors, meta)
     way = preprocessing(derivatives, mask, meta)
     tests, why = (
-        inference.of_run(stage.parent, model.resolve().parents[1].name, model.resolve().parent.name)
+        inference.of_run(
+            stage.parent, model.resolve().parents[1].name, model.resolve().parent.name, description["exported_from"]
+        )
         if scores
         else (None, "scores: false")
     )

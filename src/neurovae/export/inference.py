@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 
 from neurovae.design.design import design, join, used_confounds
+from neurovae.errors import InputError
 from neurovae.external import coding, predictor
 from neurovae.io import latent_table
+from neurovae.io.files import sha256
 from neurovae.io.parquet import read_parquet
 from neurovae.predict.features import BOTH, CONFOUNDS, LATENTS
 from neurovae.predict.folds import groups_of
@@ -24,16 +26,21 @@ FEWEST = 10  # participants of a score; fewer give nothing away
 LEVEL = 5  # participants of a level of an ordinal score that is named
 SCHEMA = ("name", "type", "positive", "bounds", "link")
 TESTS = ("latent", "status", "n", "effect", "ci_low", "ci_high", "p", "q", "partial_r2", "p_maxt")
+RERUN = "run the workflow again before the export, or export without scores (--scores false)"
 Row = dict[str, Any]
 
 
-def of_run(root: Path, model: str, fit: str) -> tuple[Row | None, str]:
+def of_run(root: Path, model: str, fit: str, stamp: str) -> tuple[Row | None, str]:
     """What an export holds for validation elsewhere, or why nothing.
 
     Args:
         root: results/<cohort>.
         model: name of the model.
         fit: "fold-0_seed-0".
+        stamp: digest of the weights (`weights.model_hash`).
+
+    Raises:
+        InputError: latents of other weights, or tests of other tables than those that are there.
     """
     stage = root / "associate" / model / fit
     paths = [stage / "glm.parquet", stage / "permute.parquet", root / "latents" / model / fit / "latents.parquet"]
@@ -45,7 +52,12 @@ def of_run(root: Path, model: str, fit: str) -> tuple[Row | None, str]:
     tests = read_parquet(paths[0]).merge(
         read_parquet(paths[1])[["score", "latent", "p_maxt"]], on=["score", "latent"], how="left"
     )
-    table = join(read_parquet(paths[3]), read_parquet(paths[2]), read_parquet(paths[4]))
+    latents = read_parquet(paths[2])
+    if (latents["model_hash"] != stamp).any():
+        raise InputError(f"{paths[2]}: of other weights than these; {RERUN}")
+    if changed := _changed(paths[5], root, paths[2:5]):
+        raise InputError(f"{paths[0]}: computed from another {changed} than is there now; {RERUN}")
+    table = join(read_parquet(paths[3]), latents, read_parquet(paths[4]))
     settings = arguments(place(paths[0]))
     of_predict = root / "predict" / model / f"seed-{fit.rsplit('-', 1)[1]}" / "predict.parquet"
     predicted = read_parquet(of_predict) if of_predict.is_file() else None
@@ -62,6 +74,17 @@ def of_run(root: Path, model: str, fit: str) -> tuple[Row | None, str]:
         sizes[0] if sizes else None,
     )
     return {"format": FORMAT, "model": model, "fit": fit, **found}, ""
+
+
+def _changed(record: Path, root: Path, tables: list[Path]) -> str:
+    """The first of the tables that is no longer what a result was computed from, by the result's record; or none."""
+    used: Row = json.loads(record.read_text(encoding="utf-8")).get("inputs", {})
+    for table in tables:
+        end = str(table.relative_to(root.parent))
+        digest = next((value for name, value in used.items() if name.endswith(end)), None)
+        if digest and digest != sha256(table):
+            return table.name
+    return ""
 
 
 def arguments(record: Path) -> Row:

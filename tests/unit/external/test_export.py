@@ -16,13 +16,13 @@ from neurovae.errors import InputError
 from neurovae.export import export, inference, source
 from neurovae.external import predictor
 from neurovae.io import latent_table
-from neurovae.io.files import write_json
+from neurovae.io.files import sha256, write_json
 from neurovae.plan import config, entries, source_models
 from neurovae.plan import external as plan
 from neurovae.plan.index import Index
 from neurovae.predict.features import BOTH, LATENTS
 from neurovae.provenance.record import place
-from neurovae.train import fit
+from neurovae.train import fit, weights
 
 FIT = "fold-0_seed-0"
 PEOPLE = 83
@@ -39,12 +39,13 @@ def finished(folder: Path) -> Path:
     write_json(root / "preprocess" / "derivatives" / "sub-a000_desc-preproc_T1w.json", way)
     (root / "preprocess" / "mask.nii.gz").write_bytes(files["mask"].read_bytes())
     parts = people(PEOPLE)
+    stamp = weights.model_hash(*weights.load(model))
     names = latent_table.columns(parts[1])
     sizes = pd.DataFrame({"latent": names, "position": range(len(names)), "size": np.linspace(1, 2, len(names))})
     _, tests, metrics = inferred(parts, [AGE, ILL])
     tables = {
         root / "cohort" / "cohort.parquet": parts[0],
-        root / "latents" / "m" / FIT / "latents.parquet": parts[1],
+        root / "latents" / "m" / FIT / "latents.parquet": parts[1].assign(model_hash=stamp),
         root / "latents" / "m" / FIT / latent_table.INDEX: sizes,
         root / "preprocess" / "qc.parquet": parts[2],
         root / "associate" / "m" / FIT / "glm.parquet": tests.drop(columns="p_maxt"),
@@ -123,6 +124,25 @@ def test_without_tests_there_is_no_inference_and_the_export_says_why(tmp_path: P
     assert "no inference.json" in capsys.readouterr().out and not (tmp_path / "a" / "inference.json").exists()
     with pytest.raises(InputError, match="has no inference.json; export the model again"):
         plan.inference(tmp_path / "a")
+
+
+def test_tests_of_other_weights_or_other_people_are_not_given_away(tmp_path: Path) -> None:
+    """Trained again without what follows, the weights are not those that the tests and predictors are about."""
+    model = finished(tmp_path)
+    root = tmp_path / "results" / "x"
+    cohort, record = root / "cohort" / "cohort.parquet", place(root / "associate" / "m" / FIT / "glm.parquet")
+    given = {"results/x/cohort/cohort.parquet": sha256(cohort)}
+    write_json(record, json.loads(record.read_text()) | {"inputs": given})
+    export.run(model=model, out=tmp_path / "a")
+    people(PEOPLE, 1)[0].to_parquet(cohort)
+    with pytest.raises(InputError, match=r"glm.parquet: computed from another cohort.parquet than is there now; run"):
+        export.run(model=model, out=tmp_path / "b")
+    tensors, meta = weights.load(model)
+    weights.save(model, {**tensors, "mean": tensors["mean"] + 1}, meta)
+    with pytest.raises(InputError, match=r"latents.parquet: of other weights than these; run the workflow again"):
+        export.run(model=model, out=tmp_path / "b")
+    export.run(model=model, out=tmp_path / "b", scores=False)
+    assert not (tmp_path / "b" / "inference.json").exists()
 
 
 def test_few_people_give_nothing_away() -> None:
