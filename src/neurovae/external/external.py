@@ -103,7 +103,7 @@ def run(
         keys = {"score": score["name"], "score_source": rule["score"], "type": score["type"], "differs": differs}
         tests += [keys | row for row in one_score.associations(table, score, confounds, rule["theirs"])]
         cases = complete_cases(folds, score, confounds, inner=inner, harmonise=harmonise, new_site=new_site, seed=seed)
-        rows, predicted = one_score.predictions(table, score, scores, confounds, rule, cases, bootstraps, seed)
+        rows, predicted = one_score.predictions(table, score, scores, confounds, matched, cases, bootstraps, seed)
         transfers += [keys | {"n_source": rule["theirs"]["people"]} | row for row in rows]
         records += [{key: keys[key] for key in ("score", "type")} | row for row in predicted]
     absent = {"status": "not here", "reason": "no score of this cohort is mapped to it", "differs": differs}

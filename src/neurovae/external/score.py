@@ -47,7 +47,7 @@ def predictions(
     score: dict[str, Any],
     scores: Rows,
     confounds: Rows,
-    rule: dict[str, Any],
+    rules: dict[str, dict[str, Any]],
     cases: Cases,
     draws: int,
     seed: int,
@@ -58,12 +58,16 @@ def predictions(
         table: joined scans, with the latents of the other cohort's model.
         score: that is predicted.
         scores, confounds: of the configuration.
-        rule: of `plan.external.pairs`.
+        rules: of `plan.external.pairs`, of all scores.
         cases: of the own model (`complete_cases`).
         draws: resamples of people.
         seed: of these.
+
+    Raises:
+        InputError: the score, or a confound, seems to be in another unit, or has another type.
     """
-    theirs, binary = rule["theirs"], score["type"] == "binary"
+    rule, binary = rules[score["name"]], score["type"] == "binary"
+    theirs = rule["theirs"]
     if not theirs.get("predictors"):
         return [
             {"status": "not predicted there", "reason": f"the other cohort has no predictor ({theirs['status']})"}
@@ -75,7 +79,7 @@ def predictions(
         raise InputError(faults)
     if len(part) < FEWEST or np.ptp(truth) == 0:
         return [{"status": "too few people", "reason": f"{len(part)} people with the score", "n": len(part)}], []
-    values, note = known(part, score, scores, confounds, theirs["coding"])
+    values, note = known(part, score, scores, confounds, theirs["coding"], rules)
     rows: Rows = []
     records: Rows = []
     for one in theirs["predictors"]:
@@ -98,14 +102,11 @@ def predictions(
         folds = {"folds": again["fold"].nunique(), "interval": transfer.INTERVAL}
         rows += [own | folds | row for row in metric_table(again, binary, weights)]
         records += _records(part, truth, again["prediction"].to_numpy(), binary, name, RECALIBRATED)
-    return rows + added(table, score, scores, confounds, theirs, cases, draws, seed), records
+    return rows + added(table, theirs, cases, draws, seed), records
 
 
 def added(
     table: pd.DataFrame,
-    score: dict[str, Any],
-    scores: Rows,
-    confounds: Rows,
     theirs: dict[str, Any],
     cases: Cases,
     draws: int,
@@ -117,17 +118,32 @@ def added(
         return [shared | {key: cases.base[key] for key in ("status", "reason", "n")}]
     part = table.set_index("scan").loc[cases.table["scan"]].reset_index()
     one = next(entry for entry in theirs["predictors"] if entry["features"] == LATENTS)
-    values, _ = known(part, score, scores, confounds, theirs["coding"])
-    value = predictor.apply(one, part[latent_table.columns(part)], theirs["coding"], values)[0]
+    value = predictor.apply(one, part[latent_table.columns(part)], theirs["coding"], {})[0]
     return [shared | {"status": "ok", "reason": ""} | row for row in transfer.beside(cases, value, draws, seed)]
 
 
 def known(
-    part: pd.DataFrame, score: dict[str, Any], scores: Rows, confounds: Rows, codings: Rows
+    part: pd.DataFrame,
+    score: dict[str, Any],
+    scores: Rows,
+    confounds: Rows,
+    codings: Rows,
+    rules: dict[str, dict[str, Any]],
 ) -> tuple[dict[str, pd.Series], str]:
-    """The confounds of the other cohort that this one has, by name, and a note on those that it lacks."""
+    """The confounds of the other cohort that this one has, by name and in its unit, and a note on those that it lacks.
+
+    Raises:
+        InputError: a confound has another type here, or seems to be in another unit.
+    """
     used = coding.in_words(used_confounds(part, score, confounds, with_split=False)[0], scores)
-    declared = {name: column for name, _, column in used}
+    of_table = {one["name"] for one in confounds if one.get("from", "table") == "table"}
+    own = [(name, kind, list(column) if name in of_table else []) for name, kind, column in used]
+    if faults := plan.other_confounds(codings, own, rules):
+        raise InputError(faults)
+    declared = {}
+    for name, kind, column in used:
+        theirs, multiply, add = plan.conversion(name, rules)
+        declared[theirs] = multiply * column + add if kind == "continuous" else column
     measured = {
         entry["name"]: part[f"qc_{entry['name']}"] for entry in codings if f"qc_{entry['name']}" in part.columns
     }

@@ -118,12 +118,22 @@ def problems(config: Row, index: Index) -> tuple[list[str], list[str]]:
     matched, faults = pairs(scores, found["scores"], theirs)
     columns = {score["name"]: source(score) for score in scores}
     for name, rule in matched.items() if not faults else []:
-        numbers = [number(text) for text, _ in values(index, columns[name])]
-        faults += other_scale(name, [value for value in numbers if value is not None], rule)
+        faults += other_scale(name, _numbers(index, columns[name]), rule)
+    given = [one for one in config["cohort"]["confounds"] if one.get("from", "table") == "table"]
+    own = [(one["name"], one["type"], _numbers(index, source(one))) for one in given]
+    for rule in matched.values() if not faults else []:
+        faults += other_confounds(rule["theirs"].get("coding") or [], own, matched)
     if not matched and not faults:
         names = ", ".join(score["name"] for score in theirs) or "none"
         faults.append(f"cohort.external: no score of the other cohort ({names}) is one of cohort.scores; map them")
+    faults = list(dict.fromkeys(faults))
     return faults, [f"cohort.external: {line}" for line in left_out(matched, theirs)]
+
+
+def _numbers(index: Index, column: str) -> list[float]:
+    """The numbers that the tables have in a column."""
+    found = [number(text) for text, _ in values(index, column)]
+    return [value for value in found if value is not None]
 
 
 def left_out(matched: dict[str, Row], theirs: Sequence[Row]) -> list[str]:
@@ -153,12 +163,51 @@ def other_scale(name: str, numbers: Sequence[float], rule: Row) -> list[str]:
             f"{place}: {len(outside)} of {len(mapped)} values, such as {outside[0]:g}, are no levels of the other "
             f"cohort ({', '.join(f'{level:g}' for level in theirs['levels'])}); {remedy}"
         ]
-    mean, sd = theirs["mean"], theirs["sd"]
-    far = [value for value in mapped if abs(value - mean) > FAR * sd]
-    own = stdev(mapped) if len(mapped) > 1 else sd
-    if len(far) <= FEW * len(mapped) and own * NARROW >= sd:
+    return _other_unit(place, mapped, theirs["mean"], theirs["sd"], remedy)
+
+
+def _other_unit(place: str, numbers: Sequence[float], mean: float, sd: float, remedy: str) -> list[str]:
+    far = [value for value in numbers if abs(value - mean) > FAR * sd]
+    own = stdev(numbers) if len(numbers) > 1 else sd
+    if len(far) <= FEW * len(numbers) and own * NARROW >= sd:
         return []
     return [
-        f"{place}: mean {fmean(mapped):.4g}, SD {own:.3g} here, but mean {mean:.4g}, SD {sd:.3g} in the other cohort: "
+        f"{place}: mean {fmean(numbers):.4g}, SD {own:.3g} here, but mean {mean:.4g}, SD {sd:.3g} in the other cohort: "
         f"another scale or unit; {remedy}"
     ]
+
+
+def other_confounds(
+    codings: Sequence[Row], own: Sequence[tuple[str, str, Sequence[float]]], rules: dict[str, Row]
+) -> list[str]:
+    """Problems of confounds that the other cohort's predictors use, and that have another type or unit here.
+
+    Args:
+        codings: of the other cohort (`external.coding`).
+        own: name, type and numbers of each confound here.
+        rules: of `pairs`; a confound that is a mapped score, too, is converted by its rule.
+    """
+    theirs, found = {coding["name"]: coding for coding in codings}, []
+    for name, kind, numbers in own:
+        there, multiply, add = conversion(name, rules)
+        if there not in theirs:
+            continue
+        place, coding = f"cohort.external: confound {name!r}", theirs[there]
+        remedy = "give it another name (name and column), and the mean of the other cohort is used instead"
+        if kind != coding["type"]:
+            found.append(
+                f"{place}: type is {kind} here, {coding['type']} in the other cohort; declare it so, or {remedy}"
+            )
+        elif kind == "continuous" and len(numbers):
+            mapped = [multiply * value + add for value in numbers]
+            found += _other_unit(place, mapped, coding["centre"], coding["spread"], f"use the same unit, or {remedy}")
+    return found
+
+
+def conversion(name: str, rules: dict[str, Row]) -> tuple[str, float, float]:
+    """Name in the other cohort of a confound here, and what its values are multiplied by and what is then added.
+
+    Those of the score of that name, where it is mapped; else nothing changes.
+    """
+    rule = rules.get(name, {"score": name, "multiply": 1, "add": 0})
+    return rule["score"], rule["multiply"], rule["add"]

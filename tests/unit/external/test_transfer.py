@@ -207,6 +207,37 @@ def test_another_unit_is_refused_by_name_or_converted_by_a_stated_rule(tmp_path)
     np.testing.assert_allclose(converted[part]["value"], same[part]["value"], atol=1e-4)
 
 
+def test_a_confound_in_another_unit_is_refused_or_converted_as_the_score_of_its_name(tmp_path):
+    """Age in months would enter the other cohort's spline over years: an R2 of -1,119 without a message."""
+    theirs = given_away(people(80), [AGE])
+    there = people(60, 1, site="B", names="b")
+    months = there[0].assign(age=12 * there[0]["age"]), *there[1:]
+    with pytest.raises(
+        InputError, match="confound 'age': mean 72.*, but mean 60.* another scale or unit; use the same"
+    ):
+        validated(tmp_path, theirs, months, [AGE])
+    scores = [AGE, {"name": "age", "type": "continuous"}]
+    theirs = given_away(people(80), scores)
+    rules = {"motor": "motor", "age": {"score": "age", "multiply": 1 / 12, "add": 0}}
+    converted, same = (validated(tmp_path, theirs, parts, scores, mapping=rule)[1]
+                       for parts, rule in ((months, rules), (there, None)))  # fmt: skip
+    untouched = (same["application"] == "untouched") & (same["score"] == "motor")
+    assert untouched.sum() > 12
+    np.testing.assert_allclose(converted[untouched]["value"], same[untouched]["value"], rtol=1e-6)
+    named = [{"name": "age_months", "column": "age", "type": "continuous"}, CONFOUNDS[1]]
+    renamed = months[0].rename(columns={"age": "age_months"}), *months[1:]
+    rows = validated(tmp_path, given_away(people(80), [AGE]), renamed, [AGE], named)[1]
+    assert "age: not a confound here" in rows.loc[rows["features"] == ALONE, "reason"].iloc[0]
+
+
+def test_a_confound_of_another_type_is_refused(tmp_path):
+    parts = people(60, 1, site="B", names="b")
+    coded = parts[0].assign(sex=(parts[0]["sex"] == "M").astype(int)), *parts[1:]
+    confounds = [CONFOUNDS[0], {"name": "sex", "type": "continuous"}]
+    with pytest.raises(InputError, match="confound 'sex': type is continuous here, categorical in the other cohort"):
+        validated(tmp_path, given_away(people(80), [AGE]), coded, [AGE], confounds)
+
+
 def test_scores_of_another_type_are_refused_and_those_that_are_absent_are_listed(tmp_path):
     theirs = given_away(people(80), [AGE, ILL])
     there = people(60, 1, site="B", names="b")
