@@ -47,7 +47,7 @@ def check(encode: Encode, card: dict[str, Any]) -> None:
     remedy = "save the encoder in evaluation mode (model.eval())"
     if not _same(first, again):
         raise InputError(f"{card['name']}: gives another embedding each time (dropout?); {remedy}")
-    if not _same(whole[0], first[0]):
+    if not _same(whole[0], first[0]) or (batch > 1 and not _same(whole[1], second[0])):
         raise InputError(
             f"{card['name']}: an embedding depends on the other scans of its batch (batch norm?); {remedy}, or set "
             "batch: 1"

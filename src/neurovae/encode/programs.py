@@ -68,7 +68,7 @@ def _torch(program: Any, card: dict[str, Any], device: torch.device, pool: str) 
     def encode(batch: np.ndarray) -> np.ndarray:
         with torch.no_grad():
             outputs = program(torch.from_numpy(_ordered(batch, card)).to(device))
-            return pooled(_chosen(outputs, card).float().cpu().numpy(), card, pool)
+            return _a_row_each(pooled(_chosen(outputs, card).float().cpu().numpy(), card, pool), batch)
 
     return encode
 
@@ -97,7 +97,8 @@ def _onnx(file: Path, card: dict[str, Any], device: torch.device) -> Encode:
 
     def encode(batch: np.ndarray) -> np.ndarray:
         outputs = dict(zip(names, session.run(names, {entry: _ordered(batch, card)}), strict=True))
-        return pooled(np.asarray(_chosen(outputs, card), np.float32), card, card["output"]["pool"])
+        rows = pooled(np.asarray(_chosen(outputs, card), np.float32), card, card["output"]["pool"])
+        return _a_row_each(rows, batch)
 
     return encode
 
@@ -146,6 +147,20 @@ def pooled(output: np.ndarray, card: dict[str, Any], pool: str) -> np.ndarray:
         raise InputError(
             f"the output is of shape {list(output.shape)}, which pool: {pool} does not turn into rows of {size} "
             "numbers (output.size); correct output"
+        )
+    return rows
+
+
+def _a_row_each(rows: np.ndarray, batch: np.ndarray) -> np.ndarray:
+    """The rows (scans, size), if there are as many as scans.
+
+    Raises:
+        InputError: a program that gives one row for a whole batch, or whose first axis is not that of the scans.
+    """
+    if len(rows) != len(batch):
+        raise InputError(
+            f"the output has {len(rows)} rows for a batch of {len(batch)} scans; set batch: 1, or correct output.pool "
+            "(scans must be the first axis of the output)"
         )
     return rows
 

@@ -158,7 +158,8 @@ def _inconsistent(card: Card) -> list[str]:
             if own
             else f"arguments belongs to autoencoderkl, and format is {card['format']}; leave it out"
         )
-    if own and (image["channel"] == "last" or card["output"]["pool"] != "none" or card["output"]["name"]):
+    output = card["output"]
+    if own and (image["channel"] == "last" or output["pool"] != "none" or output["name"] or output["index"]):
         found.append("an autoencoderkl has channel: first and its posterior mean as output; leave these keys out")
     return found
 

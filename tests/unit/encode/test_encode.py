@@ -166,6 +166,13 @@ class Normed(encoders.Convolutions):
         return super().forward(x - x.mean(dim=0) * 0.5)
 
 
+class First(encoders.Convolutions):
+    """One row for a whole batch, that of its first scan, which all scans of the batch would be given."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x)[:1]
+
+
 class Constant(encoders.Convolutions):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(0 * x)
@@ -184,6 +191,7 @@ class Several(encoders.Convolutions):
 FAULTS: list[tuple[Any, dict[str, Any], str]] = [
     (Noisy, {}, "Random: gives another embedding each time (dropout?); save the encoder in evaluation mode"),
     (Normed, {"input_batch": 2}, "Random: an embedding depends on the other scans of its batch (batch norm?); save"),
+    (First, {"input_batch": 2}, "Random: the output has 1 rows for a batch of 2 scans; set batch: 1, or correct output"),
     (Constant, {}, "Random: gives the same embedding for two different images; correct output"),
     (Infinite, {}, "Random: its output is not finite for noise; the weights are damaged"),
     (Several, {"output_index": 2}, "Random: output.index is 2, but there are 2 outputs, counted from 0; correct it"),

@@ -133,6 +133,7 @@ def test_what_does_not_suit_an_autoencoder_is_refused(tmp_path: Path) -> None:
     assert "input.shape is [10, 16, 12], but 3 levels of channels halve each side 2 times; give sides that 4" in said(
         input_shape=[10, 16, 12]
     )
+    assert "an autoencoderkl has channel: first and its posterior mean as output" in said(output_index=1)
     assert "output.size is 7, but shape and arguments give 72 numbers" in said(size=7)
     assert "arguments.json: not JSON" in said(arguments="{")
     older = {**encoders.KL, "num_channels": encoders.KL["channels"]}
