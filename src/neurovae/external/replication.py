@@ -73,9 +73,17 @@ def agreement(rows: list[Row], people: tuple[np.ndarray, np.ndarray, np.ndarray]
     if len(ok) < MIN_LATENTS:
         return line | {"status": "too few latents", "reason": f"{len(ok)} latents, {MIN_LATENTS} are needed"}
     source = np.array([row["effect_source"] for row in ok])
-    r = float(np.corrcoef(source, [row["effect"] for row in ok])[0, 1])
+    r = correlation(source, np.array([row["effect"] for row in ok]))
     low, high = jackknife(r, source, *people) if people else (np.nan, np.nan)
     return line | {"r_effects": r, "r_low": low, "r_high": high}
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Correlation of effects about zero, not about their means: the sign of each latent is arbitrary.
+
+    With the opposite sign of a latent both of its effects change theirs; this number, unlike Pearson's, stays.
+    """
+    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 
 
 def jackknife(r: float, source: np.ndarray, y: np.ndarray, x: np.ndarray, z: np.ndarray) -> tuple[float, float]:
@@ -88,7 +96,7 @@ def jackknife(r: float, source: np.ndarray, y: np.ndarray, x: np.ndarray, z: np.
     values = []
     for group in range(groups.max() + 1):
         kept = groups != group
-        values.append(np.arctanh(np.clip(np.corrcoef(source, effects(y[kept], x[kept], z[kept]))[0, 1], -0.999, 0.999)))
+        values.append(np.arctanh(np.clip(correlation(source, effects(y[kept], x[kept], z[kept])), -0.999, 0.999)))
     count = len(values)
     error = np.sqrt((count - 1) / count * np.square(np.array(values) - np.mean(values)).sum())
     half = stats.norm.ppf(0.975) * error

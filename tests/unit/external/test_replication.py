@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from scipy import stats
+from scipy import spatial, stats
 from statsmodels.stats.multitest import multipletests
 from two_cohorts import AGE, CONFOUNDS, given_away, people
 
@@ -51,7 +51,24 @@ def test_only_what_was_found_is_tested_in_its_direction_with_holm_over_these():
     assert [row["replicated"] for row in rows[:3]] == [True, False, False]
     line = replication.agreement(rows, None)
     assert (line["n_found"], line["n_same_sign"], line["n_replicated"], line["m"]) == (3, 2, 1, 4)
-    assert line["r_effects"] == pytest.approx(np.corrcoef([0.5, -0.4, 0.3, 0.2], [0.4, -0.3, -0.2, 0.5])[0, 1])
+    a, b = [0.5, -0.4, 0.3, 0.2], [0.4, -0.3, -0.2, 0.5]
+    assert line["r_effects"] == pytest.approx(1 - spatial.distance.cosine(a, b))
+
+
+def test_the_agreement_does_not_depend_on_the_arbitrary_signs_of_latents():
+    """Effects of +.3 with a little noise in both cohorts agree; Pearson's r of them is near 0, or near 1 if flipped."""
+    rng = np.random.default_rng(3)
+    z, x = rng.normal(size=(50, 8)), np.ones((50, 1))
+    y = z.sum(axis=1) + rng.normal(size=50)
+    there, found = 0.3 + 0.02 * rng.normal(size=8), replication.effects(y, x, z)
+    flips = np.array([1, -1, 1, -1, 1, -1, 1, -1])
+    r = []
+    for sign in (np.ones(8), flips):
+        rows = replication.replicate(source(list(sign * there), [0.001] * 8), here(list(sign * found), [0.01] * 8))
+        line = replication.agreement(rows, (y, x, sign * z))
+        r.append([line[name] for name in ("r_effects", "r_low", "r_high")])
+    np.testing.assert_allclose(r[0], r[1], rtol=1e-9)
+    assert r[0][0] > 0.9
 
 
 def test_a_latent_that_is_not_tested_here_has_no_p_and_counts_in_no_family():
@@ -85,7 +102,7 @@ def test_without_an_effect_the_one_sided_p_is_uniform_and_the_interval_holds_the
         n = 60
         z, x = rng.normal(size=(n, 20)), np.ones((n, 1))
         y = rng.normal(size=n)  # effects here are noise, uncorrelated with those there
-        r = float(np.corrcoef(truth, replication.effects(y, x, z))[0, 1])
+        r = replication.correlation(truth, replication.effects(y, x, z))
         low, high = replication.jackknife(r, truth, y, x, z)
         held.append(low <= 0 <= high)
     assert stats.kstest(p, "uniform").pvalue > 0.01
