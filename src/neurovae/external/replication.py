@@ -56,13 +56,16 @@ def replicate(found: pd.DataFrame, tested: pd.DataFrame) -> list[Row]:
     return rows
 
 
-def agreement(rows: list[Row], people: tuple[np.ndarray, np.ndarray, np.ndarray] | None) -> Row:
+def agreement(
+    rows: list[Row], people: tuple[np.ndarray, np.ndarray, np.ndarray] | None, family: np.ndarray | None = None
+) -> Row:
     """One line over all latents: correlation of the effects of both cohorts, and signs of those that were found.
 
     Args:
         rows: of `replicate`.
         people: of the second cohort: score (n,), intercept and confounds (n, columns), latents (n, latents of `rows`
             with status ok), for the interval; None: no interval.
+        family: of each of these people (n,), left out as a whole; None: nobody is related.
     """
     ok = [row for row in rows if row["same_sign"] is not None]
     found = [row for row in rows if row["found"]]
@@ -74,7 +77,7 @@ def agreement(rows: list[Row], people: tuple[np.ndarray, np.ndarray, np.ndarray]
         return line | {"status": "too few latents", "reason": f"{len(ok)} latents, {MIN_LATENTS} are needed"}
     source = np.array([row["effect_source"] for row in ok])
     r = correlation(source, np.array([row["effect"] for row in ok]))
-    low, high = jackknife(r, source, *people) if people else (np.nan, np.nan)
+    low, high = jackknife(r, source, *people, family) if people else (np.nan, np.nan)
     return line | {"r_effects": r, "r_low": low, "r_high": high}
 
 
@@ -86,13 +89,16 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 
 
-def jackknife(r: float, source: np.ndarray, y: np.ndarray, x: np.ndarray, z: np.ndarray) -> tuple[float, float]:
-    """95 % interval of the correlation of effects, by leaving people out in turn, on the scale of Fisher's z.
+def jackknife(
+    r: float, source: np.ndarray, y: np.ndarray, x: np.ndarray, z: np.ndarray, family: np.ndarray | None = None
+) -> tuple[float, float]:
+    """95 % interval of the correlation of effects, by leaving people or families out, on the scale of Fisher's z.
 
     It holds the effects of the first cohort fixed. Effects are linear here, whatever the type of the score.
     """
-    n = len(y)
-    groups = np.random.default_rng(0).permutation(n) % min(n, GROUPS)
+    codes = np.arange(len(y)) if family is None else family
+    n = int(codes.max()) + 1
+    groups = (np.random.default_rng(0).permutation(n) % min(n, GROUPS))[codes]
     values = []
     for group in range(groups.max() + 1):
         kept = groups != group

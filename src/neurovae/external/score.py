@@ -14,7 +14,7 @@ from neurovae.external.words import ADDED, RECALIBRATED, UNTOUCHED
 from neurovae.io import latent_table
 from neurovae.plan import external as plan
 from neurovae.predict.features import LATENTS
-from neurovae.predict.folds import Cases
+from neurovae.predict.folds import Cases, groups_of
 from neurovae.predict.metrics import metric_table, person_weights
 
 FOUND = ["effect", "ci_low", "ci_high", "p", "p_maxt", "n"]  # of the other cohort's tests
@@ -39,7 +39,7 @@ def associations(table: pd.DataFrame, score: dict[str, Any], confounds: Rows, th
     rows = replication.replicate(found, tested)
     cases, names = data[0].cases, [row["latent"] for row in rows if row["same_sign"] is not None]
     z = table[names].to_numpy(float)[cases.rows]
-    return [replication.agreement(rows, (cases.y, cases.x, z) if names else None), *rows]
+    return [replication.agreement(rows, (cases.y, cases.x, z) if names else None, cases.family), *rows]
 
 
 def predictions(
@@ -88,7 +88,7 @@ def predictions(
         value = predictor.apply(one, part[latent_table.columns(part)], theirs["coding"], values)[0]
         shared = {"features": name, "n": len(part), "status": "ok", "reason": reason}
         source = {row["metric"]: row["value"] for row in theirs.get("cross_fitted", []) if row["features"] == name}
-        metrics = transfer.untouched(truth, value, one["mean"], binary, draws, seed)
+        metrics = transfer.untouched(truth, value, one["mean"], binary, draws, seed, groups_of(part))
         rows += [
             shared | {"application": UNTOUCHED, "value_source": source.get(row["metric"])} | row for row in metrics
         ]
@@ -98,7 +98,7 @@ def predictions(
         if isinstance(again, str):
             rows.append(own | {"status": "too few people", "reason": again})
             continue
-        weights = person_weights(np.arange(len(again)), again["fold"].to_numpy(int), draws, seed)
+        weights = person_weights(groups_of(part), again["fold"].to_numpy(int), draws, seed)
         folds = {"folds": again["fold"].nunique(), "interval": transfer.INTERVAL}
         rows += [own | folds | row for row in metric_table(again, binary, weights)]
         records += _records(part, truth, again["prediction"].to_numpy(), binary, name, RECALIBRATED)

@@ -24,7 +24,15 @@ RARER = 5  # of the rarer class, likewise
 Row = dict[str, Any]
 
 
-def untouched(truth: np.ndarray, prediction: np.ndarray, mean: float, binary: bool, draws: int, seed: int) -> list[Row]:
+def untouched(
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    mean: float,
+    binary: bool,
+    draws: int,
+    seed: int,
+    groups: np.ndarray | None = None,
+) -> list[Row]:
     """Metrics of predictions to which nothing was fitted, one row per metric; people are rows.
 
     R2 is against the mean of these people, so that it is positive only where the prediction beats knowing that. The
@@ -37,10 +45,12 @@ def untouched(truth: np.ndarray, prediction: np.ndarray, mean: float, binary: bo
         binary: 0 and 1.
         draws: resamples of people.
         seed: of these.
+        groups: family of each person (n,), drawn as a whole; None: nobody is related.
     """
     table = pd.DataFrame({"fold": 0, "truth": truth, "prediction": prediction, "training_mean": mean})
     table["probability"] = expit(prediction) if binary else np.nan
-    weights = person_weights(np.arange(len(truth)), np.zeros(len(truth), int), draws, seed)
+    groups = np.arange(len(truth)) if groups is None else groups
+    weights = person_weights(groups, np.zeros(len(truth), int), draws, seed)
     rows = metric_table(table, binary, weights)
     if not binary:
         rows = [row | _against_own_mean(truth, prediction, weights) if row["metric"] == "r2" else row for row in rows]

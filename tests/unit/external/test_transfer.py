@@ -195,6 +195,21 @@ def test_the_same_cohort_is_predicted_as_by_its_own_line_and_other_scanners_shif
     assert value["untouched", "r2"] < value["recalibrated", "r2"] - 0.05 and value["untouched", "r"] > 0.7
 
 
+def test_twins_with_the_same_values_do_not_narrow_an_interval(tmp_path):
+    theirs, parts = given_away(people(80), [AGE]), people(40, 1, site="B", names="b")
+    twice = [pd.concat([part, part.assign(scan=part["scan"] + "x")]).reset_index(drop=True) for part in parts]
+    twice[0] = twice[0].assign(family=twice[0]["person"], person=twice[0]["scan"])
+    twice[1] = twice[1].assign(person=twice[1]["scan"])
+    (tests, metrics, _), (of_twins, again, _) = (
+        validated(tmp_path, theirs, one, [AGE]) for one in (parts, tuple(twice))
+    )
+    fitted = metrics["application"] != ADDED
+    for name in ("value", "ci_low", "ci_high"):
+        np.testing.assert_allclose(again[fitted][name], metrics[fitted][name], rtol=1e-6, err_msg=name)
+    for name in ("r_effects", "r_low", "r_high"):
+        assert of_twins[name].iloc[0] == pytest.approx(tests[name].iloc[0], rel=1e-6)
+
+
 def test_another_unit_is_refused_by_name_or_converted_by_a_stated_rule(tmp_path):
     theirs = given_away(people(80), [AGE])
     there = people(60, 1, site="B", unit=12.0, names="b")
