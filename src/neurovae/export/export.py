@@ -108,6 +108,7 @@ def run(
             way,
             licence,
             scans(tensors),
+            [score["name"] for score in tests["scores"]] if tests else [],
         )
         (hidden / "README.md").write_text(text, encoding="utf-8")
         shutil.copymode(hidden / "README.md", hidden / "weights.safetensors")

@@ -1,5 +1,6 @@
 """The model card of an exported model: Hugging Face's YAML, then description, quality, intended use and usage."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -39,7 +40,7 @@ TEXT = """---
 The training, validation and test sets comprised {training}, {validation} and {test} participants (fold {fold},
 seed {seed}). IDs of people and scans were removed from the weights' description and replaced by these counts; it
 holds no name and no score.
-{chain}
+{chain}{tested}
 ## How good it is
 
 | measure | value |
@@ -77,6 +78,12 @@ volumes = model.inverse_transform(latents)  # (scans, x, y, z) on the grid of ma
 
 Of the weights: {licence}. The code is under the MIT licence. The scans' own terms of use hold for what is made of them.
 """
+TESTED = """
+## Scores
+
+The weights know no score. `inference.json` beside them does: effects and predictors of {names} in this cohort, to be
+tested in another one. It holds means, standard deviations, coefficients and tests, and no participant.
+"""
 HELD = """
 > **These weights contain brain scans.** {kind} places a new scan by its distances to the training scans, so that
 > weights.safetensors holds the voxels of {count} of them (mirror images included). Share it only as you might share
@@ -85,7 +92,13 @@ HELD = """
 
 
 def card(
-    name: str, meta: dict[str, Any], health: dict[str, Any], way: dict[str, Any], licence: str, n_held_out: int
+    name: str,
+    meta: dict[str, Any],
+    health: dict[str, Any],
+    way: dict[str, Any],
+    licence: str,
+    n_held_out: int,
+    scores: Sequence[str] = (),
 ) -> str:
     """README.md of an exported model.
 
@@ -96,6 +109,7 @@ def card(
         way: preprocessing.json.
         licence: of the weights.
         n_held_out: training scans whose voxels are in the weights.
+        scores: names of the scores in inference.json.
     """
     source = meta["architecture"].get("source")
     front_matter = {
@@ -117,6 +131,7 @@ def card(
         fold=meta["fold"],
         seed=meta["seed"],
         chain=_chain(meta),
+        tested=TESTED.format(names=", ".join(scores)) if scores else "",
         **meta["people"],
         measures="\n".join(rows),
         steps="\n".join(

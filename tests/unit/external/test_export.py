@@ -117,11 +117,17 @@ def test_what_is_in_it_is_what_the_tables_hold(exported: Path) -> None:
     assert kept[LATENTS, "auc"] == pytest.approx(auc[LATENTS])
 
 
+def test_the_card_says_that_the_folder_holds_effects_of_scores(exported: Path) -> None:
+    text = " ".join((exported / "README.md").read_text().split())
+    assert "`inference.json` beside them does: effects and predictors of motor, ill in this cohort" in text
+
+
 def test_without_tests_there_is_no_inference_and_the_export_says_why(tmp_path: Path, capsys: Any) -> None:
     model = finished(tmp_path)
     (tmp_path / "results" / "x" / "associate" / "m" / FIT / "glm.parquet").unlink()
     export.run(model=model, out=tmp_path / "a")
     assert "no inference.json" in capsys.readouterr().out and not (tmp_path / "a" / "inference.json").exists()
+    assert "inference.json" not in (tmp_path / "a" / "README.md").read_text()
     with pytest.raises(InputError, match="has no inference.json; export the model again"):
         plan.inference(tmp_path / "a")
 
