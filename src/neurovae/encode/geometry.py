@@ -35,7 +35,9 @@ def resampled(
 
 
 def lifted(volume: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """A packed volume with 0 outside the brain: its smallest value in the mask, which background has, becomes 0.
+    """A packed volume with 0 outside the brain: its smallest value in the mask becomes 0.
+
+    That is the background's, or the darkest voxel's of a brain that fills the mask, which is little more.
 
     Packed intensities are those of a skull-stripped scan after one linear function, which no rule of a card notices.
     """
