@@ -150,7 +150,22 @@ def known(
     values = measured | declared
     lacking = [entry["name"] for entry in codings if entry["name"] not in values]
     words = f"{', '.join(lacking)}: not a confound here; the mean of the other cohort was used" if lacking else ""
-    return values, words
+    return values, "; ".join(filter(None, [words, *_unknown(codings, values, len(part))]))
+
+
+def _unknown(codings: Rows, values: dict[str, pd.Series], people: int) -> list[str]:
+    """Notes on confounds whose value, or level, is unknown for some of the people, who count as the mean."""
+    counts = {
+        entry["name"]: int(np.isnan(coding.coded([entry], values, people)).any(axis=1).sum())
+        for entry in codings
+        if entry["name"] in values
+    }
+    return [
+        f"{name}: {count} of {people} participants have no value, or a level that is not in the other cohort's "
+        "predictor; its mean was used"
+        for name, count in counts.items()
+        if count
+    ]
 
 
 def _in_unit(y: np.ndarray, score: dict[str, Any]) -> np.ndarray:

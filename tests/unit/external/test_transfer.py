@@ -245,6 +245,20 @@ def test_a_confound_in_another_unit_is_refused_or_converted_as_the_score_of_its_
     assert "age: not a confound here" in rows.loc[rows["features"] == ALONE, "reason"].iloc[0]
 
 
+def test_levels_that_the_other_cohort_lacks_are_counted_in_the_note(tmp_path):
+    """1 and 2 there, 0 and 1 here: half of the words agree, and nothing else shows that they mean something else."""
+    words = {"F": "1", "M": "2"}, {"F": "0", "M": "1"}
+    there, here = (
+        (one[0].assign(sex=one[0]["sex"].map(map_)), *one[1:])
+        for one, map_ in zip((people(80), people(60, 1, site="B", names="b")), words, strict=True)
+    )
+    rows = validated(tmp_path, given_away(there, [AGE]), here, [AGE])[1]
+    count = (here[0]["sex"] == "0").sum()
+    note = f"sex: {count} of 60 participants have no value, or a level that is not in the other cohort's predictor"
+    assert note in rows.loc[rows["features"] == ALONE, "reason"].iloc[0]
+    assert rows.loc[rows["features"] == LATENTS, "reason"].iloc[0] == ""
+
+
 def test_a_confound_of_another_type_is_refused(tmp_path):
     parts = people(60, 1, site="B", names="b")
     coded = parts[0].assign(sex=(parts[0]["sex"] == "M").astype(int)), *parts[1:]
