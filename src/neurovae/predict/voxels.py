@@ -3,6 +3,8 @@
 Ridge, logistic regression, linear and RBF machines depend on voxels through their products alone. So the scans are
 rotated: K = x x' (scans, scans) = U S U', and U S^.5 has the same products in as many columns as there are scans. A
 rotation fits nothing; centring, confounds and scale are of training rows, and the learners run as they do on latents.
+Cox regression has no such short cut over permutations: for survival scores the first COMPONENTS principal components of
+each outer training set take the place of the voxels, with their scale.
 """
 
 from dataclasses import replace
@@ -20,6 +22,7 @@ from neurovae.errors import InputError
 from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.io.volumes import read_mask, read_volumes
+from neurovae.predict import survival
 from neurovae.predict.features import (
     BOTH,
     CONFOUNDS,
@@ -41,6 +44,7 @@ NAME = "voxels"
 NAMES = {LATENTS: "voxels", BOTH: "voxels + confounds", WITHOUT: "voxels without confounds"}
 BLOCK = 2**24  # numbers at a time, in double precision
 MAX_SCANS = 5000  # scans; memory and time grow with the square and more of their number
+COMPONENTS = 50  # principal components of the voxels, for survival scores
 LEADING = 30  # coordinates, those of the largest variance, from which a missing confound is predicted
 
 
@@ -102,6 +106,11 @@ def run(
         cases = complete_cases(bare, score, confounds, inner=inner, new_site=new_site, seed=seed, impute=impute)
         cases = replace(cases, base=cases.base | too_many, splits={}) if too_many else cases
         used = used_confounds(cases.table, score, confounds, with_split=False)[0]
+        if score["type"] == "survival":
+            of_cases = x[table["scan"].isin(cases.table["scan"])] if cases.splits else x
+            rows_of_score, told = of_survival(cases, of_cases, used, inner, bootstraps, permutations, seed)
+            metrics, records = metrics + rows_of_score, records + told
+            continue
         with_features = partial(with_voxels, cases, x[table["scan"].isin(cases.table["scan"])], used, inner, seed)
         predictions_of_score = pd.concat(
             [pd.DataFrame(), *(cross_validate(with_features([name])) for name in cases.splits)]
@@ -149,6 +158,38 @@ def with_voxels(cases: Cases, x: np.ndarray, used: Used, inner: int, seed: int, 
         for name in names
     }
     return replace(cases, splits=splits)
+
+
+def of_survival(
+    cases: Cases, x: np.ndarray, used: Used, inner: int, bootstraps: int, permutations: int, seed: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Metric rows and predictions of a survival score. x: coordinates (complete cases, columns)."""
+    if not cases.splits:
+        return [cases.base], []
+    folds = {int(cases.table["fold"].iloc[one.test[0]]): one for one in cases.splits[cases.full]}
+    components = {k: leading(x, one.train) for k, one in folds.items()}
+    groups = groups_of(cases.table)
+    splits = {
+        name: [
+            split_rows(feature_maker(name, components[k], used), groups, one.train, one.test, inner, seed)
+            for k, one in folds.items()
+        ]
+        for name in cases.splits
+    }
+    cases = replace(cases, splits=splits)
+    predicted = survival.cross_validate(cases)
+    test = survival.permutation_test(cases, components, True, permutations, seed)
+    records = [{str(name): cell for name, cell in row.items()} for row in predicted.table.to_dict("records")]
+    print(f"voxels: {cases.base['score']} done", flush=True)
+    return survival.summarise(cases, predicted, test, bootstraps, seed), records
+
+
+def leading(x: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Scores (n, components) of all rows on the principal components of the training rows, the largest last."""
+    centred = x - x[train].mean(axis=0)
+    _, size, axes = np.linalg.svd(centred[train], full_matrices=False)
+    kept = min(COMPONENTS, int(np.sum(size > 1e-6 * size[0])))
+    return centred @ axes[:kept][::-1].T
 
 
 def _rename_features(row: dict[str, Any]) -> dict[str, Any]:

@@ -78,8 +78,7 @@ def _survival(y: np.ndarray, x: np.ndarray, fit: Fit) -> Null:
     s is the martingale residual and W the expected number of events (Therneau & Grambsch 2000, sections 3.4 and 4.2).
     The squares of the events' means take the place of C'z beside those of the null's parameters.
     """
-    risk = cox.risk_sets(y)
-    share, _ = cox.shares(risk, x @ fit.coef)
+    risk, share = cox.shares(y, x @ fit.coef)
     weight = share.sum(axis=0)
     residual = -weight
     residual[risk.rows] += 1

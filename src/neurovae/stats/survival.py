@@ -32,8 +32,7 @@ def schoenfeld(y: np.ndarray, x: np.ndarray, coef: np.ndarray) -> tuple[np.ndarr
 
     x: (n, columns) without the intercept; results (events, columns) and (events, columns, columns).
     """
-    risk = cox.risk_sets(y)
-    share, _ = cox.shares(risk, x @ coef)
+    risk, share = cox.shares(y, x @ coef)
     means = share @ x
     spread = np.einsum("en,ni,nj->eij", share, x, x, optimize=True) - means[:, :, None] * means[:, None, :]
     return x[risk.rows] - means, spread
@@ -43,8 +42,7 @@ def influence(y: np.ndarray, x: np.ndarray, full: Fit) -> np.ndarray:
     """One-step change of the coefficients (n, columns of x) when a person is left out: score residuals times the
     inverse information, whose squares sum to the robust covariance of Lin & Wei 1989, J Am Stat Assoc 84:1074.
     """
-    risk = cox.risk_sets(y)
-    share, _ = cox.shares(risk, x @ full.coef)
+    risk, share = cox.shares(y, x @ full.coef)
     means = share @ x
     contribution = share.T @ means - share.sum(axis=0)[:, None] * x
     at = np.unique(risk.time, return_inverse=True)[1]
