@@ -5,10 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from neurovae.cli import Json, cli
-from neurovae.design.design import join
+from neurovae.design.design import join, used_confounds
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, joint_verdict, read_verdict, tidy, write_both
 from neurovae.io import latent_table
@@ -16,6 +17,7 @@ from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.predict import importance as importances
 from neurovae.predict import leakage, survival
+from neurovae.predict.features import Used
 from neurovae.predict.folds import Cases, Folds, complete_cases, groups_of, outer_folds
 from neurovae.predict.learners import LEARNERS, learn
 from neurovae.predict.metrics import INTERVAL, metric_table, person_weights
@@ -109,7 +111,8 @@ def run(
             impute=imputations > 0,
         )
         if score["type"] == "survival":
-            metrics, predicted = of_survival(cases, folds, bootstraps, permutations, seed)
+            used = used_confounds(cases.table, score, confounds, with_split=False)[0]
+            metrics, predicted = of_survival(cases, folds, used, inner, bootstraps, permutations, seed)
             rows += [row | {"verdict": verdict} for row in metrics]
             records += _records(predicted.assign(verdict=verdict))
             latent_rows += [row | {"verdict": verdict} for row in importances.importance(cases, importance, seed)]
@@ -127,17 +130,22 @@ def run(
 
 
 def of_survival(
-    cases: Cases, folds: Folds, bootstraps: int, permutations: int, seed: int
+    cases: Cases, folds: Folds, used: Used, inner: int, bootstraps: int, permutations: int, seed: int
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """Metric rows and predictions of a survival score."""
     if not cases.splits:
         return [cases.base], pd.DataFrame(columns=list(PREDICTIONS))
-    predicted = survival.cross_validate(cases)
     latents = {
         k: table.set_index("scan").loc[cases.table["scan"], cases.latents].to_numpy(float)
         for k, table in folds.tables.items()
     }
-    test = survival.permutation_test(cases, latents, False, permutations, seed)
+    together = len(cases.latents) > survival.COMPONENTS
+    if together:
+        sizes = folds.sizes or dict.fromkeys(latents, np.ones(len(cases.latents)))
+        latents = survival.components(cases, latents, sizes)
+        cases = survival.with_components(cases, latents, used, inner, seed)
+    predicted = survival.cross_validate(cases)
+    test = survival.permutation_test(cases, latents, together, permutations, seed)
     print(f"predict: {cases.base['score']} done", flush=True)
     return survival.summarise(cases, predicted, test, bootstraps, seed), predicted.table
 

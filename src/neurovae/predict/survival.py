@@ -3,6 +3,9 @@
 Every person enters with the first scan. The test permutes, among exchangeable people, the residuals of the latents on
 the confounds, one permutation for the latents of all folds, while entry, time and event stay with the confounds: its
 null is that the latents, given the confounds, are independent of the hazard and of the censoring. Tuning is repeated.
+
+Of more than COMPONENTS latents, and of voxels, the first principal components of each outer training set take their
+place, as columns that keep their scale: of latents times their size in the image, where it is known, else standardised.
 """
 
 from dataclasses import dataclass, replace
@@ -12,18 +15,19 @@ import numpy as np
 import pandas as pd
 
 from neurovae.io.progress import steps
-from neurovae.predict.features import CONFOUNDS, Split, standardised
+from neurovae.predict.features import CONFOUNDS, Split, Used, kept_scale, split_rows, standardised
 from neurovae.predict.folds import Cases, groups_of
 from neurovae.predict.metrics import INTERVAL, person_weights
 from neurovae.predict.metrics import summary as summary_of
 from neurovae.predict.permutation import exchangeable_units, strata
 from neurovae.predict.ridge_cox import fitted, held_out, part
 from neurovae.predict.survival_metrics import Curves, censoring, grid, kaplan_meier, metrics
-from neurovae.stats.basis import residual
+from neurovae.stats.basis import moves, residual
 from neurovae.stats.cox import baseline
 from neurovae.stats.exchangeability import plan, shuffle, too_few
 
 LEARNER = "linear"
+COMPONENTS = 50  # columns at most beside the confounds
 ELEMENTS = 2**18  # numbers in the columns of one block of permutations
 TESTED = "log_partial_likelihood"
 TRUNCATED = "delayed entry: Harrell's C is among people at risk; Uno's C and Brier scores are not made"
@@ -36,6 +40,43 @@ class Predicted:
 
     table: pd.DataFrame
     curves: dict[str, Curves | None]  # by features
+
+
+def training(cases: Cases) -> dict[int, np.ndarray]:
+    """Training rows of each outer fold."""
+    return {int(cases.table["fold"].iloc[one.test[0]]): one.train for one in cases.splits[cases.full]}
+
+
+def components(
+    cases: Cases, columns: dict[int, np.ndarray], sizes: dict[int, np.ndarray] | None = None
+) -> dict[int, np.ndarray]:
+    """Scores (n, components) of all people on each training set's principal components, the largest last, by fold.
+
+    columns: (n, columns) of each fold: voxels as they are, or latents with their sizes (ones: standardised).
+    """
+    found = {}
+    for k, train in training(cases).items():
+        x = columns[k] - columns[k][train].mean(axis=0)
+        if sizes is not None:
+            spread = x[train].std(axis=0)
+            x = x * np.divide(sizes[k], spread, out=np.zeros_like(spread), where=moves(columns[k][train]))
+        _, size, axes = np.linalg.svd(x[train], full_matrices=False)
+        kept = min(COMPONENTS, int(np.sum(size > 1e-6 * size[0])))
+        found[k] = x @ axes[:kept][::-1].T
+    return found
+
+
+def with_components(cases: Cases, found: dict[int, np.ndarray], used: Used, inner: int, seed: int) -> Cases:
+    """The cases with these components in the place of latents or voxels."""
+    groups = groups_of(cases.table)
+    splits = {
+        name: [
+            split_rows(kept_scale(name, found[k], used), groups, one.train, one.test, inner, seed)
+            for k, one in zip(found, folds, strict=True)
+        ]
+        for name, folds in cases.splits.items()
+    }
+    return replace(cases, splits=splits)
 
 
 def cross_validate(cases: Cases) -> Predicted:

@@ -3,7 +3,7 @@
 Ridge, logistic regression, linear and RBF machines depend on voxels through their products alone. So the scans are
 rotated: K = x x' (scans, scans) = U S U', and U S^.5 has the same products in as many columns as there are scans. A
 rotation fits nothing; centring, confounds and scale are of training rows, and the learners run as they do on latents.
-Cox regression has no such short cut over permutations: for survival scores the first COMPONENTS principal components of
+Cox regression has no such short cut over permutations: for survival scores the first principal components of
 each outer training set take the place of the voxels, with their scale.
 """
 
@@ -28,12 +28,10 @@ from neurovae.predict.features import (
     CONFOUNDS,
     LATENTS,
     WITHOUT,
-    Features,
     Used,
-    confound_columns,
     split_rows,
-    standardised,
 )
+from neurovae.predict.features import kept_scale as feature_maker
 from neurovae.predict.folds import Cases, Folds, complete_cases, groups_of
 from neurovae.predict.leakage import several_folds
 from neurovae.predict.learners import LEARNERS
@@ -44,8 +42,6 @@ NAME = "voxels"
 NAMES = {LATENTS: "voxels", BOTH: "voxels + confounds", WITHOUT: "voxels without confounds"}
 BLOCK = 2**24  # numbers at a time, in double precision
 MAX_SCANS = 5000  # scans; memory and time grow with the square and more of their number
-COMPONENTS = 50  # principal components of the voxels, for survival scores
-LEADING = 30  # coordinates, those of the largest variance, from which a missing confound is predicted
 
 
 def run(
@@ -166,30 +162,13 @@ def of_survival(
     """Metric rows and predictions of a survival score. x: coordinates (complete cases, columns)."""
     if not cases.splits:
         return [cases.base], []
-    folds = {int(cases.table["fold"].iloc[one.test[0]]): one for one in cases.splits[cases.full]}
-    components = {k: leading(x, one.train) for k, one in folds.items()}
-    groups = groups_of(cases.table)
-    splits = {
-        name: [
-            split_rows(feature_maker(name, components[k], used), groups, one.train, one.test, inner, seed)
-            for k, one in folds.items()
-        ]
-        for name in cases.splits
-    }
-    cases = replace(cases, splits=splits)
+    components = survival.components(cases, dict.fromkeys(survival.training(cases), x))
+    cases = survival.with_components(cases, components, used, inner, seed)
     predicted = survival.cross_validate(cases)
     test = survival.permutation_test(cases, components, True, permutations, seed)
     records = [{str(name): cell for name, cell in row.items()} for row in predicted.table.to_dict("records")]
     print(f"voxels: {cases.base['score']} done", flush=True)
     return survival.summarise(cases, predicted, test, bootstraps, seed), records
-
-
-def leading(x: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Scores (n, components) of all rows on the principal components of the training rows, the largest last."""
-    centred = x - x[train].mean(axis=0)
-    _, size, axes = np.linalg.svd(centred[train], full_matrices=False)
-    kept = min(COMPONENTS, int(np.sum(size > 1e-6 * size[0])))
-    return centred @ axes[:kept][::-1].T
 
 
 def _rename_features(row: dict[str, Any]) -> dict[str, Any]:
@@ -217,34 +196,6 @@ def coordinates(gram: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(gram)
     nonzero = values > 1e-12 * max(values[-1], 0)
     return vectors[:, nonzero] * np.sqrt(values[nonzero])
-
-
-def feature_maker(name: str, x: np.ndarray, used: Used) -> Features:
-    """Function from training and test rows to their columns; voxels keep their scale relative to each other.
-
-    One factor for all voxels makes a column's mean variance 1 in the training rows, so that the learners' penalties
-    have the same meaning as for standardised latents. Confounds are standardised, or regressed out, on the training
-    rows.
-
-    Args:
-        name: one of features.FEATURES, voxels in the place of latents.
-        x: coordinates (scans, columns).
-        used: the confounds.
-    """
-
-    def features(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-        rows, n = np.concatenate([train, test]), len(train)
-        confounds = confound_columns(used, train, test, x[rows, -LEADING:])  # (train + test, columns)
-        confounds = standardised(confounds, n, 1e-9)
-        z = x[rows] - x[train].mean(axis=0)
-        if name == WITHOUT:
-            z = z - confounds @ np.linalg.lstsq(confounds[:n], z[:n], rcond=1e-10)[0]
-        z = z / np.sqrt(np.square(z[:n]).mean())
-        last = confounds.shape[1] if name in (CONFOUNDS, BOTH) else 0
-        columns = np.hstack([z] * (name != CONFOUNDS) + [confounds] * (last > 0))
-        return columns[:n], columns[n:], last
-
-    return features
 
 
 if __name__ == "__main__":

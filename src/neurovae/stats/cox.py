@@ -130,12 +130,13 @@ def fit_many(risk: Risk, x: np.ndarray, penalty: np.ndarray, start: np.ndarray) 
     coef, ok = start.copy(), np.zeros(len(x), bool)
     if not x.shape[2]:
         return coef, ~ok
+    check = not (penalty > 0).all()
     left = np.arange(len(x))  # those that have not converged, nor failed
     for _ in range(STEPS):
         slope, information = _derivatives(risk, x[left], coef[left])
         slope -= penalty[left] * coef[left]
         information += penalty[left][:, :, None] * np.eye(x.shape[2])
-        step, solvable = _solved(information, slope)
+        step, solvable = _solved(information, slope, check)
         close = np.einsum("mq,mq->m", slope, step) < CLOSE
         ok[left[solvable & close]] = True
         left, step = left[solvable & ~close], step[solvable & ~close]
@@ -179,13 +180,15 @@ def baseline(risk: Risk, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return risk.time, np.cumsum(1 / risk.sums(np.exp(eta)[:, None])[:, 0])
 
 
-def _solved(information: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The Newton steps (m, columns), and which exist: not where the information has a flat direction."""
+def _solved(information: np.ndarray, slope: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The Newton steps (m, columns), and which exist: not where the information has a flat direction, if it may."""
     scale = np.sqrt(np.maximum(np.einsum("mqq->mq", information), 0))
     good = np.isfinite(information).all(axis=(1, 2)) & (scale > 0).all(axis=1)
     step = np.zeros_like(slope)
     scaled = information[good] / (scale[good][:, :, None] * scale[good][:, None, :])
-    flat = np.linalg.eigvalsh(scaled)[:, 0] < FLAT if good.any() else np.zeros(0, bool)
+    flat = np.zeros(len(scaled), bool)
+    if check and len(scaled):
+        flat = np.linalg.eigvalsh(scaled)[:, 0] < FLAT
     good[np.flatnonzero(good)[flat]] = False
     step[good] = np.linalg.solve(scaled[~flat], (slope[good] / scale[good])[..., None])[..., 0] / scale[good]
     return step, good
