@@ -22,7 +22,9 @@ UNDER = "counts vary less than a Poisson: p is too large"
 CHANGES = "the hazard ratio changes with time (p_proportional {p:.2g}): the effect is an average over the follow-up"
 UNEQUAL = 0.05  # p of proportional hazards below which a row has that caveat
 TAIL = 0.01  # below this lower tail of Pearson's chi-square, counts are under-dispersed
-NUMBERS = dict.fromkeys(EFFECT, "float64") | {"q_of": "object"} | dict.fromkeys(CHECKS, "float64")
+NUMBERS = (
+    {"n_events": "Int64"} | dict.fromkeys(EFFECT, "float64") | {"q_of": "object"} | dict.fromkeys(CHECKS, "float64")
+)
 COLUMNS = BEFORE | ROLE | NUMBERS | AFTER
 
 
@@ -48,6 +50,8 @@ def _rows(table: pd.DataFrame, data: Fitted, fits: dict[str, Linear]) -> list[di
     rows = []
     for name in latent_table.columns(table):
         row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
+        if score["type"] == "survival":
+            row["n_events"] = int(cases.y[:, 2].sum())
         if null is not None:
             row |= shared | (_test(data, null, fits[name]) if name in fits else CONSTANT)
         rows.append(row)

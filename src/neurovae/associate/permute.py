@@ -113,7 +113,9 @@ def _test(
     groups: dict[tuple[bytes, int, tuple[str, ...]], list[Ready]] = {}
     for ready in sorted(family, key=lambda ready: not ready.null.gaussian):
         key = b"".join(x.tobytes() for x, _ in ready.copies)
-        width = ready.null.factor.shape[1] if ready.score["type"] == "survival" else 0  # others take little room beside it
+        width = (
+            ready.null.factor.shape[1] if ready.score["type"] == "survival" else 0
+        )  # others take little room beside it
         groups.setdefault((key, width, tuple(ready.latents)), []).append(ready)
     people, ordered = family[0].cases.rows, [ready for group in groups.values() for ready in group]
     blocks, identity = strata(table, family[0].cases), np.arange(len(people))[None, :]

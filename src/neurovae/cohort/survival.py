@@ -18,10 +18,12 @@ def settings(scores: list[dict[str, Any]], confounds: list[dict[str, Any]]) -> l
     problems = []
     names = {item["name"] for item in [*scores, *confounds]}
     for score in scores:
-        name, place = score["name"], f"cohort.scores: {score['name']}"
+        place = f"cohort.scores: {score['name']}"
         given = [key for key in KEYS if score.get(key)]
         if score["type"] != "survival":
-            problems += [f"{place} is {score['type']}, where {', '.join(given)} is not used; leave it out"] * bool(given)
+            problems += [f"{place} is {score['type']}, where {', '.join(given)} is not used; leave it out"] * bool(
+                given
+            )
             continue
         lacking = [key for key in KEYS[:2] if key not in given]
         if lacking:
@@ -46,7 +48,7 @@ def rows(score: dict[str, Any], index: Index) -> list[str]:
     events = complete = 0
     for scan in index.scans:
         given = {key: cell[0] for key, cell in cells(score, index, scan).items() if cell}
-        if not given:
+        if not set(given) - {"entry"}:  # the age at the scan is known of people without follow-up too
             continue
         fault, follow = _read(score, given)
         if fault:
@@ -58,8 +60,8 @@ def rows(score: dict[str, Any], index: Index) -> list[str]:
     if complete and not events and not problems:
         files = ", ".join(dict.fromkeys(table.file for table in index.tables if score["event"] in table.columns))
         listed.append(
-            f"{files}: {score['name']} has no event among {complete} scans ({score['event']} is 0 for everyone); a time "
-            f"to event needs {EVENTS} events: drop it from cohort.scores"
+            f"{files}: {score['name']} has no event among {complete} scans ({score['event']} is 0 for everyone); a "
+            f"time to event needs {EVENTS} events: drop it from cohort.scores"
         )
     return listed
 

@@ -86,7 +86,9 @@ def pairs(scores: Sequence[Row], mapping: Row | None, theirs: Sequence[Row]) -> 
         if name not in own:
             faults.append(f"{place}: no score {name!r} in cohort.scores; there are {', '.join(own) or 'none'}")
         elif own[name]["type"] == "survival":
-            faults.append(f"{place}: {name!r} is a survival score, for which external validation is not made; leave it out")
+            faults.append(
+                f"{place}: {name!r} is a survival score, for which external validation is not made; leave it out"
+            )
         elif rule["score"] not in other:
             faults.append(f"{place}: the other cohort has no score {rule['score']!r}; it has {', '.join(other)}")
         else:

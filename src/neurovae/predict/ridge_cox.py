@@ -1,8 +1,9 @@
 """Ridge Cox regression tuned on inner folds of training people: the linear learner of survival scores.
 
-Penalties as in `linear`: one alpha for the confounds and one for the latents, of standardised columns. Each is chosen by
-the cross-validated partial likelihood of Verweij & van Houwelingen 1993 (Stat Med 12:2305): the sum over the inner
-folds of l(all training people) - l(without that fold), both at the coefficients fitted without it.
+Penalties as in `linear`: one alpha for the confounds and one for the latents, of standardised columns. Each is chosen
+by the cross-validated partial likelihood of Verweij & van Houwelingen 1993 (Stat Med 12:2305): the sum over the inner
+folds of l(all training people) - l(without that fold), both at the coefficients fitted without it. The confounds' alpha
+is that of the confounds alone.
 """
 
 from collections.abc import Sequence

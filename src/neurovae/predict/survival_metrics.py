@@ -6,7 +6,7 @@ c_harrell  share of comparable pairs of people of one test fold whose predicted 
            delayed entry a pair is comparable if both were at risk at the earlier event.
 c_uno      the same with pairs weighted by 1 / G(t)^2, up to tau, so that it does not depend on the censoring (Uno 2011,
            Stat Med 30:1105); G, the Kaplan-Meier curve of the censoring, is of the training people.
-ibs        integrated Brier score from the first event to tau, with weights 1 / G (Graf 1999, Stat Med 18:2529). 0: best.
+ibs        integrated Brier score from the first event to tau, weighted by 1 / G (Graf 1999, Stat Med 18:2529). 0: best.
 ipa        1 - ibs / ibs of the Kaplan-Meier curve of the training people (index of prediction accuracy, Kattan & Gerds
            2018). 0: as good as that curve, negative: worse.
 log_partial_likelihood  within test folds and per event, over that of no prediction (0); the statistic of the test.
@@ -26,7 +26,7 @@ GRID = 100  # times at most of the Brier score
 
 @dataclass(frozen=True)
 class Curves:
-    """Predicted survival at `times` (times,): of the people (n, times), and of their training set's Kaplan-Meier curve."""
+    """Predicted survival at `times`, of the people (n, times) and by the Kaplan-Meier curve of their training set."""
 
     times: np.ndarray
     survival: np.ndarray

@@ -139,6 +139,7 @@ def fit_many(risk: Risk, x: np.ndarray, penalty: np.ndarray, start: np.ndarray) 
         step, solvable = _solved(information, slope, check)
         close = np.einsum("mq,mq->m", slope, step) < CLOSE
         ok[left[solvable & close]] = True
+        coef[left[solvable & close]] += step[solvable & close]
         left, step = left[solvable & ~close], step[solvable & ~close]
         if not len(left):
             break

@@ -3,8 +3,10 @@
 y: (n, 3), columns entry, time, event. Coefficients are log hazard ratios; that of the intercept is 0 without an error.
 """
 
+from collections.abc import Callable
+
 import numpy as np
-from scipy.stats import chi2
+from scipy.stats import chi2, rankdata
 
 from neurovae.stats import cox
 from neurovae.stats.fits import Fit, by_likelihood, without
@@ -51,7 +53,9 @@ def influence(y: np.ndarray, x: np.ndarray, full: Fit) -> np.ndarray:
     return contribution @ full.cov
 
 
-def proportional_p(y: np.ndarray, x: np.ndarray, full: Fit) -> float:
+def proportional_p(
+    y: np.ndarray, x: np.ndarray, full: Fit, g: Callable[[np.ndarray], np.ndarray] = rankdata
+) -> float:
     """Test that the hazard ratio of the last column of x does not change with time.
 
     Score test of the column's product with g(t), g the rank of the time among the events (Grambsch & Therneau 1994,
@@ -59,11 +63,10 @@ def proportional_p(y: np.ndarray, x: np.ndarray, full: Fit) -> float:
     """
     inner = x[:, 1:] - x[:, 1:].mean(axis=0)
     residual, spread = schoenfeld(y, inner, full.coef[1:])
-    time = np.sort(y[y[:, 2] == 1, 1])
-    rank = (np.searchsorted(time, time, "left") + np.searchsorted(time, time, "right") + 1) / 2
-    g = rank - rank.mean()
-    if not g.any():
+    of_time = g(np.sort(y[y[:, 2] == 1, 1]))
+    of_time = of_time - of_time.mean()
+    if not of_time.any():
         return np.nan
-    plain, crossed = spread.sum(axis=0), np.tensordot(g, spread[:, :, -1], 1)
-    information = np.tensordot(g**2, spread[:, -1, -1], 1) - crossed @ np.linalg.solve(plain, crossed)
-    return float(chi2.sf((g @ residual[:, -1]) ** 2 / information, 1)) if information > 0 else np.nan
+    plain, crossed = spread.sum(axis=0), np.tensordot(of_time, spread[:, :, -1], 1)
+    information = np.tensordot(of_time**2, spread[:, -1, -1], 1) - crossed @ np.linalg.solve(plain, crossed)
+    return float(chi2.sf((of_time @ residual[:, -1]) ** 2 / information, 1)) if information > 0 else np.nan
