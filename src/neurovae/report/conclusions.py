@@ -244,7 +244,8 @@ def detectable(power: pd.DataFrame | None, score: str) -> str:
     row = _power(power, score)
     if not row:
         return ""
-    if pd.notna(ratio := row.get("hazard_ratio")):
+    if pd.notna(row.get("hazard_ratio")):
+        ratio = float(row["hazard_ratio"])
         return (f"with {row['cases']:.0f} events, only hazard ratios of {ratio:.2f} per SD or more (or "
                 f"{1 / ratio:.2f} or less) could be detected with {100 * row['power']:.0f} % power")  # fmt: skip
     return (f"with {row['n']:.0f} participants, only partial correlations of {row['partial_r']:.2f} or more could be "

@@ -181,6 +181,16 @@ def baseline(risk: Risk, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return risk.time, np.cumsum(1 / risk.sums(np.exp(eta)[:, None])[:, 0])
 
 
+def martingale(y: np.ndarray) -> np.ndarray:
+    """Events minus those expected from the time at risk alone (n,): martingale residuals of no covariate.
+
+    Therneau, Grambsch & Fleming 1990, Biometrika 77:147.
+    """
+    risk = risk_sets(y)
+    expected = risk.spread(1 / risk.sums(np.ones((len(y), 1)))[:, 0])
+    return np.asarray(y[:, 2] - expected)
+
+
 def _solved(information: np.ndarray, slope: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray]:
     """The Newton steps (m, columns), and which exist: not where the information has a flat direction, if it may."""
     scale = np.sqrt(np.maximum(np.einsum("mqq->mq", information), 0))

@@ -53,9 +53,7 @@ def influence(y: np.ndarray, x: np.ndarray, full: Fit) -> np.ndarray:
     return contribution @ full.cov
 
 
-def proportional_p(
-    y: np.ndarray, x: np.ndarray, full: Fit, g: Callable[[np.ndarray], np.ndarray] = rankdata
-) -> float:
+def proportional_p(y: np.ndarray, x: np.ndarray, full: Fit, g: Callable[[np.ndarray], np.ndarray] = rankdata) -> float:
     """Test that the hazard ratio of the last column of x does not change with time.
 
     Score test of the column's product with g(t), g the rank of the time among the events (Grambsch & Therneau 1994,

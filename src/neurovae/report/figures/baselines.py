@@ -103,7 +103,9 @@ def _panel(axis: Axes, found: pd.DataFrame, learner: str, baselines: set[str]) -
     mine = found[found["learner"] == learner]
     metric = next(iter(mine["metric"].dropna()), next(iter(found["metric"].dropna()), "r2"))
     if mine.empty and metric == "c_harrell":
+        axis.set_axis_off()
         axis.text(0.02, 0.5, NO_SVM, fontsize=8, color=GREY, transform=axis.transAxes)
+        return
     chance = CHANCE[metric]
     axis.axvline(chance, color=GREY, linewidth=0.8, linestyle=":")
     axis.set_xlabel(METRICS[metric])

@@ -1,6 +1,7 @@
 """Kaplan-Meier curves by thirds of the predicted risk: every person's risk is from a model without this person.
 
 Thirds are of the ranks within a test fold, since predictors of two folds are of two models and have no common scale.
+With delayed entry the curves are over the time since entry, as few people are at risk at the first times.
 Band: 95 % by Greenwood's variance of log(-log S) (Kalbfleisch & Prentice 2002, section 1.4).
 """
 
@@ -76,16 +77,16 @@ def band(y: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.n
 
 def panel(axis: Axes, part: pd.DataFrame, title: str, metrics: pd.DataFrame) -> None:
     """One set of predictions: a curve per third, a tick per censored person, and the numbers at risk below."""
-    y = part[["entry", "truth", "event"]].to_numpy(float)
+    entry, time, event = part[["entry", "truth", "event"]].to_numpy(float).T
+    y = np.column_stack([np.zeros(len(part)), time - entry, event])  # since entry: few are at risk at the first times
     group = thirds(part["prediction"].to_numpy(float), part["fold"].to_numpy(int))
-    start = float(y[:, 0].min())
-    ticks = np.linspace(start, float(y[:, 1].max()), TICKS)
+    ticks = np.linspace(0.0, float(y[:, 1].max()), TICKS)
     below = []
     for k, (colour, name) in enumerate(THIRDS):
         own = y[group == k]
         if not len(own):
             continue
-        times = np.unique(np.append(start, own[:, 1]))
+        times = np.unique(np.append(0.0, own[:, 1]))
         survival, low, high = band(own, times)
         label = f"{name} of risk (n = {len(own)}, {int(own[:, 2].sum())} events)"
         axis.step(times, survival, where="post", color=colour, linewidth=1.6, label=label)
@@ -93,10 +94,13 @@ def panel(axis: Axes, part: pd.DataFrame, title: str, metrics: pd.DataFrame) -> 
         axis.fill_between(times[known], low[known], high[known], step="post", color=colour, alpha=0.15, linewidth=0)
         lost = own[own[:, 2] == 0, 1]
         axis.plot(lost, kaplan_meier(own, lost), "|", color=colour, markersize=5)
-        below.append([np.sum((own[:, 0] <= tick) & (own[:, 1] >= tick)) for tick in ticks])
+        below.append([np.sum(own[:, 1] >= tick) for tick in ticks])
     names = [f"{tick:.3g}\n" + "\n".join(str(counts[j]) for counts in below) for j, tick in enumerate(ticks)]
     axis.set_xticks(ticks, names, fontsize=7)
-    axis.set(ylim=(-0.02, 1.02), ylabel="without the event", xlabel="time; below: number at risk, lowest third first")
+    scale = "time since entry" if entry.any() else "time"
+    axis.set(
+        ylim=(-0.02, 1.02), ylabel="without the event", xlabel=f"{scale}; below: number at risk, lowest third first"
+    )
     axis.tick_params(labelleft=True)
     axis.legend(fontsize=7, loc="lower left")
     value: dict[str, Any] = {row["metric"]: row for row in metrics.to_dict("records")}

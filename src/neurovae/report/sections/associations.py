@@ -47,7 +47,10 @@ SCALES = {("continuous", "identity"): "standardised beta", ("count", "log"): "lo
           "means", ("binary", "logit"): "log odds ratio", ("bounded", "logit"): "log odds ratio "
           "(fractional logit; score rescaled to 0-1)", ("ordinal", "logit"): "log odds ratio of a higher "
           "level", ("survival", "log hazard"): "log hazard ratio"}  # fmt: skip
-NAMES = {"Gaussian (HC2)": "ordinary least squares with HC2 standard errors"}  # of families in tables; others are clear
+NAMES = {
+    "Gaussian (HC2)": "ordinary least squares with HC2 standard errors",
+    "Cox (Efron)": "Cox proportional hazards regression",
+}  # of families in tables; others are clear
 MULTIVARIABLE = (
     "Multivariable regressions and interactions: parametric tests, unlike the joint test above, which is a permutation "
     "test. The regression on all latents and the confounds is compared with that on the confounds alone; interactions "
