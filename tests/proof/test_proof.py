@@ -17,6 +17,7 @@ import proof_permute
 import proof_pictures as pictures
 import proof_power
 import proof_predict
+import proof_survival
 import proof_vae
 import pytest
 from proof_lines import Check
@@ -163,6 +164,15 @@ def test_relatives(monkeypatch: pytest.MonkeyPatch) -> None:
     table, _ = proof_family.cohort("Gaussian", 0)
     pairs = [table[name].to_numpy().reshape(-1, 2) for name in ("score", "mu_000", "mu_001", "mu_002", "mu_003")]
     assert 0.7 < np.mean([np.corrcoef(pair.T)[0, 1] for pair in pairs]) < 0.9
+
+
+# Times to events
+
+
+def test_a_planted_hazard_is_found_by_every_test_of_an_effect() -> None:
+    found = pd.DataFrame([proof_survival.p_values("planted", number) for number in (0, 2)])
+    assert (found[["Cox", "permutation, one latent", "max-T", "omnibus"]] < 0.05).all(axis=None)
+    assert (found["prediction"] == 1 / (proof_survival.PREDICTED + 1)).all()
 
 
 # Missing confounds

@@ -124,6 +124,7 @@ DECODED_CODE = {
     for name in ("traverse", "maps", "samples", "counterfactual")
 }
 PLOT_CODE = {name: entries.all_codes(ENTRIES, f"report.plots.{name}") for name in ("train", "interpret")}
+SURVIVAL = [score["name"] for score in config["cohort"]["scores"] if score["type"] == "survival"]
 SCORES = graph.flags({key: config["cohort"][key] for key in ("scores", "confounds")})
 IMPUTATIONS = config["cohort"]["imputations"] if config["cohort"]["missing_confounds"] == "impute" else 0
 TESTED = (

@@ -131,6 +131,15 @@ rule plot_predict:
             caption="../report/importance.rst",
             category="Predictions",
         ),
+        report(
+            expand(
+                "results/{{cohort}}/report/{model}_seed-{seed}_survival.png",
+                model=MODELS if SURVIVAL else [],
+                seed=SEEDS[:1],
+            ),
+            caption="../report/survival.rst",
+            category="Predictions",
+        ),
         report("results/{cohort}/report/baselines.png", caption="../report/baselines.rst", category="Predictions"),
     log:
         "results/{cohort}/logs/report/plot_predict.log",
@@ -142,7 +151,7 @@ rule plot_predict:
         mem_mb=2000,
         runtime=60,
     params:
-        flags=graph.flags({"models": MODELS, "seed": SEEDS[0], "baselines": PCAS}),
+        flags=graph.flags({"models": MODELS, "seed": SEEDS[0], "baselines": PCAS, "survival": SURVIVAL}),
         code=CODE["report.plots.predict"],
         env=ENV["report"],
     shell:

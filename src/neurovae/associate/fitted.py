@@ -23,17 +23,21 @@ class Fitted:
 
     score: Row
     cases: Design
-    y: np.ndarray  # (n,) as fitted: in standard deviations for least squares under the identity
+    y: np.ndarray  # (n,) as fitted: in standard deviations for least squares under the identity; survival: (n, 3)
     null: families.Fit | None  # none where the cases cannot be tested
 
     @property
     def origin(self) -> float:
-        """Zero of y, in the unit of `cases.y`."""
+        """Zero of y, in the unit of `cases.y`; of a survival score 0."""
+        if self.cases.y.ndim == 2:
+            return 0.0
         return float(self.cases.y[0] - self.unit * self.y[0])
 
     @property
     def unit(self) -> float:
-        """Size of one unit of y, in the unit of `cases.y`."""
+        """Size of one unit of y, in the unit of `cases.y`; of a survival score 1."""
+        if self.cases.y.ndim == 2:
+            return 1.0
         return float(self.cases.y.std(ddof=1) / self.y.std(ddof=1))
 
 
@@ -46,16 +50,23 @@ class Linear:
     fit: families.Fit
 
 
-def fitted(table: pd.DataFrame, score: Row, confounds: list[Row], imputations: int = 0, seed: int = 0) -> list[Fitted]:
+def fitted(
+    table: pd.DataFrame,
+    score: Row,
+    confounds: list[Row],
+    imputations: int = 0,
+    seed: int = 0,
+    survival: bool = False,
+) -> list[Fitted]:
     """Return the cases of one score and its regression on the confounds, in every completed table. table: joined scans.
 
-    imputations: of missing confounds; 0: complete cases, which are one table.
+    imputations: of missing confounds; 0: complete cases, which are one table. survival: of `design`.
 
     Raises:
         InputError: the score's type has no such link.
     """
     found = []
-    for cases in designs(table, score, confounds, imputations, seed):
+    for cases in designs(table, score, confounds, imputations, seed, survival):
         y, link = outcome(score, cases), score.get("link")
         null = families.fit(score["type"], y, cases.x, link, cases.family) if cases.status == "ok" else None
         found.append(Fitted(score, cases, y, null))

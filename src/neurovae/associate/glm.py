@@ -15,12 +15,16 @@ from neurovae.stats import families
 from neurovae.stats.diagnostics import diagnostics, spread_p
 
 EFFECT = ["effect", "ci_low", "ci_high", "fmi", "p", "q", "p_bonferroni", "partial_r2", "confounds_r2"]
-CHECKS = ["p_spread", "p_link", "aic", "dispersion", "p_overdispersion", "alpha", "p_parallel", "se_robust",
-          "robust_low", "robust_high"]  # fmt: skip
+CHECKS = ["p_spread", "p_link", "aic", "dispersion", "p_overdispersion", "alpha", "p_parallel",
+          "p_proportional", "se_robust", "robust_low", "robust_high"]  # fmt: skip
 COUNTS = "over-dispersed counts: p is approximate"
 UNDER = "counts vary less than a Poisson: p is too large"
+CHANGES = "the hazard ratio changes with time (p_proportional {p:.2g}): the effect is an average over the follow-up"
+UNEQUAL = 0.05  # p of proportional hazards below which a row has that caveat
 TAIL = 0.01  # below this lower tail of Pearson's chi-square, counts are under-dispersed
-NUMBERS = dict.fromkeys(EFFECT, "float64") | {"q_of": "object"} | dict.fromkeys(CHECKS, "float64")
+NUMBERS = (
+    {"n_events": "Int64"} | dict.fromkeys(EFFECT, "float64") | {"q_of": "object"} | dict.fromkeys(CHECKS, "float64")
+)
 COLUMNS = BEFORE | ROLE | NUMBERS | AFTER
 
 
@@ -46,6 +50,8 @@ def _rows(table: pd.DataFrame, data: Fitted, fits: dict[str, Linear]) -> list[di
     rows = []
     for name in latent_table.columns(table):
         row = described(table, score, name, cases) | {"status": cases.status, "reason": cases.reason}
+        if score["type"] == "survival":
+            row["n_events"] = int(cases.y[:, 2].sum())
         if null is not None:
             row |= shared | (_test(data, null, fits[name]) if name in fits else CONSTANT)
         rows.append(row)
@@ -78,7 +84,9 @@ def _test(data: Fitted, null: families.Fit, linear: Linear) -> dict[str, Any]:
         return {"status": status, "reason": REASONS[status]}
     low, high = families.interval(full, len(y))
     checks = diagnostics(kind, y, linear.x, full, data.unit, data.cases.family)
-    caveats = [data.cases.reason, _dispersed(kind, full, checks, len(y) - linear.x.shape[1])]
+    changing = checks.get("p_proportional", np.nan) < UNEQUAL
+    hazards = CHANGES.format(p=checks["p_proportional"]) if changing else ""
+    caveats = [data.cases.reason, hazards, _dispersed(kind, full, checks, len(y) - linear.x.shape[1])]
     return {
         "reason": "; ".join(filter(None, caveats)),
         "family": full.family,

@@ -4,7 +4,8 @@ together    all latents over the confounds by the family's nested test; least sq
             cohorts with 118 people, 10 confound columns and 48 latents it rejects 3.7 %, the robust F 14 % (where the
             residuals' spread is |one latent|, 16 latents: 11 %, against 0.7 %). A likelihood ratio of many columns
             does not hold its level with few people (60 people, 26 columns: ordinal and Poisson 0 %, binary fits
-            that do not exist): it needs 10 people a column (Peduzzi 1996). The omnibus table permutes instead.
+            that do not exist): it needs 10 people, or events of a survival score, a column (Peduzzi 1996). The
+            omnibus table permutes instead.
 adjusted    one latent over the confounds and all other latents, by the family's test for one column.
 interaction the product of two standardised latents over the confounds and those two, for the latents whose values vary
             most between all people who entered: no score takes part in that choice, and what a model hardly uses
@@ -34,7 +35,10 @@ TERMS = {"part": "object"} | {"term" if name == "latent" else name: dtype for na
 NUMBERS = dict.fromkeys(["effect", "ci_low", "ci_high", "fmi", "p", "q", "partial_r2"], "float64")
 COLUMNS = TERMS | {"df": "Int64"} | NUMBERS | AFTER
 ALL = "all latents"
-BY_RATIO, PER_COLUMN = ("count", "binary", "ordinal", "gamma"), 10  # likelihood ratios need so many people a column
+BY_RATIO, PER_COLUMN = (
+    ("count", "binary", "ordinal", "gamma", "survival"),
+    10,
+)  # likelihood ratios need so many people a column
 Row = dict[str, Any]
 
 
@@ -82,7 +86,7 @@ def joint(
     table: pd.DataFrame, score: Row, confounds: list[Row], interactions: int, imputations: int = 0, seed: int = 0
 ) -> list[Row]:
     """Test one score: all latents, each latent adjusted for the others, products; q within the last two parts."""
-    known = designs(table, score, confounds, imputations, seed)
+    known = designs(table, score, confounds, imputations, seed, survival=True)
     tables = [_parts(table, score, cases, interactions) for cases in known]
     rows = []
     for part in tables[0]:
@@ -130,6 +134,8 @@ def together(
     if not usable.any():
         return [_status("constant latent", "no latent varies between people beyond the confounds")], adjusted
     units, unit_name = (len(y), "people") if family is None else (int(family.max()) + 1, "families")
+    if score["type"] == "survival":
+        units, unit_name = min(units, int(y[:, 2].sum())), "events"
     if too_few_for(score["type"], units, x.shape[1] + z.shape[1]):
         reason = (
             f"{units} {unit_name} for {x.shape[1] - 1} confound columns and {z.shape[1]} latents; see the omnibus table"

@@ -89,7 +89,7 @@ def omnibus(
     """A row per score, and a row per score and latent of its direction; q over the scores that could be tested."""
     rows, by_latent = [], []
     for score in steps(scores, "scores"):
-        ready, latent_rows = prepare(table, fitted(table, score, confounds))
+        ready, latent_rows = prepare(table, fitted(table, score, confounds, survival=True))
         row = {name: value for name, value in latent_rows[0].items() if name != "latent"}
         if ready is not None:
             row |= {"status": "ok", "reason": ""}

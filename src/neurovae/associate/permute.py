@@ -1,8 +1,10 @@
 """Each latent against each score by permutation: max-T over the latents, min-P over the scores (Westfall & Young 1993).
 
 Statistic: the signed root of the score test from the confounds-only null (for Gaussian scores the t). One permutation
-for all latents and scores. p = (b + 1) / (m + 1). The quadratic effect of each latent given its linear one is tested
-in the same way (`quadratic`); p_quadratic_maxt is over the latents of one score and not over scores.
+for all latents and scores. p = (b + 1) / (m + 1). Of a survival score entry, time and event stay with the confounds
+while the latents are permuted: the null is that the latents, given the confounds, say nothing about the hazard nor the
+censoring. The quadratic effect of each latent given its linear one is tested in the same way (`quadratic`);
+p_quadratic_maxt is over the latents of one score and not over scores.
 
 Where confounds are imputed, the statistic is that of `rubin.statistic`, and each completed table gives its share of the
 permutations: their statistics are what a table without the score's effect would show. Squares are not tested then.
@@ -108,10 +110,13 @@ def _test(
     table: pd.DataFrame, family: list[Ready], permutations: int, seed: int, threads: int
 ) -> dict[tuple[str, str], Row]:
     """Test the scores of one family, all of the same people."""
-    groups: dict[tuple[bytes, tuple[str, ...]], list[Ready]] = {}
+    groups: dict[tuple[bytes, int, tuple[str, ...]], list[Ready]] = {}
     for ready in sorted(family, key=lambda ready: not ready.null.gaussian):
         key = b"".join(x.tobytes() for x, _ in ready.copies)
-        groups.setdefault((key, tuple(ready.latents)), []).append(ready)
+        width = (
+            ready.null.factor.shape[1] if ready.score["type"] == "survival" else 0
+        )  # others take little room beside it
+        groups.setdefault((key, width, tuple(ready.latents)), []).append(ready)
     people, ordered = family[0].cases.rows, [ready for group in groups.values() for ready in group]
     blocks, identity = strata(table, family[0].cases), np.arange(len(people))[None, :]
     completed = [_batches(table, list(groups.values()), k) for k in range(max(len(one.copies) for one in family))]

@@ -20,7 +20,7 @@ from neurovae.design.tables import bh
 from neurovae.io import latent_table
 from neurovae.stats import families
 from neurovae.stats.basis import natural_spline, polynomial, residual, spline_knots
-from neurovae.stats.curve import band
+from neurovae.stats.curve import band, half_width
 
 TESTS = ("nonlinear", "overall", "quadratic", "cubic")
 STATISTICS = [f"{kind}_{test}" for test in TESTS for kind in "pq"] + ["partial_r2_nonlinear", "partial_r2"]
@@ -132,16 +132,27 @@ def polynomials(
 def curve_points(
     data: Fitted, linear: Linear, values: np.ndarray, knots: np.ndarray, full: families.Fit
 ) -> list[dict[str, float]]:
-    """Return the fitted spline with its pointwise 95 % band, on the score's own scale, at mean confounds."""
+    """Return the fitted spline with its pointwise 95 % band, on the score's own scale, at mean confounds.
+
+    Of a survival score: log hazard ratio to a person whose latent is at its mean.
+    """
     grid = np.linspace(np.quantile(linear.z, 0.025), np.quantile(linear.z, 0.975), GRID)
+    places = values.mean() + grid * values.std(ddof=1)
+    if data.score["type"] == "survival":
+        change = natural_spline(grid, knots) - natural_spline(np.zeros(1), knots)
+        centre, half = change @ full.coef[-change.shape[1] :], half_width(change, full)
+        return points(places, (centre, centre - half, centre + half))
     mean = np.repeat(data.cases.x.mean(axis=0)[None, :], GRID, axis=0)
     curve = band(data.score["type"], data.y, np.column_stack([mean, natural_spline(grid, knots)]), full)
     low, high = (
         data.score["bounds"] if data.score["type"] == "bounded" else (0.0, 1.0)
     )  # fitted as a fraction of this range
-    fitted, lower, upper = (low + (high - low) * (data.origin + data.unit * column) for column in curve)
-    places = values.mean() + grid * values.std(ddof=1)
+    return points(places, tuple(low + (high - low) * (data.origin + data.unit * column) for column in curve))
+
+
+def points(places: np.ndarray, curve: tuple[np.ndarray, ...]) -> list[dict[str, float]]:
+    """Rows of a curve (fitted, low, high) at these values of the latent."""
     return [
         dict(zip(("latent_value", "fitted", "low", "high"), map(float, row), strict=True))
-        for row in zip(places, fitted, lower, upper, strict=True)
+        for row in zip(places, *curve, strict=True)
     ]

@@ -93,7 +93,7 @@ def tests(
     imputations: int = 0,
 ) -> tuple[Rows, Rows, Rows, Rows]:
     """Return the rows of the linear effects, the splines, the splines' curves and the permutation tests."""
-    fits = [fitted(table, score, confounds, imputations, seed) for score in scores]
+    fits = [fitted(table, score, confounds, imputations, seed, survival=True) for score in scores]
     permuted = permutation_tests(table, fits, permutations, seed, threads)
     linear, splines, curves = Rows(), Rows(), Rows()
     for one in fits:

@@ -27,6 +27,7 @@ from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
 from neurovae.io import latent_table, missing
 from neurovae.io.parquet import read_parquet
 from neurovae.stats.basis import independent
+from neurovae.stats.cox import martingale
 
 ALPHA = 0.05
 BEYOND = "beyond the declared confounds"
@@ -103,8 +104,10 @@ def audit(
         results = zip(names, _explained(table, z, base.rows, base.x, nuisance), strict=True)
         rows += [keys | {"kind": "latent", "latent": name} | result for name, result in results]
     for score in scores:
-        cases = design(table, score, confounds, with_split=False)
+        cases = design(table, score, confounds, with_split=False, survival=True)
         y = score_values(table, score)[:, None]
+        if score["type"] == "survival":  # events beyond those expected from the time alone (Therneau 1990)
+            y[cases.rows, 0] = martingale(cases.y)
         no_cases = {"status": cases.status, "reason": cases.reason} if not len(cases.rows) else {}
         for nuisance in (entry for entry in entries if entry.kind != "region" and entry.name != score["name"]):
             score_keys = keys | {"kind": "score", "score": score["name"]}

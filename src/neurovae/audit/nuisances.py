@@ -44,6 +44,9 @@ class Nuisance(NamedTuple):
     reason: str = ""  # why it cannot be used, if it cannot
 
 
+PARTS = ("event", "entry")  # columns of a survival score beside its time
+
+
 def nuisances(
     table: pd.DataFrame, scores: list[dict[str, Any]], confounds: list[dict[str, Any]], regions: list[str]
 ) -> list[Nuisance]:
@@ -56,7 +59,8 @@ def nuisances(
     used = {str(column.name): kind for _, kind, column in used_confounds(table, {"name": ""}, confounds, False)[0]}
     used |= {"site": "categorical"} if "site" in used or table["site"].nunique() > 1 else {}
     score_names = {entry["name"] for entry in scores}
-    internal = {*KEYS, *latent_table.columns(table), *regions, *score_names}
+    of_survival = {f"{entry['name']}_{part}" for entry in scores if entry["type"] == "survival" for part in PARTS}
+    internal = {*KEYS, *of_survival, *latent_table.columns(table), *regions, *score_names}
     extra = [c for c in table.columns if c not in internal and not c.startswith(("latents_", "qc_"))]
     all_names = list(dict.fromkeys([*ALWAYS, *(c for c in used if not c.startswith("qc_")), *extra]))
     entries = [_column(table, name, used) for name in all_names]

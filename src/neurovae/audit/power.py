@@ -27,8 +27,8 @@ SPLIT = "split (2 levels)"  # membership in the training set, which is not known
 MIN_STABLE = 300  # people; below, associations with brain scans are unstable (Marek 2022)
 COLUMNS = {"score": "object", "type": "object", "n": "Int64", "people": "Int64", "confound_columns": "Int64",
            "confounds": "object", "tests": "Int64", "level": "float64", "power": "float64", "partial_r": "float64",
-           "partial_r2": "float64", "odds_ratio": "float64", "cases": "Int64", "text": "object", "status": "object",
-           "reason": "object"}  # fmt: skip
+           "partial_r2": "float64", "odds_ratio": "float64", "hazard_ratio": "float64", "cases": "Int64",
+           "text": "object", "status": "object", "reason": "object"}  # fmt: skip
 
 
 def run(
@@ -66,7 +66,9 @@ def check(
     """Two rows of one score: a single test at alpha, and one of `latents` at alpha / latents."""
     people = first_scans(in_order(table)).assign(latents_split="test")
     from_preprocess = [entry for entry in confounds if entry.get("from", "table") == "preprocess"]
-    cases = design(people, score, [entry for entry in confounds if entry not in from_preprocess], with_split=False)
+    cases = design(
+        people, score, [entry for entry in confounds if entry not in from_preprocess], with_split=False, survival=True
+    )
     columns = cases.x.shape[1] - 1 + SPLINE * len(from_preprocess) + 1
     texts_later = [f"{entry['name']} ({SPLINE} columns, measured by preprocess)" for entry in from_preprocess]
     row = {
@@ -97,6 +99,8 @@ def _detectable(
     keys = {"tests": tests, "level": level}
     if row["status"] != "ok":
         return keys | {"text": f"{row['score']}: {row['status']}, {row['reason']}"}
+    if row["type"] == "survival":
+        return keys | _hazard_ratio(cases, columns, tests, level, power, row)
     r = smallest(len(cases.y), columns, level, power)
     numbers = keys | {"partial_r": r, "partial_r2": r**2}
     text = (
@@ -109,6 +113,21 @@ def _detectable(
     elif row["type"] != "continuous":
         text += f" (approximate: the score is {row['type']})"
     return numbers | {"text": text}
+
+
+def _hazard_ratio(
+    cases: Design, columns: int, tests: int, level: float, power: float, row: dict[str, Any]
+) -> dict[str, Any]:
+    """The smallest hazard ratio above 1 per SD of a latent, given the events (Hsieh & Lavori 2000, Control Clin Trials
+    21:552), and no partial correlation: it rests on the events, not on the participants.
+    """
+    events = int(cases.y[:, 2].sum())
+    ratio = float(np.exp((norm.isf(level / 2) + norm.isf(1 - power)) / np.sqrt(events)))
+    text = (
+        f"{row['score']}: {events} events among {len(cases.y)} participants, {columns} confound regressors, {tests} "
+        f"test{'s' * (tests > 1)}: smallest detectable hazard ratio {ratio:.2f} per SD with {100 * power:g} % power"
+    )
+    return {"hazard_ratio": ratio, "cases": events, "text": text}
 
 
 def power_of(r: float, people: int, columns: int, level: float) -> float:

@@ -4,6 +4,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
+from neurovae.cohort import survival
 from neurovae.cohort.columns import Cells, codes, plain, source, values
 from neurovae.cohort.family import problems as relatives
 from neurovae.cohort.words import read_as_missing, same_words
@@ -27,7 +28,7 @@ AUDITED = {
 }  # nuisances.GROUPS
 PREFIXES = ("mu_", "logvar_", "kl_", "split_", "qc_", "latents_", "table_", "days_")
 LONGEST = 120  # characters of a score's name as interpret.images.in_file writes it
-TYPES = ("continuous", "gamma", "count", "binary", "ordinal", "bounded")
+TYPES = ("continuous", "gamma", "count", "binary", "ordinal", "bounded", "survival")
 
 
 def check(cohort: dict[str, Any], index: Index | None = None) -> list[str]:
@@ -51,7 +52,7 @@ def check(cohort: dict[str, Any], index: Index | None = None) -> list[str]:
 
 
 def _names(cohort: dict[str, Any]) -> list[str]:
-    problems: list[str] = []
+    problems = survival.settings(cohort.get("scores") or [], cohort.get("confounds") or [])
     column_of: dict[str, str] = {}
     for score in cohort.get("scores") or []:
         name, column = score["name"], source(score)
@@ -191,7 +192,9 @@ def _score(score: dict[str, Any], index: Index, cells: Cells) -> list[str]:
     name, column = score["name"], source(score)
     if not index.scans or not any(column in table.columns for table in index.tables):
         return []
-    problems, texts = _rows(score, cells), {value for value, _ in cells[column]}
+    survives = score["type"] == "survival" and bool(score.get("time")) and bool(score.get("event"))
+    problems = survival.rows(score, index) if survives else _rows(score, cells)
+    texts = {value for value, _ in cells[column]}
     files = ", ".join(table.file for table in index.tables if column in table.columns)
     levels = sorted({plain(text) for text in texts})
     examples = ", ".join(repr(level) for level in levels[:6]) + (" ..." if len(levels) > 6 else "")
@@ -202,7 +205,7 @@ def _score(score: dict[str, Any], index: Index, cells: Cells) -> list[str]:
             f"sessions, or drop it from cohort.scores{hint}"
         )
         problems += [] if index.problems else [empty]  # another problem may be the cause
-    elif len(levels) == 1:
+    elif len(levels) == 1 and not survives:
         problems.append(f"{files}: {name} is constant, {examples} for everyone; drop it from cohort.scores{hint}")
     elif score["type"] == "binary" and len(levels) > 2:
         problems.append(

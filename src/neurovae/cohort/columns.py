@@ -20,8 +20,14 @@ def values(index: Index, column: str) -> list[tuple[str, Row]]:
 
 
 def source(item: dict[str, Any]) -> str:
-    """Return the column that a score or a confound is read from."""
-    return str(item.get("column") or item["name"])
+    """Return the column that a score or a confound is read from; of a survival score that of its time."""
+    return str(item.get("time") or item.get("column") or item["name"])
+
+
+def parts(score: dict[str, Any]) -> dict[str, str]:
+    """Columns of the event and, where there is one, the entry of a survival score, by the name they get here."""
+    given = {part: score.get(part) for part in ("event", "entry")} if score["type"] == "survival" else {}
+    return {f"{score['name']}_{part}": column for part, column in given.items() if column}
 
 
 def plain(value: str) -> str:

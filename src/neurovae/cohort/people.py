@@ -16,6 +16,9 @@ AT_SEVERITY_1 = np.log([1.55, 0.82, 0.90, 1.0])  # log-volume change, in the ord
 PER_DECADE = np.array([0.0, 0.0, 0.0, -0.025])
 OWN = np.array([0.12, 0.03, 0.006, 0.02])  # standard deviation of log volume that is unrelated to severity and age
 SCORES = ["motor", "falls", "diagnosis", "mmse", "ushape", "stage"]
+FOLLOW_UP = ["years", "converted"]  # time to an event, and whether it was seen
+HAZARD = 0.08, 3.0  # events per year at severity 0, and log hazard ratio of severity 1 to 0
+OBSERVED = 1.0, 8.0  # years, the shortest and the longest observation
 MISSING = 0.03  # fraction of n/a cells among the scores
 
 
@@ -36,7 +39,8 @@ def draw_person(rng: np.random.Generator, number: int) -> tuple[dict[str, Any], 
     truth |= {f"mode_{k}": float(draw) for k, draw in enumerate(rng.normal(size=MODES))}
     truth |= draw_pose(rng, sex) | draw_scanner(rng, site_of(number))
     row = {"participant_id": f"sub-{number:03d}", "age": f"{age:.1f}", "sex": sex, "site": site_of(number)}
-    return row | draw_scores(rng, severity), truth
+    later = rng.spawn(1)[0]  # its draws leave those of anatomy and images as they are
+    return row | draw_scores(rng, severity) | draw_follow_up(later, severity), truth
 
 
 def draw_pose(rng: np.random.Generator, sex: str) -> dict[str, float]:
@@ -70,3 +74,10 @@ def draw_scores(rng: np.random.Generator, severity: float) -> dict[str, Any]:
     }
     missing = rng.random(len(SCORES)) < MISSING
     return {name: None if is_missing else scores[name] for name, is_missing in zip(SCORES, missing, strict=True)}
+
+
+def draw_follow_up(rng: np.random.Generator, severity: float) -> dict[str, Any]:
+    """Draw the years from the scan to conversion, which severity hastens, or to the end of observation."""
+    event = rng.exponential() / (HAZARD[0] * np.exp(HAZARD[1] * severity))
+    end = rng.uniform(*OBSERVED)
+    return dict(zip(FOLLOW_UP, (f"{max(min(event, end), 0.01):.2f}", int(event <= end)), strict=True))

@@ -32,7 +32,7 @@ from neurovae.cohort.anatomy import (
     sample_flow,
     transform_points,
 )
-from neurovae.cohort.people import SCORES, draw_person
+from neurovae.cohort.people import FOLLOW_UP, SCORES, draw_person
 from neurovae.io.files import write_beside, write_json, write_tsv
 
 FIELD = np.array([[-104.0, 104.0], [-134.0, 118.0], [-122.0, 108.0]])  # mm, field of view
@@ -78,7 +78,7 @@ def run(*, out: Path, truth: Path, people: int = 72, voxel_mm: float = 3.0, seed
             f"simulate {row['participant_id']} {len(rows)}/{people}: {rate:.2f}/s, {seconds_left:.0f} s left",
             flush=True,
         )
-    write_tsv(out / "participants.tsv", rows, ["participant_id", "age", "sex", "site", *SCORES])
+    write_tsv(out / "participants.tsv", rows, ["participant_id", "age", "sex", "site", *SCORES, *FOLLOW_UP])
     write_tsv(truth / "truth.tsv", truths, list(truths[0]))
     write_json(
         out / "dataset_description.json", {"Name": "neurovae demo", "BIDSVersion": "1.8.0", "DatasetType": "raw"}

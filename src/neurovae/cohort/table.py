@@ -10,7 +10,7 @@ import pandas as pd
 
 from neurovae.cli import Json, cli
 from neurovae.cohort.check import check
-from neurovae.cohort.columns import USUAL, codes, source
+from neurovae.cohort.columns import USUAL, codes, parts, source
 from neurovae.cohort.family import families, join_families
 from neurovae.cohort.warn import print_warnings
 from neurovae.errors import InputError
@@ -100,6 +100,8 @@ def build(cohort: dict[str, Any], index: Index, folds: dict[str, int]) -> pd.Dat
         if item["name"] not in table:
             texts = _texts(index, source(item))
             table[item["name"]] = typed(texts, item["type"], item.get("positive"))
+        for name, column in parts(item).items():
+            table[name] = typed(_texts(index, column), "continuous")
     table = table.assign(**delays(index, [*(cohort.get("scores") or []), *confounds]))
     return table.assign(**undeclared(index, set(table), used(cohort)))
 
@@ -109,7 +111,7 @@ def delays(index: Index, items: Iterable[dict[str, Any]]) -> dict[str, pd.Series
     days_of = visits.days(index.visit_rows)
     columns: dict[str, pd.Series] = {}
     for item in items:
-        rows = [lookup(index.tables, item.get("column") or item["name"], scan.keys) for scan in index.scans]
+        rows = [lookup(index.tables, source(item), scan.keys) for scan in index.scans]
         delay = [
             days_of.get((row[0][1].file, scan.scan)) if row else None
             for row, scan in zip(rows, index.scans, strict=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean, pvariance
 from typing import Any
 
+from neurovae.cohort import survival
 from neurovae.cohort.columns import Cells, codes, plain, source, values
 from neurovae.cohort.deal import fold_of
 from neurovae.cohort.words import read_as_missing, same_words, unknown_words
@@ -152,6 +153,8 @@ def _score(score: dict[str, Any], cohort: dict[str, Any], index: Index, cells: C
             n_with_score
         )
     name, n, counts = score["name"], len(entries), Counter(entries.values())
+    if score["type"] == "survival":
+        return _survival(score, cohort, index, cells, entries)
     columns, binary = _columns(score, cohort, index, cells), score["type"] == "binary"
     n_other = n - max(counts.values())
     lines = []
@@ -173,6 +176,34 @@ def _score(score: dict[str, Any], cohort: dict[str, Any], index: Index, cells: C
     elif binary:
         lines += _folds(score, entries, cohort, index)
     return lines + _crowded(score, counts, n) + _narrow(score, entries.values())
+
+
+def _survival(
+    score: dict[str, Any], cohort: dict[str, Any], index: Index, cells: Cells, entries: dict[str, str]
+) -> list[str]:
+    """Warn of fewer events than the tests and predictions need, and of people without any follow-up."""
+    follow: dict[str, survival.Follow] = {}
+    for scan in sorted(index.scans, key=lambda scan: (scan.person, index.order.get(scan.scan) or 1, scan.scan)):
+        one = survival.follow_up(score, survival.cells(score, index, scan))
+        if scan.person in entries and one is not None:
+            follow.setdefault(scan.person, one)
+    events, columns = sum(event for _, _, event in follow.values()), _columns(score, cohort, index, cells)
+    needed = max(survival.EVENTS, columns + 1 + survival.EVENTS // 2)
+    lines = []
+    if events < needed:
+        lines.append(
+            f"score '{score['name']}': {events} of {len(follow)} people have the event; with {columns} confound column"
+            f"{'s' * (columns > 1)} at least {needed} are needed: it will not be tested"
+        )
+    if events < survival.PREDICTED:
+        lines.append(
+            f"score '{score['name']}': {events} of {len(follow)} people have the event, at least {survival.PREDICTED} "
+            "are needed: it will not be predicted"
+        )
+    none = sum(entry == time for entry, time, _ in follow.values())
+    if none:
+        lines.append(f"score '{score['name']}': {none} people have no follow-up after their scan; they add nothing")
+    return lines
 
 
 def _complete(score: dict[str, Any], cohort: dict[str, Any], index: Index) -> tuple[dict[str, str], int]:

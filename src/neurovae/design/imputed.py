@@ -3,17 +3,19 @@
 Associations: a confound is drawn given the other confounds, the score and the latents. The analysis holds these too: an
 imputation that did not know the score would bias effects towards 0, one that did not know a latent would leave part of
 its confounding in (van Buuren 2018, section 6.3.2; Meng 1994, Stat Sci 9:538, on congeniality). The score enters as a
-line, which is right to first order for every type under its usual link. Site and `split` are never imputed.
+line, which is right to first order for every type under its usual link; a survival score as its event and the
+Nelson-Aalen cumulative hazard at its time (White & Royston 2009, Stat Med 28:1982). Site and `split` are never imputed.
 """
 
 import numpy as np
 import pandas as pd
 
 from neurovae.design.complete_cases import Used, complete
-from neurovae.design.design import Design, design, score_values, used_confounds
+from neurovae.design.design import Design, design, score_values, survival_values, used_confounds
 from neurovae.io.latent_table import columns
 from neurovae.stats.basis import moves
 from neurovae.stats.chained import Variable, drawn
+from neurovae.stats.cox import baseline, risk_sets
 
 NOT_IMPUTED = "not imputed in this test"
 NEVER = ("site", "split")
@@ -21,8 +23,12 @@ Filled = dict[str, pd.Series]  # confound -> its column of the table, without ga
 Row = dict[str, object]
 
 
-def designs(table: pd.DataFrame, score: Row, confounds: list[Row], imputations: int, seed: int) -> list[Design]:
+def designs(
+    table: pd.DataFrame, score: Row, confounds: list[Row], imputations: int, seed: int, survival: bool = False
+) -> list[Design]:
     """The design of one score in each of `imputations` completed tables, all of the same people.
+
+    survival: of `design`.
 
     One design, of the complete cases, where imputations is 0 or nobody lacks a confound that can be imputed.
     """
@@ -31,13 +37,13 @@ def designs(table: pd.DataFrame, score: Row, confounds: list[Row], imputations: 
     rows = scored(table, known, used, True)
     gaps = missing(used, rows) if imputations else {}
     if not gaps:
-        return [design(table, score, confounds)]
+        return [design(table, score, confounds, survival=survival)]
     rng = np.random.default_rng(seed)
     z = table[columns(table)].to_numpy(float)
-    copies = [fill(used, rows, known[:, None], z, rng) for _ in range(imputations)]
+    copies = [fill(used, rows, _fixed(table, score), z, rng) for _ in range(imputations)]
     text = f"imputed ({imputations} times): {', '.join(f'{name} of {n} people' for name, n in gaps.items())}"
     while True:
-        found = [design(table, score, confounds, filled=filled) for filled in copies]
+        found = [design(table, score, confounds, filled=filled, survival=survival) for filled in copies]
         common = set.intersection(*(set(one.rows) for one in found))
         if all(len(one.rows) == len(common) for one in found):
             return [said(one, text) for one in found]
@@ -58,6 +64,18 @@ def without_score(table: pd.DataFrame, score: Row, confounds: list[Row], seed: i
     z, rng = table[columns(table)].to_numpy(float), np.random.default_rng(seed)
     text = f"imputed in each training set: {', '.join(f'{name} of {n} scans' for name, n in gaps.items())}"
     return fill(used, rows, np.empty((len(table), 0)), z, rng), text
+
+
+def _fixed(table: pd.DataFrame, score: Row) -> np.ndarray:
+    """The score as columns (rows of the table, columns), missing where it is."""
+    if score["type"] != "survival":
+        return score_values(table, score)[:, None]
+    values = survival_values(table, score)
+    known = np.isfinite(values[:, 1])
+    risk = risk_sets(values[known])
+    times, hazard = baseline(risk, np.zeros(int(known.sum())))
+    at = np.append(0.0, hazard)[np.searchsorted(times, values[:, 1], side="right")]
+    return np.column_stack([values[:, 2], np.where(known, at, np.nan)])
 
 
 def scored(table: pd.DataFrame, values: np.ndarray, used: Used, per_person: bool) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.design.design import design, join, used_confounds
+from neurovae.design.design import NOT_MADE, design, join, used_confounds
 from neurovae.errors import InputError
 from neurovae.external import coding, predictor
 from neurovae.io import latent_table
@@ -145,7 +145,7 @@ def _score(
     part = table.iloc[cases.rows].reset_index(drop=True)
     row: Row = {name: score.get(name) for name in SCHEMA} | {"people": part["person"].nunique(), "status": cases.status}
     if part["person"].nunique() < FEWEST:
-        return row | {"status": "too few people", "people": None}
+        return row | {"status": cases.status if cases.status == NOT_MADE else "too few people", "people": None}
     own = tests[tests["score"] == score["name"]]
     row["associations"] = [_plain({name: one[name] for name in TESTS}) for one in own.to_dict("records")]
     if predicted is not None:

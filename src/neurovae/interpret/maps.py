@@ -5,6 +5,7 @@ the people's decoded volumes what `associate.permute` asks of each latent, under
 """
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,12 @@ def run(
     labels, parts = read_atlas(atlas, mask)
     rows, places, unmapped = [], [], decoder.unmapped
     with write_folder(out_folder) as folder, tempfile.TemporaryFile(dir=folder) as file:
-        ready_scores = [prepare(table, fitted(table, score, confounds)) for score in scores if not unmapped]
+        ready_scores = [
+            (of_voxels(ready), rows)
+            for ready, rows in (
+                prepare(table, fitted(table, score, confounds, survival=True)) for score in scores if not unmapped
+            )
+        ]
         people = np.unique([int(row) for ready, _ in ready_scores if ready is not None for row in ready.cases.rows])
         volumes = decode_people(decoder, table[decoder.names].to_numpy(float)[people.astype(int)], file)
         for ready, latent_rows in ready_scores:
@@ -146,12 +152,29 @@ def mapped(
     """The map of one score; table: joined scans; labels: region of each voxel; parts: the regions."""
     z, cases = table[decoder.names].to_numpy(float)[ready.cases.rows], ready.cases
     means = region_means(labels, parts)
-    return score_map(decoder, z, cases.x, cases.y, ready.score["type"], strata(table, cases), means, seed)
+    return score_map(decoder, z, cases.x, outcome(ready), ready.score["type"], strata(table, cases), means, seed)
+
+
+def outcome(ready: Ready) -> np.ndarray:
+    """What the latents' pattern is of, (n,): the score; of a survival score the martingale residual of its null."""
+    return ready.null.residual if ready.score["type"] == "survival" else ready.cases.y
+
+
+def of_voxels(ready: Ready | None) -> Ready | None:
+    """The test as it is made for voxels: of a survival score without the means of its risk sets in the variance.
+
+    These are a column per event, which every voxel and permutation would need; the same statistic is permuted.
+    """
+    if ready is None or ready.score["type"] != "survival":
+        return ready
+    events = int(ready.cases.y[:, 2].sum())
+    test = f"{ready.null.test}, variance without the means of the risk sets"
+    return replace(ready, null=replace(ready.null, factor=ready.null.factor[:, events:], test=test))
 
 
 def numbers(ready: Ready, voxel_tests: Voxels, maps: ScoreMap, permutations: int) -> Row:
     """Return the columns of a tested score's row, beyond those that all rows have."""
-    size, unit = step(ready.cases.y, ready.score["type"], ready.score.get("positive"))
+    size, unit = step(outcome(ready), ready.score["type"], ready.score.get("positive"))
     row = {"status": "ok", "reason": ready.cases.reason, "unit": unit, "step": size, "test": ready.null.test}
     counts = {"voxels": len(voxel_tests.p), "voxels_below_05": int((voxel_tests.p < ALPHA).sum())}
     draws = {"permutations": permutations, "resamples": maps.resamples, "interval": INTERVAL}

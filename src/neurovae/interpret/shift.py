@@ -11,14 +11,18 @@ import numpy as np
 from neurovae.stats.basis import residual
 from neurovae.stats.exchangeability import resample
 
+HAZARD = "+1 standard deviation of the events beyond those expected from confounds and time (martingale residual)"
 QUANTILES = (0.05, 0.95)  # of the score, between which volumes are compared
 
 
 def step(y: np.ndarray, kind: str, positive: Any = None) -> tuple[float, str]:
-    """Size of one step of the score y (n,), and the contrast in words: between the classes, else one SD over people.
+    """Size of one step of the score y (n,), and the contrast in words: between the classes, else one SD over people;
+    of a survival score y is the martingale residual of its null.
 
     positive: the class of a binary score that counts as 1; without it that is the larger number.
     """
+    if kind == "survival":
+        return float(y.std(ddof=1)), HAZARD
     if kind == "binary":
         return 1.0, "larger minus smaller value" if positive is None else f"{positive} minus other group"
     return float(y.std(ddof=1)), "+1 standard deviation of the score"

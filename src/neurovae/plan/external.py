@@ -76,7 +76,8 @@ def pairs(scores: Sequence[Row], mapping: Row | None, theirs: Sequence[Row]) -> 
         theirs: of the other cohort.
     """
     own, other = {score["name"]: score for score in scores}, {score["name"]: score for score in theirs}
-    rules = {name: name for name in own if name in other} if mapping is None else mapping
+    same = {name: name for name, score in own.items() if name in other and score["type"] != "survival"}
+    rules = same if mapping is None else mapping
     found: dict[str, Row] = {}
     faults = []
     for name, given in rules.items():
@@ -84,6 +85,10 @@ def pairs(scores: Sequence[Row], mapping: Row | None, theirs: Sequence[Row]) -> 
         place = f"cohort.external.scores.{name}"
         if name not in own:
             faults.append(f"{place}: no score {name!r} in cohort.scores; there are {', '.join(own) or 'none'}")
+        elif own[name]["type"] == "survival":
+            faults.append(
+                f"{place}: {name!r} is a survival score, for which external validation is not made; leave it out"
+            )
         elif rule["score"] not in other:
             faults.append(f"{place}: the other cohort has no score {rule['score']!r}; it has {', '.join(other)}")
         else:

@@ -157,7 +157,12 @@ def batches(scans: Iterable[Scan], n: int) -> dict[str, list[Scan]]:
 def used(cohort: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (purpose, column) of every table column that the section names."""
     columns = [
-        (f"score '{score['name']}'", score.get("column") or score["name"]) for score in cohort.get("scores") or []
+        (f"score '{score['name']}'", column)
+        for score in cohort.get("scores") or []
+        for column in (
+            score.get("time") or score.get("column") or score["name"],
+            *filter(None, (score.get("event"), score.get("entry"))),
+        )
     ]
     columns += [
         (f"confound '{confound['name']}'", confound.get("column") or confound["name"])

@@ -19,10 +19,12 @@ from neurovae.design.tables import tidy
 from neurovae.io.parquet import read_parquet, write_table
 from neurovae.predict.features import BOTH, CONFOUNDS, LATENTS
 from neurovae.predict.linear import log_losses
+from neurovae.predict.survival_metrics import concordance
 
 MEAN = "training mean"  # in place of the confounds where there are none
 FOLDS = 3  # fewer common folds than this give no interval
 VOXELS = {LATENTS: "voxels", BOTH: "voxels + confounds"}
+METRICS = {"binary": ("auc", "log_loss"), "survival": ("c_harrell",)}  # others: r2
 LOWER = ("log_loss",)  # metrics of which less is better
 COLUMNS = {"score": "object", "type": "object", "model": "object", "seed": "Int64", "learner": "object",
     "features": "object", "against": "object", "metric": "object"} | dict.fromkeys(
@@ -114,7 +116,7 @@ def against(a: pd.DataFrame, name: str, b: pd.DataFrame) -> list[dict[str, Any]]
         reason = f"{common}; rerun predict from one cohort, or give every scan a row in the table of latents"
         return [shared | {"status": "other people", "reason": reason}]
     rows = []
-    for metric in ("auc", "log_loss") if a["type"].iloc[0] == "binary" else ("r2",):
+    for metric in METRICS.get(a["type"].iloc[0], ("r2",)):
         differences = {k: _metric(metric, part, "") - _metric(metric, part, "_b") for k, part in joined.groupby("fold")}
         rows.append(shared | {"metric": metric} | _test(metric, differences, joined))
         harmonised = list(dict.fromkeys([a["harmonised"].iloc[0], b["harmonised"].iloc[0]]))
@@ -157,6 +159,9 @@ def _metric(metric: str, part: pd.DataFrame, which: str) -> float:
         return float(log_losses(truth, part[f"probability{which}"].to_numpy(float)).mean())
     if metric == "auc":
         return float(roc_auc_score(truth, prediction)) if 0 < truth.sum() < len(truth) else np.nan
+    if metric == "c_harrell":
+        y = part[["entry", "truth", "event"]].to_numpy(float)
+        return float(concordance(y, prediction, [np.arange(len(y))], np.ones(len(y)), np.inf, np.ones((1, len(y))))[0])
     total = np.sum((truth - part["training_mean"].to_numpy(float)) ** 2)
     return float(1 - np.sum((truth - prediction) ** 2) / total) if total > 0 else np.nan
 
@@ -166,7 +171,8 @@ def _confounds_alone(of_learner: pd.DataFrame, a: pd.DataFrame) -> tuple[str, pd
     confounds = of_learner[of_learner["features"] == CONFOUNDS]
     if len(confounds):
         return CONFOUNDS, confounds
-    return MEAN, a.assign(prediction=a["training_mean"], probability=a["training_mean"])
+    mean = a["training_mean"].where(a["type"] != "survival", 0.0)  # everybody has the same hazard
+    return MEAN, a.assign(prediction=mean, probability=a["training_mean"])
 
 
 def _missing(tests: pd.DataFrame, score: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from neurovae.stats.chained import Variable, means
 
 CONFOUNDS, LATENTS, BOTH, WITHOUT = FEATURES = (
     "confounds", "latents", "latents + confounds", "latents without confounds")  # fmt: skip
+LEADING = 30  # voxels' coordinates, the last ones, from which a missing confound is predicted
 Used = list[tuple[str, str, pd.Series]]  # name, type, values of the confounds that enter
 # (train, test) rows -> their columns, and how many of them, the last ones, are confounds
 Features = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, int]]
@@ -54,6 +55,34 @@ def feature_maker(name: str, latents: np.ndarray, used: Used, site: pd.Series | 
         x = np.hstack([z[:, : 0 if name == CONFOUNDS else None], confounds[:, :last]])
         x = standardised(x, len(train), 1e-9)
         return x[: len(train)], x[len(train) :], last
+
+    return features
+
+
+def kept_scale(name: str, x: np.ndarray, used: Used) -> Features:
+    """Function from training and test rows to their columns; voxels, or components, keep their relative scale.
+
+    One factor for all of them makes a column's mean variance 1 in the training rows, so that the learners' penalties
+    have the same meaning as for standardised latents. Confounds are standardised, or regressed out, on the training
+    rows.
+
+    Args:
+        name: one of FEATURES, voxels in the place of latents.
+        x: coordinates (scans, columns).
+        used: the confounds.
+    """
+
+    def features(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+        rows, n = np.concatenate([train, test]), len(train)
+        confounds = confound_columns(used, train, test, x[rows, -LEADING:])  # (train + test, columns)
+        confounds = standardised(confounds, n, 1e-9)
+        z = x[rows] - x[train].mean(axis=0)
+        if name == WITHOUT:
+            z = z - confounds @ np.linalg.lstsq(confounds[:n], z[:n], rcond=1e-10)[0]
+        z = z / np.sqrt(np.square(z[:n]).mean())
+        last = confounds.shape[1] if name in (CONFOUNDS, BOTH) else 0
+        columns = np.hstack([z] * (name != CONFOUNDS) + [confounds] * (last > 0))
+        return columns[:n], columns[n:], last
 
     return features
 

@@ -25,6 +25,7 @@ from neurovae.predict.features import (
 from neurovae.stats.basis import independent
 
 PEOPLE = 20  # fewer people than this are not cross-validated
+EVENTS = 20  # nor a survival score with fewer events
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Cases:
     """Complete cases of one score; `base`: what its rows share, with status; `splits`: by features, one per fold."""
 
     table: pd.DataFrame  # (n, ...) cohort columns, by person and session
-    y: np.ndarray  # (n,)
+    y: np.ndarray  # (n,); of a survival score (n, 3): entry, time, event, and a row per person
     x: np.ndarray  # (n, 1 + confound columns) of all cases, for the permutation
     binary: bool
     base: dict[str, Any]
@@ -115,7 +116,10 @@ def complete_cases(
     """
     first = next(iter(folds.tables.values()))
     filled, text = without_score(first, score, confounds, seed) if impute else ({}, "")
-    cases_found = design(first, score, confounds, with_split=False, per_person=False, drop_silent=False, filled=filled)
+    survival = score["type"] == "survival"
+    cases_found = design(
+        first, score, confounds, with_split=False, per_person=survival, drop_silent=False, filled=filled, survival=True
+    )
     cases_found = said(cases_found, text) if text else cases_found
     table, y = first.iloc[cases_found.rows].reset_index(drop=True), cases_found.y
     if score["type"] == "bounded":
@@ -131,6 +135,8 @@ def complete_cases(
         "status": cases_found.status,
         "reason": cases_found.reason.replace("people", "scans"),  # `design` counts rows
     }
+    if survival and harmonise != "none":
+        base["harmonised"] = harmonise = "none (survival score)"
     if folds.policy == "per fold":
         base["fold"] = None  # one model per fold
     x = _expected(confounds_used, first.iloc[cases_found.rows]) if cases_found.imputed else cases_found.x
@@ -226,6 +232,8 @@ def _too_few(cases: Cases, inner: int) -> dict[str, Any]:
     if table["person"].nunique() < PEOPLE or table["fold"].nunique() < 2:
         reason = f"{table['person'].nunique()} people in {table['fold'].nunique()} folds"
         return {"status": "too few people", "reason": reason}
+    if cases.y.ndim == 2:
+        return _too_few_events(cases)
     if cases.binary and (rarer := _rarer(cases, np.ones(len(table), bool))) < RARER_CLASS:
         return {"status": "too few people", "reason": f"{rarer} people in the rarer class"}
     for k in table["fold"].unique():
@@ -241,6 +249,18 @@ def _too_few(cases: Cases, inner: int) -> dict[str, Any]:
         if rarer < inner:
             reason = f"{rarer} people of the rarer class to train on for fold {k}"
             return {"status": "too few people", "reason": reason}
+    return {}
+
+
+def _too_few_events(cases: Cases) -> dict[str, Any]:
+    """Too few events of a survival score, over all or in a training set or its inner folds' remainders."""
+    event, fold = cases.y[:, 2], cases.table["fold"].to_numpy()
+    if event.sum() < EVENTS:
+        return {"status": "too few events", "reason": f"{int(event.sum())} events, {EVENTS} are needed"}
+    lacking = [k for k in np.unique(fold) if event[fold != k].sum() < EVENTS / 2 or not event[fold == k].any()]
+    if lacking:
+        reason = f"fold {', '.join(map(str, lacking))} tests nobody with the event, or leaves too few of them to train"
+        return {"status": "too few events", "reason": reason}
     return {}
 
 

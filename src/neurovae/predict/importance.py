@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from neurovae.design.design import NOT_MADE
 from neurovae.io.progress import steps
 from neurovae.predict.features import Split
 from neurovae.predict.folds import Cases
@@ -17,6 +18,7 @@ COLUMNS = {
     "n_imputed": "Int64", "harmonised": "object", "policy": "object", "averaged": "object", "status": "object",
     "reason": "object", "verdict": "object"}  # fmt: skip
 SEPARATE = "no: latent k of one fold's model is not latent k of another's"
+SURVIVAL = "the importance of latents is not made for a time to event; see the adjusted effects in multivariable"
 OVER_FOLDS = "over the test scans of all folds (latents of one model in every fold)"
 
 
@@ -28,6 +30,8 @@ def importance(cases: Cases, repeats: int, seed: int) -> list[dict[str, Any]]:
     """
     if cases.base["status"] != "ok":
         return [cases.base]
+    if cases.y.ndim == 2:
+        return [cases.base | {"status": NOT_MADE, "reason": SURVIVAL}]
     rows = []
     for learner in LEARNERS:
         base = cases.base | {"learner": learner, "features": cases.full, "repeats": repeats}

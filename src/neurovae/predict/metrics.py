@@ -40,7 +40,7 @@ def metric_table(predictions: pd.DataFrame, binary: bool, weights: np.ndarray) -
         if binary
         else _numeric(truth, prediction, mean, fold, weights)
     )
-    return [{"metric": name, **_summary(values)} for name, values in values_by_metric.items()]
+    return [{"metric": name, **summary(values)} for name, values in values_by_metric.items()]
 
 
 def _numeric(
@@ -112,7 +112,8 @@ def recalibration(
     return np.where(converged, slope / spread, np.nan), np.where(converged, intercept, np.nan)
 
 
-def _summary(values: np.ndarray) -> dict[str, float]:
+def summary(values: np.ndarray) -> dict[str, float]:
+    """Value and 95 % percentile interval of a metric (draws,), the first of which is the cohort itself."""
     resampled = values[1:][np.isfinite(values[1:])]
     if not np.isfinite(values[0]) or not len(resampled):
         return {"value": values[0], "ci_low": np.nan, "ci_high": np.nan}

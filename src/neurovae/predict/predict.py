@@ -5,18 +5,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from neurovae.cli import Json, cli
-from neurovae.design.design import join
+from neurovae.design.design import join, used_confounds
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, joint_verdict, read_verdict, tidy, write_both
 from neurovae.io import latent_table
 from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.predict import importance as importances
-from neurovae.predict import leakage
-from neurovae.predict.folds import Cases, complete_cases, groups_of, outer_folds
+from neurovae.predict import leakage, survival
+from neurovae.predict.features import Used
+from neurovae.predict.folds import Cases, Folds, complete_cases, groups_of, outer_folds
 from neurovae.predict.learners import LEARNERS, learn
 from neurovae.predict.metrics import INTERVAL, metric_table, person_weights
 from neurovae.predict.permutation import permutation_test
@@ -29,7 +31,8 @@ COLUMNS = KEYS | {
     "folds": "Int64", "confounds": "object", "n_imputed": "Int64", "harmonised": "object", "policy": "object",
     "status": "object", "reason": "object", "verdict": "object"}  # fmt: skip
 PREDICTIONS = {"scan": "object", "person": "object", "session": "object", "fold": "Int64"} | KEYS | {
-    "type": "object"} | dict.fromkeys(["truth", "prediction", "probability", "training_mean"], "float64"
+    "type": "object"} | dict.fromkeys(
+    ["truth", "event", "entry", "prediction", "probability", "training_mean"], "float64"
 ) | {"harmonised": "object", "policy": "object", "verdict": "object"}  # fmt: skip
 
 
@@ -107,6 +110,13 @@ def run(
             seed=seed,
             impute=imputations > 0,
         )
+        if score["type"] == "survival":
+            used = used_confounds(cases.table, score, confounds, with_split=False)[0]
+            metrics, predicted = of_survival(cases, folds, used, inner, bootstraps, permutations, seed)
+            rows += [row | {"verdict": verdict} for row in metrics]
+            records += _records(predicted.assign(verdict=verdict))
+            latent_rows += [row | {"verdict": verdict} for row in importances.importance(cases, importance, seed)]
+            continue
         predicted = cross_validate(cases)
         n_draws = {"linear": permutations, "svm": svm_permutations}
         tested = {name: permutation_test(cases, name, n_draws[name], seed) for name in LEARNERS if len(predicted)}
@@ -117,6 +127,27 @@ def run(
     write_both(out, tidy(rows, COLUMNS))
     write_both(predictions, tidy(records, PREDICTIONS))
     write_both(importance_table, tidy(latent_rows, importances.COLUMNS))
+
+
+def of_survival(
+    cases: Cases, folds: Folds, used: Used, inner: int, bootstraps: int, permutations: int, seed: int
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """Metric rows and predictions of a survival score."""
+    if not cases.splits:
+        return [cases.base], pd.DataFrame(columns=list(PREDICTIONS))
+    latents = {
+        k: table.set_index("scan").loc[cases.table["scan"], cases.latents].to_numpy(float)
+        for k, table in folds.tables.items()
+    }
+    together = len(cases.latents) > survival.COMPONENTS
+    if together:
+        sizes = folds.sizes or dict.fromkeys(latents, np.ones(len(cases.latents)))
+        latents = survival.components(cases, latents, sizes)
+        cases = survival.with_components(cases, latents, used, inner, seed)
+    predicted = survival.cross_validate(cases)
+    test = survival.permutation_test(cases, latents, together, permutations, seed)
+    print(f"predict: {cases.base['score']} done", flush=True)
+    return survival.summarise(cases, predicted, test, bootstraps, seed), predicted.table
 
 
 def cross_validate(cases: Cases, learners: Sequence[str] = LEARNERS) -> pd.DataFrame:

@@ -3,6 +3,8 @@
 Ridge, logistic regression, linear and RBF machines depend on voxels through their products alone. So the scans are
 rotated: K = x x' (scans, scans) = U S U', and U S^.5 has the same products in as many columns as there are scans. A
 rotation fits nothing; centring, confounds and scale are of training rows, and the learners run as they do on latents.
+Cox regression has no such short cut over permutations: for survival scores the first principal components of
+each outer training set take the place of the voxels, with their scale.
 """
 
 from dataclasses import replace
@@ -20,17 +22,16 @@ from neurovae.errors import InputError
 from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.io.volumes import read_mask, read_volumes
+from neurovae.predict import survival
 from neurovae.predict.features import (
     BOTH,
     CONFOUNDS,
     LATENTS,
     WITHOUT,
-    Features,
     Used,
-    confound_columns,
     split_rows,
-    standardised,
 )
+from neurovae.predict.features import kept_scale as feature_maker
 from neurovae.predict.folds import Cases, Folds, complete_cases, groups_of
 from neurovae.predict.leakage import several_folds
 from neurovae.predict.learners import LEARNERS
@@ -41,7 +42,6 @@ NAME = "voxels"
 NAMES = {LATENTS: "voxels", BOTH: "voxels + confounds", WITHOUT: "voxels without confounds"}
 BLOCK = 2**24  # numbers at a time, in double precision
 MAX_SCANS = 5000  # scans; memory and time grow with the square and more of their number
-LEADING = 30  # coordinates, those of the largest variance, from which a missing confound is predicted
 
 
 def run(
@@ -102,6 +102,11 @@ def run(
         cases = complete_cases(bare, score, confounds, inner=inner, new_site=new_site, seed=seed, impute=impute)
         cases = replace(cases, base=cases.base | too_many, splits={}) if too_many else cases
         used = used_confounds(cases.table, score, confounds, with_split=False)[0]
+        if score["type"] == "survival":
+            of_cases = x[table["scan"].isin(cases.table["scan"])] if cases.splits else x
+            rows_of_score, told = of_survival(cases, of_cases, used, inner, bootstraps, permutations, seed)
+            metrics, records = metrics + rows_of_score, records + told
+            continue
         with_features = partial(with_voxels, cases, x[table["scan"].isin(cases.table["scan"])], used, inner, seed)
         predictions_of_score = pd.concat(
             [pd.DataFrame(), *(cross_validate(with_features([name])) for name in cases.splits)]
@@ -151,6 +156,21 @@ def with_voxels(cases: Cases, x: np.ndarray, used: Used, inner: int, seed: int, 
     return replace(cases, splits=splits)
 
 
+def of_survival(
+    cases: Cases, x: np.ndarray, used: Used, inner: int, bootstraps: int, permutations: int, seed: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Metric rows and predictions of a survival score. x: coordinates (complete cases, columns)."""
+    if not cases.splits:
+        return [cases.base], []
+    components = survival.components(cases, dict.fromkeys(survival.training(cases), x))
+    cases = survival.with_components(cases, components, used, inner, seed)
+    predicted = survival.cross_validate(cases)
+    test = survival.permutation_test(cases, components, True, permutations, seed)
+    records = [{str(name): cell for name, cell in row.items()} for row in predicted.table.to_dict("records")]
+    print(f"voxels: {cases.base['score']} done", flush=True)
+    return survival.summarise(cases, predicted, test, bootstraps, seed), records
+
+
 def _rename_features(row: dict[str, Any]) -> dict[str, Any]:
     features = {"features": NAMES.get(row["features"], row["features"])} if "features" in row else {}
     return row | features | {"verdict": "no model"}
@@ -176,34 +196,6 @@ def coordinates(gram: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(gram)
     nonzero = values > 1e-12 * max(values[-1], 0)
     return vectors[:, nonzero] * np.sqrt(values[nonzero])
-
-
-def feature_maker(name: str, x: np.ndarray, used: Used) -> Features:
-    """Function from training and test rows to their columns; voxels keep their scale relative to each other.
-
-    One factor for all voxels makes a column's mean variance 1 in the training rows, so that the learners' penalties
-    have the same meaning as for standardised latents. Confounds are standardised, or regressed out, on the training
-    rows.
-
-    Args:
-        name: one of features.FEATURES, voxels in the place of latents.
-        x: coordinates (scans, columns).
-        used: the confounds.
-    """
-
-    def features(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-        rows, n = np.concatenate([train, test]), len(train)
-        confounds = confound_columns(used, train, test, x[rows, -LEADING:])  # (train + test, columns)
-        confounds = standardised(confounds, n, 1e-9)
-        z = x[rows] - x[train].mean(axis=0)
-        if name == WITHOUT:
-            z = z - confounds @ np.linalg.lstsq(confounds[:n], z[:n], rcond=1e-10)[0]
-        z = z / np.sqrt(np.square(z[:n]).mean())
-        last = confounds.shape[1] if name in (CONFOUNDS, BOTH) else 0
-        columns = np.hstack([z] * (name != CONFOUNDS) + [confounds] * (last > 0))
-        return columns[:n], columns[n:], last
-
-    return features
 
 
 if __name__ == "__main__":

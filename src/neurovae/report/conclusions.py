@@ -27,7 +27,8 @@ EFFECTS = {SINGLE: ("linear", "p_maxt"), QUADRATIC: ("quadratic", "p_quadratic_m
 JOINT = "Joint test of all latents"
 FRACTION = "odds ratio (fractional logit; score rescaled to 0-1)"
 RATIOS = {("count", "log"): "rate ratio", ("gamma", "log"): "ratio of means", ("binary", "logit"): "odds ratio",
-          ("ordinal", "logit"): "odds ratio of a higher level", ("bounded", "logit"): FRACTION}  # fmt: skip
+          ("ordinal", "logit"): "odds ratio of a higher level", ("survival", "log hazard"): "hazard ratio",
+          ("bounded", "logit"): FRACTION}  # fmt: skip
 LARGE = 0.5  # correlation from which an effect is large (Cohen 1988)
 EVERY = "all scores"  # a model that was not tested has one row for all of them
 
@@ -166,6 +167,11 @@ def caveats(row: Row, associated: bool = True) -> list[str]:
     found = []
     if associated and str(row.get("flagged")) == "True":
         found.append(f"{row['latent']}: {row['nuisance']}")
+    if associated and row.get("p_proportional", np.nan) < LEVEL:
+        p = p_value(row["p_proportional"])
+        found.append(
+            f"{row['latent']}: its hazard ratio changes with time (p {p}), and is an average over the follow-up"
+        )
     of_score = [row.get(name) for name in ("score_nuisance", "score_delay")]
     found += [words for words in of_score if isinstance(words, str) and words]
     verdict, *more = str(row.get("verdict")).split("; ")
@@ -238,6 +244,10 @@ def detectable(power: pd.DataFrame | None, score: str) -> str:
     row = _power(power, score)
     if not row:
         return ""
+    if pd.notna(row.get("hazard_ratio")):
+        ratio = float(row["hazard_ratio"])
+        return (f"with {row['cases']:.0f} events, only hazard ratios of {ratio:.2f} per SD or more (or "
+                f"{1 / ratio:.2f} or less) could be detected with {100 * row['power']:.0f} % power")  # fmt: skip
     return (f"with {row['n']:.0f} participants, only partial correlations of {row['partial_r']:.2f} or more could be "
             f"detected with {100 * row['power']:.0f} % power")  # fmt: skip
 
@@ -245,7 +255,7 @@ def detectable(power: pd.DataFrame | None, score: str) -> str:
 def preliminary(power: pd.DataFrame | None, score: str | None = None) -> str:
     """A warning where one score, or every score, has participants enough for large effects only (Cohen 1988)."""
     scores = [score] if score else [] if power is None else list(dict.fromkeys(power["score"].dropna()))
-    rows = [row for row in (_power(power, name) for name in scores) if row]
+    rows = [row for row in (_power(power, name) for name in scores) if row and pd.notna(row["partial_r"])]
     if not rows or any(row["partial_r"] < LARGE for row in rows):
         return ""
     return f"Preliminary: only large effects can be detected with {max(row['n'] for row in rows):.0f} participants."

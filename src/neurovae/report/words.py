@@ -8,8 +8,10 @@ from neurovae.train.health.verdicts import NOT_APPLICABLE
 PASSED, GIVEN = "passed all checks", "latents without a decoder"
 METRICS = {"r2": "R²", "mae": "MAE", "r": "r", "auc": "AUC", "log_loss": "log loss", "brier": "Brier score",
            "balanced_accuracy": "balanced accuracy", "calibration_slope": "calibration slope",
-           "calibration_intercept": "calibration intercept", "mean_error": "mean error"}  # fmt: skip
-HEADLINE = ("r2", "auc")  # the metric of a score that findings and summary give
+           "calibration_intercept": "calibration intercept", "mean_error": "mean error",
+           "c_harrell": "Harrell's C", "c_uno": "Uno's C", "ibs": "integrated Brier score",
+           "ipa": "index of prediction accuracy", "log_partial_likelihood": "log partial likelihood"}  # fmt: skip
+HEADLINE = ("r2", "auc", "c_harrell")  # the metric of a score that findings and summary give
 PARTS = {"together": "all latents in one regression", "adjusted": "one latent, adjusted for the others",
          "interaction": "interaction between two latents"}  # fmt: skip
 OTHER = "other group"  # the group of a binary score that is not its `positive`; the tables do not hold its name

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import f
 
-from neurovae.stats import ordinal
+from neurovae.stats import ordinal, survival
 from neurovae.stats.fits import CLUSTERED, Fit, Rows
 from neurovae.stats.links import family
 from neurovae.stats.scoring import working
@@ -27,7 +27,7 @@ def clustered(kind: str, y: np.ndarray, x: np.ndarray, full: Fit, group: np.ndar
     cov = np.full_like(full.cov, np.nan)
     cov[:n_estimates, :n_estimates] = change.T @ change
     se, df = float(np.sqrt(cov[full.last, full.last])), df_residual
-    if kind != "ordinal":
+    if kind not in ("ordinal", "survival"):
         s, weight, _ = working(y, predictor(kind, x, full), family(kind, full.link, full.alpha))
         se, df = cr2(s / np.sqrt(weight), np.sqrt(weight)[:, None] * x, group)
     return replace(full, cov=cov, se=se, df=df, df_several=df_residual, test=CLUSTERED, rows=Rows(kind, y, x, group))
@@ -37,7 +37,7 @@ def several_p(null: Fit, full: Fit, extra: int) -> float:
     """Return the p of the last `extra` columns of the full model."""
     rows, null_rows = full.rows, null.rows
     assert rows is not None and null_rows is not None
-    if rows.kind == "ordinal":
+    if rows.kind in ("ordinal", "survival"):
         last = slice(full.last - extra + 1, full.last + 1)
         wald = full.coef[last] @ np.linalg.solve(full.cov[last, last], full.coef[last]) / extra
         return float(f.sf(wald * (full.df_several + 1) / (full.df_several + extra), extra, full.df_several + 1))
@@ -84,11 +84,17 @@ def predictor(kind: str, x: np.ndarray, full: Fit) -> np.ndarray:
 def influence(kind: str, y: np.ndarray, x: np.ndarray, full: Fit, group: np.ndarray) -> np.ndarray:
     """One-step change of the estimates when each group of people is left out, with alpha and 1 / shape fixed.
 
+    Of a survival score with the risk sets fixed as well (`survival.influence`).
+
     group: (n,) codes 0, 1, ...; result: (groups, estimates).
     """
     if kind == "ordinal":
         codes = np.unique(y, return_inverse=True)[1]
         return jackknife(*ordinal.contributions(codes, x[:, 1:], full.coef, full.link), group)
+    if kind == "survival":
+        change = np.zeros((group.max() + 1, x.shape[1]))
+        np.add.at(change, group, survival.influence(y, x, full))
+        return change
     s, weight, _ = working(y, predictor(kind, x, full), family(kind, full.link, full.alpha))
     information = np.einsum("ni,nj->nij", weight[:, None] * x, x)
     return jackknife(s[:, None] * x, information, group)

@@ -43,5 +43,11 @@ def _expected_level(y: np.ndarray, at: np.ndarray, full: Fit) -> Curve:
     return mean, low + span * expit(logit(fraction) - half), low + span * expit(logit(fraction) + half)
 
 
+def half_width(change: np.ndarray, full: Fit) -> np.ndarray:
+    """Half of the 95 % interval of change @ (the last coefficients). change: (m, columns)."""
+    last = change.shape[1]
+    return _half(change, full.cov[-last:, -last:], full.df)
+
+
 def _half(slope: np.ndarray, cov: np.ndarray, df: float) -> np.ndarray:
     return t.ppf(0.975, df) * np.sqrt(np.einsum("ij,jk,ik->i", slope, cov, slope))

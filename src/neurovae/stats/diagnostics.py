@@ -10,6 +10,7 @@ parallel lines  Peterson & Harrell (1990): the latent's slope free at every thre
 spread          Breusch & Pagan (1979), studentised (Koenker 1981): does the spread of a continuous score around its
                 confounds change with them? Where the latent's does too, permutation p are too small (118 people, both
                 spreads growing as exp(.3 age): max-T 14 % at 5 %), and the HC2 p is the one to trust (3 %).
+proportional    Grambsch & Therneau (1994): does the latent's hazard ratio change with time (`survival`)?
 robust          the sandwich as a one-step jackknife, sum of influence influence'. For a generalised linear model, at
                 its expected information, that is HC3: inverse X' diag(score^2 / (1 - h)^2) X inverse. Computed here,
                 since statsmodels' `cov_type` returns HC0. True zeros lie outside its interval in 2.5-5.7 % of those
@@ -21,7 +22,7 @@ from scipy.stats import norm, t
 from statsmodels.stats.diagnostic import het_breuschpagan
 
 from neurovae.design.rows import standard, varies
-from neurovae.stats import families, ordinal
+from neurovae.stats import families, ordinal, survival
 from neurovae.stats.basis import residual
 from neurovae.stats.clusters import influence, predictor
 from neurovae.stats.fits import Fit, quiet
@@ -47,6 +48,8 @@ def diagnostics(
     if kind == "count":
         dispersion, p = overdispersion(y, x, full.link)
         numbers |= {"dispersion": dispersion, "p_overdispersion": p, "alpha": full.alpha}
+    if kind == "survival":
+        numbers["p_proportional"] = survival.proportional_p(y, x, full)
     if kind == "ordinal":
         codes = np.unique(y, return_inverse=True)[1]
         with quiet():
@@ -71,8 +74,11 @@ def link_p(kind: str, y: np.ndarray, x: np.ndarray, full: Fit, related: np.ndarr
 
 
 def aic(kind: str, full: Fit) -> float:
-    """Akaike's criterion; missing for the quasi-likelihood. Alpha, 1 / shape and the residual variance count."""
-    return 2 * (len(full.coef) + (kind == "continuous")) - 2 * full.loglike
+    """Akaike's criterion; missing for the quasi-likelihood. Alpha, 1 / shape and the residual variance count.
+
+    Of a survival score that of the partial likelihood, whose intercept is no parameter.
+    """
+    return 2 * (len(full.coef) + (kind == "continuous") - (kind == "survival")) - 2 * full.loglike
 
 
 def overdispersion(y: np.ndarray, x: np.ndarray, link: str) -> tuple[float, float]:

@@ -15,6 +15,9 @@ gamma       gamma with log link, 1 / shape by maximum likelihood; likelihood rat
             it rejects 5.0 and 4.7 (60 people; shapes .7 and 2), 5.3 and 5.5 % (118); the drop in deviance over the
             Pearson dispersion, as F: 8.9, 6.1, 6.7 and 6.4 %; plain ratios 8.2, 7.9, 6.5 and 6.7 % (1,500 draws each).
             Were the scores log-normal (SD .7 of the logarithm): 4.9 and 6.9 % (1,000 draws).
+survival    Cox's proportional hazards, Efron's ties; likelihood ratio. Of true nulls at 5 % with 10 columns the scaled
+            ratio rejects 5.7 % (60 people, 36 events), 5.3 and 5.8 % (118 people; 70 and 29 events), plain ones 8.3,
+            6.3 and 7.2 %, scaled by events instead of people 3.7, 4.8 and 1.9 % (1,500 draws each).
 Under another link than the default the same tests hold; one that would take a mean out of its range is a status.
 The primary p of a non-Gaussian row never rests on a Wald error or on `GLM.fit(cov_type=...)`, which returns HC0.
 Likelihood ratios are asymptotic: plain ones reject 6.0 (ordinal), 7.1 (binary) and 6.5 % (count) of true nulls at 5 %
@@ -26,7 +29,7 @@ about as precisely with many levels as with few (McCullagh 1980), and with two l
 import numpy as np
 from scipy.stats import chi2, f, t
 
-from neurovae.stats import likelihoods
+from neurovae.stats import likelihoods, survival
 from neurovae.stats.clusters import clustered, several_p
 from neurovae.stats.fits import CLUSTERED, quiet, without
 from neurovae.stats.fits import Fit as Fit
@@ -52,6 +55,7 @@ def fit(kind: str, y: np.ndarray, x: np.ndarray, link: str | None = None, relate
         "ordinal": likelihoods.ordinal,
         "bounded": likelihoods.fractional,
         "gamma": likelihoods.gamma,
+        "survival": survival.fit,
     }
     link = link_of(kind, link)
     if kind == "ordinal" and len(np.unique(y)) > LEVELS:
@@ -96,7 +100,12 @@ def error(full: Fit, rows: int) -> float:
 
 
 def partial_r2(kind: str, y: np.ndarray, x_null: np.ndarray, x_full: np.ndarray, null: Fit, full: Fit) -> float:
-    """Return 1 - D_full / D_null; for counts both deviances are taken at the full model's alpha."""
+    """Return 1 - D_full / D_null; for counts both deviances are taken at the full model's alpha.
+
+    Survival: 1 - exp(-LR / events) (O'Quigley, Xu & Stare 2005, Stat Med 24:479), which of least squares is the same.
+    """
+    if kind == "survival":
+        return float(1 - np.exp(2 * (null.loglike - full.loglike) / y[:, 2].sum()))
     if kind != "count":
         return 1 - full.deviance / null.deviance
     glm_family, positive = family(kind, full.link, full.alpha), positive_only(kind, full.link)

@@ -22,6 +22,7 @@ LINKS = {  # the first is the default
     "ordinal": ("logit", "probit", "cloglog"),
     "bounded": ("logit", "probit", "cloglog"),
     "gamma": ("log", "inverse", "identity"),
+    "survival": ("log hazard",),
 }
 
 

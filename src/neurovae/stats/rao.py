@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurovae.stats import families
+from neurovae.stats import cox, families
 from neurovae.stats.fits import Fit
 from neurovae.stats.links import CLASSES, family
 from neurovae.stats.scoring import working
@@ -35,6 +35,8 @@ def null(kind: str, y: np.ndarray, x: np.ndarray, fit: Fit) -> Null:
         return Null("t, Freedman-Lane", True, y - q @ (q.T @ y), np.ones(len(y)), q, 1.0)
     if kind == "ordinal":
         return _ordinal(y, x, fit)
+    if kind == "survival":
+        return _survival(y, x, fit)
     residual, weight, _ = working(y, x @ fit.coef[: x.shape[1]], family(kind, fit.link, fit.alpha))
     fixed_dispersion = kind in ("binary", "count")  # the dispersion is one
     phi = 1.0 if fixed_dispersion else float(np.sum(residual**2 / weight) / (len(y) - x.shape[1]))  # Pearson
@@ -68,6 +70,24 @@ def _ordinal(y: np.ndarray, x: np.ndarray, fit: Fit) -> Null:
     information = np.vstack([top, np.hstack([top[:, slopes:].T, theta])])
     test = f"Rao score test, {fit.family}"
     return Null(test, False, score[np.arange(rows), codes], weight, _root(cross, information), 1.0)
+
+
+def _survival(y: np.ndarray, x: np.ndarray, fit: Fit) -> Null:
+    """Observed information of the partial likelihood: z'Wz less (share z)^2 of every event, and of the confounds.
+
+    s is the martingale residual and W the expected number of events (Therneau & Grambsch 2000, sections 3.4 and 4.2).
+    The squares of the events' means take the place of C'z beside those of the null's parameters.
+    """
+    risk, share = cox.shares(y, x @ fit.coef)
+    weight = share.sum(axis=0)
+    residual = -weight
+    residual[risk.rows] += 1
+    within = x[:, 1:] - x[:, 1:].mean(axis=0)
+    means = share @ within
+    cross = weight[:, None] * within - share.T @ means
+    information = within.T @ cross
+    factor = np.hstack([share.T, _root(cross, information)]) if within.shape[1] else share.T
+    return Null(f"Rao score test, {fit.family}", False, residual, weight, factor, 1.0)
 
 
 def _root(cross: np.ndarray, information: np.ndarray) -> np.ndarray:

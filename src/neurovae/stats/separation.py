@@ -4,7 +4,7 @@ Albert & Anderson 1984; Konis 2007. A direction d of the parameters with A d >= 
 row of A d > 0, raises the likelihood without end: complete or quasi-complete separation. The logit, the probit and the
 complementary log-log share these directions, since all three are strictly increasing with log-concave tails; under an
 identity or root link a count's maximum lies on the border of the range instead, which is no estimate either. The
-likelihood of least squares and of a gamma falls in every direction.
+likelihood of least squares and of a gamma falls in every direction. That of a survival score is judged by `cox.fit`.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from neurovae.stats.ordinal import threshold_rows
 
 def separated(kind: str, y: np.ndarray, x: np.ndarray) -> bool:
     """Whether the maximum likelihood of this score type on these columns does not exist. y: (n,), x: (n, columns)."""
-    if kind in ("continuous", "gamma"):
+    if kind in ("continuous", "gamma", "survival"):
         return False
     if kind in ("binary", "ordinal"):
         above, below = threshold_rows(np.unique(y, return_inverse=True)[1], x[:, 1:])

@@ -18,7 +18,7 @@ from neurovae.stats import diagnostics, families, links, ordinal
 from neurovae.stats.separation import separated
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore:The .* link function does not respect the domain")
-CASES = [(kind, link) for kind, names in links.LINKS.items() for link in names]
+CASES = [(kind, link) for kind, names in links.LINKS.items() if kind != "survival" for link in names]  # test_cox
 GLMS = [case for case in CASES if case[0] != "ordinal" and case != ("continuous", "identity")]
 
 

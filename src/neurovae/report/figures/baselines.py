@@ -1,4 +1,4 @@
-"""Prediction of each score by every model and baseline: R2 or AUC with its interval."""
+"""Prediction of each score by every model and baseline: R2, AUC or Harrell's C with its interval."""
 
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,14 @@ from neurovae.report.words import METRICS
 
 CONFOUNDS = "confounds"
 SEARCHED = "hyperparameters transductive"  # a caveat of the verdict
-LEARNERS = {"linear": "ridge or logistic", "svm": "SVM"}
-CHANCE = {"r2": 0.0, "auc": 0.5}
-LOWEST = {"r2": -0.6, "auc": 0.25}  # lower limit of an axis: a value far below chance would compress the others
+LEARNERS = {"linear": "ridge, logistic or Cox", "svm": "SVM"}
+NO_SVM = "there is no SVM of a survival score"
+CHANCE = {"r2": 0.0, "auc": 0.5, "c_harrell": 0.5}
+LOWEST = {
+    "r2": -0.6,
+    "auc": 0.25,
+    "c_harrell": 0.25,
+}  # lower limit of an axis: a value far below chance would compress the others
 MARKS = [
     ("o", BLUE, BLUE, "model and confounds"),
     ("o", GREEN, GREEN, "PCA or voxels, and confounds"),
@@ -64,7 +69,7 @@ def draw(*, predictions: Path, baselines: list[str], out: Path) -> None:
 
 
 def of_score(table: pd.DataFrame, score: str | None) -> pd.DataFrame:
-    """Rows of a score in R2 or AUC, and rows with the reason where there are none; `line` orders the models.
+    """Rows of a score in R2, AUC or C, and rows with the reason where there are none; `line` orders the models.
 
     From the bottom: models without a prediction, then by the linear learner's value with all features.
     """
@@ -96,7 +101,11 @@ def _panel(axis: Axes, found: pd.DataFrame, learner: str, baselines: set[str]) -
     axis.set_ylim(-0.7, len(labels) - 0.3)
     axis.set_title(LEARNERS[learner], loc="left")
     mine = found[found["learner"] == learner]
-    metric = next(iter(mine["metric"].dropna()), "r2")
+    metric = next(iter(mine["metric"].dropna()), next(iter(found["metric"].dropna()), "r2"))
+    if mine.empty and metric == "c_harrell":
+        axis.set_axis_off()
+        axis.text(0.02, 0.5, NO_SVM, fontsize=8, color=GREY, transform=axis.transAxes)
+        return
     chance = CHANCE[metric]
     axis.axvline(chance, color=GREY, linewidth=0.8, linestyle=":")
     axis.set_xlabel(METRICS[metric])

@@ -12,7 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 from neurovae.io.parquet import read_parquet
 from neurovae.predict.features import BOTH, LATENTS
 from neurovae.predict.learners import LEARNERS
-from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
+from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save, sentence
 from neurovae.report.results import titled
 from neurovae.report.words import METRICS
 
@@ -31,7 +31,10 @@ def draw(*, predictions: Path, metrics: Path, name: str, out: Path) -> None:
         out: PNG to write.
     """
     predicted, rows = read_parquet(predictions), read_parquet(metrics)
-    scores = list(dict.fromkeys(rows["score"].dropna()))
+    scores = list(dict.fromkeys(rows.loc[rows["type"] != "survival", "score"].dropna()))
+    if not scores and (rows["type"] == "survival").any():
+        save(sentence(f"{name}: all scores are times to events; see their Kaplan-Meier curves"), out)
+        return
     panels = [(score, learner) for score in scores or [None] for learner in LEARNERS]
     lines, across = -(-len(panels) // ACROSS), min(ACROSS, len(panels))
     figure, axes = plt.subplots(lines, across, figsize=(3.3 * across, 3 * lines), squeeze=False, layout="constrained")

@@ -89,11 +89,15 @@ def _row(
 def participants(points: pd.DataFrame, score: dict[str, Any], confounds: list[dict[str, Any]]) -> pd.DataFrame:
     """The scans on which a score was tested (one per participant), with its values in the column `drawn`.
 
-    Values are on the score's own scale, a binary one as 0 and 1.
+    Values are on the score's own scale, a binary one as 0 and 1; of a survival score the time, and the event in the
+    column `happened`.
     """
+    if score["type"] == "survival":
+        happened = points[f"{score['name']}_event"].to_numpy(float)
+        points = points.assign(happened=happened)
     low, high = score["bounds"] if score["type"] == "bounded" else (0.0, 1.0)
     values = low + (high - low) * score_values(points, score)
-    return points.assign(drawn=values).iloc[design(points, score, confounds).rows]
+    return points.assign(drawn=values).iloc[design(points, score, confounds, survival=True).rows]
 
 
 def curve(lines: pd.DataFrame, score: str, latent: str) -> pd.DataFrame:
@@ -106,11 +110,14 @@ def label(score: dict[str, Any]) -> str:
     positive = score.get("positive")
     if score["type"] == "binary":
         return f"{score['name']} (1: {'yes' if positive is None else positive})"
-    return str(score["name"]) + (" (level)" if score["type"] == "ordinal" else "")
+    return str(score["name"]) + {"ordinal": " (level)", "survival": ": log hazard ratio"}.get(score["type"], "")
 
 
 def panel(axis: Axes, points: pd.DataFrame, latent: str, line: pd.DataFrame, name: str) -> None:
     """Participants, and the natural cubic spline (3 df) at mean confounds with its pointwise 95 % confidence band."""
+    if "happened" in points:
+        _hazard(axis, points, latent, line, name)
+        return
     test = (points["latents_split"] == "test").to_numpy()
     few = points["drawn"].nunique() < MAX_LEVELS
     drawn = points["drawn"] + np.random.default_rng(0).normal(0, 0.025 * np.ptp(points["drawn"]), len(points)) * few
@@ -120,6 +127,18 @@ def panel(axis: Axes, points: pd.DataFrame, latent: str, line: pd.DataFrame, nam
     axis.fill_between(x, low, high, color=BLUE, alpha=0.2, linewidth=0, label="pointwise 95 % confidence band")
     axis.plot(x, line["fitted"], color=BLUE, linewidth=1.6, label="natural spline (3 df), confounds at their means")
     axis.set(xlabel=latent, ylabel=name)
+
+
+def _hazard(axis: Axes, points: pd.DataFrame, latent: str, line: pd.DataFrame, name: str) -> None:
+    """The spline of a survival score relative to the latent's mean, and a tick per participant: a time has no point."""
+    x, low, high = (line[column] for column in ("latent_value", "low", "high"))
+    axis.fill_between(x, low, high, color=BLUE, alpha=0.2, linewidth=0, label="pointwise 95 % confidence band")
+    axis.plot(x, line["fitted"], color=BLUE, linewidth=1.6, label="natural spline (3 df), confounds at their means")
+    axis.axhline(0, color=GREY, linewidth=0.6, linestyle=":")
+    for value, at, colour in ((1, 0.97, ORANGE), (0, 0.03, GREY)):  # with the event above, without it below
+        own = points.loc[points["happened"] == value, latent]
+        axis.plot(own, [at] * len(own), "|", color=colour, markersize=5, transform=axis.get_xaxis_transform())
+    axis.set(xlabel=f"{latent} (ticks above: event, below: none)", ylabel=name)
 
 
 def _title(test: dict[Any, Any], line: pd.DataFrame) -> str:

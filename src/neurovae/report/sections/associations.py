@@ -22,7 +22,8 @@ PLACES = {"places": "where in the brain the latents of the map are associated wi
 TESTS = {"score": "score", "model": "model", "seed": "seed", "latent": "latent",
          "effect": "effect per SD of the latent", "ci_low": "95 % CI low", "ci_high": "95 % CI high", "p": "p",
          "q": "q", "p_maxt": "max-T p", "p_minp": "min-P p", "p_nonlinear": "nonlinearity p",
-         "p_quadratic_maxt": "quadratic max-T p", "partial_r2": "partial R²", "n": "n", "family": "regression",
+         "p_quadratic_maxt": "quadratic max-T p", "p_proportional": "proportional hazards p",
+         "n_events": "events", "partial_r2": "partial R²", "n": "n", "family": "regression",
          "replicated": "other seeds", "caveats": "caveats", "status": "status", "reason": "note",
          "maxt_status": "max-T status", "maxt_reason": "max-T note"}  # fmt: skip
 WHOLE = {"score": "score", "model": "model", "seed": "seed", "p": "p", "q": "q",
@@ -45,8 +46,11 @@ SCALES = {("continuous", "identity"): "standardised beta", ("count", "log"): "lo
           "log ratio of "
           "means", ("binary", "logit"): "log odds ratio", ("bounded", "logit"): "log odds ratio "
           "(fractional logit; score rescaled to 0-1)", ("ordinal", "logit"): "log odds ratio of a higher "
-          "level"}  # fmt: skip
-NAMES = {"Gaussian (HC2)": "ordinary least squares with HC2 standard errors"}  # of families in tables; others are clear
+          "level", ("survival", "log hazard"): "log hazard ratio"}  # fmt: skip
+NAMES = {
+    "Gaussian (HC2)": "ordinary least squares with HC2 standard errors",
+    "Cox (Efron)": "Cox proportional hazards regression",
+}  # of families in tables; others are clear
 MULTIVARIABLE = (
     "Multivariable regressions and interactions: parametric tests, unlike the joint test above, which is a permutation "
     "test. The regression on all latents and the confounds is compared with that on the confounds alone; interactions "
@@ -76,8 +80,8 @@ def associations(run: Run) -> list[Block]:
     listed = tests.assign(caveats=["; ".join(words) or "none" for words in said]).sort_values("p", kind="stable")
     title = (
         "Tests of every latent against every score (q and max-T p: corrected across the latents, separately for each "
-        "score). Effects: standardised beta, or on the log scale (log odds ratio, log rate ratio; exponentiated in the "
-        "findings)"
+        "score). Effects: standardised beta, or on the log scale (log odds ratio, log rate ratio, log hazard "
+        "ratio; exponentiated in the findings)"
     )
     heads = TESTS if pooled(tests) else {name: head for name, head in TESTS.items() if name != "p_minp"}
     blocks += [heading("All tests"), table(listed, heads, ASSOCIATIONS, title, mark="caveats")]

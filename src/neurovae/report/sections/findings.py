@@ -98,7 +98,8 @@ def general(run: Run, cards: list[Row]) -> list[str]:
 def _card(run: Run, one: Row) -> Block:
     score, status, row = one["score"], one["status"], one["row"]
     kind = entry(run, score).get("type", one["type"])
-    n = f", n = {row['n']:.0f}" if status != UNTESTED and pd.notna(row.get("n")) else ""
+    events = f", {row['n_events']:.0f} events" if pd.notna(row.get("n_events")) else ""
+    n = f", n = {row['n']:.0f}{events}" if status != UNTESTED and pd.notna(row.get("n")) else ""
     card = {"score": str(score), "about": f"{kind}{n}" if isinstance(kind, str) else "", "status": status,
             "headline": one["headline"], "evidence": one["evidence"],
             "caveats": one["caveats"],

@@ -21,9 +21,11 @@ REGRESSION = {
     "ordinal": "proportional-odds regression [ordinal] with likelihood-ratio tests",
     "bounded": "fractional logit regression [fractional] with quasi-likelihood F tests",
     "gamma": "gamma regression with likelihood-ratio tests",
+    "survival": "Cox proportional hazards regression [cox] with Efron's approximation for ties [efron] and "
+    "likelihood-ratio tests",
 }
 LINKS = {"continuous": "identity", "count": "log", "binary": "logit", "ordinal": "logit", "bounded": "logit",
-         "gamma": "log"}  # fmt: skip
+         "gamma": "log", "survival": "log hazard"}  # fmt: skip
 
 IMPUTED = (
     "Missing confounds were imputed several times by chained equations with predictive mean matching [mice], given "
@@ -56,6 +58,7 @@ def inference(run: Run) -> str:
         f"Regression models were {_series(_regressions(ok))}." if len(ok) else "",
         f"Without a finite estimate, tested by permutation only: {none}." if none else "",
         *_confounds(used),
+        _hazards(used),
         _maxt(used),
         "For each score, the false discovery rate (q) across latents was controlled with the Benjamini-Hochberg "
         f"procedure [bh]{_of_permutation(ok)}.",
@@ -110,6 +113,18 @@ def _confounds(used: pd.DataFrame) -> list[str]:
     return [f"Confounds were {words}.",
             f"Participants with missing data were excluded ({'; '.join(lost)})." if lost else "",
             f"{IMPUTED} Imputed: {in_participants('; '.join(filled))}." if filled else ""]  # fmt: skip
+
+
+def _hazards(used: pd.DataFrame) -> str:
+    """Events, delayed entry, and the checks and assumptions of survival scores."""
+    rows = used[used["type"] == "survival"].drop_duplicates("score").to_dict("records")
+    if not rows:
+        return ""
+    events = listed([f"{row['score']}: {row['n_events']:.0f}" for row in rows])
+    return (f"Events were observed in the following numbers of participants: {events}. Whether hazard ratios changed "
+            "with time was tested with Schoenfeld residuals against the rank of time [zph]. The permutation test keeps "
+            "entry, time and event with the confounds, and supposes that censoring is independent of the latents given "
+            "the confounds.")  # fmt: skip
 
 
 def _maxt(used: pd.DataFrame) -> str:

@@ -14,7 +14,8 @@ FEATURES = {"confounds": "confounds alone", "latents": "latents alone", "latents
             "voxels without confounds": "voxels residualised on the confounds"}  # fmt: skip
 AFFINE = {"head size": "overall scaling [head size]", "rotation": "rotation", "translation": "translation",
           "head proportions": "scaling along each axis [head proportions]", "shear": "shear"}  # fmt: skip
-LEARNERS = {"linear": "ridge regression (L2-penalised logistic regression for binary scores)",
+LEARNERS = {"linear": "ridge regression (L2-penalised logistic regression for binary scores, L2-penalised Cox "
+                      "regression for times to events)",
             "svm": "support vector machines with a radial basis function kernel"}  # fmt: skip
 
 
@@ -42,6 +43,7 @@ def prediction(run: Run) -> str:
         "of participants with the fitted models held fixed." if settings.get("bootstraps") else "",
         "Whether latents improved prediction beyond the confounds was tested by repeating the whole cross-validation "
         f"{permuted:,.0f} times, with {_permuted(used['type'])}." if permuted > 0 else "",
+        _survival(run, good),
         "Missing confounds were replaced by their expected value given the other confounds and the predictors, learnt "
         "in each training set without any score." if (good.get("n_imputed", pd.Series([0])) > 0).any() else "",
         "Latents were harmonised over sites with ComBat [combat] within each training set."
@@ -55,9 +57,22 @@ def _permuted(kinds: set[str]) -> str:
     """What replaced the scores under the null hypothesis."""
     moved = "permuted residuals of the score given the confounds [freedman]"
     drawn = "labels permuted conditionally on the confounds [berrett]"
-    if "binary" not in kinds:
-        return moved
-    return drawn if kinds == {"binary"} else f"{moved} or, for binary scores, with {drawn}"
+    latents = "permuted residuals of the latents given the confounds [freedman]"
+    words = [moved] if kinds - {"binary", "survival"} else []
+    words += [f"for binary scores {drawn}" if words else drawn] if "binary" in kinds else []
+    words += [f"for times to events {latents}" if words else latents] if "survival" in kinds else []
+    return "; ".join(words)
+
+
+def _survival(run: Run, good: pd.DataFrame) -> str:
+    """How the predictions of times to events were tuned and judged."""
+    if not (good["type"] == "survival").any():
+        return ""
+    return ("For times to events, penalties were chosen by the cross-validated partial likelihood [cvpl]; predictions "
+            "were judged by Harrell's C [harrell_c] among pairs within test folds, Uno's C [uno] and the integrated "
+            "Brier score [graf] relative to the Kaplan-Meier curve of the training folds (index of prediction accuracy "
+            "[ipa]), weighted by the inverse probability of censoring; of more than 50 latents, and of voxels, the "
+            "first 50 principal components of each training set were used.")  # fmt: skip
 
 
 def audits(run: Run) -> str:

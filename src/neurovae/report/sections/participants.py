@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from neurovae.design.design import first_scans, in_order
+from neurovae.design.design import first_scans, in_order, survival_values
 from neurovae.report.blocks import Block, figure, missing, note, table, text
 from neurovae.report.figures import columns, thumbnails
 from neurovae.report.results import (
@@ -25,7 +26,8 @@ from neurovae.report.text import count, shown
 
 POWERED = {"score": "score", "n": "participants", "confound_columns": "confound regressors", "tests": "tests",
            "level": "significance level", "power": "power", "partial_r": "smallest partial r",
-           "odds_ratio": "smallest odds ratio per SD", "cases": "cases"}  # fmt: skip
+           "odds_ratio": "smallest odds ratio per SD",
+           "hazard_ratio": "smallest hazard ratio per SD", "cases": "cases"}  # fmt: skip
 
 LARGE = 0.1  # share of the participants
 
@@ -82,12 +84,32 @@ def summary(run: Run, people: pd.DataFrame, names: list[str]) -> pd.DataFrame:
         own = [(role, one["type"]) for role, one in entries if one["name"] == name]
         values = levels(people[name], positive(run, name))
         known = values.dropna()
+        if own[0][1] == "survival":
+            rows.append(_survival(people, name, section))
+            continue
         row = {"column": name, "role": ", ".join(role for role, _ in own), "type": own[0][1], "n": len(known)}
         row |= {"missing": int(values.isna().sum()), "value": described(known)}
         row |= {"range": f"{shown(known.min())} to {shown(known.max())}" if numeric(known) else ""}
         by_site = values.groupby(people["site"])
         rows.append(row | {f"site {site}": described(part.dropna()) for site, part in by_site})
     return pd.DataFrame(rows)
+
+
+def _survival(people: pd.DataFrame, name: str, section: dict[str, Any]) -> dict[str, Any]:
+    """Table 1's row of a time to event: events, and the length of observation, overall and by site."""
+    score = next(one for one in section["scores"] if one["name"] == name)
+    entry, time, event = survival_values(people, score).T
+    known = np.isfinite(time)
+    sites = people["site"][known]
+
+    def told(rows: np.ndarray) -> str:
+        if not rows.any():
+            return "n/a"
+        return f"{int(event[rows].sum())} events; observed for {shown(float(np.median((time - entry)[rows])))} (median)"
+
+    row = {"column": name, "role": "score", "type": "survival", "n": int(known.sum()), "missing": int((~known).sum())}
+    row |= {"value": told(known), "range": f"{shown(time[known].min())} to {shown(time[known].max())}"}
+    return row | {f"site {site}": told(known & (people["site"] == site).to_numpy()) for site in sites.dropna().unique()}
 
 
 def lacking(run: Run, people: pd.DataFrame) -> list[str]:

@@ -38,6 +38,8 @@ def predictions(run: Run) -> list[Block]:
     """Models and baselines side by side, calibration, importance, and the tables."""
     blocks = [picture(run, "baselines.png", "prediction by all models and baselines")]
     names = {"calibration": "observed against predicted", "importance": "permutation importance of the latents"}
+    if any(one["type"] == "survival" for one in run.config.get("cohort", {}).get("scores") or []):
+        names["survival"] = "Kaplan-Meier curves by thirds of the predicted risk of held-out participants"
     for model in run.ordered():
         blocks += by_model(run, model, [heading(model), *pictures(run, model, run.seed, names)])
     return [
