@@ -114,7 +114,7 @@ def _order_sessions(
     sessions: set[str],
 ) -> tuple[list[str], str]:
     """Return one person's sessions in time, and any doubt about the order."""
-    natural = sorted(labels, key=_natural)
+    natural = sorted(labels, key=natural)
     texts = {label: written(labels[label], tables, times, cohort) for label in labels}
     date_of = {label: _earliest(table_order, cohort.get("scan_date_format")) for label, table_order in texts.items()}
     unreadable = next(
@@ -174,11 +174,12 @@ def _table_order(labels: Mapping[str, list[Any]], tables: list[Keyed]) -> list[s
             for label, scans in labels.items()
         }
         if all(number is not None for number in rows.values()):
-            return sorted(labels, key=lambda label: (rows[label] or 0, _natural(label)))
+            return sorted(labels, key=lambda label: (rows[label] or 0, natural(label)))
     return None
 
 
-def _natural(label: str) -> str:
+def natural(label: str) -> str:
+    """Return a key by which numbers in labels sort as numbers."""
     return re.sub(r"\d+", lambda match: match.group().zfill(9), label.lower())
 
 
