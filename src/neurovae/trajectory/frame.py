@@ -94,7 +94,8 @@ def frame(table: pd.DataFrame, used: Used, fitted: np.ndarray | None = None, mea
     rows = np.flatnonzero(present)
     people = pd.factorize(table["person"].iloc[rows])[0]
     t = table["years"].to_numpy(float)[rows]
-    blocks, names, texts = [np.ones((len(rows), 1))], ["intercept"], []
+    blocks, names = [np.ones((len(rows), 1))], ["intercept"]
+    texts: list[str] = []
     if age.notna().any():
         of_person = table[chosen & present].drop_duplicates("person")["age_first"]
         centre = float(of_person.mean()) if mean_age is None else mean_age
