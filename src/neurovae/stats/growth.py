@@ -161,3 +161,16 @@ def _boundary(theta: np.ndarray, slopes: bool) -> str:
     if theta[0] == 0:
         return "variance of the level at 0, its boundary"
     return "correlation of level and slope at its boundary" if theta[2] == 0 else ""
+
+
+def redrawn(data: Visits, found: Growth, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Fixed effects of people drawn with replacement, (draws, columns); variances stay those of the fit.
+
+    weights: (draws, P), how often each person is drawn.
+    """
+    count, width = len(data.zz), data.x.shape[1]
+    rows = np.column_stack([data.x, y])
+    zr = np.concatenate([data.zx, sums(data.z, y, data.person)], axis=2)
+    own = sums(data.x, rows, data.person) - data.zx.transpose(0, 2, 1) @ found.k @ zr  # (P, columns, columns + 1)
+    total = (weights @ own.reshape(count, -1)).reshape(len(weights), width, width + 1)
+    return np.asarray(np.linalg.solve(total[:, :, :-1], total[:, :, -1:])[:, :, 0])
