@@ -86,7 +86,7 @@ def change(frame: Frame, z: np.ndarray, names: list[str], table: pd.DataFrame, s
             for row, value in zip(rows, q, strict=True)]  # fmt: skip
     if few or not ok.any():
         return rows
-    statistic = tested(data, z[:, ok], frame.slopes)
+    statistic = statistic_of(data, z[:, ok], frame.slopes)
     size = at_once(len(data.s), int(ok.sum()))
     exceeded = draw([statistic], data.strata, size, permutations, seed)[0]
     single, largest = maxt(statistic(np.arange(len(data.s))[None])[0], exceeded)
@@ -118,7 +118,7 @@ def prepare(frame: Frame, values: np.ndarray, kind: str, site: np.ndarray) -> Ch
     return Change(rows, x, t, person, s, residual(s, own), strata, own.shape[1], places.nunique() > 1)
 
 
-def tested(data: Change, z: np.ndarray, slopes: bool) -> Callable[[np.ndarray], np.ndarray]:
+def statistic_of(data: Change, z: np.ndarray, slopes: bool) -> Callable[[np.ndarray], np.ndarray]:
     """Return the function from row indices (draws, P) to statistics (draws, 1, latents)."""
     null = growth.visits(np.column_stack([data.x, data.s[data.person]]), data.t, data.person, slopes)
     bare = growth.visits(data.x, data.t, data.person, slopes)
