@@ -36,11 +36,11 @@ def draw(
     t, age = np.concatenate(gaps), rng.normal(70, 8, people)
     score = 0.4 * (age - 70) / 8 + rng.normal(size=people)
     size = np.sqrt(1 - 0.3**2) * slope_sd
-    level = rng.normal(size=(people, latents)) + score_on_level * score[:, None]
-    slope = 0.3 * slope_sd * (level - level.mean(axis=0)) + size * rng.normal(size=(people, latents))
+    level = rng.normal(size=(people, latents))
+    slope = 0.3 * slope_sd * level + size * rng.normal(size=(people, latents))
     slope += 0.2 + 0.1 * ((age - 70) / 8)[:, None]
     slope[:, 0] += score_on_change * slope_sd * score
-    level = level + 0.03 * (age - 70)[:, None]
+    level = level + score_on_level * score[:, None] + 0.03 * (age - 70)[:, None]
     z = level[person] + slope[person] * t[:, None] + noise * rng.normal(size=(len(t), latents))
     names = [f"mu_{k:02d}" for k in range(latents)]
     table = pd.DataFrame(z, columns=names).assign(

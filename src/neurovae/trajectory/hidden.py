@@ -50,7 +50,12 @@ def fit_fold(table: pd.DataFrame, used: Used, z: np.ndarray) -> tuple[Fold | Non
     """Fit the growth models of one fold; None and the reason where it is not possible.
 
     table: of `frame.timed`, with `latents_split`; z: (its rows, latents).
+
+    Raises:
+        ValueError: a person is in several splits.
     """
+    if (table.groupby("person")["latents_split"].nunique() > 1).any():
+        raise ValueError("a person has visits in several splits: the table is split by scan, not by person")
     trained = (table["latents_split"] != "test").to_numpy()
     known_levels = np.ones(len(table), bool)
     for _, kind, column in used:
