@@ -5,6 +5,7 @@ import pandas as pd
 from neurovae.report.blocks import Block, by_model, details, file_table, note, pictures, table, text
 from neurovae.report.results import LEVEL, Row, Run, read, why
 from neurovae.report.text import count
+from neurovae.trajectory.frame import AGE
 from neurovae.trajectory.growth_rows import TERMS
 
 EFFECTS, CHANGE, FORECAST = "trajectory/effects.tsv", "trajectory/change.tsv", "trajectory/forecast.tsv"
@@ -80,3 +81,31 @@ def sentences(run: Run, effects: pd.DataFrame, change: pd.DataFrame, forecast: p
         found.append(f"The hidden last visit of {count(int(rows[0]['n']), 'unseen participant')} was predicted in "
                      f"{space} with a squared error of {words}.")  # fmt: skip
     return found
+
+
+def methods(run: Run) -> str:
+    """The growth models, tests and predictions as the tables have them, for the methods text; empty without them."""
+    effects, change, forecast = (read(run, path) for path in (EFFECTS, CHANGE, FORECAST))
+    if effects is None or change is None or forecast is None or not (effects["status"] == "ok").any():
+        return ""
+    row = effects[effects["status"] == "ok"].iloc[0]
+    slopes = "random levels and slopes" if row["random"] == "level and slope" else "random levels"
+    aged = "age at the first session (between participants) and " if (effects["term"] == TERMS[AGE]).any() else ""
+    tested = change[change["p_maxt"].notna()]
+    said = [
+        f"Trajectories. Each latent variable was modelled over the visits of {count(int(row['n']), 'participant')} "
+        f"({int(row['n_repeated'])} with two or more visits) by a linear mixed model [laird, bernal] with {aged}years "
+        f"since then (within participants) [neuhaus], confounds, and {slopes}, fitted by restricted maximum "
+        "likelihood; degrees of freedom were those of between- and within-participant terms [schluchter].",
+        "Associations of scores at the first session with change were tested as the product of time and score, "
+        "adjusted for the products of time with age and constant confounds, by max-T over latents [maxt] with "
+        f"{int(tested['permutations'].iloc[0]):,} permutations of whole participants with equally many visits [blocks]."
+        if len(tested)
+        else "",
+        "The last visit of each test participant was hidden and predicted by models fitted to the training and "
+        "validation participants; squared errors were compared with those of carrying the last visit forward, with "
+        f"{int(forecast['resamples'].max()):,} bootstrap samples of participants."
+        if forecast["resamples"].notna().any()
+        else "",
+    ]
+    return " ".join(words for words in said if words)
