@@ -89,7 +89,10 @@ def effects(fits: Fits, names: list[str], base: Row) -> list[Row]:
 
 
 def people(fits: Fits, names: list[str], persons: list[str], base: Row) -> pd.DataFrame:
-    """Level (at the first visit) and slope of each person and latent with their reliabilities."""
+    """Level (at the first visit) and slope of each person and latent with their reliabilities.
+
+    At the boundary (no variance of slopes, or slopes that follow from levels) slopes have no reliability of their own.
+    """
     frame, first, parts = fits.frame, fits.frame.first, []
     last = pd.Series(frame.t).groupby(frame.person).max().to_numpy()
     years = frame.names.index(YEARS)
@@ -97,6 +100,7 @@ def people(fits: Fits, names: list[str], persons: list[str], base: Row) -> pd.Da
         if found is None or not found.converged:
             continue
         reliable = growth.reliability(fits.visits, found)
+        reliable[:, growth.SLOPE] = np.nan if found.boundary else reliable[:, growth.SLOPE]
         slope = found.coef[years] + found.blup[:, 1] if frame.slopes else np.full(frame.people, np.nan)
         parts.append(
             pd.DataFrame(

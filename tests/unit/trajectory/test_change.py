@@ -123,6 +123,7 @@ def test_ageing_is_not_confounded_with_differences_between_ages() -> None:
     fits = fit_all(design, two[["mu_00"]].to_numpy(float))
     assert effects(fits, ["mu_00"], {})[0]["random"].startswith("level (fewer than 10 people have three visits")
     own = people(fits, ["mu_00"], sorted(two["person"].unique()), {})
+    assert own["slope_reliability"].isna().all()
     assert own["slope"].isna().all() and own["level_reliability"].between(0, 1).all()
 
 
