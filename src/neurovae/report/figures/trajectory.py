@@ -59,9 +59,9 @@ def _courses(axis: Axes, tested: pd.DataFrame, latents: pd.DataFrame, times: pd.
     centre = np.array([x.mean(), table[row["latent"]].mean()])
     span = np.array([-1, 1]) * float(np.ptp(x)) / 6
     axis.plot(centre[0] + span, centre[1] + row["effect"] * span, color=ORANGE, linewidth=2, label="mean within people")
-    axis.set(xlabel="age, years" if aged else "years since the first visit", ylabel=latent_table.short(row["latent"]))
+    axis.set(xlabel="age, years" if aged else "years since the first visit", ylabel=f"latent {latent_table.short(row['latent'])}")
     axis.legend(fontsize=7)
-    axis.set_title(f"largest |t| of yearly change: {latent_table.short(row['latent'])}\n{row['effect_sd']:+.2f} SD a "
+    axis.set_title(f"largest |t| of yearly change: latent {latent_table.short(row['latent'])}\n{row['effect_sd']:+.2f} SD a "
                    f"year, q = {row['q']:.2g}", fontsize=8, loc="left")  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def _scores(axis: Axes, change: pd.DataFrame) -> None:
     axis.hlines(at, low, high, color=colours, linewidth=1.5)
     axis.scatter(best["effect"], at, color=colours, s=22, zorder=3)
     axis.axvline(0, color=GREY, linewidth=0.8)
-    names = [f"{plain(row.score)}\n{latent_table.short(row.latent)}, max-T p = {row.p_maxt:.2g}"
+    names = [f"{plain(row.score)}\nlatent {latent_table.short(row.latent)}, max-T p = {row.p_maxt:.2g}"
              for row in best.itertuples()]  # fmt: skip
     axis.set_yticks(at, names, fontsize=7)
     axis.set_ylim(len(best) - 0.4, -0.6)
