@@ -49,6 +49,7 @@ rule all:
             model=SHOWN_DECODED,
             fit=FIT,
         ),
+        expand("results/{cohort}/trajectory/change.tsv", cohort=FOLLOWED_IN),
         expand("results/{cohort}/{stage}/replication.tsv", cohort=COHORT, stage=VALIDATED),
         expand("results/{cohort}/{stage}/transfer.tsv", cohort=COHORT, stage=VALIDATED),
         expand("results/{cohort}/report/summary.txt", cohort=COHORT),
@@ -81,6 +82,11 @@ if not config["cohort"]["freeze"]:
 include: "workflow/rules/latents.smk"
 include: "workflow/rules/associate.smk"
 include: "workflow/rules/predict.smk"
+
+
+if FOLLOWED:
+
+    include: "workflow/rules/trajectory.smk"
 
 
 if EXTERNAL:

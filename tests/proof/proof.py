@@ -16,6 +16,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 
 import proof_alarms
+import proof_change
 import proof_checks
 import proof_confounding
 import proof_copies
@@ -66,6 +67,13 @@ def mixed(pool: Executor | None, share: float, out: Path) -> list[Check]:
     lines.write(out, "sessions", found)
     pictures.rejections(found, out / "sessions.png", "Three sessions a person: mixed model, GEE and their permutations")
     return proof_mixed.checks(found)
+
+
+def change(pool: Executor | None, share: float, out: Path) -> list[Check]:
+    """A score against change over visits."""
+    found = proof_change.table(pool, many(300, share))
+    lines.write(out, "change", found)
+    return [*proof_change.checks(found), *proof_change.found_again(many(40, share))]
 
 
 def family(pool: Executor | None, share: float, out: Path) -> list[Check]:
@@ -142,8 +150,9 @@ def known(pool: Executor | None, share: float, out: Path) -> list[Check]:
 
 
 SECTIONS: dict[str, Section] = {
-    "null": null, "permute": permute, "mixed": mixed, "family": family, "fdr": fdr, "predict": predict, "power": power,
-    "vae": vae, "confounding": confounding, "imputed": imputed, "survival": survival, "alarms": alarms, "known": known,
+    "null": null, "permute": permute, "mixed": mixed, "change": change, "family": family, "fdr": fdr, "predict": predict,
+    "power": power, "vae": vae, "confounding": confounding, "imputed": imputed, "survival": survival, "alarms": alarms,
+    "known": known,
 }  # fmt: skip
 
 

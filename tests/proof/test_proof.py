@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import proof_alarms
+import proof_change
 import proof_checks
 import proof_cohort as made
 import proof_confounding
@@ -89,6 +90,13 @@ def test_false_positives_of_permutations(tmp_path) -> None:
 
 def test_false_positives_of_repeated_sessions() -> None:
     assert not missed(proof_mixed.checks(proof_mixed.table(None, 6, (60,))))
+
+
+def test_a_score_against_change() -> None:
+    """As the rest, at the 99.9 % interval, since few cohorts are drawn; and what is planted is found."""
+    found = proof_change.table(None, 12)
+    assert not missed([lines.rate(row.test, row.rejected, row.tested, 1) for row in found.itertuples()])
+    assert not missed(proof_change.found_again(4)[:1])
 
 
 def test_false_discoveries(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 rule simulate:
     output:
         scans=expand("results/{{cohort}}/cohort/bids/{person}/anat/{person}_T1w.nii.gz", person=SIMULATED),
+        visits=expand("results/{{cohort}}/cohort/bids/{visit}", visit=SIMULATED_VISITS),
         participants="results/{cohort}/cohort/bids/participants.tsv",
         truth="results/{cohort}/cohort/truth/truth.tsv",
     log:

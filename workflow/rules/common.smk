@@ -13,7 +13,7 @@ from neurovae.errors import InputError
 from neurovae.plan import config as configuration
 from neurovae.plan import baselines, derivatives, display, encoder_cards, entries, external, frozen, graph, index, kinds
 from neurovae.plan import latent_maps, latent_tables, search_flags, search_space, source_models, start_models
-from neurovae.plan import user_tables, without_images
+from neurovae.plan import user_tables, visit_times, without_images
 
 display.attach(workflow)
 
@@ -34,6 +34,7 @@ try:
     ill_given, given_notes, GIVEN_COLUMNS = latent_tables.problems(config, FOUND)
     ill_cards, card_notes, CARDS = encoder_cards.problems(config)
     other_scores, external_notes = external.problems(config, FOUND)
+    no_times, time_notes = visit_times.problems(config, list(ENTRIES), FOUND)
     misplaced, doubtful = derivatives.check(config, [(scan.path, scan.mask) for scan in FOUND.scans if IMAGES])
     graph.refuse(
         check.check(config["cohort"], FOUND)
@@ -42,12 +43,13 @@ try:
         + ill_cards
         + misplaced
         + other_scores
+        + no_times
         + graph.names_and_files(config)
         + entries.impossible(config, ENTRIES, PEOPLE)
         + graph.interpret_problems(config["interpret"], list(ENTRIES))
         + search_space.problems(config, SCHEMA, PEOPLE)
     )
-    more_notes = card_notes + source_notes + external_notes + ([] if IMAGES else without_images.notes(GIVEN_CONFIG))
+    more_notes = card_notes + source_notes + external_notes + time_notes + ([] if IMAGES else without_images.notes(GIVEN_CONFIG))
     warn.print_warnings(config["cohort"], FOUND, notes + given_notes + doubtful + more_notes)
     entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
@@ -120,8 +122,12 @@ LAUNCH = entries.launch(config["train"]["processes"])
 STABILITY_CODE = entries.model_codes(ENTRIES, "audit.stability")
 LATENTS_CODE = entries.model_codes(ENTRIES, "latents")
 DECODED_CODE = {
-    name: entries.model_codes(ENTRIES, f"interpret.{name}")
-    for name in ("traverse", "maps", "samples", "counterfactual")
+    name: entries.model_codes(ENTRIES, f"{stage}.{name}")
+    for stage, names in {
+        "interpret": ("traverse", "maps", "samples", "counterfactual"),
+        "trajectory": ("forecast", "yearly"),
+    }.items()
+    for name in names
 }
 PLOT_CODE = {name: entries.all_codes(ENTRIES, f"report.plots.{name}") for name in ("train", "interpret")}
 SURVIVAL = [score["name"] for score in config["cohort"]["scores"] if score["type"] == "survival"]
@@ -133,7 +139,11 @@ TESTED = (
 CODES = graph.flags({"codes": {key: config["cohort"][key] for key in ("missing", "not_missing")}})
 REFERENCE = graph.reference(config["preprocess"]["normalise"])
 PREPROCESS = graph.preprocess(config["preprocess"], config["cohort"]["suffix"])
-SIMULATED = [scan.person for scan in FOUND.scans] if config["cohort"]["simulate"] else []
+SIMULATED = [scan.person for scan in FOUND.scans if not scan.session] if config["cohort"]["simulate"] else []
+SIMULATED_VISITS = graph.simulated_visits(config["cohort"], FOUND)
+FOLLOWED = config["trajectory"]["models"]  # models whose latents are followed over time
+FOLLOWED_DECODED = [name for name in FOLLOWED if name in DECODED and IMAGES]
+FOLLOWED_IN = [COHORT] if FOLLOWED else []
 
 
 wildcard_constraints:

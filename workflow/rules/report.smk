@@ -49,6 +49,7 @@ rule report:
         rules.plot_audit.output,
         rules.plot_interpret.output if IMAGES else [],
         expand("results/{{cohort}}/report/{name}.png", name=VALIDATED),
+        rules.plot_trajectory.output if FOLLOWED else [],
         branch(IMAGES, then="results/{cohort}/preprocess/volumes.npy", otherwise=[]),
         "results/{cohort}/findings/multivariable.tsv",
         "results/{cohort}/findings/mixed.tsv",

@@ -19,7 +19,7 @@ from nibabel.orientations import axcodes2ornt, ornt_transform
 from scipy import fft, ndimage
 from scipy.spatial.transform import Rotation
 
-from neurovae.cli import cli
+from neurovae.cli import Json, cli
 from neurovae.cohort.anatomy import (
     MODES,
     REGIONS,
@@ -32,6 +32,7 @@ from neurovae.cohort.anatomy import (
     sample_flow,
     transform_points,
 )
+from neurovae.cohort.longitudinal import Person, draw_visits, session_row
 from neurovae.cohort.people import FOLLOW_UP, SCORES, draw_person
 from neurovae.io.files import write_beside, write_json, write_tsv
 
@@ -48,7 +49,16 @@ No person was scanned; participants.tsv was drawn too.
 """
 
 
-def run(*, out: Path, truth: Path, people: int = 72, voxel_mm: float = 3.0, seed: int = 0, jobs: int = 2) -> None:
+def run(
+    *,
+    out: Path,
+    truth: Path,
+    people: int = 72,
+    voxel_mm: float = 3.0,
+    seed: int = 0,
+    visits: Json | None = None,
+    jobs: int = 2,
+) -> None:
     """Write the demo cohort into the BIDS folder `out`, and its true values into the folder `truth`.
 
     Example:
@@ -60,25 +70,30 @@ def run(*, out: Path, truth: Path, people: int = 72, voxel_mm: float = 3.0, seed
         people: number of people.
         voxel_mm: voxel size, mm.
         seed: of all random draws.
+        visits: of cohort.simulate, where people come several times: most, years, dropout, new_scanner.
         jobs: people simulated at a time; the numbers do not depend on it.
     """
     out, truth = Path(out), Path(truth)
     anatomy = build(seed=seed)
+    simulated = simulate_visits if visits else simulate_person
+    options = {"visits": visits} if visits else {}
     tasks = (
-        delayed(simulate_person)(anatomy, number, seed=seed, voxel_mm=voxel_mm, out=out, truth=truth)
+        delayed(simulated)(anatomy, number, seed=seed, voxel_mm=voxel_mm, out=out, truth=truth, **options)
         for number in range(1, people + 1)
     )
-    start, rows, truths = time.monotonic(), [], []
+    start, rows = time.monotonic(), []
+    truths: list[dict[str, Any]] = []
     for row, true_values in Parallel(n_jobs=jobs, return_as="generator", max_nbytes="1M")(tasks):
         rows.append(row)
-        truths.append(true_values)
+        truths += true_values if visits else [true_values]
         rate = len(rows) / (time.monotonic() - start)
         seconds_left = (people - len(rows)) / rate
         print(
             f"simulate {row['participant_id']} {len(rows)}/{people}: {rate:.2f}/s, {seconds_left:.0f} s left",
             flush=True,
         )
-    write_tsv(out / "participants.tsv", rows, ["participant_id", "age", "sex", "site", *SCORES, *FOLLOW_UP])
+    every_column = ["participant_id", "age", "sex", "site", *SCORES, *FOLLOW_UP]
+    write_tsv(out / "participants.tsv", rows, ["participant_id", "sex"] if visits else every_column)
     write_tsv(truth / "truth.tsv", truths, list(truths[0]))
     write_json(
         out / "dataset_description.json", {"Name": "neurovae demo", "BIDSVersion": "1.8.0", "DatasetType": "raw"}
@@ -99,10 +114,43 @@ def simulate_person(
     person = row["participant_id"]
     save(image, affine, STORED[row["site"]], out / person / "anat" / f"{person}_T1w.nii.gz")
     save((brain > 0.5).astype(np.int16), affine, STORED[row["site"]], truth / f"{person}_mask.nii.gz")
-    size = float(np.prod([true_values[f"scale_{axis}"] for axis in "xyz"]))
-    true_values |= {f"{name}_ml": volume * size for name, volume in zip(REGIONS, millilitres, strict=True)}
-    true_values["brain_ml"] = float((brain > 0.5).sum() * np.linalg.det(affine) / 1000)
+    true_values |= _volumes(true_values, millilitres, brain, affine)
     return row, {"participant_id": person} | {name: f"{value:.6g}" for name, value in true_values.items()}
+
+
+def simulate_visits(
+    anatomy: Anatomy, number: int, *, seed: int, voxel_mm: float, out: Path, truth: Path, visits: dict[str, Any]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Draw a person with several visits, write scans, true masks and the sessions table; rows as `simulate_person`.
+
+    A person's own flow, size and regional deviations stay the same; severity, age, pose and scanner change.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
+    one: Person = draw_visits(rng, number, seed=seed, visits=visits)
+    flow, sessions, truths = own_flow(anatomy, one.visits[0].truth, rng), [], []
+    for k, visit in enumerate(one.visits, 1):
+        key, axes = f"{one.person}_ses-{k}", STORED[visit.site]
+        displacement, millilitres = deform(anatomy, flow, log_volumes(visit.truth))
+        head, brain, affine = scan(anatomy, visit.truth, displacement, site=visit.site, voxel_mm=voxel_mm)
+        save(
+            acquire(head, visit.truth, rng), affine, axes, out / one.person / f"ses-{k}" / "anat" / f"{key}_T1w.nii.gz"
+        )
+        save((brain > 0.5).astype(np.int16), affine, axes, truth / f"{key}_mask.nii.gz")
+        true_values = visit.truth | _volumes(visit.truth, millilitres, brain, affine)
+        keys = {"participant_id": one.person, "session_id": f"ses-{k}"}
+        truths.append(keys | {name: f"{value:.6g}" for name, value in true_values.items()})
+        sessions.append(session_row(k, visit))
+    write_tsv(out / one.person / f"{one.person}_sessions.tsv", sessions, list(sessions[0]))
+    return {"participant_id": one.person, "sex": one.sex}, truths
+
+
+def _volumes(
+    true_values: dict[str, float], millilitres: np.ndarray, brain: np.ndarray, affine: np.ndarray
+) -> dict[str, float]:
+    """Volumes of regions and brain, in ml, with the head's size."""
+    size = float(np.prod([true_values[f"scale_{axis}"] for axis in "xyz"]))
+    regions = {f"{name}_ml": volume * size for name, volume in zip(REGIONS, millilitres, strict=True)}
+    return regions | {"brain_ml": float((brain > 0.5).sum() * np.linalg.det(affine) / 1000)}
 
 
 def log_volumes(true_values: dict[str, float]) -> np.ndarray:

@@ -169,6 +169,15 @@ def preprocess(section: dict[str, Any], suffix: str) -> dict[str, dict[str, Any]
     return options
 
 
+def simulated_visits(cohort: dict[str, Any], found: index.Index) -> list[str]:
+    """List the scans and sessions tables of simulated people with several visits, below the BIDS folder."""
+    if not cohort["simulate"] or not cohort["simulate"]["visits"]:
+        return []
+    folder = f"results/{cohort['name']}/cohort/bids/"
+    paths = [scan.path for scan in found.scans] + [path for path in found.files if path.endswith("_sessions.tsv")]
+    return [path.removeprefix(folder) for path in paths]
+
+
 def reference(section: dict[str, Any]) -> list[str]:
     """Return the file of the reference region, if intensities are normalised by one."""
     return [section["reference"]] if section["method"] == "reference" and section["reference"] != "brain" else []

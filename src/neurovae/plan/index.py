@@ -16,7 +16,18 @@ from neurovae.io import missing
 from neurovae.io.levels import level
 from neurovae.io.tables import Keyed, Row, keyed, lookup, loose
 from neurovae.io.tables import read as read_table
-from neurovae.plan import bids, derivatives, matches, plain_table, sessions, totals, variants, visits, without_images
+from neurovae.plan import (
+    bids,
+    courses,
+    derivatives,
+    matches,
+    plain_table,
+    sessions,
+    totals,
+    variants,
+    visits,
+    without_images,
+)
 
 SOURCES = ("bids", "files", "table", "simulate")  # of images
 
@@ -175,16 +186,24 @@ def used(cohort: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _simulated(cohort: dict[str, Any]) -> Index:
-    folder = f"results/{cohort['name']}/cohort/bids"
-    scans = []
+    folder, visits = f"results/{cohort['name']}/cohort/bids", cohort["simulate"].get("visits")
+    scans, files = [], [f"{folder}/participants.tsv"]
     for number in range(1, int(cohort["simulate"]["people"]) + 1):
         person, site = f"sub-{number:03d}", ("B", "A")[number % 2] if cohort.get("site") else "n/a"
+        if visits:
+            one = courses.course(number, seed=cohort["simulate"]["seed"], visits=visits)
+            for k, place in enumerate(one.sites, 1):
+                key, of_visit = f"{person}_ses-{k}", place if cohort.get("site") else "n/a"
+                path = f"{folder}/{person}/ses-{k}/anat/{key}_T1w.nii.gz"
+                scans.append(Scan(key, person, str(k), "", "", path, of_visit, "n/a"))
+            files.append(f"{folder}/{person}/{person}_sessions.tsv")
+            continue
         scans.append(Scan(person, person, "", "", "", f"{folder}/{person}/anat/{person}_T1w.nii.gz", site, "n/a"))
     stratify = (cohort.get("folds") or {}).get("stratify")
     problem = f"stratify: '{stratify}' is not known before the cohort has been simulated; set folds.stratify to null"
     problems = [problem] if stratify else []
     problems += ["cohort.family: the simulated people are not related; set it to null"] if cohort.get("family") else []
-    return Index(sorted(scans), [], [], [f"{folder}/participants.tsv"], problems)
+    return Index(sorted(scans), [], [], files, problems, order={scan.scan: int(scan.session or 1) for scan in scans})
 
 
 def _with_visits(cohort: dict[str, Any], index: Index) -> Index:

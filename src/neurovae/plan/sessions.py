@@ -114,7 +114,7 @@ def _order_sessions(
     sessions: set[str],
 ) -> tuple[list[str], str]:
     """Return one person's sessions in time, and any doubt about the order."""
-    natural = sorted(labels, key=_natural)
+    in_numbers = sorted(labels, key=natural)
     texts = {label: written(labels[label], tables, times, cohort) for label in labels}
     date_of = {label: _earliest(table_order, cohort.get("scan_date_format")) for label, table_order in texts.items()}
     unreadable = next(
@@ -122,19 +122,19 @@ def _order_sessions(
     )
     days_known = {day for day in date_of.values() if day is not None}
     if len(days_known) == len(labels) and len({calendar for calendar, _ in days_known}) == 1:
-        return sorted(natural, key=lambda label: date_of[label] or (True, 0.0)), ""
+        return sorted(in_numbers, key=lambda label: date_of[label] or (True, 0.0)), ""
     doubt = "; only some of the sessions have a date, so dates are not used" if days_known else ""
     doubt = "; two sessions have the same date" if None not in date_of.values() else doubt
     doubt = f"; dates such as '{unreadable}' cannot be read (write YYYY-MM-DD)" if unreadable else doubt
     table_order = _table_order(labels, [table for table in tables if table.file in sessions])
     numbered = len({re.sub(r"\d+$", "", label.lower()) for label in labels}) == 1
     if table_order is None and numbered:
-        return natural, f"by the numbers in their labels{doubt}" if doubt else ""
+        return in_numbers, f"by the numbers in their labels{doubt}" if doubt else ""
     if table_order is None:
-        return natural, f"alphabetically, which need not be the order in time{doubt}"
-    if numbered and table_order != natural:
+        return in_numbers, f"alphabetically, which need not be the order in time{doubt}"
+    if numbered and table_order != in_numbers:
         return table_order, f"as in the sessions table, although the numbers in the labels differ{doubt}"
-    if not numbered and table_order == natural:
+    if not numbered and table_order == in_numbers:
         return table_order, f"as in the sessions table, which is alphabetical{doubt}"
     return table_order, f"as in the sessions table{doubt}" if doubt else ""
 
@@ -174,11 +174,12 @@ def _table_order(labels: Mapping[str, list[Any]], tables: list[Keyed]) -> list[s
             for label, scans in labels.items()
         }
         if all(number is not None for number in rows.values()):
-            return sorted(labels, key=lambda label: (rows[label] or 0, _natural(label)))
+            return sorted(labels, key=lambda label: (rows[label] or 0, natural(label)))
     return None
 
 
-def _natural(label: str) -> str:
+def natural(label: str) -> str:
+    """Return a key by which numbers in labels sort as numbers."""
     return re.sub(r"\d+", lambda match: match.group().zfill(9), label.lower())
 
 

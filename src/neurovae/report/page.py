@@ -22,6 +22,7 @@ from neurovae.report.sections.participants import participants
 from neurovae.report.sections.predictions import predictions
 from neurovae.report.sections.provenance import provenance
 from neurovae.report.sections.quality import quality
+from neurovae.report.sections.trajectories import trajectories
 
 ASSETS = Path(__file__).parent / "assets"
 CAPTIONS = Path(__file__).parents[3] / "workflow" / "report"
@@ -33,6 +34,7 @@ SECTIONS: list[tuple[str, str, str, Callable[[Run], list[Block]]]] = [
     ("latents", "Latents", "distributions, relation to scores, nearest neighbours", latents),
     ("associations", "Associations", "all tests of latents against scores", associations),
     ("predictions", "Prediction", "prediction of scores in held-out participants", predictions),
+    ("trajectories", "Trajectories", "change over visits, and a later visit predicted", trajectories),
     ("external", "External validation", "findings of another cohort, tested here", external),
     ("maps", "Maps", "interactive viewer, score maps, traversals", maps),
     ("audits", "Sensitivity checks", "nuisance variables, sites, seeds, dimension", audits),
@@ -81,7 +83,7 @@ def build(run: Run) -> str:
     shown = [one for one in SECTIONS if run.images or one[0] not in OF_IMAGES]
     for k, (name, title, about, section) in enumerate(shown):
         start = time.monotonic()
-        if blocks := section(run):  # a run without cohort.external has no such section
+        if blocks := section(run):  # a run without cohort.external or trajectory.models lacks theirs
             sections.append({"id": name, "title": title, "about": about, "blocks": blocks})
         print(f"{k + 1}/{len(shown)} {title}: {time.monotonic() - start:.1f} s", flush=True)
     loader = FileSystemLoader(ASSETS)
