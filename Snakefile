@@ -51,6 +51,7 @@ rule all:
         ),
         expand("results/{cohort}/{stage}/replication.tsv", cohort=COHORT, stage=VALIDATED),
         expand("results/{cohort}/{stage}/transfer.tsv", cohort=COHORT, stage=VALIDATED),
+        expand("results/{cohort}/norm/{model}/brain_age.parquet", cohort=COHORT, model=AGED),
         expand("results/{cohort}/report/summary.txt", cohort=COHORT),
         expand("results/{cohort}/report/report.html", cohort=COHORT),
         expand("results/{cohort}/report/verdict.txt", cohort=COHORT),
@@ -86,6 +87,11 @@ include: "workflow/rules/predict.smk"
 if EXTERNAL:
 
     include: "workflow/rules/external.smk"
+
+
+if NORMED:
+
+    include: "workflow/rules/norm.smk"
 
 
 include: "workflow/rules/audit.smk"

@@ -12,7 +12,7 @@ from neurovae.cohort import check, warn
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
 from neurovae.plan import baselines, derivatives, display, encoder_cards, entries, external, frozen, graph, index, kinds
-from neurovae.plan import latent_maps, latent_tables, search_flags, search_space, source_models, start_models
+from neurovae.plan import latent_maps, latent_tables, norm, search_flags, search_space, source_models, start_models
 from neurovae.plan import user_tables, without_images
 
 display.attach(workflow)
@@ -34,6 +34,7 @@ try:
     ill_given, given_notes, GIVEN_COLUMNS = latent_tables.problems(config, FOUND)
     ill_cards, card_notes, CARDS = encoder_cards.problems(config)
     other_scores, external_notes = external.problems(config, FOUND)
+    ill_norm, norm_notes = norm.problems(config, FOUND, list(ENTRIES))
     misplaced, doubtful = derivatives.check(config, [(scan.path, scan.mask) for scan in FOUND.scans if IMAGES])
     graph.refuse(
         check.check(config["cohort"], FOUND)
@@ -42,12 +43,13 @@ try:
         + ill_cards
         + misplaced
         + other_scores
+        + ill_norm
         + graph.names_and_files(config)
         + entries.impossible(config, ENTRIES, PEOPLE)
         + graph.interpret_problems(config["interpret"], list(ENTRIES))
         + search_space.problems(config, SCHEMA, PEOPLE)
     )
-    more_notes = card_notes + source_notes + external_notes + ([] if IMAGES else without_images.notes(GIVEN_CONFIG))
+    more_notes = card_notes + source_notes + external_notes + norm_notes + ([] if IMAGES else without_images.notes(GIVEN_CONFIG))
     warn.print_warnings(config["cohort"], FOUND, notes + given_notes + doubtful + more_notes)
     entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
@@ -99,6 +101,12 @@ CODE = graph.codes()
 ENV = graph.environments()
 EXTERNAL = external.settings(config["cohort"])  # another cohort's export, on whose findings these people are tested
 VALIDATED = [external.NAME] if EXTERNAL else []
+REFERENCE_FILE = "results/{cohort}/cohort/reference.tsv" if config["cohort"]["reference_group"] else []
+FOLDS_FILE = "results/{cohort}/cohort/folds.tsv"  # of training; with a reference group, its people alone are trained on
+FOLDS_FILE = "results/{cohort}/cohort/reference_folds.tsv" if REFERENCE_FILE else FOLDS_FILE
+NORMED = (config["norm"]["models"] or [PRIMARY]) if config["norm"]["age"] else []
+AGED = NORMED if config["norm"]["brain_age"] else []
+DEVIATIONS = NORMED if config["norm"]["deviation"] else []
 FREEZE = graph.flags({"freeze": True}) if config["cohort"]["freeze"] else ""
 MODEL_FLAGS = entries.model_flags(ENTRIES)
 GIVEN_FLAGS = entries.table_flags(GIVEN, config["cohort"])
