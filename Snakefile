@@ -52,12 +52,18 @@ rule all:
         expand("results/{cohort}/{stage}/replication.tsv", cohort=COHORT, stage=VALIDATED),
         expand("results/{cohort}/{stage}/transfer.tsv", cohort=COHORT, stage=VALIDATED),
         expand("results/{cohort}/norm/{model}/brain_age.parquet", cohort=COHORT, model=AGED),
+        expand("results/{cohort}/norm/{model}/deviation.parquet", cohort=COHORT, model=DEVIATIONS),
         expand("results/{cohort}/report/summary.txt", cohort=COHORT),
         expand("results/{cohort}/report/report.html", cohort=COHORT),
         expand("results/{cohort}/report/verdict.txt", cohort=COHORT),
 
 
 include: "workflow/rules/cohort.smk"
+
+
+if REFERENCE_FILE:
+
+    include: "workflow/rules/reference.smk"
 
 
 if IMAGES:

@@ -16,6 +16,7 @@ STAGES = {
     "latents": "from model and packed brains to the posterior mean of every scan",
     "associate": "tests of latents against scores: which latents are associated with which score",
     "predict": "predictions of scores from latents, in people who were not in the training set",
+    "norm": "brain age, and deviations of participants from the norm of a reference group",
     "external": "another cohort's findings, tested on these participants",
     "audit": "sensitivity checks: confounds, sites, seeds, dimension, power",
     "findings": "tests of all models together, each with its caveats",

@@ -49,7 +49,9 @@ try:
         + graph.interpret_problems(config["interpret"], list(ENTRIES))
         + search_space.problems(config, SCHEMA, PEOPLE)
     )
-    more_notes = card_notes + source_notes + external_notes + norm_notes + ([] if IMAGES else without_images.notes(GIVEN_CONFIG))
+    more_notes = (
+        card_notes + source_notes + external_notes + norm_notes + ([] if IMAGES else without_images.notes(GIVEN_CONFIG))
+    )
     warn.print_warnings(config["cohort"], FOUND, notes + given_notes + doubtful + more_notes)
     entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
@@ -127,6 +129,7 @@ SEARCHES = search_flags.figure_settings(config["train"])
 LAUNCH = entries.launch(config["train"]["processes"])
 STABILITY_CODE = entries.model_codes(ENTRIES, "audit.stability")
 LATENTS_CODE = entries.model_codes(ENTRIES, "latents")
+DEVIATION_CODE = entries.model_codes(ENTRIES, "norm.deviation")
 DECODED_CODE = {
     name: entries.model_codes(ENTRIES, f"interpret.{name}")
     for name in ("traverse", "maps", "samples", "counterfactual")

@@ -105,9 +105,12 @@ def run(
     policy = leakage.policy(folds.policy, health)
     verdict, reason = joint_verdict({path.parent.name: read_verdict(path) for path in health})
     entry = _entry(age, scores, confounds)
-    options = {"inner": inner, "harmonise": harmonise, "new_site": new_site, "seed": seed}
     written = (ages, metrics, groups, tests)
-    cases = None if verdict in STOPPING else complete_cases(folds, entry, confounds, **options)
+    cases = (
+        None
+        if verdict in STOPPING
+        else complete_cases(folds, entry, confounds, inner=inner, harmonise=harmonise, new_site=new_site, seed=seed)
+    )
     problem = stopped(tables[0], verdict, reason) if cases is None else _problem(cases, chosen)
     model = provenance(tables[0]) | {"policy": policy, "verdict": verdict}
     del model["fold"]
@@ -138,7 +141,9 @@ def analyse(
     groups = {} if own.all() else {"reference": inside["reference"].map({True: REFERENCE, False: OTHERS})}
     groups |= {score["name"]: _levels(inside, score) for score in scores if score["type"] == "binary"}
     by_group = accuracy.by_group(inside, groups, draws, seed)
-    tested = gap_test.tests(found[~found["extrapolated"]].reset_index(drop=True), scores, confounds, age, permutations, seed)
+    tested = gap_test.tests(
+        found[~found["extrapolated"]].reset_index(drop=True), scores, confounds, age, permutations, seed
+    )
     ages = [{str(key): value for key, value in row.items()} for row in found[_own_columns(found)].to_dict("records")]
     return ages, accurate, by_group, tested
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from neurovae.stats.basis import independent, natural_spline, spline_knots
+from neurovae.stats.basis import independent, moves, natural_spline, spline_knots
 
 PER_COLUMN = 20  # people for each column of age and sex; fewer: the age enters as a line
 STEPS, CLOSE = 100, 1e-8  # of Fisher scoring
@@ -73,15 +73,16 @@ def fit(y: np.ndarray, age: np.ndarray, sex: np.ndarray) -> Norm:
     mean = inverse @ (x.T @ y)
     leverage = np.einsum("ij,jk,ik->i", x, inverse, x)
     squares = np.square(y - x @ mean) / np.maximum(1 - leverage, 1e-6)[:, None]
+    squares = np.where(moves(y), squares, 0.0)
     return Norm(learnt, mean, _log_variance(squares, x, inverse), inverse, len(y))
 
 
 def _log_variance(squares: np.ndarray, x: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-    """Coefficients (q, variables) of the log-variance by Fisher scoring; a variable without variance has -inf there."""
+    """Coefficients (q, variables) of the log-variance by Fisher scoring; NaN for a variable without variance."""
     level = squares.mean(axis=0)
     moving = level > 0
-    g = np.zeros((x.shape[1], squares.shape[1]))
-    g[0] = np.log(np.where(moving, level, 1.0))
+    g = np.where(moving, 0.0, np.full((x.shape[1], 1), np.nan))
+    g[0] = np.log(np.where(moving, level, np.nan))
     for _ in range(STEPS):
         step = inverse @ (x.T @ (squares * np.exp(-(x @ g)) - 1))
         change = np.abs(x @ step).max(axis=0)

@@ -1,8 +1,8 @@
 """How far a person's latents are from those of the reference, within a fold: D2 = d' S^-1 d, d = mu - m(age, sex).
 
 Latents of folds are not comparable, so each fold has its own m (line of age, sex) and S = Cov(d) (Ledoit & Wolf 2004),
-from reference people whom its model has not seen. A person's D2 is not held against a chi-squared, which it does not
-follow (Ververidis & Kotropoulos 2008), but against the D2 of each reference person, both under the norm without that
+from reference people whom its model has not seen. A person's D2 is not held against a chi-squared, which D2 under an
+estimated covariance does not follow, but against the D2 of each reference person, both under the norm without that
 reference person, so that the two are exchangeable. Folds are combined by the median percentile.
 """
 
@@ -15,7 +15,12 @@ FEWEST = 12  # reference people held out of a fold
 
 
 def percentiles(
-    own: np.ndarray, age: np.ndarray, sex: np.ndarray, others: np.ndarray, age_others: np.ndarray, sex_others: np.ndarray
+    own: np.ndarray,
+    age: np.ndarray,
+    sex: np.ndarray,
+    others: np.ndarray,
+    age_others: np.ndarray,
+    sex_others: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Percentiles of the reference people (n,), each among the others of them, and of other people (m,).
 
@@ -34,7 +39,7 @@ def percentiles(
         alone[i] = distance[i]
         below += distance[i] < distance[n:]
     ranks = (alone[None, :] < alone[:, None]).sum(axis=1)
-    return 100 * (ranks + 1) / (n + 1), 100 * (below + 1) / (n + 1)
+    return 100 * (ranks + 1) / n, 100 * (below + 1) / (n + 1)
 
 
 def distances(

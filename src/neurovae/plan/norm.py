@@ -149,4 +149,3 @@ def shared_sites(pairs: Iterable[tuple[str, bool]]) -> list[str]:
         f"norm: the reference ({some(sorted(own))}) and the others ({some(sorted(others))}) share no site: a deviation "
         "may be that of the scanner and not of the person, and nothing in the data tells the two apart"
     ]
-
