@@ -130,10 +130,10 @@ def _reference(cohort: Row, section: Row, index: Index) -> tuple[list[str], list
     if not beyond:
         return [], notes
     named = some([f"{one} ({age:g})" for one, age in sorted(beyond.items())])
-    text = f"{len(beyond)} people are outside the ages of the reference, {low:g} to {high:g}: {named}"
+    text = f"ages outside those of the reference, {low:g} to {high:g}: {named}"
     if section["outside_age"] == "refuse":
         return [f"norm.outside_age: {text}; leave them out, or set outside_age: mark"], notes
-    return [], [*notes, f"norm: {text}; their values are extrapolated, marked, and left out of tests"]
+    return [], [*notes, f"norm: {text}; what is computed for them is extrapolated, marked, and in no test"]
 
 
 def shared_sites(pairs: Iterable[tuple[str, bool]]) -> list[str]:
