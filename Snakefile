@@ -61,11 +61,6 @@ rule all:
 include: "workflow/rules/cohort.smk"
 
 
-if REFERENCE_FILE:
-
-    include: "workflow/rules/reference.smk"
-
-
 if IMAGES:
 
     include: "workflow/rules/preprocess.smk"

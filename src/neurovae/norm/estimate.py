@@ -1,7 +1,7 @@
 """Norms of many variables at once: mean and variance given age and sex, and the z of a new person under them.
 
 Mean: least squares on a natural spline of age and on sex. Variance: exp(w g), by maximum likelihood of Gaussian
-residuals, which is a gamma regression of their squares with log link (Harvey 1976, Econometrica 44:461). Squares are
+residuals, which is convex, a gamma regression of their squares with log link (Harvey 1976, Econometrica 44:461). Squares are
 divided by 1 - leverage, since a fitted mean takes part of them.
 
 z of a new person: the predictive t of the residual, with the uncertainty of the mean (1 + h) and of the variance, whose
@@ -12,12 +12,12 @@ then written as a normal deviate. With one column in w this is the exact t of re
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from neurovae.stats.basis import independent, moves, natural_spline, spline_knots
 
 PER_COLUMN = 20  # people for each column of age and sex; fewer: the age enters as a line
-STEPS, CLOSE = 100, 1e-8  # of Fisher scoring
+STEPS, CLOSE = 100, 1e-6  # of Newton's method, and the change of a log-variance that ends it
 BOUND = 1.0  # largest change of a log-variance in one step
 FEWEST = 20  # people from whom a norm is estimated
 
@@ -74,22 +74,26 @@ def fit(y: np.ndarray, age: np.ndarray, sex: np.ndarray) -> Norm:
     leverage = np.einsum("ij,jk,ik->i", x, inverse, x)
     squares = np.square(y - x @ mean) / np.maximum(1 - leverage, 1e-6)[:, None]
     squares = np.where(moves(y), squares, 0.0)
-    return Norm(learnt, mean, _log_variance(squares, x, inverse), inverse, len(y))
+    return Norm(learnt, mean, _log_variance(squares, x), inverse, len(y))
 
 
-def _log_variance(squares: np.ndarray, x: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-    """Coefficients (q, variables) of the log-variance by Fisher scoring; NaN for a variable without variance."""
+def _log_variance(squares: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Coefficients (q, variables) of the log-variance by Newton's method; NaN without variance or convergence."""
     level = squares.mean(axis=0)
     moving = level > 0
-    g = np.where(moving, 0.0, np.full((x.shape[1], 1), np.nan))
-    g[0] = np.log(np.where(moving, level, np.nan))
+    g = np.zeros((x.shape[1], squares.shape[1]))
+    g[0] = np.log(np.where(moving, level, 1.0))
+    left, products = np.flatnonzero(moving), (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)
     for _ in range(STEPS):
-        step = inverse @ (x.T @ (squares * np.exp(-(x @ g)) - 1))
+        ratio = squares[:, left] * np.exp(-(x @ g[:, left]))  # (people, variables), 1 on average at the maximum
+        curvature = (ratio.T @ products).reshape(len(left), x.shape[1], -1)
+        step = np.linalg.solve(curvature, ((ratio - 1).T @ x)[..., None])[..., 0].T
         change = np.abs(x @ step).max(axis=0)
-        step *= np.minimum(1, BOUND / np.maximum(change, 1e-300))
-        g[:, moving] += step[:, moving]
-        if not moving.any() or change[moving].max() < CLOSE:
+        g[:, left] += step * np.minimum(1, BOUND / np.maximum(change, 1e-300))
+        left = left[change > CLOSE]
+        if not len(left):
             break
+    g[:, ~moving] = g[:, left] = np.nan
     return g
 
 
@@ -101,7 +105,7 @@ def z(norm: Norm, y: np.ndarray, age: np.ndarray, sex: np.ndarray) -> np.ndarray
     with np.errstate(divide="ignore", invalid="ignore"):
         t = error / np.sqrt(np.exp(x @ norm.log_variance) * (1 + h)[:, None])
     df = np.maximum((1 - x.shape[1] / norm.n) / h, 3.0)[:, None]
-    return np.asarray(np.sign(t) * stats.norm.isf(np.maximum(stats.t.sf(np.abs(t), df), 1e-300)))
+    return np.asarray(-np.sign(t) * special.ndtri(np.maximum(special.stdtr(df, -np.abs(t)), 1e-300)))
 
 
 def error_of_z(norm: Norm, values: np.ndarray, age: np.ndarray, sex: np.ndarray) -> np.ndarray:

@@ -35,6 +35,23 @@ def members(groups: dict[str, set[str]], equals: Any) -> dict[str, bool]:
     return {person: bool(found) and found <= wanted for person, found in groups.items()}
 
 
+def section(cohort: Row, folds: Row) -> Row:
+    """Return the part of the cohort section from which the job finds the reference.
+
+    A column of a visit table needs the whole section, and an edit of it then trains the models again.
+
+    folds: the part that determines the folds.
+    """
+    rule = cohort["reference_group"]
+    if not rule:
+        return {}
+    if cohort["visits"]:
+        return cohort
+    renamed = {old: new for old, new in cohort["rename"].items() if new == rule["column"]}
+    more = {key: cohort[key] for key in ("reference_group", "missing", "not_missing")}
+    return {**folds, **more, "rename": {**folds["rename"], **renamed}}
+
+
 def digest(cohort: Row, index: Index) -> str:
     """Return a short hash of who the reference is; empty where nobody is chosen, or the tables do not exist yet."""
     rule = cohort.get("reference_group")
@@ -70,20 +87,20 @@ def rule_problems(cohort: Row, index: Index) -> list[str]:
 
 def problems(config: Row, index: Index, models: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return problems and notes of the reference rule and of the section `norm`."""
-    cohort, section = config["cohort"], config["norm"]
+    cohort, wanted = config["cohort"], config["norm"]
     faults = rule_problems(cohort, index)
-    if not section["age"]:
-        named = [key for key in ("sex", "deviation") if section[key]]
+    if not wanted["age"]:
+        named = [key for key in ("sex", "deviation") if wanted[key]]
         faults += [f"norm.{key}: needs norm.age, the column of the age at the scan; give it" for key in named]
         return faults, _unused(cohort) if not faults else []
-    faults += _names(cohort, section, models)
-    if section["deviation"] and not cohort["reference_group"]:
+    faults += _names(cohort, wanted, models)
+    if wanted["deviation"] and not cohort["reference_group"]:
         faults.append(
             "norm.deviation: needs cohort.reference_group, whom the norm is learnt from; give column and equals"
         )
     notes: list[str] = []
     if not faults and not cohort["simulate"]:
-        more, notes = _reference(cohort, section, index)
+        more, notes = _reference(cohort, wanted, index)
         faults += more
     return faults, notes
 
@@ -94,30 +111,30 @@ def _unused(cohort: Row) -> list[str]:
     return ["cohort.reference_group: models are trained on the reference alone; without norm.age there is no norm"]
 
 
-def _names(cohort: Row, section: Row, models: Sequence[str]) -> list[str]:
+def _names(cohort: Row, wanted: Row, models: Sequence[str]) -> list[str]:
     """Names of the section that are no scores, confounds or models."""
     tables = [item for item in cohort["confounds"] if item["from"] == "table"]
     types = {item["name"]: item["type"] for item in [*tables, *cohort["scores"]]}
     found = ", ".join(types) or "none"
     faults = []
     for key, allowed in (("age", NUMBERS), ("sex", ("categorical", "binary"))):
-        name = section[key]
+        name = wanted[key]
         if name and name not in types:
             faults.append(f"norm.{key}: {name!r} is no score or confound of your tables; there are {found}")
         elif name and types[name] not in allowed:
             faults.append(f"norm.{key}: {name!r} is of type {types[name]}; give one of type {' or '.join(allowed)}")
-    unknown = [name for name in section["models"] if name not in models]
+    unknown = [name for name in wanted["models"] if name not in models]
     return faults + [f"norm.models: no model {name!r}; there are {', '.join(models)}" for name in unknown]
 
 
-def _reference(cohort: Row, section: Row, index: Index) -> tuple[list[str], list[str]]:
+def _reference(cohort: Row, wanted: Row, index: Index) -> tuple[list[str], list[str]]:
     """What the tables show of the ages and sites of the reference and of the others."""
     rule = cohort["reference_group"]
     if not rule:
         return [], []
     chosen = members(group_of(index, rule["column"]), rule["equals"])
     items = [*cohort["scores"], *cohort["confounds"]]
-    column = source(next(item for item in items if item["name"] == section["age"]))
+    column = source(next(item for item in items if item["name"] == wanted["age"]))
     ages = {scan.scan: [number(value) for value, _ in lookup(index.tables, column, scan.keys)] for scan in index.scans}
     known = {scan: found[0] for scan, found in ages.items() if found and found[0] is not None}
     person = {scan.scan: scan.person for scan in index.scans}
@@ -131,7 +148,7 @@ def _reference(cohort: Row, section: Row, index: Index) -> tuple[list[str], list
         return [], notes
     named = some([f"{one} ({age:g})" for one, age in sorted(beyond.items())])
     text = f"ages outside those of the reference, {low:g} to {high:g}: {named}"
-    if section["outside_age"] == "refuse":
+    if wanted["outside_age"] == "refuse":
         return [f"norm.outside_age: {text}; leave them out, or set outside_age: mark"], notes
     return [], [*notes, f"norm: {text}; what is computed for them is extrapolated, marked, and in no test"]
 

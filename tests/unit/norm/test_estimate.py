@@ -44,7 +44,11 @@ def test_new_people_are_beyond_1_96_in_5_percent_also_in_small_samples(n: int):
     beyond = []
     for seed in range(40):
         rng, age, sex = people(n + 40, seed)
-        y = 0.05 * age[:, None] + (sex == "F")[:, None] + np.exp((age - 50) / 60)[:, None] * rng.normal(size=(n + 40, 100))
+        y = (
+            0.05 * age[:, None]
+            + (sex == "F")[:, None]
+            + np.exp((age - 50) / 60)[:, None] * rng.normal(size=(n + 40, 100))
+        )
         norm = estimate.fit(y[:n], age[:n], sex[:n])
         beyond.append((np.abs(estimate.z(norm, y[n:], age[n:], sex[n:])) > 1.96).mean())
     assert np.mean(beyond) == pytest.approx(0.05, abs=0.005)

@@ -28,7 +28,11 @@ def whole(folder: Path, rows: pd.DataFrame, rule: dict[str, Any] | None, **secti
     cohort: dict[str, Any] = {"name": "x", "participants": str(path), "site": "scanner", "reference_group": rule}
     cohort["scores"] = [{"name": "motor", "type": "continuous"}]
     cohort["confounds"] = [{"name": "age", "type": "continuous"}, {"name": "sex", "type": "categorical"}]
-    given = {"cohort": cohort, "norm": section, "train": {"models": [{"name": "m", "kind": "table", "path": str(path)}]}}
+    given = {
+        "cohort": cohort,
+        "norm": section,
+        "train": {"models": [{"name": "m", "kind": "table", "path": str(path)}]},
+    }
     found = configuration.validate(given, configuration.load_schema(), given)
     return found, index.look(found["cohort"])
 

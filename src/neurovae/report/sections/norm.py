@@ -13,8 +13,8 @@ from neurovae.report.text import count, p_value, unsigned
 ACCURACY = {"people": "participants", "metric": "metric", "value": "value", "ci_low": "95 % CI low",
             "ci_high": "95 % CI high", "n": "n", "age_min": "youngest", "age_max": "oldest", "age_sd": "SD of the age",
             "status": "status", "reason": "note"}  # fmt: skip
-TESTED = {"score": "score", "type": "type", "n": "n", "effect": "effect per SD of predicted age", "ci_low": "95 % CI low",
-          "ci_high": "95 % CI high", "p": "p", "p_permutation": "permutation p", "permutations": "permutations",
+TESTED = {"score": "score", "type": "type", "n": "n", "effect": "effect per SD of predicted age",
+          "ci_low": "95 % CI low", "ci_high": "95 % CI high", "p": "p", "p_permutation": "permutation p", "permutations": "permutations",
           "naive_r": "not to be used: r with the uncorrected gap", "naive_p": "not to be used: its p",
           "status": "status", "reason": "note"}  # fmt: skip
 GAPS = {"grouping": "grouping", "level": "group", "n": "n", "age_mean": "mean age", "gap": "gap, years",
@@ -24,8 +24,8 @@ DEVIANT = {"scan": "scan", "reference": "reference", "age": "age", "extrapolated
            "extreme": "share of extreme voxels", "extreme_low": "of these too dark",
            "extreme_image": "the same without a model", "d2_percentile": "percentile of the latents",
            "n_reference": "reference participants in the norm", "status": "status", "reason": "note"}  # fmt: skip
-CALIBRATED = {"way": "norm of", "scope": "over", "level": "level", "tercile": "age tercile", "share": "share beyond 1.96",
-              "low": "low", "high": "high", "within": "within the bounds", "n": "n"}  # fmt: skip
+CALIBRATED = {"way": "norm of", "scope": "over", "level": "level", "tercile": "age tercile",
+              "share": "share beyond 1.96", "low": "low", "high": "high", "within": "within the bounds", "n": "n"}  # fmt: skip
 REGIONAL = {"scan": "scan", "way": "norm of", "region": "region", "hemisphere": "side", "z": "z", "centile": "centile",
             "centile_low": "95 % CI low", "centile_high": "95 % CI high"}  # fmt: skip
 NO_DIAGNOSIS = (
@@ -67,7 +67,8 @@ def accuracy(metrics: pd.DataFrame) -> str:
     """The accuracy in the reference in one sentence."""
     rows: dict[str, Row] = {row["metric"]: row for row in metrics[metrics["people"] == REFERENCE].to_dict("records")}
     mae, mean, r2, r = (rows[name] for name in ("mae", "mae_of_the_mean", "r2", "r"))
-    said = f"age was predicted out of fold with a mean absolute error of {_interval(mae)} years in {count(int(mae['n']), 'participant')} "
+    said = f"age was predicted out of fold with a mean absolute error of {_interval(mae)} years "
+    said += f"in {count(int(mae['n']), 'participant')} "
     said += f"aged {mae['age_min']:.0f} to {mae['age_max']:.0f} (predicting the mean age: {_interval(mean)}), "
     said += f"R² {_interval(r2)}, r {_interval(r)}, all without correction for age."
     others = metrics[(metrics["people"] == OTHERS) & (metrics["metric"] == "mae")].to_dict("records")
@@ -82,14 +83,17 @@ def sentences(tests: pd.DataFrame) -> list[str]:
         f"{p_value(row['p_permutation'])} (n = {int(row['n'])})."
         for row in done
     ]
-    return [*said, *(f"{row['score']}: not tested, {row['reason']}." for row in tests[tests["status"] != "ok"].to_dict("records"))]
+    untested = tests[tests["status"] != "ok"].to_dict("records")
+    return [*said, *(f"{row['score']}: not tested, {row['reason']}." for row in untested)]
 
 
 def _marked(ages: pd.DataFrame | None) -> list[str]:
     """How many are outside the ages of the reference."""
     if ages is None or not (beyond := int(ages["extrapolated"].astype(str).isin(["True", "true"]).sum())):
         return []
-    return [f"{count(beyond, 'scan')} of participants outside the ages of the reference: marked, and in no test or mean."]
+    return [
+        f"{count(beyond, 'scan')} of participants outside the ages of the reference: marked, and in no test or mean."
+    ]
 
 
 def _deviation(run: Run, model: str, people: pd.DataFrame) -> list[Block]:
@@ -99,14 +103,17 @@ def _deviation(run: Run, model: str, people: pd.DataFrame) -> list[Block]:
     calibrated, regions = (read(run, f"{folder}/deviation_{name}.tsv") for name in ("calibration", "regions"))
     n = int(people["n_reference"].max())
     said = f"{model}: the norm rests on {count(n, 'held-out reference participant')}. With as many, no centile below "
-    said += f"{people['outermost_centile'].min():.1f} % or above {100 - people['outermost_centile'].min():.1f} % is bounded by what "
-    said += "was observed (95 % confidence); centiles farther out rest on the shape of the normal distribution."
+    outermost = people["outermost_centile"].min()
+    said += f"{outermost:.1f} % or above {100 - outermost:.1f} % is bounded by what was observed (95 % confidence); "
+    said += "centiles farther out rest on the shape of the normal distribution."
     blocks = [note(NO_DIAGNOSIS), text(said)]
     blocks += [text(line) for line in calibration(calibrated)] if calibrated is not None else []
     blocks.append(picture(run, f"{model}_deviation.png", f"{model}: calibration, extreme voxels, latents"))
     others = people[~people["reference"].astype(str).isin(["True", "true"])]
     shown = (others if len(others) else people).sort_values("d2_percentile", ascending=False)
-    blocks.append(table(shown, DEVIANT, f"{folder}/deviation.tsv", "Deviation of each participant outside the reference"))
+    blocks.append(
+        table(shown, DEVIANT, f"{folder}/deviation.tsv", "Deviation of each participant outside the reference")
+    )
     more = []
     if calibrated is not None and len(calibrated):
         more.append(table(calibrated, CALIBRATED, f"{folder}/deviation_calibration.tsv", "Calibration of the norm"))
@@ -127,9 +134,9 @@ def calibration(found: pd.DataFrame) -> list[str]:
         name = "scan minus reconstruction" if way == "model" else "smoothed scan, without a model"
         share, low, high = (100 * whole[key] for key in ("share", "low", "high"))
         said.append(
-            f"Calibration ({name}): {share:.1f} % [{low:.1f}, {high:.1f}] of the regions of {int(whole['n'])} held-out reference "
-            f"participants were beyond 1.96 (5 % expected); {outside} of {len(cells)} cells of region and age tercile "
-            "were outside their simultaneous 95 % bounds."
+            f"Calibration ({name}): {share:.1f} % [{low:.1f}, {high:.1f}] of the regions of {int(whole['n'])} held-out "
+            f"reference participants were beyond 1.96 (5 % expected); {outside} of {len(cells)} cells of region and "
+            "age tercile were outside their simultaneous 95 % bounds."
         )
     return said
 

@@ -18,13 +18,13 @@ def _brain_age(run: Run, section: dict[str, Any]) -> str:
         return ""
     who = "participants of the reference group" if run.config["cohort"].get("reference_group") else "all participants"
     return (
-        "Brain age. Age at the scan was predicted from the latents by ridge regression, tuned and fitted in the training "
-        f"folds of {who}, and applied to the held-out fold. Mean absolute error, R² and r are those of the uncorrected "
-        "predictions, beside the error of predicting the mean age; accuracy after correction for age is not reported "
-        "[butler]. For display, the gap (predicted minus true age) was adjusted by its regression on age in out-of-fold "
-        "reference participants of the other folds [beheshti, delange]. Scores were regressed on predicted age, a "
-        f"3-df natural spline of age and the confounds, with p values from {section['permutations']:,} permutations [freedman], "
-        "which needs no correction of the gap."
+        "Brain age. Age at the scan was predicted from the latents by ridge regression, tuned and fitted in the "
+        f"training folds of {who}, and applied to the held-out fold. Mean absolute error, R² and r are those of the "
+        "uncorrected predictions, beside the error of predicting the mean age; accuracy after correction for age is "
+        "not reported [butler]. For display, the gap (predicted minus true age) was adjusted by its regression on age "
+        "in out-of-fold reference participants of the other folds [beheshti, delange]. Scores were regressed on "
+        "predicted age, a 3-df natural spline of age and the confounds, which needs no correction of the gap, with "
+        f"p values from {section['permutations']:,} permutations [freedman]."
     )
 
 
@@ -34,12 +34,12 @@ def _deviation(run: Run, section: dict[str, Any]) -> str:
         return ""
     given = "age and sex" if section["sex"] else "age"
     return (
-        "Normative deviation. Models were trained on the reference group alone; all other participants were held out. The "
-        "residual of each held-out scan (scan minus reconstruction) was expressed in standard deviations, with mean and "
-        f"log-variance of the residual modelled on {given} in held-out reference participants of the other folds, and with the "
-        "uncertainty of both (predictive t). The same norm of the scans, smoothed with a Gaussian kernel of "
-        f"{section['smooth_mm']:g} mm full width at half maximum, is reported beside it. Centiles are given with the sampling error "
-        "of the norm [bozek]. The distance of the latents was computed within each fold with a shrinkage covariance "
-        "[ledoit] and compared with the leave-one-out distances of held-out reference participants; folds were combined "
-        "by the median percentile."
+        "Normative deviation. Models were trained on the reference group alone; all other participants were held out. "
+        "The residual of each held-out scan (scan minus reconstruction) was expressed in standard deviations, with mean "
+        f"and log-variance of the residual modelled on {given} in held-out reference participants of the other folds, "
+        "and with the uncertainty of both (predictive t). The same norm of the scans, smoothed with a Gaussian kernel "
+        f"of {section['smooth_mm']:g} mm full width at half maximum, is reported beside it. Centiles are given with the "
+        "sampling error of the norm [bozek]. The distance of the latents was computed within each fold with a shrinkage "
+        "covariance [ledoit] and compared with the leave-one-out distances of held-out reference participants; folds "
+        "were combined by the median percentile."
     )
