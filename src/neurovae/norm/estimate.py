@@ -1,12 +1,12 @@
 """Norms of many variables at once: mean and variance given age and sex, and the z of a new person under them.
 
 Mean: least squares on a natural spline of age and on sex. Variance: exp(w g), by maximum likelihood of Gaussian
-residuals, which is convex, a gamma regression of their squares with log link (Harvey 1976, Econometrica 44:461). Squares are
-divided by 1 - leverage, since a fitted mean takes part of them.
+residuals, a convex problem: a gamma regression of their squares with log link (Harvey 1976, Econometrica 44:461).
+Squares are divided by 1 - leverage, since a fitted mean takes part of them.
 
 z of a new person: the predictive t of the residual, with the uncertainty of the mean (1 + h) and of the variance, whose
 effective degrees of freedom are those of a chi-squared with the same relative variance 2 h_v; its tail probability is
-then written as a normal deviate. With one column in w this is the exact t of regression, with n - q degrees of freedom.
+then written as a normal deviate. With one column this is the exact t of regression, with n - q degrees of freedom.
 """
 
 from dataclasses import dataclass

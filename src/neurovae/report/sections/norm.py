@@ -14,9 +14,9 @@ ACCURACY = {"people": "participants", "metric": "metric", "value": "value", "ci_
             "ci_high": "95 % CI high", "n": "n", "age_min": "youngest", "age_max": "oldest", "age_sd": "SD of the age",
             "status": "status", "reason": "note"}  # fmt: skip
 TESTED = {"score": "score", "type": "type", "n": "n", "effect": "effect per SD of predicted age",
-          "ci_low": "95 % CI low", "ci_high": "95 % CI high", "p": "p", "p_permutation": "permutation p", "permutations": "permutations",
-          "naive_r": "not to be used: r with the uncorrected gap", "naive_p": "not to be used: its p",
-          "status": "status", "reason": "note"}  # fmt: skip
+          "ci_low": "95 % CI low", "ci_high": "95 % CI high", "p": "p", "p_permutation": "permutation p",
+          "permutations": "permutations", "naive_r": "not to be used: r with the uncorrected gap",
+          "naive_p": "not to be used: its p", "status": "status", "reason": "note"}  # fmt: skip
 GAPS = {"grouping": "grouping", "level": "group", "n": "n", "age_mean": "mean age", "gap": "gap, years",
         "gap_low": "95 % CI low", "gap_high": "95 % CI high", "gap_adjusted": "adjusted gap, years",
         "gap_adjusted_low": "95 % CI low, adjusted", "gap_adjusted_high": "95 % CI high, adjusted"}  # fmt: skip
@@ -25,7 +25,8 @@ DEVIANT = {"scan": "scan", "reference": "reference", "age": "age", "extrapolated
            "extreme_image": "the same without a model", "d2_percentile": "percentile of the latents",
            "n_reference": "reference participants in the norm", "status": "status", "reason": "note"}  # fmt: skip
 CALIBRATED = {"way": "norm of", "scope": "over", "level": "level", "tercile": "age tercile",
-              "share": "share beyond 1.96", "low": "low", "high": "high", "within": "within the bounds", "n": "n"}  # fmt: skip
+              "share": "share beyond 1.96", "low": "low", "high": "high", "within": "within the bounds",
+              "n": "n"}  # fmt: skip
 REGIONAL = {"scan": "scan", "way": "norm of", "region": "region", "hemisphere": "side", "z": "z", "centile": "centile",
             "centile_low": "95 % CI low", "centile_high": "95 % CI high"}  # fmt: skip
 NO_DIAGNOSIS = (

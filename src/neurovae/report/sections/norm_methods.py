@@ -35,11 +35,11 @@ def _deviation(run: Run, section: dict[str, Any]) -> str:
     given = "age and sex" if section["sex"] else "age"
     return (
         "Normative deviation. Models were trained on the reference group alone; all other participants were held out. "
-        "The residual of each held-out scan (scan minus reconstruction) was expressed in standard deviations, with mean "
-        f"and log-variance of the residual modelled on {given} in held-out reference participants of the other folds, "
-        "and with the uncertainty of both (predictive t). The same norm of the scans, smoothed with a Gaussian kernel "
-        f"of {section['smooth_mm']:g} mm full width at half maximum, is reported beside it. Centiles are given with the "
-        "sampling error of the norm [bozek]. The distance of the latents was computed within each fold with a shrinkage "
-        "covariance [ledoit] and compared with the leave-one-out distances of held-out reference participants; folds "
-        "were combined by the median percentile."
+        "The residual of each held-out scan (scan minus reconstruction) was expressed in standard deviations, with "
+        f"mean and log-variance of the residual modelled on {given} in held-out reference participants of the other "
+        "folds, and with the uncertainty of both (predictive t). The same norm of the scans, smoothed with a Gaussian "
+        f"kernel of {section['smooth_mm']:g} mm full width at half maximum, is reported beside it. Centiles are given "
+        "with the sampling error of the norm [bozek]. The distance of the latents was computed within each fold with a "
+        "shrinkage covariance [ledoit] and compared with the leave-one-out distances of held-out reference "
+        "participants; folds were combined by the median percentile."
     )
