@@ -16,6 +16,7 @@ from neurovae.norm import accuracy, gap_test
 from neurovae.norm.age import predicted, with_gaps
 from neurovae.norm.reference import people as reference_people
 from neurovae.norm.reference import refuse_trained
+from neurovae.norm.words import OTHERS, REFERENCE
 from neurovae.predict import leakage
 from neurovae.predict.folds import PEOPLE, Cases, Folds, complete_cases, outer_folds
 
@@ -35,7 +36,6 @@ TESTS = {"score": "object", "type": "object", "session": "object", "n": "Int64",
          ["effect", "ci_low", "ci_high", "p", "partial_r2", "p_permutation"], "float64") | {
          "permutations": "Int64", "exchangeability": "object"} | dict.fromkeys(
          ["naive_r", "naive_p", "gap_age_r"], "float64") | {"split_policy": "object"} | MODEL | STATE  # fmt: skip
-REFERENCE, OTHERS = "reference", "others"
 Rows = list[dict[str, Any]]
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn.covariance import ledoit_wolf
 
-BEYOND, EXPECTED = 1.96, 0.05
+from neurovae.norm.words import EXPECTED
+
+BEYOND = 1.96
 Row = dict[str, Any]
 
 

@@ -26,9 +26,8 @@ from neurovae.norm.estimate import FEWEST, outermost
 from neurovae.norm.held_out import HeldOut, held_out
 from neurovae.norm.reference import people as reference_people
 from neurovae.norm.reference import refuse_trained
+from neurovae.norm.words import ALONE, IMAGE, MODEL, NORMED
 
-ALONE = "latents alone"
-MODEL, IMAGE = "model", "image"  # x - x_hat; the smoothed scan itself
 DESCRIPTION = {
     MODEL: "z of scan minus its reconstruction by a model of the reference, given age and sex; not a diagnosis",
     IMAGE: "z of the smoothed scan given age and sex, without a model; not a diagnosis",
@@ -119,7 +118,7 @@ def run(
     of_regions: Rows = []
     of_calibration: Rows = []
     with write_folder(images) as folder:
-        if state["status"] in ("ok", ALONE):
+        if state["status"] in NORMED:
             _latent(own, tables, found)
         if state["status"] == "ok":
             scans, inside = maps.Scans(*read_volumes(volumes, rows), found.table["scan"]), read_mask(mask)

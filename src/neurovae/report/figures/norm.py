@@ -8,8 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from neurovae.io.parquet import read_parquet
-from neurovae.norm.age import line
-from neurovae.norm.calibration import EXPECTED
+from neurovae.norm.words import EXPECTED, NORMED
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save, sentence
 from neurovae.report.text import plain
 
@@ -30,8 +29,10 @@ def brain_age(*, ages: Path, groups: Path, metrics: Path, out: Path) -> None:
     if table.empty:
         save(sentence(f"Age was not predicted: {accurate['reason'].iloc[0]}."), out)
         return
-    rows = max(len(by_group), 1)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, max(3.8, 1.4 + 0.45 * rows)), layout="constrained")
+    panels = 1 + bool(len(by_group))
+    size = (4.2 * panels, max(3.8, 1.4 + 0.45 * len(by_group)))
+    figure, axes = plt.subplots(1, panels, figsize=size, squeeze=False, layout="constrained")
+    left = axes[0, 0]
     for kind, colour, label in KINDS:
         part = table[table["reference"] == kind]
         if len(part):
@@ -40,12 +41,13 @@ def brain_age(*, ages: Path, groups: Path, metrics: Path, out: Path) -> None:
             )
     own = table[table["reference"].astype(bool)]
     ends = np.array([table["true_age"].min(), table["true_age"].max()])
-    slope, intercept = line(own["true_age"].to_numpy(float), own["predicted_age"].to_numpy(float))
+    slope, intercept = np.polyfit(own["true_age"].to_numpy(float), own["predicted_age"].to_numpy(float), 1)
     left.plot(ends, ends, color=GREY, linewidth=1, linestyle="--", label="predicted = true")
     left.plot(ends, intercept + slope * ends, color="black", linewidth=1.4, label=f"regression, slope {slope:.2f}")
     left.set(xlabel="age at the scan, years", ylabel="predicted age, years, out of fold", title=_accuracy(accurate))
     left.legend(fontsize=7)
-    _gaps(right, by_group)
+    if panels > 1:
+        _gaps(axes[0, 1], by_group)
     save(figure, out)
 
 
@@ -57,10 +59,6 @@ def _accuracy(metrics: pd.DataFrame) -> str:
 
 
 def _gaps(axis: Axes, table: pd.DataFrame) -> None:
-    if table.empty:
-        axis.set_axis_off()
-        axis.text(0, 0.5, "No groups: no reference group and no binary score.", fontsize=8, wrap=True)
-        return
     place = np.arange(len(table))[::-1]
     for column, shift, colour, label in (("gap", 0.12, GREY, "uncorrected"), ("gap_adjusted", -0.12, BLUE, "adjusted")):
         values = table[column].to_numpy(float)
@@ -82,7 +80,7 @@ def deviation(*, people: Path, calibrated: Path, out: Path) -> None:
         out: PNG to write.
     """
     table, cells = read_parquet(people), read_parquet(calibrated)
-    if table["status"].iloc[0] not in ("ok", "latents alone"):
+    if table["status"].iloc[0] not in NORMED:
         save(sentence(f"No norm: {table['reason'].iloc[0]}."), out)
         return
     panels = 3 if len(cells) else 1
@@ -107,7 +105,10 @@ def _calibration(axis: Axes, cells: pd.DataFrame) -> None:
     axis.axhline(100 * EXPECTED, color="black", linewidth=0.6, linestyle="--")
     axis.set_xticks([1, 2, 3], ["youngest", "middle", "oldest"])
     axis.set(
-        xlabel="age tercile", ylabel="held-out reference people beyond 1.96, %", title="Calibration, a dot per region"
+        xlabel="age tercile",
+        ylim=(None, 1.3 * axis.get_ylim()[1]),
+        ylabel="held-out reference people beyond 1.96, %",
+        title="Calibration, a dot per region",
     )
     axis.legend(fontsize=7)
 
@@ -128,3 +129,4 @@ def _strips(axis: Axes, table: pd.DataFrame, columns: dict[str, str], factor: fl
             ticks.append(at)
             names.append(f"{label}\n{name}, n = {len(values)}")
     axis.set_xticks(ticks, names, fontsize=7)
+    axis.set_xlim(min(ticks, default=0) - 0.7, max(ticks, default=0) + 0.7)

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from neurovae.io.volumes import given
-from neurovae.norm.brain_age import OTHERS, REFERENCE
 from neurovae.norm.reference import people as reference_people
+from neurovae.norm.words import MODEL, NORMED, OTHERS, REFERENCE
 from neurovae.plan.norm import shared_sites
 from neurovae.report.blocks import Block, details, note, picture, table, text
 from neurovae.report.results import Row, Run, read, scans
@@ -99,7 +99,7 @@ def _marked(ages: pd.DataFrame | None) -> list[str]:
 
 def _deviation(run: Run, model: str, people: pd.DataFrame) -> list[Block]:
     folder = f"norm/{model}"
-    if people["status"].iloc[0] not in ("ok", "latents alone"):
+    if people["status"].iloc[0] not in NORMED:
         return [note(f"{model}: no norm: {people['reason'].iloc[0]}.")]
     calibrated, regions = (read(run, f"{folder}/deviation_{name}.tsv") for name in ("calibration", "regions"))
     n = int(people["n_reference"].max())
@@ -132,7 +132,7 @@ def calibration(found: pd.DataFrame) -> list[str]:
         whole = part[part["scope"] == "all regions"].to_dict("records")[0]
         cells = part[part["scope"] == "region and age tercile"]
         outside = int((~cells["within"].astype(str).isin(["True", "true"])).sum())
-        name = "scan minus reconstruction" if way == "model" else "smoothed scan, without a model"
+        name = "scan minus reconstruction" if way == MODEL else "smoothed scan, without a model"
         share, low, high = (100 * whole[key] for key in ("share", "low", "high"))
         said.append(
             f"Calibration ({name}): {share:.1f} % [{low:.1f}, {high:.1f}] of the regions of {int(whole['n'])} held-out "

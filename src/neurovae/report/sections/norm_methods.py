@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from neurovae.norm.words import NORMED
 from neurovae.report.results import Run, read
 
 
@@ -30,7 +31,7 @@ def _brain_age(run: Run, section: dict[str, Any]) -> str:
 
 def _deviation(run: Run, section: dict[str, Any]) -> str:
     done = [read(run, f"norm/{model}/deviation.tsv") for model in run.models]
-    if not any(found is not None and found["status"].iloc[0] in ("ok", "latents alone") for found in done):
+    if not any(found is not None and found["status"].iloc[0] in NORMED for found in done):
         return ""
     given = "age and sex" if section["sex"] else "age"
     return (
