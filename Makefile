@@ -8,7 +8,7 @@ SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
 # the packages of an extra, alone: resolving all of them again takes minutes
 EXTRA = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c envs/lock.txt $$($(VENV)/bin/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$(1)'])")
 
-.PHONY: help demo test chain-test lint docs lock verify ixi ds000011 browser-test conda-test slurm-test scale-test fault-test reproduce ablation planted transfer invariances proof caveats benchmark clean
+.PHONY: help demo test chain-test lint docs lock verify ixi ds000011 browser-test conda-test slurm-test scale-test fault-test reproduce ablation planted transfer norm invariances proof caveats benchmark clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -91,6 +91,10 @@ planted: $(VENV)/done  ## ventricles of real heads changed as prescribed: how mu
 
 transfer: $(VENV)/done  ## after ixi: what a model of 65 people gives cohorts of 10, 20 and 40 others, with a figure (half an hour)
 	$(CHECK) tests/proof/transfer.py
+
+NORM := --results results/ixi --model vae
+norm: $(VENV)/done  ## after a run with norm.age: brain age on null scores, and planted patients among real scans (half an hour)
+	$(CHECK) tests/proof/norm.py $(NORM)
 
 invariances: $(VENV)/done  ## units, order, names and signs that must not matter to any test or prediction do not (10 minutes)
 	$(CHECK) tests/proof/invariances.py

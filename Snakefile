@@ -52,6 +52,8 @@ rule all:
         expand("results/{cohort}/trajectory/change.tsv", cohort=FOLLOWED_IN),
         expand("results/{cohort}/{stage}/replication.tsv", cohort=COHORT, stage=VALIDATED),
         expand("results/{cohort}/{stage}/transfer.tsv", cohort=COHORT, stage=VALIDATED),
+        expand("results/{cohort}/norm/{model}/brain_age.parquet", cohort=COHORT, model=AGED),
+        expand("results/{cohort}/norm/{model}/deviation.parquet", cohort=COHORT, model=DEVIATIONS),
         expand("results/{cohort}/report/summary.txt", cohort=COHORT),
         expand("results/{cohort}/report/report.html", cohort=COHORT),
         expand("results/{cohort}/report/verdict.txt", cohort=COHORT),
@@ -92,6 +94,11 @@ if FOLLOWED:
 if EXTERNAL:
 
     include: "workflow/rules/external.smk"
+
+
+if NORMED:
+
+    include: "workflow/rules/norm.smk"
 
 
 include: "workflow/rules/audit.smk"

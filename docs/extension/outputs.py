@@ -36,7 +36,7 @@ VARIABLE = (  # parts of paths and columns that depend on the configuration
     (r"seed-(\d+|\{+seed\}+)", "seed-<seed>"),
     (r"trial-(\d+|\{+trial\}+)", "trial-<trial>"),
 )
-MODEL = re.compile(r"^(train|latents|associate|predict|trajectory|audit|interpret)/(?!voxels/)[^/]+/(?=.)")
+MODEL = re.compile(r"^(train|latents|associate|predict|trajectory|norm|audit|interpret)/(?!voxels/)[^/]+/(?=.)")
 COLUMN = ((r"^(mu|logvar|kl)_\d.*$", r"\1_<id>"), (r"^split_\d+$", "split_<fold>"))
 
 

@@ -17,6 +17,7 @@ STAGES = {
     "associate": "tests of latents against scores: which latents are associated with which score",
     "predict": "predictions of scores from latents, in people who were not in the training set",
     "trajectory": "latents over several visits: change, its association with scores, a later visit predicted",
+    "norm": "brain age, and deviations of participants from the norm of a reference group",
     "external": "another cohort's findings, tested on these participants",
     "audit": "sensitivity checks: confounds, sites, seeds, dimension, power",
     "findings": "tests of all models together, each with its caveats",

@@ -12,7 +12,7 @@ from neurovae.cohort import check, warn
 from neurovae.errors import InputError
 from neurovae.plan import config as configuration
 from neurovae.plan import baselines, derivatives, display, encoder_cards, entries, external, frozen, graph, index, kinds
-from neurovae.plan import latent_maps, latent_tables, search_flags, search_space, source_models, start_models
+from neurovae.plan import latent_maps, latent_tables, norm, search_flags, search_space, source_models, start_models
 from neurovae.plan import user_tables, visit_times, without_images
 
 display.attach(workflow)
@@ -35,6 +35,7 @@ try:
     ill_cards, card_notes, CARDS = encoder_cards.problems(config)
     other_scores, external_notes = external.problems(config, FOUND)
     no_times, time_notes = visit_times.problems(config, list(ENTRIES), FOUND)
+    ill_norm, norm_notes = norm.problems(config, FOUND, list(ENTRIES))
     misplaced, doubtful = derivatives.check(config, [(scan.path, scan.mask) for scan in FOUND.scans if IMAGES])
     graph.refuse(
         check.check(config["cohort"], FOUND)
@@ -44,12 +45,20 @@ try:
         + misplaced
         + other_scores
         + no_times
+        + ill_norm
         + graph.names_and_files(config)
         + entries.impossible(config, ENTRIES, PEOPLE)
         + graph.interpret_problems(config["interpret"], list(ENTRIES))
         + search_space.problems(config, SCHEMA, PEOPLE)
     )
-    more_notes = card_notes + source_notes + external_notes + time_notes + ([] if IMAGES else without_images.notes(GIVEN_CONFIG))
+    more_notes = (
+        card_notes
+        + source_notes
+        + external_notes
+        + time_notes
+        + norm_notes
+        + ([] if IMAGES else without_images.notes(GIVEN_CONFIG))
+    )
     warn.print_warnings(config["cohort"], FOUND, notes + given_notes + doubtful + more_notes)
     entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
@@ -101,6 +110,12 @@ CODE = graph.codes()
 ENV = graph.environments()
 EXTERNAL = external.settings(config["cohort"])  # another cohort's export, on whose findings these people are tested
 VALIDATED = [external.NAME] if EXTERNAL else []
+REFERENCE_FILE = "results/{cohort}/cohort/reference.tsv" if config["cohort"]["reference_group"] else []
+FOLDS_FILE = "results/{cohort}/cohort/folds.tsv"  # of training; with a reference group, its people alone are trained on
+FOLDS_FILE = "results/{cohort}/cohort/reference_folds.tsv" if REFERENCE_FILE else FOLDS_FILE
+NORMED = (config["norm"]["models"] or [PRIMARY]) if config["norm"]["age"] else []
+AGED = NORMED if config["norm"]["brain_age"] else []
+DEVIATIONS = NORMED if config["norm"]["deviation"] else []
 FREEZE = graph.flags({"freeze": True}) if config["cohort"]["freeze"] else ""
 MODEL_FLAGS = entries.model_flags(ENTRIES)
 GIVEN_FLAGS = entries.table_flags(GIVEN, config["cohort"])
@@ -121,6 +136,7 @@ SEARCHES = search_flags.figure_settings(config["train"])
 LAUNCH = entries.launch(config["train"]["processes"])
 STABILITY_CODE = entries.model_codes(ENTRIES, "audit.stability")
 LATENTS_CODE = entries.model_codes(ENTRIES, "latents")
+DEVIATION_CODE = entries.model_codes(ENTRIES, "norm.deviation")
 DECODED_CODE = {
     name: entries.model_codes(ENTRIES, f"{stage}.{name}")
     for stage, names in {

@@ -50,6 +50,8 @@ rule report:
         rules.plot_interpret.output if IMAGES else [],
         expand("results/{{cohort}}/report/{name}.png", name=VALIDATED),
         rules.plot_trajectory.output if FOLLOWED else [],
+        expand("results/{{cohort}}/report/{model}_brainage.png", model=AGED),
+        expand("results/{{cohort}}/report/{model}_deviation.png", model=DEVIATIONS),
         branch(IMAGES, then="results/{cohort}/preprocess/volumes.npy", otherwise=[]),
         "results/{cohort}/findings/multivariable.tsv",
         "results/{cohort}/findings/mixed.tsv",

@@ -7,7 +7,7 @@ rule trial:
         rows="results/{cohort}/preprocess/volumes.parquet",
         mask=branch(IMAGES, then="results/{cohort}/preprocess/mask.nii.gz", otherwise=[]),
         duplicates=branch(IMAGES, then="results/{cohort}/preprocess/duplicates.tsv", otherwise=[]),
-        folds="results/{cohort}/cohort/folds.tsv",
+        folds=FOLDS_FILE,
     output:
         "results/{cohort}/train/{model}/fold-{fold}_search/trial-{trial}.json",
     log:
@@ -63,7 +63,7 @@ rule train:
         rows="results/{cohort}/preprocess/volumes.parquet",
         mask=branch(IMAGES, then="results/{cohort}/preprocess/mask.nii.gz", otherwise=[]),
         duplicates=branch(IMAGES, then="results/{cohort}/preprocess/duplicates.tsv", otherwise=[]),
-        folds="results/{cohort}/cohort/folds.tsv",
+        folds=FOLDS_FILE,
         chosen=branch(
             lookup(dpath="{model}", within=SEARCHED),
             then="results/{cohort}/train/{model}/fold-{fold}_search/chosen.json",

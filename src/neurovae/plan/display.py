@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 RULES = Path(__file__).parents[3] / "workflow" / "rules"
-STAGES = ("cohort", "rows", "preprocess", "encode", "train", "latents", "associate", "predict", "trajectory",
+STAGES = ("cohort", "rows", "preprocess", "encode", "train", "latents", "associate", "predict", "trajectory", "norm",
           "external", "audit", "findings", "interpret", "plots", "report")  # fmt: skip
 EVERY = 0.5  # seconds between two drawings
 STARTED = time.time()

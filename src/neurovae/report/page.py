@@ -18,6 +18,7 @@ from neurovae.report.sections.latents import latents
 from neurovae.report.sections.maps import maps
 from neurovae.report.sections.methods import methods
 from neurovae.report.sections.models import models
+from neurovae.report.sections.norm import norm
 from neurovae.report.sections.participants import participants
 from neurovae.report.sections.predictions import predictions
 from neurovae.report.sections.provenance import provenance
@@ -36,6 +37,7 @@ SECTIONS: list[tuple[str, str, str, Callable[[Run], list[Block]]]] = [
     ("predictions", "Prediction", "prediction of scores in held-out participants", predictions),
     ("trajectories", "Trajectories", "change over visits, and a later visit predicted", trajectories),
     ("external", "External validation", "findings of another cohort, tested here", external),
+    ("norm", "Brain age and norm", "predicted age, and deviations from the reference", norm),
     ("maps", "Maps", "interactive viewer, score maps, traversals", maps),
     ("audits", "Sensitivity checks", "nuisance variables, sites, seeds, dimension", audits),
     ("methods", "Methods", "text for a paper, with references", methods),
@@ -83,7 +85,7 @@ def build(run: Run) -> str:
     shown = [one for one in SECTIONS if run.images or one[0] not in OF_IMAGES]
     for k, (name, title, about, section) in enumerate(shown):
         start = time.monotonic()
-        if blocks := section(run):  # a run without cohort.external or trajectory.models lacks theirs
+        if blocks := section(run):  # a run without cohort.external, trajectory.models or norm.age lacks theirs
             sections.append({"id": name, "title": title, "about": about, "blocks": blocks})
         print(f"{k + 1}/{len(shown)} {title}: {time.monotonic() - start:.1f} s", flush=True)
     loader = FileSystemLoader(ASSETS)

@@ -12,6 +12,7 @@ from neurovae.report.sections.methods_inference import inference
 from neurovae.report.sections.methods_models import latent_models
 from neurovae.report.sections.methods_prediction import audits, maps, prediction, software
 from neurovae.report.sections.trajectories import methods as trajectories
+from neurovae.report.sections.norm_methods import methods as norm
 
 WORKS: dict[str, tuple[str, str]] = json.loads(
     (Path(__file__).parents[1] / "assets" / "references.json").read_text(encoding="utf-8")
@@ -29,7 +30,7 @@ def methods(run: Run) -> list[Block]:
 def paragraphs(run: Run) -> list[str]:
     """Participants, preprocessing, models, inference, prediction, and what follows; a paragraph each."""
     tested = (participants, preprocessing, latent_models, inference, prediction)
-    parts = (*tested, trajectories, external, audits, maps, software)
+    parts = (*tested, trajectories, norm, external, audits, maps, software)
     return [run.worded(words) for words in (part(run) for part in parts) if words]
 
 
