@@ -79,7 +79,7 @@ def run(
         seed=meta["seed"],
         split=scans["person"].map(split_of).fillna("test"),
         track="unsupervised",
-        inputs="table" if meta["kind"] == "table" else "image",
+        inputs=given.block or ("table" if meta["kind"] == "table" else "image"),
     )
     stamps = {"model_hash": weights.model_hash(tensors, meta), "data_hash": meta["data_hash"]}
     stamps["logvar_calibrated"] = meta["architecture"]["kl"]  # without a KL in the loss the variance is not constrained

@@ -23,7 +23,8 @@ class Block(NamedTuple):
     """A block of features.
 
     rows: columns `ROWS`, one row per scan that has the block; scans without it have no row.
-    features: columns `FEATURES`, one row per feature, unique by `feature`.
+    features: columns `FEATURES`, one row per feature, unique by `feature`. Connections have `first` and `second` too: the
+        positions of their parcels in `parcels.parquet` beside it.
     values: float32 (rows, features), NaN where a value is missing; memory-mapped where it was read from a file.
     """
 
@@ -45,7 +46,7 @@ def read(folder: Path | str) -> Block:
         try:
             parts.append(reader(folder / name))
         except (ValueError, OSError) as error:
-            raise InputError(f"{folder / name}: cannot be read ({error}); rerun with --forcerun block") from error
+            raise InputError(f"{folder / name}: cannot be read ({error}); delete the folder and run again") from error
     block = Block(*parts)
     _check(block, str(folder))
     return block
@@ -60,7 +61,7 @@ def write(folder: Path | str, block: Block) -> None:
     folder = Path(folder)
     _check(block, str(folder))
     write_table(folder / "rows.parquet", block.rows[list(ROWS)])
-    write_table(folder / "features.parquet", block.features[list(FEATURES)])
+    write_table(folder / "features.parquet", block.features[[*FEATURES, *block.features.columns.difference(FEATURES)]])
     with write_beside(folder / "values.npy") as temporary:
         np.save(temporary, block.values, allow_pickle=False)
 
@@ -70,14 +71,14 @@ def _check(block: Block, place: str) -> None:
     for table, wanted, file in ((block.rows, ROWS, FILES[0]), (block.features, FEATURES, FILES[1])):
         missing = [name for name in wanted if name not in table.columns]
         if missing:
-            raise InputError(f"{place}/{file}: no column {', '.join(missing)}; rerun with --forcerun block")
+            raise InputError(f"{place}/{file}: no column {', '.join(missing)}; delete the folder and run again")
     shape = (len(block.rows), len(block.features))
     if block.values.shape != shape or block.values.dtype != np.float32:
         raise InputError(
             f"{place}: values are {block.values.dtype} {block.values.shape}, rows and features ask for float32 {shape}; "
-            "rerun with --forcerun block"
+            "delete the folder and run again"
         )
     for table, key, file in ((block.rows, "scan", FILES[0]), (block.features, "feature", FILES[1])):
         twice = table[key][table[key].duplicated()]
         if len(twice):
-            raise InputError(f"{place}/{file}: {key} {twice.iloc[0]!r} is there twice; rerun with --forcerun block")
+            raise InputError(f"{place}/{file}: {key} {twice.iloc[0]!r} is there twice; delete the folder and run again")

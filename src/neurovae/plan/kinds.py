@@ -16,6 +16,7 @@ NOT_OPTIONS = (
     "kind",
     "transductive",
     "path",
+    "block",
     "baseline",
     "inner",
     "start_from",

@@ -56,5 +56,5 @@ def test_parts_that_do_not_agree_are_refused(tmp_path, broken, message):
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"rows.parquet: cannot be read .* --forcerun block"):
+    with pytest.raises(InputError, match=r"rows.parquet: cannot be read .* delete the folder"):
         blocks.read(tmp_path)
