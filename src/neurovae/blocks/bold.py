@@ -32,7 +32,7 @@ def read(file: File, entry: dict[str, Any]) -> Bold:
         InputError: the image is on another grid than atlas or mask, or its confounds cannot be read.
     """
     name = Path(file.path).name
-    image = nib.load(file.path)
+    image: Any = nib.load(file.path)
     place = entry["atlas"] or entry["mask"]
     region, names = _region(place, bool(entry["atlas"]))
     if image.shape[:3] != region.shape or np.abs(image.affine - region.affine).max() > CLOSE:
@@ -57,7 +57,7 @@ def read(file: File, entry: dict[str, Any]) -> Bold:
 @lru_cache(maxsize=2)
 def _region(path: str, labels: bool) -> tuple[Any, list[str]]:
     """Atlas or mask, with the names of its labels or voxels (their place, i_j_k)."""
-    image = nib.load(path)
+    image: Any = nib.load(path)
     data = np.asarray(image.dataobj)
     if labels:
         found = np.unique(data.round().astype(int))
@@ -77,7 +77,7 @@ def _confounds(file: File, entry: dict[str, Any]) -> tuple[np.ndarray | None, np
         table, sample = load_confounds(file.path, strategy=tuple(entry["confounds"]), **options)
     except (ValueError, KeyError, OSError) as error:
         raise InputError(
-            f"{Path(file.motion or file.path).name}: confounds cannot be read ({error}); give fMRIPrep's table with the "
-            "columns of these strategies, or choose other confounds"
+            f"{Path(file.motion or file.path).name}: confounds cannot be read ({error}); give fMRIPrep's table with "
+            "the columns of these strategies, or choose other confounds"
         ) from error
     return table.to_numpy(float), None if sample is None else np.asarray(sample)

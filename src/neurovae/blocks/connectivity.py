@@ -1,7 +1,5 @@
 """Connectivity of parcels through nilearn: correlation, partial correlation, and covariance for the tangent space."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from nilearn.connectome import ConnectivityMeasure, sym_matrix_to_vec
 from sklearn.base import BaseEstimator
@@ -67,7 +65,7 @@ def tangent(vectors: np.ndarray, whitening: np.ndarray) -> np.ndarray:
     return out
 
 
-def matrices(vectors: np.ndarray) -> Sequence[np.ndarray]:
+def matrices(vectors: np.ndarray) -> np.ndarray:
     """Symmetric matrices (people, parcels, parcels) from their lower triangles with diagonal (people, features)."""
     n = int((np.sqrt(8 * vectors.shape[1] + 1) - 1) / 2)
     out = np.zeros((len(vectors), n, n))

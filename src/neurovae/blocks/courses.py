@@ -16,7 +16,7 @@ STILL = 1e-6  # standard deviation, as a fraction of the largest value, below wh
 
 
 class Series(NamedTuple):
-    """One run: values (time, parcels) with NaN in parcels without data, and the volumes at its start that were empty."""
+    """One run: values (time, parcels), NaN in parcels without data; how many volumes at its start were empty."""
 
     values: np.ndarray
     names: list[str]
@@ -47,8 +47,8 @@ def read(file: File) -> Series:
     if gaps.any():
         row, column = np.argwhere(gaps)[0]
         raise InputError(
-            f"{path.name}, row {row + n_empty + first_row}: no value in {names[column]} ({int(gaps.sum())} such cells); a "
-            "parcel is either there in all volumes or in none: give the numbers, or leave the file out"
+            f"{path.name}, row {row + n_empty + first_row}: no value in {names[column]} ({int(gaps.sum())} such "
+            "cells); a parcel is either there in all volumes or in none: give the numbers, or leave the file out"
         )
     return Series(values, names, n_empty)
 
@@ -60,7 +60,7 @@ def constant(values: np.ndarray) -> np.ndarray:
 
 
 def displacement(file: File) -> np.ndarray | None:
-    """Framewise displacement (time,) in mm from the table of confounds or motion, 0 where there is none yet; or None."""
+    """Framewise displacement (time,) in mm from the table of confounds or motion, 0 in the first row; or None."""
     if not file.motion:
         return None
     table = pd.read_csv(file.motion, sep="\t", na_values=MISSING)
@@ -88,15 +88,15 @@ def _text(path: Path) -> tuple[np.ndarray, list[str], int]:
         raise InputError(f"{path.name}: cannot be read ({error}); write it again, or remove it") from error
     if table.shape[1] != len(names):
         raise InputError(
-            f"{path.name}: {table.shape[1]} columns below a header of {len(names)} names ({some(names)}); write it again"
+            f"{path.name}: {table.shape[1]} columns below {len(names)} names ({some(names)}); write it again"
         )
     numbers = table.apply(pd.to_numeric, errors="coerce")
     wrong = (numbers.isna() & table.notna()).to_numpy()
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise InputError(
-            f"{path.name}, row {row + skipped + 1}: {names[column]} is {table.iat[row, column]!r} ({int(wrong.sum())} such "
-            "cells); give a number or n/a"
+            f"{path.name}, row {row + skipped + 1}: {names[column]} is {table.iat[row, column]!r} ({int(wrong.sum())} "
+            "such cells); give a number or n/a"
         )
     return numbers.to_numpy(np.float64), names, skipped + 1
 

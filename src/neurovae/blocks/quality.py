@@ -19,8 +19,8 @@ def table(
 ) -> pd.DataFrame:
     """A row per scan: status (ok, excluded, no file), reason, and measures over all its runs.
 
-    Columns: n_runs; volumes, those used; kept, their fraction before scrubbing; mean_fd, mm, and tsnr, means weighted by
-    volumes; n_constant, parcels without variance in some run, and their names.
+    Columns: n_runs; volumes, those used; kept, their fraction before scrubbing; mean_fd, mm, and tsnr, means weighted
+    by volumes; n_constant, parcels without variance in some run, and their names.
 
     Args:
         scans: of the cohort.
@@ -51,8 +51,8 @@ def table(
         rows.append(base | status | {"n_runs": int(own.sum())} | measures | listed)
     found = pd.DataFrame(rows)
     if not (found["status"] == "ok").any():
-        raise InputError(f"block {block['name']!r}: nobody of {len(found)} is left ({found['reason'].iloc[0]}, and so on); "
-                         "lower thresholds, or see quality.tsv")  # fmt: skip
+        raise InputError(f"block {block['name']!r}: nobody of {len(found)} is left ({found['reason'].iloc[0]}, and so "
+                         "on); lower thresholds, or see quality.tsv")  # fmt: skip
     return found.astype({name: "Int64" for name in ("n_runs", "volumes", "n_constant")})
 
 
@@ -82,7 +82,7 @@ def _mean(values: np.ndarray, weights: np.ndarray) -> float:
 
 
 def _beyond(measures: dict[str, float], thresholds: dict[str, list[float | None]]) -> list[str]:
-    """Reasons for exclusion; a measure that is not known has a threshold in vain, which `plan.blocks` says beforehand."""
+    """Reasons for exclusion: a measure beyond its threshold, or one that is not known and has a threshold."""
     reasons = []
     for name in MEASURES:
         low, high = thresholds[name]

@@ -39,10 +39,10 @@ def run(*, cohort: Json, block: Json, out: Path) -> None:
         print(f"warning: {note}", flush=True)
     used = [scan for scan in scans if scan.scan in found.values]
     values = np.array([[found.values[scan.scan][name] for name in found.regions] for scan in used], np.float32)
+    no_number = pd.array([None] * len(used), "Int64")
     rows = pd.DataFrame([{"scan": scan.scan, "person": scan.person, "session": scan.session} for scan in used])
-    rows = rows.assign(block=block["name"], source_path=block["path"], source_volume=pd.array([None] * len(used), "Int64"),
-                       row=[found.rows[scan.scan].number for scan in used], n_time=pd.array([None] * len(used), "Int64"),
-                       tr_s=np.nan)  # fmt: skip
+    rows = rows.assign(block=block["name"], source_path=block["path"], source_volume=no_number, n_time=no_number)
+    rows = rows.assign(row=[found.rows[scan.scan].number for scan in used], tr_s=np.nan)
     features = pd.DataFrame({"feature": found.regions, "name": found.regions})
     features["network"] = pd.Series([None] * len(features), dtype=object)
     features = features.assign(x_mm=np.nan, y_mm=np.nan, z_mm=np.nan)

@@ -5,7 +5,7 @@ Three files: `rows.parquet` (a row per scan), `features.parquet` (a row per feat
 
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,8 +23,8 @@ class Block(NamedTuple):
     """A block of features.
 
     rows: columns `ROWS`, one row per scan that has the block; scans without it have no row.
-    features: columns `FEATURES`, one row per feature, unique by `feature`. Connections have `first` and `second` too: the
-        positions of their parcels in `parcels.parquet` beside it.
+    features: columns `FEATURES`, one row per feature, unique by `feature`. Connections have `first` and `second` too:
+        their parcels, as `parcels.parquet` beside it names them.
     values: float32 (rows, features), NaN where a value is missing; memory-mapped where it was read from a file.
     """
 
@@ -40,7 +40,7 @@ def read(folder: Path | str) -> Block:
         InputError: a file is missing or cannot be read, or the three do not agree.
     """
     folder = Path(folder)
-    readers = (read_parquet, read_parquet, partial(np.lib.format.open_memmap, mode="r"))
+    readers: tuple[Any, ...] = (read_parquet, read_parquet, partial(np.lib.format.open_memmap, mode="r"))
     parts = []
     for name, reader in zip(FILES, readers, strict=True):
         try:
@@ -75,8 +75,8 @@ def _check(block: Block, place: str) -> None:
     shape = (len(block.rows), len(block.features))
     if block.values.shape != shape or block.values.dtype != np.float32:
         raise InputError(
-            f"{place}: values are {block.values.dtype} {block.values.shape}, rows and features ask for float32 {shape}; "
-            "delete the folder and run again"
+            f"{place}: values are {block.values.dtype} {block.values.shape}, rows and features ask for float32 "
+            f"{shape}; delete the folder and run again"
         )
     for table, key, file in ((block.rows, "scan", FILES[0]), (block.features, "feature", FILES[1])):
         twice = table[key][table[key].duplicated()]

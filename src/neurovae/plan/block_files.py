@@ -25,7 +25,7 @@ FD = ("framewise_displacement", "FramewiseDisplacement")
 
 
 class File(NamedTuple):
-    """A run's file with the entities of its name; sidecar: its JSON; motion: the table of its confounds; empty: none."""
+    """A run's file with the entities of its name; sidecar: its JSON; motion: its table of confounds; empty: none."""
 
     path: str
     entities: dict[str, str]
@@ -126,18 +126,20 @@ def by_scan(
     for file in files:
         groups.setdefault(file.key, []).append(file)
     sessions: dict[str, list[str]] = {}
-    for key in groups:
-        sessions.setdefault(key.split("_")[0], []).append(key)
+    for group in groups:
+        sessions.setdefault(group.split("_")[0], []).append(group)
     found: dict[str, list[File]] = {}
-    problems, used, without = [], set(), []
+    problems: list[str] = []
+    used: set[str] = set()
+    without: list[str] = []
     for keys in scans:
         key = next((one for one in keys if one in groups), None)
         own = sessions.get(keys[-1], [])
         if key is None and keys[1].endswith("_ses-") and own:  # the cohort has no sessions
             if len(own) > 1:
                 named = " and ".join(one.partition("_ses-")[2] for one in own)
-                problems.append(f"{place}: {keys[-1]} has the sessions {named}, and the cohort has none; choose one, as "
-                                f"entities: {{ses: {own[0].partition('_ses-')[2]}}}")  # fmt: skip
+                problems.append(f"{place}: {keys[-1]} has the sessions {named}, and the cohort has none; choose one, "
+                                f"as entities: {{ses: {own[0].partition('_ses-')[2]}}}")  # fmt: skip
                 continue
             key = own[0]
         if key is None:
@@ -147,8 +149,8 @@ def by_scan(
         used.add(key)
     strangers = sorted(set(groups) - used)
     if not found and not problems:
-        problems.append(f"{place}: no file is of a participant of the cohort: files are of {some(sorted(groups))}, rows of "
-                        f"{some(without)}; use the same participant IDs")  # fmt: skip
+        problems.append(f"{place}: no file is of a participant of the cohort: files are of {some(sorted(groups))}, "
+                        f"rows of {some(without)}; use the same participant IDs")  # fmt: skip
     notes = (
         [f"{place}: {len(without)} without a file ({some(without)}); they do not have this block"] if without else []
     )

@@ -15,6 +15,7 @@ from neurovae.plan.index import Index, has_images
 
 IMAGE = "volumes"
 FUNCTIONAL = ("timeseries", "bold")
+FILES = ("values.npy", "rows.parquet", "features.parquet")  # of a block, values first
 HEAD = 2**20  # bytes of a header, at most
 
 
@@ -35,7 +36,8 @@ def look(cohort: dict[str, Any], index: Index, models: list[dict[str, Any]]) -> 
         index: scans of the cohort, or rows of one without images.
         models: entries of train.models.
     """
-    problems, notes = _of_section(cohort, models), []
+    problems = _of_section(cohort, models)
+    notes: list[str] = []
     entries = {entry["name"]: entry for entry in cohort["blocks"] if entry["type"] != IMAGE}
     files: dict[str, list[str]] = {}
     for name, entry in entries.items():
@@ -46,7 +48,7 @@ def look(cohort: dict[str, Any], index: Index, models: list[dict[str, Any]]) -> 
 
 
 def with_tangent(train: dict[str, Any], cohort: dict[str, Any]) -> dict[str, Any]:
-    """The section with `tangent: true` in entries whose block is projected into a tangent space, which each fold fits."""
+    """The section with `tangent: true` in entries whose block each fold projects into a tangent space."""
     tangent = {entry["name"] for entry in cohort["blocks"] if entry.get("connectivity") == "tangent"}
     return {**train, "models": [{**entry, "tangent": True} if entry.get("block") in tangent else entry
                                 for entry in train["models"]]}  # fmt: skip
@@ -56,7 +58,7 @@ def inputs(config: dict[str, Any]) -> dict[str, list[str]]:
     """The files of the block that a model of kind table reads, by model: values first."""
     folder = f"results/{config['cohort']['name']}/blocks"
     return {
-        entry["name"]: [f"{folder}/{entry['block']}/{file}" for file in ("values.npy", "rows.parquet", "features.parquet")]
+        entry["name"]: [f"{folder}/{entry['block']}/{file}" for file in FILES]
         for entry in config["train"]["models"]
         if entry.get("block")
     }
@@ -179,8 +181,8 @@ def _of_files(entry: dict[str, Any], place: str, files: list[File], runs: dict[s
     """Problems of sidecars, headers and tables of confounds."""
     problems = _repetition_times(entry, place, files)
     if not entry["zscore"] and (several := [scan for scan, own in runs.items() if len(own) > 1]):
-        problems.append(f"{place}: zscore is false, but {some(several)} have several runs, whose scales differ; set it to "
-                        "true, or choose a run with entities")  # fmt: skip
+        problems.append(f"{place}: zscore is false, but {some(several)} have several runs, whose scales differ; set it "
+                        "to true, or choose a run with entities")  # fmt: skip
     if entry["scrub_mm"] or (entry["type"] == "bold" and entry["confounds"]):
         problems += _motion(entry, files)
     return problems + (_headers(files) if entry["type"] == "timeseries" else _grids(files))
@@ -201,12 +203,12 @@ def _repetition_times(entry: dict[str, Any], place: str, files: list[File]) -> l
     filters = entry["high_pass_hz"] or entry["low_pass_hz"]
     unknown = [os.path.basename(path) for path in stated if path not in times]
     if filters and unknown and entry["type"] == "timeseries" and not problems:
-        problems.append(f"{place}: a filter needs the repetition time, which no JSON sidecar states for {some(unknown)}; "
-                        "give tr_s, or leave high_pass_hz and low_pass_hz out")  # fmt: skip
+        problems.append(f"{place}: a filter needs the repetition time, which no JSON sidecar states for "
+                        f"{some(unknown)}; give tr_s, or leave high_pass_hz and low_pass_hz out")  # fmt: skip
     usual = Counter(times.values()).most_common(1)[0][0] if times else None
     if not entry["mixed_tr"]:
         problems += first([
-            f"{name[path]}: RepetitionTime is {tr:g} s, most files have {usual:g}; leave the file out, or set mixed_tr: true"
+            f"{name[path]}: RepetitionTime is {tr:g} s, most files have {usual:g}; leave it out, or set mixed_tr: true"
             for path, tr in times.items() if usual and abs(tr - usual) > 1e-3
         ])  # fmt: skip
     highest = entry["low_pass_hz"]
@@ -225,16 +227,16 @@ def _motion(entry: dict[str, Any], files: list[File]) -> list[str]:
     for file in files:
         name = os.path.basename(file.path)
         if not file.motion:
-            problems.append(f"{name}: no table of confounds beside it (*_{block_files.MOTION[0]} or *_motion.tsv), which "
-                            "scrub_mm or confounds need; put it there, or leave them out")  # fmt: skip
+            problems.append(f"{name}: no table of confounds beside it (*_{block_files.MOTION[0]} or *_motion.tsv), "
+                            "which scrub_mm or confounds need; put it there, or leave them out")  # fmt: skip
             continue
         columns = set(_first_line(file.motion).split("\t"))
         wanted = ["framewise_displacement"] if entry["scrub_mm"] and not columns & set(FD) else []
         if entry["type"] == "bold" and "motion" in entry["confounds"]:
             wanted += [f"{way}_{axis}" for way in ("trans", "rot") for axis in "xyz" if f"{way}_{axis}" not in columns]
         if wanted:
-            problems.append(f"{os.path.basename(file.motion)}, row 1: no column {some(wanted, 6)}; give the motion of this "
-                            "run, or leave scrub_mm or confounds out")  # fmt: skip
+            problems.append(f"{os.path.basename(file.motion)}, row 1: no column {some(wanted, 6)}; give the motion of "
+                            "this run, or leave scrub_mm or confounds out")  # fmt: skip
     return first(problems)
 
 

@@ -243,8 +243,11 @@ def paths(config: dict[str, Any]) -> list[str]:
         "cohort.external": (external.settings(cohort) or {}).get("path"),
         "interpret.atlas": config["interpret"]["atlas"],
         "audit.volumes": config["audit"]["volumes"],
-        **{f"cohort.blocks {entry['name']!r}: {key}": entry.get(key)
-           for entry in cohort["blocks"] for key in ("path", "atlas", "mask", "regions")},
+        **{
+            f"cohort.blocks {entry['name']!r}: {key}": entry.get(key)
+            for entry in cohort["blocks"]
+            for key in ("path", "atlas", "mask", "regions")
+        },
         **{f"train.models {entry['name']!r}: path": entry.get("path") for entry in config["train"]["models"]},
     }
     problems = [

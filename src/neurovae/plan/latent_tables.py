@@ -47,7 +47,8 @@ def problems(config: dict[str, Any], index: Index) -> tuple[list[str], list[str]
         place, path = f"train.models {entry['name']!r}", entry["path"]
         if not path:
             faults.append(
-                f"{place}: path is not given; give the file that holds the latents (.tsv, .csv, .parquet, .npz), or a block"
+                f"{place}: path is not given; give the file that holds the latents (.tsv, .csv, .parquet, .npz), "
+                "or a block"
             )
         elif not Path(path).is_file():
             faults.append(f"{place}: file {path!r} not found; correct the path")

@@ -110,8 +110,8 @@ def _block(folder: Path, volumes: np.ndarray, scans: pd.DataFrame, columns: Want
     place = {name: k for k, name in enumerate(names)}
     if lacking := [name for name in wanted if name not in place]:
         raise InputError(
-            f"{folder.name}: {len(lacking)} features of the model are not in this block ({some(lacking)}); set constant: "
-            "mask, so that a parcel without data in one participant is not left out for everybody"
+            f"{folder.name}: {len(lacking)} features of the model are not in this block ({some(lacking)}); set "
+            "constant: mask, so that a parcel without data in one participant is not left out for everybody"
         )
     chosen = np.asarray(block.values[row_of[known["scan"]].to_numpy()][:, [place[name] for name in wanted]], np.float64)
     digests = [hashlib.sha256(row.tobytes()).hexdigest() for row in chosen]

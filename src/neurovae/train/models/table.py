@@ -40,8 +40,8 @@ def fit(
     """Mean, scale (columns,), components (latents, columns) where asked for, and the forward model, of "training".
 
     Args:
-        values: columns of the table, or features of a block (scans, columns); NaN where a feature of a block is missing,
-            whose place the training mean takes.
+        values: columns of the table, or features of a block (scans, columns); NaN where a feature of a block is
+            missing, whose place the training mean takes.
         split: split of each scan; "training" alone is used.
         mask: the fixed mask (x, y, z), whose voxels the forward model gives; without voxels there is none.
         seed, device: not used.
@@ -74,7 +74,7 @@ def fit(
 
 
 def _first_steps(training: np.ndarray, tangent: bool) -> Tensors:
-    """What comes before standardisation: the reference of the tangent space, the means that fill in missing features."""
+    """What comes before standardisation: the reference of the tangent space, or means in place of missing features."""
     if tangent:
         from neurovae.blocks import connectivity  # nilearn takes two seconds
 
@@ -82,8 +82,8 @@ def _first_steps(training: np.ndarray, tangent: bool) -> Tensors:
     if not np.isnan(training).any():
         return {}
     if (empty := np.isnan(training).all(axis=0)).any():
-        raise InputError(f"{int(empty.sum())} features are missing in all {len(training)} training scans; set constant: "
-                         "drop_parcel for the block")  # fmt: skip
+        raise InputError(f"{int(empty.sum())} features are missing in all {len(training)} training scans; set "
+                         "constant: drop_parcel for the block")  # fmt: skip
     return {"fill": np.nanmean(training, axis=0)}
 
 
