@@ -56,10 +56,19 @@ def cpac(root: Path, person: str, seed: int = 0) -> Path:
 def confounds(root: Path, person: str, n_time: int = 80, seed: int = 0) -> Path:
     """fMRIPrep's table of confounds: derivatives and framewise displacement have no first value."""
     rng, columns = np.random.default_rng(seed), {}
-    for name in [f"{way}_{axis}" for way in ("trans", "rot") for axis in "xyz"] + ["csf", "white_matter", "global_signal"]:
+    for name in [f"{way}_{axis}" for way in ("trans", "rot") for axis in "xyz"] + [
+        "csf",
+        "white_matter",
+        "global_signal",
+    ]:
         one = rng.normal(0, 0.1, n_time).cumsum()
         step = np.r_[np.nan, np.diff(one)]
-        columns |= {name: one, f"{name}_derivative1": step, f"{name}_power2": one**2, f"{name}_derivative1_power2": step**2}
+        columns |= {
+            name: one,
+            f"{name}_derivative1": step,
+            f"{name}_power2": one**2,
+            f"{name}_derivative1_power2": step**2,
+        }
     columns["framewise_displacement"] = np.r_[np.nan, np.abs(rng.normal(0.1, 0.05, n_time - 1))]
     columns |= {f"cosine{k:02d}": np.cos(np.pi * (k + 1) * (np.arange(n_time) + 0.5) / n_time) for k in range(2)}
     path = root / f"sub-{person}" / "func" / FMRIPREP.format(person=person)

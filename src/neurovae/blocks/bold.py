@@ -45,7 +45,7 @@ def read(file: File, entry: dict[str, Any]) -> Bold:
         if entry["atlas"]
         else NiftiMasker(region, smoothing_fwhm=entry["smoothing_mm"], standardize=False)
     )
-    values = np.asarray(masker.fit_transform(image), np.float64)
+    values = np.asarray(masker.fit().transform(image), np.float64)
     if values.shape[1] != len(names):
         raise InputError(f"{name}: {values.shape[1]} of {len(names)} labels have voxels; use the atlas of this grid")
     confounds, sample = _confounds(file, entry)

@@ -1,5 +1,6 @@
 """Clean the courses of one run through nilearn: volumes left out, confounds, band, scrubbing, standardisation."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,19 +63,30 @@ def run(
                          "scrub_mm, or leave the run out")  # fmt: skip
     out = np.full((len(kept), values.shape[1]), np.nan)
     if not still.all():
-        out[:, ~still] = clean(
-            values[:, ~still],
-            detrend=entry["detrend"],
-            standardize="zscore_sample" if entry["zscore"] else False,
-            confounds=confounds,
-            sample_mask=None if len(kept) == len(values) else kept,
-            high_pass=entry["high_pass_hz"],
-            low_pass=entry["low_pass_hz"],
-            filter="butterworth" if entry["high_pass_hz"] or entry["low_pass_hz"] else False,
-            t_r=tr_s,
-        )
+        out[:, ~still] = _cleaned(values[:, ~still], confounds, kept, tr_s, entry)
     mean_fd = float("nan") if fd is None else float(fd.mean())
     return Cleaned(out, len(values), mean_fd, tsnr(values[:, ~still]))
+
+
+def _cleaned(
+    values: np.ndarray, confounds: np.ndarray | None, kept: np.ndarray, tr_s: float | None, entry: dict[str, Any]
+) -> np.ndarray:
+    """Courses (volumes kept, parcels) without confounds and what lies outside the band; censored volumes are left out."""
+    with warnings.catch_warnings():  # of how nilearn 0.14 will standardise confounds, which changes no residual
+        warnings.filterwarnings("ignore", "From release 0.14.0, confounds will be standardized", DeprecationWarning)
+        return np.asarray(
+            clean(
+                values,
+                detrend=entry["detrend"],
+                standardize="zscore_sample" if entry["zscore"] else False,
+                confounds=confounds,
+                sample_mask=None if len(kept) == len(values) else kept,
+                high_pass=entry["high_pass_hz"],
+                low_pass=entry["low_pass_hz"],
+                filter="butterworth" if entry["high_pass_hz"] or entry["low_pass_hz"] else False,
+                t_r=tr_s,
+            )
+        )
 
 
 def tsnr(values: np.ndarray) -> float:
