@@ -48,6 +48,8 @@ rule report:
         rules.plot_predict.output,
         rules.plot_audit.output,
         rules.plot_interpret.output if IMAGES else [],
+        rules.plot_blocks.output if SERIES_BLOCKS else [],
+        expand("results/{{cohort}}/blocks/{block}/values.npy", block=BLOCK_FILES),
         expand("results/{{cohort}}/report/{name}.png", name=VALIDATED),
         branch(IMAGES, then="results/{cohort}/preprocess/volumes.npy", otherwise=[]),
         "results/{cohort}/findings/multivariable.tsv",

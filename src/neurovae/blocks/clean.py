@@ -71,7 +71,7 @@ def run(
 def _cleaned(
     values: np.ndarray, confounds: np.ndarray | None, kept: np.ndarray, tr_s: float | None, entry: dict[str, Any]
 ) -> np.ndarray:
-    """Courses (volumes kept, parcels) without confounds and what lies outside the band; censored volumes are left out."""
+    """Courses (volumes kept, parcels) without confounds and what lies outside the band."""
     with warnings.catch_warnings():  # of how nilearn 0.14 will standardise confounds, which changes no residual
         warnings.filterwarnings("ignore", "From release 0.14.0, confounds will be standardized", DeprecationWarning)
         return np.asarray(

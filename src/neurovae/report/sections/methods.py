@@ -7,6 +7,7 @@ from pathlib import Path
 from neurovae.report.blocks import Block
 from neurovae.report.results import Run
 from neurovae.report.sections.external import methods as external
+from neurovae.report.sections.methods_blocks import blocks
 from neurovae.report.sections.methods_data import participants, preprocessing
 from neurovae.report.sections.methods_inference import inference
 from neurovae.report.sections.methods_models import latent_models
@@ -26,8 +27,19 @@ def methods(run: Run) -> list[Block]:
 
 
 def paragraphs(run: Run) -> list[str]:
-    """Participants, preprocessing, models, inference, prediction, and what follows; a paragraph each."""
-    parts = (participants, preprocessing, latent_models, inference, prediction, external, audits, maps, software)
+    """Participants, preprocessing, blocks, models, inference, prediction, and what follows; a paragraph each."""
+    parts = (
+        participants,
+        preprocessing,
+        blocks,
+        latent_models,
+        inference,
+        prediction,
+        external,
+        audits,
+        maps,
+        software,
+    )
     return [run.worded(words) for words in (part(run) for part in parts) if words]
 
 

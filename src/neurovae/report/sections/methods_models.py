@@ -88,7 +88,12 @@ def _given(model: str, one: dict[str, Any]) -> str:
         said = [f"The latents of {model} were the first {size} principal components of the columns of a table, "
                 "without a decoder."]  # fmt: skip
     people = sum(one[f"people_{name}"] for name in ("training", "validation", "test"))
-    said += [f"The table had a row for {count(people, 'participant')}."]
+    if block := one.get("block"):
+        what = f"the first {size} principal components of the" if one.get("components") else f"the {size}"
+        said = [f"The latents of {model} were {what} features of the block {block}, without a decoder.",
+                f"{count(people, 'participant')} had this block."]  # fmt: skip
+    else:
+        said += [f"The table had a row for {count(people, 'participant')}."]
     said += ["Columns were standardised by the mean and SD of the training set."] if one.get("standardise") else []
     said += _seen(one, " that made the table")
     said += _forward(one)

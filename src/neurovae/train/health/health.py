@@ -127,6 +127,7 @@ def examine(
         description |= {name: options[name] for name in ("seen", "standardise")}
         description["components"] = options["n_latent"] is not None
         description |= {"encoder": model.meta["architecture"].get("encoder")}
+        description |= {name: given for name in ("block",) if (given := model.meta.get(name))}
     if not all(np.isfinite(tensor).all() for tensor in model.tensors.values()):
         measures = lost("weights are not finite")
     elif not weights.has_decoder(model.meta):
