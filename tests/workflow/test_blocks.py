@@ -44,7 +44,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     table.insert(0, "participant_id", ids)
     table.to_csv(made.folder.parent / "fs.tsv", sep="\t", index=False)
     motor = table["f1"] + 0.3 * rng.normal(size=PEOPLE)
-    pd.DataFrame({"participant_id": ids, "motor": motor.round(3)}).to_csv(made.folder.parent / "p.tsv", sep="\t", index=False)
+    pd.DataFrame({"participant_id": ids, "motor": motor.round(3)}).to_csv(
+        made.folder.parent / "p.tsv", sep="\t", index=False
+    )
     for k in range(PEOPLE - 1):
         xcpd(made.folder.parent / "xcpd", f"{k:02d}", k)
     made.write(config())

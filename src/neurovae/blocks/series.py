@@ -148,24 +148,19 @@ def _write(out: Path, scratch: Path, read: Read, table: pd.DataFrame, kept: np.n
     """Write series, features and rows of those who have the block; kept: parcels that are used (parcels,)."""
     used = table.loc[table["status"] == "ok", "scan"]
     runs = read.runs[read.runs["scan"].isin(used)].copy()
-    raw = np.memmap(scratch, np.float32, "r", shape=(int(read.runs["n_time"].sum()), len(read.names)))
     with_diagonal, kind = block["connectivity"] == "tangent", block["connectivity"]
     n_kept = int(kept.sum())
     pairs = connectivity.pairs(n_kept, with_diagonal) if kind != "none" else (np.array([], int), np.array([], int))
     values = np.empty((len(used), len(pairs[0])), np.float32)
-    sources = runs["start"].to_numpy()
-    runs["start"] = np.concatenate([[0], runs["n_time"].to_numpy().cumsum()[:-1]])
-    with write_beside(out / "series.npy") as temporary:
-        series = np.lib.format.open_memmap(temporary, "w+", np.float32, (int(runs["n_time"].sum()), n_kept))
-        for k, scan in enumerate(steps(list(used), "connectivity", len(used))):
-            own = np.flatnonzero((runs["scan"] == scan).to_numpy())
-            parts = [raw[sources[i] : sources[i] + runs["n_time"].iloc[i]][:, kept] for i in own]
-            for i, part in zip(own, parts, strict=True):
-                series[runs["start"].iloc[i] :][: len(part)] = part
+    header = {"descr": "<f4", "fortran_order": False, "shape": (int(runs["n_time"].sum()), n_kept)}
+    with scratch.open("rb") as source, write_beside(out / "series.npy") as temporary, temporary.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for k, (_, own) in enumerate(steps(list(runs.groupby("scan")), "connectivity", len(used))):
+            parts = [_again(source, one.start, one.n_time, kept) for one in own.itertuples()]
+            stream.write(b"".join(part.tobytes() for part in parts))
             if kind != "none":
                 values[k] = connectivity.vector(np.concatenate(parts).astype(np.float64), kind, block["fisher_z"])
-        series.flush()
-        del series
+    runs["start"] = np.concatenate([[0], runs["n_time"].to_numpy().cumsum()[:-1]])
     write_table(out / "series.parquet", runs.reset_index(drop=True))
     parcels = parcels_table(read.names, read.still, kept, block.get("regions"))
     write_table(out / "parcels.parquet", parcels)
@@ -177,6 +172,13 @@ def _write(out: Path, scratch: Path, read: Read, table: pd.DataFrame, kept: np.n
         block=block["name"], source_volume=pd.array([None] * len(used), "Int64"), row=range(len(used))
     )
     blocks.write(out, blocks.Block(rows, features(parcels[parcels["kept"]], pairs), values))
+
+
+def _again(source: Any, start: int, n_time: int, kept: np.ndarray) -> np.ndarray:
+    """A run's courses (volumes, parcels that are used) from the scratch file; a memory map would grow with the runs."""
+    source.seek(start * len(kept) * 4)
+    whole = np.fromfile(source, np.float32, n_time * len(kept)).reshape(n_time, len(kept))
+    return np.ascontiguousarray(whole[:, kept])
 
 
 def features(parcels: pd.DataFrame, pairs: tuple[np.ndarray, np.ndarray]) -> pd.DataFrame:
