@@ -16,6 +16,7 @@ from neurovae.plan.index import Index, has_images
 IMAGE = "volumes"
 FUNCTIONAL = ("timeseries", "bold")
 FILES = ("values.npy", "rows.parquet", "features.parquet")  # of a block, values first
+SERIES = ("series.npy", "series.parquet", "parcels.parquet")  # of functional data, series first
 HEAD = 2**20  # bytes of a header, at most
 
 
@@ -58,7 +59,9 @@ def inputs(config: dict[str, Any]) -> dict[str, list[str]]:
     """The files of the block that a model of kind table reads, by model: values first."""
     folder = f"results/{config['cohort']['name']}/blocks"
     return {
-        entry["name"]: [f"{folder}/{entry['block']}/{file}" for file in FILES]
+        entry["name"]: [
+            f"{folder}/{entry['block']}/{file}" for file in (SERIES if entry["kind"] == "networks" else FILES)
+        ]
         for entry in config["train"]["models"]
         if entry.get("block")
     }
@@ -161,10 +164,11 @@ def _of_keys(entry: dict[str, Any], place: str) -> list[str]:
 
 def _of_model(model: dict[str, Any], blocks: dict[str, dict[str, Any]]) -> list[str]:
     """Problems of a model of kind table that reads a block."""
-    name = model.get("block")
+    name, place = model.get("block"), f"train.models {model['name']!r}"
+    if model["kind"] == "networks":
+        return _of_networks(name, place, blocks)
     if name is None:
         return []
-    place = f"train.models {model['name']!r}"
     if model.get("path"):
         return [f"{place}: found path and block; give one of them"]
     if name not in blocks:
@@ -174,6 +178,18 @@ def _of_model(model: dict[str, Any], blocks: dict[str, dict[str, Any]]) -> list[
         return [f"{place}: block {name!r} has no features (connectivity: none); set its connectivity"]
     if blocks[name]["type"] != "table" and model["n_latent"] is None:
         return [f"{place}: n_latent is null, and block {name!r} has a feature per pair of parcels; give a number"]
+    return []
+
+
+def _of_networks(name: str | None, place: str, blocks: dict[str, dict[str, Any]]) -> list[str]:
+    """Problems of the block of a model of networks."""
+    functional = [one for one, entry in blocks.items() if entry["type"] in FUNCTIONAL]
+    if name not in functional:
+        found = "block is not given" if name is None else f"block {name!r} holds no series"
+        return [f"{place}: {found}; give one of type timeseries or bold (there are {', '.join(functional) or 'none'})"]
+    if blocks[name]["constant"] == "mask":
+        return [f"{place}: networks need every parcel of every participant; set constant of block {name!r} to "
+                "drop_parcel or drop_person"]  # fmt: skip
     return []
 
 

@@ -72,6 +72,8 @@ def read(
         return Inputs(array, scans, [], array, np.arange(len(scans)))
     if encoder := embeddings.described(table):
         return _embedded(Path(table), array, scans, encoder)
+    if Path(table).name == "series.npy":
+        return _series(Path(table).parent, array, scans)
     if Path(table).name == blocks.FILES[-1]:
         return _block(Path(table).parent, array, scans, columns)
     keys = [
@@ -117,6 +119,41 @@ def _block(folder: Path, volumes: np.ndarray, scans: pd.DataFrame, columns: Want
     digests = [hashlib.sha256(row.tobytes()).hexdigest() for row in chosen]
     table = known.assign(preproc_sha256=digests)
     return Inputs(chosen, table, wanted, volumes, np.flatnonzero(has_row), block=folder.name)
+
+
+class Series:
+    """The cleaned series of each scan, read where they are indexed: a list of (volumes, parcels), all runs joined."""
+
+    def __init__(self, values: np.ndarray, runs: list[list[tuple[int, int]]]) -> None:
+        self.values, self.runs, self.shape = values, runs, (len(runs), values.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __getitem__(self, part: Any) -> list[np.ndarray]:
+        chosen = np.arange(len(self))[part]
+        return [np.concatenate([self.values[start : start + n] for start, n in self.runs[k]]) for k in chosen]
+
+
+def _series(folder: Path, volumes: np.ndarray, scans: pd.DataFrame) -> Inputs:
+    """Cleaned series of those of the scans that have the block; names are its parcels.
+
+    Raises:
+        InputError: nobody has the block, or a parcel is missing in somebody.
+    """
+    values = np.load(folder / "series.npy", mmap_mode="r")
+    runs, parcels = read_parquet(folder / "series.parquet"), read_parquet(folder / "parcels.parquet")
+    has_row = scans["scan"].isin(runs["scan"]).to_numpy()
+    if not has_row.any():
+        raise InputError(f"{folder}: none of the {len(scans)} scans has this block; see its quality.tsv")
+    known = scans[has_row].reset_index(drop=True)
+    places = {scan: list(zip(own["start"], own["n_time"], strict=True)) for scan, own in runs.groupby("scan")}
+    series = Series(values, [places[scan] for scan in known["scan"]])
+    one_by_one = (series[[k]][0] for k in range(len(known)))
+    digests = [hashlib.sha256(run.tobytes()).hexdigest() for run in one_by_one]
+    names = parcels.loc[parcels["kept"], "parcel"].astype(str).tolist()
+    table = known.assign(preproc_sha256=digests)
+    return Inputs(series, table, names, volumes, np.flatnonzero(has_row), block=folder.name)  # type: ignore[arg-type]
 
 
 def _embedded(path: Path, volumes: np.ndarray, scans: pd.DataFrame, encoder: dict[str, Any]) -> Inputs:

@@ -104,6 +104,20 @@ def test_block_without_features_is_no_latents(folder):
     assert "block 'rest' has no features (connectivity: none)" in only(plan)
 
 
+@pytest.mark.parametrize(
+    ("block", "more", "message"),
+    [
+        (None, {}, "block is not given; give one of type timeseries or bold (there are rest)"),
+        ("dti", {}, "block 'dti' holds no series"),
+        ("rest", {"constant": "mask"}, "networks need every parcel of every participant"),
+    ],
+)
+def test_models_of_networks(folder, block, more, message):
+    model = {"name": "m", "kind": "networks", "n_latent": 5, **({"block": block} if block else {})}
+    assert message in only(look(folder, rest(folder, **more), models=[model]))
+    assert not look(folder, rest(folder, connectivity="none"), models=[{**model, "block": "rest"}]).problems
+
+
 def test_other_columns_in_one_file(folder):
     xcpd_file = next((folder / "xcpd" / "sub-02").rglob("*_timeseries.tsv"))
     write_tsv(xcpd_file, courses(0), ["Vis_1", "Vis_2", "Mot_1", "Mot_2", "Lim_1"])
