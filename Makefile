@@ -8,7 +8,7 @@ SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
 # the packages of an extra, alone: resolving all of them again takes minutes
 EXTRA = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c envs/lock.txt $$($(VENV)/bin/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$(1)'])")
 
-.PHONY: help demo test chain-test lint docs lock verify ixi ds000011 browser-test conda-test slurm-test scale-test fault-test reproduce ablation planted transfer norm invariances proof caveats benchmark clean
+.PHONY: help demo test chain-test lint docs lock verify ixi ds000011 abide browser-test conda-test slurm-test scale-test fault-test reproduce ablation planted transfer norm invariances proof caveats benchmark clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -67,6 +67,11 @@ ixi ds000011: $(VENV)/done
 	@test $@ = ds000011 || $(CHECK) tests/helpers/volumes.py ../shared/data/$@ results/$@/dlmuse.tsv
 	$(SNAKEMAKE) --configfile config/$@.yaml $(MORE)
 	@$(CHECK) tests/helpers/measure.py results/$@ ../shared/data/$@
+
+abide: $(VENV)/done  ## structure and function of 160 people in ../shared/data: age, site and diagnosis from each (about 20 minutes)
+	@test -d ../shared/data/abide || { echo "../shared/data/abide is not there; lay the folder beside the checkout"; exit 1; }
+	$(SNAKEMAKE) --configfile config/abide.yaml
+	@$(CHECK) tests/helpers/measure_blocks.py results/abide
 
 RESULTS ?= results/demo
 verify: $(VENV)/done  ## are all results, and the scans they came from, still those that were recorded? (RESULTS=results/ixi)

@@ -20,6 +20,7 @@ rule all:
         expand("results/{cohort}/cohort/cohort.parquet", cohort=COHORT),
         expand("results/{cohort}/preprocess/qc.parquet", cohort=COHORT),
         expand("results/{cohort}/preprocess/{file}", cohort=COHORT, file=PACKED),
+        expand("results/{cohort}/blocks/{block}/values.npy", cohort=COHORT, block=BLOCK_FILES),
         expand("results/{cohort}/train/{model}/{fit}/weights.safetensors", cohort=COHORT, model=MODELS, fit=FITS),
         expand("results/{cohort}/train/start_from.tsv", cohort=START_TABLES),
         expand("results/{cohort}/latents/{model}/{fit}/latents.parquet", cohort=COHORT, model=MODELS, fit=FITS),
@@ -69,6 +70,9 @@ if IMAGES:
 else:
 
     include: "workflow/rules/rows.smk"
+
+
+include: "workflow/rules/blocks.smk"
 
 
 if CARDS:

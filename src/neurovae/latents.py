@@ -79,7 +79,7 @@ def run(
         seed=meta["seed"],
         split=scans["person"].map(split_of).fillna("test"),
         track="unsupervised",
-        inputs="table" if meta["kind"] == "table" else "image",
+        inputs=given.block or ("table" if meta["kind"] == "table" else "image"),
     )
     stamps = {"model_hash": weights.model_hash(tensors, meta), "data_hash": meta["data_hash"]}
     stamps["logvar_calibrated"] = meta["architecture"]["kl"]  # without a KL in the loss the variance is not constrained
@@ -92,6 +92,8 @@ def run(
     of_latents = latent_table.index_of(names, mu, logvar, split, SPLITS, active)
     if described := meta["architecture"].get("map"):
         of_latents = latent_table.with_places(of_latents, _places(mask, inside, described, atlas))
+    if roles := meta["architecture"].get("roles"):
+        of_latents = of_latents.assign(role=roles)
     size = sizes(mu[split == "training"], inside, tensors, meta)
     write_table(index, of_latents.assign(kl_additive="rotation" not in tensors, size=size))
     print(f"{len(scans)} scans, {len(ids)} latents of {name}", flush=True)

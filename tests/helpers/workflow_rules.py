@@ -31,7 +31,19 @@ BROUGHT = {
 
 KINDS = [
     f"train.models.{kind}"
-    for kind in ("vae", "autoencoder", "pca", "pca_localised", "mds", "isomap", "lle", "table", "pretrained", "frozen")
+    for kind in (
+        "vae",
+        "autoencoder",
+        "pca",
+        "pca_localised",
+        "mds",
+        "isomap",
+        "lle",
+        "table",
+        "pretrained",
+        "frozen",
+        "networks",
+    )
 ]  # imported by name, so that ast does not see them
 
 

@@ -98,7 +98,7 @@ rule cohort:
         mem_mb=2000,
         runtime=30,
     params:
-        flags=graph.flags({"cohort": config["cohort"]}),
+        flags=graph.flags({"cohort": graph.cohort_section(config["cohort"])}),
         scans=index.listing(FOUND),
         tables=TABLES,
         code=CODE["cohort.table"],

@@ -10,6 +10,7 @@ sys.path.insert(0, str(SOURCE))
 
 from neurovae.cohort import check, warn
 from neurovae.errors import InputError
+from neurovae.plan import blocks as blocks_plan
 from neurovae.plan import config as configuration
 from neurovae.plan import baselines, derivatives, display, encoder_cards, entries, external, frozen, graph, index, kinds
 from neurovae.plan import latent_maps, latent_tables, norm, search_flags, search_space, source_models, start_models
@@ -29,7 +30,9 @@ try:
     config["train"] = latent_maps.sized(config["train"], config["preprocess"]["voxel_mm"])
     config["train"] = external.with_entry(config)
     config["train"], source_notes = source_models.sized(config)
+    config["train"] = blocks_plan.with_tangent(config["train"], config["cohort"])
     ENTRIES = entries.models(config["train"], config["cohort"])
+    BLOCKS = blocks_plan.look(config["cohort"], FOUND, config["train"]["models"])
     faults, notes = user_tables.problems(config, FOUND)
     ill_given, given_notes, GIVEN_COLUMNS = latent_tables.problems(config, FOUND)
     ill_cards, card_notes, CARDS = encoder_cards.problems(config)
@@ -42,6 +45,7 @@ try:
         + faults
         + ill_given
         + ill_cards
+        + BLOCKS.problems
         + misplaced
         + other_scores
         + no_times
@@ -59,7 +63,7 @@ try:
         + norm_notes
         + ([] if IMAGES else without_images.notes(GIVEN_CONFIG))
     )
-    warn.print_warnings(config["cohort"], FOUND, notes + given_notes + doubtful + more_notes)
+    warn.print_warnings(config["cohort"], FOUND, notes + given_notes + BLOCKS.notes + doubtful + more_notes)
     entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]
     FITS = [f"fold-{fold}_seed-{seed}" for fold in FOLDS for seed in SEEDS]
@@ -75,6 +79,7 @@ try:
     GIVEN |= encoder_cards.embeddings(
         CARDS, config["cohort"]["name"]
     )  # and what rule encode writes for a pretrained one
+    GIVEN |= blocks_plan.inputs(config)  # or a block
 except InputError as error:
     raise WorkflowError(f"\n{error}") from None
 
@@ -106,6 +111,11 @@ VOLUMES = [config["audit"]["volumes"]] if config["audit"]["volumes"] else []
 MAPPED = [name for name, entry in ENTRIES.items() if latent_maps.is_map(entry)]
 ATLASES = latent_maps.atlases(ENTRIES, COHORT)
 ATLAS_FLAGS = {name: graph.flags({"atlas": paths[0] if paths else None}) for name, paths in ATLASES.items()}
+BLOCK_FILES = BLOCKS.files
+BLOCK_FLAGS = blocks_plan.flags(config["cohort"], BLOCKS.entries)
+BLOCK_BYTES = {name: blocks_plan.sizes(paths) for name, paths in BLOCK_FILES.items()}
+TABLE_BLOCKS = [name for name, entry in BLOCKS.entries.items() if entry["type"] == "table"]
+SERIES_BLOCKS = [name for name in BLOCKS.entries if name not in TABLE_BLOCKS]
 CODE = graph.codes()
 ENV = graph.environments()
 EXTERNAL = external.settings(config["cohort"])  # another cohort's export, on whose findings these people are tested

@@ -158,6 +158,32 @@ rule plot_predict:
         "python -m neurovae.report.plots.predict --results results/{wildcards.cohort} {params.flags} > {log} 2>&1"
 
 
+rule plot_blocks:
+    input:
+        expand("results/{{cohort}}/blocks/{block}/values.npy", block=SERIES_BLOCKS),
+    output:
+        report(
+            expand("results/{{cohort}}/report/{block}_block.png", block=SERIES_BLOCKS or ["no"]),
+            caption="../report/block.rst",
+            category="Blocks",
+        ),
+    log:
+        "results/{cohort}/logs/report/plot_blocks.log",
+    benchmark:
+        "results/{cohort}/benchmarks/report/plot_blocks.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        flags=graph.flags({"blocks": SERIES_BLOCKS}),
+        code=CODE["report.plots.blocks"],
+        env=ENV["report"],
+    shell:
+        "python -m neurovae.report.plots.blocks --results results/{wildcards.cohort} {params.flags} > {log} 2>&1"
+
+
 rule plot_audit:
     input:
         confounds=expand("results/{{cohort}}/audit/{model}/{fit}/confounds.parquet", model=MODELS, fit=FIT),

@@ -48,6 +48,8 @@ rule report:
         rules.plot_predict.output,
         rules.plot_audit.output,
         rules.plot_interpret.output if IMAGES else [],
+        rules.plot_blocks.output if SERIES_BLOCKS else [],
+        expand("results/{{cohort}}/blocks/{block}/values.npy", block=BLOCK_FILES),
         expand("results/{{cohort}}/report/{name}.png", name=VALIDATED),
         rules.plot_trajectory.output if FOLLOWED else [],
         expand("results/{{cohort}}/report/{model}_brainage.png", model=AGED),

@@ -19,6 +19,7 @@ from neurovae.io.text import clean
 from neurovae.plan import presets
 
 PATHS = ("bids", "table")  # names of files stay as they are
+SORTS = ("kind", "type")  # keys that decide which other keys an entry has
 SCHEMAS = Path(__file__).parents[3] / "workflow" / "schemas"
 _FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with its C library
 
@@ -198,12 +199,12 @@ def default_of(child: dict[str, Any], entry: dict[str, Any]) -> Any:
 
 
 def _suits(entry: dict[str, Any], child: dict[str, Any]) -> bool:
-    """Whether a key of an entry is one of its kind (`kinds` in the schema)."""
-    return "kinds" not in child or entry.get("kind") in child["kinds"]
+    """Whether a key of an entry is one of its kind (`kinds` in the schema) or of its type (`types`)."""
+    return all(entry.get(key) in child[f"{key}s"] for key in SORTS if f"{key}s" in child)
 
 
 def _foreign(value: Any, schema: dict[str, Any], place: list[str]) -> list[str]:
-    """List keys of an entry that its kind does not use; dropped silently, they would seem to have an effect."""
+    """List keys of an entry that its kind or type does not use; dropped silently, they would seem to have an effect."""
     if isinstance(value, list):
         lines_by_item = [_foreign(item, schema.get("items", {}), [*place, str(i)]) for i, item in enumerate(value)]
         return [line for lines in lines_by_item for line in lines]
@@ -211,10 +212,11 @@ def _foreign(value: Any, schema: dict[str, Any], place: list[str]) -> list[str]:
         return []
     properties = schema.get("properties", {})
     lines = [
-        f"{'.'.join(place)}: a {value.get('kind')} has no {key!r} "
-        f"(it belongs to {', '.join(properties[key]['kinds'])}); leave it out"
+        f"{'.'.join(place)}: a {value.get(sort)} has no {key!r} "
+        f"(it belongs to {', '.join(properties[key][f'{sort}s'])}); leave it out"
         for key in value
-        if key in properties and not _suits(value, properties[key])
+        for sort in SORTS
+        if f"{sort}s" in properties.get(key, {}) and value.get(sort) not in properties[key][f"{sort}s"]
     ]
     return [*lines, *(line for key in value for line in _foreign(value[key], properties.get(key, {}), [*place, key]))]
 

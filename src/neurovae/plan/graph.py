@@ -198,6 +198,11 @@ def fold_section(cohort: dict[str, Any]) -> dict[str, Any]:
     return {**section, "rename": {old: new for old, new in cohort["rename"].items() if new in used_columns}}
 
 
+def cohort_section(cohort: dict[str, Any]) -> dict[str, Any]:
+    """Return the section that the rule `cohort` reads: without blocks, which have rules of their own."""
+    return {key: value for key, value in cohort.items() if key != "blocks"}
+
+
 def names_and_files(config: dict[str, Any]) -> list[str]:
     """List problems of names and files that would otherwise appear only after hours."""
     preprocess = config["preprocess"]
@@ -247,6 +252,11 @@ def paths(config: dict[str, Any]) -> list[str]:
         "cohort.external": (external.settings(cohort) or {}).get("path"),
         "interpret.atlas": config["interpret"]["atlas"],
         "audit.volumes": config["audit"]["volumes"],
+        **{
+            f"cohort.blocks {entry['name']!r}: {key}": entry.get(key)
+            for entry in cohort["blocks"]
+            for key in ("path", "atlas", "mask", "regions")
+        },
         **{f"train.models {entry['name']!r}: path": entry.get("path") for entry in config["train"]["models"]},
     }
     problems = [

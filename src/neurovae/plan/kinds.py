@@ -5,7 +5,11 @@ from typing import Any
 from neurovae.plan.latent_maps import is_map
 
 Entries = dict[str, dict[str, Any]]
-GIVEN = ("table", "pretrained")  # kinds whose latents exist before training; only some pretrained ones can be decoded
+GIVEN = (
+    "table",
+    "pretrained",
+    "networks",
+)  # kinds whose latents exist before training; only some pretrained ones can be decoded
 UNTRAINED = (*GIVEN, "frozen")  # kinds whose baseline has settings of its own
 BASELINE = {"n_latent": 16, "blur": 4}  # of the PCA beside a table that keeps its columns; as the schema's defaults
 PERIODS = ("vae", "autoencoder")  # kinds that are trained in epochs
@@ -16,6 +20,7 @@ NOT_OPTIONS = (
     "kind",
     "transductive",
     "path",
+    "block",
     "baseline",
     "inner",
     "start_from",

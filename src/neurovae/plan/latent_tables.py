@@ -33,8 +33,8 @@ Wanted = list[str] | str | None
 
 
 def entries(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """The entries of train.models that read a table."""
-    return [entry for entry in config["train"]["models"] if entry["kind"] == "table"]
+    """The entries of train.models that read a user's table; others of kind table read a block."""
+    return [entry for entry in config["train"]["models"] if entry["kind"] == "table" and not entry.get("block")]
 
 
 def problems(config: dict[str, Any], index: Index) -> tuple[list[str], list[str], dict[str, int]]:
@@ -47,7 +47,8 @@ def problems(config: dict[str, Any], index: Index) -> tuple[list[str], list[str]
         place, path = f"train.models {entry['name']!r}", entry["path"]
         if not path:
             faults.append(
-                f"{place}: path is not given; give the file that holds the latents (.tsv, .csv, .parquet, .npz)"
+                f"{place}: path is not given; give the file that holds the latents (.tsv, .csv, .parquet, .npz), "
+                "or a block"
             )
         elif not Path(path).is_file():
             faults.append(f"{place}: file {path!r} not found; correct the path")

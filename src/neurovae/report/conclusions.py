@@ -207,7 +207,11 @@ def general(found: list[Row], power: pd.DataFrame | None, health: Row | None, si
 
 def _used(health: Row | None) -> str:
     """What of the participants a model was fitted to: where latents exist already, their mean, scale and components."""
-    used = {"table": "rows of the table of latents", "pretrained": "embeddings"}
+    used = {
+        "table": "rows of the table of latents",
+        "pretrained": "embeddings",
+        "networks": "features of functional networks",
+    }
     return used.get(str((health or {}).get("kind")), "scans")
 
 

@@ -12,6 +12,7 @@ from neurovae.report.blocks import Block
 from neurovae.report.results import Run
 from neurovae.report.sections.associations import associations
 from neurovae.report.sections.audits import audits
+from neurovae.report.sections.blocks import blocks
 from neurovae.report.sections.external import external
 from neurovae.report.sections.findings import findings
 from neurovae.report.sections.latents import latents
@@ -31,6 +32,7 @@ SECTIONS: list[tuple[str, str, str, Callable[[Run], list[Block]]]] = [
     ("findings", "Findings", "what was found, and its caveats", findings),
     ("participants", "Participants", "who was analysed, and which effects could be detected", participants),
     ("quality", "Quality control", "excluded and atypical scans, quality measures, duplicates", quality),
+    ("blocks", "Blocks", "tables and functional data: who has them, and their quality", blocks),
     ("models", "Models", "verdicts, reconstructions, training", models),
     ("latents", "Latents", "distributions, relation to scores, nearest neighbours", latents),
     ("associations", "Associations", "all tests of latents against scores", associations),
@@ -85,8 +87,8 @@ def build(run: Run) -> str:
     shown = [one for one in SECTIONS if run.images or one[0] not in OF_IMAGES]
     for k, (name, title, about, section) in enumerate(shown):
         start = time.monotonic()
-        if blocks := section(run):  # a run without cohort.external, trajectory.models or norm.age lacks theirs
-            sections.append({"id": name, "title": title, "about": about, "blocks": blocks})
+        if parts := section(run):  # sections of what was not asked for are empty
+            sections.append({"id": name, "title": title, "about": about, "blocks": parts})
         print(f"{k + 1}/{len(shown)} {title}: {time.monotonic() - start:.1f} s", flush=True)
     loader = FileSystemLoader(ASSETS)
     environment = Environment(

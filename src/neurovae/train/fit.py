@@ -89,6 +89,7 @@ def run(
     people = {name: sorted(set(scans.loc[split == name, "person"])) for name in SPLITS}
     meta = {"kind": kind, "fold": fold, "seed": seed, "data_hash": data_hash(scans), "people": people}
     meta |= {"searched": bool(chosen), "scans": digests(scans)}
+    meta |= {"block": given.block} if given.block else {}
     source_model = read_source(Path(source), mask) if source else None
     beside: dict[str, Any] = {"source": source_model} if source_model else {}
     if not getattr(module, "EPOCHS", False):

@@ -1,24 +1,24 @@
 """What a model reads: an array with a row per scan.
 
-The packed volumes, the columns of a user's table of latents, or the embeddings of a pretrained encoder.
+The packed volumes, the columns of a user's table of latents, the features of a block, or the embeddings of a pretrained
+encoder.
 """
 
 import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
+from neurovae.blocks.wide_table import read_table
 from neurovae.errors import InputError
-from neurovae.io import embeddings
-from neurovae.io.missing import BUILTIN, Codes, codes, is_missing
+from neurovae.io import blocks, embeddings
+from neurovae.io.missing import codes
 from neurovae.io.parquet import read_parquet
-from neurovae.io.tables import Row, Table
+from neurovae.io.tables import some
 from neurovae.io.volumes import read_volumes
-from neurovae.plan.latent_tables import TEXT, Wanted, latents, text_table
-from neurovae.plan.user_tables import renamed
+from neurovae.plan.latent_tables import Wanted, latents
 
 
 class Inputs(NamedTuple):
@@ -30,6 +30,7 @@ class Inputs(NamedTuple):
     volumes: np.ndarray  # all packed volumes (all scans, x, y, z)
     rows: np.ndarray  # (scans,) the row of each scan in them
     encoder: dict[str, Any] = {}  # description of a pretrained encoder
+    block: str = ""  # name of the block that is read
 
     @property
     def scans(self) -> Any:
@@ -58,7 +59,8 @@ def read(
     Args:
         volumes: packed volumes.
         rows: table of their rows.
-        table: of a user, with its latents, or of the rule `encode`; empty: the volumes themselves.
+        table: of a user, with its latents, or of the rule `encode`, or the values of a block; empty: the volumes
+            themselves.
         columns: of that table; None: all columns of numbers.
         missing: `missing` and `not_missing` of the cohort section, which hold for that table, too.
 
@@ -70,11 +72,15 @@ def read(
         return Inputs(array, scans, [], array, np.arange(len(scans)))
     if encoder := embeddings.described(table):
         return _embedded(Path(table), array, scans, encoder)
+    if Path(table).name == "series.npy":
+        return _series(Path(table).parent, array, scans)
+    if Path(table).name == blocks.FILES[-1]:
+        return _block(Path(table).parent, array, scans, columns)
     keys = [
         (scan, f"{person}_ses-{session}", person)
         for scan, person, session in scans[["scan", "person", "session"]].to_numpy()
     ]
-    found = latents(*_table(table, codes(missing or {})), keys, columns)
+    found = latents(*read_table(table, codes(missing or {})), keys, columns)
     if found.problems:
         raise InputError(found.problems)
     for note in found.notes:
@@ -85,6 +91,69 @@ def read(
     digests = [hashlib.sha256(row.tobytes()).hexdigest() for row in values]
     table_rows = known.assign(preproc_sha256=digests)
     return Inputs(values, table_rows, found.regions, array, np.flatnonzero(has_row))
+
+
+def _block(folder: Path, volumes: np.ndarray, scans: pd.DataFrame, columns: Wanted) -> Inputs:
+    """Features of those of the scans that have the block; missing ones are NaN.
+
+    columns: of a model that exists already, in its order; None: all.
+
+    Raises:
+        InputError: nobody has the block, or it lacks features of the model.
+    """
+    block = blocks.read(folder)
+    row_of = pd.Series(np.arange(len(block.rows)), index=block.rows["scan"])
+    has_row = scans["scan"].isin(row_of.index).to_numpy()
+    if not has_row.any():
+        raise InputError(f"{folder}: none of the {len(scans)} scans has this block; see its quality.tsv")
+    known = scans[has_row].reset_index(drop=True)
+    names = block.features["feature"].astype(str).tolist()
+    wanted = names if columns is None else list(columns)
+    place = {name: k for k, name in enumerate(names)}
+    if lacking := [name for name in wanted if name not in place]:
+        raise InputError(
+            f"{folder.name}: {len(lacking)} features of the model are not in this block ({some(lacking)}); set "
+            "constant: mask, so that a parcel without data in one participant is not left out for everybody"
+        )
+    chosen = np.asarray(block.values[row_of[known["scan"]].to_numpy()][:, [place[name] for name in wanted]], np.float64)
+    digests = [hashlib.sha256(row.tobytes()).hexdigest() for row in chosen]
+    table = known.assign(preproc_sha256=digests)
+    return Inputs(chosen, table, wanted, volumes, np.flatnonzero(has_row), block=folder.name)
+
+
+class Series:
+    """The cleaned series of each scan, read where they are indexed: a list of (volumes, parcels), all runs joined."""
+
+    def __init__(self, values: np.ndarray, runs: list[list[tuple[int, int]]]) -> None:
+        self.values, self.runs, self.shape = values, runs, (len(runs), values.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __getitem__(self, part: Any) -> list[np.ndarray]:
+        chosen = np.arange(len(self))[part]
+        return [np.concatenate([self.values[start : start + n] for start, n in self.runs[k]]) for k in chosen]
+
+
+def _series(folder: Path, volumes: np.ndarray, scans: pd.DataFrame) -> Inputs:
+    """Cleaned series of those of the scans that have the block; names are its parcels.
+
+    Raises:
+        InputError: nobody has the block, or a parcel is missing in somebody.
+    """
+    values = np.load(folder / "series.npy", mmap_mode="r")
+    runs, parcels = read_parquet(folder / "series.parquet"), read_parquet(folder / "parcels.parquet")
+    has_row = scans["scan"].isin(runs["scan"]).to_numpy()
+    if not has_row.any():
+        raise InputError(f"{folder}: none of the {len(scans)} scans has this block; see its quality.tsv")
+    known = scans[has_row].reset_index(drop=True)
+    places = {scan: list(zip(own["start"], own["n_time"], strict=True)) for scan, own in runs.groupby("scan")}
+    series = Series(values, [places[scan] for scan in known["scan"]])
+    one_by_one = (series[[k]][0] for k in range(len(known)))
+    digests = [hashlib.sha256(run.tobytes()).hexdigest() for run in one_by_one]
+    names = parcels.loc[parcels["kept"], "parcel"].astype(str).tolist()
+    table = known.assign(preproc_sha256=digests)
+    return Inputs(series, table, names, volumes, np.flatnonzero(has_row), block=folder.name)  # type: ignore[arg-type]
 
 
 def _embedded(path: Path, volumes: np.ndarray, scans: pd.DataFrame, encoder: dict[str, Any]) -> Inputs:
@@ -100,60 +169,3 @@ def _embedded(path: Path, volumes: np.ndarray, scans: pd.DataFrame, encoder: dic
     names = [name for name in found.columns if name not in embeddings.KEYS]
     table = scans.assign(preproc_sha256=ordered["preproc_sha256"].to_numpy())
     return Inputs(ordered[names].to_numpy(np.float64), table, names, volumes, np.arange(len(scans)), encoder)
-
-
-def _table(path: str, missing: Codes) -> tuple[Table, list[str]]:
-    """The user's file as rows of text, whatever its format."""
-    if path.lower().endswith(TEXT):
-        return text_table(path, missing)
-    name = Path(path).name
-    try:
-        frame = _npz(Path(path)) if path.lower().endswith(".npz") else read_parquet(Path(path))
-    except InputError:
-        raise
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        return Table(name, [], [], []), [f"{name}: cannot be read ({error}); write it again"]
-    if any(name is not None for name in frame.index.names):  # IDs as the index
-        frame = frame.reset_index()
-    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
-    frame = frame.rename(columns=renamed(frame.columns))
-    twice = sorted(set(frame.columns[frame.columns.duplicated()]))
-    columns = list(frame.columns)
-    cells = {
-        column: [_text(column, value, missing) for value in frame[column]] for column in columns if column not in twice
-    }
-    by_row = zip(*cells.values(), strict=True) if cells else ()
-    rows = [Row(name, k + 1, dict(zip(cells, one, strict=True))) for k, one in enumerate(by_row)]
-    return Table(name, columns, columns, rows), [f"{name}: two columns are called '{one}'; keep one" for one in twice]
-
-
-def _npz(path: Path) -> pd.DataFrame:
-    """Arrays by name: of one dimension a column each, of two as many columns as they have (`latents_000` and on).
-
-    Raises:
-        InputError: arrays of other dimensions, or of unequal length.
-    """
-    with path.open("rb") as stream, np.load(stream) as file:  # np.load leaves a damaged file open
-        arrays = {name: file[name] for name in file.files}
-    wrong = [name for name, array in arrays.items() if array.ndim not in (1, 2)]
-    lengths = {name: len(array) for name, array in arrays.items() if array.ndim}
-    if wrong or len(set(lengths.values())) > 1:
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        raise InputError(f"{path.name}: arrays {shapes}; give one row per scan in each, of one or two dimensions")
-    columns: dict[str, Any] = {}
-    for name, array in arrays.items():
-        if array.ndim == 1:
-            columns[name] = array
-            continue
-        width = max(3, len(str(array.shape[1] - 1)))
-        columns |= {f"{name}_{k:0{width}d}": array[:, k] for k in range(array.shape[1])}
-    return pd.DataFrame(columns)
-
-
-def _text(column: str, value: Any, missing: Codes = BUILTIN) -> str | None:
-    """A cell as a text file would hold it, with every digit of a number; None where it is missing."""
-    if pd.api.types.is_scalar(value) and pd.isna(value):
-        return None
-    number = repr(float(value)) if isinstance(value, float | np.floating) else ""
-    text = number or (value.decode() if isinstance(value, bytes) else str(value))
-    return None if is_missing(column, text, missing) else text

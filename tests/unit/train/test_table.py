@@ -11,9 +11,11 @@ import tiny
 from sklearn.decomposition import PCA
 
 from neurovae import latents
+from neurovae.blocks import connectivity
 from neurovae.errors import InputError
 from neurovae.estimator.model import LatentModel
 from neurovae.export import export
+from neurovae.io import blocks
 from neurovae.plan.frozen import description
 from neurovae.predict import leakage
 from neurovae.train import fit, inputs
@@ -247,3 +249,46 @@ def test_parquet_as_pandas_writes_it(tmp_path: Path) -> None:
     frame().assign(**{"lists": [[1, 2]] * len(PEOPLE)}).set_index("participant_id").to_parquet(tmp_path / "v.parquet")
     found = inputs.read(packed["volumes"], packed["rows"], str(tmp_path / "v.parquet"))
     assert found.names == COLUMNS and np.array_equal(found.array, VALUES)
+
+
+def block_files(folder: Path, values: np.ndarray) -> Path:
+    """A block with these values, of the people of the packed scans."""
+    scans = pd.read_parquet(tiny.packed(folder / "packed")["rows"])
+    rows = scans[["scan", "person", "session"]].assign(block="b", source_path="x", row=0, n_time=1, tr_s=1.0)
+    features = pd.DataFrame({"feature": [f"f{k}" for k in range(values.shape[1])]})
+    features = features.assign(name=features["feature"], network=None, x_mm=0.0, y_mm=0.0, z_mm=0.0)
+    blocks.write(folder / "b", blocks.Block(rows.assign(source_volume=0), features, values.astype(np.float32)))
+    return folder / "b" / "values.npy"
+
+
+def test_block_gives_the_same_latents_as_a_table(tmp_path: Path) -> None:
+    own, _, judged = trained(tmp_path, block_files(tmp_path, VALUES), n_latent=2)
+    other = trained(tmp_path, written(tmp_path, frame(VALUES.astype(np.float32))), n_latent=2)[0]
+    np.testing.assert_allclose(own[["mu_000", "mu_001"]], other[["mu_000", "mu_001"]], atol=1e-6)
+    assert set(own["inputs"]) == {"b"} and judged["verdict"] == "not applicable"
+
+
+def test_missing_features_are_filled_in_with_the_training_mean(tmp_path: Path) -> None:
+    values = VALUES.copy()
+    test, training = np.flatnonzero(SPLIT == "test")[0], SPLIT == "training"
+    values[[test, np.flatnonzero(training)[0]], 1] = np.nan
+    found = trained(tmp_path, block_files(tmp_path, values))[0]
+    filled = np.where(np.isnan(values), np.nanmean(values[training], axis=0), values)
+    assert found["mu_f1"].iloc[test] == pytest.approx(0, abs=1e-6)
+    expected = (filled[:, 1] - filled[training, 1].mean()) / filled[training, 1].std(ddof=1)
+    np.testing.assert_allclose(found["mu_f1"], expected, atol=1e-5)
+
+
+def test_tangent_space_is_that_of_the_training_people(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    series = rng.normal(size=(len(SPLIT), 60, 4)) @ rng.normal(size=(4, 4))
+    values = np.array([connectivity.vector(one, "tangent", True) for one in series])
+    found = trained(tmp_path, block_files(tmp_path, values), tangent=True, standardise=False)[0]
+    changed = values.copy()
+    changed[SPLIT == "test"] *= 3  # nothing of test people enters the reference
+    other = trained(tmp_path, block_files(tmp_path, changed), tangent=True, standardise=False)[0]
+    names = [name for name in found.columns if name.startswith("mu_")]
+    rest = SPLIT != "test"
+    np.testing.assert_array_equal(found.loc[rest, names], other.loc[rest, names])
+    np.testing.assert_allclose(found.loc[SPLIT == "training", names].mean(), 0, atol=1e-4)
+    assert np.abs(found.loc[~rest, names] - other.loc[~rest, names]).to_numpy().max() > 0.5

@@ -7,6 +7,7 @@ from pathlib import Path
 from neurovae.report.blocks import Block
 from neurovae.report.results import Run
 from neurovae.report.sections.external import methods as external
+from neurovae.report.sections.methods_blocks import blocks
 from neurovae.report.sections.methods_data import participants, preprocessing
 from neurovae.report.sections.methods_inference import inference
 from neurovae.report.sections.methods_models import latent_models
@@ -28,8 +29,8 @@ def methods(run: Run) -> list[Block]:
 
 
 def paragraphs(run: Run) -> list[str]:
-    """Participants, preprocessing, models, inference, prediction, and what follows; a paragraph each."""
-    tested = (participants, preprocessing, latent_models, inference, prediction)
+    """Participants, preprocessing, blocks, models, inference, prediction, and what follows; a paragraph each."""
+    tested = (participants, preprocessing, blocks, latent_models, inference, prediction)
     parts = (*tested, trajectories, norm, external, audits, maps, software)
     return [run.worded(words) for words in (part(run) for part in parts) if words]
 

@@ -82,17 +82,38 @@ def _given(model: str, one: dict[str, Any]) -> str:
     """Latents that exist already, and what their encoder had been trained on."""
     if one["kind"] == "pretrained":
         return _pretrained(model, one)
+    if one["kind"] == "networks":
+        return _networks(model, one)
     size = one["n_latent"]
     said = [f"The {size} latents of {model} were read from a table and have no decoder."]
     if one.get("components"):
         said = [f"The latents of {model} were the first {size} principal components of the columns of a table, "
                 "without a decoder."]  # fmt: skip
     people = sum(one[f"people_{name}"] for name in ("training", "validation", "test"))
-    said += [f"The table had a row for {count(people, 'participant')}."]
+    if block := one.get("block"):
+        what = f"the first {size} principal components of the" if one.get("components") else f"the {size}"
+        said = [f"The latents of {model} were {what} features of the block {block}, without a decoder.",
+                f"{count(people, 'participant')} had this block."]  # fmt: skip
+    else:
+        said += [f"The table had a row for {count(people, 'participant')}."]
     said += ["Columns were standardised by the mean and SD of the training set."] if one.get("standardise") else []
     said += _seen(one, " that made the table")
     said += _forward(one)
     return " ".join(said)
+
+
+def _networks(model: str, one: dict[str, Any]) -> str:
+    """Functional networks: what models the volumes, and what of it is tested."""
+    size = one["n_latent"]
+    how = {"vae": "the latents of a variational autoencoder of the volumes' principal components [vae]",
+           "pca": "the principal components of the volumes",
+           "ica": "spatially independent components"}[one["method"]]  # fmt: skip
+    value, low, high = (100 * one[f"variance_explained_test{end}"] for end in ("", "_low", "_high"))
+    return (f"{model} described the time series of the block {one['block']} by {count(size, 'functional network')}, "
+            f"{how}, fitted to the training set, which explained {value:.0f} % of the variance of the volumes in the "
+            f"test set (95 % interval over participants {low:.0f} to {high:.0f} %). The features of a participant were "
+            "the standard deviation of each network's course and the Fisher-transformed correlations of all "
+            "pairs.")  # fmt: skip
 
 
 def _pretrained(model: str, one: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from neurovae.io.files import write_json
 from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import SPLITS, data_hash, read_mask
 from neurovae.train import inputs, weights
-from neurovae.train.health import forward, judge
+from neurovae.train.health import forward, judge, volumes_explained
 from neurovae.train.health.examine import Measures, Model, lost, measure
 from neurovae.train.health.verdicts import (
     KEPT_COLLAPSED,
@@ -76,7 +76,9 @@ def run(
     fitted = Model(module=module, tensors=own, meta=meta, mask=read_mask(mask))
     person = given.table["person"].to_numpy()
     found = examine(fitted, given.scans, person, read_parquet(history), seed, read=given.array)
-    if found["finite"] and not weights.has_decoder(meta):
+    if found["finite"] and meta["kind"] == "networks":
+        found |= volumes_explained.explained(fitted, given, seed)
+    elif found["finite"] and not weights.has_decoder(meta):
         found |= forward.explained(fitted, given, seed)
     judged = with_caveats(found["verdict"], found["finite"], kept_collapsed, transductive)
     judged["caveats"] += [caveat for caveat in [SEEN.get(str(found.get("seen")), "")] if caveat]
@@ -124,9 +126,11 @@ def examine(
     search_note = "searched in this fold's training and validation sets"
     description["hyperparameters"] = search_note if model.meta.get("searched") else "as given"
     if not weights.reads_scans(model.meta):
-        description |= {name: options[name] for name in ("seen", "standardise")}
+        description |= {name: options[name] for name in ("seen", "standardise") if name in options}
         description["components"] = options["n_latent"] is not None
         description |= {"encoder": model.meta["architecture"].get("encoder")}
+        description |= {name: given for name in ("block",) if (given := model.meta.get(name))}
+        description |= {name: options[name] for name in ("method",) if name in options}
     if not all(np.isfinite(tensor).all() for tensor in model.tensors.values()):
         measures = lost("weights are not finite")
     elif not weights.has_decoder(model.meta):

@@ -35,11 +35,13 @@ def fit(
     standardise: bool,
     columns: list[str] | str | None = None,
     seen: str = "unknown",
+    tangent: bool = False,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
     """Mean, scale (columns,), components (latents, columns) where asked for, and the forward model, of "training".
 
     Args:
-        values: columns of the table (scans, columns).
+        values: columns of the table, or features of a block (scans, columns); NaN where a feature of a block is
+            missing, whose place the training mean takes.
         split: split of each scan; "training" alone is used.
         mask: the fixed mask (x, y, z), whose voxels the forward model gives; without voxels there is none.
         seed, device: not used.
@@ -50,12 +52,14 @@ def fit(
         n_latent: number of principal components; None: the columns themselves.
         standardise: divide by the standard deviation (n - 1), after subtracting the mean.
         columns, seen: of the entry, which the description of the weights keeps.
+        tangent: the values are covariances, which are projected into the tangent space of the training people's mean.
 
     Raises:
         InputError: columns that are latents and do not differ between the training people, or more components than
             there can be.
     """
-    training = values[split == "training"]
+    first = _first_steps(values[split == "training"], tangent)
+    training = _ready(values[split == "training"], first)
     still = constant(training, names)
     if still and n_latent:
         print(f"warning: {len(still)} columns are the same for all training scans and have no weight: {some(still, 5)}")
@@ -65,7 +69,39 @@ def fit(
             "them out with columns, or take components (n_latent)"
         )
     tensors, architecture = projection(training, names, n_latent, standardise)
+    tensors |= first
     return with_forward(tensors, architecture, values, split, mask, volumes, rows, people)
+
+
+def _first_steps(training: np.ndarray, tangent: bool) -> Tensors:
+    """What comes before standardisation: the reference of the tangent space, or means in place of missing features."""
+    if tangent:
+        from neurovae.blocks import connectivity  # nilearn takes two seconds
+
+        return {"whitening": connectivity.reference(training)}
+    if not np.isnan(training).any():
+        return {}
+    if (empty := np.isnan(training).all(axis=0)).any():
+        raise InputError(f"{int(empty.sum())} features are missing in all {len(training)} training scans; set "
+                         "constant: drop_parcel for the block")  # fmt: skip
+    return {"fill": np.nanmean(training, axis=0)}
+
+
+def _ready(values: np.ndarray, tensors: Tensors) -> np.ndarray:
+    """Values (scans, columns) in the tangent space, or with missing features filled in, where the model does that.
+
+    Raises:
+        InputError: a missing feature, and nobody was without one in training.
+    """
+    if "whitening" in tensors:
+        from neurovae.blocks import connectivity
+
+        return connectivity.tangent(values, tensors["whitening"])
+    missing = np.isnan(values)
+    if not missing.any():
+        return values
+    fill = tensors["fill"] if "fill" in tensors else tensors["mean"]
+    return np.where(missing, fill, values)
 
 
 def constant(training: np.ndarray, names: list[str], still: float = STILL) -> list[str]:
@@ -135,7 +171,7 @@ def embed(
     values: np.ndarray, mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Latents (scans, latents); a table has no posterior variance (NaN)."""
-    mu = (values - tensors["mean"]) / tensors["scale"]
+    mu = (_ready(values, tensors) - tensors["mean"]) / tensors["scale"]
     mu = mu @ tensors["components"].T if "components" in tensors else mu
     return mu, np.full_like(mu, np.nan)
 

@@ -1,0 +1,236 @@
+"""Functional networks: a model of time points, whose latents are courses over time (Qiang 2020).
+
+Samples are the volumes of the cleaned series of a block. The principal components of the training people's volumes, at
+most 512, are the input of a small VAE; `pca` and `ica` are its linear counterparts with the same number of courses.
+Latents of a person are the SD of each course and the correlations of all pairs of courses.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.linalg import eigh
+from sklearn.decomposition import FastICA
+from torch import nn
+
+from neurovae.errors import InputError
+from neurovae.train.engine.rng import generator, number
+from neurovae.train.weights import Tensors
+
+MOST = 512  # principal components that the network reads
+BATCH = 256  # volumes per step
+LONGEST, PATIENCE = 60, 8  # epochs
+UNITS = 64  # of the hidden layers
+RATE = 1e-3  # of Adam
+Runs = list[np.ndarray]
+
+
+class Network(nn.Module):
+    """Encoder and decoder of one hidden layer each; the decoder adds a linear map of the latents."""
+
+    def __init__(self, n_input: int, n_latent: int) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(n_input, UNITS), nn.GELU(), nn.Linear(UNITS, 2 * n_latent))
+        self.direct = nn.Linear(n_input, n_latent)
+        self.decoder = nn.Sequential(nn.Linear(n_latent, UNITS), nn.GELU(), nn.Linear(UNITS, n_input))
+        self.linear = nn.Linear(n_latent, n_input)
+        self.log_variance = nn.Parameter(torch.zeros(()))
+
+    def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and log-variance (volumes, latents) of the posterior."""
+        mu, logvar = self.encoder(x).chunk(2, dim=1)
+        return mu + self.direct(x), logvar.clamp(-10, 10)
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Components (volumes, components) of latents."""
+        decoded: torch.Tensor = self.decoder(z) + self.linear(z)
+        return decoded
+
+
+def fit(
+    values: Any,
+    split: np.ndarray,
+    mask: np.ndarray,
+    *,
+    seed: int,
+    device: str,
+    names: list[str],
+    volumes: np.ndarray,
+    rows: np.ndarray,
+    people: np.ndarray,
+    n_latent: int,
+    method: str,
+) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
+    """Components of the training people's volumes, and the network, its linear counterpart or independent components.
+
+    Args:
+        values: series of each scan (`inputs.Series`): values[mask] is a list of (volumes, parcels).
+        split: split of each scan; "training" is fitted, "validation" decides when the VAE stops.
+        mask, device, volumes, rows, people: not used; the networks are small, and fitted on the CPU.
+        seed: of initial weights, batches, samples, and of ICA.
+        names: of the parcels.
+        n_latent: number of courses.
+        method: vae, pca or ica.
+
+    Raises:
+        InputError: more courses than parcels.
+    """
+    if n_latent >= len(names):
+        raise InputError(f"{n_latent} networks, but the series have {len(names)} parcels; lower n_latent")
+    training = values[split == "training"]
+    tensors = components(training, min(MOST, len(names)))
+    architecture = {
+        "kl": False,
+        "n_latent": n_latent,
+        "latents": ids(n_latent),
+        "method": method,
+        "shape": [len(names)],
+    }
+    architecture |= {"columns": names, "roles": ["network"] * (n_latent * (n_latent + 1) // 2)}
+    history: list[dict[str, Any]] = []
+    if method == "vae":
+        network, history = trained(
+            _reduced(training, tensors), _reduced(values[split == "validation"], tensors), n_latent, seed
+        )
+        tensors |= {f"network.{name}": one.numpy() for name, one in network.state_dict().items()}
+    elif method == "ica":
+        tensors["rotation"] = independent(tensors["components"][:n_latent], seed)
+    return tensors, architecture, history
+
+
+def components(training: Runs, most: int) -> Tensors:
+    """Mean (parcels,) and principal axes (components, parcels) of all volumes, from sums that are taken run by run."""
+    n, p = sum(map(len, training)), training[0].shape[1]
+    mean = sum(run.sum(axis=0, dtype=np.float64) for run in training) / n
+    covariance = np.zeros((p, p))
+    for run in training:
+        centred = run.astype(np.float64) - mean
+        covariance += centred.T @ centred / n
+    variances, axes = eigh(covariance)
+    axes = axes[:, ::-1][:, :most].T
+    axes *= np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
+    return {"mean": mean, "components": axes, "variances": variances[::-1][:most].copy()}
+
+
+def independent(axes: np.ndarray, seed: int) -> np.ndarray:
+    """Rotation (latents, latents) of principal axes (latents, parcels) into spatially independent ones.
+
+    Raises:
+        InputError: FastICA does not converge.
+    """
+    ica = FastICA(whiten="unit-variance", random_state=number(seed) % 2**32, max_iter=5000, tol=1e-4)
+    maps = ica.fit_transform(axes.T).T
+    if ica.n_iter_ >= 5000:
+        raise InputError(f"ICA of {len(axes)} components did not converge in 5000 steps; choose another n_latent")
+    return np.asarray(maps @ axes.T)
+
+
+def trained(
+    x: torch.Tensor, validation: torch.Tensor, n_latent: int, seed: int
+) -> tuple[Network, list[dict[str, Any]]]:
+    """The network of the epoch with the smallest validation loss, and a row per epoch and split."""
+    torch.manual_seed(number(seed, 0))
+    network = Network(x.shape[1], n_latent)
+    optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
+    history: list[dict[str, Any]] = []
+    best, kept, since = np.inf, network.state_dict(), 0
+    for epoch in range(LONGEST):
+        draws = generator(seed, 1, epoch)
+        for part in torch.randperm(len(x), generator=draws).split(BATCH):
+            optimiser.zero_grad()
+            loss(network, x[part], draws)[0].backward()
+            optimiser.step()
+        with torch.no_grad():
+            for name, one in (("training", x), ("validation", validation)):
+                total, nll, kl = (float(term) for term in loss(network, one, None))
+                history.append({"epoch": epoch, "split": name, "loss": total, "nll": nll, "kl": kl, "beta": 1.0})
+        since += 1
+        if history[-1]["loss"] < best:
+            best, since = history[-1]["loss"], 0
+            kept = {name: one.clone() for name, one in network.state_dict().items()}
+        if since >= PATIENCE:
+            break
+    network.load_state_dict(kept)
+    return network, history
+
+
+def loss(network: Network, x: torch.Tensor, draws: torch.Generator | None) -> tuple[torch.Tensor, ...]:
+    """Negative ELBO, its Gaussian likelihood with learned variance and its KL, in nats per volume.
+
+    draws: of the samples; None: the posterior mean is decoded.
+    """
+    mu, logvar = network.encode(x)
+    z = mu if draws is None else mu + torch.exp(logvar / 2) * torch.randn(mu.shape, generator=draws)
+    error = (x - network.decode(z)).square().sum(dim=1).mean()
+    log_variance = network.log_variance
+    nll = (x.shape[1] * (log_variance + np.log(2 * np.pi)) + error * torch.exp(-log_variance)) / 2
+    kl = (mu.square() + logvar.exp() - 1 - logvar).sum(dim=1).mean() / 2
+    return nll + kl, nll, kl
+
+
+def courses(run: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> np.ndarray:
+    """Latent courses (volumes, latents) of a run (volumes, parcels)."""
+    n_latent, scores = architecture["n_latent"], _reduced([run], tensors)
+    if architecture["method"] == "vae":
+        with torch.no_grad():
+            return np.asarray(_network(tensors, n_latent).encode(scores)[0].numpy(), np.float64)
+    leading = scores[:, :n_latent].numpy().astype(np.float64)
+    return leading @ np.linalg.pinv(tensors["rotation"]) if "rotation" in tensors else leading
+
+
+def reconstructed(run: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> np.ndarray:
+    """A run (volumes, parcels) decoded from its courses."""
+    z = courses(run, tensors, architecture)
+    if architecture["method"] == "vae":
+        with torch.no_grad():
+            scores = _network(tensors, z.shape[1]).decode(torch.from_numpy(z.astype(np.float32))).numpy()
+        return np.asarray(scores @ tensors["components"] + tensors["mean"])
+    leading = z @ tensors["rotation"] if "rotation" in tensors else z
+    return np.asarray(leading @ tensors["components"][: z.shape[1]] + tensors["mean"])
+
+
+def maps(tensors: Tensors, architecture: dict[str, Any], runs: Runs) -> np.ndarray:
+    """Map of each network (latents, parcels): regression of the parcels on all courses, over these runs (training)."""
+    z = np.concatenate([courses(run, tensors, architecture) for run in runs])
+    x = np.concatenate(runs) - tensors["mean"]
+    return np.asarray(np.linalg.lstsq(z - z.mean(axis=0), x, rcond=None)[0])
+
+
+def embed(
+    values: Any, mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features of each scan (scans, features): SD of each course, Fisher z of correlations; no variance (NaN)."""
+    mu = np.array([features(courses(run, tensors, architecture)) for run in values])
+    return mu, np.full_like(mu, np.nan)
+
+
+def features(z: np.ndarray) -> np.ndarray:
+    """SD of each course and Fisher z of each pair's correlation, of courses (volumes, latents)."""
+    lower = np.tril_indices(z.shape[1], -1)
+    r = np.corrcoef(z.T)[lower] if z.shape[1] > 1 else np.array([])
+    return np.concatenate([z.std(axis=0, ddof=1), np.arctanh(np.clip(r, -1 + 1e-7, 1 - 1e-7))])
+
+
+def forward(mu: np.ndarray, mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> np.ndarray:
+    """Not possible: features of courses say nothing of voxels."""
+    raise InputError("networks: features of courses have no forward model")
+
+
+def ids(n_latent: int) -> list[str]:
+    """Ids of the features: sd_00, ..., r_01_00, ..."""
+    first, second = np.tril_indices(n_latent, -1)
+    return [f"sd_{k:02d}" for k in range(n_latent)] + [f"r_{a:02d}_{b:02d}" for a, b in zip(first, second, strict=True)]
+
+
+def _reduced(runs: Runs, tensors: Tensors) -> torch.Tensor:
+    """Scores of the components (all volumes, components), single precision."""
+    parts = [(run - tensors["mean"]) @ tensors["components"].T for run in runs]
+    return torch.from_numpy(np.concatenate(parts).astype(np.float32))
+
+
+def _network(tensors: Tensors, n_latent: int) -> Network:
+    network = Network(len(tensors["components"]), n_latent)
+    prefix = "network."
+    network.load_state_dict({name.removeprefix(prefix): torch.from_numpy(one) for name, one in tensors.items()
+                             if name.startswith(prefix)})  # fmt: skip
+    return network
