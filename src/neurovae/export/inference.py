@@ -52,7 +52,7 @@ def of_run(root: Path, model: str, fit: str, stamp: str) -> tuple[Row | None, st
     tests = read_parquet(paths[0]).merge(
         read_parquet(paths[1])[["score", "latent", "p_maxt"]], on=["score", "latent"], how="left"
     )
-    latents = read_parquet(paths[2])
+    latents = latent_table.read(paths[2])
     if (latents["model_hash"] != stamp).any():
         raise InputError(f"{paths[2]}: of other weights than these; {RERUN}")
     if changed := _changed(paths[5], root, paths[2:5]):
