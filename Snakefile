@@ -51,6 +51,7 @@ rule all:
         ),
         expand("results/{cohort}/{stage}/replication.tsv", cohort=COHORT, stage=VALIDATED),
         expand("results/{cohort}/{stage}/transfer.tsv", cohort=COHORT, stage=VALIDATED),
+        expand("results/{cohort}/supervised/tests.tsv", cohort=SUPERVISED_TABLES),
         expand("results/{cohort}/report/summary.txt", cohort=COHORT),
         expand("results/{cohort}/report/report.html", cohort=COHORT),
         expand("results/{cohort}/report/verdict.txt", cohort=COHORT),
@@ -81,6 +82,11 @@ if not config["cohort"]["freeze"]:
 include: "workflow/rules/latents.smk"
 include: "workflow/rules/associate.smk"
 include: "workflow/rules/predict.smk"
+
+
+if SUPERVISED:
+
+    include: "workflow/rules/supervised.smk"
 
 
 if EXTERNAL:

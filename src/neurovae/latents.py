@@ -78,7 +78,7 @@ def run(
         fold=meta["fold"],
         seed=meta["seed"],
         split=scans["person"].map(split_of).fillna("test"),
-        track="unsupervised",
+        track=meta.get("track", "unsupervised"),
         inputs="table" if meta["kind"] == "table" else "image",
     )
     stamps = {"model_hash": weights.model_hash(tensors, meta), "data_hash": meta["data_hash"]}
@@ -90,6 +90,8 @@ def run(
     active = ACTIVE if meta["architecture"]["kl"] else None
     names, split = list(tables[0].columns), keys["split"].to_numpy(str)
     of_latents = latent_table.index_of(names, mu, logvar, split, SPLITS, active)
+    if targets := meta["architecture"].get("targets"):
+        of_latents = of_latents.assign(role="aligned", target=targets, comparable_across_folds=True)
     if described := meta["architecture"].get("map"):
         of_latents = latent_table.with_places(of_latents, _places(mask, inside, described, atlas))
     size = sizes(mu[split == "training"], inside, tensors, meta)
