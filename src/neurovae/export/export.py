@@ -75,6 +75,7 @@ def run(
     if missing:
         raise InputError(missing)
     tensors, meta = weights.load(model)
+    weights.refuse_supervised(model, meta)
     if not weights.reads_scans(meta):
         what = "the table and its encoder" if meta["kind"] == "table" else "the encoder and its card"
         raise InputError(f"{model}: latents from a {meta['kind']} entry, not a model of scans; share {what} instead")

@@ -1,6 +1,7 @@
 """The one file with scores that a supervised model reads: its declared scores and confounds, without the test fold."""
 
 import csv
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -33,18 +34,29 @@ def run(*, cohort: Json, folds: Path, fold: int, qc: str = "", out: Path) -> Non
     index = look(written(cohort))
     if index.problems:
         raise InputError(index.problems)
-    with open(folds, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    fold_of = {row["person"]: int(row["fold"]) for row in rows}
-    if len(fold_of) < len(rows):
-        twice = sorted({row["person"] for row in rows if sum(row["person"] == one["person"] for one in rows) > 1})
-        raise InputError(f"{folds}: {', '.join(twice[:5])} in several rows, so that nobody knows who is left out")
-    table = build({**cohort, "folds": {}}, index, fold_of)
+    table = build({**cohort, "folds": {}}, index, folds_of(folds))
     if qc:
         table = table.merge(read_parquet(Path(qc)).add_prefix("qc_").rename(columns={"qc_scan": "scan"}), on="scan")
     found = left_in(table, fold, [score["name"] for score in cohort["scores"]], cohort)
     write_table(out, found)
     print(f"fold {fold}: {found['person'].nunique()} people outside it, columns {', '.join(found)}", flush=True)
+
+
+def folds_of(path: Path) -> dict[str, int]:
+    """Fold of each person.
+
+    Raises:
+        InputError: a person in several rows.
+    """
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = [(row["person"], int(row["fold"])) for row in csv.DictReader(file, delimiter="\t")]
+    twice = [person for person, count in Counter(person for person, _ in rows).items() if count > 1]
+    if twice:
+        raise InputError(
+            f"{path.name}: {', '.join(twice[:5])} in several rows, so that it is not known in which fold they are left "
+            "out; rerun with --forcerun folds"
+        )
+    return dict(rows)
 
 
 def left_in(table: pd.DataFrame, fold: int, scores: list[str], cohort: Json) -> pd.DataFrame:

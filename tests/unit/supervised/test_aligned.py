@@ -64,7 +64,11 @@ def test_products_about_the_mean_of_the_training_people() -> None:
 
 def test_partial_correlation_is_that_of_residuals() -> None:
     rng = np.random.default_rng(1)
-    z, y, x = rng.normal(size=(1, 40)), rng.normal(size=(1, 40)), np.column_stack([np.ones(40), rng.normal(size=(40, 3))])
+    z, y, x = (
+        rng.normal(size=(1, 40)),
+        rng.normal(size=(1, 40)),
+        np.column_stack([np.ones(40), rng.normal(size=(40, 3))]),
+    )
     expected = np.corrcoef(residual(z[0], x), residual(y[0], x))[0, 1]
     assert partial_r(z, y, x)[0] == pytest.approx(expected, abs=1e-12)
 

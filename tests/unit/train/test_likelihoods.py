@@ -98,7 +98,9 @@ def test_ordinal_is_finite_in_both_tails_and_its_levels_sum_to_one() -> None:
     assert all(torch.isfinite(one).all() for one in levels)
     torch.stack(levels).sum().backward()
     assert location.grad is not None and torch.isfinite(location.grad).all()
-    one_item = [likelihoods.ordinal(torch.full((1, 1), k), everything[:1, :1], location[1:2, :1], CUTS[:1]) for k in range(4)]
+    one_item = [
+        likelihoods.ordinal(torch.full((1, 1), k), everything[:1, :1], location[1:2, :1], CUTS[:1]) for k in range(4)
+    ]
     assert float(sum(torch.exp(-one) for one in one_item).detach()) == pytest.approx(1, abs=1e-12)  # type: ignore[union-attr]
 
 

@@ -33,7 +33,7 @@ def bernoulli(y: Tensor, mask: Tensor, logit: Tensor) -> Tensor:
 
 
 def thresholds(raw: Tensor) -> Tensor:
-    """Rising thresholds (items, levels - 1) from free numbers: the first, then the logarithm of each step (softplus)."""
+    """Rising thresholds (items, levels - 1) from free numbers: the first, then the steps before a softplus."""
     steps = softplus(raw[..., 1:]) + SMALLEST
     return torch.cat([raw[..., :1], raw[..., :1] + steps.cumsum(dim=-1)], dim=-1)
 
