@@ -100,3 +100,39 @@ rule supervised:
     shell:
         "python -m neurovae.supervised.summary --tests \"[$(echo {input.tests} | tr ' ' ',')]\" --predictions {input.predictions} "
         "--out {output.table} {params.flags} > {log} 2>&1"
+
+
+rule plot_supervised:
+    input:
+        expand(
+            "results/{{cohort}}/supervised/{model}/seed-{seed}/{file}",
+            model=list(SUPERVISED),
+            seed=SEEDS[:1],
+            file=["tests.parquet", "predictions.parquet", "pattern_mean.nii.gz", "pattern_sd.nii.gz"],
+        ),
+        "results/{cohort}/preprocess/volumes.npy",
+        "results/{cohort}/preprocess/volumes.parquet",
+        "results/{cohort}/preprocess/mask.nii.gz",
+    output:
+        report(
+            expand(
+                "results/{{cohort}}/report/{model}_seed-{seed}_supervised.png", model=list(SUPERVISED), seed=SEEDS[:1]
+            ),
+            caption="../report/supervised.rst",
+            category="Supervised models",
+        ),
+    log:
+        "results/{cohort}/logs/report/plot_supervised.log",
+    benchmark:
+        "results/{cohort}/benchmarks/report/plot_supervised.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        flags=graph.flags({"models": list(SUPERVISED), "seed": SEEDS[0]}),
+        code=CODE["report.plots.supervised"],
+        env=ENV["report"],
+    shell:
+        "python -m neurovae.report.plots.supervised --results results/{wildcards.cohort} {params.flags} > {log} 2>&1"

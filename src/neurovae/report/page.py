@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from neurovae.cli import Json, cli
 from neurovae.io.files import write_beside
-from neurovae.report.blocks import Block
+from neurovae.report.blocks import Block, text
 from neurovae.report.results import Run
 from neurovae.report.sections.associations import associations
 from neurovae.report.sections.audits import audits
@@ -22,6 +22,7 @@ from neurovae.report.sections.participants import participants
 from neurovae.report.sections.predictions import predictions
 from neurovae.report.sections.provenance import provenance
 from neurovae.report.sections.quality import quality
+from neurovae.report.sections.supervised import TESTS, UNSUPERVISED, supervised
 
 ASSETS = Path(__file__).parent / "assets"
 CAPTIONS = Path(__file__).parents[3] / "workflow" / "report"
@@ -33,12 +34,14 @@ SECTIONS: list[tuple[str, str, str, Callable[[Run], list[Block]]]] = [
     ("latents", "Latents", "distributions, relation to scores, nearest neighbours", latents),
     ("associations", "Associations", "all tests of latents against scores", associations),
     ("predictions", "Prediction", "prediction of scores in held-out participants", predictions),
+    ("supervised", "Supervised models", "latents that a score entered, in left-out participants", supervised),
     ("external", "External validation", "findings of another cohort, tested here", external),
     ("maps", "Maps", "interactive viewer, score maps, traversals", maps),
     ("audits", "Sensitivity checks", "nuisance variables, sites, seeds, dimension", audits),
     ("methods", "Methods", "text for a paper, with references", methods),
     ("provenance", "Provenance", "versions, configuration, files", provenance),
 ]
+UNLABELLED = ("latents", "associations", "predictions", "maps")  # that say they are unsupervised where others are not
 OF_IMAGES = ("quality", "maps")  # sections that a cohort without images lacks
 
 
@@ -82,6 +85,8 @@ def build(run: Run) -> str:
     for k, (name, title, about, section) in enumerate(shown):
         start = time.monotonic()
         if blocks := section(run):  # a run without cohort.external has no such section
+            labelled = name in UNLABELLED and (run.cohort / TESTS).exists()
+            blocks = [text(UNSUPERVISED), *blocks] if labelled else blocks
             sections.append({"id": name, "title": title, "about": about, "blocks": blocks})
         print(f"{k + 1}/{len(shown)} {title}: {time.monotonic() - start:.1f} s", flush=True)
     loader = FileSystemLoader(ASSETS)

@@ -3,7 +3,7 @@
 Averaging p values, or the statistics of dependent splits as if they were independent, is no test. Twice their median is
 (Rueger 1978): with k of K values at or below a, P(null) <= K a / k whatever their dependence. Where the splits were
 drawn in the same way one after another, their order is arbitrary and the values are exchangeable, and the smallest of
-the combinations of the first 1, 2, ... K values is valid too (Gasparin, Wang & Ramdas 2025, theorem 4.2).
+the combinations of the first 1, 2, ... K values is valid too (Gasparin, Wang & Ramdas 2025, section 4).
 """
 
 import numpy as np

@@ -11,6 +11,7 @@ from neurovae.report.sections.methods_data import participants, preprocessing
 from neurovae.report.sections.methods_inference import inference
 from neurovae.report.sections.methods_models import latent_models
 from neurovae.report.sections.methods_prediction import audits, maps, prediction, software
+from neurovae.report.sections.supervised import methods as supervised
 
 WORKS: dict[str, tuple[str, str]] = json.loads(
     (Path(__file__).parents[1] / "assets" / "references.json").read_text(encoding="utf-8")
@@ -27,7 +28,18 @@ def methods(run: Run) -> list[Block]:
 
 def paragraphs(run: Run) -> list[str]:
     """Participants, preprocessing, models, inference, prediction, and what follows; a paragraph each."""
-    parts = (participants, preprocessing, latent_models, inference, prediction, external, audits, maps, software)
+    parts = (
+        participants,
+        preprocessing,
+        latent_models,
+        inference,
+        prediction,
+        supervised,
+        external,
+        audits,
+        maps,
+        software,
+    )
     return [run.worded(words) for words in (part(run) for part in parts) if words]
 
 
