@@ -29,6 +29,7 @@ import proof_permute
 import proof_pictures as pictures
 import proof_power
 import proof_predict
+import proof_supervised
 import proof_vae
 from proof_lines import OUT, Check, said
 
@@ -119,6 +120,13 @@ def imputed(pool: Executor | None, share: float, out: Path) -> list[Check]:
     return proof_imputed.checks(found)
 
 
+def supervised(pool: Executor | None, share: float, out: Path) -> list[Check]:
+    """Latents that a score was used to find: level of honest and naive tests, and power."""
+    found = proof_supervised.table(pool, many(300, share))
+    lines.write(out, "supervised", found)
+    return proof_supervised.checks(found)
+
+
 def alarms(pool: Executor | None, share: float, out: Path) -> list[Check]:
     """Planted faults."""
     return [*proof_alarms.checks(), *proof_copies.checks()]
@@ -135,7 +143,7 @@ def known(pool: Executor | None, share: float, out: Path) -> list[Check]:
 
 SECTIONS: dict[str, Section] = {
     "null": null, "permute": permute, "mixed": mixed, "family": family, "fdr": fdr, "predict": predict, "power": power,
-    "vae": vae, "confounding": confounding, "imputed": imputed, "alarms": alarms, "known": known,
+    "vae": vae, "confounding": confounding, "imputed": imputed, "supervised": supervised, "alarms": alarms, "known": known,
 }  # fmt: skip
 
 

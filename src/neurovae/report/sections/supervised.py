@@ -86,7 +86,7 @@ def methods(run: Run) -> str:
         f"was found by {listed(used)}, with adjustment for confounds and choice of the penalty in the participants "
         "outside the test fold. Latents of the test participants were then computed from their images alone.",
         "Their association with the score was measured by the partial correlation given confounds and fold, with a "
-        f"95 % interval from {settings.get('bootstraps', 0):,} bootstrap samples of participants with the fitted models "
+        f"95 % interval from {settings.get('bootstraps', 0):,} bootstrap samples of participants, the fitted models "
         "held fixed.",
         f"Its p value is one-sided, from {found['permutations'].max():,.0f} permutations of the residual of the score "
         "given the confounds [freedman], in each of which all folds were fitted again."
