@@ -56,6 +56,7 @@ rule all:
         expand("results/{cohort}/{stage}/transfer.tsv", cohort=COHORT, stage=VALIDATED),
         expand("results/{cohort}/norm/{model}/brain_age.parquet", cohort=COHORT, model=AGED),
         expand("results/{cohort}/norm/{model}/deviation.parquet", cohort=COHORT, model=DEVIATIONS),
+        expand("results/{cohort}/supervised/tests.tsv", cohort=SUPERVISED_TABLES),
         expand("results/{cohort}/report/summary.txt", cohort=COHORT),
         expand("results/{cohort}/report/report.html", cohort=COHORT),
         expand("results/{cohort}/report/verdict.txt", cohort=COHORT),
@@ -98,6 +99,11 @@ include: "workflow/rules/predict.smk"
 if FOLLOWED:
 
     include: "workflow/rules/trajectory.smk"
+
+
+if SUPERVISED:
+
+    include: "workflow/rules/supervised.smk"
 
 
 if EXTERNAL:

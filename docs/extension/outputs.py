@@ -37,7 +37,7 @@ VARIABLE = (  # parts of paths and columns that depend on the configuration
     (r"seed-(\d+|\{+seed\}+)", "seed-<seed>"),
     (r"trial-(\d+|\{+trial\}+)", "trial-<trial>"),
 )
-MODEL = re.compile(r"^(train|latents|associate|predict|trajectory|norm|audit|interpret)/(?!voxels/)[^/]+/(?=.)")
+MODEL = re.compile(r"^(train|latents|associate|predict|trajectory|norm|audit|interpret|supervised)/(?!voxels/)[^/]+/(?=.)")
 COLUMN = ((r"^(mu|logvar|kl)_\d.*$", r"\1_<id>"), (r"^split_\d+$", "split_<fold>"))
 
 
@@ -83,6 +83,8 @@ def columns(path: Path, name: str) -> list[str]:
     )
     if name == "cohort/cohort.parquet":
         text = [*text[: text.index("fold") + 1], "<score or confound>"]
+    if "/training_scores/" in name:
+        text = ["scan", "person", "<score or confound>"]
     for pattern, general_name in COLUMN:
         text = [re.sub(pattern, general_name, column) for column in text]
     return list(dict.fromkeys(text))

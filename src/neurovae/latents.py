@@ -86,7 +86,7 @@ def run(
         fold=meta["fold"],
         seed=meta["seed"],
         split=scans["person"].map(split_of).fillna("test"),
-        track="unsupervised",
+        track=meta.get("track", "unsupervised"),
         inputs=scans["inputs"],
     )
     stamps = {"model_hash": weights.model_hash(tensors, meta), "data_hash": meta["data_hash"]}
@@ -103,6 +103,8 @@ def run(
     if blocks:
         role, block = importlib.import_module(f"neurovae.train.models.{meta['kind']}").roles(meta["architecture"])
         of_latents = latent_table.with_places(of_latents, pd.DataFrame({"role": role, "block": block}))
+    if targets := meta["architecture"].get("targets"):
+        of_latents = of_latents.assign(role="aligned", target=targets, comparable_across_folds=True)
     if described := meta["architecture"].get("map"):
         of_latents = latent_table.with_places(of_latents, _places(mask, inside, described, atlas))
     if roles := meta["architecture"].get("roles"):

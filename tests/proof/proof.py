@@ -31,6 +31,7 @@ import proof_pictures as pictures
 import proof_power
 import proof_predict
 import proof_survival
+import proof_supervised
 import proof_vae
 from proof_lines import OUT, Check, said
 
@@ -135,6 +136,13 @@ def survival(pool: Executor | None, share: float, out: Path) -> list[Check]:
     return proof_survival.checks(found)
 
 
+def supervised(pool: Executor | None, share: float, out: Path) -> list[Check]:
+    """Latents that a score was used to find: level of honest and naive tests, and power."""
+    found = proof_supervised.table(pool, many(300, share))
+    lines.write(out, "supervised", found)
+    return proof_supervised.checks(found)
+
+
 def alarms(pool: Executor | None, share: float, out: Path) -> list[Check]:
     """Planted faults."""
     return [*proof_alarms.checks(), *proof_copies.checks()]
@@ -152,7 +160,7 @@ def known(pool: Executor | None, share: float, out: Path) -> list[Check]:
 SECTIONS: dict[str, Section] = {
     "null": null, "permute": permute, "mixed": mixed, "change": change, "family": family, "fdr": fdr, "predict": predict,
     "power": power, "vae": vae, "confounding": confounding, "imputed": imputed, "survival": survival, "alarms": alarms,
-    "known": known,
+    "supervised": supervised, "known": known,
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from neurovae.plan import blocks as blocks_plan
 from neurovae.plan import config as configuration
 from neurovae.plan import baselines, derivatives, display, encoder_cards, entries, external, frozen, fused, graph, index
 from neurovae.plan import kinds, latent_maps, latent_tables, norm, search_flags, search_space, source_models, start_models
-from neurovae.plan import user_tables, visit_times, without_images
+from neurovae.plan import supervised, user_tables, visit_times, without_images
 
 display.attach(workflow)
 
@@ -27,6 +27,8 @@ try:
     FOUND = index.look(config["cohort"])
     IMAGES = index.has_images(config["cohort"])  # without them, the participants table alone is the cohort
     PEOPLE = len(index.people(FOUND.scans))
+    graph.refuse(supervised.problems(config))
+    config["train"], SUPERVISED = supervised.apart(config["train"])  # from here on the models are unsupervised
     config["train"] = latent_maps.sized(config["train"], config["preprocess"]["voxel_mm"])
     config["train"] = external.with_entry(config)
     config["train"], source_notes = source_models.sized(config)
@@ -122,7 +124,7 @@ ENCODER_DIGESTS = {name: encoder_cards.digest(card) for name, card in CARDS.item
 LARGEST = max(entry["n_latent"] or GIVEN_COLUMNS.get(name, 1) for name, entry in ENTRIES.items())
 VOLUMES = [config["audit"]["volumes"]] if config["audit"]["volumes"] else []
 MAPPED = [name for name, entry in ENTRIES.items() if latent_maps.is_map(entry)]
-ATLASES = latent_maps.atlases(ENTRIES, COHORT)
+ATLASES = latent_maps.atlases(ENTRIES, COHORT) | {name: [] for name in SUPERVISED}
 ATLAS_FLAGS = {name: graph.flags({"atlas": paths[0] if paths else None}) for name, paths in ATLASES.items()}
 BLOCK_FILES = BLOCKS.files
 BLOCK_FLAGS = blocks_plan.flags(config["cohort"], BLOCKS.entries)
@@ -140,12 +142,16 @@ NORMED = (config["norm"]["models"] or [PRIMARY]) if config["norm"]["age"] else [
 AGED = NORMED if config["norm"]["brain_age"] else []
 DEVIATIONS = NORMED if config["norm"]["deviation"] else []
 FREEZE = graph.flags({"freeze": True}) if config["cohort"]["freeze"] else ""
-MODEL_FLAGS = entries.model_flags(ENTRIES)
+MODEL_FLAGS = entries.model_flags({**ENTRIES, **SUPERVISED})
+GIVEN |= {name: [] for name in SUPERVISED}
+GIVEN_BYTES |= {name: graph.contents([], False) for name in SUPERVISED}
+SOURCE_MODELS |= {name: [] for name in SUPERVISED}
+SOURCE_MODEL_BYTES |= {name: graph.contents([], False) for name in SUPERVISED}
 GIVEN_FLAGS = entries.table_flags(GIVEN, config["cohort"])
 GIVEN_FLAGS |= {
     name: graph.flags({"blocks": found}) for name, found in fused.folders(ENTRIES, config["cohort"]).items()
 }
-SOURCE_MODEL_FLAGS = source_models.flags(ENTRIES)
+SOURCE_MODEL_FLAGS = source_models.flags({**ENTRIES, **SUPERVISED})
 STARTED = [] if config["cohort"]["freeze"] else start_models.names(ENTRIES)  # models that start from another cohort's
 START_VARIANTS = [name for name in ENTRIES if name in STARTED or ENTRIES[name].get("variant_of") in STARTED]
 START_TABLES = [COHORT] if STARTED else []
@@ -153,18 +159,18 @@ START_CODE = entries.all_codes({name: ENTRIES[name] for name in START_VARIANTS},
 BLOCKS_CODE = entries.all_codes(
     {name: ENTRIES[name] for name in ENTRIES if ENTRIES[name]["kind"] in kinds.SEVERAL}, "train.explain_blocks"
 )
-TRAIN_CODE = entries.model_codes(ENTRIES, "train.fit")
+TRAIN_CODE = entries.model_codes({**ENTRIES, **SUPERVISED}, "train.fit")
 HEALTH_CODE = entries.model_codes(ENTRIES, "train.health.health")
 JUDGED = entries.verdict_flags(ENTRIES, config["train"])
 SOUGHT = search_flags.searched(config["train"])
-SEARCHED = {name: name in SOUGHT for name in ENTRIES}
+SEARCHED = {name: name in SOUGHT for name in {**ENTRIES, **SUPERVISED}}
 TRIALS = range(config["train"]["search"]["trials"])
 TRIAL_FLAGS = search_flags.trial_flags(config["train"])
 CHOOSE_FLAGS = search_flags.choose_flags(config["train"])
 SEARCHES = search_flags.figure_settings(config["train"])
 LAUNCH = entries.launch(config["train"]["processes"])
 STABILITY_CODE = entries.model_codes(ENTRIES, "audit.stability")
-LATENTS_CODE = entries.model_codes(ENTRIES, "latents")
+LATENTS_CODE = entries.model_codes({**ENTRIES, **SUPERVISED}, "latents")
 DEVIATION_CODE = entries.model_codes(ENTRIES, "norm.deviation")
 DECODED_CODE = {
     name: entries.model_codes(ENTRIES, f"{stage}.{name}")
@@ -182,6 +188,13 @@ TESTED = (
     f"{SCORES} {graph.flags({'imputations': IMPUTATIONS})}"  # of the rules that impute missing confounds, or say so
 )
 CODES = graph.flags({"codes": {key: config["cohort"][key] for key in ("missing", "not_missing")}})
+READS_SCORES = {name: name in SUPERVISED for name in MODEL_FLAGS}
+SCORE_FLAGS = {
+    name: graph.flags({"cohort": supervised.section(entry, config["cohort"])}) for name, entry in SUPERVISED.items()
+}
+SCORE_DIGESTS = {name: supervised.digest(entry, config["cohort"], FOUND) for name, entry in SUPERVISED.items()}
+EVERY_FOLD = list(range(config["cohort"]["folds"]["n"]))  # supervised models are fitted in each
+SUPERVISED_TABLES = [COHORT] if SUPERVISED else []
 REFERENCE = graph.reference(config["preprocess"]["normalise"])
 PREPROCESS = graph.preprocess(config["preprocess"], config["cohort"]["suffix"])
 SIMULATED = [scan.person for scan in FOUND.scans if not scan.session] if config["cohort"]["simulate"] else []

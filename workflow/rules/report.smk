@@ -10,6 +10,7 @@ rule summary:
         omnibus="results/{cohort}/findings/omnibus.tsv",
         predictions="results/{cohort}/predict/predictions.tsv",
         maps=expand("results/{{cohort}}/interpret/{model}/{fit}/maps.parquet", model=MAPS_OF, fit=FIT),
+        supervised=expand("results/{cohort}/supervised/tests.tsv", cohort=SUPERVISED_TABLES),
     output:
         report("results/{cohort}/report/summary.txt", caption="../report/summary.rst", category="Summary"),
     log:
@@ -36,7 +37,7 @@ rule summary:
     shell:
         "python -m neurovae.report.summary --cohort {input.cohort} --excluded {input.excluded} --qc {input.qc} "
         "--power {input.power} --health results/{wildcards.cohort}/train --associations {input.associations} --omnibus {input.omnibus} "
-        "--predictions {input.predictions} "
+        "--predictions {input.predictions} --supervised '{input.supervised}' "
         "--maps results/{wildcards.cohort}/interpret --out {output} {params.flags} > {log} 2>&1"
 
 
@@ -60,6 +61,8 @@ rule report:
         "results/{cohort}/predict/comparisons.tsv",
         expand("results/{{cohort}}/audit/{model}/{fit}/sites.parquet", model=MODELS, fit=FIT),
         expand("results/{cohort}/train/start_from.tsv", cohort=START_TABLES),
+        expand("results/{cohort}/supervised/tests.tsv", cohort=SUPERVISED_TABLES),
+        expand("results/{{cohort}}/report/{model}_seed-{seed}_supervised.png", model=list(SUPERVISED), seed=SEEDS[:1]),
     output:
         "results/{cohort}/report/report.html",
     log:
@@ -73,7 +76,7 @@ rule report:
         runtime=60,
     params:
         flags=graph.flags({"models": MODELS, "fit": FIT, "primary": PRIMARY, "shown": MAPS_OF}),
-        settings=graph.flags({"settings": graph.results_only(config)}),
+        settings=graph.flags({"settings": graph.results_only(supervised.together(config, SUPERVISED))}),
         assets=graph.assets(),
         code=CODE["report.page"],
         env=ENV["report"],

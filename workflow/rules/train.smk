@@ -1,5 +1,6 @@
 # Volumes and folds -> weights and history: one job per model, fold and seed; then a verdict. Where a model is searched,
-# its trials and the choice among them come first, per fold. No file read here contains a score. With cohort.freeze none
+# its trials and the choice among them come first, per fold. No file read here contains a score, but for models that
+# declare it (supervised.smk): they read a file of their own. With cohort.freeze none
 # of these rules exists: the files in results/<cohort>/train are used as they are.
 rule trial:
     input:
@@ -71,6 +72,11 @@ rule train:
         ),
         given=lookup(dpath="{model}", within=GIVEN),
         source=lookup(dpath="{model}", within=SOURCE_MODELS),
+        scores=branch(
+            lookup(dpath="{model}", within=READS_SCORES),
+            then="results/{cohort}/supervised/{model}/training_scores/fold-{fold}.parquet",
+            otherwise=[],
+        ),
     output:
         weights="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/weights.safetensors",
         history="results/{cohort}/train/{model}/fold-{fold}_seed-{seed}/history.parquet",
@@ -98,7 +104,7 @@ rule train:
     shell:
         "{resources.launch} neurovae.train.fit --volumes '{input.volumes}' --rows {input.rows} --mask '{input.mask}' --folds {input.folds} "
         "--out {output.weights} --history {output.history} --state results/{wildcards.cohort}/train/.state/{wildcards.model} --code {params.code}-{params.env} "
-        "--chosen '{input.chosen}' --fold {wildcards.fold} --seed {wildcards.seed} --device {resources.device} {params.flags} {params.given} {params.source} > {log} 2>&1"
+        "--chosen '{input.chosen}' --scores '{input.scores}' --fold {wildcards.fold} --seed {wildcards.seed} --device {resources.device} {params.flags} {params.given} {params.source} > {log} 2>&1"
 
 
 rule health:

@@ -51,6 +51,7 @@ def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.Da
     ]
     if problems:
         raise InputError(problems)
+    refuse_supervised(latents)
     mu = columns(latents)
     provenance = latents[["scan", "person", "model", "fold", "seed", "split"]].add_prefix("latents_")
     if "kind" in latents and (latents["kind"] == "frozen").all():
@@ -66,6 +67,23 @@ def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.Da
     if problems:
         raise InputError(problems)
     return in_order(table[~table["qc_excluded"].astype(bool)])
+
+
+def refuse_supervised(latents: pd.DataFrame) -> None:
+    """Raise InputError where latents of a supervised model are those of people whose scores entered its fit.
+
+    They follow the score in these people whether or not it is in the images, so that no test of them means anything.
+    """
+    if "track" not in latents:
+        return
+    seen = latents[(latents["track"] == "supervised") & (latents["split"] != "test")]
+    if len(seen):
+        names, people = ", ".join(sorted(set(seen["model"]))), sorted(set(seen["person"]))
+        raise InputError(
+            f"latents of {names}: a supervised model, with {len(people)} people on whose scores it was fitted "
+            f"({', '.join(people[:3])}{' ...' if len(people) > 3 else ''}); in-sample latents are neither tested nor "
+            "predicted from. Its tests in left-out people are in results/<cohort>/supervised"
+        )
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:

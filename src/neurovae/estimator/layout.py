@@ -14,6 +14,7 @@ from neurovae.io.volumes import SPLITS, chunks
 from neurovae.plan import config
 from neurovae.plan.kinds import GIVEN, NOT_OPTIONS, PERIODS, SEVERAL
 from neurovae.plan.latent_maps import is_map
+from neurovae.plan.supervised import KINDS as SUPERVISED
 from neurovae.train.fit import THREADS
 from neurovae.train.weights import Tensors
 
@@ -80,6 +81,11 @@ def entry(kind: str, n_latent: int, options: dict[str, Any] | None, brain: bool)
         raise InputError(f"kind {kind!r}: its latents exist already and need no model; use them as they are")
     if kind in SEVERAL:
         raise InputError(f"kind {kind!r}: reads several blocks, and the estimator one array; use the pipeline")
+    if kind in SUPERVISED:
+        raise InputError(
+            f"kind {kind!r}: supervised; a run alone fits it, which keeps people whose scores were read apart "
+            "from those that are tested; latents of this class would be in-sample"
+        )
     if kind == "frozen":
         raise InputError(
             "kind 'frozen': the model of another cohort, which is not fitted; use LatentModel.load(folder)"

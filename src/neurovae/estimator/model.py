@@ -156,6 +156,7 @@ class LatentModel(TransformerMixin, BaseEstimator):
         if not weights.reads_scans(meta):
             what = "the table" if meta["kind"] == "table" else "embeddings.parquet of the rule encode"
             raise InputError(f"{path}: latents from a {meta['kind']} entry, not a model of scans; read {what}")
+        weights.refuse_supervised(path, meta)
         options = {key: value for key, value in meta["options"].items() if key != "n_latent"}
         model = cls(
             meta["kind"], meta["architecture"]["n_latent"], options=options, mask=mask, random_state=meta["seed"]

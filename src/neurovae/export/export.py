@@ -77,6 +77,7 @@ def run(
     if missing:
         raise InputError(missing)
     tensors, meta = weights.load(model)
+    weights.refuse_supervised(model, meta)
     if not weights.reads_scans(meta):
         several = "blocks" in meta["architecture"]
         if several:

@@ -84,6 +84,7 @@ def read(model: Path, latents: Path, mask: Path, health: Path) -> Decoder:
         InputError: the latents were not computed with these weights.
     """
     tensors, meta = weights.load(model)
+    weights.refuse_supervised(model, meta)
     table = latent_table.read(latents)
     stamp = weights.model_hash(tensors, meta)
     if len(table) and (table["model_hash"] != stamp).any():

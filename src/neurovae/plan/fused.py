@@ -55,7 +55,7 @@ def _of_entry(entry: dict[str, Any], blocks: dict[str, dict[str, Any]]) -> list[
     if entry["n_latent"] is not None:
         found.append("n_latent is given, but follows from n_shared and n_private; leave it out")
     pairwise = [
-        one for one in ([entry["method"]] if entry["kind"] == "linear_blocks" else entry["twins"]) if one in TWO
+        one for one in ([entry["twin"]] if entry["kind"] == "linear_blocks" else entry["twins"]) if one in TWO
     ]
     if pairwise and len(names) != 2:
         found.append(f"{' and '.join(pairwise)} relates two blocks, and there are {len(names)}; leave it out")
@@ -69,7 +69,7 @@ def with_twins(entries: Entries) -> Entries:
         for method in entry["twins"] if entry["kind"] == "fused" else []:
             own = {key: entry[key] for key in (*SHARED, "n_latent", "transductive")}
             twin = f"{name}-{method}"
-            found[twin] = {"name": twin, "kind": "linear_blocks", "method": method, "variant_of": name, **own}
+            found[twin] = {"name": twin, "kind": "linear_blocks", "twin": method, "variant_of": name, **own}
     return found
 
 

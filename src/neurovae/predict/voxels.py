@@ -37,10 +37,10 @@ from neurovae.predict.leakage import several_folds
 from neurovae.predict.learners import LEARNERS
 from neurovae.predict.permutation import permutation_test
 from neurovae.predict.predict import COLUMNS, PREDICTIONS, cross_validate, summarise
+from neurovae.stats.products import products
 
 NAME = "voxels"
 NAMES = {LATENTS: "voxels", BOTH: "voxels + confounds", WITHOUT: "voxels without confounds"}
-BLOCK = 2**24  # numbers at a time, in double precision
 MAX_SCANS = 5000  # scans; memory and time grow with the square and more of their number
 
 
@@ -174,21 +174,6 @@ def of_survival(
 def _rename_features(row: dict[str, Any]) -> dict[str, Any]:
     features = {"features": NAMES.get(row["features"], row["features"])} if "features" in row else {}
     return row | features | {"verdict": "no model"}
-
-
-def products(volumes: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Products of all scans (scans, scans) over the masked voxels, each voxel minus its mean; a few voxels at a time.
-
-    volumes: (scans, x, y, z), memory-mapped or not; memory is that of the result and of BLOCK numbers.
-    """
-    flat, in_mask = volumes.reshape(len(volumes), -1), np.flatnonzero(mask)
-    gram = np.zeros((len(volumes), len(volumes)))
-    step = max(1, BLOCK // len(volumes))
-    for i in steps(range(0, len(in_mask), step), "voxels", len(in_mask)):
-        part = flat[:, in_mask[i : i + step]].astype(np.float64)
-        part -= part.mean(axis=0)
-        gram += part @ part.T
-    return gram
 
 
 def coordinates(gram: np.ndarray) -> np.ndarray:

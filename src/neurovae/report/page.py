@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from neurovae.cli import Json, cli
 from neurovae.io.files import write_beside
-from neurovae.report.blocks import Block
+from neurovae.report.blocks import Block, text
 from neurovae.report.results import Run
 from neurovae.report.sections.associations import associations
 from neurovae.report.sections.audits import audits
@@ -24,6 +24,7 @@ from neurovae.report.sections.participants import participants
 from neurovae.report.sections.predictions import predictions
 from neurovae.report.sections.provenance import provenance
 from neurovae.report.sections.quality import quality
+from neurovae.report.sections.supervised import TESTS, UNSUPERVISED, supervised
 from neurovae.report.sections.trajectories import trajectories
 
 ASSETS = Path(__file__).parent / "assets"
@@ -37,6 +38,7 @@ SECTIONS: list[tuple[str, str, str, Callable[[Run], list[Block]]]] = [
     ("latents", "Latents", "distributions, relation to scores, nearest neighbours", latents),
     ("associations", "Associations", "all tests of latents against scores", associations),
     ("predictions", "Prediction", "prediction of scores in held-out participants", predictions),
+    ("supervised", "Supervised models", "latents that a score entered, in left-out participants", supervised),
     ("trajectories", "Trajectories", "change over visits, and a later visit predicted", trajectories),
     ("external", "External validation", "findings of another cohort, tested here", external),
     ("norm", "Brain age and norm", "predicted age, and deviations from the reference", norm),
@@ -45,6 +47,7 @@ SECTIONS: list[tuple[str, str, str, Callable[[Run], list[Block]]]] = [
     ("methods", "Methods", "text for a paper, with references", methods),
     ("provenance", "Provenance", "versions, configuration, files", provenance),
 ]
+UNLABELLED = ("latents", "associations", "predictions", "maps")  # that say they are unsupervised where others are not
 OF_IMAGES = ("quality", "maps")  # sections that a cohort without images lacks
 
 
@@ -88,6 +91,8 @@ def build(run: Run) -> str:
     for k, (name, title, about, section) in enumerate(shown):
         start = time.monotonic()
         if parts := section(run):  # sections of what was not asked for are empty
+            labelled = name in UNLABELLED and (run.cohort / TESTS).exists()
+            parts = [text(UNSUPERVISED), *parts] if labelled else parts
             sections.append({"id": name, "title": title, "about": about, "blocks": parts})
         print(f"{k + 1}/{len(shown)} {title}: {time.monotonic() - start:.1f} s", flush=True)
     loader = FileSystemLoader(ASSETS)

@@ -12,6 +12,7 @@ from neurovae.io.files import write_beside
 from neurovae.io.parquet import read_parquet
 from neurovae.report import conclusions as judged
 from neurovae.report.results import analysed, of_seed, passed, read_tsv
+from neurovae.report.sections.supervised import sentences as supervised_sentences
 from neurovae.report.text import count, listed, p_value, region, two_digits, unsigned
 from neurovae.report.words import HEADLINE, METRICS, PASSED
 from neurovae.train.health.verdicts import FORWARD
@@ -40,6 +41,7 @@ def run(
     out: Path,
     simulated: bool = False,
     images: bool = True,
+    supervised: str = "",
 ) -> None:
     """Write the summary as text, and print it.
 
@@ -62,6 +64,7 @@ def run(
         out: text file to write; the report lies beside it.
         simulated: are the participants simulated?
         images: has the cohort images, so that there can be maps?
+        supervised: table of the tests of supervised models; empty: there are none.
     """
     checks, detectable = read_parquet(qc), read_tsv(power)
     people = analysed(read_parquet(cohort), checks)
@@ -84,6 +87,10 @@ def run(
     ]
     for one in found:
         lines += ["", *score_lines(one, of_seed(read_tsv(predictions), fit), mapped, primary, images)]
+    if supervised:
+        of_track = supervised_sentences(read_tsv(Path(supervised)))
+        lines += ["", "supervised models (a score entered their fit; left-out participants alone)"]
+        lines += [line for words in of_track for line in wrapped(words, "  ")]
     lines += ["", f"report: {out.parent / 'report.html'}"]
     with write_beside(out) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -56,7 +56,7 @@ def run(
         module = importlib.import_module(f"neurovae.train.models.{of_model['kind']}")
         model = Model(module=module, tensors=tensors, meta=of_model, mask=inside)
         found[name] = by_block.errors(model, given.array, test, units)
-    kinds = {name: of_model["options"].get("method", of_model["kind"]) for name, (_, of_model) in fitted}
+    kinds = {name: of_model["options"].get("twin", of_model["kind"]) for name, (_, of_model) in fitted}
     keys = {"fold": meta["fold"], "seed": meta["seed"]}
     table = [{"model": name, "kind": kinds[name], **keys, **row}
              for name in names for row in _rows(found[name], found[names[0]] if name != names[0] else None,

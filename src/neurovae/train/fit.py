@@ -13,7 +13,7 @@ from neurovae.export.source import read as read_source
 from neurovae.io.embeddings import DECODER
 from neurovae.io.parquet import write_table
 from neurovae.io.volumes import SPLITS, data_hash, digests, read_mask, splits
-from neurovae.train import inputs, weights
+from neurovae.train import inputs, supervision, weights
 from neurovae.train.engine import checkpoint, processes
 
 THREADS = 2  # fixed: on a CPU another number of threads would give other bits
@@ -53,6 +53,7 @@ def run(
     missing: Json | None = None,
     source: str = "",
     blocks: Json | None = None,
+    scores: str = "",
 ) -> None:
     """Fit a model and write its weights and history.
 
@@ -67,8 +68,8 @@ def run(
         out: safetensors to write.
         history: Parquet to write, a row per epoch and split.
         kind: the module of this package that fits, embeds and reconstructs: vae, autoencoder, pca, pca_localised,
-            mds, isomap, lle; table and pretrained, whose latents exist already (with a decoder, or with a forward model
-            in its place); or frozen, the model of `source`.
+            mds, isomap, lle; aligned, which is supervised; table and pretrained, whose latents exist already (with a
+            decoder, or with a forward model in its place); or frozen, the model of `source`.
         fold: the fold whose people are the test set.
         seed: of initial weights, batches and samples.
         device: auto (cuda, then cpu), cpu, cuda or mps.
@@ -80,6 +81,8 @@ def run(
         missing: `missing` and `not_missing` of the cohort section, for that file.
         blocks: folder of each block by name (kind fused and its linear twins); an empty one is that of the volumes.
         source: folder of another cohort's exported model (kind frozen, or start_from); empty: none.
+        scores: of the rule `training_scores`, for a supervised model: the declared scores and the confounds of people
+            outside the test fold; empty: the model is unsupervised, and reads no score.
     """
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
@@ -92,12 +95,16 @@ def run(
     meta = {"kind": kind, "fold": fold, "seed": seed, "data_hash": data_hash(scans), "people": people}
     meta |= {"searched": bool(chosen), "scans": digests(scans)}
     meta |= {"block": given.block} if given.block else {}
+    meta |= {"track": supervision.SUPERVISED} if scores else {}
     source_model = read_source(Path(source), mask) if source else None
     beside: dict[str, Any] = {"source": source_model} if source_model else {}
     if not getattr(module, "EPOCHS", False):
         if processes.rank() == 0:  # nothing to share among processes
             beside |= {"names": given.names, "volumes": given.volumes, "rows": given.rows} if table else {}
             beside |= {"people": scans["person"].to_numpy()} if table else {}
+            if scores:
+                of_fold = supervision.read(Path(scores), options["supervised_by"], scans, split, fold)
+                beside |= {"scores": of_fold, "scans": scans}
             beside |= {"encoder": given.encoder, "decoder": Path(table).with_name(DECODER)} if given.encoder else {}
             result = module.fit(array, split, brain, seed=seed, device=device, **beside, **values)
             _write(out, history, result, meta, values)

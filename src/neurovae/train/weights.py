@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 from neurovae.errors import InputError
 from neurovae.io.files import write_beside
+from neurovae.train.supervision import SUPERVISED
 
 Tensors = dict[str, np.ndarray]
 
@@ -73,6 +74,19 @@ def load_own(path: Path) -> tuple[Tensors, dict[str, Any]]:
             "them apart from new ones; give the weights in results/<cohort>/train, or use neurovae.estimator.model"
         )
     return tensors, meta
+
+
+def refuse_supervised(path: Path, meta: dict[str, Any]) -> None:
+    """Raise InputError for a model that a score entered: outside its folds nothing keeps its people apart from others.
+
+    meta: of `load`.
+    """
+    if meta.get("track") == SUPERVISED:
+        raise InputError(
+            f"{path}: supervised by {', '.join(meta['architecture']['targets'])} on people outside fold "
+            f"{meta['fold']}; in these people its latents follow the score by construction. The stage supervised alone "
+            "uses it; give an unsupervised model"
+        )
 
 
 def model_hash(tensors: Tensors, meta: dict[str, Any]) -> str:

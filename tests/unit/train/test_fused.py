@@ -65,7 +65,7 @@ def model_of(kind, features, missing=(), **more):
     split = split_of(len(array))
     options = {**ENTRY, **more}
     module = fused if kind == "fused" else linear_blocks
-    options |= {} if kind == "fused" else {"method": kind}
+    options |= {} if kind == "fused" else {"twin": kind}
     tensors, architecture, history = module.fit(array, split, NO_MASK, seed=0, device="cpu", **options)
     return (
         Model(module=module, tensors=tensors, meta={"architecture": architecture}, mask=NO_MASK),

@@ -14,6 +14,7 @@ from neurovae.report.sections.methods_models import latent_models
 from neurovae.report.sections.methods_prediction import audits, maps, prediction, software
 from neurovae.report.sections.trajectories import methods as trajectories
 from neurovae.report.sections.norm_methods import methods as norm
+from neurovae.report.sections.supervised import methods as supervised
 
 WORKS: dict[str, tuple[str, str]] = json.loads(
     (Path(__file__).parents[1] / "assets" / "references.json").read_text(encoding="utf-8")
@@ -30,7 +31,7 @@ def methods(run: Run) -> list[Block]:
 
 def paragraphs(run: Run) -> list[str]:
     """Participants, preprocessing, blocks, models, inference, prediction, and what follows; a paragraph each."""
-    tested = (participants, preprocessing, blocks, latent_models, inference, prediction)
+    tested = (participants, preprocessing, blocks, latent_models, inference, prediction, supervised)
     parts = (*tested, trajectories, norm, external, audits, maps, software)
     return [run.worded(words) for words in (part(run) for part in parts) if words]
 

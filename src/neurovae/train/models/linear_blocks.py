@@ -31,7 +31,7 @@ Evidence = tuple[np.ndarray, np.ndarray, np.ndarray]  # H_m (latents, features),
 
 def fit(
     array: SideBySide, split: np.ndarray, mask: np.ndarray, *, seed: int, device: str,
-    method: str, n_shared: int, n_private: int, people: Any = None, **unused: Any,
+    twin: str, n_shared: int, n_private: int, people: Any = None, **unused: Any,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
     """Evidence and loadings of each block, of the training people with all blocks; no history.
 
@@ -39,15 +39,15 @@ def fit(
         array: the blocks of all scans.
         split: split of each scan; "training" alone is used.
         mask, seed, device, people: not used.
-        method: pca, cca, pls or jive.
+        twin: pca, cca, pls or jive.
         n_shared, n_private: as of the fused VAE; `pca` has as many latents in all.
 
     Raises:
         InputError: too few people, or other than two blocks with cca or pls.
     """
     names = [part.name for part in array.parts]
-    if method in ("cca", "pls") and len(names) != 2:
-        raise InputError(f"{method} relates two blocks, found {', '.join(names)}; leave it out of twins")
+    if twin in ("cca", "pls") and len(names) != 2:
+        raise InputError(f"{twin} relates two blocks, found {', '.join(names)}; leave it out of twins")
     standard = standardised(array, np.flatnonzero(split == "training"))
     filled = [np.nan_to_num(x) for x, _, _ in standard]
     both = np.all([~np.isnan(x).all(axis=1) for x, _, _ in standard], axis=0)
@@ -58,13 +58,13 @@ def fit(
             "lower n_shared or n_private"
         )
     x = [one[both] - one[both].mean(axis=0) for one in filled]
-    if method == "pca":
+    if twin == "pca":
         n_shared, n_private = n_shared + len(names) * n_private, 0
         found = _pca(x, n_shared)
-    elif method == "jive":
+    elif twin == "jive":
         found = _jive(x, n_shared, n_private)
     else:
-        found = _paired(x, CCA if method == "cca" else PLSCanonical, n_shared, n_private, wanted)
+        found = _paired(x, CCA if twin == "cca" else PLSCanonical, n_shared, n_private, wanted)
     tensors: Tensors = {
         "mean": np.concatenate([one[1] for one in standard]),
         "scale": np.concatenate([one[2] for one in standard]),
