@@ -37,7 +37,9 @@ VARIABLE = (  # parts of paths and columns that depend on the configuration
     (r"seed-(\d+|\{+seed\}+)", "seed-<seed>"),
     (r"trial-(\d+|\{+trial\}+)", "trial-<trial>"),
 )
-MODEL = re.compile(r"^(train|latents|associate|predict|trajectory|norm|audit|interpret|supervised)/(?!voxels/)[^/]+/(?=.)")
+MODEL = re.compile(
+    r"^(train|latents|associate|predict|trajectory|norm|audit|interpret|supervised)/(?!voxels/)[^/]+/(?=.)"
+)
 COLUMN = ((r"^(mu|logvar|kl)_\d.*$", r"\1_<id>"), (r"^split_\d+$", "split_<fold>"))
 
 

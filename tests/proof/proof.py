@@ -30,8 +30,8 @@ import proof_permute
 import proof_pictures as pictures
 import proof_power
 import proof_predict
-import proof_survival
 import proof_supervised
+import proof_survival
 import proof_vae
 from proof_lines import OUT, Check, said
 

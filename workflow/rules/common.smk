@@ -13,7 +13,16 @@ from neurovae.errors import InputError
 from neurovae.plan import blocks as blocks_plan
 from neurovae.plan import config as configuration
 from neurovae.plan import baselines, derivatives, display, encoder_cards, entries, external, frozen, fused, graph, index
-from neurovae.plan import kinds, latent_maps, latent_tables, norm, search_flags, search_space, source_models, start_models
+from neurovae.plan import (
+    kinds,
+    latent_maps,
+    latent_tables,
+    norm,
+    search_flags,
+    search_space,
+    source_models,
+    start_models,
+)
 from neurovae.plan import supervised, user_tables, visit_times, without_images
 
 display.attach(workflow)

@@ -12,9 +12,9 @@ from neurovae.report.sections.methods_data import participants, preprocessing
 from neurovae.report.sections.methods_inference import inference
 from neurovae.report.sections.methods_models import latent_models
 from neurovae.report.sections.methods_prediction import audits, maps, prediction, software
-from neurovae.report.sections.trajectories import methods as trajectories
 from neurovae.report.sections.norm_methods import methods as norm
 from neurovae.report.sections.supervised import methods as supervised
+from neurovae.report.sections.trajectories import methods as trajectories
 
 WORKS: dict[str, tuple[str, str]] = json.loads(
     (Path(__file__).parents[1] / "assets" / "references.json").read_text(encoding="utf-8")
