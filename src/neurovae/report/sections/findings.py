@@ -160,7 +160,8 @@ def volumes(table: pd.DataFrame | None, score: str, up: Any = None) -> str:
         return ""
     parts = [f"{_side(row['hemisphere'])}{row['region']} {row['percent']:+.0f} %" for row in top.to_dict("records")]
     binary = (rows["type"] == "binary").all()
-    ends = _groups(up, " relative to ") if binary else "95th relative to 5th percentile of the score"
+    of = "the events beyond those expected" if (rows["type"] == "survival").all() else "the score"
+    ends = _groups(up, " relative to ") if binary else f"95th relative to 5th percentile of {of}"
     return f"Largest differences in regional volume, {ends} (not tested): {', '.join(parts)}."
 
 
