@@ -126,3 +126,10 @@ def test_the_section_of_deviations_is_no_diagnosis_and_shows_the_calibration(run
     assert "A deviation is not a diagnosis." in words and "no centile below 6.0 % or above 94.0 %" in words
     assert "5.1 % [4.0, 6.2] of the regions of 60 held-out reference participants" in words
     assert "1 of 3 cells" in words and "Normative deviation" in methods.norm(run)
+
+
+def test_a_prediction_that_is_no_better_than_the_mean_is_named():
+    row = {"people": "reference", "metric": "r2", "value": -0.01, "ci_high": 0.13}
+    [line] = norm.uninformative(pd.DataFrame([row | {"ci_low": -0.14}]))
+    assert "not predicted better than by its mean (R² -0.01 [-0.14, 0.13])" in line
+    assert norm.uninformative(pd.DataFrame([row | {"ci_low": 0.02}])) == []

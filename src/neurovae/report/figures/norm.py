@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from neurovae.io.parquet import read_parquet
-from neurovae.norm.words import EXPECTED, NORMED
+from neurovae.norm.words import EXPECTED, NORMED, REFERENCE
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save, sentence
-from neurovae.report.text import plain
+from neurovae.report.text import plain, two_digits
 
 KINDS = ((True, BLUE, "reference"), (False, ORANGE, "others"))
 WAYS = {"model": (BLUE, "scan minus reconstruction"), "image": (GREY, "smoothed scan, no model")}
@@ -55,7 +55,7 @@ def _accuracy(metrics: pd.DataFrame) -> str:
     found = metrics[metrics["people"] == "reference"].set_index("metric")
     mae, mean, r2 = (found.loc[name, "value"] for name in ("mae", "mae_of_the_mean", "r2"))
     low, high = found.loc["mae", ["age_min", "age_max"]]
-    return f"Uncorrected: MAE {mae:.1f} years (the mean: {mean:.1f}), R² {r2:.2f}\nages {low:.0f} to {high:.0f}"
+    return f"Uncorrected: MAE {mae:.1f} years (the mean: {mean:.1f}), R² {two_digits(r2)}\nages {low:.0f} to {high:.0f}"
 
 
 def _gaps(axis: Axes, table: pd.DataFrame) -> None:
@@ -64,11 +64,16 @@ def _gaps(axis: Axes, table: pd.DataFrame) -> None:
         values = table[column].to_numpy(float)
         error = np.abs(table[[f"{column}_low", f"{column}_high"]].to_numpy(float).T - values)
         axis.errorbar(values, place + shift, xerr=error, fmt="o", markersize=4, capsize=2, color=colour, label=label)
-    names = [f"{plain(row['grouping'])}: {plain(row['level'])} (n = {row['n']})" for row in table.to_dict("records")]
+    names = [f"{_group(row['grouping'], row['level'])} (n = {row['n']})" for row in table.to_dict("records")]
     axis.set_yticks(place, names, fontsize=8)
     axis.axvline(0, color=GREY, linewidth=0.6)
     axis.set(xlabel="mean gap, years, 95 % CI", ylim=(-0.6, len(table) - 0.4), title="Predicted minus true age")
     axis.legend(fontsize=7)
+
+
+def _group(grouping: str, level: str) -> str:
+    """The reference and the others by their own name, a level of a score with that of the score."""
+    return level if grouping == REFERENCE else f"{plain(grouping)}: {plain(level)}"
 
 
 def deviation(*, people: Path, calibrated: Path, out: Path) -> None:
@@ -127,6 +132,6 @@ def _strips(axis: Axes, table: pd.DataFrame, columns: dict[str, str], factor: fl
             )
             axis.hlines(np.median(values), at - 0.35, at + 0.35, color="black", linewidth=1.4)
             ticks.append(at)
-            names.append(f"{label}\n{name}, n = {len(values)}")
+            names.append(f"{label}\n{name}\nn = {len(values)}")
     axis.set_xticks(ticks, names, fontsize=7)
     axis.set_xlim(min(ticks, default=0) - 0.7, max(ticks, default=0) + 0.7)

@@ -53,6 +53,7 @@ def _brain_age(run: Run, model: str, metrics: pd.DataFrame) -> list[Block]:
         return [note(f"{model}: age was not predicted: {metrics['reason'].iloc[0]}.")]
     tests, groups, ages = (read(run, f"{folder}/brain_age{name}.tsv") for name in ("_tests", "_groups", ""))
     blocks = [text(f"{model}: {line}") for line in (accuracy(metrics), *_marked(ages))]
+    blocks += [note(line) for line in uninformative(metrics)]
     blocks.append(picture(run, f"{model}_brainage.png", f"{model}: predicted against true age, and gaps by group"))
     if tests is not None and len(tests):
         blocks += [text(line) for line in sentences(tests)]
@@ -74,6 +75,17 @@ def accuracy(metrics: pd.DataFrame) -> str:
     said += f"R² {_interval(r2)}, r {_interval(r)}, all without correction for age."
     others = metrics[(metrics["people"] == OTHERS) & (metrics["metric"] == "mae")].to_dict("records")
     return said + (f" In the others it was {_interval(others[0])} years (n = {int(others[0]['n'])})." if others else "")
+
+
+def uninformative(metrics: pd.DataFrame) -> list[str]:
+    """That age is not predicted better than by its mean, where the interval of R2 includes 0."""
+    found = metrics[(metrics["people"] == REFERENCE) & (metrics["metric"] == "r2")].to_dict("records")
+    if not found or found[0]["ci_low"] > 0:
+        return []
+    return [
+        f"Age was not predicted better than by its mean (R² {_interval(found[0])}). The uncorrected gap is then little "
+        "more than the age with its sign changed, and the test has little power."
+    ]
 
 
 def sentences(tests: pd.DataFrame) -> list[str]:
