@@ -49,7 +49,9 @@ try:
         + graph.interpret_problems(config["interpret"], list(ENTRIES))
         + search_space.problems(config, SCHEMA, PEOPLE)
     )
-    more_notes = card_notes + source_notes + external_notes + time_notes + ([] if IMAGES else without_images.notes(GIVEN_CONFIG))
+    more_notes = (
+        card_notes + source_notes + external_notes + time_notes + ([] if IMAGES else without_images.notes(GIVEN_CONFIG))
+    )
     warn.print_warnings(config["cohort"], FOUND, notes + given_notes + doubtful + more_notes)
     entries.warn(ENTRIES, search_space.keys(SCHEMA))
     FOLDS, SEEDS = config["train"]["folds"], config["train"]["seeds"]

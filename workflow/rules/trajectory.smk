@@ -96,7 +96,7 @@ rule forecast:
     shell:
         "python -m neurovae.trajectory.forecast --cohort {input.cohort} --qc {input.qc} --times {input.times} "
         "--latents \"[$(echo {input.latents} | tr ' ' ',')]\" --health \"[$(echo {input.health} | tr ' ' ',')]\" --weights \"[$(echo {input.weights} | tr ' ' ',')]\" "
-        "--volumes \"{input.volumes}\" --rows {input.rows} --mask \"{input.mask}\" --hidden {output.people} --out {output.table} --images {output.images} "
+        '--volumes "{input.volumes}" --rows {input.rows} --mask "{input.mask}" --hidden {output.people} --out {output.table} --images {output.images} '
         "{params.confounds} {params.trajectory} > {log} 2>&1"
 
 
@@ -150,9 +150,7 @@ rule trajectories:
         effects=report(
             "results/{cohort}/trajectory/effects.tsv", caption="../report/effects.rst", category="Trajectories"
         ),
-        change=report(
-            "results/{cohort}/trajectory/change.tsv", caption="../report/change.rst", category="Trajectories"
-        ),
+        change=report("results/{cohort}/trajectory/change.tsv", caption="../report/change.rst", category="Trajectories"),
         forecast=report(
             "results/{cohort}/trajectory/forecast.tsv", caption="../report/forecast.rst", category="Trajectories"
         ),
@@ -182,9 +180,7 @@ rule plot_trajectory:
             fit=FIT,
             table=["effects", "people", "change"],
         ),
-        hidden=expand(
-            "results/{{cohort}}/trajectory/{model}/seed-{seed}/hidden.parquet", model=FOLLOWED, seed=SEEDS[0]
-        ),
+        hidden=expand("results/{{cohort}}/trajectory/{model}/seed-{seed}/hidden.parquet", model=FOLLOWED, seed=SEEDS[0]),
         yearly=expand("results/{{cohort}}/trajectory/{model}/{fit}/yearly", model=FOLLOWED_DECODED, fit=FIT),
         latents=expand("results/{{cohort}}/latents/{model}/{fit}/latents.parquet", model=FOLLOWED, fit=FIT),
         times="results/{cohort}/trajectory/times.parquet",
