@@ -59,13 +59,11 @@ def _courses(axis: Axes, tested: pd.DataFrame, latents: pd.DataFrame, times: pd.
     centre = np.array([x.mean(), table[row["latent"]].mean()])
     span = np.array([-1, 1]) * float(np.ptp(x)) / 6
     axis.plot(centre[0] + span, centre[1] + row["effect"] * span, color=ORANGE, linewidth=2, label="mean within people")
-    axis.set(
-        xlabel="age, years" if aged else "years since the first visit",
-        ylabel=f"latent {latent_table.short(row['latent'])}",
-    )
+    name = f"latent {latent_table.short(row['latent'])}"
+    axis.set(xlabel="age, years" if aged else "years since the first visit", ylabel=name)
     axis.legend(fontsize=7)
-    axis.set_title(f"largest |t| of yearly change: latent {latent_table.short(row['latent'])}\n{row['effect_sd']:+.2f} SD a "
-                   f"year, q = {row['q']:.2g}", fontsize=8, loc="left")  # fmt: skip
+    text = f"largest |t| of yearly change: {name}\n{row['effect_sd']:+.2f} SD a year, q = {row['q']:.2g}"
+    axis.set_title(text, fontsize=8, loc="left")
 
 
 def _scores(axis: Axes, change: pd.DataFrame) -> None:

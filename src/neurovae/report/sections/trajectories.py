@@ -76,10 +76,13 @@ def sentences(run: Run, effects: pd.DataFrame, change: pd.DataFrame, forecast: p
     ratios = forecast[(forecast["model"] == model) & (forecast["measure"] == "error ratio")]
     for space, part in ratios.groupby("space", sort=False):
         rows: list[Row] = part.to_dict("records")
-        words = ", ".join(f"{row['value']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}] of that of {row['against']}"
-                          for row in rows)  # fmt: skip
-        found.append(f"The hidden last visit of {count(int(rows[0]['n']), 'unseen participant')} was predicted in "
-                     f"{space} with a squared error of {words}.")  # fmt: skip
+        words = ", ".join(
+            f"{row['value']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}] ({row['against']})" for row in rows
+        )
+        found.append(
+            f"The hidden last visit of {count(int(rows[0]['n']), 'unseen participant')} was predicted in {space} "
+            f"with a squared error, relative to that of each alternative, of {words}."
+        )
     return found
 
 
