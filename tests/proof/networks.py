@@ -1,6 +1,6 @@
 """VAE against PCA of the time points of `abide`, at 5, 10, 20 and 40 latents: variance explained in people left out.
 
-    python tests/proof/networks.py results/abide/blocks/function [fold ...]
+    python tests/proof/networks.py results/abide/blocks/function [latents,latents [fold ...]]
 
 Five folds of people, drawn at random; of the other people, one in eight decides when the VAE stops. The interval of the
 difference is a bootstrap over people. No number was chosen among settings: those of `train.models.networks` are used.
@@ -33,7 +33,7 @@ def errors(
     return np.array(error), np.array([np.square(run - tensors["mean"]).sum() for run in runs])
 
 
-def main(folder: Path, chosen: list[int]) -> None:
+def main(folder: Path, sizes: list[int], chosen: list[int]) -> None:
     """A line per number of latents."""
     runs, parcels = pd.read_parquet(folder / "series.parquet"), pd.read_parquet(folder / "parcels.parquet")
     names = parcels.loc[parcels["kept"], "parcel"].tolist()
@@ -44,7 +44,7 @@ def main(folder: Path, chosen: list[int]) -> None:
     order = np.random.default_rng(0).permutation(len(series))
     fold_of = np.empty(len(series), int)
     fold_of[order] = np.arange(len(series)) % FOLDS
-    for n_latent in SIZES:
+    for n_latent in sizes:
         parts = []
         for fold in chosen:
             split = np.where(fold_of == fold, "test", "training").astype("U10")
@@ -65,4 +65,5 @@ def main(folder: Path, chosen: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), list(map(int, sys.argv[2:])) or list(range(FOLDS)))
+    asked = list(map(int, sys.argv[2].split(","))) if sys.argv[2:] else list(SIZES)
+    main(Path(sys.argv[1]), asked, list(map(int, sys.argv[3:])) or list(range(FOLDS)))

@@ -195,7 +195,7 @@ def test_docstrings_and_modules_parse() -> None:
             assert ast.get_docstring(ast.parse(path.read_text())), path
 
 
-@pytest.mark.parametrize("name", ["demo", "ixi", "ds000011"])
+@pytest.mark.parametrize("name", ["demo", "ixi", "ds000011", "abide"])
 def test_the_shipped_configurations_list_their_jobs(name: str) -> None:
     if name != "demo" and not (ROOT.parent / "shared" / "data" / name).is_dir():
         pytest.skip(f"../shared/data/{name} is not there; lay it beside the checkout and run `make test`")

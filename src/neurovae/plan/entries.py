@@ -9,6 +9,7 @@ from neurovae.plan.graph import flags, refuse
 from neurovae.plan.index import SOURCES, has_images
 from neurovae.plan.kinds import (
     BASELINE,
+    COLUMNS,
     GIVEN,
     MAX_SCANS,
     NOT_OPTIONS,
@@ -50,9 +51,9 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
         f"train.models {name!r}: names that begin with pca- are reserved for the baselines" for name in reserved
     ]
     problems += [
-        f"train.models {name!r}: n_latent is null, which {' and '.join(GIVEN)} alone may have; give a number"
+        f"train.models {name!r}: n_latent is null, which {' and '.join(COLUMNS)} alone may have; give a number"
         for name, entry in entries.items()
-        if entry["n_latent"] is None and entry["kind"] not in UNTRAINED
+        if entry["n_latent"] is None and entry["kind"] not in (*COLUMNS, "frozen")
     ]
     problems += [line for name, entry in entries.items() for line in _without_linear_part(name, entry)]
     if "voxels" in entries:

@@ -137,6 +137,8 @@ def assets() -> str:
 def results_only(config: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration as the report shows it, without keys that change no result, such as the device."""
     copied = deepcopy({key: value for key, value in config.items() if not key.startswith("x-")})
+    if copied["cohort"].get("blocks") == [{"name": "image", "type": "volumes"}]:
+        del copied["cohort"]["blocks"]  # the scans alone, as in every run without blocks
     for section, keys in NO_EFFECT.items():
         for key in keys:
             del copied[section][key]

@@ -10,6 +10,7 @@ GIVEN = (
     "pretrained",
     "networks",
 )  # kinds whose latents exist before training; only some pretrained ones can be decoded
+COLUMNS = ("table", "pretrained")  # kinds whose latents may be the columns that they read, without a number of them
 UNTRAINED = (*GIVEN, "frozen")  # kinds whose baseline has settings of its own
 BASELINE = {"n_latent": 16, "blur": 4}  # of the PCA beside a table that keeps its columns; as the schema's defaults
 SEVERAL = ("fused", "linear_blocks")  # kinds that read several blocks

@@ -133,7 +133,7 @@ def test_a_wrong_table_is_refused_by_row_or_column(
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        (None, "path is not given; give the file that holds the latents (.tsv, .csv, .parquet, .npz)"),
+        (None, "path is not given; give the file that holds the latents (.tsv, .csv, .parquet, .npz), or a block"),
         ("nowhere.tsv", "file 'nowhere.tsv' not found; correct the path"),
         (__file__, "ends in none of .tsv, .csv, .txt, .parquet, .npz; save the table as one of these"),
     ],
