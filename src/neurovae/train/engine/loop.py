@@ -4,11 +4,11 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from neurovae.errors import InputError
 from neurovae.plan import beta_schedule
@@ -19,16 +19,26 @@ from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.engine.loader import batches
 from neurovae.train.engine.step import gradients
 from neurovae.train.health.verdicts import LOST
-from neurovae.train.models.network import VAE
 
 Row = dict[str, Any]
 State = dict[str, Tensor]
 Watch = Callable[[list[Row]], None]
+
+
+class Steps(NamedTuple):
+    """What a model's loss is: the gradients of a batch (as `step.gradients`) and a history row per split (as
+    `evaluate.epoch`)."""
+
+    gradients: Callable[..., Tensor]
+    epoch: Callable[..., list[Row]]
+
+
+ONE_IMAGE = Steps(gradients, evaluate.epoch)
 RISE, FIRST = 0.3, 0.04  # of a cycle of the learning rate: share of the epochs that it rises in, and where it begins
 
 
 def train(
-    model: VAE, data: Data, hp: Hyperparameters, *, seed: int, folder: Path | None, watch: Watch
+    model: Any, data: Data, hp: Hyperparameters, *, seed: int, folder: Path | None, watch: Watch, steps: Steps = ONE_IMAGE
 ) -> tuple[State, list[Row]]:
     """Train until the validation loss has not improved for `patience` epochs of full beta.
 
@@ -43,15 +53,15 @@ def train(
         InputError: the loss is not finite before the first step.
     """
     optimiser = _optimiser(model, hp)
-    state, progress = _begin(model, data, hp, optimiser, folder)
+    state, progress = _begin(model, data, hp, optimiser, folder, steps)
     start = last_save = time.monotonic()
     first_epoch = progress["epoch"]
     while progress["epoch"] < hp.epochs and progress["waited"] < hp.patience:
         epoch = progress["epoch"] + 1
         fraction = beta_schedule.warmup(epoch, hp.epochs, hp.warmup, hp.cycles) if hp.kl else 1.0
         beta = hp.beta * fraction
-        state["queue"] = _pass(model, data, hp, optimiser, state["queue"], (seed, epoch), beta, progress["scale"])
-        rows = evaluate.epoch(model, data, hp, epoch, beta, progress["scale"])
+        state["queue"] = _pass(model, data, hp, optimiser, state["queue"], (seed, epoch), beta, progress["scale"], steps)
+        rows = steps.epoch(model, data, hp, epoch, beta, progress["scale"])
         loss = evaluate.stopping(rows)
         progress |= {
             "epoch": epoch,
@@ -74,7 +84,7 @@ def train(
 
 
 def _begin(
-    model: VAE, data: Data, hp: Hyperparameters, optimiser: torch.optim.Optimizer, folder: Path | None
+    model: Any, data: Data, hp: Hyperparameters, optimiser: torch.optim.Optimizer, folder: Path | None, steps: Steps
 ) -> tuple[State, dict[str, Any]]:
     """Tensors and numbers of a training before its first epoch, or after the last that a checkpoint holds."""
     checkpoint_state = resume.load(folder, model, optimiser) if folder else None
@@ -85,7 +95,7 @@ def _begin(
     if checkpoint_state:
         return checkpoint_state
     processes.first([value for value in model.state_dict().values() if value.is_floating_point()])
-    rows = evaluate.epoch(model, data, hp, 0, 0.0, 0.0)
+    rows = steps.epoch(model, data, hp, 0, 0.0, 0.0)
     scale = _scale(model, rows[0], hp) if hp.divergence == "mmd" else 0.0
     rows = [{**row, "loss": row["loss"] + scale * row["mmd"]} if scale else row for row in rows]
     state = {"queue": torch.zeros(0, hp.n_latent, device=data.device), **resume.named("best", model)}
@@ -95,7 +105,7 @@ def _begin(
 
 
 def _pass(
-    model: VAE,
+    model: Any,
     data: Data,
     hp: Hyperparameters,
     optimiser: torch.optim.Optimizer,
@@ -103,6 +113,7 @@ def _pass(
     counters: tuple[int, int],
     beta: float,
     scale: float,
+    steps: Steps = ONE_IMAGE,
 ) -> Tensor:
     """One pass over the training people; the queue of codes that it leaves."""
     model.train()
@@ -113,7 +124,7 @@ def _pass(
             progress = (counters[1] - 1 + (step + 1) / len(order)) / hp.epochs
             for group in optimiser.param_groups:
                 group["lr"] = hp.learning_rate * one_cycle(progress)
-        queue = gradients(model, x, size, hp, data, beta=beta, scale=scale, queue=queue, counters=(*counters, step))
+        queue = steps.gradients(model, x, size, hp, data, beta=beta, scale=scale, queue=queue, counters=(*counters, step))
         torch.nn.utils.clip_grad_norm_(model.parameters(), hp.clip)
         optimiser.step()
     model.group = None
@@ -142,12 +153,14 @@ def _batches(
         yield augmented(x, generator, **changed, centre=data.centre), len(order[step])
 
 
-def _optimiser(model: VAE, hp: Hyperparameters) -> torch.optim.AdamW:
+def _optimiser(model: nn.Module, hp: Hyperparameters) -> torch.optim.AdamW:
     """AdamW; biases (one is the posterior's log-variance) and the likelihood's sigma are not decayed.
 
     The likelihood's sigma is fixed unless it is learned.
     """
-    model.log_sigma.requires_grad_(hp.sigma == "learned" and hp.gaussian)
+    for name, parameter in model.named_parameters():
+        if name.rpartition(".")[2].startswith("log_sigma"):
+            parameter.requires_grad_(hp.sigma == "learned" and hp.gaussian)
     with_decay = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
     groups: list[dict[str, Any]] = [{"params": with_decay}, {"params": others, "weight_decay": 0.0}]
@@ -162,7 +175,7 @@ def one_cycle(progress: float) -> float:
     return low + (1 - low) * (1 - math.cos(math.pi * at)) / 2
 
 
-def _scale(model: VAE, row: Row, hp: Hyperparameters) -> float:
+def _scale(model: Any, row: Row, hp: Hyperparameters) -> float:
     """Lambda, the weight of MMD: a multiple of the reconstruction loss per scan before the first step.
 
     That loss may be near zero or negative when sigma is small; then lambda has little meaning, and a message says so.

@@ -4,39 +4,44 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from neurovae.train.engine import checkpoint
-from neurovae.train.models.network import VAE
 
-FIXED = ("mean", "mask", "inward", "outward")  # found before training: written once
 State = dict[str, Tensor]
 
 
-def named(prefix: str, model: VAE) -> State:
+def fixed_tensors(model: nn.Module) -> State:
+    """Return the tensors that are found before training, such as the linear part: the model's buffers."""
+    buffers = dict(model.named_buffers())
+    return {name: value for name, value in model.state_dict().items() if name in buffers}
+
+
+def named(prefix: str, model: nn.Module) -> State:
     """Return copies of the tensors that training changes."""
+    fixed = fixed_tensors(model)
     return {
-        f"{prefix}.{name}": value.detach().clone() for name, value in model.state_dict().items() if name not in FIXED
+        f"{prefix}.{name}": value.detach().clone() for name, value in model.state_dict().items() if name not in fixed
     }
 
 
-def save(folder: Path, model: VAE, optimiser: torch.optim.Optimizer, state: State, progress: dict[str, Any]) -> None:
+def save(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, state: State, progress: dict[str, Any]) -> None:
     """Write the state after an epoch; the linear part only once: another machine would find other last digits."""
     fixed = folder / "fixed.safetensors"
     if not fixed.exists():
-        checkpoint.write(fixed, {name: getattr(model, name) for name in FIXED}, {})
+        checkpoint.write(fixed, fixed_tensors(model), {})
     tensors = {**named("model", model), **checkpoint.of_optimiser(optimiser)}
     checkpoint.save(folder, progress["epoch"], {**state, **tensors}, progress)
 
 
-def load(folder: Path, model: VAE, optimiser: torch.optim.Optimizer) -> tuple[State, dict[str, Any]] | None:
+def load(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[State, dict[str, Any]] | None:
     """Set model and optimiser to the newest state that is whole, and return the rest of it; None: there is none."""
     checkpoint_state, path = checkpoint.load(folder), folder / "fixed.safetensors"
     fixed = checkpoint.read(path) if checkpoint_state else None
     if not checkpoint_state or not fixed:
         checkpoint.clear(folder)
         return None
-    device = model.mean.device
+    device = next(model.parameters()).device
     tensors = checkpoint_state[0]
     model.load_state_dict({**fixed[0], **{name[6:]: value for name, value in tensors.items() if name[:6] == "model."}})
     checkpoint.to_optimiser(optimiser, tensors)

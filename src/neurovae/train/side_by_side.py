@@ -1,0 +1,88 @@
+"""Several blocks of the same scans as one array: a row per scan, the blocks' features side by side, NaN where missing."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+IMAGE = "volumes"  # type of the block that the packed volumes are
+
+
+class Part(NamedTuple):
+    """A block among others: name, type, features (count), values, and each scan's row in them (-1: it has none)."""
+
+    name: str
+    type: str
+    size: int
+    values: Any  # (rows, features), or packed volumes (rows, x, y, z)
+    rows: np.ndarray
+    mask: np.ndarray | None = None  # of packed volumes
+
+    def take(self, scans: np.ndarray) -> np.ndarray:
+        """Features (scans, features) in single precision, NaN where a scan does not have the block."""
+        found = np.full((len(scans), self.size), np.nan, np.float32)
+        rows = self.rows[scans]
+        there = rows >= 0
+        values = np.asarray(self.values[rows[there]])
+        found[there] = values[:, self.mask] if self.mask is not None else values
+        return found
+
+
+class SideBySide:
+    """The blocks of all scans, read where they are indexed; `len` and rows are those of the scans."""
+
+    def __init__(self, parts: list[Part]) -> None:
+        self.parts = parts
+        self.shape = (len(parts[0].rows), sum(part.size for part in parts))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array if all of it were in memory."""
+        return 4 * self.shape[0] * self.shape[1]
+
+    def __getitem__(self, scans: Any) -> np.ndarray:
+        """Rows (scans, all features), by numbers, a slice or a bool array."""
+        numbers = np.arange(len(self))[scans]
+        return np.concatenate([part.take(numbers) for part in self.parts], axis=1)
+
+    def described(self) -> list[dict[str, Any]]:
+        """Name, type and number of features of each block, for the description of the weights."""
+        return [{"name": part.name, "type": part.type, "size": part.size} for part in self.parts]
+
+
+def slices(described: list[dict[str, Any]]) -> dict[str, slice]:
+    """The columns of each block, by name."""
+    ends = np.cumsum([0, *(part["size"] for part in described)])
+    return {part["name"]: slice(int(a), int(b)) for part, a, b in zip(described, ends[:-1], ends[1:], strict=True)}
+
+
+def present(values: np.ndarray, described: list[dict[str, Any]]) -> np.ndarray:
+    """Which block each scan has, bool (blocks, scans): one with at least one feature."""
+    return np.array([~np.isnan(values[:, where]).all(axis=1) for where in slices(described).values()])
+
+
+def input_sets(there: np.ndarray, names: list[str]) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Sets of blocks from which latents are inferred: name, scans, and the blocks used of each scan (blocks, scans).
+
+    First all blocks of a scan, then each block alone where the scan has others. A name is that of its blocks, sorted and
+    joined by `+`.
+
+    Args:
+        there: which block each scan has (blocks, scans).
+        names: of the blocks.
+    """
+    found = []
+    for pattern in np.unique(there, axis=1).T[::-1]:
+        scans = np.flatnonzero((there == pattern[:, None]).all(axis=0))
+        if pattern.any():
+            found.append(("+".join(sorted(np.array(names)[pattern])), scans, there[:, scans]))
+    several = there.sum(axis=0) > 1
+    for m, name in enumerate(names):
+        scans = np.flatnonzero(there[m] & several)
+        alone = np.zeros((len(names), len(scans)), bool)
+        alone[m] = True
+        if len(scans):
+            found.append((name, scans, alone))
+    return found
