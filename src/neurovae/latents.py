@@ -19,6 +19,7 @@ from neurovae.plan.user_tables import names_beside
 from neurovae.train import inputs, weights
 from neurovae.train.health.measures import ACTIVE
 from neurovae.train.models import map_grid
+from neurovae.train.side_by_side import SideBySide, input_sets, present
 
 KEYS = ["scan", "person", "session", "acquisition", "run"]
 
@@ -36,6 +37,7 @@ def run(
     table: str = "",
     missing: Json | None = None,
     atlas: str = "",
+    blocks: Json | None = None,
 ) -> None:
     """Write `latents.parquet` (keys, posterior, error, hashes) and `latent_index.parquet` (a row per latent).
 
@@ -54,21 +56,27 @@ def run(
         table: file with latents that exist already (kinds table and pretrained), with a row per scan; empty: none.
         missing: `missing` and `not_missing` of the cohort section, for that file.
         atlas: label image on the grid of the mask; its table of region names has the same file name. For a map.
+        blocks: folder of each block by name (kind fused and its linear twins); an empty one is that of the volumes.
 
     Raises:
         InputError: the weights were fitted on other packed data, or give latents that are not finite.
     """
     torch.set_num_threads(1)
     tensors, meta = weights.load_own(model)
-    given = inputs.read(volumes, rows, table, meta["architecture"].get("columns"), missing)
+    columns = meta["architecture"].get("columns")
+    given = inputs.read(volumes, rows, table, columns, missing, several=blocks, mask=mask)
     array, scans = given.array, given.table
     if freeze:
-        same_preprocessing(scans, array.shape[1:], meta, name)
+        same_preprocessing(scans, given.volumes.shape[1:] if blocks else array.shape[1:], meta, name)
     elif meta["data_hash"] != data_hash(scans):
         source = Path(table).name or rows.name
         raise InputError(f"{model.name}: fitted on other values than {source} describes; rerun with --forcerun train")
     inside = read_mask(mask)
-    numbers, error = embed(array, inside, tensors, meta, given.scans)
+    if blocks:
+        numbers, error, scans = embed_blocks(array, scans, inside, tensors, meta)
+    else:
+        numbers, error = embed(array, inside, tensors, meta, given.scans)
+        scans = scans.assign(inputs=given.block or ("table" if meta["kind"] == "table" else "image"))
     if not np.isfinite(numbers[latent_table.MU]).all():
         raise InputError(f"{model.name}: the latents are not finite; look at health.json beside it")
     split_of = {person: split for split in SPLITS for person in meta["people"][split]}
@@ -79,7 +87,7 @@ def run(
         seed=meta["seed"],
         split=scans["person"].map(split_of).fillna("test"),
         track="unsupervised",
-        inputs=given.block or ("table" if meta["kind"] == "table" else "image"),
+        inputs=scans["inputs"],
     )
     stamps = {"model_hash": weights.model_hash(tensors, meta), "data_hash": meta["data_hash"]}
     stamps["logvar_calibrated"] = meta["architecture"]["kl"]  # without a KL in the loss the variance is not constrained
@@ -89,14 +97,19 @@ def run(
     mu, logvar = numbers[latent_table.MU], numbers[latent_table.LOGVAR]
     active = ACTIVE if meta["architecture"]["kl"] else None
     names, split = list(tables[0].columns), keys["split"].to_numpy(str)
+    kept = latent_table.of_most_blocks(keys)
+    mu, logvar, split = mu[kept], logvar[kept], split[kept]
     of_latents = latent_table.index_of(names, mu, logvar, split, SPLITS, active)
+    if blocks:
+        role, block = importlib.import_module(f"neurovae.train.models.{meta['kind']}").roles(meta["architecture"])
+        of_latents = latent_table.with_places(of_latents, pd.DataFrame({"role": role, "block": block}))
     if described := meta["architecture"].get("map"):
         of_latents = latent_table.with_places(of_latents, _places(mask, inside, described, atlas))
     if roles := meta["architecture"].get("roles"):
         of_latents = of_latents.assign(role=roles)
     size = sizes(mu[split == "training"], inside, tensors, meta)
     write_table(index, of_latents.assign(kl_additive="rotation" not in tensors, size=size))
-    print(f"{len(scans)} scans, {len(ids)} latents of {name}", flush=True)
+    print(f"{kept.sum()} scans, {len(ids)} latents of {name}", flush=True)
 
 
 def sizes(mu: np.ndarray, mask: np.ndarray, tensors: weights.Tensors, meta: dict[str, Any]) -> np.ndarray:
@@ -187,6 +200,26 @@ def embed(
     means, variances = arrays["mu"].astype(np.float64), arrays["logvar"].astype(np.float64)
     kl = (means**2 + np.exp(variances) - 1 - variances) / 2
     return {latent_table.MU: means, latent_table.LOGVAR: variances, latent_table.KL: kl}, arrays["error"]
+
+
+def embed_blocks(
+    array: SideBySide, scans: pd.DataFrame, mask: np.ndarray, tensors: weights.Tensors, meta: dict[str, Any]
+) -> tuple[dict[str, np.ndarray], np.ndarray, pd.DataFrame]:
+    """As `embed`, of each scan from all its blocks and from each alone; with the table of the scans of these rows.
+
+    The mean squared error is not given (NaN): blocks have different units.
+    """
+    module, described = importlib.import_module(f"neurovae.train.models.{meta['kind']}"), meta["architecture"]["blocks"]
+    there = np.concatenate([present(array[rows], described) for rows in chunks(len(array))], axis=1)
+    parts, tables = [], []
+    for name, selected, use in input_sets(there, [one["name"] for one in described]):
+        for rows in steps(chunks(len(selected)), f"scans from {name}", len(selected)):
+            parts.append(module.embed(array[selected[rows]], mask, tensors, meta["architecture"], use[:, rows]))
+        tables.append(scans.iloc[selected].assign(inputs=name))
+    mu, logvar = (np.concatenate([part[k] for part in parts]).astype(np.float64) for k in (0, 1))
+    kl = (mu**2 + np.exp(logvar) - 1 - logvar) / 2
+    numbers = {latent_table.MU: mu, latent_table.LOGVAR: logvar, latent_table.KL: kl}
+    return numbers, np.full(len(mu), np.nan), pd.concat(tables, ignore_index=True)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def run(
     if site not in ("covariate", "random"):
         raise InputError(f"associate: site is '{site}'; use covariate or random")
     verdict, reason = read_verdict(health)
-    table = join(read_parquet(cohort), read_parquet(latents), read_parquet(qc))
+    table = join(read_parquet(cohort), latent_table.read(latents), read_parquet(qc))
     if verdict in STOPPING:
         rows = [stopped(table, verdict, reason)]
     elif site == "covariate" and not table["person"].duplicated().any():

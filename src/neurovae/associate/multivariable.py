@@ -69,7 +69,7 @@ def run(
         seed: of the imputations.
     """
     verdict, reason = read_verdict(health)
-    table = join(read_parquet(cohort), read_parquet(latents), read_parquet(qc))
+    table = join(read_parquet(cohort), latent_table.read(latents), read_parquet(qc))
     if verdict in STOPPING:
         rows = [stopped(table, verdict, reason)]
     else:

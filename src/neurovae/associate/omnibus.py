@@ -19,6 +19,7 @@ from neurovae.design.design import join
 from neurovae.design.imputed import complete_only
 from neurovae.design.rows import stopped
 from neurovae.design.tables import STOPPING, bh, read_verdict, tidy, write_both
+from neurovae.io import latent_table
 from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.stats.direction import DIRECTIONS, directions
@@ -72,7 +73,7 @@ def run(
         threads: blocks of permutations computed at a time; the numbers do not depend on it.
     """
     verdict, reason = read_verdict(health)
-    table = join(read_parquet(cohort), read_parquet(latents), read_parquet(qc))
+    table = join(read_parquet(cohort), latent_table.read(latents), read_parquet(qc))
     if verdict in STOPPING:
         rows, by_latent = [stopped(table, verdict, reason)], [stopped(table, verdict, reason)]
     else:

@@ -66,7 +66,7 @@ def run(
     """
     results: tuple[Rows, Rows, Rows, Rows]
     verdict, reason = read_verdict(health)
-    table = join(read_parquet(cohort), read_parquet(latents), read_parquet(qc))
+    table = join(read_parquet(cohort), latent_table.read(latents), read_parquet(qc))
     if verdict in STOPPING:
         row = stopped(table, verdict, reason)
         results = [row], [row], [], [row | {"quadratic_status": "not tested", "quadratic_reason": reason}]

@@ -72,7 +72,7 @@ def run(
         codes: `missing` and `not_missing` of the cohort section, for the table of volumes.
     """
     verdict, reason = read_verdict(health)
-    table = first_scans(join(read_parquet(cohort), read_parquet(latents), read_parquet(qc)))
+    table = first_scans(join(read_parquet(cohort), latent_table.read(latents), read_parquet(qc)))
     if verdict in STOPPING:
         rows = [stopped(table, verdict, reason)]
         caveat_rows = [rows[0] | {"kind": "association"}]

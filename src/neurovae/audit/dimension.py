@@ -18,7 +18,6 @@ from neurovae.audit.intrinsic import coordinates, intrinsic
 from neurovae.cli import cli
 from neurovae.design.tables import tidy, write_both
 from neurovae.io import latent_table
-from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.io.volumes import given, masked, read_mask, read_volumes
 
@@ -47,7 +46,7 @@ def run(*, volumes: Path, rows: Path, mask: Path, latents: list[Path], out: Path
     array, table = read_volumes(volumes, rows)
     results = cohort(array, _people(table, seed), read_mask(mask), seed) if given(volumes) else []
     for path in steps(latents, "models"):
-        table_of_model = read_parquet(path)
+        table_of_model = latent_table.read(path)
         keys = {name: table_of_model[name].iloc[0] for name in ("model", "fold", "seed")}
         results += [keys | row for row in model(table_of_model.iloc[_people(table_of_model, seed)], seed)]
     write_both(out, tidy(results, COLUMNS))

@@ -46,7 +46,7 @@ def read(
         raise InputError(
             f"stability: lists of {', '.join(str(len(paths)) for paths in lists)} files; give one per seed"
         )
-    tables = [read_parquet(path) for path in latents]
+    tables = [latent_table.read(path) for path in latents]
     keys = sorted({key for table in tables for key in zip(table["model"], table["fold"], strict=True)})
     if len(keys) != 1:
         raise InputError(f"stability: latents of several models or folds, {keys}; give the seeds of one")

@@ -52,7 +52,7 @@ def run(*, cohort: Path, latents: Path, qc: Path, health: Path, confounds: Json,
         out: table to write (.parquet, .tsv).
     """
     verdict, reason = read_verdict(health)
-    table = first_scans(join(read_parquet(cohort), read_parquet(latents), read_parquet(qc)))
+    table = first_scans(join(read_parquet(cohort), latent_table.read(latents), read_parquet(qc)))
     rows = [stopped(table, verdict, reason)] if verdict in STOPPING else sites(table, confounds)
     write_both(out, tidy([row | {"verdict": verdict} for row in rows], COLUMNS))
 

@@ -45,7 +45,7 @@ def of_run(root: Path, model: str, fit: str) -> tuple[Row | None, str]:
     tests = read_parquet(paths[0]).merge(
         read_parquet(paths[1])[["score", "latent", "p_maxt"]], on=["score", "latent"], how="left"
     )
-    table = join(read_parquet(paths[3]), read_parquet(paths[2]), read_parquet(paths[4]))
+    table = join(read_parquet(paths[3]), latent_table.read(paths[2]), read_parquet(paths[4]))
     settings = arguments(place(paths[0]))
     of_predict = root / "predict" / model / f"seed-{fit.rsplit('-', 1)[1]}" / "predict.parquet"
     predicted = read_parquet(of_predict) if of_predict.is_file() else None

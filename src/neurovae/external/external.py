@@ -82,7 +82,9 @@ def run(
     """
     people, checks = read_parquet(cohort), read_parquet(qc)
     theirs = plan.inference(inference.parent)
-    table = join(people, read_parquet(latents), checks).assign(latents_split="test")  # nobody here trained the model
+    table = join(people, latent_table.read(latents), checks).assign(
+        latents_split="test"
+    )  # nobody here trained the model
     if latent_table.columns(table) != theirs["latents"]:
         raise InputError(f"{inference}: of other latents than {latents}; rerun with --forcerun train")
     matched, faults = plan.pairs(scores, mapping, theirs["scores"])

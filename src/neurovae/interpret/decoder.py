@@ -12,7 +12,6 @@ import pandas as pd
 from neurovae.design.tables import STOPPING, read_verdict
 from neurovae.errors import InputError
 from neurovae.io import latent_table
-from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import chunks, read_mask
 from neurovae.train import weights
 from neurovae.train.health.verdicts import DECODER, FORWARD, NO_DECODER, no_forward_map
@@ -85,7 +84,7 @@ def read(model: Path, latents: Path, mask: Path, health: Path) -> Decoder:
         InputError: the latents were not computed with these weights.
     """
     tensors, meta = weights.load(model)
-    table = read_parquet(latents)
+    table = latent_table.read(latents)
     stamp = weights.model_hash(tensors, meta)
     if len(table) and (table["model_hash"] != stamp).any():
         raise InputError(f"{latents}: given by other weights than {model} holds; rerun with --forcerun latents")

@@ -27,6 +27,23 @@ def columns(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in table.columns if str(name).startswith(MU)]
 
 
+def read(path: Path) -> pd.DataFrame:
+    """Read `latents.parquet`: a row per scan, that of all blocks which a person has (see `whole`)."""
+    return whole(read_parquet(path))
+
+
+def whole(table: pd.DataFrame) -> pd.DataFrame:
+    """Return, of each scan, the row inferred from most blocks: a model of several blocks has rows of each alone too."""
+    kept = of_most_blocks(table)
+    return table if kept.all() else table[kept].reset_index(drop=True)
+
+
+def of_most_blocks(table: pd.DataFrame) -> np.ndarray:
+    """Whether each row is the one of its scan that was inferred from most blocks; table: columns `scan` and `inputs`."""
+    count = table["inputs"].str.count(r"\+")
+    return (count == count.groupby(table["scan"]).transform("max")).to_numpy(bool)
+
+
 def by_role(table: pd.DataFrame, index: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield each role with the table of its latents alone; they are tested and corrected together.
 

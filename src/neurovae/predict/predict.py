@@ -88,7 +88,9 @@ def run(
     people, checks = read_parquet(cohort), read_parquet(qc)
     leakage.refuse(latents, weights, people, freeze)
     verdict, reason = joint_verdict({path.parent.name: read_verdict(path) for path in health})
-    folds = outer_folds([join(people, read_parquet(path), checks) for path in latents], latent_table.sizes(index or []))
+    folds = outer_folds(
+        [join(people, latent_table.read(path), checks) for path in latents], latent_table.sizes(index or [])
+    )
     folds = replace(folds, policy=leakage.policy(folds.policy, health))
     rows: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []

@@ -52,6 +52,7 @@ def run(
     table: str = "",
     missing: Json | None = None,
     source: str = "",
+    blocks: Json | None = None,
 ) -> None:
     """Fit a model and write its weights and history.
 
@@ -77,11 +78,12 @@ def run(
         chosen: JSON of options that a search has chosen, in place of those of the entry; empty: there was no search.
         table: file with latents that exist already (kinds table and pretrained); empty: the model reads the volumes.
         missing: `missing` and `not_missing` of the cohort section, for that file.
+        blocks: folder of each block by name (kind fused and its linear twins); an empty one is that of the volumes.
         source: folder of another cohort's exported model (kind frozen, or start_from); empty: none.
     """
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
-    given = inputs.read(volumes, rows, table, options.get("columns"), missing)
+    given = inputs.read(volumes, rows, table, options.get("columns"), missing, several=blocks, mask=mask)
     array, scans, brain = given.array, given.table, read_mask(mask)
     split = splits(scans, folds, fold)
     values = {**options, **(json.loads(Path(chosen).read_text(encoding="utf-8")) if chosen else {})}

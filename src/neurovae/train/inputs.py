@@ -1,7 +1,7 @@
 """What a model reads: an array with a row per scan.
 
-The packed volumes, the columns of a user's table of latents, the features of a block, or the embeddings of a pretrained
-encoder.
+The packed volumes, the columns of a user's table of latents, the features of a block, the embeddings of a pretrained
+encoder, or several blocks side by side.
 """
 
 import hashlib
@@ -19,12 +19,13 @@ from neurovae.io.parquet import read_parquet
 from neurovae.io.tables import some
 from neurovae.io.volumes import read_volumes
 from neurovae.plan.latent_tables import Wanted, latents
+from neurovae.train import side_by_side
 
 
 class Inputs(NamedTuple):
     """Array (scans, ...), the table of its rows with a digest of each scan's values, and the names of its columns."""
 
-    array: np.ndarray
+    array: Any  # a numpy array, or blocks side by side
     table: pd.DataFrame
     names: list[str]  # of the columns of a user's table; volumes have none
     volumes: np.ndarray  # all packed volumes (all scans, x, y, z)
@@ -52,7 +53,14 @@ class _Selected:
 
 
 def read(
-    volumes: Path, rows: Path, table: str = "", columns: Wanted = None, missing: dict[str, Any] | None = None
+    volumes: Path,
+    rows: Path,
+    table: str = "",
+    columns: Wanted = None,
+    missing: dict[str, Any] | None = None,
+    *,
+    several: dict[str, str] | None = None,
+    mask: Path | None = None,
 ) -> Inputs:
     """The packed volumes, or the scans among them that a user's table of latents has, with their values.
 
@@ -63,11 +71,16 @@ def read(
             themselves.
         columns: of that table; None: all columns of numbers.
         missing: `missing` and `not_missing` of the cohort section, which hold for that table, too.
+        several: folder of each block by name, in place of a table; an empty one is that of the packed volumes.
+        mask: the fixed mask, of packed volumes among the blocks.
 
     Raises:
         InputError: the table cannot be read; each problem with its row or column.
     """
     array, scans = read_volumes(volumes, rows)
+    if several:
+        joined, known, has_any = side_by_side.read(several, array, scans, mask)
+        return Inputs(joined, known, [], array, has_any)
     if not table:
         return Inputs(array, scans, [], array, np.arange(len(scans)))
     if encoder := embeddings.described(table):

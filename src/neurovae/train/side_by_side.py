@@ -1,8 +1,15 @@
 """Several blocks of the same scans as one array: a row per scan, the blocks' features side by side, NaN where missing."""
 
+import hashlib
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+
+from neurovae.errors import InputError
+from neurovae.io import blocks as block_files
+from neurovae.io.volumes import read_mask
 
 IMAGE = "volumes"  # type of the block that the packed volumes are
 
@@ -86,3 +93,37 @@ def input_sets(there: np.ndarray, names: list[str]) -> list[tuple[str, np.ndarra
         if len(scans):
             found.append((name, scans, alone))
     return found
+
+
+def read(
+    folders: dict[str, str], volumes: np.ndarray, scans: pd.DataFrame, mask: Path | None
+) -> tuple[SideBySide, pd.DataFrame, np.ndarray]:
+    """Blocks side by side of the scans that have at least one of them.
+
+    Raises:
+        InputError: a block without a row of these scans.
+    """
+    parts, digests = [], []
+    for name, folder in folders.items():
+        if not folder:
+            inside = read_mask(mask or Path())
+            parts.append(Part(name, IMAGE, int(inside.sum()), volumes, np.arange(len(scans)), inside))
+            digests.append(scans["preproc_sha256"].to_numpy(object))
+            continue
+        block = block_files.read(folder)
+        row_of = dict(zip(block.rows["scan"], range(len(block.rows)), strict=True))
+        of_scan = np.array([row_of.get(scan, -1) for scan in scans["scan"]])
+        if (of_scan < 0).all():
+            raise InputError(
+                f"{folder}: has no row of the {len(scans)} scans of the cohort; rerun with --forcerun block"
+            )
+        own = [hashlib.sha256(np.ascontiguousarray(block.values[row]).tobytes()).hexdigest() if row >= 0 else "none"
+               for row in of_scan]  # fmt: skip
+        parts.append(Part(name, "table", len(block.features), block.values, of_scan))
+        digests.append(np.array(own, object))
+    has_any = np.any([part.rows >= 0 for part in parts], axis=0)
+    parts = [part._replace(rows=part.rows[has_any]) for part in parts]
+    joined = ["+".join(one) for one in zip(*digests, strict=True)]
+    stamped = scans.assign(preproc_sha256=[hashlib.sha256(one.encode()).hexdigest() for one in joined])
+    known = stamped[has_any].reset_index(drop=True)
+    return SideBySide(parts), known, np.flatnonzero(has_any)

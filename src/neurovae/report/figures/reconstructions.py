@@ -9,7 +9,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from neurovae.io import latent_table
-from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import SPLITS, chunks, read_mask, read_volumes
 from neurovae.report.figures.brains import OVERLAY, slices
 from neurovae.report.figures.drawing import save
@@ -46,7 +45,7 @@ def draw(
     if weights.reads_scans(meta):
         mu = module.embed(x, brain, tensors, meta["architecture"])[0]
     else:
-        given = read_parquet(latents).set_index("scan").loc[table.loc[held, "scan"]]
+        given = latent_table.read(latents).set_index("scan").loc[table.loc[held, "scan"]]
         mu = given[latent_table.columns(given)].to_numpy()
     x_hat = np.zeros_like(x)
     x_hat[:, brain] = module.reconstruct(mu, brain, tensors, meta["architecture"])

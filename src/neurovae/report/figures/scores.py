@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from neurovae.cli import Json
 from neurovae.design.design import design, join, score_values
 from neurovae.findings import with_maxt
+from neurovae.io import latent_table
 from neurovae.io.parquet import read_parquet
 from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, save
 from neurovae.report.results import tested, titled
@@ -48,7 +49,7 @@ def draw(
         name: the model, for the title.
         out: PNG to write.
     """
-    points = join(*(read_parquet(path) for path in (cohort, latents, qc)))
+    points = join(read_parquet(cohort), latent_table.read(latents), read_parquet(qc))
     tests, lines = with_maxt(read_parquet(glm), read_parquet(permute)), read_parquet(curves)
     height = max(len(scores), 1)
     figure, axes = plt.subplots(

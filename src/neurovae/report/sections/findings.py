@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from neurovae.design.design import join
+from neurovae.io.latent_table import whole
 from neurovae.report import conclusions as judged
 from neurovae.report.blocks import Block, missing, note, text
 from neurovae.report.conclusions import ASSOCIATED, SINGLE, UNTESTED
@@ -120,7 +121,10 @@ def _association(run: Run, score: str, row: Row) -> list[Block]:
     found, lines = [read(run, path) for path in paths], read(run, f"{folder}/curves.parquet")
     if lines is None or any(table is None for table in found) or not entry(run, score):
         return []
-    points = participants(join(*found), entry(run, score), run.config["cohort"].get("confounds", []))
+    cohort, latents, qc = found
+    points = participants(
+        join(cohort, whole(latents), qc), entry(run, score), run.config["cohort"].get("confounds", [])
+    )
     image = thumbnails.drawn(finding.association(points, entry(run, score), lines, row["latent"]), 150)
     return [{"src": image, "alt": f"{score} against {row['latent']}"}]
 

@@ -39,6 +39,7 @@ def latents(run: Run) -> list[Block]:
         if points is None or people is None:
             blocks += [missing(path, why(run, model))]
             continue
+        points = latent_table.whole(points)
         blocks += by_model(run, model, [heading(model), *_model(run, model, points, people, path)])
     return blocks
 

@@ -38,7 +38,14 @@ RISE, FIRST = 0.3, 0.04  # of a cycle of the learning rate: share of the epochs 
 
 
 def train(
-    model: Any, data: Data, hp: Hyperparameters, *, seed: int, folder: Path | None, watch: Watch, steps: Steps = ONE_IMAGE
+    model: Any,
+    data: Data,
+    hp: Hyperparameters,
+    *,
+    seed: int,
+    folder: Path | None,
+    watch: Watch,
+    steps: Steps = ONE_IMAGE,
 ) -> tuple[State, list[Row]]:
     """Train until the validation loss has not improved for `patience` epochs of full beta.
 
@@ -60,7 +67,9 @@ def train(
         epoch = progress["epoch"] + 1
         fraction = beta_schedule.warmup(epoch, hp.epochs, hp.warmup, hp.cycles) if hp.kl else 1.0
         beta = hp.beta * fraction
-        state["queue"] = _pass(model, data, hp, optimiser, state["queue"], (seed, epoch), beta, progress["scale"], steps)
+        state["queue"] = _pass(
+            model, data, hp, optimiser, state["queue"], (seed, epoch), beta, progress["scale"], steps
+        )
         rows = steps.epoch(model, data, hp, epoch, beta, progress["scale"])
         loss = evaluate.stopping(rows)
         progress |= {
@@ -124,7 +133,9 @@ def _pass(
             progress = (counters[1] - 1 + (step + 1) / len(order)) / hp.epochs
             for group in optimiser.param_groups:
                 group["lr"] = hp.learning_rate * one_cycle(progress)
-        queue = steps.gradients(model, x, size, hp, data, beta=beta, scale=scale, queue=queue, counters=(*counters, step))
+        queue = steps.gradients(
+            model, x, size, hp, data, beta=beta, scale=scale, queue=queue, counters=(*counters, step)
+        )
         torch.nn.utils.clip_grad_norm_(model.parameters(), hp.clip)
         optimiser.step()
     model.group = None

@@ -25,7 +25,9 @@ def named(prefix: str, model: nn.Module) -> State:
     }
 
 
-def save(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, state: State, progress: dict[str, Any]) -> None:
+def save(
+    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, state: State, progress: dict[str, Any]
+) -> None:
     """Write the state after an epoch; the linear part only once: another machine would find other last digits."""
     fixed = folder / "fixed.safetensors"
     if not fixed.exists():

@@ -14,7 +14,7 @@ from neurovae.io.files import write_json
 from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import SPLITS, data_hash, read_mask
 from neurovae.train import inputs, weights
-from neurovae.train.health import forward, judge, volumes_explained
+from neurovae.train.health import by_block, forward, judge, volumes_explained
 from neurovae.train.health.examine import Measures, Model, lost, measure
 from neurovae.train.health.verdicts import (
     KEPT_COLLAPSED,
@@ -43,6 +43,7 @@ def run(
     transductive: bool = False,
     table: str = "",
     missing: Json | None = None,
+    blocks: Json | None = None,
 ) -> None:
     """Write `health.json` (verdict, reason, advice and measures of one model).
 
@@ -61,13 +62,15 @@ def run(
         transductive: the model's values were chosen while looking at people who are tested: likewise a caveat.
         table: file with latents that exist already (kinds table and pretrained); empty: none.
         missing: `missing` and `not_missing` of the cohort section, for that file.
+        blocks: folder of each block by name (kind fused and its linear twins).
 
     Raises:
         InputError: the weights were fitted on other packed data, or on other values of the table.
     """
     torch.set_num_threads(1)
     tensors, meta = weights.load_own(model)
-    given = inputs.read(volumes, rows, table, meta["architecture"].get("columns"), missing)
+    columns = meta["architecture"].get("columns")
+    given = inputs.read(volumes, rows, table, columns, missing, several=blocks, mask=mask)
     if meta["data_hash"] != data_hash(given.table):
         what, source = ("values", Path(table).name) if table else ("volumes", rows.name)
         raise InputError(f"{model.name}: fitted on other {what} than {source} describes; rerun with --forcerun train")
@@ -78,7 +81,7 @@ def run(
     found = examine(fitted, given.scans, person, read_parquet(history), seed, read=given.array)
     if found["finite"] and meta["kind"] == "networks":
         found |= volumes_explained.explained(fitted, given, seed)
-    elif found["finite"] and not weights.has_decoder(meta):
+    elif found["finite"] and not weights.has_decoder(meta) and not blocks:
         found |= forward.explained(fitted, given, seed)
     judged = with_caveats(found["verdict"], found["finite"], kept_collapsed, transductive)
     judged["caveats"] += [caveat for caveat in [SEEN.get(str(found.get("seen")), "")] if caveat]
@@ -133,6 +136,9 @@ def examine(
         description |= {name: options[name] for name in ("method",) if name in options}
     if not all(np.isfinite(tensor).all() for tensor in model.tensors.values()):
         measures = lost("weights are not finite")
+    elif "blocks" in model.meta["architecture"]:
+        trained = has_trained(history)
+        measures = by_block.measure(model, read, person, split, seed, kept_epoch=kept_epoch, has_trained=trained)
     elif not weights.has_decoder(model.meta):
         measures = {"verdict": NOT_APPLICABLE, "reason": "no decoder, and so no reconstruction to judge"}
         measures |= {"finite": True, "active_units": None}

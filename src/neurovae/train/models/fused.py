@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from neurovae.errors import InputError
+from neurovae.io.volumes import SPLITS
 from neurovae.train.engine import devices, multiblock, processes
 from neurovae.train.engine.data import Data
 from neurovae.train.engine.hyperparameters import Hyperparameters
@@ -19,9 +20,8 @@ from neurovae.train.engine.loader import resident
 from neurovae.train.engine.loop import Row, Steps, Watch, train
 from neurovae.train.models import shared_factors
 from neurovae.train.models.block_network import Fused, ImageDecoder
-from neurovae.train.side_by_side import IMAGE, SideBySide, present, slices
+from neurovae.train.side_by_side import IMAGE, SideBySide
 from neurovae.train.weights import Tensors
-from neurovae.io.volumes import SPLITS
 
 EPOCHS = True
 STILL = 1e-6  # standard deviation, as a fraction of the largest value, below which a feature is constant

@@ -50,7 +50,7 @@ def fit(blocks: list[np.ndarray], weights: list[float], n_shared: int, n_private
     sizes = [x.shape[1] for x in blocks]
     scores = [values for values, _ in reduced]
     n_shared = min(wanted, joint_rank(scores, present, sizes, n_shared + n_private))
-    loadings, noise = _start(scores, present, sizes, n_shared, n_private)
+    loadings, noise = joint_and_individual(scores, present, sizes, n_shared, n_private)
     floors = [FLOOR * np.square(y).sum() / (len(y) * size) for y, size in zip(scores, sizes, strict=True)]
     for _ in range(ITERATIONS):
         new, noise_now = _step(scores, present, sizes, weights, loadings, noise, n_shared)
@@ -134,7 +134,7 @@ def _coordinates(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return vectors[:, kept] * lengths, (vectors[:, kept] / lengths).T @ x
 
 
-def _start(
+def joint_and_individual(
     scores: list[np.ndarray], present: np.ndarray, sizes: list[int], n_shared: int, n_private: int
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Shared scores as in AJIVE (Feng 2018): directions common to the leading scores of all blocks; then the rest."""
