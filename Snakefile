@@ -23,6 +23,7 @@ rule all:
         expand("results/{cohort}/blocks/{block}/values.npy", cohort=COHORT, block=BLOCK_FILES),
         expand("results/{cohort}/train/{model}/{fit}/weights.safetensors", cohort=COHORT, model=MODELS, fit=FITS),
         expand("results/{cohort}/train/start_from.tsv", cohort=START_TABLES),
+        expand("results/{cohort}/train/{model}/{fit}/blocks.parquet", cohort=COHORT, model=list(TWINS), fit=FUSED_FITS),
         expand("results/{cohort}/latents/{model}/{fit}/latents.parquet", cohort=COHORT, model=MODELS, fit=FITS),
         expand(
             "results/{cohort}/associate/{model}/{fit}/{table}.parquet",
@@ -80,6 +81,10 @@ if CARDS:
 if not config["cohort"]["freeze"]:
 
     include: "workflow/rules/train.smk"
+
+    if TWINS:
+
+        include: "workflow/rules/fused.smk"
 
 
 include: "workflow/rules/latents.smk"

@@ -12,7 +12,19 @@ from neurovae.cohort import check, warn
 from neurovae.errors import InputError
 from neurovae.plan import blocks as blocks_plan
 from neurovae.plan import config as configuration
-from neurovae.plan import baselines, derivatives, display, encoder_cards, entries, external, frozen, graph, index, kinds
+from neurovae.plan import (
+    baselines,
+    derivatives,
+    display,
+    encoder_cards,
+    entries,
+    external,
+    frozen,
+    fused,
+    graph,
+    index,
+    kinds,
+)
 from neurovae.plan import latent_maps, latent_tables, search_flags, search_space, source_models, start_models
 from neurovae.plan import user_tables, without_images
 
@@ -30,6 +42,8 @@ try:
     config["train"] = latent_maps.sized(config["train"], config["preprocess"]["voxel_mm"])
     config["train"] = external.with_entry(config)
     config["train"], source_notes = source_models.sized(config)
+    graph.refuse(fused.problems(config["train"], config["cohort"], IMAGES))
+    config["train"] = fused.sized(config["train"])
     config["train"] = blocks_plan.with_tangent(config["train"], config["cohort"])
     ENTRIES = entries.models(config["train"], config["cohort"])
     BLOCKS = blocks_plan.look(config["cohort"], FOUND, config["train"]["models"])
@@ -69,6 +83,7 @@ try:
         CARDS, config["cohort"]["name"]
     )  # and what rule encode writes for a pretrained one
     GIVEN |= blocks_plan.inputs(config)  # or a block
+    GIVEN |= fused.inputs(ENTRIES, config["cohort"])  # or several
 except InputError as error:
     raise WorkflowError(f"\n{error}") from None
 
@@ -76,7 +91,10 @@ COHORT = config["cohort"]["name"]
 PATHS = graph.images(BATCHES)
 MODELS = list(ENTRIES)
 DECODED = [
-    name for name in MODELS if name not in entries.without_decoder(ENTRIES, encoder_cards.decoders(CARDS))
+    name
+    for name in MODELS
+    if name not in entries.without_decoder(ENTRIES, encoder_cards.decoders(CARDS))
+    and name not in fused.without_image(ENTRIES, config["cohort"])
 ]  # those with a decoder; others have maps only
 TRAINED = [name for name, entry in ENTRIES.items() if entry["kind"] in kinds.PERIODS]  # those that have epochs
 FIT = f"fold-{FOLDS[0]}_seed-{SEEDS[0]}"  # the one that the report draws
@@ -86,7 +104,14 @@ BASELINES = baselines.baselines(ENTRIES, config["train"]["search"])
 COMPARED = baselines.compared(ENTRIES, BASELINES, PRIMARY)
 PACKED = ["volumes.npy", "mask.nii.gz", "duplicates.tsv"] if IMAGES else []  # what training reads of images
 INTERPRETED = config["interpret"]["models"] or [PRIMARY, *BASELINES.get(PRIMARY, [])]
-MAPS_OF = INTERPRETED if IMAGES else []
+MAPS_OF = [name for name in INTERPRETED if IMAGES and name not in fused.without_image(ENTRIES, config["cohort"])]
+TWINS = fused.twins(ENTRIES)  # the linear models beside each fused model
+TWIN_WEIGHTS = {
+    name: {fit: [f"results/{COHORT}/train/{twin}/{fit}/weights.safetensors" for twin in twins] for fit in FITS}
+    for name, twins in TWINS.items()
+}
+TWIN_FLAGS = {name: graph.flags({"names": [name, *twins]}) for name, twins in TWINS.items()}
+FUSED_FITS = [] if config["cohort"]["freeze"] else FITS
 SHOWN_DECODED = [name for name in INTERPRETED if name in DECODED]
 MANY = {name: (entry["n_latent"] or 0) > config["interpret"]["traversals"] for name, entry in ENTRIES.items()}
 ATLAS = graph.atlas(config["interpret"])
@@ -112,11 +137,17 @@ VALIDATED = [external.NAME] if EXTERNAL else []
 FREEZE = graph.flags({"freeze": True}) if config["cohort"]["freeze"] else ""
 MODEL_FLAGS = entries.model_flags(ENTRIES)
 GIVEN_FLAGS = entries.table_flags(GIVEN, config["cohort"])
+GIVEN_FLAGS |= {
+    name: graph.flags({"blocks": found}) for name, found in fused.folders(ENTRIES, config["cohort"]).items()
+}
 SOURCE_MODEL_FLAGS = source_models.flags(ENTRIES)
 STARTED = [] if config["cohort"]["freeze"] else start_models.names(ENTRIES)  # models that start from another cohort's
 START_VARIANTS = [name for name in ENTRIES if name in STARTED or ENTRIES[name].get("variant_of") in STARTED]
 START_TABLES = [COHORT] if STARTED else []
 START_CODE = entries.all_codes({name: ENTRIES[name] for name in START_VARIANTS}, "train.start_from")
+BLOCKS_CODE = entries.all_codes(
+    {name: ENTRIES[name] for name in ENTRIES if ENTRIES[name]["kind"] in kinds.SEVERAL}, "train.explain_blocks"
+)
 TRAIN_CODE = entries.model_codes(ENTRIES, "train.fit")
 HEALTH_CODE = entries.model_codes(ENTRIES, "train.health.health")
 JUDGED = entries.verdict_flags(ENTRIES, config["train"])

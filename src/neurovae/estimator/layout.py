@@ -12,7 +12,7 @@ import torch
 from neurovae.errors import InputError
 from neurovae.io.volumes import SPLITS, chunks
 from neurovae.plan import config
-from neurovae.plan.kinds import GIVEN, NOT_OPTIONS, PERIODS
+from neurovae.plan.kinds import GIVEN, NOT_OPTIONS, PERIODS, SEVERAL
 from neurovae.plan.latent_maps import is_map
 from neurovae.train.fit import THREADS
 from neurovae.train.weights import Tensors
@@ -78,6 +78,8 @@ def entry(kind: str, n_latent: int, options: dict[str, Any] | None, brain: bool)
     schema = config.load_schema()["properties"]["train"]["properties"]["models"]
     if kind in GIVEN:
         raise InputError(f"kind {kind!r}: its latents exist already and need no model; use them as they are")
+    if kind in SEVERAL:
+        raise InputError(f"kind {kind!r}: reads several blocks, and the estimator one array; use the pipeline")
     if kind == "frozen":
         raise InputError(
             "kind 'frozen': the model of another cohort, which is not fitted; use LatentModel.load(folder)"

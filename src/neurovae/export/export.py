@@ -76,6 +76,11 @@ def run(
         raise InputError(missing)
     tensors, meta = weights.load(model)
     if not weights.reads_scans(meta):
+        several = "blocks" in meta["architecture"]
+        if several:
+            raise InputError(
+                f"{model}: a model of several blocks, which cannot be exported; share its folder in results"
+            )
         what = "the table and its encoder" if meta["kind"] == "table" else "the encoder and its card"
         raise InputError(f"{model}: latents from a {meta['kind']} entry, not a model of scans; share {what} instead")
     if "mask" in tensors and (tensors["mask"] != read_mask(mask)).any():

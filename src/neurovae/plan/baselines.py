@@ -2,13 +2,18 @@
 
 from typing import Any
 
-from neurovae.plan.kinds import GIVEN, Entries, may_exceed_pca
+from neurovae.plan import fused
+from neurovae.plan.kinds import GIVEN, SEVERAL, Entries, may_exceed_pca
 
 
 def baselines(entries: Entries, search: dict[str, Any]) -> dict[str, list[str]]:
-    """Return the baseline PCAs of each model that has any; several where a search chooses the number of latents."""
+    """Return the baseline PCAs of each model that has any; several where a search chooses the number of latents.
+
+    Those of a fused model are the linear models of its blocks.
+    """
     numbers = {name: sizes(entry, search) for name, entry in entries.items() if has_baseline(entry)}
-    return {
+    of_blocks = fused.twins(entries)
+    return of_blocks | {
         name: [
             pca
             for pca, baseline in entries.items()
@@ -34,8 +39,9 @@ def is_baseline(entry: dict[str, Any]) -> bool:
 
 
 def has_baseline(entry: dict[str, Any]) -> bool:
-    """Whether a model has a PCA as its baseline: every kind but a PCA, and no variant, which is a comparison itself."""
-    return entry["kind"] != "pca" and "variant_of" not in entry
+    """Whether a model has a PCA as its baseline: every kind but a PCA and those of several blocks, and no variant, which
+    is a comparison itself."""
+    return entry["kind"] not in ("pca", *SEVERAL) and "variant_of" not in entry
 
 
 def sizes(entry: dict[str, Any], search: dict[str, Any]) -> list[int]:

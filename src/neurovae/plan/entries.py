@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from neurovae.plan import baselines, beta_schedule, fingerprint, start_models
+from neurovae.plan import baselines, beta_schedule, fingerprint, fused, start_models
 from neurovae.plan.config import default_of
 from neurovae.plan.graph import flags, refuse
 from neurovae.plan.index import SOURCES, has_images
@@ -14,6 +14,7 @@ from neurovae.plan.kinds import (
     NOT_OPTIONS,
     PAIRWISE,
     PERIODS,
+    SEVERAL,
     UNTRAINED,
     Entries,
     localised,
@@ -61,9 +62,11 @@ def models(train: dict[str, Any], cohort: dict[str, Any]) -> Entries:
         f"train.models {name!r}: a {entry['kind']} needs images, and the cohort has none (cohort.participants alone); "
         f"give {', '.join(SOURCES[:-1])} in cohort, or set kind: table"
         for name, entry in entries.items()
-        if not images and entry["kind"] not in GIVEN
+        if not images and entry["kind"] not in (*GIVEN, *SEVERAL)
     ]
     refuse(problems + start_models.clashes(entries, train["search"]["model"]))
+    refuse(fused.clashes(entries))
+    entries = fused.with_twins(entries)
     if not images:
         return entries
     entries = start_models.variants(entries)
@@ -166,8 +169,13 @@ def impossible(config: dict[str, Any], entries: Entries, people: int) -> list[st
         for entry in entries.values()
         for left in [training - -(-training // entry["cross_fit"]) if entry.get("cross_fit") else training]
         if (entry["n_latent"] or 0) >= left + entry.get("source_latents", 0)
-        and not (entry.get("linear") == "none" or entry.get("capped") or localised(entry) or entry["kind"] == "frozen")
-    ]
+        and not (
+            entry.get("linear") == "none"
+            or entry.get("capped")
+            or localised(entry)
+            or entry["kind"] in ("frozen", *SEVERAL)
+        )
+    ] + fused.too_many(entries, training)
     for name, entry in entries.items():
         n_training = training * (2 if entry.get("flip") else 1)
         if entry["kind"] in PERIODS and entry["accumulate"] > entry["batch"]:
@@ -199,9 +207,10 @@ def without_effect(entry: dict[str, Any], keys: dict[str, Any]) -> list[str]:
         entry: of train.models.
         keys: the schema of an entry's keys, by key.
     """
-    kl = entry.get("divergence", "none") != "none" and entry.get("beta", 0) > 0
+    divergence = entry.get("divergence", "kl" if entry["kind"] == "fused" else "none")
+    kl = divergence != "none" and entry.get("beta", 0) > 0
     has_effect = {
-        "beta": entry.get("divergence", "none") != "none",
+        "beta": divergence != "none",
         "warmup": kl,
         "cycles": kl and entry.get("warmup", 0) > 0,
         "free_bits": kl,

@@ -12,7 +12,8 @@ GIVEN = (
 )  # kinds whose latents exist before training; only some pretrained ones can be decoded
 UNTRAINED = (*GIVEN, "frozen")  # kinds whose baseline has settings of its own
 BASELINE = {"n_latent": 16, "blur": 4}  # of the PCA beside a table that keeps its columns; as the schema's defaults
-PERIODS = ("vae", "autoencoder")  # kinds that are trained in epochs
+SEVERAL = ("fused", "linear_blocks")  # kinds that read several blocks
+PERIODS = ("vae", "autoencoder", "fused")  # kinds that are trained in epochs
 PAIRWISE = ("mds", "isomap", "lle")  # kinds whose cost grows with the square of the training scans
 MAX_SCANS = 5000  # training scans of these (train.models.manifold.MAX_SCANS, whose import would load scikit-learn)
 NOT_OPTIONS = (
@@ -21,12 +22,14 @@ NOT_OPTIONS = (
     "transductive",
     "path",
     "block",
+    "blocks",
     "baseline",
     "inner",
     "start_from",
     "source_latents",
     "source_kind",
     "variant_of",
+    "twins",
 )  # keys of an entry that its module does not get
 
 

@@ -52,8 +52,8 @@ def has_decoder(meta: dict[str, Any]) -> bool:
 
 
 def reads_scans(meta: dict[str, Any]) -> bool:
-    """Whether a model embeds scans; if not, it reads latents that exist already."""
-    return not hasattr(_module(meta), "forward")
+    """Whether a model embeds scans alone; if not, it reads latents that exist already, or several blocks."""
+    return not hasattr(_module(meta), "forward") and "blocks" not in meta.get("architecture", {})
 
 
 def _module(meta: dict[str, Any]) -> Any:

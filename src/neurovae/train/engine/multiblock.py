@@ -87,7 +87,7 @@ def _row(model: Fused, data: Data, rows: np.ndarray, hp: Hyperparameters) -> Row
     variance = square / len(rows) - (total / len(rows)).square()
     errors = error_sums.view(2, blocks)
     loss = (float(own) + model.cross * float(cross)) / len(rows) + hp.beta * float(mean_kl.sum())
-    sigma = torch.stack([block.log_sigma for block in model.blocks]).exp().mean()  # type: ignore[arg-type]
+    sigma = torch.stack([block.log_sigma for block in model.blocks]).exp().mean()  # type: ignore[misc]
     return {"nll": float(own) / len(rows), "dssim": math.nan, "kl": float(mean_kl.sum()), "mmd": math.nan,
             "loss": loss, "variance_explained": float((1 - errors[0] / errors[1]).mean()), "sigma": float(sigma),
             "active": int((variance > ACTIVE).sum()), "kl_dimensions": mean_kl.tolist()}  # fmt: skip

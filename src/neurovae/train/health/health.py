@@ -128,7 +128,7 @@ def examine(
     description["logvar_calibrated"] = model.meta["architecture"]["kl"]
     search_note = "searched in this fold's training and validation sets"
     description["hyperparameters"] = search_note if model.meta.get("searched") else "as given"
-    if not weights.reads_scans(model.meta):
+    if not weights.reads_scans(model.meta) and "blocks" not in model.meta["architecture"]:
         description |= {name: options[name] for name in ("seen", "standardise") if name in options}
         description["components"] = options["n_latent"] is not None
         description |= {"encoder": model.meta["architecture"].get("encoder")}

@@ -30,7 +30,7 @@ NEUTRAL: dict[str, Any] = {"flip": False, "blur": 0.0, "linear": "none", "recons
 
 
 def fit(
-    blocks: SideBySide,
+    array: SideBySide,
     split: np.ndarray,
     mask: np.ndarray,
     *,
@@ -50,7 +50,7 @@ def fit(
     """Fit on the training set, stop early on the validation set; return the best weights, architecture and history.
 
     Args:
-        blocks: the blocks of all scans, NaN where missing.
+        array: the blocks of all scans, NaN where missing.
         split: split of each scan.
         mask: the fixed mask (x, y, z) of images.
         n_shared, n_private: shared latents, and private latents of each block.
@@ -66,26 +66,27 @@ def fit(
     Raises:
         InputError: fewer than two blocks, or too few training scans with all of them.
     """
-    own = {name: value for name, value in options.items() if name != "blocks"}
-    latents = n_shared + n_private * len(blocks.parts)
-    hp = Hyperparameters(**{**NEUTRAL, **own, "n_latent": latents, "base_channels": base_channels, "dropout": dropout})
-    described = blocks.described()
+    latents = n_shared + n_private * len(array.parts)
+    hp = Hyperparameters(
+        **{**NEUTRAL, **options, "n_latent": latents, "base_channels": base_channels, "dropout": dropout}
+    )
+    described = array.described()
     architecture: dict[str, Any] = {
         "blocks": described, "n_shared": n_shared, "n_private": n_private, "hidden_units": hidden_units,
         "base_channels": base_channels, "n_latent": latents, "latents": ids([one["name"] for one in described], n_shared,
-        n_private), "kl": hp.kl, "sampled": True, "decodes": False,
+        n_private), "kl": hp.kl, "sampled": True, "decodes": any(one["type"] == IMAGE for one in array.described()),
     }  # fmt: skip
     rank, world, on = processes.start(devices.choose(device))
     torch.manual_seed(seed)
     model = _untrained(architecture, mask, dropout)
     model.cross = cross_weight
-    _start(model, blocks, np.flatnonzero(split == "training"))
+    _start(model, array, np.flatnonzero(split == "training"))
     model.to(on)
     nothing = torch.zeros(mask.shape)
     data = Data(
-        volumes=blocks,  # type: ignore[arg-type]
+        volumes=array,  # type: ignore[arg-type]
         index={name: np.flatnonzero(split == name) for name in SPLITS if (split == name).any()},
-        centre=nothing, low=0.0, data_range=1.0, held=resident(blocks, on),  # type: ignore[arg-type]
+        centre=nothing, low=0.0, data_range=1.0, held=resident(array, on),  # type: ignore[arg-type]
         device=on, rank=rank, world=world,
     )  # fmt: skip
     with devices.memory(on, hp.batch, hp.batch):
@@ -140,7 +141,7 @@ def _start(model: Fused, blocks: SideBySide, training: np.ndarray) -> None:
             left = factors.noise + (np.square(factors.shared).sum() + np.square(factors.private).sum()) / len(mean)
             block.log_sigma_cross.fill_(np.log(left) / 2)  # type: ignore[operator,union-attr]
             if isinstance(block.decoder, ImageDecoder):
-                block.decoder.mean[block.decoder.mask] = block.mean
+                block.decoder.mean[block.decoder.mask] = block.mean  # type: ignore[assignment]
 
 
 def standardised(blocks: SideBySide, training: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -213,3 +214,9 @@ def decoded(
             scale = torch.where(block.scale.isinf(), 0, block.scale)
             found[one["name"]] = (block.mean + scale * standard).numpy()
     return found
+
+
+def reconstruct(mu: np.ndarray, mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> np.ndarray:
+    """Masked voxels (scans, voxels) of the block that the scans are, decoded from latents (scans, latents)."""
+    image = next(one["name"] for one in architecture["blocks"] if one["type"] == IMAGE)
+    return decoded(mu, mask, tensors, architecture)[image]

@@ -21,7 +21,7 @@ from neurovae.errors import InputError
 from neurovae.train.models import shared_factors
 from neurovae.train.models.fused import ids, standardised
 from neurovae.train.models.fused import roles as roles
-from neurovae.train.side_by_side import SideBySide, present, slices
+from neurovae.train.side_by_side import IMAGE, SideBySide, present, slices
 from neurovae.train.weights import Tensors
 
 METHODS = ("pca", "cca", "pls", "jive")
@@ -30,13 +30,13 @@ Evidence = tuple[np.ndarray, np.ndarray, np.ndarray]  # H_m (latents, features),
 
 
 def fit(
-    blocks: SideBySide, split: np.ndarray, mask: np.ndarray, *, seed: int, device: str,
+    array: SideBySide, split: np.ndarray, mask: np.ndarray, *, seed: int, device: str,
     method: str, n_shared: int, n_private: int, people: Any = None, **unused: Any,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
     """Evidence and loadings of each block, of the training people with all blocks; no history.
 
     Args:
-        blocks: the blocks of all scans.
+        array: the blocks of all scans.
         split: split of each scan; "training" alone is used.
         mask, seed, device, people: not used.
         method: pca, cca, pls or jive.
@@ -45,10 +45,10 @@ def fit(
     Raises:
         InputError: too few people, or other than two blocks with cca or pls.
     """
-    names = [part.name for part in blocks.parts]
+    names = [part.name for part in array.parts]
     if method in ("cca", "pls") and len(names) != 2:
         raise InputError(f"{method} relates two blocks, found {', '.join(names)}; leave it out of twins")
-    standard = standardised(blocks, np.flatnonzero(split == "training"))
+    standard = standardised(array, np.flatnonzero(split == "training"))
     filled = [np.nan_to_num(x) for x, _, _ in standard]
     both = np.all([~np.isnan(x).all(axis=1) for x, _, _ in standard], axis=0)
     wanted = n_shared + n_private
@@ -70,8 +70,8 @@ def fit(
     for name, (inward, precision, loadings) in zip(names, found, strict=True):
         tensors |= {f"inward.{name}": inward, f"precision.{name}": precision, f"outward.{name}": loadings}
     latents = n_shared + n_private * len(names)
-    architecture = {"blocks": blocks.described(), "n_shared": n_shared, "n_private": n_private, "n_latent": latents,
-                    "latents": ids(names, n_shared, n_private), "kl": False, "decodes": False}  # fmt: skip
+    architecture = {"blocks": array.described(), "n_shared": n_shared, "n_private": n_private, "n_latent": latents,
+                    "latents": ids(names, n_shared, n_private), "kl": False, "decodes": any(one["type"] == IMAGE for one in array.described())}  # fmt: skip
     return tensors, architecture, []
 
 
@@ -172,3 +172,9 @@ def decoded(
         scale = np.where(np.isinf(tensors["scale"][where]), 0, tensors["scale"][where])
         found[name] = tensors["mean"][where] + scale * (z @ tensors[f"outward.{name}"].T)
     return found
+
+
+def reconstruct(mu: np.ndarray, mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> np.ndarray:
+    """Masked voxels (scans, voxels) of the block that the scans are, decoded from latents (scans, latents)."""
+    image = next(one["name"] for one in architecture["blocks"] if one["type"] == IMAGE)
+    return decoded(mu, mask, tensors, architecture)[image]

@@ -78,15 +78,16 @@ def joint_rank(scores: list[np.ndarray], present: np.ndarray, sizes: list[int], 
         sizes: number of features of each block.
         most: number of leading vectors that is allowed.
     """
-    everyone, rng = present.all(axis=0), np.random.default_rng(0)
+    everyone, rng = np.asarray(present.all(axis=0)), np.random.default_rng(0)
     whole = [y[everyone[has]] for y, has in zip(scores, present, strict=True)]
     leading = [_leading(y - y.mean(axis=0), size, most) for y, size in zip(whole, sizes, strict=True)]
     if min(u.shape[1] for u in leading) == 0:
         return 0
-    observed = svd(np.concatenate(leading, axis=1), compute_uv=False) ** 2
+    observed = np.asarray(svd(np.concatenate(leading, axis=1), compute_uv=False)) ** 2
     null = [svd(np.concatenate([rng.permutation(u) for u in leading], axis=1), compute_uv=False)[0] ** 2
             for _ in range(PERMUTATIONS)]  # fmt: skip
-    return int((observed[: min(u.shape[1] for u in leading)] > np.quantile(null, LEVEL)).sum())
+    above = observed[: min(u.shape[1] for u in leading)] > np.quantile(null, LEVEL)
+    return int(np.count_nonzero(above))
 
 
 def _leading(y: np.ndarray, size: int, most: int) -> np.ndarray:
@@ -138,7 +139,7 @@ def joint_and_individual(
     scores: list[np.ndarray], present: np.ndarray, sizes: list[int], n_shared: int, n_private: int
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Shared scores as in AJIVE (Feng 2018): directions common to the leading scores of all blocks; then the rest."""
-    everyone = present.all(axis=0)
+    everyone = np.asarray(present.all(axis=0))
     whole = [y[everyone[has]] for y, has in zip(scores, present, strict=True)]
     n = int(everyone.sum())
     wanted = n_shared + n_private
