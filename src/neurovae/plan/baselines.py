@@ -39,8 +39,10 @@ def is_baseline(entry: dict[str, Any]) -> bool:
 
 
 def has_baseline(entry: dict[str, Any]) -> bool:
-    """Whether a model has a PCA as its baseline: every kind but a PCA and those of several blocks, and no variant, which
-    is a comparison itself."""
+    """Whether a model has a PCA as its baseline: all but a PCA, models of several blocks, and variants.
+
+    A variant is a comparison itself.
+    """
     return entry["kind"] not in ("pca", *SEVERAL) and "variant_of" not in entry
 
 

@@ -1,4 +1,4 @@
-"""How much of each block a fused model and its linear models explain in new people, from own, shared and other blocks."""
+"""How much of each block a fused model and its linear models explain in new people, and from what."""
 
 import importlib
 from pathlib import Path
@@ -77,8 +77,9 @@ def _rows(
             if not known.any():
                 continue
             value, low, high = share(total[known] - error[known], total[known], person[known], seed)
-            row = {"block": one["name"], "decoded_from": source, "n": len(set(person[known])), "variance_explained": value,
-                   "low": low, "high": high, "features": one["size"], "image": one["type"] == IMAGE}  # fmt: skip
+            row = {"block": one["name"], "decoded_from": source, "n": len(set(person[known])),
+                   "variance_explained": value, "low": low, "high": high,
+                   "features": one["size"], "image": one["type"] == IMAGE}  # fmt: skip
             if fused is not None:
                 better = error[known] - fused[source][known, m]
                 row |= dict(zip(("gain", "gain_low", "gain_high"), share(better, total[known], person[known], seed),

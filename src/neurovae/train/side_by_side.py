@@ -1,4 +1,4 @@
-"""Several blocks of the same scans as one array: a row per scan, the blocks' features side by side, NaN where missing."""
+"""Several blocks of the same scans as one array: a row per scan, features side by side, NaN where missing."""
 
 import hashlib
 from pathlib import Path
@@ -73,8 +73,8 @@ def present(values: np.ndarray, described: list[dict[str, Any]]) -> np.ndarray:
 def input_sets(there: np.ndarray, names: list[str]) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Sets of blocks from which latents are inferred: name, scans, and the blocks used of each scan (blocks, scans).
 
-    First all blocks of a scan, then each block alone where the scan has others. A name is that of its blocks, sorted and
-    joined by `+`.
+    First all blocks of a scan, then each block alone where the scan has others. A name is that of its blocks, sorted
+    and joined by `+`.
 
     Args:
         there: which block each scan has (blocks, scans).

@@ -94,7 +94,7 @@ def _row(model: Fused, data: Data, rows: np.ndarray, hp: Hyperparameters) -> Row
 
 
 def squares(model: Fused, x: Tensor) -> Tensor:
-    """Squared errors of reconstructions from all blocks, and squared departures from the mean (2, blocks), standardised."""
+    """Squared errors of reconstructions from all blocks, and squared departures from the mean: (2, blocks)."""
     parts = model.split(x)
     found = model.encode(parts)
     s = found.joint()[0]

@@ -17,10 +17,11 @@ Errors = dict[str, np.ndarray]
 
 
 def errors(model: Any, array: Any, rows: np.ndarray, reference: dict[str, np.ndarray]) -> Errors:
-    """Squared errors (scans, blocks) by what a block is decoded from, and `total`, the squared departures from the mean.
+    """Squared errors (scans, blocks) by what a block is decoded from, and `total`, squared departures from the mean.
 
-    `all`: shared latents of all blocks and the block's private ones; `own`: both from this block alone; `shared`: shared
-    latents of all blocks; `other`: those of the other blocks alone. NaN where a scan lacks the block or its source.
+    `all`: shared latents of all blocks and the block's private ones; `own`: both from this block alone; `shared`:
+    shared latents of all blocks; `other`: those of the other blocks alone. NaN where a scan lacks the block or its
+    source.
 
     Args:
         model: weights with their module (`examine.Model`).
@@ -100,8 +101,11 @@ def measure(
 
 def _judge(table: dict[str, Any], whole: dict[str, float], active: int, latents: int) -> tuple[str, str]:
     """Verdict and reason: diverged, collapsed, overfit, partial or healthy."""
-    blocks = "; ".join(f"{name}: {one['all']['test']:.3f}, from its shared latents {one['shared']['test']:.3f}, from the "
-                       f"other blocks {one['other']['test']:.3f}" for name, one in table.items())  # fmt: skip
+    blocks = "; ".join(
+        f"{name}: {one['all']['test']:.3f}, from the shared latents alone {one['shared']['test']:.3f}, "
+        f"from the other blocks {one['other']['test']:.3f}"
+        for name, one in table.items()
+    )
     text = f"variance explained, test: {blocks}; {active} of {latents} latents active"
     training, test = whole["training"], whole["test"]
     ignored = [name for name, one in table.items() if one["shared"]["training"] < IGNORED]

@@ -1,4 +1,4 @@
-"""The network of several blocks: per block an encoder and a decoder around a linear part, shared and private latents."""
+"""The network of several blocks: of each an encoder and a decoder around a linear part, with shared latents."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from neurovae.train.models.network import LOGVAR
 
 
 class Encoder(nn.Module):
-    """A perceptron from a block's features (people, features) to changes of means, and log-variances; it begins at 0."""
+    """A perceptron from features (people, features) to changes of means, and log-variances; it begins at 0."""
 
     def __init__(self, size: int, hidden: int, latents: int, dropout: float) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class ImageEncoder(nn.Module):
 
 
 class ImageDecoder(nn.Module):
-    """Of the default VAE's local network: convolutions that correct the linear reconstruction from its neighbourhood."""
+    """Of the default VAE's local network: convolutions that correct the linear reconstruction nearby."""
 
     mask: Tensor
     mean: Tensor

@@ -25,8 +25,8 @@ from neurovae.train.weights import Tensors
 
 EPOCHS = True
 STILL = 1e-6  # standard deviation, as a fraction of the largest value, below which a feature is constant
-NEUTRAL: dict[str, Any] = {"flip": False, "blur": 0.0, "linear": "none", "reconstruction": "gaussian", "sigma": "learned",
-           "noise": 0.0, "jitter": 0.0, "mixup": 0.0, "accumulate": 1, "divergence": "kl"}  # fmt: skip
+NEUTRAL: dict[str, Any] = {"flip": False, "blur": 0.0, "linear": "none", "reconstruction": "gaussian",
+           "sigma": "learned", "noise": 0.0, "jitter": 0.0, "mixup": 0.0, "divergence": "kl"}  # fmt: skip
 
 
 def fit(
@@ -73,8 +73,9 @@ def fit(
     described = array.described()
     architecture: dict[str, Any] = {
         "blocks": described, "n_shared": n_shared, "n_private": n_private, "hidden_units": hidden_units,
-        "base_channels": base_channels, "n_latent": latents, "latents": ids([one["name"] for one in described], n_shared,
-        n_private), "kl": hp.kl, "sampled": True, "decodes": any(one["type"] == IMAGE for one in array.described()),
+        "base_channels": base_channels, "n_latent": latents,
+        "latents": ids([one["name"] for one in described], n_shared, n_private), "kl": hp.kl, "sampled": True,
+        "decodes": any(part.type == IMAGE for part in array.parts),
     }  # fmt: skip
     rank, world, on = processes.start(devices.choose(device))
     torch.manual_seed(seed)
@@ -124,8 +125,10 @@ def _start(model: Fused, blocks: SideBySide, training: np.ndarray) -> None:
     both = np.array([~np.isnan(x).all(axis=1) for x, _, _ in standard]).all(axis=0).sum()
     wanted = model.n_shared + model.n_private
     if both <= wanted:
-        raise InputError(f"{both} training scans have all blocks, but {wanted} latents (n_shared + n_private) need more; "
-                         "lower n_shared or n_private, or leave a block out")  # fmt: skip
+        raise InputError(
+            f"{both} training scans have all blocks, but {wanted} latents (n_shared + n_private) need more; lower "
+            "n_shared or n_private, or leave a block out"
+        )
     filled = [np.where(np.isnan(x).all(axis=1)[:, None], x, np.nan_to_num(x)) for x, _, _ in standard]
     found = shared_factors.fit(filled, model.weights, model.n_shared, model.n_private)
     with torch.no_grad():
@@ -188,8 +191,8 @@ def embed(
     with torch.no_grad():
         parts = model.split(torch.from_numpy(values.astype(np.float32)))
         found = model.encode(parts, None if use is None else torch.from_numpy(use))
-        private = [torch.where(there[:, None], value, 0) for one, there in zip(found.private, found.present, strict=True)
-                   for value in one]  # fmt: skip
+        pairs = zip(found.private, found.present, strict=True)
+        private = [torch.where(there[:, None], value, 0) for one, there in pairs for value in one]
         shared = found.joint()
         mu, logvar = torch.cat([shared[0], *private[::2]], dim=1), torch.cat([shared[1], *private[1::2]], dim=1)
     return mu.numpy(), logvar.numpy()

@@ -3,7 +3,7 @@
 Each is written as a Gaussian linear model, so that latents follow from whichever blocks a person has: block m says
 h_m = H_m x_m with precision T_m, and the latents are (I + sum T_m)^-1 sum h_m.
 
-- `pca`: components of all blocks together, each divided by the root of its number of features (Tipping and Bishop 1999).
+- `pca`: components of all blocks together, each over the root of its number of features (Tipping and Bishop 1999).
 - `cca`: canonical correlation of the blocks' leading components, as in Bach and Jordan (2005).
 - `pls`: canonical partial least squares (Wegelin 2000), likewise.
 - `jive`: joint and individual variation explained, by angles (AJIVE, Feng 2018), the joint rank by permutation.
@@ -53,8 +53,10 @@ def fit(
     both = np.all([~np.isnan(x).all(axis=1) for x, _, _ in standard], axis=0)
     wanted = n_shared + n_private
     if both.sum() <= n_shared + len(names) * n_private:
-        raise InputError(f"{both.sum()} training scans have all blocks, too few for {n_shared + len(names) * n_private} "
-                         "latents; lower n_shared or n_private")  # fmt: skip
+        raise InputError(
+            f"{both.sum()} training scans have all blocks, too few for {n_shared + len(names) * n_private} latents; "
+            "lower n_shared or n_private"
+        )
     x = [one[both] - one[both].mean(axis=0) for one in filled]
     if method == "pca":
         n_shared, n_private = n_shared + len(names) * n_private, 0
@@ -70,8 +72,9 @@ def fit(
     for name, (inward, precision, loadings) in zip(names, found, strict=True):
         tensors |= {f"inward.{name}": inward, f"precision.{name}": precision, f"outward.{name}": loadings}
     latents = n_shared + n_private * len(names)
+    decodes = any(part.type == IMAGE for part in array.parts)
     architecture = {"blocks": array.described(), "n_shared": n_shared, "n_private": n_private, "n_latent": latents,
-                    "latents": ids(names, n_shared, n_private), "kl": False, "decodes": any(one["type"] == IMAGE for one in array.described())}  # fmt: skip
+                    "latents": ids(names, n_shared, n_private), "kl": False, "decodes": decodes}  # fmt: skip
     return tensors, architecture, []
 
 

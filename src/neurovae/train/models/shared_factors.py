@@ -105,8 +105,8 @@ def _leading(y: np.ndarray, size: int, most: int) -> np.ndarray:
 def posterior(found: Factors, weight: float) -> Posterior:
     """What one block says of its latents, its log-likelihood multiplied by w_m.
 
-    The expert of s is N(x; A s, B B' + noise / w) as a function of s, of whose precision the diagonal is kept; p has the
-    exact marginal posterior, likewise.
+    The expert of s is N(x; A s, B B' + noise / w) as a function of s, of whose precision the diagonal is kept; p has
+    the exact marginal posterior, likewise.
     """
     tau = found.noise / weight
     towards_s, towards_p = _towards(found.shared, found.private, tau), _towards(found.private, found.shared, tau)
@@ -196,7 +196,7 @@ def _step(
 def _rotated(
     loadings: list[np.ndarray], noise: np.ndarray, weights: list[float], n_shared: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Loadings whose latents have diagonal posterior precisions, the most precise first; signs by the largest weight."""
+    """Loadings whose latents have diagonal posterior precisions, the most precise first, with definite signs."""
     private = (loadings[0].shape[1] - n_shared) // len(loadings)
     parts = [(a[:, :n_shared], a[:, n_shared + m * private : n_shared + (m + 1) * private])
              for m, a in enumerate(loadings)]  # fmt: skip
