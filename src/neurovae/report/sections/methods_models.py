@@ -3,6 +3,7 @@
 from typing import Any
 
 from neurovae.report.results import Run, health
+from neurovae.report.sections import methods_fused
 from neurovae.report.text import count, listed, shown
 from neurovae.train.health.verdicts import NOT_APPLICABLE, forward_explains, no_forward_map
 
@@ -70,6 +71,8 @@ def primary(run: Run) -> str:
 
 def _evaluated(model: str, one: dict[str, Any]) -> str:
     explained, known = one.get("variance_explained_test"), one.get("identification_accuracy_test") or {}
+    if "explained_by_block" in one:
+        return methods_fused.evaluated(model, one)
     if explained is None or not known:
         return f"{model} was {one['verdict']}"
     right, bound = (round(known[name] * known["people"]) for name in ("rate", "chance"))
@@ -197,6 +200,8 @@ def _model(model: str, one: dict[str, Any]) -> str:
         return _given(model, one)
     if one["kind"] == "frozen":
         return _frozen(model, one)
+    if "explained_by_block" in one:
+        return methods_fused.model(model, one)
     units = "components" if one["kind"] in COMPONENTS else "latent variables"
     said = [f"The model {model} was {KINDS.get(one['kind'], one['kind'])} with {one['n_latent']} {units}."]
     if one.get("latents") == "map":

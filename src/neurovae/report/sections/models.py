@@ -6,6 +6,7 @@ import pandas as pd
 
 from neurovae.report.blocks import Block, by_model, heading, note, picture, pictures, table
 from neurovae.report.results import Run, health, stopped, titled, undecoded, verdict, why
+from neurovae.report.sections.by_block import explained
 from neurovae.report.sections.start_from import started
 
 HEADS = {"model": "model", "verdict": "verdict", "reason": "reason for the verdict",
@@ -34,13 +35,14 @@ def verdicts(run: Run) -> pd.DataFrame:
 
 def models(run: Run) -> list[Block]:
     """Verdicts in a table, rates of all models, and each model's pictures."""
-    explained = ". Variance explained: inside the brain mask, relative to the mean training image"
-    caption = f"Verdicts{explained * run.images}"
+    relative = ". Variance explained: inside the brain mask, relative to the mean training image"
+    caption = f"Verdicts{relative * run.images}"
     blocks: list[Block] = [table(verdicts(run), HEADS, f"train/<model>/{run.fit}/health.json", caption, 30, "verdict")]
     for model in run.ordered():
         found = health(run, model)
         blocks += [note(f"{model}: {why(run, model)}")] if found and stopped(found) else []
     blocks += started(run)
+    blocks += explained(run)
     blocks += [picture(run, "rates.png", "rate and distortion of all models")] if run.images else []
     for model in run.ordered():
         blocks += by_model(run, model, _model(run, model))

@@ -94,6 +94,9 @@ def measure(
     n_shared = architecture["n_shared"]
     results: dict[str, Any] = {"verdict": verdict, "reason": reason, "finite": True, "active_units": active}
     results |= {f"variance_explained_{one}": value for one, value in whole.items()}
+    results |= {"blocks": names, "n_shared": architecture["n_shared"], "n_private": architecture["n_private"]}
+    options = model.meta.get("options", {})
+    results |= {key: options[key] for key in ("method", "cross_weight") if key in options}
     results["kl_shared"] = float(kl[:n_shared].sum() / kl.sum()) if np.isfinite(kl).all() and kl.sum() else None
     results["shared_active"] = int((mu[:, :n_shared].var(axis=0) > ACTIVE).sum())
     return results | {"explained_by_block": table}
