@@ -121,9 +121,8 @@ def _stamps(path: Path, table: pd.DataFrame, weights_path: Path, meta: dict[str,
             f"{_name(path)}, fold {meta['fold']}: {len(names)} latents, {of_weights}; "
             "chosen latents would leak the score: rerun with --forcerun latents"
         )
-    constant = [name for name in names if table[name].nunique() == 1]
-    if "blocks" in meta["architecture"] and len(constant) < len(names):
-        constant = []  # shared latents that nothing supports are not used, and stay at the prior
+    unused = {latent_table.MU + one for one in meta["architecture"].get("unused", [])}  # as the weights say
+    constant = [name for name in names if table[name].nunique() == 1 and name not in unused]
     if constant and len(table) > 1:
         some_names = ", ".join(map(str, constant[:5])) + (" ..." if len(constant) > 5 else "")
         problems.append(

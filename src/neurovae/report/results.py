@@ -125,7 +125,10 @@ def passed(found: dict[str, Any]) -> str:
 def undecoded(run: Run, model: str) -> str:
     """Why a model has no maps although it was not stopped; empty where it can have them."""
     found = health(run, model)
-    return NO_DECODER if found and found["verdict"] == NOT_APPLICABLE else ""
+    without_image = (
+        found is not None and found.get("image") is False
+    )  # a model of several blocks, none of them the scans
+    return NO_DECODER if found and (found["verdict"] == NOT_APPLICABLE or without_image) else ""
 
 
 def forward(run: Run, model: str) -> str:

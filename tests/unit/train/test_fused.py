@@ -228,6 +228,7 @@ def test_planted_factors_are_found_and_private_ones_stay_private():
     shared, private, features = simulated(260)
     model, array, split, _ = model_of("fused", features, n_shared=8, n_private=8)
     values, everyone = array[:], np.ones((2, 260), bool)
+    assert model.meta["architecture"]["unused"] == [f"shared_{k:02d}" for k in range(2, 8)]
     bars = {"both": (everyone, 0.6), "a": (everyone & [[True], [False]], 0.4), "b": (everyone & [[False], [True]], 0.4)}
     for use, bar in bars.values():
         z = fused.embed(values, NO_MASK, model.tensors, model.meta["architecture"], use)[0][:, :8]

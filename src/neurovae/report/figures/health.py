@@ -126,7 +126,9 @@ def _identification(axis: Axes, found: dict[str, Any]) -> None:
 
 
 def _why(found: dict[str, Any]) -> str:
-    """Why there are no reconstructions to measure."""
+    """Why there are no reconstructions to measure, or no identification."""
+    if "explained_by_block" in found:
+        return "the model has several blocks"
     return NO_DECODER if found["verdict"] == NOT_APPLICABLE else "values are not finite"
 
 

@@ -23,9 +23,9 @@ def model(name: str, one: dict[str, Any]) -> str:
         "(unsupervised). The posterior of the shared latents was the product of the prior and one expert per "
         "available block [poe]. Each block was reconstructed from the shared latents of all blocks and of itself with "
         f"its private latents, and (weight {one['cross_weight']:g}) from the shared latents of each other block with "
-        "private latents drawn from the prior; log-likelihoods were multiplied by the smallest number of "
-        "features over that of the block. Training started at linear shared and private factors (inter-battery factor analysis [ibfa]), with as "
-        "many shared factors as a permutation of participants supported."
+        "private latents drawn from the prior; log-likelihoods were multiplied by the smallest number of features "
+        "over that of the block. Training started at linear shared and private factors (inter-battery factor analysis "
+        "[ibfa]), with as many shared factors as a permutation of participants supported."
     )
 
 

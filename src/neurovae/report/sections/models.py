@@ -64,6 +64,6 @@ def _model(run: Run, model: str) -> list[Block]:
     reason = why(run, model)
     if found.get("kept_epoch") is None:
         reason = f"{found.get('kind', model)} is fitted in one step and has no epochs"
-    if undecoded(run, model):  # a table is not trained
+    if undecoded(run, model) and "explained_by_block" not in found:  # a table is not trained
         return blocks
     return [*blocks, picture(run, f"{model}_{run.fit}_losses.png", f"{model}: training curves", reason)]

@@ -8,7 +8,7 @@ from neurovae.io.progress import steps
 from neurovae.io.volumes import SPLITS, chunks
 from neurovae.train.health import judge
 from neurovae.train.health.measures import ACTIVE
-from neurovae.train.side_by_side import present, slices
+from neurovae.train.side_by_side import IMAGE, present, slices
 
 INPUTS = ("all", "own", "shared", "other")
 IGNORED = 0.01  # training variance explained by the shared latents below which a block's decoder ignores them
@@ -94,6 +94,7 @@ def measure(
     n_shared = architecture["n_shared"]
     results: dict[str, Any] = {"verdict": verdict, "reason": reason, "finite": True, "active_units": active}
     results |= {f"variance_explained_{one}": value for one, value in whole.items()}
+    results |= {"image": any(one["type"] == IMAGE for one in architecture["blocks"])}
     results |= {"blocks": names, "n_shared": architecture["n_shared"], "n_private": architecture["n_private"]}
     options = model.meta.get("options", {})
     results |= {key: options[key] for key in ("twin", "cross_weight") if key in options}

@@ -24,6 +24,7 @@ from neurovae.train.side_by_side import IMAGE, SideBySide
 from neurovae.train.weights import Tensors
 
 EPOCHS = True
+FEW = 64  # training scans from which it is seen which latents are used
 STILL = 1e-6  # standard deviation, as a fraction of the largest value, below which a feature is constant
 NEUTRAL: dict[str, Any] = {"flip": False, "blur": 0.0, "linear": "none", "reconstruction": "gaussian",
            "sigma": "learned", "noise": 0.0, "jitter": 0.0, "mixup": 0.0, "divergence": "kl"}  # fmt: skip
@@ -95,7 +96,14 @@ def fit(
         best, history = train(model, data, hp, seed=seed, folder=state, watch=watch, steps=steps)
     model.load_state_dict(best, strict=False)
     tensors = {name: value.cpu().contiguous().numpy() for name, value in model.state_dict().items()}
-    return tensors, architecture, history
+    mu = embed(array[np.flatnonzero(split == "training")[:FEW]], mask, tensors, architecture)[0]
+    return tensors, {**architecture, "unused": unused(architecture, mu)}, history
+
+
+def unused(architecture: dict[str, Any], mu: np.ndarray) -> list[str]:
+    """Ids of latents that are the same for all scans: shared ones that nothing supports stay at the prior."""
+    names: list[str] = architecture["latents"]
+    return [name for name, still in zip(names, (mu == mu[0]).all(axis=0), strict=True) if still]
 
 
 def ids(names: list[str], n_shared: int, n_private: int) -> list[str]:

@@ -19,7 +19,7 @@ from sklearn.cross_decomposition import CCA, PLSCanonical
 
 from neurovae.errors import InputError
 from neurovae.train.models import shared_factors
-from neurovae.train.models.fused import ids, standardised
+from neurovae.train.models.fused import FEW, ids, standardised, unused
 from neurovae.train.models.fused import roles as roles
 from neurovae.train.side_by_side import IMAGE, SideBySide, present, slices
 from neurovae.train.weights import Tensors
@@ -31,7 +31,7 @@ Evidence = tuple[np.ndarray, np.ndarray, np.ndarray]  # H_m (latents, features),
 
 def fit(
     array: SideBySide, split: np.ndarray, mask: np.ndarray, *, seed: int, device: str,
-    twin: str, n_shared: int, n_private: int, people: Any = None, **unused: Any,
+    twin: str, n_shared: int, n_private: int, people: Any = None, **others: Any,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
     """Evidence and loadings of each block, of the training people with all blocks; no history.
 
@@ -75,7 +75,8 @@ def fit(
     decodes = any(part.type == IMAGE for part in array.parts)
     architecture = {"blocks": array.described(), "n_shared": n_shared, "n_private": n_private, "n_latent": latents,
                     "latents": ids(names, n_shared, n_private), "kl": False, "decodes": decodes}  # fmt: skip
-    return tensors, architecture, []
+    mu = embed(array[np.flatnonzero(split == "training")[:FEW]], mask, tensors, architecture)[0]
+    return tensors, {**architecture, "unused": unused(architecture, mu)}, []
 
 
 def _evidence(loadings: np.ndarray, noise: float) -> Evidence:
