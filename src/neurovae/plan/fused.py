@@ -54,9 +54,7 @@ def _of_entry(entry: dict[str, Any], blocks: dict[str, dict[str, Any]]) -> list[
             found.append(f"block {name!r} has connectivity: none, and so no features; set correlation or partial")
     if entry["n_latent"] is not None:
         found.append("n_latent is given, but follows from n_shared and n_private; leave it out")
-    pairwise = [
-        one for one in ([entry["twin"]] if entry["kind"] == "linear_blocks" else entry["twins"]) if one in TWO
-    ]
+    pairwise = [one for one in ([entry["twin"]] if entry["kind"] == "linear_blocks" else entry["twins"]) if one in TWO]
     if pairwise and len(names) != 2:
         found.append(f"{' and '.join(pairwise)} relates two blocks, and there are {len(names)}; leave it out")
     return found

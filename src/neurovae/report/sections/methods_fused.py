@@ -15,7 +15,7 @@ def model(name: str, one: dict[str, Any]) -> str:
     blocks = listed(one["blocks"])
     private = f"{one['n_private']} private latents of each block" if one["n_private"] else "no private latents"
     if one["kind"] != "fused":
-        return (f"The linear model {name} of the blocks {blocks} was {LINEAR[one['method']]}, with {one['n_shared']} "
+        return (f"The linear model {name} of the blocks {blocks} was {LINEAR[one['twin']]}, with {one['n_shared']} "
                 f"shared latents and {private}.")  # fmt: skip
     return (
         f"The model {name} was a variational autoencoder [vae] of the blocks {blocks} with up to {one['n_shared']} "
