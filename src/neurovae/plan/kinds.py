@@ -5,11 +5,7 @@ from typing import Any
 from neurovae.plan.latent_maps import is_map
 
 Entries = dict[str, dict[str, Any]]
-GIVEN = (
-    "table",
-    "pretrained",
-    "networks",
-)  # kinds whose latents exist before training; only some pretrained ones can be decoded
+GIVEN = ("table", "pretrained", "networks")  # kinds whose latents exist before training; some pretrained are decoded
 COLUMNS = ("table", "pretrained")  # kinds whose latents may be the columns that they read, without a number of them
 UNTRAINED = (*GIVEN, "frozen")  # kinds whose baseline has settings of its own
 BASELINE = {"n_latent": 16, "blur": 4}  # of the PCA beside a table that keeps its columns; as the schema's defaults
@@ -44,3 +40,10 @@ def may_exceed_pca(entry: dict[str, Any]) -> bool:
     """May an entry have more latents than a PCA of the same participants, which is then given as many as there are?"""
     columns = entry["kind"] in GIVEN and entry["n_latent"] is None
     return localised(entry) or is_map(entry) or entry["kind"] == "frozen" or columns
+
+
+def tested(entry: dict[str, Any], columns: int) -> int:
+    """How many latents of an entry are tested. columns: of its table, where they are the latents."""
+    n_latent = int(entry["n_latent"] or columns)
+    # of networks: the SD of each course and the correlation of each pair
+    return n_latent * (n_latent + 1) // 2 if entry["kind"] == "networks" else n_latent

@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from neurovae import latents
 from neurovae.errors import InputError
+from neurovae.plan import kinds
 from neurovae.train import fit, inputs
 from neurovae.train.health import health
 from neurovae.train.models import networks
@@ -138,3 +139,11 @@ def test_chain_from_series_to_latents(tmp_path: Path):
         "mu_sd_03",
         "mu_r_01_00",
     ]
+
+
+def test_of_networks_each_sd_and_each_correlation_is_tested() -> None:
+    assert kinds.tested({"kind": "networks", "n_latent": 10}, 1) == 10 + 45
+    assert (
+        kinds.tested({"kind": "table", "n_latent": None}, 7) == 7
+        and kinds.tested({"kind": "pca", "n_latent": 3}, 1) == 3
+    )
