@@ -70,7 +70,7 @@ def displacement(file: File) -> np.ndarray | None:
 
 def _array(path: Path) -> tuple[np.ndarray, list[str], int]:
     try:
-        values = np.load(path, allow_pickle=False).astype(np.float64)
+        values = np.load(path).astype(np.float64)
     except (ValueError, OSError) as error:
         raise InputError(f"{path.name}: cannot be read ({error}); write it again with numpy.save") from error
     return values, [f"{k + 1:03d}" for k in range(values.shape[-1] if values.ndim else 0)], 0

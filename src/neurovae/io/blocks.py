@@ -63,7 +63,7 @@ def write(folder: Path | str, block: Block) -> None:
     write_table(folder / "rows.parquet", block.rows[list(ROWS)])
     write_table(folder / "features.parquet", block.features[[*FEATURES, *block.features.columns.difference(FEATURES)]])
     with write_beside(folder / "values.npy") as temporary:
-        np.save(temporary, block.values, allow_pickle=False)
+        np.save(temporary, block.values)
 
 
 def _check(block: Block, place: str) -> None:

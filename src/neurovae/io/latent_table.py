@@ -39,7 +39,12 @@ def whole(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_most_blocks(table: pd.DataFrame) -> np.ndarray:
-    """Whether each row is that of its scan which was inferred from most blocks; table: with `scan` and `inputs`."""
+    """Whether each row is that of its scan which was inferred from most blocks.
+
+    table: with `scan` and, if scans can have several rows, `inputs`.
+    """
+    if "inputs" not in table:
+        return np.ones(len(table), bool)
     count = table["inputs"].str.count(r"\+")
     return (count == count.groupby(table["scan"]).transform("max")).to_numpy(bool)
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 RULES = Path(__file__).parents[3] / "workflow" / "rules"
-STAGES = ("cohort", "rows", "preprocess", "encode", "train", "latents", "associate", "predict", "trajectory", "norm",
-          "external", "audit", "findings", "interpret", "plots", "report")  # fmt: skip
+STAGES = ("cohort", "rows", "preprocess", "blocks", "encode", "train", "fused", "latents", "associate", "predict",
+          "trajectory", "supervised", "norm", "external", "audit", "findings", "interpret", "plots",
+          "report")  # fmt: skip
 EVERY = 0.5  # seconds between two drawings
 STARTED = time.time()
 TAIL = 25  # lines of a failed job's log that are shown

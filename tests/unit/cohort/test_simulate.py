@@ -11,7 +11,7 @@ import pytest
 from neurovae.cohort import anatomy as anatomies
 from neurovae.cohort import simulate
 from neurovae.cohort.head import CAPSULE
-from neurovae.cohort.people import SCORES, draw_person
+from neurovae.cohort.people import FOLLOW_UP, SCORES, draw_person
 from neurovae.cohort.simulate import own_flow, pose, run, scan
 
 PEOPLE, VOXEL_MM = 4, 5.0
@@ -58,7 +58,7 @@ def test_bids_folder_is_complete_and_keeps_the_secret(cohort):
     scans = sorted(path.name for path in bids.rglob("*.nii.gz"))
     assert scans == [f"sub-{i:03d}_T1w.nii.gz" for i in range(1, PEOPLE + 1)]
     rows = table(bids / "participants.tsv")
-    assert list(rows[0]) == ["participant_id", "age", "sex", "site", *SCORES]
+    assert list(rows[0]) == ["participant_id", "age", "sex", "site", *SCORES, *FOLLOW_UP]
     assert [row["site"] for row in rows] == ["A", "B", "A", "B"]
     hidden = [row["severity"] for row in table(truth / "truth.tsv")]
     text = "".join(path.read_text() for path in bids.iterdir() if path.is_file())

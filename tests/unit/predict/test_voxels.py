@@ -17,6 +17,7 @@ from neurovae.predict import voxels
 from neurovae.predict.features import BOTH, CONFOUNDS, LATENTS, WITHOUT
 from neurovae.predict.linear import decompose, solve
 from neurovae.predict.predict import COLUMNS, PREDICTIONS
+from neurovae.stats import products
 
 VOLUMES = tiny.cohort(40, seed=3)[0]
 RAW = VOLUMES[:, tiny.MASK].astype(np.float64)  # (scans, voxels)
@@ -48,7 +49,7 @@ def test_products_and_turned_scans_are_those_of_the_centred_voxels(monkeypatch: 
     x = RAW - RAW.mean(axis=0)
     whole = voxels.products(VOLUMES, tiny.MASK)
     assert np.allclose(whole, x @ x.T, rtol=1e-10, atol=1e-8)
-    monkeypatch.setattr(voxels, "BLOCK", 40 * 100)  # 26 blocks of voxels
+    monkeypatch.setattr(products, "BLOCK", 40 * 100)  # 26 blocks of voxels
     assert np.allclose(voxels.products(VOLUMES, tiny.MASK), whole, rtol=1e-12, atol=1e-8)
     assert TURNED.shape[1] < 40 and np.allclose(TURNED @ TURNED.T, whole, rtol=1e-10, atol=1e-7)
 

@@ -26,14 +26,12 @@ Watch = Callable[[list[Row]], None]
 
 
 class Steps(NamedTuple):
-    """What a model's loss is: the gradients of a batch (as `step.gradients`) and a history row per split (as
-    `evaluate.epoch`)."""
+    """A model's loss: gradients of a batch (as `step.gradients`), a history row per split (as `evaluate.epoch`)."""
 
     gradients: Callable[..., Tensor]
     epoch: Callable[..., list[Row]]
 
 
-ONE_IMAGE = Steps(gradients, evaluate.epoch)
 RISE, FIRST = 0.3, 0.04  # of a cycle of the learning rate: share of the epochs that it rises in, and where it begins
 
 
@@ -45,7 +43,7 @@ def train(
     seed: int,
     folder: Path | None,
     watch: Watch,
-    steps: Steps = ONE_IMAGE,
+    steps: Steps | None = None,
 ) -> tuple[State, list[Row]]:
     """Train until the validation loss has not improved for `patience` epochs of full beta.
 
@@ -59,6 +57,7 @@ def train(
     Raises:
         InputError: the loss is not finite before the first step.
     """
+    steps = steps or Steps(gradients, evaluate.epoch)  # those of one image
     optimiser = _optimiser(model, hp)
     state, progress = _begin(model, data, hp, optimiser, folder, steps)
     start = last_save = time.monotonic()
@@ -122,7 +121,7 @@ def _pass(
     counters: tuple[int, int],
     beta: float,
     scale: float,
-    steps: Steps = ONE_IMAGE,
+    steps: Steps,
 ) -> Tensor:
     """One pass over the training people; the queue of codes that it leaves."""
     model.train()
