@@ -23,6 +23,7 @@ from neurovae.train.health.verdicts import LOST
 Row = dict[str, Any]
 State = dict[str, Tensor]
 Watch = Callable[[list[Row]], None]
+RISE, FIRST = 0.3, 0.04  # of a cycle of the learning rate: share of the epochs that it rises in, and where it begins
 
 
 class Steps(NamedTuple):
@@ -32,7 +33,9 @@ class Steps(NamedTuple):
     epoch: Callable[..., list[Row]]
 
 
-RISE, FIRST = 0.3, 0.04  # of a cycle of the learning rate: share of the epochs that it rises in, and where it begins
+def one_image() -> Steps:
+    """The loss of models of one image."""
+    return Steps(gradients, evaluate.epoch)
 
 
 def train(
@@ -57,7 +60,7 @@ def train(
     Raises:
         InputError: the loss is not finite before the first step.
     """
-    steps = steps or Steps(gradients, evaluate.epoch)  # those of one image
+    steps = steps or one_image()
     optimiser = _optimiser(model, hp)
     state, progress = _begin(model, data, hp, optimiser, folder, steps)
     start = last_save = time.monotonic()
@@ -121,7 +124,7 @@ def _pass(
     counters: tuple[int, int],
     beta: float,
     scale: float,
-    steps: Steps,
+    steps: Steps | None = None,
 ) -> Tensor:
     """One pass over the training people; the queue of codes that it leaves."""
     model.train()
@@ -132,7 +135,7 @@ def _pass(
             progress = (counters[1] - 1 + (step + 1) / len(order)) / hp.epochs
             for group in optimiser.param_groups:
                 group["lr"] = hp.learning_rate * one_cycle(progress)
-        queue = steps.gradients(
+        queue = (steps or one_image()).gradients(
             model, x, size, hp, data, beta=beta, scale=scale, queue=queue, counters=(*counters, step)
         )
         torch.nn.utils.clip_grad_norm_(model.parameters(), hp.clip)
