@@ -19,6 +19,13 @@ AUGMENTED = {"flip": "left-right mirroring", "mixup": "mixup of {:.0%} of the sc
              "mosaic": "replacement of {:.0%} of the scans by mosaics of smooth regions of several participants",
              "noise": "addition of Gaussian noise (SD {:g})",
              "jitter": "random affine jitter (SD {:g} degrees, mm and %)"}  # fmt: skip
+WHAT = {True: "The voxels inside a fixed brain mask", False: "The features of the blocks"}
+EVALUATED = (
+    "Models were evaluated by the variance explained relative to the mean training image, and by identification "
+    "accuracy, that is, the proportion of participants whose reconstruction correlated more strongly with their own "
+    "scan than with any other scan"
+)
+EVALUATED_BLOCKS = "Models were evaluated by the variance explained relative to the mean of the training set"
 
 
 def latent_models(run: Run) -> str:
@@ -34,7 +41,7 @@ def latent_models(run: Run) -> str:
     modelled = [one for one in decoded.values() if one["kind"] != "pretrained"]
     said = [
         "Latent variable models.",
-        "The voxels inside a fixed brain mask were modelled without access to scores or diagnoses." if modelled else "",
+        f"{WHAT[run.images]} were modelled without access to scores or diagnoses." if modelled else "",
         *(_model(model, one) for model, one in known.items()),
         f"Training, validation and test sets comprised {sizes[0]}, {sizes[1]} and {sizes[2]} participants.",
         _reported(run, folds, seeds),
@@ -42,9 +49,7 @@ def latent_models(run: Run) -> str:
         "training and validation participants."
         if search.get("model")
         else "",
-        "Models were evaluated by the variance explained relative to the mean training image, and by identification "
-        "accuracy, that is, the proportion of participants whose reconstruction correlated more strongly with their "
-        "own scan than with any other scan. In the test set, "
+        f"{EVALUATED if run.images else EVALUATED_BLOCKS}. In the test set, "
         f"{'; '.join(_evaluated(model, one) for model, one in decoded.items())}."
         if decoded
         else "",
