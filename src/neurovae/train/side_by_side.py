@@ -11,6 +11,7 @@ from neurovae.errors import InputError
 from neurovae.io import blocks as block_files
 from neurovae.io.volumes import read_mask
 
+STILL = 1e-6  # standard deviation, as a fraction of the largest value, below which a feature is constant
 IMAGE = "volumes"  # type of the block that the packed volumes are
 
 
@@ -127,3 +128,22 @@ def read(
     stamped = scans.assign(preproc_sha256=[hashlib.sha256(one.encode()).hexdigest() for one in joined])
     known = stamped[has_any].reset_index(drop=True)
     return SideBySide(parts), known, np.flatnonzero(has_any)
+
+
+def standardised(blocks: SideBySide, training: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Features of the training scans in standard deviations from their mean, NaN where missing; means; deviations.
+
+    Voxels are centred and not scaled. A feature that is the same for all of them has an infinite deviation, and so no
+    weight.
+    """
+    found = []
+    for part in blocks.parts:
+        x = part.take(training).astype(np.float64)
+        there = ~np.isnan(x)
+        count = there.sum(axis=0)
+        mean = np.where(there, x, 0).sum(axis=0) / np.maximum(count, 1)
+        spread = np.sqrt(np.where(there, np.square(x - mean), 0).sum(axis=0) / np.maximum(count - 1, 1))
+        still = spread <= STILL * np.abs(np.where(there, x, 0)).max(axis=0)
+        scale = np.ones_like(spread) if part.type == IMAGE else np.where(still, np.inf, spread)
+        found.append(((x - mean) / scale, mean, scale))
+    return found

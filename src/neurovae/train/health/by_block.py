@@ -8,7 +8,7 @@ from neurovae.io.progress import steps
 from neurovae.io.volumes import SPLITS, chunks
 from neurovae.train.health import judge
 from neurovae.train.health.measures import ACTIVE
-from neurovae.train.side_by_side import IMAGE, present, slices
+from neurovae.train.side_by_side import IMAGE, present, slices, standardised
 
 INPUTS = ("all", "own", "shared", "other")
 IGNORED = 0.01  # training variance explained by the shared latents below which a block's decoder ignores them
@@ -58,8 +58,6 @@ def explained(found: Errors, source: str, block: int) -> float:
 
 def reference(array: Any, training: np.ndarray) -> dict[str, np.ndarray]:
     """Mean and standard deviation of each feature in the training people (voxels: 1), infinite where it is constant."""
-    from neurovae.train.models.fused import standardised
-
     found = standardised(array, training)
     return {"mean": np.concatenate([one[1] for one in found]), "scale": np.concatenate([one[2] for one in found])}
 

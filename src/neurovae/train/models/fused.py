@@ -20,12 +20,11 @@ from neurovae.train.engine.loader import resident
 from neurovae.train.engine.loop import Row, Steps, Watch, train
 from neurovae.train.models import shared_factors
 from neurovae.train.models.block_network import Fused, ImageDecoder
-from neurovae.train.side_by_side import IMAGE, SideBySide
+from neurovae.train.side_by_side import IMAGE, SideBySide, standardised
 from neurovae.train.weights import Tensors
 
 EPOCHS = True
 FEW = 64  # training scans from which it is seen which latents are used
-STILL = 1e-6  # standard deviation, as a fraction of the largest value, below which a feature is constant
 NEUTRAL: dict[str, Any] = {"flip": False, "blur": 0.0, "linear": "none", "reconstruction": "gaussian",
            "sigma": "learned", "noise": 0.0, "jitter": 0.0, "mixup": 0.0, "divergence": "kl"}  # fmt: skip
 
@@ -153,25 +152,6 @@ def _start(model: Fused, blocks: SideBySide, training: np.ndarray) -> None:
             block.log_sigma_cross.fill_(np.log(left) / 2)  # type: ignore[operator,union-attr]
             if isinstance(block.decoder, ImageDecoder):
                 block.decoder.mean[block.decoder.mask] = block.mean  # type: ignore[assignment]
-
-
-def standardised(blocks: SideBySide, training: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Features of the training scans in standard deviations from their mean, NaN where missing; means; deviations.
-
-    Voxels are centred and not scaled. A feature that is the same for all of them has an infinite deviation, and so no
-    weight.
-    """
-    found = []
-    for part in blocks.parts:
-        x = part.take(training).astype(np.float64)
-        there = ~np.isnan(x)
-        count = there.sum(axis=0)
-        mean = np.where(there, x, 0).sum(axis=0) / np.maximum(count, 1)
-        spread = np.sqrt(np.where(there, np.square(x - mean), 0).sum(axis=0) / np.maximum(count - 1, 1))
-        still = spread <= STILL * np.abs(np.where(there, x, 0)).max(axis=0)
-        scale = np.ones_like(spread) if part.type == IMAGE else np.where(still, np.inf, spread)
-        found.append(((x - mean) / scale, mean, scale))
-    return found
 
 
 def network(mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> Fused:

@@ -19,9 +19,9 @@ from sklearn.cross_decomposition import CCA, PLSCanonical
 
 from neurovae.errors import InputError
 from neurovae.train.models import shared_factors
-from neurovae.train.models.fused import FEW, ids, standardised, unused
+from neurovae.train.models.fused import FEW, ids, unused
 from neurovae.train.models.fused import roles as roles
-from neurovae.train.side_by_side import IMAGE, SideBySide, present, slices
+from neurovae.train.side_by_side import IMAGE, SideBySide, present, slices, standardised
 from neurovae.train.weights import Tensors
 
 METHODS = ("pca", "cca", "pls", "jive")
