@@ -40,6 +40,7 @@ class _Given(BaseEstimator):
     """An estimator of covariances that is given one in place of a series."""
 
     def fit(self, matrix: np.ndarray) -> "_Given":
+        """Keep a covariance (parcels, parcels) as it is."""
         self.covariance_ = matrix
         return self
 

@@ -97,7 +97,7 @@ def run(
     people, checks = read_parquet(cohort), read_parquet(qc)
     leakage.refuse(latents, weights, people, freeze)
     chosen = reference_people(reference)
-    tables = [join(people, read_parquet(path), checks) for path in latents]
+    tables = [join(people, latent_table.read(path), checks) for path in latents]
     for table, path in zip(tables, latents, strict=True):
         if chosen is not None:
             refuse_trained(table, chosen, path)

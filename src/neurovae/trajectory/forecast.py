@@ -17,6 +17,7 @@ from neurovae.design.design import join
 from neurovae.design.tables import STOPPING, joint_verdict, read_verdict, tidy, write_both
 from neurovae.interpret.decoder import Decoder, read
 from neurovae.interpret.images import write_folder, write_image
+from neurovae.io import latent_table
 from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import chunks, given, masked, read_volumes
 from neurovae.trajectory.frame import confounds_of, timed
@@ -91,7 +92,9 @@ def run(
         for fold_latents, fold_health, fold_weights in zip(latents, health, weights, strict=True):
             if base["verdict"] in STOPPING:
                 break
-            table = timed(join(read_parquet(cohort), read_parquet(fold_latents), read_parquet(qc)), read_parquet(times))
+            table = timed(
+                join(read_parquet(cohort), latent_table.read(fold_latents), read_parquet(qc)), read_parquet(times)
+            )
             decoder = read(fold_weights, fold_latents, mask, fold_health)
             z = table[decoder.names].to_numpy(float)
             fold, reason = fit_fold(table, confounds_of(table, confounds, age, with_split=False), z)

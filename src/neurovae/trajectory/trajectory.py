@@ -72,7 +72,7 @@ def run(
         out: folder to write.
     """
     verdict, reason = read_verdict(health)
-    table = join(read_parquet(cohort), read_parquet(latents), read_parquet(qc))
+    table = join(read_parquet(cohort), latent_table.read(latents), read_parquet(qc))
     if verdict in STOPPING:
         row = stopped(table, verdict, reason)
         tables = {"effects": [row], "people": [], "predicted": [], "change": [row]}
