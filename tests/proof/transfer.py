@@ -5,17 +5,22 @@ the source, 15 for the test, 40 for the cohort, of which the first 10, 20 or all
 least, for validation). All are healthy and from the same three scanners: transfer between scanners is not shown here.
 Components never see a score; age is predicted from latents by the ridge of `predict`, fitted in the small cohort.
 Intervals are bootstraps over test people, models held fixed. Each fit is kept, so that a stopped run goes on.
+With `--simulated N` the source is N simulated heads instead (`transfer_simulated`).
 """
 
 import argparse
 import json
 from collections.abc import Iterator
+from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import torch
+import transfer_simulated
 from matplotlib.figure import Figure
 
 from neurovae.export.source import Source
@@ -49,13 +54,17 @@ def drawn(draw: int, size: int, people: int) -> tuple[np.ndarray, np.ndarray]:
     """Splits (people,) of the source's people, and of those of the small cohort with its test people; "" elsewhere."""
     order = np.random.default_rng(draw).permutation(people)
     source, test, pool = np.split(order, [SOURCE, SOURCE + TEST])
-    splits = []
-    for members, more in ((source, source[:0]), (pool[:size], test)):
-        split = np.full(people, "", dtype="<U10")
-        held = max(2, round(len(members) / 8))
-        split[members[held:]], split[members[:held]], split[more] = "training", "validation", "test"
-        splits.append(split)
-    return splits[0], splits[1]
+    split = dealt(pool[:size], people)
+    split[test] = "test"
+    return dealt(source, people), split
+
+
+def dealt(members: np.ndarray, people: int) -> np.ndarray:
+    """Split (people,) with an eighth of the members for validation, two at least, and the others for training."""
+    split = np.full(people, "", dtype="<U10")
+    held = max(2, round(len(members) / 8))
+    split[members[held:]], split[members[:held]] = "training", "validation"
+    return split
 
 
 def fit(name: str, volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, source: Source | None) -> Any:
@@ -109,28 +118,39 @@ def rows(args: argparse.Namespace, folder: Path) -> Iterator[Row]:
     volumes, mask = np.asarray(packed), read_mask(stage / "mask.nii.gz")
     people = pd.read_csv(args.participants, sep="\t").set_index("participant_id")
     age = people.loc[table["person"], "age"].to_numpy(float)
-    for draw in range(args.draws):
-        for name in args.models:
-            given: Source | None = None
-            for size in SIZES:
-                theirs, split = drawn(draw, size, len(volumes))
-                for variant in VARIANTS:
-                    path = folder / f"{name}-{draw}-{size}-{variant}.json"
-                    if not path.is_file():
-                        if not given:
-                            tensors, architecture = fit(name, volumes, theirs, mask, None)
-                            given = exported(name, tensors, architecture, theirs, mask)
-                        if variant == "frozen":
-                            model = frozen.fit(volumes, split, mask, seed=0, device="cpu", source=given, centre="own")[
-                                :2
-                            ]
-                        else:
-                            model = fit(name, volumes, split, mask, given if variant == "pooled" else None)
-                        module = frozen if variant == "frozen" else MODULES[name]
-                        write_json(path, measured(module, model, volumes, split, mask, age))
-                    kept = json.loads(path.read_text())
-                    print(name, draw, size, variant, round(1 - sum(kept["error"]) / sum(kept["total"]), 3), flush=True)
-                    yield {"model": name, "draw": draw, "size": size, "variant": variant, **kept}
+    heads = simulated(args, folder) if args.simulated else None
+    prefix = f"simulated-{args.simulated}-" if args.simulated else ""
+
+    @lru_cache(maxsize=1)
+    def source(name: str, draw: int) -> Source:
+        scans = volumes if heads is None else heads
+        split = drawn(draw, 0, len(volumes))[0] if heads is None else dealt(np.arange(len(heads)), len(heads))
+        tensors, architecture = fit(name, scans, split, mask, None)
+        return exported(name, tensors, architecture, split, mask)
+
+    for name, draw, size, variant in product(args.models, range(args.draws), SIZES, VARIANTS):
+        path = folder / f"{prefix}{name}-{draw}-{size}-{variant}.json"
+        if not path.is_file():
+            split = drawn(draw, size, len(volumes))[1]
+            given = source(name, 0 if args.simulated else draw)
+            module, model = started(name, variant, volumes, split, mask, given)
+            write_json(path, measured(module, model, volumes, split, mask, age))
+        kept = json.loads(path.read_text())
+        print(name, draw, size, variant, round(1 - sum(kept["error"]) / sum(kept["total"]), 3), flush=True)
+        yield {"model": name, "draw": draw, "size": size, "variant": variant, **kept}
+
+
+def started(name: str, variant: str, volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, given: Source) -> Any:
+    """Module and model of a variant: the source with the mean of these people, trained on, or without it."""
+    if variant == "frozen":
+        return frozen, frozen.fit(volumes, split, mask, seed=0, device="cpu", source=given, centre="own")[:2]
+    return MODULES[name], fit(name, volumes, split, mask, given if variant == "pooled" else None)
+
+
+def simulated(args: argparse.Namespace, folder: Path) -> np.ndarray:
+    """Volumes of the simulated source, made on the first run."""
+    mask = nib.load(args.results / "preprocess" / "mask.nii.gz")
+    return transfer_simulated.kept(mask, args.simulated, folder / f"simulated-{args.simulated}.npy", args.jobs)
 
 
 def explained(parts: pd.DataFrame, error: str, total: str) -> tuple[float, float, float]:
@@ -218,11 +238,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/ixi/transfer"))
     parser.add_argument("--models", nargs="+", default=["pca", "pca_localised"], choices=list(ENTRIES))
     parser.add_argument("--draws", type=int, default=DRAWS)
+    parser.add_argument("--simulated", type=int, default=0, help="heads of a simulated source; 0: people of ixi")
+    parser.add_argument("--jobs", type=int, default=1, help="heads simulated at a time")
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     table = summary(pd.DataFrame(rows(args, args.out)))
-    name = "-".join(args.models)
+    name = "-".join([f"simulated-{args.simulated}"] * bool(args.simulated) + args.models)
     table.to_csv(args.out / f"{name}.tsv", sep="\t", index=False, float_format="%.4f")
     draw_figure(table, args.out / f"{name}.png")
     print(table.round(3).to_string(index=False))

@@ -115,7 +115,7 @@ def _test(
         key = b"".join(x.tobytes() for x, _ in ready.copies)
         width = (
             ready.null.factor.shape[1] if ready.score["type"] == "survival" else 0
-        )  # others take little room beside it
+        )  # the other arrays are small in comparison
         groups.setdefault((key, width, tuple(ready.latents)), []).append(ready)
     people, ordered = family[0].cases.rows, [ready for group in groups.values() for ready in group]
     blocks, identity = strata(table, family[0].cases), np.arange(len(people))[None, :]

@@ -30,7 +30,7 @@ def table(
         block: its `constant` and `thresholds`.
 
     Raises:
-        InputError: nobody is left.
+        InputError: no participant remains.
     """
     rows = []
     for scan in sorted(scans):

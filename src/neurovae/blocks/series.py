@@ -49,7 +49,7 @@ def run(*, cohort: Json, block: Json, out: Path) -> None:
             with a row per run in series.parquet; parcels.parquet; quality.tsv.
 
     Raises:
-        InputError: every file that cannot be used, with its row or column; or nobody is left.
+        InputError: every file that cannot be used, with its row or column; or no participant remains.
     """
     scans = {scan.scan: scan for scan in read_scans(cohort)}
     files, problems = block_files.find(block)

@@ -26,7 +26,7 @@ def run(*, cohort: Json, override: Path | None, rows: Path, qc: Path) -> None:
         qc: Parquet to write: scan, status, cause, excluded, reason; also as TSV.
 
     Raises:
-        InputError: every problem of the tables, or nobody is left.
+        InputError: every problem of the tables, or no participant remains.
     """
     scans = read(cohort)
     table = pd.DataFrame([{name: getattr(scan, name) for name in KEYS} for scan in scans])

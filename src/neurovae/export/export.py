@@ -29,9 +29,10 @@ KEPT = {
     "Transform": "transform",
     "TemplateVoxelMm": "template_voxel_mm",
     "Normalisation": "Normalisation",
+    "NormalisationReference": "normalise.reference",
     "SpatialReference": "SpatialReference",
     "SkullStripped": "SkullStripped",
-}  # of the sidecars; the last three as a brain's own sidecar has them
+}  # of the sidecars; Normalisation and the last two as a brain's own sidecar has them
 PREPROC = "_desc-preproc_"  # before the BIDS suffix, in the name of a preprocessed brain
 
 
@@ -98,7 +99,7 @@ def run(
         if scores
         else (None, "scores: false")
     )
-    hidden = out.with_name(f".{os.getpid()}.{out.name}")
+    hidden, earlier = (out.with_name(f".{os.getpid()}.{out.name}{end}") for end in ("", ".earlier"))
     hidden.mkdir(parents=True)
     try:
         weights.save(hidden / "weights.safetensors", tensors, description)
@@ -119,10 +120,11 @@ def run(
         (hidden / "README.md").write_text(text, encoding="utf-8")
         shutil.copymode(hidden / "README.md", hidden / "weights.safetensors")
         if out.exists():
-            shutil.rmtree(out)
+            os.replace(out, earlier)
         os.replace(hidden, out)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
+    shutil.rmtree(earlier, ignore_errors=True)
     print(f"{out}: a {meta['kind']} of {meta['architecture']['n_latent']} latents, {verdict['verdict']}", flush=True)
     if not tests:
         print(f"no inference.json for validation in another cohort: {why}")

@@ -23,7 +23,7 @@ from neurovae.provenance.record import place
 
 FORMAT = 1
 FEWEST = 10  # participants of a score; fewer give nothing away
-LEVEL = 5  # participants of a level of an ordinal score that is named
+LEVEL = 5  # participants of a level of an ordinal score that is named, and of either class of a binary one
 SCHEMA = ("name", "type", "positive", "bounds", "link")
 TESTS = ("latent", "status", "n", "effect", "ci_low", "ci_high", "p", "q", "partial_r2", "p_maxt")
 RERUN = "run the workflow again before the export, or export without scores (--scores false)"
@@ -61,7 +61,11 @@ def of_run(root: Path, model: str, fit: str, stamp: str) -> tuple[Row | None, st
     settings = arguments(place(paths[0]))
     of_predict = root / "predict" / model / f"seed-{fit.rsplit('-', 1)[1]}" / "predict.parquet"
     predicted = read_parquet(of_predict) if of_predict.is_file() else None
-    options = arguments(place(of_predict)) if predicted is not None and place(of_predict).is_file() else {}
+    options: Row = {}
+    if predicted is not None and place(of_predict).is_file():
+        options = arguments(place(of_predict))
+        if changed := _changed(place(of_predict), root, paths[2:5]):
+            raise InputError(f"{of_predict}: computed from another {changed} than is there now; {RERUN}")
     sizes = latent_table.sizes(paths[-1:])
     found = describe(
         table,
@@ -146,6 +150,10 @@ def _score(
     row: Row = {name: score.get(name) for name in SCHEMA} | {"people": part["person"].nunique(), "status": cases.status}
     if part["person"].nunique() < FEWEST:
         return row | {"status": cases.status if cases.status == NOT_MADE else "too few people", "people": None}
+    y = _in_unit(cases.y, score)
+    first = y[~part["person"].duplicated().to_numpy()]
+    if score["type"] == "binary" and min((first == 0).sum(), (first == 1).sum()) < LEVEL:
+        return row | {"status": "too few people of one class", "people": None}
     own = tests[tests["score"] == score["name"]]
     row["associations"] = [_plain({name: one[name] for name in TESTS}) for one in own.to_dict("records")]
     if predicted is not None:
@@ -153,8 +161,6 @@ def _score(
         kept = kept[kept["status"] == "ok"]
         names = ("features", "metric", "value", "ci_low", "ci_high", "policy")
         row["cross_fitted"] = [_plain({name: one[name] for name in names}) for one in kept.to_dict("records")]
-    y = _in_unit(cases.y, score)
-    first = y[~part["person"].duplicated().to_numpy()]
     row |= {"mean": float(first.mean()), "sd": float(first.std(ddof=1))}
     if score["type"] == "ordinal":
         counts = pd.Series(first).value_counts()

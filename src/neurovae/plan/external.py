@@ -174,7 +174,8 @@ def other_scale(name: str, numbers: Sequence[float], rule: Row) -> list[str]:
 def _other_unit(place: str, numbers: Sequence[float], mean: float, sd: float, remedy: str) -> list[str]:
     far = [value for value in numbers if abs(value - mean) > FAR * sd]
     own = stdev(numbers) if len(numbers) > 1 else sd
-    if len(far) <= FEW * len(numbers) and own * NARROW >= sd:
+    narrow = 0 < own < sd / NARROW  # all values the same: a constant score, of which the tables say so
+    if len(far) <= FEW * len(numbers) and not narrow:
         return []
     return [
         f"{place}: mean {fmean(numbers):.4g}, SD {own:.3g} here, but mean {mean:.4g}, SD {sd:.3g} in the other cohort: "

@@ -4,6 +4,7 @@ Standard library only. What needs an image or an array, such as the mask itself,
 (`export.source`).
 """
 
+import hashlib
 import json
 import shlex
 from collections.abc import Mapping
@@ -15,7 +16,17 @@ from neurovae.io.exported import CENTRED, FILES, description, inner_kind
 from neurovae.plan import start_models
 
 SAME = {"voxel_mm": ("voxel_mm",), "Normalisation": ("normalise", "method"), "transform": ("register", "transform")}
-ALIKE = {"bias_field": ("register", "bias_field"), "template_voxel_mm": ("register", "template_mm")}
+ALIKE = {
+    "bias_field": ("register", "bias_field"),
+    "template_voxel_mm": ("register", "template_mm"),
+    "extraction": ("extract", "method"),
+}
+EXTRACTION = {
+    "deepbet": "deepbet",
+    "antspyx": "template",
+    "mask": "mask",
+    "already": "none",
+}  # by first word
 
 
 def folder(entry: dict[str, Any]) -> str | None:
@@ -95,16 +106,41 @@ def problems(
         "the model out"
         for name, own, theirs in different
     ]
+    faults += _other_reference(place, path, way, preprocess["normalise"])
     if (images := way.get("suffix", suffix)) != suffix:
         faults.append(
             f"{place}: cohort.suffix is {suffix} in this run, but the model in {path} was fitted to {images} images; "
             "give a model of the same images"
         )
+    extraction = {EXTRACTION.get(method.split()[0]) for method in _several(way.get("methods"))} - {None}
+    way |= {"extraction": "/".join(sorted(map(str, extraction)))} if extraction else {}
     notes = [
         f"{place}: preprocess.{name} is {own} in this run, but {theirs} in {path}, so that latents may differ a little"
         for name, own, theirs in _different(way, preprocess, ALIKE)
     ]
     return faults, notes
+
+
+def _several(value: str | list[str] | None) -> list[str]:
+    return value if isinstance(value, list) else [value] if value else []
+
+
+def _other_reference(place: str, path: str, way: dict[str, Any], normalise: dict[str, Any]) -> list[str]:
+    """The problem of intensities that were divided by the mean of another region than in the other cohort."""
+    theirs, given = way.get("normalise.reference"), normalise.get("reference") or "brain"
+    if normalise["method"] != "reference" or theirs is None or not (given == "brain" or Path(given).is_file()):
+        return []  # a file that is not there is refused by `graph`
+    own = given
+    if given != "brain":
+        with open(given, "rb") as file:
+            own = hashlib.file_digest(file, "sha256").hexdigest()
+    if own == theirs:
+        return []
+    said = [one if one == "brain" else f"a mask with SHA-256 {str(one)[:12]}..." for one in (own, theirs)]
+    return [
+        f"{place}: preprocess.normalise.reference is {said[0]} in this run, but {said[1]} in {path}; use the same "
+        "region, or leave the model out"
+    ]
 
 
 def _different(

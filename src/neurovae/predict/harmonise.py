@@ -35,7 +35,7 @@ def fit(latents: np.ndarray, site: np.ndarray, covariates: np.ndarray) -> Harmon
     """Fit the sites on training people. latents: (n, d), site: (n,), covariates: (n, c) confounds, no intercept.
 
     Raises:
-    InputError: values are missing, a site has fewer than two people or none who differ, or nobody is left for
+    InputError: values are missing, a site has fewer than two people or none who differ, or no participant remains for
         the residual.
     """
     values, columns = np.asarray(latents, float), np.asarray(covariates, float).reshape(len(latents), -1)

@@ -55,6 +55,7 @@ def run(
     """
     grid.use(grids)
     region = reference_region(reference, voxel_mm) if method == "reference" else None
+    named = {"NormalisationReference": reference_name(reference)} if method == "reference" else {}
     region_digest = None if region is None else batch.digest(np.packbits(region).tolist())
     brain = partial(_brain, derivatives, suffix, voxel_mm)
 
@@ -63,7 +64,7 @@ def run(
 
     batch.run(
         batch.read_manifest(registered),
-        partial(_step, brain=brain, method=method, region=region, voxel_mm=voxel_mm, suffix=suffix),
+        partial(_step, brain=brain, method=method, region=region, voxel_mm=voxel_mm, suffix=suffix, named=named),
         sidecar=lambda row: _preproc(brain(row), suffix).with_name(_preproc(brain(row), suffix).name[:-7] + ".json"),
         key=key,
         manifest=manifest,
@@ -93,6 +94,7 @@ def _step(
     region: np.ndarray | None,
     voxel_mm: float,
     suffix: str,
+    named: dict[str, str],
 ) -> batch.Work:
     image = read_image(brain(row))
     data = image.get_fdata(dtype=np.float32)
@@ -108,7 +110,8 @@ def _step(
     template = grid.template(voxel_mm)
     measures = quality(data, own_mask, fixed, template.get_fdata(), grid.white_matter(voxel_mm), template.affine)
     columns = {**measures, **placement.offset(data, voxel_mm), "preproc_sha256": sha256(target)}
-    return batch.Work([target], columns, {"SkullStripped": True, "Normalisation": method, **on_grid(voxel_mm)})
+    described = {"SkullStripped": True, "Normalisation": method, **named, **on_grid(voxel_mm)}
+    return batch.Work([target], columns, described)
 
 
 def normalise(
@@ -174,6 +177,11 @@ def quality(
         "snr": round(float(snr), 4),
         "misalignment_mm": round(misalignment_mm(data, template, fixed, affine), 4),
     }
+
+
+def reference_name(reference: str | None) -> str:
+    """What sidecars call a reference region: "brain", or the SHA-256 checksum of its mask's file."""
+    return "brain" if reference in (None, "brain") else sha256(Path(str(reference)))
 
 
 def reference_region(reference: str | None, voxel_mm: float) -> np.ndarray:

@@ -143,6 +143,11 @@ def test_tests_of_other_weights_or_other_people_are_not_given_away(tmp_path: Pat
     people(PEOPLE, 1)[0].to_parquet(cohort)
     with pytest.raises(InputError, match=r"glm.parquet: computed from another cohort.parquet than is there now; run"):
         export.run(model=model, out=tmp_path / "b")
+    write_json(record, json.loads(record.read_text()) | {"inputs": {}})
+    of_predict = place(root / "predict" / "m" / "seed-0" / "predict.parquet")
+    write_json(of_predict, json.loads(of_predict.read_text()) | {"inputs": given})
+    with pytest.raises(InputError, match=r"predict.parquet: computed from another cohort.parquet than is there now"):
+        export.run(model=model, out=tmp_path / "b")
     tensors, meta = weights.load(model)
     weights.save(model, {**tensors, "mean": tensors["mean"] + 1}, meta)
     with pytest.raises(InputError, match=r"latents.parquet: of other weights than these; run the workflow again"):
@@ -153,6 +158,10 @@ def test_tests_of_other_weights_or_other_people_are_not_given_away(tmp_path: Pat
 
 def test_few_people_give_nothing_away() -> None:
     parts = people(60)
+    rare = parts[0].assign(ill=np.where(np.arange(60) < 4, "yes", "no"))
+    table, tests, _ = inferred((rare, *parts[1:]), [AGE])
+    found = inference.describe(table, tests, None, [ILL], CONFOUNDS, INNER, 0)["scores"][0]
+    assert found["status"] == "too few people of one class" and found["people"] is None and "mean" not in found
     cohort = parts[0].assign(motor=parts[0]["motor"].where(np.arange(60) < 9))
     table, tests, _ = inferred((cohort, *parts[1:]), [ILL])
     found = inference.describe(table, tests, None, [AGE], CONFOUNDS, INNER, 0)["scores"][0]

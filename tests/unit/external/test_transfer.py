@@ -215,6 +215,9 @@ def test_another_unit_is_refused_by_name_or_converted_by_a_stated_rule(tmp_path)
     there = people(60, 1, site="B", unit=12.0, names="b")
     with pytest.raises(InputError, match="score 'motor': mean .* another scale or unit; convert it"):
         validated(tmp_path, theirs, there, [AGE])
+    scale = {"multiply": 1, "add": 0, "theirs": {"type": "continuous", "mean": 5.0, "sd": 2.0}}
+    assert plan.other_scale("motor", [5.0] * 10, scale) == []  # a constant score is not another unit
+    assert "SD 0.01" in plan.other_scale("motor", [5.0, 5.02] * 5, scale)[0]
     rule = {"motor": {"score": "motor", "multiply": 1 / 12, "add": 0}}
     converted = validated(tmp_path, theirs, there, [AGE], mapping=rule)[1]
     same = validated(tmp_path, theirs, people(60, 1, site="B", names="b"), [AGE])[1]

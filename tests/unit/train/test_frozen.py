@@ -14,6 +14,7 @@ from neurovae import latents
 from neurovae.errors import InputError
 from neurovae.estimator.model import LatentModel
 from neurovae.export import export, source
+from neurovae.io.files import sha256
 from neurovae.io.latent_table import columns
 from neurovae.plan import baselines as pcas
 from neurovae.plan import config, entries, source_models
@@ -185,6 +186,25 @@ def test_what_the_plan_refuses(tmp_path):
     refused("centre is own, but a mds has no mean image", at=mds, centre="own")
     _as_trained(tmp_path / "raw", path, tmp_path / "a" / "w.safetensors")
     refused("list the people of that cohort", at=tmp_path / "raw")
+
+
+def test_another_reference_region_is_refused_and_another_extraction_noted(tmp_path):
+    path = exported(tmp_path)
+    file = path / "preprocessing.json"
+    way = json.loads(file.read_text()) | {"Normalisation": "reference", "normalise.reference": "brain"}
+    file.write_text(json.dumps(way | {"methods": ["antspyx 0.5", "deepbet 1.0"]}))
+    region = tmp_path / "cerebellum.nii.gz"
+    region.write_bytes(b"a region")
+    found = settings(path)
+    found["preprocess"]["normalise"] = {"method": "reference", "reference": str(region)}
+    with pytest.raises(InputError, match="normalise.reference is a mask with SHA-256 .* in this run, but brain in"):
+        source_models.sized(found)
+    file.write_text(json.dumps(way | {"normalise.reference": sha256(region)}))
+    assert source_models.sized(found)[1] == []
+    found["preprocess"]["extract"]["method"] = "none"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"methods": "deepbet 1.0"}))
+    (note,) = source_models.sized(found)[1]
+    assert "preprocess.extract.method is none in this run, but deepbet in" in note
 
 
 def _half(folder: Path, path: Path) -> Path:
