@@ -86,12 +86,6 @@ def _entry(entry: dict[str, Any], cohort: dict[str, Any]) -> list[str]:
         found.append(f"{place}: n_latent is the number of scores in supervised_by; leave it out")
     if entry["name"].startswith("pca-") or entry["name"] == "voxels":
         found.append(f"{place}: this name is reserved for a baseline; give another")
-    found += [
-        f"{place}: {name!r} is a survival score, whose times of people without the event are no values to align with; "
-        "leave it out of supervised_by"
-        for name in wanted
-        if scores[name]["type"] == "survival"
-    ]
     for name in wanted:
         found += [
             f"{place}: {part!r} is part of {name!r} (part_of), and both are in supervised_by: the item would tell its "
@@ -108,7 +102,12 @@ def _entry(entry: dict[str, Any], cohort: dict[str, Any]) -> list[str]:
             for confound in cohort["confounds"]
             if confound["from"] == "table" and confound["name"] != name and _columns(confound) & inside
         ]
-    return found
+    return found + [
+        f"{place}: {name!r} is a survival score, whose times of people without the event are no values to align with; "
+        "leave it out of supervised_by"
+        for name in wanted
+        if scores[name]["type"] == "survival"
+    ]
 
 
 def _columns(item: dict[str, Any]) -> set[str]:
