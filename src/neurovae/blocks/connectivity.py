@@ -14,11 +14,12 @@ def vector(series: np.ndarray, kind: str, fisher_z: bool) -> np.ndarray:
     diagonal; its projection (`Tangent`) is fitted to training people alone.
 
     Args:
-        series: standardised courses (volumes, parcels); NaN in parcels that are masked, as are their features.
+        series: standardised courses (volumes, parcels) of all runs; NaN in parcels that are masked in some run, as are
+            their features.
         kind: correlation, partial or tangent.
         fisher_z: take arctanh of correlations.
     """
-    known = ~np.isnan(series).all(axis=0)
+    known = ~np.isnan(series).any(axis=0)
     with_diagonal = kind == "tangent"
     name = {"partial": "partial correlation", "tangent": "covariance"}.get(kind, kind)
     measure = ConnectivityMeasure(kind=name, standardize=False)

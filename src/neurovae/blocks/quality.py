@@ -46,6 +46,8 @@ def table(
         reasons = _beyond(measures, block["thresholds"])
         if block["constant"] == "drop_person" and len(constant):
             reasons.append(f"{len(constant)} constant parcels ({some([names[k] for k in constant])})")
+        elif block["constant"] == "mask" and len(names) - len(constant) < 2:
+            reasons.append(f"{len(constant)} of {len(names)} parcels are constant: no pair is left")
         status = {"status": "excluded" if reasons else "ok", "reason": "; ".join(reasons)}
         listed = {"n_constant": len(constant), "constant": ", ".join(names[k] for k in constant)}
         rows.append(base | status | {"n_runs": int(own.sum())} | measures | listed)

@@ -16,6 +16,7 @@ RESIDUAL_DF = 10  # fewer than this many people beyond the confound columns: not
 RARER_CLASS = 5  # a binary score needs this many people in its rarer class
 EVENTS = 10  # a survival score needs this many people whose event was observed
 NOT_MADE = "not made for survival"
+NOT_MADE_HERE = "this table is not made for a time to event; its tests are in glm, spline, permute, omnibus and predict"
 ORDER = ["person", "session_order", "session", "enhanced", "acquisition", "run"]
 
 
@@ -264,8 +265,7 @@ def _confound_matrix(used: list[tuple[str, str, pd.Series]], rows: np.ndarray) -
 
 
 def _not_made() -> Design:
-    reason = "this table is not made for a time to event; its tests are in glm, spline, permute, omnibus and predict"
-    return Design(np.empty(0, int), np.empty((0, 3)), np.ones((0, 1)), "none", NOT_MADE, reason)
+    return Design(np.empty(0, int), np.empty((0, 3)), np.ones((0, 1)), "none", NOT_MADE, NOT_MADE_HERE)
 
 
 def _usable(y: np.ndarray, x: np.ndarray, kind: str, family: np.ndarray | None) -> tuple[str, str]:

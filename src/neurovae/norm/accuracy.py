@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from neurovae.norm.words import FEW
 from neurovae.predict.folds import groups_of
 from neurovae.predict.metrics import INTERVAL, metric_table, person_weights
 
@@ -37,7 +38,7 @@ def metrics(found: pd.DataFrame, draws: int, seed: int) -> list[Row]:
 
 
 def by_group(found: pd.DataFrame, groups: dict[str, pd.Series], draws: int, seed: int) -> list[Row]:
-    """Mean gap and adjusted gap of each level of each grouping, with bootstrap intervals over people.
+    """Mean gap and adjusted gap of each level of each grouping, with bootstrap intervals over people; of few without.
 
     Args:
         found: of `age.with_gaps`, a row per person.
@@ -49,12 +50,12 @@ def by_group(found: pd.DataFrame, groups: dict[str, pd.Series], draws: int, seed
     for name, levels in groups.items():
         for level in sorted(levels.dropna().unique(), key=str):
             part = found[(levels == level).to_numpy()]
-            rng = np.random.default_rng(seed)
-            drawn = rng.integers(0, len(part), (draws, len(part)))
+            weights = person_weights(groups_of(part), np.zeros(len(part), int), draws, seed)  # relatives together
             row: Row = {"grouping": name, "level": str(level), "n": len(part)}
             for column in ("gap", "gap_adjusted"):
                 values = part[column].to_numpy(float)
-                low, high = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])
+                means = weights[1:] @ values / weights[1:].sum(axis=1)
+                low, high = np.quantile(means, [0.025, 0.975]) if len(part) >= FEW else (np.nan, np.nan)
                 row |= {column: values.mean(), f"{column}_low": low, f"{column}_high": high}
             rows.append(row | {"age_mean": part["true_age"].mean()})
     return rows

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from sklearn.covariance import ledoit_wolf
 
-from neurovae.norm.words import EXPECTED
+from neurovae.norm.words import EXPECTED, FEW
 
 BEYOND = 1.96
 Row = dict[str, Any]
 
 
 def overall(z: np.ndarray, draws: int, seed: int) -> Row:
-    """Share of z (people, regions) beyond 1.96 with a 95 % bootstrap interval over people."""
+    """Share of z (people, regions) beyond 1.96 with a 95 % bootstrap interval over people; of few people without."""
     beyond = (np.abs(z) > BEYOND).mean(axis=1)
     rng = np.random.default_rng(seed)
     drawn = beyond[rng.integers(0, len(z), (draws, len(z)))].mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    low, high = np.quantile(drawn, [0.025, 0.975]) if len(z) >= FEW else (np.nan, np.nan)
     return {"share": float(beyond.mean()), "low": float(low), "high": float(high), "n": len(z)}
 
 
@@ -42,8 +42,9 @@ def cells(z: np.ndarray, tercile: np.ndarray, names: list[str], draws: int, seed
     sd = np.sqrt(np.diag(covariance))
     root = np.linalg.cholesky(covariance / sd[:, None] / sd[None, :])
     rng = np.random.default_rng(seed)
-    members = [tercile == k for k in (0, 1, 2)]
-    errors = [np.sqrt(EXPECTED * (1 - EXPECTED) / max(one.sum(), 1)) for one in members]
+    found = np.unique(tercile)  # with tied ages one may be empty
+    members = [tercile == k for k in found]
+    errors = [np.sqrt(EXPECTED * (1 - EXPECTED) / one.sum()) for one in members]
     largest = np.empty(draws)
     for draw in range(draws):
         beyond = np.abs(rng.standard_normal(z.shape) @ root.T) > BEYOND
@@ -51,11 +52,18 @@ def cells(z: np.ndarray, tercile: np.ndarray, names: list[str], draws: int, seed
         largest[draw] = max(np.abs(beyond[one].mean(axis=0) - EXPECTED).max() / error for one, error in pairs)
     width = float(np.quantile(largest, 0.95))
     rows = []
-    for k, (one, error) in enumerate(zip(members, errors, strict=True)):
+    for number, one, error in zip(found.tolist(), members, errors, strict=True):
         shares = (np.abs(z[one]) > BEYOND).mean(axis=0)
         low, high = max(EXPECTED - width * error, 0.0), EXPECTED + width * error
         rows += [
-            {"region": name, "tercile": k + 1, "share": float(share), "low": low, "high": high, "n": int(one.sum())}
+            {
+                "region": name,
+                "tercile": number + 1,
+                "share": float(share),
+                "low": low,
+                "high": high,
+                "n": int(one.sum()),
+            }
             | {"within": bool(low <= share <= high)}
             for name, share in zip(names, shares, strict=True)
         ]

@@ -22,11 +22,11 @@ from neurovae.io.images import read_image
 from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import given, read_mask, read_volumes
 from neurovae.norm import calibration, latent, maps
-from neurovae.norm.estimate import FEWEST, outermost
+from neurovae.norm.estimate import FEWEST, LEVEL, known, outermost
 from neurovae.norm.held_out import HeldOut, held_out
 from neurovae.norm.reference import people as reference_people
 from neurovae.norm.reference import refuse_trained
-from neurovae.norm.words import ALONE, IMAGE, MODEL, NORMED
+from neurovae.norm.words import ALONE, IMAGE, MODEL, NO_NORM, NORMED
 
 DESCRIPTION = {
     MODEL: "z of scan minus its reconstruction by a model of the reference, given age and sex; not a diagnosis",
@@ -109,8 +109,8 @@ def run(
     models = [read(model, table, mask, judged) for model, table, judged in paths]
     decoders = {int(model.meta["fold"]): model for model in models}
     tables = {k: first_scans(join(cohort_table, one.latents, checks)) for k, one in decoders.items()}
-    for table in tables.values():
-        refuse_trained(table, chosen, latents[0])
+    for table, path in zip(tables.values(), latents, strict=True):
+        refuse_trained(table, chosen, path)
     found = held_out(tables, chosen, age, sex or None)
     verdict, reason = joint_verdict({f"fold-{k}": (one.verdict, one.reason) for k, one in decoders.items()})
     state = _state(verdict, reason, found, models[0], given(volumes))
@@ -135,7 +135,9 @@ def run(
                 of_regions, of_calibration = of_regions + parts[0], of_calibration + parts[1]
                 print(f"deviation: {way} done", flush=True)
     stamp = {key: value for key, value in provenance(next(iter(tables.values()))).items() if key != "fold"}
-    write_both(people, tidy([stamp | {"verdict": verdict} | state | row for row in own or [{}]], PEOPLE))
+    of_people = [row | state if state["status"] not in NORMED else state | row for row in own or [{}]]
+    of_people.sort(key=lambda row: row["status"] == NO_NORM)  # the first row tells whether there is a norm
+    write_both(people, tidy([stamp | {"verdict": verdict} | row for row in of_people], PEOPLE))
     write_both(regions, tidy([stamp | row for row in of_regions], REGIONS))
     write_both(calibrated, tidy([stamp | row for row in of_calibration], CALIBRATION))
     print(f"deviation: {len(own)} participants, {int(found.reference.sum())} of the reference; {state}", flush=True)
@@ -159,21 +161,29 @@ def _described(found: HeldOut) -> Rows:
     """What is known of each participant, with the number of reference people in the norm and what they allow."""
     ages, n = found.table.loc[found.reference, "age_of"], maps.sizes(found)
     rows: Rows = []
-    for row, k in zip(found.table.to_dict("records"), found.group, strict=True):
+    normed = maps.normed(found)
+    for row, k, has_norm in zip(found.table.to_dict("records"), found.group, normed, strict=True):
         keys = {key: row[key] for key in KEYS if key in row}
         beyond = not ages.min() <= row["age_of"] <= ages.max()
         size = n[int(k)]
         keys |= {"age": row["age_of"], "extrapolated": beyond, "n_reference": size}
-        rows.append(keys | {"outermost_centile": outermost(size) if size else np.nan})
+        why = "" if has_norm else f"no norm for sex {row['sex_of']}: fewer than {LEVEL} of it in the reference"
+        keys |= {"outermost_centile": outermost(size) if size else np.nan}
+        rows.append(keys | ({"status": NO_NORM, "reason": why} if why else {}))
     return rows
 
 
 def _write_maps(own: Rows, z: np.ndarray, way: str, extreme: float, folder: Path, mask: Path) -> None:
-    """Write each map, and add the shares of its extreme voxels to the participant's row. z: (people, voxels)."""
+    """Write each map, and add the shares of its extreme voxels to the participant's row. z: (people, voxels).
+
+    Voxels that do not vary in the reference have no z, and people of a sex without a norm have no map.
+    """
     suffix = "" if way == MODEL else "_image"
     for row, one in zip(own, z, strict=True):
-        row[f"extreme{suffix}"] = float((np.abs(one) > extreme).mean())
-        row[f"extreme_low{suffix}"] = float((one < -extreme).mean())
+        if not np.isfinite(one).any():
+            continue
+        row[f"extreme{suffix}"] = float((np.abs(one[np.isfinite(one)]) > extreme).mean())
+        row[f"extreme_low{suffix}"] = float((one[np.isfinite(one)] < -extreme).mean())
         path = folder / f"{row['scan']}_{way}_z.nii.gz"
         write_image(path, one, mask, DESCRIPTION[way], Units="standard deviations of the reference")
 
@@ -193,6 +203,7 @@ def _latent(own: Rows, tables: dict[int, pd.DataFrame], found: HeldOut) -> None:
         ordered = table.set_index("scan").loc[found.table["scan"]]
         unseen = (ordered["latents_split"] == "test").to_numpy()
         z = ordered[latent_table.columns(ordered)].to_numpy(float)
+        unseen &= known(sex, sex[unseen & found.reference])
         inside, outside = unseen & found.reference, unseen & ~found.reference
         if inside.sum() < latent.FEWEST:
             continue
@@ -225,7 +236,11 @@ def _regions(
 
 
 def _calibration(z: np.ndarray, table: pd.DataFrame, names: pd.DataFrame, way: str, draws: int, seed: int) -> Rows:
-    """Rows over all regions, by age tercile, by site, and per region and tercile."""
+    """Rows over all regions, by age tercile, by site, and per region and tercile, of people and regions with z."""
+    people, regions = np.isfinite(z).any(axis=1), np.isfinite(z[np.isfinite(z).any(axis=1)]).all(axis=0)
+    z, table, names = z[people][:, regions], table[people], names[regions]
+    if not z.size:
+        return []
     labels = [f"{row.hemisphere} {row.name_}" for row in names.rename(columns={"name": "name_"}).itertuples()]
     tercile = calibration.terciles(table["age_of"].to_numpy(float))
     rows: Rows = [{"scope": "all regions", "level": "everybody"} | calibration.overall(z, draws, seed)]

@@ -20,6 +20,7 @@ PER_COLUMN = 20  # people for each column of age and sex; fewer: the age enters 
 STEPS, CLOSE = 100, 1e-6  # of Newton's method, and the change of a log-variance that ends it
 BOUND = 1.0  # largest change of a log-variance in one step
 FEWEST = 20  # people from whom a norm is estimated
+LEVEL = 5  # of these of one sex; with fewer there is no norm for it
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,12 @@ class Norm:
     log_variance: np.ndarray  # (q, variables)
     inverse: np.ndarray  # (q, q) of X'X
     n: int
+
+
+def known(sex: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Whether there are LEVEL people of each person's sex in the reference, (people,). reference: their sex."""
+    levels, counts = np.unique(reference.astype(str), return_counts=True)
+    return np.isin(sex.astype(str), levels[counts >= LEVEL])
 
 
 def columns(age: np.ndarray, sex: np.ndarray) -> Columns:

@@ -28,20 +28,37 @@ class Scans:
         return np.asarray(self.array[self.rows[row]])
 
 
+def learnt_from(people: HeldOut, k: int) -> np.ndarray:
+    """Whose the norm of group k is, (people,): the reference of other groups, without a sex that few of them have."""
+    others = people.reference & (people.group != k)
+    sex = people.table["sex_of"].to_numpy(str)
+    return others & estimate.known(sex, sex[others])
+
+
+def normed(people: HeldOut) -> np.ndarray:
+    """Whether the norm of each person's group holds for the person's sex, (people,)."""
+    sex, found = people.table["sex_of"].to_numpy(str), np.zeros(len(people.table), bool)
+    for k in np.unique(people.group):
+        found |= (people.group == k) & np.isin(sex, sex[learnt_from(people, int(k))])
+    return found
+
+
 def crossfit(values: np.ndarray, people: HeldOut) -> tuple[np.ndarray, np.ndarray]:
-    """z and its standard error, (people, variables) each, single precision.
+    """z and its standard error, (people, variables) each, single precision; missing for people without a norm.
 
     values: (people, variables), in blocks of variables in double precision.
     """
     age, sex = people.table["age_of"].to_numpy(float), people.table["sex_of"].to_numpy(str)
-    z = np.empty(values.shape, np.float32)
-    error = np.empty(values.shape, np.float32)
+    z, error = np.full((2, *values.shape), np.nan, np.float32)
+    has_norm, learnt = normed(people), {k: learnt_from(people, int(k)) for k in np.unique(people.group)}
     width = max(1, BLOCK // len(values))
     for start in range(0, values.shape[1], width):
         part = slice(start, start + width)
         y = np.asarray(values[:, part], np.float64)
-        for k in np.unique(people.group):
-            here, others = people.group == k, people.reference & (people.group != k)
+        for k, others in learnt.items():
+            here = (people.group == k) & has_norm
+            if not here.any():
+                continue
             norm = estimate.fit(y[others], age[others], sex[others])
             z[here, part] = estimate.z(norm, y[here], age[here], sex[here])
             error[here, part] = estimate.error_of_z(norm, z[here, part], age[here], sex[here])
@@ -50,7 +67,7 @@ def crossfit(values: np.ndarray, people: HeldOut) -> tuple[np.ndarray, np.ndarra
 
 def sizes(people: HeldOut) -> dict[int, int]:
     """Number of reference people in the norm of each group."""
-    return {int(k): int((people.reference & (people.group != k)).sum()) for k in np.unique(people.group)}
+    return {int(k): int(learnt_from(people, int(k)).sum()) for k in np.unique(people.group)}
 
 
 def residuals(volumes: Scans, decoded: Callable[[int], np.ndarray], mask: np.ndarray, fold: np.ndarray) -> np.ndarray:

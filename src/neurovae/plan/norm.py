@@ -15,6 +15,7 @@ from neurovae.io.tables import lookup, no_column, number, some
 from neurovae.plan.index import Index
 
 FEWEST = 20  # people in the reference, as in predict
+LEVEL = 5  # of these of one sex, as in norm.estimate, which needs numpy
 SHOWN = 8  # values or people that are named
 NUMBERS = ("continuous", "gamma", "count", "bounded")
 Row = dict[str, Any]
@@ -144,6 +145,9 @@ def _reference(cohort: Row, wanted: Row, index: Index) -> tuple[list[str], list[
     low, high = min(own), max(own)
     beyond = {person[scan]: age for scan, age in known.items() if not low <= age <= high}
     notes = shared_sites([(scan.site, chosen[scan.person]) for scan in index.scans])
+    if wanted["sex"] and wanted["deviation"]:
+        sex = source(next(item for item in items if item["name"] == wanted["sex"]))
+        notes += lone_levels(group_of(index, sex), chosen)
     if not beyond:
         return [], notes
     named = some([f"{one} ({age:g})" for one, age in sorted(beyond.items())])
@@ -151,6 +155,21 @@ def _reference(cohort: Row, wanted: Row, index: Index) -> tuple[list[str], list[
     if wanted["outside_age"] == "refuse":
         return [f"norm.outside_age: {text}; leave them out, or set outside_age: mark"], notes
     return [], [*notes, f"norm: {text}; what is computed for them is extrapolated, marked, and in no test"]
+
+
+def lone_levels(groups: dict[str, set[str]], chosen: dict[str, bool]) -> list[str]:
+    """Say which sexes have too few people in the reference for a norm.
+
+    groups: each person's values; chosen: whether each is of the reference.
+    """
+    counts = Counter({value: 0 for found in groups.values() for value in found})
+    counts.update(value for person, found in groups.items() if chosen[person] for value in found)
+    return [
+        f"norm.sex: {count} people of the reference are {value!r}, {LEVEL} are needed: there is no norm for people of "
+        "this sex; set norm.sex to null for one norm of all"
+        for value, count in sorted(counts.items())
+        if count < LEVEL
+    ]
 
 
 def shared_sites(pairs: Iterable[tuple[str, bool]]) -> list[str]:

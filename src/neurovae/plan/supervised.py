@@ -102,7 +102,12 @@ def _entry(entry: dict[str, Any], cohort: dict[str, Any]) -> list[str]:
             for confound in cohort["confounds"]
             if confound["from"] == "table" and confound["name"] != name and _columns(confound) & inside
         ]
-    return found
+    return found + [
+        f"{place}: {name!r} is a survival score, whose times of people without the event are no values to align with; "
+        "leave it out of supervised_by"
+        for name in wanted
+        if scores[name]["type"] == "survival"
+    ]
 
 
 def _columns(item: dict[str, Any]) -> set[str]:

@@ -95,14 +95,16 @@ def _effect(z: np.ndarray, y: np.ndarray, x: np.ndarray, unit: float) -> tuple[f
 def halves(cases: Cases, direction: Direction, splits: int, seed: int) -> np.ndarray:
     """One-sided p (splits,) of the direction of a random half of the people in the other half, relatives together.
 
-    Missing where a half leaves fewer than RESIDUAL_DF degrees of freedom. Splits are drawn in one way, so that their p
-    values are exchangeable.
+    Of each family of the other half one person is tested, since Student's t takes the people for unrelated. Missing
+    where a half leaves fewer than RESIDUAL_DF degrees of freedom. Splits are drawn in one way, so that their p values
+    are exchangeable.
     """
     rng, p = np.random.default_rng(seed), np.full(splits, np.nan)
     for k in range(splits):
         order = rng.permutation(cases.family.max() + 1)[cases.family]
         first = order <= np.median(order)
         train, test = np.flatnonzero(first), np.flatnonzero(~first)
+        test = test[np.unique(cases.family[test], return_index=True)[1]]
         x_train, x_test = (cases.x[rows][:, independent(cases.x[rows])] for rows in (train, test))
         df = len(test) - x_test.shape[1] - 1
         if min(df, len(train) - x_train.shape[1]) < RESIDUAL_DF:

@@ -3,7 +3,8 @@
 The score is that of the first session. Columns that do not change within a person (age, sex, ...) enter with their own
 products with time, so that the score's is adjusted for them. Statistic: the score test (Rao 1948) of the product, from
 the model with the score's main effect, in which person i enters with t_i' V_i^-1 r_i. Permuted: the residual of the
-score on those columns, whole people among those with equally many visits (and the same site): Winkler et al. 2015.
+score on those columns, whole people among those with equally many visits (and the same site), relatives
+together: Winkler et al. 2015.
 Individual slopes are not regressed on the score, since they are shrunken, the more so the fewer visits a person has.
 """
 
@@ -15,17 +16,18 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from neurovae.design.design import RESIDUAL_DF, score_values
+from neurovae.design.design import NOT_MADE, NOT_MADE_HERE, RESIDUAL_DF, score_values
 from neurovae.design.rows import standard
 from neurovae.design.tables import bh
 from neurovae.stats import growth
 from neurovae.stats.basis import independent, moves, residual
-from neurovae.stats.exchangeability import too_few
+from neurovae.stats.exchangeability import family_strata, too_few
 from neurovae.stats.maxt import at_once, draw, maxt
-from neurovae.trajectory.frame import Frame
+from neurovae.trajectory.frame import RELATED, Frame
 
 Row = dict[str, Any]
 RULE = "whole people among those with equally many visits"
+OF_FAMILIES = "whole families of equal size whose members have equally many visits"
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Change:
     person: np.ndarray
     s: np.ndarray
     e: np.ndarray
-    strata: np.ndarray  # (P,)
+    strata: np.ndarray  # of `stats.exchangeability`, of the people
     between: int  # columns that differ between people
     same_site: bool
 
@@ -60,7 +62,12 @@ def change(frame: Frame, z: np.ndarray, names: list[str], table: pd.DataFrame, s
 
     z: (n, latents) of the frame's rows; table: of the visits.
     """
-    values = score_values(table, score)[frame.rows][frame.first]
+    if score["type"] == "survival":
+        row = base | {"score": score["name"], "type": score["type"], "status": NOT_MADE, "reason": NOT_MADE_HERE}
+        return [row | {"latent": name} for name in names]
+    at_start = pd.Series(score_values(table, score), index=table["person"])  # the first visit may lack a confound
+    at_start = at_start[~at_start.index.duplicated()]
+    values = at_start.loc[table["person"].iloc[frame.rows[frame.first]]].to_numpy(float)
     data = prepare(frame, values, score["type"], table["site"].to_numpy()[frame.rows])
     repeated = 0 if data is None else int((np.bincount(data.person) > 1).sum())
     base = base | {"score": score["name"], "type": score["type"], "n": 0 if data is None else len(data.s),
@@ -81,7 +88,8 @@ def change(frame: Frame, z: np.ndarray, names: list[str], table: pd.DataFrame, s
     ]  # fmt: skip
     ok = np.array([row["status"] == "ok" for row in rows])
     q, m = bh(np.array([row.get("p", np.nan) for row in rows]), ok)
-    rule = RULE + (" and the same site" if data.same_site else "")
+    related = data.strata.ndim > 1
+    rule = (OF_FAMILIES if related else RULE) + (" and the same site" if data.same_site else "")
     rows = [row | {"q": value, "family_size": m, "exchangeability": f"{rule}: none ({few})" if few else rule}
             for row, value in zip(rows, q, strict=True)]  # fmt: skip
     if few or not ok.any():
@@ -114,7 +122,10 @@ def prepare(frame: Frame, values: np.ndarray, kind: str, site: np.ndarray) -> Ch
     own = own[first]
     places = pd.Series(site[rows][first].astype(str))
     counts = np.bincount(person)
-    strata = pd.factorize(pd.Series(counts).astype(str) + " " + places)[0]
+    family = None if frame.family is None else frame.family[present]
+    related = family is not None and len(np.unique(family)) < len(family)
+    kinds = pd.factorize(pd.Series(counts).astype(str) + " " + places)[0]
+    strata = family_strata(kinds, family if related else None)
     return Change(rows, x, t, person, s, residual(s, own), strata, own.shape[1], places.nunique() > 1)
 
 
@@ -165,4 +176,4 @@ def _wald(data: Change, y: np.ndarray, slopes: bool, df: int) -> Row:
     half = float(student.ppf(0.975, df)) * se
     return {"effect": float(effect), "se": se, "ci_low": float(effect - half), "ci_high": float(effect + half),
             "df": df, "p": float(2 * student.sf(abs(effect) / se, df)), "status": "ok",
-            "reason": found.boundary}  # fmt: skip
+            "reason": "; ".join(filter(None, [found.boundary, RELATED * (data.strata.ndim > 1)]))}  # fmt: skip

@@ -21,6 +21,7 @@ from neurovae.io import latent_table
 from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import chunks, given, masked, read_volumes
 from neurovae.trajectory.frame import confounds_of, timed
+from neurovae.trajectory.growth_rows import redrawn
 from neurovae.trajectory.hidden import Fold, Hidden, fit_fold, predict
 
 LATENTS, VOXELS = "latents", "voxels"
@@ -115,7 +116,13 @@ def run(
     write_both(hidden, table)
     if base["verdict"] in STOPPING:
         rows_out = [base | {"status": "not tested"}]
-    write_both(out, tidy([*ratios(table, base, bootstraps, seed), *rows_out], FORECAST))
+    family = {} if not len(table) else _families(read_parquet(cohort))
+    write_both(out, tidy([*ratios(table, base, bootstraps, seed, family), *rows_out], FORECAST))
+
+
+def _families(people: pd.DataFrame) -> dict[str, str]:
+    """Family of each person of the cohort table; empty without families."""
+    return dict(zip(people["person"], people["family"], strict=True)) if "family" in people else {}
 
 
 def fold_rows(table: pd.DataFrame, fold: Fold) -> np.ndarray:
@@ -129,12 +136,13 @@ def evaluate(
     """Squared errors of each hidden visit, summed over latents (in SD) and over voxels; z: (rows, latents)."""
     table, truth = fold.table, z[found.target]
     same = {"model": table["latents_model"].iloc[0], "fold": int(table["latents_fold"].iloc[0]),
-            "seed": int(table["latents_seed"].iloc[0]), "n_latents": z.shape[1]}  # fmt: skip
+            "seed": int(table["latents_seed"].iloc[0])}  # fmt: skip
     guesses = {"model": found.predicted, "last": found.z_last, "population": found.population}
     errors = {
         f"latents_{name}": np.square((guess - truth) / found.spread).sum(axis=1) for name, guess in guesses.items()
     }
     inside = ((truth >= found.low) & (truth <= found.high)).sum(axis=1)
+    same["n_latents"] = int(np.isfinite(found.low).all(axis=0).sum())
     if packed is not None:
         errors |= _in_voxels(fold, found, decoder, packed)
     return [
@@ -193,13 +201,16 @@ def write_volumes(
     return written
 
 
-def ratios(table: pd.DataFrame, base: Row, bootstraps: int, seed: int) -> list[Row]:
-    """Ratios of summed squared errors (model over each alternative) and coverage, with bootstrap over people."""
+def ratios(
+    table: pd.DataFrame, base: Row, bootstraps: int, seed: int, family: dict[str, str] | None = None
+) -> list[Row]:
+    """Ratios of summed squared errors (model over each alternative) and coverage, with bootstrap over people.
+
+    family: of each person, where some are related: they are drawn together.
+    """
     if not len(table):
         return []
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(table), np.full(len(table), 1 / len(table)), size=bootstraps)
-    weights = np.vstack([np.ones(len(table)), drawn])
+    weights = redrawn(table["person"].map(family or {}).fillna(table["person"]).to_numpy(), bootstraps, seed)
     gap = float((table["years"] - table["years_last"]).mean())
     base = base | {"n": len(table), "folds": table["fold"].nunique(), "years": gap, "resamples": bootstraps}
     found = []

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurovae.design.design import used_confounds
+from neurovae.design.design import relatives, used_confounds
 from neurovae.errors import InputError
 from neurovae.stats.basis import expand, independent
 
 THREE = 10  # people with three or more visits from which on slopes vary between people
 AGE, YEARS = "age at first session", "years"
 ONLY_LEVEL = f"level (fewer than {THREE} people have three visits, so slopes do not vary in the model)"
+RELATED = "some people are related: p and interval take them for unrelated"
 Row = dict[str, Any]
 Used = list[tuple[str, str, pd.Series]]
 
@@ -28,6 +29,7 @@ class Frame:
     t: np.ndarray  # (n,) years since the person's first session
     person: np.ndarray  # (n,) codes 0..P-1 in the order of the rows
     text: str
+    family: np.ndarray | None = None  # (P,) codes of the families, where some people are related
 
     @property
     def people(self) -> int:
@@ -112,7 +114,8 @@ def frame(table: pd.DataFrame, used: Used, fitted: np.ndarray | None = None, mea
     texts += [f"dropped as constant or collinear: {', '.join(dropped)}"] if dropped else []
     text = "; ".join([", ".join(texts) or "none", *notes])
     x, names = x[:, kept], [name for name, keep in zip(names, kept, strict=True) if keep]
-    return Frame(rows, x, names, personal(x, people), t, people, text)
+    related = relatives(table, rows[np.unique(people, return_index=True)[1]])
+    return Frame(rows, x, names, personal(x, people), t, people, text, related)
 
 
 def personal(x: np.ndarray, person: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from neurovae.design.design import RESIDUAL_DF
 from neurovae.design.tables import bh
 from neurovae.stats import growth
 from neurovae.stats.basis import moves
-from neurovae.trajectory.frame import AGE, ONLY_LEVEL, YEARS, Frame
+from neurovae.trajectory.frame import AGE, ONLY_LEVEL, RELATED, YEARS, Frame
 
 TERMS = {AGE: "between people, per year of age", YEARS: "within people, per year"}
 COVERAGE = 0.9  # of the intervals of predicted latents
@@ -71,6 +71,7 @@ def effects(fits: Fits, names: list[str], base: Row) -> list[Row]:
         "confounds": fits.frame.text,
         "random": "level and slope" if fits.frame.slopes else ONLY_LEVEL,
     }
+    related = RELATED * (fits.frame.family is not None)
     for term in [term for term in TERMS if term in fits.frame.names]:
         k, of_term = fits.frame.names.index(term), []
         for name, found, sd in zip(names, fits.found, spread, strict=True):
@@ -81,6 +82,7 @@ def effects(fits: Fits, names: list[str], base: Row) -> list[Row]:
                 row |= {"status": "not converged", "reason": "the fit did not converge"}
             else:
                 row |= _numbers(found, k, df[term], sd) | _variances(found)
+                row["reason"] = "; ".join(filter(None, [row["reason"], related]))
             of_term.append(row)
         ok = np.array([row["status"] == "ok" for row in of_term])
         q, m = bh(np.array([row.get("p", np.nan) for row in of_term]), ok)
@@ -96,6 +98,8 @@ def people(fits: Fits, names: list[str], persons: list[str], base: Row) -> pd.Da
     frame, first, parts = fits.frame, fits.frame.first, []
     last = pd.Series(frame.t).groupby(frame.person).max().to_numpy()
     years = frame.names.index(YEARS)
+    at_start = frame.x[first].copy()
+    at_start[:, years] = 0.0  # also of people whose first visit lacks a confound
     for name, found in zip(names, fits.found, strict=True):
         if found is None or not found.converged:
             continue
@@ -109,7 +113,7 @@ def people(fits: Fits, names: list[str], persons: list[str], base: Row) -> pd.Da
                     "latent": name,
                     "visits": frame.counts,
                     "years": last,
-                    "level": frame.x[first] @ found.coef + found.blup[:, 0],
+                    "level": at_start @ found.coef + found.blup[:, 0],
                     "level_reliability": reliable[:, 0],
                     "slope": slope,
                     "slope_reliability": reliable[:, 1],
@@ -136,6 +140,17 @@ def ahead(fits: Fits, names: list[str], persons: list[str], years: float, base: 
         parts.append(pd.DataFrame(part | {"low": mean - wide * se, "high": mean + wide * se}))
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"person": []})
     return table.assign(**base)
+
+
+def redrawn(group: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Weights (1 + draws, n): ones, then how often each row is drawn in a bootstrap of groups (people, families).
+
+    group: (n,) labels.
+    """
+    codes = pd.factorize(group)[0]
+    size = int(codes.max()) + 1
+    drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), size=draws)
+    return np.vstack([np.ones(len(codes)), drawn[:, codes]])
 
 
 def _numbers(found: growth.Growth, k: int, df: int, sd: float) -> Row:

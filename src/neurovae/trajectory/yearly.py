@@ -1,7 +1,8 @@
 """What changes in the brain in a year: the mean change of the latents, decoded, with its interval over people.
 
 map = decode(z0 + b_W) - decode(z0): z0 the mean latents of first visits, b_W the change per year within people of each
-latent's growth model. The interval redraws people, with the variances of the growth models and the decoder fixed.
+latent's growth model. The interval redraws people, relatives together, with the variances of the growth models and
+the decoder fixed.
 """
 
 from pathlib import Path
@@ -20,7 +21,7 @@ from neurovae.interpret.scoremap import region_means
 from neurovae.io.parquet import read_parquet
 from neurovae.stats import growth
 from neurovae.trajectory.frame import YEARS, Frame, confounds_of, frame, timed
-from neurovae.trajectory.growth_rows import fit_all, usable
+from neurovae.trajectory.growth_rows import fit_all, redrawn, usable
 
 DRAWS = 200  # resamples that are decoded, at most
 REGIONS = {"model": "object", "fold": "Int64", "seed": "Int64", "index": "Int64", "region": "object",
@@ -110,8 +111,7 @@ def changes(design: Frame, z: np.ndarray, draws: int, seed: int) -> tuple[np.nda
     z: (visits of the design, latents).
     """
     fits, years = fit_all(design, z), design.names.index(YEARS)
-    rng, people = np.random.default_rng(seed), design.people
-    weights = np.vstack([np.ones(people), rng.multinomial(people, np.full(people, 1 / people), size=draws)])
+    weights = redrawn(np.arange(design.people) if design.family is None else design.family, draws, seed)
     per_year = [
         np.zeros(draws + 1) if found is None else growth.redrawn(fits.visits, found, y, weights)[:, years]
         for found, y in zip(fits.found, z.T, strict=True)

@@ -44,6 +44,16 @@ def test_masked_parcels_have_no_connections_and_change_no_other():
     np.testing.assert_array_equal(found[~of_masked], whole)
 
 
+def test_a_parcel_that_one_of_several_runs_lacks_is_masked():
+    values = courses(0)
+    whole = connectivity.vector(values[:, [0, 1, 2, 4, 5]], "correlation", True)
+    values[:70, 3] = np.nan
+    found = connectivity.vector(values, "correlation", True)
+    first, second = connectivity.pairs(6, False)
+    np.testing.assert_array_equal(np.isnan(found), (first == 3) | (second == 3))
+    np.testing.assert_array_equal(found[~np.isnan(found)], whole)
+
+
 def test_tangent_space_equals_nilearns():
     people = [courses(seed) for seed in range(12)]
     measure = ConnectivityMeasure(kind="tangent", vectorize=True, standardize=False)

@@ -65,6 +65,15 @@ def test_series_on_disk_are_the_cleaned_runs(folder):
     assert not list((folder / "out").glob("*.raw"))
 
 
+def test_with_masks_a_person_without_two_parcels_does_not_have_the_block(folder):
+    values = courses(1)
+    values[:, 1:] = 0
+    write_tsv(series_file(folder, "02"), values)
+    block, quality = run(folder, constant="mask")
+    assert quality.loc[1, "status"] == "excluded" and quality.loc[1, "reason"].startswith("4 of 5 parcels are constant")
+    assert len(block.rows) == 4 and np.isfinite(block.values).all()
+
+
 @pytest.mark.parametrize(("rule", "people", "parcels"), [("drop_parcel", 5, 4), ("mask", 5, 5), ("drop_person", 4, 5)])
 def test_constant_parcel(folder, rule, people, parcels):
     values = courses(1)

@@ -135,3 +135,21 @@ def test_intervals_of_groups_are_those_of_the_mean(column: str):
         assert row["n"] == len(values) and row[column] == pytest.approx(values.mean())
         half = 1.96 * values.sem()
         assert row[f"{column}_high"] - row[column] == pytest.approx(half, rel=0.15)
+
+
+def test_a_group_of_few_people_has_no_interval_and_relatives_are_drawn_together():
+    table = found(aged())
+    rows = accuracy.by_group(table, {"few": pd.Series(["a", "a", "b"] + ["b"] * (len(table) - 3))}, 500, 0)
+    assert np.isnan(rows[0]["gap_low"]) and np.isfinite(rows[1]["gap_low"]) and rows[0]["n"] == 2
+    twins = pd.concat([table, table.assign(person=table["person"] + "b")], ignore_index=True)
+    twins = twins.assign(family=[*table["person"], *table["person"]])
+    one, both = (accuracy.by_group(t, {"all": pd.Series("x", index=t.index)}, 500, 0)[0] for t in (table, twins))
+    assert both["gap_high"] - both["gap_low"] == pytest.approx(one["gap_high"] - one["gap_low"], rel=1e-6)
+
+
+def test_a_time_to_an_event_has_no_naive_correlation():
+    table = found(aged())
+    table = table.assign(death=np.arange(len(table)) + 1.0, death_event=np.arange(len(table)) % 2)
+    score = {"name": "death", "type": "survival", "time": "years", "event": "died"}
+    row = gap_test.tests(table, [score], [AGE], AGE, 19, 0)[0]
+    assert row["status"] == "ok" and row["family"] == "Cox (Efron)" and "naive_r" not in row

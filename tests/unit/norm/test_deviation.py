@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from neurovae.norm import calibration, maps
+from neurovae.norm import calibration, deviation, maps
 from neurovae.norm.held_out import HeldOut, held_out
 
 
@@ -30,7 +30,7 @@ def test_with_a_model_per_fold_everybody_is_reconstructed_by_their_own_and_norme
 
 
 def test_with_one_model_its_reference_people_are_divided_and_patients_get_all_of_them():
-    found = held_out(tables([1]), REFERENCE, "age", "sex")
+    found = held_out(tables([1]), REFERENCE, "age", None)
     assert (found.fold == 1).all() and found.reference.sum() == 10 and (~found.reference).sum() == 30
     assert (found.group[~found.reference] == -1).all() and sorted(set(found.group)) == [-1, 0, 1, 2, 3, 4]
     assert maps.sizes(found) == {-1: 10, 0: 8, 1: 8, 2: 8, 3: 8, 4: 8}
@@ -124,3 +124,43 @@ def test_the_interval_over_people_is_wider_than_regions_alone_would_have_it():
     binomial = 1.96 * np.sqrt(0.05 * 0.95 / (100 * 50))
     assert row["n"] == 100 and row["high"] - row["low"] > 4 * binomial
     np.testing.assert_array_equal(np.bincount(calibration.terciles(np.arange(99.0))), [33, 33, 33])
+
+
+def test_a_sex_with_few_people_in_the_reference_gets_no_norm_of_another():
+    """Two men in the reference and one patient without any of his sex: no z for them, and the women's norm is theirs."""
+    found, rng = people(60, 5, 2)
+    sex = np.array(["F"] * 65, object)
+    sex[[0, 1, 63, 64]] = ["M", "M", "M", "X"]
+    alone = HeldOut(found.table.assign(sex_of=sex), found.fold, found.group)
+    values = rng.normal(size=(65, 4))
+    z, error = maps.crossfit(values, alone)
+    assert (np.isnan(z).all(axis=1) == (sex != "F")).all() and (np.isnan(error) == np.isnan(z)).all()
+    women = np.flatnonzero(sex == "F")
+    only = HeldOut(alone.table.iloc[women].reset_index(drop=True), found.fold[women], found.group[women])
+    np.testing.assert_array_equal(z[women], maps.crossfit(values[women], only)[0])
+    assert maps.sizes(alone) == maps.sizes(only)
+    table = alone.table.assign(scan=np.arange(65).astype(str), person=np.arange(65).astype(str))
+    named = HeldOut(table, alone.fold, alone.group)
+    own = deviation._described(named)
+    assert [row.get("reason", "") for row in own][62:] == [
+        "",
+        "no norm for sex M: fewer than 5 of it in the reference",
+        "no norm for sex X: fewer than 5 of it in the reference",
+    ]
+    latents = table.assign(latents_split="test", mu_0=values[:, 0], mu_1=values[:, 1])
+    deviation._latent(own, {0: latents}, named)
+    assert [np.isnan(row["d2_percentile"]) for row in own] == list(sex != "F")
+
+
+def test_calibration_leaves_out_what_has_no_z_and_makes_no_interval_of_few_people():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(40, 4))
+    z[:, 1], z[3] = np.nan, np.nan
+    names = pd.DataFrame({"name": list("abcd"), "hemisphere": "left"})
+    table = pd.DataFrame({"age_of": np.repeat([20.0, 21.0], 20), "site": ["A"] * 38 + ["B"] * 2})
+    found = pd.DataFrame(deviation._calibration(z, table, names, "model", 50, 0))
+    cells = found[found["scope"] == "region and age tercile"]
+    assert set(cells["level"]) == {"left a", "left c", "left d"} and set(cells["tercile"]) == {1, 2}  # ages are tied
+    assert found.loc[0, "n"] == 39 and found[["share"]].notna().all().all()
+    of_site = found[found["scope"] == "site"].set_index("level")
+    assert np.isfinite(of_site.loc["A", "low"]) and np.isnan(of_site.loc["B", "low"])

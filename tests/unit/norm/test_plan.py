@@ -77,6 +77,14 @@ def test_ages_outside_the_reference_are_said_or_refused(tmp_path: Path):
     assert fault.startswith("norm.outside_age: ages outside")
 
 
+def test_a_sex_without_reference_people_is_named(tmp_path: Path):
+    rows = table()
+    rows.loc[0, "sex"] = "M"  # a patient
+    asked = {"age": "age", "sex": "sex", "deviation": True}
+    faults, [note] = norm.problems(*whole(tmp_path, rows, RULE, **asked), ["m"])
+    assert faults == [] and note.startswith("norm.sex: 0 people of the reference are 'M', 5 are needed")
+
+
 def test_reference_and_others_without_a_common_site_are_named(tmp_path: Path):
     rows = table()
     rows["scanner"] = rows["group"].map({"control": "A", "patient": "B"})

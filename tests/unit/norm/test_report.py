@@ -1,6 +1,7 @@
 """The command of brain age, its figure, and the sections of the report: numbers of the tables in sentences."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,11 @@ def test_the_section_of_deviations_is_no_diagnosis_and_shows_the_calibration(run
     assert "A deviation is not a diagnosis." in words and "no centile below 6.0 % or above 94.0 %" in words
     assert "5.1 % [4.0, 6.2] of the regions of 60 held-out reference participants" in words
     assert "1 of 3 cells" in words and "Normative deviation" in methods.norm(run)
+    assert "of the other folds" in methods.norm(run) and "folds were combined" in methods.norm(run)
+    alone = methods.norm(replace(run, config=run.config | {"train": {"folds": [0]}}))
+    assert "of the other 4 of 5 parts" in alone and "folds were combined" not in alone
+    tables["deviation"].assign(status="latents alone").to_csv(folder / "deviation.tsv", sep="\t", index=False)
+    assert "shrinkage covariance" in methods.norm(run) and "The residual of each" not in methods.norm(run)
 
 
 def test_a_prediction_that_is_no_better_than_the_mean_is_named():

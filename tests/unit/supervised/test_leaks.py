@@ -212,6 +212,8 @@ def entry(**keys: Any) -> list[dict[str, Any]]:
         ({"cohort__confounds": age(column="tremor")}, "the confound 'age' is an item of 'total'"),
         ({"train__models": entry()}, "needs supervised_by"),
         ({"train__models": entry(supervised_by=["nothing"])}, "supervised_by names nothing"),
+        ({"train__models": entry(supervised_by=["death"]), "cohort__scores": [
+            {"name": "death", "type": "survival", "time": "years", "event": "died"}]}, "'death' is a survival score"),
         ({"train__models": entry(supervised_by=["total"], n_latent=3)}, "n_latent is the number of scores"),
         ({"train__models": entry(supervised_by=["total"])[1:]}, "every model is supervised"),
         ({"associate__primary": "axis"}, "associate.primary: 'axis' is supervised"),

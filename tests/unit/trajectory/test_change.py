@@ -9,9 +9,10 @@ import statsmodels.api as sm
 from growth_cohort import CONFOUNDS, SCORE, draw
 
 from neurovae.stats import growth
+from neurovae.stats.exchangeability import shuffle
 from neurovae.trajectory.change import change, prepare, statistic_of
 from neurovae.trajectory.frame import AGE, YEARS, confounds_of, frame
-from neurovae.trajectory.growth_rows import effects, fit_all, people
+from neurovae.trajectory.growth_rows import effects, fit_all, people, redrawn
 
 
 def rows(table: pd.DataFrame, permutations: int = 1000, score: dict = SCORE) -> pd.DataFrame:
@@ -137,3 +138,49 @@ def test_slopes_correlate_with_the_truth_as_their_reliability_says() -> None:
         part = table[table["latent"] == name]
         r = np.corrcoef(part["slope"], cohort.slope[:, k])[0, 1]
         assert r == pytest.approx(np.sqrt(part["slope_reliability"].mean()), abs=0.1)
+
+
+def test_relatives_change_places_as_families_and_the_rows_say_what_ignores_them() -> None:
+    table = draw(12, people=60, latents=1, visits=(3, 3)).table
+    number = table["person"].str[-3:].astype(int)
+    table = table.assign(family=[f"f{k // 2 if k < 40 else k}" for k in number])
+    design = frame(table, confounds_of(table, [], None, True))
+    first = table.drop_duplicates("person")["score"].to_numpy()
+    data = prepare(design, first, "continuous", table["site"].to_numpy())
+    assert data is not None
+    order = shuffle(data.strata, 50, 0)
+    pairs = order[:, :40].reshape(50, 20, 2)
+    assert (pairs[:, :, 1] == pairs[:, :, 0] + 1).all() and (pairs[:, :, 0] % 2 == 0).all() and (pairs < 40).all()
+    assert (np.sort(order[:, 40:], axis=1) == np.arange(40, 60)).all() and (order[:, 40:] != np.arange(40, 60)).any()
+    row = rows(table).iloc[0]
+    assert row["exchangeability"] == "whole families of equal size whose members have equally many visits"
+    assert "take them for unrelated" in row["reason"]
+    of_effects = effects(fit_all(design, table[["mu_00"]].to_numpy(float)), ["mu_00"], {})
+    assert all("take them for unrelated" in one["reason"] for one in of_effects)
+    alone = rows(table[number % 2 == 0].reset_index(drop=True)).iloc[0]
+    assert alone["exchangeability"].startswith("whole people") and alone["reason"] == ""
+    weights = redrawn(np.repeat(["a", "b", "c"], 2), 20, 0)
+    assert (weights[:, ::2] == weights[:, 1::2]).all() and (weights.sum(axis=1) == 6).all() and (weights[0] == 1).all()
+
+
+def test_a_time_to_an_event_is_not_tested_as_a_number() -> None:
+    table = draw(13, latents=2).table.assign(score_event=1.0)
+    found = rows(table, score=SCORE | {"type": "survival", "time": "score", "event": "had"})
+    assert (found["status"] == "not made for survival").all() and "p" not in found
+
+
+def test_a_first_visit_without_a_confound_is_the_start_still() -> None:
+    """Level and score are those of the first session, where the visit itself is left out of the fit."""
+    table = draw(14, people=60, latents=1, visits=(4, 4), slope_sd=1.0, noise=0.05).table
+    rng, confounds = np.random.default_rng(0), [{"name": "dose", "type": "continuous"}]
+    table = table.assign(dose=rng.normal(size=len(table)))
+    less = table.assign(dose=table["dose"].where((table["person"] != "sub-003") | (table["session"] != "1")))
+    levels, tested = [], []
+    for one in (table, less, less.assign(score=less["score"] + 100.0 * (less["session"] != "1"))):
+        design = frame(one, confounds_of(one, confounds, None, True))
+        z = one[["mu_00"]].to_numpy(float)
+        found = people(fit_all(design, z[design.rows]), ["mu_00"], sorted(set(one["person"])), {})
+        levels.append(found.loc[found["person"] == "sub-003", "level"].iloc[0])
+        tested.append(change(design, z[design.rows], ["mu_00"], one, SCORE, {}, 99, 0)[0]["effect"])
+    assert levels[1] == pytest.approx(levels[0], abs=0.15)
+    assert tested[2] == pytest.approx(tested[1], rel=1e-12)

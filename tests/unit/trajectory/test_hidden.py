@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from growth_cohort import CONFOUNDS, draw
 
-from neurovae.trajectory.forecast import ratios
+from neurovae.trajectory.forecast import evaluate, ratios
 from neurovae.trajectory.frame import confounds_of, frame
 from neurovae.trajectory.hidden import Fold, fit_fold, predict
 
@@ -131,3 +131,10 @@ def test_ahead_uses_all_visits() -> None:
     assert row == own.index[-1] and found.visits[0] == len(own)
     design = frame(table, confounds_of(table, CONFOUNDS, None, False))
     assert design.people == table["person"].nunique()
+
+
+def test_a_constant_latent_has_no_interval_and_is_not_counted_as_missed() -> None:
+    table = cohort().assign(mu_05=0.0)
+    fold = fitted(table)
+    rows = pd.DataFrame(evaluate(fold, predict(fold), None, None, table[NAMES].to_numpy(float)))
+    assert (rows["n_latents"] == 5).all() and 0.8 < rows["covered"].sum() / rows["n_latents"].sum() <= 1

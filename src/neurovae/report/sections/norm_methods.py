@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from neurovae.norm.held_out import PARTS
 from neurovae.norm.words import NORMED
 from neurovae.report.results import Run, read
 
@@ -31,16 +32,29 @@ def _brain_age(run: Run, section: dict[str, Any]) -> str:
 
 def _deviation(run: Run, section: dict[str, Any]) -> str:
     done = [read(run, f"norm/{model}/deviation.tsv") for model in run.models]
-    if not any(found is not None and found["status"].iloc[0] in NORMED for found in done):
+    states = {found["status"].iloc[0] for found in done if found is not None}
+    if not states & set(NORMED):
         return ""
-    given = "age and sex" if section["sex"] else "age"
+    folds = (run.config.get("train") or {}).get("folds", [])
+    within, combined = (
+        ("", "") if len(folds) == 1 else ("within each fold ", "; folds were combined by the median percentile")
+    )
     return (
         "Normative deviation. Models were trained on the reference group alone; all other participants were held out. "
+        f"{_maps(section, len(folds) == 1) if 'ok' in states else ''}The distance of the latents was computed {within}"
+        "with a shrinkage covariance [ledoit] and compared with the leave-one-out distances of held-out reference "
+        f"participants{combined}."
+    )
+
+
+def _maps(section: dict[str, Any], one_model: bool) -> str:
+    """The norms of voxels and regions, which a cohort without images does not have."""
+    given = "age and sex" if section["sex"] else "age"
+    others = f"the other {PARTS - 1} of {PARTS} parts" if one_model else "the other folds"
+    return (
         "The residual of each held-out scan (scan minus reconstruction) was expressed in standard deviations, with "
-        f"mean and log-variance of the residual modelled on {given} in held-out reference participants of the other "
-        "folds, and with the uncertainty of both (predictive t). The same norm of the scans, smoothed with a Gaussian "
-        f"kernel of {section['smooth_mm']:g} mm full width at half maximum, is reported beside it. Centiles are given "
-        "with the sampling error of the norm [bozek]. The distance of the latents was computed within each fold with a "
-        "shrinkage covariance [ledoit] and compared with the leave-one-out distances of held-out reference "
-        "participants; folds were combined by the median percentile."
+        f"mean and log-variance of the residual modelled on {given} in held-out reference participants of {others}, "
+        "and with the uncertainty of both (predictive t). The same norm of the scans, smoothed with a Gaussian kernel "
+        f"of {section['smooth_mm']:g} mm full width at half maximum, is reported beside it. Centiles are given with "
+        "the sampling error of the norm [bozek]. "
     )

@@ -92,9 +92,14 @@ def methods(run: Run) -> str:
         "given the confounds [freedman], in each of which all folds were fitted again."
         if found["permutations"].max() > 0
         else "",
-        "Regressions in single test folds were combined by Rüger's rule [ruger], and p values of "
-        f"{settings.get('splits')} random splits into halves by its improvement for exchangeable p values "
-        "[gasparin]. Patterns are regressions of the voxels on the latent in the test participants of each fold "
+        "Regressions in single test folds were combined by Rüger's rule [ruger]"
+        + (
+            f", and p values of {settings.get('splits')} random splits into halves by its improvement for exchangeable "
+            "p values [gasparin]. "
+            if found["p_splits"].notna().any()
+            else ". "
+        )
+        + "Patterns are regressions of the voxels on the latent in the test participants of each fold "
         "[haufe]; their mean and standard deviation over folds are shown.",
     ]
     return " ".join(words for words in said if words)

@@ -4,7 +4,8 @@ import pandas as pd
 
 from neurovae.report.blocks import Block, by_model, details, file_table, note, pictures, table, text
 from neurovae.report.results import LEVEL, Row, Run, read, why
-from neurovae.report.text import count
+from neurovae.report.text import count, listed
+from neurovae.report.words import participants as in_participants
 from neurovae.trajectory.frame import AGE
 from neurovae.trajectory.growth_rows import TERMS
 
@@ -102,7 +103,7 @@ def methods(run: Run) -> str:
         "likelihood; degrees of freedom were those of between- and within-participant terms [schluchter].",
         "Associations of scores at the first session with change were tested as the product of time and score, "
         "adjusted for the products of time with age and constant confounds, by max-T over latents [maxt] with "
-        f"{int(tested['permutations'].iloc[0]):,} permutations of whole participants with equally many visits [blocks]."
+        f"{int(tested['permutations'].iloc[0]):,} permutations of {_moved(tested)} [blocks]."
         if len(tested)
         else "",
         "The last visit of each test participant was hidden and predicted by models fitted to the training and "
@@ -112,3 +113,8 @@ def methods(run: Run) -> str:
         else "",
     ]
     return " ".join(words for words in said if words)
+
+
+def _moved(tested: pd.DataFrame) -> str:
+    """What was permuted, as the rows say."""
+    return listed([in_participants(rule) for rule in tested["exchangeability"].drop_duplicates()])
