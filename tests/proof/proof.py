@@ -131,7 +131,7 @@ def imputed(pool: Executor | None, share: float, out: Path) -> list[Check]:
 
 def survival(pool: Executor | None, share: float, out: Path) -> list[Check]:
     """Times to events: level, and a planted effect."""
-    found = proof_survival.table(pool, many(400, share))
+    found = proof_survival.table(pool, many(240, share))
     lines.write(out, "survival", found)
     return proof_survival.checks(found)
 
