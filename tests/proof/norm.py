@@ -124,7 +124,9 @@ def _seed(
         own, others = here & ~patient, unseen & patient
         pair = latent.percentiles(mu[own], years[own], sexes[own], mu[others], years[others], sexes[others])
         by_fold[k, own], by_fold[k, others] = pair
-    z, of_image = (maps.crossfit(one[:, ::EVERY], people)[0] for one in (residual, _smooth(x, mask)))
+    z, smoothed, of_image = (
+        maps.crossfit(one[:, ::EVERY], people)[0] for one in (residual, _smooth(residual, mask), _smooth(x, mask))
+    )
     regions = maps.crossfit(maps.region_means(residual, labels, index), people)[0]
     regions_of_image = maps.crossfit(maps.region_means(x, labels, index), people)[0]
     return (
@@ -132,6 +134,7 @@ def _seed(
         people,
         {
             "model: extreme voxels": (np.abs(z) > EXTREME).mean(axis=1),
+            "model, smoothed: extreme voxels": (np.nan_to_num(np.abs(smoothed)) > EXTREME).mean(axis=1),
             "no model: extreme voxels": (np.nan_to_num(np.abs(of_image)) > EXTREME).mean(axis=1),
             "model: largest region": np.abs(regions).max(axis=1),
             "no model: largest region": np.abs(regions_of_image).max(axis=1),
