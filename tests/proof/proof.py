@@ -74,7 +74,8 @@ def change(pool: Executor | None, share: float, out: Path) -> list[Check]:
     """A score against change over visits."""
     found = proof_change.table(pool, many(300, share))
     lines.write(out, "change", found)
-    return [*proof_change.checks(found), *proof_change.found_again(many(40, share))]
+    planted = proof_change.found_again(many(40, share))
+    return [*proof_change.checks(found), *planted, *proof_change.ordered(many(20, share))]
 
 
 def family(pool: Executor | None, share: float, out: Path) -> list[Check]:
