@@ -72,6 +72,7 @@ def test_the_tables_hold_reference_and_others(run: Run):
     assert len(ages) == 90 and ages["reference"].sum() == 60 and 0 < ages["extrapolated"].sum() < 10
     assert (ages.loc[ages["extrapolated"], "true_age"] > ages.loc[ages["reference"], "true_age"].max()).all()
     assert set(metrics["people"]) == {"reference", "others"} and set(groups["grouping"]) == {"reference", "ill"}
+    assert set(groups.loc[groups["grouping"] == "ill", "level"]) == {"0", "1"}
     assert list(tests["score"]) == ["memory", "ill"] and (tests["status"] == "ok").all()
     assert set(tests["n"]) == {90 - ages["extrapolated"].sum()} and not tests["p_permutation"].isna().any()
 
