@@ -119,7 +119,7 @@ def _deviation(run: Run, model: str, people: pd.DataFrame) -> list[Block]:
     said = f"{model}: the norm rests on {count(n, 'held-out reference participant')}. With as many, no centile below "
     outermost = people["outermost_centile"].min()
     said += f"{outermost:.1f} % or above {100 - outermost:.1f} % is bounded by what was observed (95 % confidence); "
-    said += "centiles farther out rest on the shape of the normal distribution."
+    said += "centiles farther out rest on the assumed shape of the distribution."
     blocks = [note(NO_DIAGNOSIS), text(said)]
     blocks += [text(line) for line in calibration(calibrated)] if calibrated is not None else []
     blocks.append(picture(run, f"{model}_deviation.png", f"{model}: calibration, extreme voxels, latents"))
