@@ -31,6 +31,7 @@ VARIABLE = (  # parts of paths and columns that depend on the configuration
     (r"fold-(\d+|\{fold\}|\{\{fold\}\})_seed-(\d+|\{seed\}|\{\{seed\}\})|\{fit\}|\{\{fit\}\}", "<fit>"),
     (r"\{+cohort\}+", "<cohort>"),
     (r"\{+model\}+", "<model>"),
+    (r"\{+person\}+(?=_person)", "<person>"),
     (r"\{+block\}+|(?<=^blocks/)[a-z][a-z0-9_]*(?=/)", "<block>"),
     (r"\{+bucket\}+|\{+batch\}+|(?<=/)\d{4}(?=\.)", "<batch>"),
     (r"fold-(\d+|\{+fold\}+)", "fold-<fold>"),

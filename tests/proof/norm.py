@@ -26,7 +26,7 @@ from neurovae.norm.held_out import HeldOut
 SCORES, PERMUTATIONS = 300, 999
 PATIENTS, FOLDS, COMPONENTS, SEEDS = 30, 5, 48, 10
 STRENGTHS = (0.01, 0.025, 0.05)
-EXTREME, EVERY = 2.6, 4  # z of an extreme voxel; shares of these are taken over every fourth voxel
+EXTREME, EVERY, FWHM = 2.6, 4, 2.0  # z of an extreme voxel, of every fourth one; smoothing in voxels of 4 mm
 
 
 def main() -> None:
@@ -38,11 +38,14 @@ def main() -> None:
     parser.add_argument("--sex", default="sex")
     parser.add_argument("--scores", type=int, default=SCORES)
     parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--other", type=Path, help="results folder of a cohort of another scanner, on the same grid")
     options = parser.parse_args()
     if options.scores:
         null_scores(options.results, options.model, options.age, options.sex, options.scores)
     if options.seeds:
         planted(options.results, options.age, options.sex, options.seeds)
+    if options.other:
+        another_site(options.results, options.other, options.age, options.sex)
 
 
 def null_scores(results: Path, model: str, age: str, sex: str, count: int) -> None:
@@ -87,7 +90,7 @@ def planted(results: Path, age: str, sex: str, seeds: int) -> None:
     share = []
     for strength in STRENGTHS:
         for seed in range(seeds):
-            z, people, ways = _seed(volumes, mask, labels, names["index"].to_numpy(), table, age, sex, strength, seed)
+            z, ways, people = _seed(volumes, mask, labels, names["index"].to_numpy(), table, age, sex, strength, seed)
             share.append(calibration.overall(z[people.reference], 100, 0)["share"])
             for way, value in ways.items():
                 found.setdefault((strength, way), []).append(roc_auc_score(~people.reference, value))
@@ -97,22 +100,60 @@ def planted(results: Path, age: str, sex: str, seeds: int) -> None:
     for (strength, way), values in found.items():
         half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
         print(
-            f"  {strength:.3f} {way:32s} AUC {np.mean(values):.3f} [{np.mean(values) - half:.3f}, {np.mean(values) + half:.3f}]"
+            f"  {strength:.3f} {way:36s} AUC {np.mean(values):.3f} [{np.mean(values) - half:.3f}, {np.mean(values) + half:.3f}]"
         )
+
+
+def another_site(results: Path, other: Path, age: str, sex: str) -> None:
+    """People of another scanner under the norm: what a difference between scanners alone looks like."""
+    mask = read_mask(results / "preprocess" / "mask.nii.gz")
+    labels, names = read_atlas(results / "interpret" / "atlas.nii.gz", results / "preprocess" / "mask.nii.gz")
+    parts = []
+    for folder in (results, other):
+        array, scans = read_volumes(folder / "preprocess" / "volumes.npy", folder / "preprocess" / "volumes.parquet")
+        table = first_scans(read_parquet(folder / "cohort" / "cohort.parquet"))
+        table = table[table["scan"].isin(scans["scan"]) & table[age].notna() & table[sex].notna()]
+        parts.append((table, masked(array[pd.Index(scans["scan"]).get_indexer(table["scan"])], mask)))
+    (own, x), (new, y) = parts
+    inside = new[age].between(own[age].min(), own[age].max()).to_numpy()
+    whole, x = pd.concat([own, new[inside]], ignore_index=True), np.vstack([x, y[inside]])
+    reference = np.arange(len(whole)) < len(own)
+    fold = np.random.default_rng(0).permutation(np.arange(len(whole)) % FOLDS)
+    people = _people(whole, reference, fold, age, sex)
+    z, ways = _ways(x, people, mask, labels, names["index"].to_numpy())
+    print(f"another site: {inside.sum()} of {len(new)} people within the ages of the {len(own)} of the reference")
+    for name, group in (("reference", reference), ("other site", ~reference)):
+        share = calibration.overall(z[group], 2000, 0)
+        print(f"  regions beyond 1.96, {name}: {share['share']:.3f} [{share['low']:.3f}, {share['high']:.3f}]")
+    for way, value in ways.items():
+        middle = [float(np.median(value[group])) for group in (reference, ~reference)]
+        print(f"  {way:36s} AUC {roc_auc_score(~reference, value):.3f}, medians {middle[0]:.3f} and {middle[1]:.3f}")
 
 
 def _seed(
     volumes: np.ndarray, mask: np.ndarray, labels: np.ndarray, index: np.ndarray, table: pd.DataFrame, age: str,
     sex: str, strength: float, seed: int,
-) -> tuple[np.ndarray, HeldOut, dict[str, np.ndarray]]:  # fmt: skip
+) -> tuple[np.ndarray, dict[str, np.ndarray], HeldOut]:  # fmt: skip
     rng = np.random.default_rng([seed, round(1000 * strength)])
     n = len(table)
     patient = np.isin(np.arange(n), rng.choice(n, PATIENTS, replace=False))
     x = volumes + _pattern(volumes, mask, patient, strength, rng)
     fold = rng.permutation(np.arange(n) % FOLDS)
-    described = table.assign(reference=~patient, age_of=table[age].astype(float), sex_of=table[sex].astype(str))
-    people = HeldOut(described.reset_index(drop=True), fold, fold)
-    residual, by_fold = np.empty_like(x), np.full((FOLDS, n), np.nan)
+    people = _people(table, ~patient, fold, age, sex)
+    return *_ways(x, people, mask, labels, index), people
+
+
+def _people(table: pd.DataFrame, reference: np.ndarray, fold: np.ndarray, age: str, sex: str) -> HeldOut:
+    described = table.assign(reference=reference, age_of=table[age].astype(float), sex_of=table[sex].astype(str))
+    return HeldOut(described.reset_index(drop=True), fold, fold)
+
+
+def _ways(
+    x: np.ndarray, people: HeldOut, mask: np.ndarray, labels: np.ndarray, index: np.ndarray
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """z of the regions by the model, and the number of each person by each way; x: (people, voxels)."""
+    patient, fold = ~people.reference, people.fold
+    residual, by_fold = np.empty_like(x), np.full((FOLDS, len(x)), np.nan)
     years, sexes = people.table["age_of"].to_numpy(), people.table["sex_of"].to_numpy(str)
     for k in range(FOLDS):
         train, unseen = ~patient & (fold != k), patient | (fold == k)
@@ -124,15 +165,16 @@ def _seed(
         own, others = here & ~patient, unseen & patient
         pair = latent.percentiles(mu[own], years[own], sexes[own], mu[others], years[others], sexes[others])
         by_fold[k, own], by_fold[k, others] = pair
-    z, of_image = (maps.crossfit(one[:, ::EVERY], people)[0] for one in (residual, _smooth(x, mask)))
-    regions = maps.crossfit(maps.region_means(residual, labels, index), people)[0]
-    regions_of_image = maps.crossfit(maps.region_means(x, labels, index), people)[0]
+    smooth, of_image = (maps.smoothed(one, mask, FWHM) for one in (residual, x))
+    z, z_bare, z_image = (maps.crossfit(one[:, ::EVERY], people)[0] for one in (smooth, residual, of_image))
+    regions = maps.crossfit(maps.region_means(smooth, labels, index), people)[0]
+    regions_of_image = maps.crossfit(maps.region_means(of_image, labels, index), people)[0]
     return (
         regions,
-        people,
         {
             "model: extreme voxels": (np.abs(z) > EXTREME).mean(axis=1),
-            "no model: extreme voxels": (np.nan_to_num(np.abs(of_image)) > EXTREME).mean(axis=1),
+            "model, not smoothed: extreme voxels": (np.abs(z_bare) > EXTREME).mean(axis=1),
+            "no model: extreme voxels": (np.abs(z_image) > EXTREME).mean(axis=1),
             "model: largest region": np.abs(regions).max(axis=1),
             "no model: largest region": np.abs(regions_of_image).max(axis=1),
             "model: percentile of latents": latent.combined(by_fold),
@@ -151,15 +193,6 @@ def _pattern(
     severity = np.where(patient, rng.uniform(0.5, 1.5, len(patient)), 0.0)
     total = strength * volumes.var(axis=0).sum()
     return (severity[:, None] * pattern * np.sqrt(total / np.square(pattern).sum())).astype(np.float32)
-
-
-def _smooth(x: np.ndarray, mask: np.ndarray, sigma: float = 0.85) -> np.ndarray:
-    """8 mm at voxels of 4 mm."""
-    found, volume = np.empty_like(x), np.zeros(mask.shape, np.float32)
-    for row in range(len(x)):
-        volume[mask] = x[row]
-        found[row] = ndimage.gaussian_filter(volume, sigma, mode="constant")[mask]
-    return found
 
 
 if __name__ == "__main__":

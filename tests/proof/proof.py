@@ -74,7 +74,8 @@ def change(pool: Executor | None, share: float, out: Path) -> list[Check]:
     """A score against change over visits."""
     found = proof_change.table(pool, many(300, share))
     lines.write(out, "change", found)
-    return [*proof_change.checks(found), *proof_change.found_again(many(40, share))]
+    planted = proof_change.found_again(many(40, share))
+    return [*proof_change.checks(found), *planted, *proof_change.ordered(many(20, share))]
 
 
 def family(pool: Executor | None, share: float, out: Path) -> list[Check]:
@@ -131,7 +132,7 @@ def imputed(pool: Executor | None, share: float, out: Path) -> list[Check]:
 
 def survival(pool: Executor | None, share: float, out: Path) -> list[Check]:
     """Times to events: level, and a planted effect."""
-    found = proof_survival.table(pool, many(400, share))
+    found = proof_survival.table(pool, many(240, share))
     lines.write(out, "survival", found)
     return proof_survival.checks(found)
 

@@ -76,7 +76,15 @@ def test_simulated_visits_are_listed_before_they_exist(project: Project) -> None
     }
     project.write(whole, "sim.yaml")
     jobs = project.plan(config="sim.yaml")
-    assert {"simulate", "times", "trajectory pca", "forecast pca", "yearly pca", "plot_trajectory"} <= jobs
+    assert {
+        "simulate",
+        "times",
+        "trajectory pca",
+        "forecast pca",
+        "yearly pca",
+        "volume_change pca",
+        "plot_trajectory",
+    } <= jobs
     del whole["cohort"]["simulate"]["visits"]
     project.write(whole, "sim.yaml")
     done = project.snakemake("-n", config="sim.yaml")

@@ -150,6 +150,7 @@ FOLDS_FILE = "results/{cohort}/cohort/reference_folds.tsv" if REFERENCE_FILE els
 NORMED = (config["norm"]["models"] or [PRIMARY]) if config["norm"]["age"] else []
 AGED = NORMED if config["norm"]["brain_age"] else []
 DEVIATIONS = NORMED if config["norm"]["deviation"] else []
+PEOPLE = config["norm"]["people"] if IMAGES else []  # who have a page of their own
 FREEZE = graph.flags({"freeze": True}) if config["cohort"]["freeze"] else ""
 MODEL_FLAGS = entries.model_flags({**ENTRIES, **SUPERVISED})
 GIVEN |= {name: [] for name in SUPERVISED}

@@ -158,3 +158,36 @@ rule plot_norm:
         env=ENV["report"],
     shell:
         "python -m neurovae.report.plots.norm --results results/{wildcards.cohort} {params.flags} > {log} 2>&1"
+
+
+rule plot_people:
+    input:
+        deviations=expand(
+            "results/{{cohort}}/norm/{model}/{table}",
+            model=DEVIATIONS,
+            table=["deviation.parquet", "deviation_regions.parquet", "deviation_maps"],
+        ),
+        volumes=branch(IMAGES, then="results/{cohort}/preprocess/volumes.npy", otherwise=[]),
+        rows="results/{cohort}/preprocess/volumes.parquet",
+        mask=branch(IMAGES, then="results/{cohort}/preprocess/mask.nii.gz", otherwise=[]),
+    output:
+        report(
+            expand("results/{{cohort}}/report/{model}_{person}_person.png", model=DEVIATIONS, person=PEOPLE),
+            caption="../report/person.rst",
+            category="Norm",
+        ),
+    log:
+        "results/{cohort}/logs/report/plot_people.log",
+    benchmark:
+        "results/{cohort}/benchmarks/report/plot_people.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        flags=graph.flags({"models": DEVIATIONS, "people": PEOPLE}),
+        code=CODE["report.plots.people"],
+        env=ENV["report"],
+    shell:
+        "python -m neurovae.report.plots.people --results results/{wildcards.cohort} {params.flags} > {log} 2>&1"

@@ -55,6 +55,7 @@ rule report:
         rules.plot_trajectory.output if FOLLOWED else [],
         expand("results/{{cohort}}/report/{model}_brainage.png", model=AGED),
         expand("results/{{cohort}}/report/{model}_deviation.png", model=DEVIATIONS),
+        expand("results/{{cohort}}/report/{model}_{person}_person.png", model=DEVIATIONS, person=PEOPLE),
         branch(IMAGES, then="results/{cohort}/preprocess/volumes.npy", otherwise=[]),
         "results/{cohort}/findings/multivariable.tsv",
         "results/{cohort}/findings/mixed.tsv",

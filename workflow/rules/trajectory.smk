@@ -134,6 +134,33 @@ rule yearly:
         "{params.confounds} {params.trajectory} > {log} 2>&1"
 
 
+rule volume_change:
+    input:
+        yearly="results/{cohort}/trajectory/{model}/fold-{fold}_seed-{seed}/yearly",
+        regions="results/{cohort}/trajectory/{model}/fold-{fold}_seed-{seed}/regions.tsv",
+        mask="results/{cohort}/preprocess/mask.nii.gz",
+        atlas="results/{cohort}/interpret/atlas.nii.gz",
+        names="results/{cohort}/interpret/atlas.tsv",
+    output:
+        images=directory("results/{cohort}/trajectory/{model}/fold-{fold}_seed-{seed}/volume_change"),
+        table="results/{cohort}/trajectory/{model}/fold-{fold}_seed-{seed}/volume_change.tsv",
+    log:
+        "results/{cohort}/logs/trajectory/volume_change-{model}-fold-{fold}_seed-{seed}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/trajectory/volume_change-{model}-fold-{fold}_seed-{seed}.tsv"
+    conda:
+        "../../envs/register.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=CODE["trajectory.volume_change"],
+        env=ENV["register"],
+    shell:
+        "python -m neurovae.trajectory.volume_change --yearly {input.yearly} --regions {input.regions} --mask {input.mask} --atlas {input.atlas} "
+        "--images {output.images} --out {output.table} > {log} 2>&1"
+
+
 rule trajectories:
     input:
         fits=expand(
@@ -144,7 +171,7 @@ rule trajectories:
         ),
         seeds=expand("results/{{cohort}}/trajectory/{model}/seed-{seed}/forecast.parquet", model=FOLLOWED, seed=SEEDS),
         yearly=expand(
-            "results/{{cohort}}/trajectory/{model}/{fit}/regions.parquet", model=FOLLOWED_DECODED, fit=INFERRED
+            "results/{{cohort}}/trajectory/{model}/{fit}/volume_change.tsv", model=FOLLOWED_DECODED, fit=INFERRED
         ),
     output:
         effects=report(

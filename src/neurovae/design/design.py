@@ -265,7 +265,7 @@ def _confound_matrix(used: list[tuple[str, str, pd.Series]], rows: np.ndarray) -
 
 
 def _not_made() -> Design:
-    return Design(np.empty(0, int), np.empty((0, 3)), np.ones((0, 1)), "none", NOT_MADE, NOT_MADE_HERE)
+    return Design(np.empty(0, int), np.empty(0), np.ones((0, 1)), "none", NOT_MADE, NOT_MADE_HERE)
 
 
 def _usable(y: np.ndarray, x: np.ndarray, kind: str, family: np.ndarray | None) -> tuple[str, str]:

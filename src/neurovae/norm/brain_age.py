@@ -11,6 +11,7 @@ from neurovae.design.design import first_scans, join
 from neurovae.design.rows import provenance, stopped
 from neurovae.design.tables import STOPPING, joint_verdict, read_verdict, tidy, write_both
 from neurovae.io import latent_table
+from neurovae.io.levels import level
 from neurovae.io.parquet import read_parquet
 from neurovae.norm import accuracy, gap_test
 from neurovae.norm.age import predicted, with_gaps
@@ -189,7 +190,7 @@ def _levels(people: pd.DataFrame, score: dict[str, Any]) -> pd.Series:
     positive = score.get("positive")
     values = people[score["name"]]
     if positive is None or values.dtype == object:
-        return values.astype(object)
+        return values.map(lambda one: level(str(one)), na_action="ignore").astype(object)
     return values.map({1.0: str(positive), 0.0: f"not {positive}"})
 
 

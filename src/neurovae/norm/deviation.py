@@ -29,8 +29,8 @@ from neurovae.norm.reference import refuse_trained
 from neurovae.norm.words import ALONE, IMAGE, MODEL, NO_NORM, NORMED
 
 DESCRIPTION = {
-    MODEL: "z of scan minus its reconstruction by a model of the reference, given age and sex; not a diagnosis",
-    IMAGE: "z of the smoothed scan given age and sex, without a model; not a diagnosis",
+    MODEL: "z of scan minus its reconstruction by a model of the reference, smoothed, given age and sex; no diagnosis",
+    IMAGE: "z of the smoothed scan given age and sex, without a model; no diagnosis",
 }
 KEYS = {"scan": "object", "person": "object", "session": "object", "site": "object", "fold": "Int64",
         "reference": "boolean", "age": "float64", "extrapolated": "boolean"}  # fmt: skip
@@ -89,7 +89,7 @@ def run(
         atlas: regions on its grid, their table beside them.
         age: column of the age.
         sex: column of the sex; empty: norms depend on age alone.
-        smooth_mm: FWHM of the norm without a model.
+        smooth_mm: FWHM of the smoothing of residuals and scans.
         extreme: absolute z beyond which a voxel is extreme.
         bootstraps: resamples of people.
         seed: of these.
@@ -128,8 +128,9 @@ def run(
                 values = (
                     maps.residuals(scans, partial(_decoded, decoders, found), inside, found.fold)
                     if way == MODEL
-                    else maps.smoothed(scans, inside, smooth_mm / voxel_mm)
+                    else maps.voxels(scans, inside)
                 )
+                values = maps.smoothed(values, inside, smooth_mm / voxel_mm)
                 _write_maps(own, maps.crossfit(values, found)[0], way, extreme, folder, mask)
                 parts = _regions(values, found, *regions_found, way, bootstraps, seed)
                 of_regions, of_calibration = of_regions + parts[0], of_calibration + parts[1]

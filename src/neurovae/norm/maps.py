@@ -87,14 +87,21 @@ def residuals(volumes: Scans, decoded: Callable[[int], np.ndarray], mask: np.nda
     return found
 
 
-def smoothed(volumes: Scans, mask: np.ndarray, fwhm_voxels: float) -> np.ndarray:
-    """Smoothed scans (people, voxels), weighted within the mask so that its rim does not darken. FWHM in voxels."""
+def voxels(volumes: Scans, mask: np.ndarray) -> np.ndarray:
+    """Scans (people, voxels), single precision."""
+    return np.stack([volumes[row][mask].astype(np.float32) for row in range(len(volumes))])
+
+
+def smoothed(values: np.ndarray, mask: np.ndarray, fwhm_voxels: float) -> np.ndarray:
+    """Smoothed values (people, voxels), weighted within the mask so that its rim does not darken. FWHM in voxels."""
     sigma = fwhm_voxels / np.sqrt(8 * np.log(2))
-    found = np.empty((len(volumes), int(mask.sum())), np.float32)
-    weight = ndimage.gaussian_filter(mask.astype(np.float32), sigma, mode="constant")[mask] if sigma else 1.0
-    for row in range(len(volumes)):
-        volume = np.where(mask, volumes[row], 0).astype(np.float32)
-        found[row] = (ndimage.gaussian_filter(volume, sigma, mode="constant") if sigma else volume)[mask] / weight
+    if not sigma:
+        return values
+    found, volume = np.empty_like(values), np.zeros(mask.shape, np.float32)
+    weight = ndimage.gaussian_filter(mask.astype(np.float32), sigma, mode="constant")[mask]
+    for row, one in enumerate(values):
+        volume[mask] = one
+        found[row] = ndimage.gaussian_filter(volume, sigma, mode="constant")[mask] / weight
     return found
 
 

@@ -91,7 +91,7 @@ def problems(config: Row, index: Index, models: Sequence[str]) -> tuple[list[str
     cohort, wanted = config["cohort"], config["norm"]
     faults = rule_problems(cohort, index)
     if not wanted["age"]:
-        named = [key for key in ("sex", "deviation") if wanted[key]]
+        named = [key for key in ("sex", "deviation", "people") if wanted[key]]
         faults += [f"norm.{key}: needs norm.age, the column of the age at the scan; give it" for key in named]
         return faults, _unused(cohort) if not faults else []
     faults += _names(cohort, wanted, models)
@@ -99,8 +99,13 @@ def problems(config: Row, index: Index, models: Sequence[str]) -> tuple[list[str
         faults.append(
             "norm.deviation: needs cohort.reference_group, whom the norm is learnt from; give column and equals"
         )
+    if wanted["people"] and not wanted["deviation"]:
+        faults.append("norm.people: participants have a page of their deviation; give norm.deviation: true")
     notes: list[str] = []
     if not faults and not cohort["simulate"]:
+        known = {scan.person for scan in index.scans}
+        strangers = [one for one in wanted["people"] if one not in known]
+        faults += [f"norm.people: no participant {one!r}; found {some(sorted(known))}" for one in strangers]
         more, notes = _reference(cohort, wanted, index)
         faults += more
     return faults, notes

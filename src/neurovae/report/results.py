@@ -156,6 +156,11 @@ def counted(run: Run, people: pd.DataFrame) -> str:
     return f"{count(n, 'participant')}{beside}"
 
 
+def with_page(run: Run) -> list[str]:
+    """Participants whose deviation has a page of its own (`norm.people`)."""
+    return list(run.config.get("norm", {}).get("people", []))
+
+
 def scans(run: Run) -> pd.DataFrame | None:
     """The scans that were analysed; None where the cohort's table does not exist."""
     people = read(run, COHORT)

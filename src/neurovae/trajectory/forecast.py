@@ -112,7 +112,7 @@ def run(
         rows_out += [base | {"space": VOXELS, "measure": f"predicted volume of {name}", "status": "not predicted",
                              "reason": "not a test participant of a trained fold, or excluded"}
                      for name in people if name not in written and base["verdict"] not in STOPPING]  # fmt: skip
-    table = tidy(of_people, HIDDEN)
+    table = once(tidy(of_people, HIDDEN), read_parquet(cohort))
     write_both(hidden, table)
     if base["verdict"] in STOPPING:
         rows_out = [base | {"status": "not tested"}]
@@ -123,6 +123,13 @@ def run(
 def _families(people: pd.DataFrame) -> dict[str, str]:
     """Family of each person of the cohort table; empty without families."""
     return dict(zip(people["person"], people["family"], strict=True)) if "family" in people else {}
+
+
+def once(table: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:
+    """Keep one row per person: people outside the reference are held out of every fold, and stay in their own."""
+    own = table["person"].map(cohort.drop_duplicates("person").set_index("person")["fold"])
+    ordered = table.assign(other=(own != table["fold"]).astype(int)).sort_values("other", kind="stable")
+    return ordered.drop_duplicates("person").drop(columns="other").sort_index().reset_index(drop=True)
 
 
 def fold_rows(table: pd.DataFrame, fold: Fold) -> np.ndarray:

@@ -47,7 +47,9 @@ def run(
     images: Path,
     out: Path,
 ) -> None:
-    """Write {change,low,high}.nii.gz (normalised intensity per year), first.nii.gz (decoded) and a table of regions.
+    """Write {change,low,high}.nii.gz (normalised intensity per year), {first,later}.nii.gz and a table of regions.
+
+    first and later: decoded mean latents of first visits, and these after the longest follow-up of a participant.
 
     Example:
         snakemake --cores 2 --configfile my.yaml --forcerun yearly
@@ -85,15 +87,17 @@ def run(
         start, per_year = changes(
             design, table[decoder.names].to_numpy(float)[design.rows], min(bootstraps, DRAWS), seed
         )
-        before = decoder.decode(start[None])
-        maps = np.concatenate([decoder.decode(start + per_year[part : part + 16]) - before
+        years = float(design.t.max())
+        before, after = decoder.decode(np.stack([start, start + years * per_year[0]]))
+        maps = np.concatenate([decoder.decode(start + per_year[part : part + 16]) - before[None]
                                for part in range(0, len(per_year), 16)])  # fmt: skip
         low, high = np.quantile(maps[1:], [0.025, 0.975], axis=0)
         words = "of the mean change in a year within people"
         for name, values, text in (("change", maps[0], "Map"), ("low", low, "Lower 95 % limit"),
                                    ("high", high, "Upper 95 % limit")):  # fmt: skip
             write_image(folder / f"{name}.nii.gz", values, mask, f"{text} {words}", People=design.people)
-        write_image(folder / "first.nii.gz", before[0], mask, "Decoded mean latents of first visits")
+        write_image(folder / "first.nii.gz", before, mask, "Decoded mean latents of first visits")
+        write_image(folder / "later.nii.gz", after, mask, "The same after the mean change of some years", Years=years)
     labels, parts = read_atlas(atlas, mask)
     of_regions = region_means(labels, parts)(maps)
     low, high = np.quantile(of_regions[1:], [0.025, 0.975], axis=0)

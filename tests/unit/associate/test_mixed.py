@@ -433,3 +433,10 @@ def test_run_writes_one_table(tmp_path: Path):
     assert list(pd.read_parquet(tmp_path / "none.parquet")["status"]) == ["not tested"]
     with pytest.raises(InputError, match="use covariate or random"):
         mixed.run(**call, permutations=49, site="fixed", out=tmp_path / "no.parquet")
+
+
+def test_a_time_to_an_event_is_not_tested_over_sessions():
+    table = scans().assign(years=1.0, years_event=1.0)
+    score = {"name": "years", "type": "survival", "entry": None}
+    rows = mixed.mixed(table, score, AGE, 99, 0, False)
+    assert {row["status"] for row in rows} == {"not made for survival"}

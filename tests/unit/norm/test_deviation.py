@@ -88,12 +88,12 @@ def test_smoothing_keeps_a_constant_up_to_the_rim_and_spreads_as_a_gaussian():
     array = np.full((2, 21, 21, 21), 5.0, np.float16)
     array[1] = 0
     array[1, 10, 10, 10] = 1
-    found = maps.smoothed(Volumes(array), mask, 4.0)
+    found = maps.smoothed(maps.voxels(Volumes(array), mask), mask, 4.0)
     np.testing.assert_allclose(found[0], 5.0, rtol=1e-5)
     volume = np.zeros(mask.shape)
     volume[mask] = found[1]
     assert volume[10, 10, 12] / volume[10, 10, 10] == pytest.approx(0.5, rel=0.02)  # half at half the full width
-    np.testing.assert_array_equal(maps.smoothed(Volumes(array), mask, 0.0)[0], 5.0)
+    np.testing.assert_array_equal(maps.smoothed(maps.voxels(Volumes(array), mask), mask, 0.0)[0], 5.0)
 
 
 def test_residuals_pair_each_scan_with_its_own_reconstruction():

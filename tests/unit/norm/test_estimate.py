@@ -1,5 +1,7 @@
 """Norms against closed forms, statsmodels and simulated people: exact t, variance by age, calibration, error of z."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import statsmodels.api as sm
@@ -17,13 +19,13 @@ def test_without_covariates_z_is_the_exact_predictive_t():
     rng = np.random.default_rng(0)
     y, new = rng.normal(5, 2, (30, 1)), np.array([[9.0], [5.0], [-1.0]])
     same, sex = np.full(30, 50.0), np.full(30, "F")
-    norm = estimate.fit(y, same, sex)
+    norm = replace(estimate.fit(y, same, sex), skewness=np.zeros(1))
     assert norm.columns.kept.sum() == 1  # a constant age is no column
     t = (new - y.mean()) / (y.std(ddof=1) * np.sqrt(1 + 1 / 30))
     expected = stats.norm.ppf(stats.t.cdf(t, 29))
     np.testing.assert_allclose(estimate.z(norm, new, same[:3], sex[:3]), expected, rtol=1e-6)
     error = estimate.error_of_z(norm, expected, same[:3], sex[:3])
-    np.testing.assert_allclose(error, np.sqrt((1 + expected**2 / 2) / 30), rtol=1e-9)
+    np.testing.assert_allclose(error, np.sqrt((1 + expected**2 / 2 + (expected**2 - 1) ** 2 / 6) / 30), rtol=1e-9)
 
 
 def test_the_log_variance_is_that_of_a_gamma_regression():
@@ -76,3 +78,25 @@ def test_a_variable_that_does_not_vary_has_no_z():
 def test_what_n_people_bound(n: int, centile: float):
     assert estimate.outermost(n) == pytest.approx(centile, abs=0.01)
     assert (1 - estimate.outermost(n) / 100) ** n == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_centiles_of_skewed_variables_on_both_sides(sign: int):
+    """Gamma residuals (skewness 1), spread by age, 120 people: 3.1 and 1.8 % beyond; without warp 4.7 and .2 %."""
+    shares = []
+    for seed in range(10):
+        rng, age, sex = people(1120, seed)
+        error = sign * (rng.gamma(4.0, size=(1120, 40)) - 4) / 2
+        y = 0.05 * age[:, None] + np.exp((age - 50) / 80)[:, None] * error
+        norm = estimate.fit(y[:120], age[:120], sex[:120])
+        z = estimate.z(norm, y[120:], age[120:], sex[120:])
+        shares.append([(z > 1.96).mean(), (z < -1.96).mean()])
+    np.testing.assert_allclose(np.mean(shares, axis=0), [0.031, 0.018][::sign], atol=0.004)
+
+
+def test_the_warp_is_the_quantile_of_a_gamma_variable():
+    """Against scipy's gamma: within .04 between the 1st and 99th centile at skewness 1; none without skewness."""
+    quantile = stats.norm.ppf(np.linspace(0.01, 0.99, 50))
+    t = (stats.gamma(4.0).ppf(stats.norm.cdf(quantile)) - 4) / 2
+    both = estimate._warped(np.column_stack([t, -t, t]), np.array([1.0, -1.0, 0.0]))
+    np.testing.assert_allclose(both, np.column_stack([quantile, -quantile, t]), atol=0.04)

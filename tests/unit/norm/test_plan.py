@@ -51,6 +51,8 @@ RULE = {"column": "group", "equals": "control"}
         (RULE, {"age": "sex"}, "norm.age: 'sex' is of type categorical"),
         (RULE, {"age": "age", "sex": "motor"}, "norm.sex: 'motor' is of type continuous"),
         (RULE, {"age": "age", "models": ["vae"]}, "norm.models: no model 'vae'; there are m"),
+        (RULE, {"age": "age", "people": ["sub-00"]}, "norm.people: .*give norm.deviation: true"),
+        (RULE, {"age": "age", "deviation": True, "people": ["x"]}, "norm.people: no participant 'x'; found sub-00"),
     ],
 )
 def test_what_is_not_possible_is_named(tmp_path: Path, rule: Any, section: dict[str, Any], message: str):

@@ -5,19 +5,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy.special import ndtr
 from simulated_prediction import CONFOUNDS, cohort
 
+from neurovae.interpret.images import write_image
 from neurovae.io.parquet import read_parquet
 from neurovae.norm import brain_age
 from neurovae.norm.deviation import CALIBRATION, PEOPLE
 from neurovae.predict import leakage
 from neurovae.report.figures import norm as figure
+from neurovae.report.plots import people as plots
 from neurovae.report.results import Run
 from neurovae.report.sections import methods, norm
+from neurovae.report.viewer.maps import deviations
 
 SCORES: list[dict[str, Any]] = [{"name": "memory", "type": "continuous"}, {"name": "ill", "type": "binary"}]
 NAMES = {"ages": "brain_age", "metrics": "brain_age_metrics", "groups": "brain_age_groups", "tests": "brain_age_tests"}
@@ -67,6 +72,7 @@ def test_the_tables_hold_reference_and_others(run: Run):
     assert len(ages) == 90 and ages["reference"].sum() == 60 and 0 < ages["extrapolated"].sum() < 10
     assert (ages.loc[ages["extrapolated"], "true_age"] > ages.loc[ages["reference"], "true_age"].max()).all()
     assert set(metrics["people"]) == {"reference", "others"} and set(groups["grouping"]) == {"reference", "ill"}
+    assert set(groups.loc[groups["grouping"] == "ill", "level"]) == {"0", "1"}
     assert list(tests["score"]) == ["memory", "ill"] and (tests["status"] == "ok").all()
     assert set(tests["n"]) == {90 - ages["extrapolated"].sum()} and not tests["p_permutation"].isna().any()
 
@@ -139,3 +145,56 @@ def test_a_prediction_that_is_no_better_than_the_mean_is_named():
     [line] = norm.uninformative(pd.DataFrame([row | {"ci_low": -0.14}]))
     assert "not predicted better than by its mean (R² -0.01 [-0.14, 0.13])" in line
     assert norm.uninformative(pd.DataFrame([row | {"ci_low": 0.02}])) == []
+
+
+def with_person(run: Run, row: dict[str, Any]) -> Run:
+    """The run with deviations of 20 reference people and one other, 41 regions, maps and packed scans."""
+    rng, shape = np.random.default_rng(0), (10, 12, 10)
+    mask = np.zeros(shape, bool)
+    mask[1:9, 1:11, 1:9] = True
+    folder, own = run.cohort / "preprocess", run.cohort / "norm" / "vae"
+    folder.mkdir(exist_ok=True)
+    (own / "deviation_maps").mkdir(exist_ok=True)
+    nib.save(nib.Nifti1Image(mask.astype(np.uint8), np.diag([4.0, 4, 4, 1])), folder / "mask.nii.gz")
+    np.save(folder / "volumes.npy", rng.normal(3, 1, (21, *shape)).astype(np.float16))
+    common = {"age": 50.0, "n_reference": 40, "status": "ok", "reason": "", "extreme": 0.01, "extreme_image": 0.02,
+              "d2_percentile": 60.0, "d2_folds": 2, "site": "A", "extrapolated": False, "outermost_centile": 7.2}  # fmt: skip
+    rows = [common | {"scan": f"s{k}", "person": f"p{k}", "reference": k > 0} for k in range(21)]
+    rows[0] |= row
+    people = pd.DataFrame(rows).reindex(columns=list(PEOPLE))
+    people[["scan", "person"]].to_parquet(folder / "volumes.parquet")
+    parts = [{"scan": "s0", "person": "p0", "reference": False, "way": way, "region": f"r{k}", "hemisphere": "left",
+              "z": -k / 10, "centile": 100 * ndtr(-k / 10), "centile_low": 100 * ndtr(-k / 10 - 0.5),
+              "centile_high": 100 * ndtr(-k / 10 + 0.5)} for way in ("model", "image") for k in range(41)]  # fmt: skip
+    for name, table in (("deviation", people), ("deviation_regions", pd.DataFrame(parts))):
+        table.to_csv(own / f"{name}.tsv", sep="\t", index=False, na_rep="n/a")
+        table.to_parquet(own / f"{name}.parquet")
+    for way in ("model", "image"):
+        write_image(own / f"deviation_maps/s0_{way}_z.nii.gz", rng.normal(size=mask.sum()), folder / "mask.nii.gz", "z")
+    plots.run(results=run.cohort, models=["vae"], people=["p0", "p99"])
+    return replace(run, config=run.config | {"norm": {**run.config["norm"], "people": ["p0", "p99"]}})
+
+
+def test_a_participant_who_was_asked_for_has_a_page(run: Run):
+    """Numbers beside the reference, no diagnosis, regions by |z|, a figure and the viewer's map; a stranger is named."""
+    asked = with_person(run, {"extreme": 0.123, "d2_percentile": 97.0})
+    people = pd.read_csv(asked.cohort / "norm/vae/deviation.tsv", sep="\t", keep_default_na=False, na_values="n/a")
+    page, stranger = (norm.person(asked, "vae", name, people)[0] for name in ("p0", "p99"))
+    words = str(page["blocks"])
+    assert "12.3 % of the scan" in words and "(reference: median 1.0 %, 95th percentile 1.0 %)" in words
+    assert "percentile 97 of the reference" in words and norm.NO_DIAGNOSIS in words
+    assert "No reference participant is of site" not in words
+    kinds = [block["kind"] for block in page["blocks"]]
+    assert kinds[-2:] == ["figure", "table"] and "excluded, without age" in str(stranger)
+    assert "-4.0" in str(page["blocks"][-1]["rows"][0]) or "-4" in str(page["blocks"][-1]["rows"][0])
+    [shown] = deviations(asked.cohort, "vae", ["p0", "p99"])
+    assert shown.label == "p0: deviation (no diagnosis)" and len(shown.files) == len(shown.frames) == 2
+    with Image.open(asked.cohort / "report" / "vae_p0_person.png") as image:
+        assert image.width > 1500
+
+
+def test_what_else_may_explain_a_deviation_is_said(run: Run):
+    asked = with_person(run, {"site": "B", "extrapolated": True})
+    people = pd.read_csv(asked.cohort / "norm/vae/deviation.tsv", sep="\t", keep_default_na=False, na_values="n/a")
+    words = str(norm.person(asked, "vae", "p0", people))
+    assert "No reference participant is of site B" in words and "outside the ages of the reference" in words

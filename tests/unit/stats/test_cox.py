@@ -1,7 +1,7 @@
-"""Cox regression against a closed form, statsmodels, lifelines, scikit-survival and published output of R's survival.
+"""Cox regression against a closed form, statsmodels, lifelines, scikit-survival and R's survival.
 
-lifelines and scikit-survival are frozen in cox/reference.json (cox/reference.py makes it). R: `summary(coxph(...))` of
-lung and veteran as printed in many textbooks and in the vignettes of survival, typed here with the digits printed.
+lifelines and scikit-survival are frozen in cox/reference.json (cox/reference.py makes it), R's survival in
+cox/survival.json (cox/survival.R). R's published `summary(coxph(...))` of lung and veteran is typed here as printed.
 """
 
 import json
@@ -21,6 +21,7 @@ from neurovae.stats.rao import null
 pytestmark = pytest.mark.filterwarnings("error")
 HERE = Path(__file__).parent / "cox"
 FROZEN: dict[str, Any] = json.loads((HERE / "reference.json").read_text(encoding="utf-8"))
+R: dict[str, Any] = json.loads((HERE / "survival.json").read_text(encoding="utf-8"))
 SIMULATED = pd.read_csv(HERE / "simulated.tsv", sep="\t")
 X = SIMULATED[["a", "b", "c", "d"]].to_numpy()
 
@@ -85,6 +86,25 @@ def test_statsmodels_with_ties_and_with_delayed_entry():
         assert np.allclose(found.coef[1:], theirs.params, atol=1e-6, rtol=0)
         assert np.allclose(np.sqrt(np.diag(found.cov))[1:], theirs.bse, atol=1e-6, rtol=0)
         assert found.loglike == pytest.approx(theirs.llf, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["plain", "late", "untied"])
+def test_r_survival_with_ties_and_delayed_entry(name: str):
+    """Coefficients, errors, likelihood, cox.zph of each column against time itself, robust errors."""
+    table = SIMULATED.assign(time=SIMULATED["continuous"]) if name == "untied" else SIMULATED
+    y = y_of(table, "event", SIMULATED["entry"].to_numpy() if name == "late" else 0.0)
+    found, empty, theirs = fit(y, X), fit(y, X[:, :0]), R[name]
+    assert (len(y), y[:, 2].sum()) == (theirs["n"], theirs["events"])
+    assert np.allclose(found.coef[1:], theirs["coef"], atol=1e-7, rtol=0)
+    assert np.allclose(np.sqrt(np.diag(found.cov))[1:], theirs["se"], atol=1e-7, rtol=0)
+    assert np.allclose([empty.loglike, found.loglike], theirs["loglik"], atol=1e-6, rtol=0)
+    chi = []
+    for k in range(4):
+        x = with_one(np.column_stack([np.delete(X, k, axis=1), X[:, k]]))
+        chi.append(chi2.isf(survival.proportional_p(y, x, fit(y, x[:, 1:]), np.asarray), 1))
+    assert np.allclose(chi, theirs["zph"], atol=1e-6)
+    change = influence("survival", y, with_one(X), found, np.arange(len(y)))[:, 1:]
+    assert np.allclose(np.sqrt(np.square(change).sum(axis=0)), theirs["robust"], rtol=1e-6)
 
 
 def test_published_output_of_r_for_lung():

@@ -1,8 +1,11 @@
-"""Growth models: against a dense likelihood and statsmodels' MixedLM; predictions against their closed form."""
+"""Growth models: against a dense likelihood, statsmodels' MixedLM and R's lme4; predictions against closed forms."""
 
+import json
 import warnings
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from scipy.stats import multivariate_normal, spearmanr
@@ -49,6 +52,26 @@ def test_as_statsmodels_and_a_dense_likelihood(seed: int, slopes: bool) -> None:
     np.testing.assert_allclose(found.cov, np.linalg.inv(inside), rtol=1e-6)
     effects = np.array([np.resize(other.random_effects[k], 2) for k in range(person.max() + 1)])
     np.testing.assert_allclose(found.blup[:, : 1 + slopes], effects[:, : 1 + slopes], atol=1e-4)
+
+
+@pytest.mark.parametrize("random", ["slopes", "levels"])
+@pytest.mark.parametrize("name", ["y0", "y1", "y2"])
+def test_as_lme4(name: str, random: str) -> None:
+    """Frozen by r/growth.R: likelihood, fixed effects, their errors, variances and people, all optima interior."""
+    here = Path(__file__).parent / "r"
+    theirs = json.loads((here / "growth.json").read_text(encoding="utf-8"))[random][name]
+    table = pd.read_csv(here / "visits.tsv", sep="\t")
+    x = np.column_stack([np.ones(len(table)), table[["age", "years", "confound"]]])
+    data = growth.visits(x, table["years"].to_numpy(), table["person"].to_numpy(), random == "slopes")
+    found = growth.fit(data, table[name].to_numpy())
+    assert found.converged and not found.boundary
+    assert found.loglik == pytest.approx(theirs["loglik"], abs=1e-5)
+    np.testing.assert_allclose(found.coef, theirs["coef"], atol=1e-5)
+    np.testing.assert_allclose(np.sqrt(np.diag(found.cov)), theirs["se"], atol=1e-5)
+    assert found.residual == pytest.approx(theirs["residual"], abs=1e-4)
+    size = 1 + (random == "slopes")
+    np.testing.assert_allclose(found.random[:size, :size].ravel(), np.ravel(theirs["random"]), atol=1e-4)
+    np.testing.assert_allclose(found.blup, np.column_stack([theirs["level"], theirs["slope"]]), atol=1e-4)
 
 
 def test_no_other_variances_are_likelier() -> None:

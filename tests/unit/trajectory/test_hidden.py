@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from growth_cohort import CONFOUNDS, draw
 
-from neurovae.trajectory.forecast import evaluate, ratios
+from neurovae.trajectory.forecast import evaluate, once, ratios
 from neurovae.trajectory.frame import confounds_of, frame
 from neurovae.trajectory.hidden import Fold, fit_fold, predict
 
@@ -138,3 +138,9 @@ def test_a_constant_latent_has_no_interval_and_is_not_counted_as_missed() -> Non
     fold = fitted(table)
     rows = pd.DataFrame(evaluate(fold, predict(fold), None, None, table[NAMES].to_numpy(float)))
     assert (rows["n_latents"] == 5).all() and 0.8 < rows["covered"].sum() / rows["n_latents"].sum() <= 1
+
+
+def test_people_who_are_held_out_of_every_fold_count_once() -> None:
+    table = pd.DataFrame({"person": ["a", "b", "a", "c", "a"], "fold": [0, 0, 1, 1, 2], "value": range(5)})
+    found = once(table, pd.DataFrame({"person": ["a", "a", "b", "c"], "fold": [1, 1, 0, 9]}))
+    assert found[["person", "value"]].to_numpy().tolist() == [["b", 1], ["a", 2], ["c", 3]]

@@ -18,7 +18,7 @@ from neurovae.report.results import Run
 from neurovae.report.sections.trajectories import methods, trajectories
 from neurovae.train import weights
 from neurovae.train.models import pca
-from neurovae.trajectory import forecast, summary, trajectory, yearly
+from neurovae.trajectory import forecast, summary, trajectory, volume_change, yearly
 
 PEOPLE, VISITS, FIT = 60, 3, "fold-0_seed-0"
 CHANGE, OWN_PACE, NOISE = 0.3, 0.25, 0.3  # per year, of the first field: mean, SD over people; voxel noise
@@ -128,6 +128,10 @@ def commands(folder: Path) -> None:
     yearly.run(
         **tables, **own, **images, model=folder / "train" / fits[0] / "weights.safetensors",
         atlas=folder / "interpret/atlas.nii.gz", images=out / FIT / "yearly", out=out / FIT / "regions.parquet",
+    )  # fmt: skip
+    volume_change.run(
+        yearly=out / FIT / "yearly", regions=out / FIT / "regions.tsv", mask=folder / "preprocess/mask.nii.gz",
+        atlas=folder / "interpret/atlas.nii.gz", images=out / FIT / "volume_change", out=out / FIT / "volume_change.tsv",
     )  # fmt: skip
     summary.run(folder=folder / "trajectory", models=["pca"], primary="pca", fits=[FIT], seeds=[0])
     (folder / "report").mkdir()

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from scipy.stats import norm
 
 from neurovae.io.parquet import read_parquet
@@ -80,7 +81,8 @@ def panel(axis: Axes, part: pd.DataFrame, title: str, metrics: pd.DataFrame) -> 
     entry, time, event = part[["entry", "truth", "event"]].to_numpy(float).T
     y = np.column_stack([np.zeros(len(part)), time - entry, event])  # since entry: few are at risk at the first times
     group = thirds(part["prediction"].to_numpy(float), part["fold"].to_numpy(int))
-    ticks = np.linspace(0.0, float(y[:, 1].max()), TICKS)
+    last = float(y[:, 1].max())
+    ticks = [tick for tick in MaxNLocator(TICKS).tick_values(0.0, last) if tick <= last]
     below = []
     for k, (colour, name) in enumerate(THIRDS):
         own = y[group == k]

@@ -101,10 +101,10 @@ def _ratios(axis: Axes, forecast: pd.DataFrame) -> None:
     axis.axvline(1, color=GREY, linewidth=0.8, linestyle="--")
     axis.set_yticks(at, [f"{row.space}: {row.against}" for row in rows.itertuples()], fontsize=7)
     axis.set_ylim(len(rows) - 0.4, -0.6)
-    axis.set_xlabel("squared error of the model over that of the alternative")
+    axis.set_xlabel("squared error of the model over\nthat of the alternative")
     first = rows.iloc[0]
     coverage = forecast[forecast["measure"].str.startswith("coverage", na=False)]
-    text = f"; 90 % intervals hold {coverage['value'].iloc[0]:.0%} of latents" if len(coverage) else ""
+    text = f"; 90 % intervals hold {100 * coverage['value'].iloc[0]:.0f} % of latents" if len(coverage) else ""
     axis.set_title(f"hidden last visit of {first['n']} unseen people, {first['years']:.1f} years after\nthe one before"
                    f"{text}", fontsize=8, loc="left")  # fmt: skip
 

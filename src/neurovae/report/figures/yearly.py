@@ -61,4 +61,5 @@ def _bars(axis: Axes, parts: pd.DataFrame) -> None:
     axis.axvline(0, color=GREY, linewidth=0.8)
     axis.set_yticks(at, [f"{SIDES.get(row.hemisphere, '')}{row.region}" for row in top.itertuples()], fontsize=7)
     axis.set_ylim(len(top) - 0.4, -0.6)
+    axis.set_xlabel("normalised intensity per year")
     axis.set_title("mean change of the regions that change most, 95 % CI", fontsize=8, loc="left")

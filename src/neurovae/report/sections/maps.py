@@ -3,7 +3,7 @@
 import pandas as pd
 
 from neurovae.report.blocks import Block, by_model, heading, missing, note, pictures, table, text
-from neurovae.report.results import Run, forward, read, undecoded, why
+from neurovae.report.results import Run, forward, read, undecoded, why, with_page
 from neurovae.report.text import region
 from neurovae.report.viewer import section
 from neurovae.train.health.verdicts import FORWARD, NO_DECODER
@@ -56,7 +56,8 @@ def maps(run: Run) -> list[Block]:
     if not (run.cohort / "interpret").exists():
         return [missing("interpret/", "interpret has not been run")]
     blocks: list[Block] = [text(INTRODUCTION)]
-    blocks += [{"kind": "html", "html": section.section(run.cohort, run.shown, run.fit, run.primary)}]
+    viewer = section.section(run.cohort, run.shown, run.fit, run.primary, people=with_page(run))
+    blocks += [{"kind": "html", "html": viewer}]
     given = [model for model in run.ordered() if undecoded(run, model)]
     blocks += [note(f"{', '.join(given)}: {NO_DECODER}, so there are no {NOT_GIVEN}.")] if given else []
     for model in [model for model in run.ordered() if model in run.shown]:

@@ -7,7 +7,7 @@ from neurovae.norm.reference import people as reference_people
 from neurovae.norm.words import MODEL, NORMED, OTHERS, REFERENCE
 from neurovae.plan.norm import shared_sites
 from neurovae.report.blocks import Block, details, note, picture, table, text
-from neurovae.report.results import Row, Run, read, scans
+from neurovae.report.results import Row, Run, read, scans, with_page
 from neurovae.report.text import count, p_value, unsigned
 
 ACCURACY = {"people": "participants", "metric": "metric", "value": "value", "ci_low": "95 % CI low",
@@ -44,6 +44,7 @@ def norm(run: Run) -> list[Block]:
             blocks += _brain_age(run, model, found)
         if (people := read(run, f"norm/{model}/deviation.tsv")) is not None:
             blocks += _deviation(run, model, people)
+            blocks += [block for one in with_page(run) for block in person(run, model, one, people)]
     return [*(note(line) for line in _sites(run)), *blocks] if blocks else []
 
 
@@ -118,7 +119,7 @@ def _deviation(run: Run, model: str, people: pd.DataFrame) -> list[Block]:
     said = f"{model}: the norm rests on {count(n, 'held-out reference participant')}. With as many, no centile below "
     outermost = people["outermost_centile"].min()
     said += f"{outermost:.1f} % or above {100 - outermost:.1f} % is bounded by what was observed (95 % confidence); "
-    said += "centiles farther out rest on the shape of the normal distribution."
+    said += "centiles farther out rest on the assumed shape of the distribution."
     blocks = [note(NO_DIAGNOSIS), text(said)]
     blocks += [text(line) for line in calibration(calibrated)] if calibrated is not None else []
     blocks.append(picture(run, f"{model}_deviation.png", f"{model}: calibration, extreme voxels, latents"))
@@ -135,6 +136,50 @@ def _deviation(run: Run, model: str, people: pd.DataFrame) -> list[Block]:
         caption = f"Regions with |z| above {LARGE:g}; all regions are in the file"
         more.append(table(large, REGIONAL, f"{folder}/deviation_regions.tsv", caption))
     return [*blocks, details(f"Norm of {model}: calibration and regions", more)] if more else blocks
+
+
+def person(run: Run, model: str, name: str, people: pd.DataFrame) -> list[Block]:
+    """The page of one participant who was asked for: numbers, what they do not say, maps and regions."""
+    title = f"Participant {name} ({model})"
+    rows = people[people["person"].astype(str) == name].to_dict("records")
+    if not rows or rows[0]["status"] not in NORMED:
+        reason = rows[0]["reason"] if rows else "excluded, without age or sex, or not held out of any model of this run"
+        return [details(title, [note(f"No deviation: {reason}.")])]
+    row = rows[0]
+    folder, regions = f"norm/{model}", read(run, f"norm/{model}/deviation_regions.tsv")
+    blocks = [note(NO_DIAGNOSIS), *(note(line) for line in _doubts(row, people)), text(described(row, people))]
+    if regions is None or row["status"] != "ok":
+        return [details(title, [*blocks, note(f"No maps and regions: {row['reason']}.", "info")])]
+    own = regions[regions["scan"] == row["scan"]].sort_values("z", key=lambda z: -z.abs())
+    blocks.append(picture(run, f"{model}_{name}_person.png", f"{name}: maps of deviation, and z of all regions"))
+    caption = "Regions, the largest |z| first"
+    return [details(title, [*blocks, table(own, REGIONAL, f"{folder}/deviation_regions.tsv", caption)])]
+
+
+def described(row: Row, people: pd.DataFrame) -> str:
+    """Age, extreme voxels and percentile of the latents of a participant, beside the reference."""
+    own = people[people["reference"].astype(str).isin(["True", "true"])]
+    said = f"{row['person']}, {row['age']:.0f} years, scan {row['scan']}."
+    if pd.notna(row["extreme"]):
+        middle, high = (100 * own["extreme"].quantile(part) for part in (0.5, 0.95))
+        said += f" Extreme voxels: {100 * row['extreme']:.1f} % of the scan minus its reconstruction "
+        said += f"(reference: median {middle:.1f} %, 95th percentile {high:.1f} %)"
+        said += f", {100 * row['extreme_image']:.1f} % without a model."
+    if pd.notna(row["d2_percentile"]):
+        said += f" The latents are at percentile {row['d2_percentile']:.0f} of the reference by their distance "
+        said += f"(median of {count(int(row['d2_folds']), 'fold')})."
+    return said
+
+
+def _doubts(row: Row, people: pd.DataFrame) -> list[str]:
+    """What else may explain the deviations of this participant."""
+    own = people["reference"].astype(str).isin(["True", "true"])
+    said = []
+    if str(row["extrapolated"]) in ("True", "true"):
+        said.append("The age is outside the ages of the reference: its norm is extrapolated.")
+    if row["site"] not in set(people.loc[own, "site"]):
+        said.append(f"No reference participant is of site {row['site']}: the deviation may be that of the scanner.")
+    return said
 
 
 def calibration(found: pd.DataFrame) -> list[str]:

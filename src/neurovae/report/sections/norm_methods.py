@@ -52,9 +52,10 @@ def _maps(section: dict[str, Any], one_model: bool) -> str:
     given = "age and sex" if section["sex"] else "age"
     others = f"the other {PARTS - 1} of {PARTS} parts" if one_model else "the other folds"
     return (
-        "The residual of each held-out scan (scan minus reconstruction) was expressed in standard deviations, with "
-        f"mean and log-variance of the residual modelled on {given} in held-out reference participants of {others}, "
-        "and with the uncertainty of both (predictive t). The same norm of the scans, smoothed with a Gaussian kernel "
-        f"of {section['smooth_mm']:g} mm full width at half maximum, is reported beside it. Centiles are given with "
+        "The residual of each held-out scan (scan minus reconstruction), smoothed with a Gaussian kernel of "
+        f"{section['smooth_mm']:g} mm full width at half maximum, was expressed in standard deviations, with mean and "
+        f"log-variance of the residual modelled on {given}, and its skewness, in held-out reference participants of "
+        f"{others}, and with the uncertainty of mean and variance (predictive t). The same norm of the smoothed scans "
+        "is reported beside it. Centiles are given with "
         "the sampling error of the norm [bozek]. "
     )

@@ -21,7 +21,11 @@ CHANGED = {"latent": "latent", "term": "term", "effect_sd": "effect, SD per year
 PREDICTED = {"space": "space", "measure": "measure", "against": "against", "value": "value", "ci_low": "95 % CI low",
              "ci_high": "95 % CI high", "n": "n", "folds": "folds", "status": "status", "reason": "note"}  # fmt: skip
 REGIONS = {"region": "region", "hemisphere": "hemisphere", "voxels": "voxels", "change": "change in a year",
-           "low": "95 % CI low", "high": "95 % CI high"}  # fmt: skip
+           "low": "95 % CI low", "high": "95 % CI high", "percent": "volume, % in a year"}  # fmt: skip
+VOLUMES = (
+    "Volume: log-Jacobian of the registration of the decoded mean brain at first visits to that after {years:.3g} "
+    "years, the longest follow-up, per year. It has no interval, and is rather too small (decoded brains are smooth)."
+)
 SAME_PEOPLE = (
     "Level and slope of a person are predictions of the growth model, shrunken towards the mean: do not correlate "
     "slopes with scores, use the tests of time x score here. Their reliabilities are in people.tsv of each model."
@@ -49,10 +53,19 @@ def _of_model(run: Run, model: str, change: pd.DataFrame, effects: pd.DataFrame,
     shown = change.sort_values(["p_maxt", "p"], kind="stable")
     blocks.append(table(shown, TESTED, CHANGE, "Scores at the first visit against the change of each latent"))
     if decoded:
-        path = f"trajectory/{model}/{run.fit}/regions.tsv"
-        blocks.append(file_table(run, path, REGIONS, "Mean change of regions in a year, decoded, largest first"))
+        blocks += _regions(run, f"trajectory/{model}/{run.fit}")
     closed = table(effects, CHANGED, EFFECTS, "Change within people and differences between people, each latent")
     return [*blocks, details("Growth model of each latent", [closed])]
+
+
+def _regions(run: Run, folder: str) -> list[Block]:
+    """The change of intensity of each region, and that of its volume beside it."""
+    title, path = "Mean change of regions in a year, decoded, largest first", f"{folder}/regions.tsv"
+    regions, volumes = read(run, path), read(run, f"{folder}/volume_change.tsv")
+    if regions is None or volumes is None or not (volumes["status"] == "ok").any():
+        return [file_table(run, path, REGIONS, title)]
+    both = regions.merge(volumes[["index", "percent"]], on="index", how="left")
+    return [table(both, REGIONS, path, title), note(VOLUMES.format(years=volumes["years"].iloc[0]), "info")]
 
 
 def sentences(run: Run, effects: pd.DataFrame, change: pd.DataFrame, forecast: pd.DataFrame) -> list[str]:

@@ -1,7 +1,7 @@
 """The maps of `interpret` that the report's viewer can show: their files, order, and the names of their frames."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pandas as pd
 
 from neurovae.io.images import read_image
 from neurovae.io.parquet import read_parquet
+from neurovae.norm.words import IMAGE, MODEL
 from neurovae.train.health.verdicts import FORWARD
 
 ALPHA = 0.05
@@ -24,6 +25,7 @@ INTENSITY, PREDICTED, RATIO = (
     "log ratio of volumes; above 0: larger at the 95th percentile of the score than at the 5th (binary: in the group "
     "coded 1)",
 )
+DEVIATION = "z, standard deviations of the reference at this age and sex"
 ENDS = ("5th percentile (binary: 0)", "95th percentile (binary: 1)")
 SCORE = [f"voxels with max-T p < {ALPHA:g}", "lower end of the 95 % CI", "upper end of the 95 % CI"]
 
@@ -120,6 +122,19 @@ def _jacobians(folder: Path, model: str) -> Iterator[Map]:
             ["5th to 95th percentile of the score (binary: 0 to 1)"],
             RATIO,
         )
+
+
+def deviations(cohort: Path, model: str, people: Sequence[str]) -> Iterator[Map]:
+    """Maps of z of participants who have a page of their own: of the model's residual, and of the scan itself."""
+    folder = cohort / "norm" / model
+    if not people or not (folder / "deviation.parquet").is_file():
+        return
+    table = read_parquet(folder / "deviation.parquet")
+    for row in table[table["person"].isin(list(people))].itertuples():
+        paths = [folder / "deviation_maps" / f"{row.scan}_{way}_z.nii.gz" for way in (MODEL, IMAGE)]
+        if all(path.is_file() for path in paths):
+            words = ["scan minus reconstruction", "smoothed scan, without a model"]
+            yield Map(model, f"{row.person}: deviation (no diagnosis)", "ratio", paths, 1, words, DEVIATION)
 
 
 def _latents(folder: Path, tests: Path, model: str, primary: bool) -> Iterator[Map]:

@@ -4,20 +4,23 @@ Every map has one form: a change per frame in 8 bits, over the model's decoded c
 """
 
 import json
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from neurovae.report.viewer.maps import Map, centre, listed
+from neurovae.report.viewer.maps import Map, centre, deviations, listed
 from neurovae.report.viewer.volumes import Grid, encode, read_grid, underlay
 
 ASSETS = Path(__file__).parents[1] / "assets"
 SCRIPTS = ("niivue.umd.js", "viewer.js")
 
 
-def section(cohort: Path, models: list[str], fit: str, primary: str, budget_mb: float = 8) -> str:
+def section(
+    cohort: Path, models: list[str], fit: str, primary: str, budget_mb: float = 8, people: Sequence[str] = ()
+) -> str:
     """HTML of the viewer: the best-ranked maps of all models that fit in the budget, and a list of the others.
 
     Safe to insert as is: all that comes from data is escaped. One viewer per page.
@@ -28,13 +31,14 @@ def section(cohort: Path, models: list[str], fit: str, primary: str, budget_mb: 
         fit: fold and seed ("fold-0_seed-0").
         primary: the model that comes first and gets the most room.
         budget_mb: size of the embedded volumes; NiiVue itself adds 2.3 MB.
+        people: participants whose deviation from the norm is shown.
     """
     grid = read_grid(cohort / "preprocess" / "mask.nii.gz")
     maps: list[Map] = []
     notes: list[str] = []
     for model in sorted(models, key=lambda name: name != primary):
         found, missing = listed(cohort, model, fit, model == primary)
-        maps, notes = maps + found, notes + missing
+        maps, notes = maps + found + list(deviations(cohort, model, people)), notes + missing
     entries, data, left = embed(sorted(maps, key=lambda one: one.tier), grid, cohort, fit, budget_mb * 1e6)
     notes += [f"not embedded, to keep the maps in this page below {budget_mb:g} MB: {text}" for text in left]
     if grid.factor > 1 and entries:
