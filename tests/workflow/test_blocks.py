@@ -82,6 +82,9 @@ def test_the_whole_chain(project: Project) -> None:
     assert len(latents) == PEOPLE - 1 and set(latents["inputs"]) == {"rest"}
     glm = pd.read_parquet(results / "associate/structure/fold-0_seed-0/glm.parquet").set_index("latent")
     assert glm["p"].idxmin() == "mu_f1" and glm.loc["mu_f1", "p"] < 1e-6
+    motion = {name: pd.read_parquet(results / f"associate/{name}/fold-0_seed-0/glm.parquet")["confounds"] for name in
+              ("rest", "structure")}  # fmt: skip
+    assert motion["rest"].str.contains("mean_fd").all() and not motion["structure"].str.contains("mean_fd").any()
     page = (results / "report/report.html").read_text()
     assert "39 of 40 participants have rest" in page and "features of the block rest, without a decoder" in page
     assert (results / "report/rest_block.png").exists()
