@@ -146,6 +146,12 @@ TABLE_BLOCKS = [name for name, entry in BLOCKS.entries.items() if entry["type"] 
 SERIES_BLOCKS = [name for name in BLOCKS.entries if name not in TABLE_BLOCKS]
 MEASURED = sorted({block for block, _ in MEASURES.values()})  # functional blocks with measures in the cohort's table
 MEASURE_FLAGS = graph.flags({"measures": MEASURES, "blocks": f"results/{COHORT}/blocks"}) if MEASURES else ""
+NETWORKS = [name for name, entry in ENTRIES.items() if entry["kind"] == "networks"]
+NETWORK_TEMPLATE = [config["interpret"]["network_template"]] if config["interpret"]["network_template"] else []
+NETWORK_FLAGS = {
+    name: graph.flags({"block": BLOCKS.entries[ENTRIES[name]["block"]], "template": config["interpret"]["network_template"]})
+    for name in NETWORKS
+}
 CODE = graph.codes()
 ENV = graph.environments()
 EXTERNAL = external.settings(config["cohort"])  # another cohort's export, on whose findings these people are tested
