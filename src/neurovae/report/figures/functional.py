@@ -76,7 +76,7 @@ def _edges(figure: Figure, axes: Sequence[plt.Axes], matrix: np.ndarray, parcels
     plotting.plot_connectome(symmetric, parcels[list(PLACES)].to_numpy(float), edge_threshold=f"{STRONGEST}%",
                              edge_cmap="RdBu_r", node_size=12, node_color="0.3", axes=axis, colorbar=True)  # fmt: skip
     words = f"Strongest connections (upper {100 - STRONGEST} % of absolute values)"
-    figure.text(0.5, 0.0, words, ha="center", va="top")
+    figure.text(0.4, 0.0, words, ha="center", va="bottom")
 
 
 def _motion(axis: plt.Axes, quality: pd.DataFrame) -> None:

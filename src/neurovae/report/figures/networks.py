@@ -61,8 +61,9 @@ def _places(table: pd.DataFrame) -> Figure:
     for k, axis in zip(networks, axes[:, 0], strict=True):
         one = table[table["network"] == k]
         limit = float(np.quantile(np.abs(one[METHOD]), TOP))
-        markers = plotting.plot_markers(one[METHOD].to_numpy(), one[["x_mm", "y_mm", "z_mm"]].to_numpy(), axes=axis,
-                                        node_size=20, node_cmap="RdBu_r", node_vmin=-limit, node_vmax=limit)  # fmt: skip
+        places = one[["x_mm", "y_mm", "z_mm"]].to_numpy()
+        markers = plotting.plot_markers(one[METHOD].to_numpy(), places, axes=axis, node_size=20,
+                                        node_cmap="RdBu_r", node_vmin=-limit, node_vmax=limit)  # fmt: skip
         markers.title(f"network {k:02d}", **TITLE)
     return figure
 
