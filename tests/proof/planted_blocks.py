@@ -45,8 +45,10 @@ def matched(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     return np.asarray(r[linear_sum_assignment(-r)])
 
 
-def cleaned(people: int, volumes: int, seed: int, signal_to_noise: float) -> tuple[list[np.ndarray], ...]:
-    """Planted maps and runs (volumes, voxels) without what 24 parameters of motion explain."""
+def cleaned(
+    people: int, volumes: int, seed: int, signal_to_noise: float
+) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """Planted maps, runs (volumes, voxels) without what 24 parameters of motion explain, and the mask."""
     mask, maps = simulate_blocks.networks(VOXEL_MM, seed)
     runs = []
     for k in range(people):

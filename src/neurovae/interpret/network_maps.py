@@ -29,12 +29,15 @@ def lasso(run: np.ndarray, courses: np.ndarray, penalty: float = PENALTY) -> np.
 def dual(run: np.ndarray, group: np.ndarray) -> np.ndarray:
     """A person's maps (networks, voxels): group maps give courses, which are regressed on in each voxel.
 
+    Maps are not centred over voxels, so that what all voxels share is kept, and maps that differ from each other by it
+    alone stay apart.
+
     Args:
         run: series (volumes, voxels).
         group: maps of the group (networks, voxels).
     """
     x = standardised(run)
-    courses = x @ np.linalg.pinv(group - group.mean(axis=1, keepdims=True))
+    courses = x @ np.linalg.pinv(group)
     return np.asarray(np.linalg.lstsq(standardised(courses), x, rcond=None)[0])
 
 
