@@ -51,6 +51,7 @@ rule all:
             model=SHOWN_DECODED,
             fit=FIT,
         ),
+        expand("results/{cohort}/interpret/{model}/{fit}/networks.parquet", cohort=COHORT, model=NETWORKS, fit=FIT),
         expand("results/{cohort}/trajectory/change.tsv", cohort=FOLLOWED_IN),
         expand("results/{cohort}/{stage}/replication.tsv", cohort=COHORT, stage=VALIDATED),
         expand("results/{cohort}/{stage}/transfer.tsv", cohort=COHORT, stage=VALIDATED),
@@ -119,6 +120,13 @@ if NORMED:
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/findings.smk"
 include: "workflow/rules/interpret.smk"
+
+
+if NETWORKS:
+
+    include: "workflow/rules/networks.smk"
+
+
 include: "workflow/rules/plots.smk"
 include: "workflow/rules/report.smk"
 

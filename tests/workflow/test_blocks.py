@@ -19,6 +19,7 @@ def config(**rest: Any) -> dict[str, Any]:
     models = [
         {"name": "structure", "kind": "table", "block": "structure", "seen": False},
         {"name": "rest", "kind": "table", "block": "rest", "n_latent": 3, "seen": False},
+        {"name": "nets", "kind": "networks", "block": "rest", "n_latent": 2, "method": "pca"},
     ]
     return {
         "cohort": {
@@ -56,7 +57,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def test_each_block_is_a_job(project: Project) -> None:
     jobs = project.plan()
     assert {"blocks_table", "blocks_series", "plot_blocks"} <= {job.split()[0] for job in jobs}
-    assert {"train structure", "train rest"} <= jobs
+    assert {"train structure", "train rest", "networks nets"} <= jobs
 
 
 def test_without_blocks_there_is_no_such_job(project: Project) -> None:
@@ -82,6 +83,10 @@ def test_the_whole_chain(project: Project) -> None:
     assert len(latents) == PEOPLE - 1 and set(latents["inputs"]) == {"rest"}
     glm = pd.read_parquet(results / "associate/structure/fold-0_seed-0/glm.parquet").set_index("latent")
     assert glm["p"].idxmin() == "mu_f1" and glm.loc["mu_f1", "p"] < 1e-6
+    motion = {name: pd.read_parquet(results / f"associate/{name}/fold-0_seed-0/glm.parquet")["confounds"] for name in
+              ("rest", "structure")}  # fmt: skip
+    assert motion["rest"].str.contains("mean_fd").all() and not motion["structure"].str.contains("mean_fd").any()
     page = (results / "report/report.html").read_text()
     assert "39 of 40 participants have rest" in page and "features of the block rest, without a decoder" in page
     assert (results / "report/rest_block.png").exists()
+    assert (results / "report/nets_fold-0_seed-0_networks.png").exists() and "nets: functional networks" in page

@@ -78,6 +78,7 @@ rule cohort:
     input:
         tables=FOUND.files,
         folds="results/{cohort}/cohort/folds.tsv",
+        measured=expand("results/{{cohort}}/blocks/{block}/quality.tsv", block=MEASURED),
     output:
         table="results/{cohort}/cohort/cohort.parquet",
         excluded=report(
@@ -101,8 +102,9 @@ rule cohort:
         flags=graph.flags({"cohort": graph.cohort_section(config["cohort"])}),
         scans=index.listing(FOUND),
         tables=TABLES,
+        measures=MEASURE_FLAGS,
         code=CODE["cohort.table"],
         env=ENV["cohort"],
     shell:
         "python -m neurovae.cohort.table --folds {input.folds} --out {output.table} --excluded {output.excluded} --matched {output.visits} --source {output.source} "
-        "{params.flags} > {log} 2>&1"
+        "{params.flags} {params.measures} > {log} 2>&1"

@@ -10,6 +10,7 @@ sys.path.insert(0, str(SOURCE))
 
 from neurovae.cohort import check, warn
 from neurovae.errors import InputError
+from neurovae.plan import block_confounds as confounds_plan
 from neurovae.plan import blocks as blocks_plan
 from neurovae.plan import config as configuration
 from neurovae.plan import baselines, derivatives, display, encoder_cards, entries, external, frozen, fused, graph, index
@@ -46,6 +47,9 @@ try:
     config["train"] = blocks_plan.with_tangent(config["train"], config["cohort"])
     ENTRIES = entries.models(config["train"], config["cohort"])
     BLOCKS = blocks_plan.look(config["cohort"], FOUND, config["train"]["models"])
+    graph.refuse(confounds_plan.problems(config["cohort"]))
+    MEASURES = confounds_plan.measures(config["cohort"], BLOCKS.moving)
+    config["cohort"] = confounds_plan.with_motion(config["cohort"], BLOCKS.moving)
     faults, notes = user_tables.problems(config, FOUND)
     ill_given, given_notes, GIVEN_COLUMNS = latent_tables.problems(config, FOUND)
     ill_cards, card_notes, CARDS = encoder_cards.problems(config)
@@ -140,6 +144,14 @@ BLOCK_FLAGS = blocks_plan.flags(config["cohort"], BLOCKS.entries)
 BLOCK_BYTES = {name: blocks_plan.sizes(paths) for name, paths in BLOCK_FILES.items()}
 TABLE_BLOCKS = [name for name, entry in BLOCKS.entries.items() if entry["type"] == "table"]
 SERIES_BLOCKS = [name for name in BLOCKS.entries if name not in TABLE_BLOCKS]
+MEASURED = sorted({block for block, _ in MEASURES.values()})  # functional blocks with measures in the cohort's table
+MEASURE_FLAGS = graph.flags({"measures": MEASURES, "blocks": f"results/{COHORT}/blocks"}) if MEASURES else ""
+NETWORKS = [name for name, entry in ENTRIES.items() if entry["kind"] == "networks"]
+NETWORK_TEMPLATE = [config["interpret"]["network_template"]] if config["interpret"]["network_template"] else []
+NETWORK_FLAGS = {
+    name: graph.flags({"block": BLOCKS.entries[ENTRIES[name]["block"]], "template": config["interpret"]["network_template"]})
+    for name in NETWORKS
+}
 CODE = graph.codes()
 ENV = graph.environments()
 EXTERNAL = external.settings(config["cohort"])  # another cohort's export, on whose findings these people are tested

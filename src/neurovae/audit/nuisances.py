@@ -27,6 +27,7 @@ WORDS = {
     "noise": "image noise",
     "sharpness": "image sharpness",
     "registration": "residual misalignment",
+    "mean_fd": "mean framewise displacement",
 }  # in sentences
 KEYS = ("scan", "person", "session", "acquisition", "run", "fold", "session_order")
 ALWAYS = ("age", "sex", "site")  # checked in every cohort; the table says where such a column is missing

@@ -95,8 +95,9 @@ def _range(item: dict[str, Any]) -> list[str]:
         low, high = (item.get(key) or [None, None])[:2] if len(item.get(key) or []) in (0, 2) else (None, None)
         if low is not None and high is not None and low >= high:
             problems.append(f"cohort: {key} of {item['name']} is [{low:g}, {high:g}]; give the lower value first")
-    if item.get("plausible") and (item["type"] in ("binary", "categorical") or item.get("from") == "preprocess"):
-        reason = "of preprocessing" if item.get("from") == "preprocess" else item["type"]
+    measured = {"preprocess": "of preprocessing", "blocks": "of a block"}.get(item.get("from", "table"))
+    if item.get("plausible") and (item["type"] in ("binary", "categorical") or measured):
+        reason = measured or item["type"]
         problems.append(f"cohort: {item['name']} is {reason}, where plausible is not used; leave it out")
     return problems
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from neurovae.cli import Json, cli
@@ -25,7 +26,17 @@ KEYS = ("scan", "person", "session", "acquisition", "run", "site")
 NUMBERS = ("age", "education")  # the others are categories, also where they are written as numbers
 
 
-def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, matched: Path, source: Path) -> None:
+def run(
+    *,
+    cohort: Json,
+    folds: Path,
+    out: Path,
+    excluded: Path,
+    matched: Path,
+    source: Path,
+    blocks: Path | None = None,
+    measures: Json | None = None,
+) -> None:
     """Check the cohort's tables and write cohort.parquet, excluded.tsv and visits.tsv.
 
     Example:
@@ -38,6 +49,8 @@ def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, matched: Path, 
         excluded: excluded.tsv, scans without a row and rows without a scan.
         matched: visits.tsv, the row of each visit table that was assigned to each scan.
         source: source.json, by which another data root under the same cohort name is refused.
+        blocks: folder of the blocks.
+        measures: block and quality measure of each further column of the table, such as mean_fd: [rest, mean_fd].
 
     Raises:
         InputError: every problem of the tables.
@@ -60,13 +73,23 @@ def run(*, cohort: Json, folds: Path, out: Path, excluded: Path, matched: Path, 
         }
     elif set(folds_of_people) != {person for person, _, _ in all_people}:
         raise InputError(f"{folds}: its people are not those of the scans; write it again (snakemake --forcerun folds)")
-    write_table(out, build(cohort, index_of_scans, folds_of_people))
+    table = build(cohort, index_of_scans, folds_of_people)
+    write_table(out, table.assign(**quality(table["scan"], blocks or Path(), measures or {})))
     rows = ({"scan": scan, "person": person, "reason": reason} for scan, person, reason in index_of_scans.excluded)
     write_tsv(excluded, rows, ["scan", "person", "reason"])
     write_tsv(matched, (match._asdict() for match in index_of_scans.visit_rows), list(visits.Match._fields))
     write_json(source, root)
     count = len({scan.person for scan in index_of_scans.scans})
     print(f"{len(index_of_scans.scans)} scans of {count} people, {len(index_of_scans.excluded)} left out", flush=True)
+
+
+def quality(scans: pd.Series, blocks: Path, measures: dict[str, list[str]]) -> dict[str, np.ndarray]:
+    """Quality measures of functional blocks by column, a value per scan; missing where a scan has none."""
+    columns = {}
+    for name, (block, measure) in measures.items():
+        found = pd.read_csv(blocks / block / "quality.tsv", sep="\t", na_values=["n/a"], dtype={"scan": "object"})
+        columns[name] = found[found["status"] == "ok"].set_index("scan")[measure].reindex(scans).to_numpy(float)
+    return columns
 
 
 def new_folds(all_people: Iterable[tuple[str, str, str]], folds: dict[str, int], *, n: int, by: str) -> dict[str, int]:

@@ -228,7 +228,7 @@ def _columns(score: dict[str, Any], cohort: dict[str, Any], index: Index, cells:
     """Count the columns that the confounds of this score take in a regression; `split` is the first."""
     total = 1
     for item in cohort.get("confounds") or []:
-        if item.get("from", "table") == "preprocess":
+        if item.get("from", "table") != "table":
             total += SPLINE
         elif source(item) != source(score) and item["name"] != score["name"]:
             distinct = len({level(text) for text, _ in cells[source(item)]})

@@ -54,7 +54,8 @@ def join(cohort: pd.DataFrame, latents: pd.DataFrame, qc: pd.DataFrame) -> pd.Da
         raise InputError(problems)
     refuse_supervised(latents)
     mu = columns(latents)
-    provenance = latents[["scan", "person", "model", "fold", "seed", "split"]].add_prefix("latents_")
+    with_inputs = ["inputs"] if "inputs" in latents else []
+    provenance = latents[["scan", "person", "model", "fold", "seed", "split", *with_inputs]].add_prefix("latents_")
     if "kind" in latents and (latents["kind"] == "frozen").all():
         provenance["latents_split"] = "test"
     with_provenance = pd.concat([provenance.rename(columns={"latents_scan": "scan"}), latents[mu]], axis=1)
@@ -164,11 +165,14 @@ def used_confounds(
 ) -> tuple[list[tuple[str, str, pd.Series]], list[str]]:
     """Return (name, type, values) of each confound that is used for this score, and notes on those that are not.
 
-    Site is added when there are several sites, `split` when some people were in the training set and some were not.
+    Measures of a block are confounds of latents that were inferred from it. Site is added when there are several
+    sites, `split` when some people were in the training set and some were not.
     """
     used, notes = [], []
     for confound in confounds:
-        column = confound["name"] if confound.get("from", "table") == "table" else _qc_column(confound)
+        if _of_other_block(table, confound):
+            continue
+        column = _qc_column(confound) if confound.get("from") == "preprocess" else confound["name"]
         if column not in table:
             raise InputError(
                 f"{'qc' if column.startswith('qc_') else 'cohort'} table: no confound '{confound['name']}'"
@@ -314,6 +318,13 @@ def _same_source(score: dict[str, Any], confound: dict[str, Any]) -> bool:
     if confound.get("from", "table") != "table":
         return False
     return score["name"] == confound["name"] or _source(score) == _source(confound)
+
+
+def _of_other_block(table: pd.DataFrame, confound: dict[str, Any]) -> bool:
+    """Whether a confound is a measure of a block from which no row of the table was inferred."""
+    if confound.get("from") != "blocks" or "latents_inputs" not in table:
+        return False
+    return all(confound["block"] not in inputs.split("+") for inputs in table["latents_inputs"].unique())
 
 
 def _source(entry: dict[str, Any]) -> str:

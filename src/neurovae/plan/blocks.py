@@ -17,16 +17,21 @@ IMAGE = "volumes"
 FUNCTIONAL = ("timeseries", "bold")
 FILES = ("values.npy", "rows.parquet", "features.parquet")  # of a block, values first
 SERIES = ("series.npy", "series.parquet", "parcels.parquet")  # of functional data, series first
+MOTION = "fd_confound"
 HEAD = 2**20  # bytes of a header, at most
 
 
 class Plan(NamedTuple):
-    """Blocks that rule `block` makes: entries, input files and a digest's ingredients by name; problems and notes."""
+    """Blocks that rule `block` makes: entries, input files and a digest's ingredients by name; problems and notes.
+
+    moving: functional blocks of which the framewise displacement of every run is known.
+    """
 
     entries: dict[str, dict[str, Any]]
     files: dict[str, list[str]]
     problems: list[str]
     notes: list[str]
+    moving: tuple[str, ...] = ()
 
 
 def look(cohort: dict[str, Any], index: Index, models: list[dict[str, Any]]) -> Plan:
@@ -41,11 +46,12 @@ def look(cohort: dict[str, Any], index: Index, models: list[dict[str, Any]]) -> 
     notes: list[str] = []
     entries = {entry["name"]: entry for entry in cohort["blocks"] if entry["type"] != IMAGE}
     files: dict[str, list[str]] = {}
+    moving: list[str] = []
     for name, entry in entries.items():
-        paths, faults, remarks = _look_at(entry, cohort, index)
+        paths, faults, remarks, has_motion = _look_at(entry, cohort, index)
         files[name] = paths
-        problems, notes = problems + faults, notes + remarks
-    return Plan(entries, files, problems, notes)
+        problems, notes, moving = problems + faults, notes + remarks, moving + [name] * has_motion
+    return Plan(entries, files, problems, notes, tuple(moving))
 
 
 def with_tangent(train: dict[str, Any], cohort: dict[str, Any]) -> dict[str, Any]:
@@ -70,7 +76,8 @@ def inputs(config: dict[str, Any]) -> dict[str, list[str]]:
 def flags(cohort: dict[str, Any], entries: dict[str, dict[str, Any]]) -> dict[str, str]:
     """Options of the rules of blocks, by name; no score is among them."""
     section = {**graph.fold_section(cohort), "missing": cohort["missing"], "not_missing": cohort["not_missing"]}
-    return {name: graph.flags({"cohort": section, "block": entry}) for name, entry in entries.items()}
+    read = {name: {key: one for key, one in entry.items() if key != MOTION} for name, entry in entries.items()}
+    return {name: graph.flags({"cohort": section, "block": entry}) for name, entry in read.items()}
 
 
 def sizes(paths: list[str]) -> str:
@@ -80,23 +87,27 @@ def sizes(paths: list[str]) -> str:
     return hashlib.sha256(json.dumps([[path, os.stat(path).st_size] for path in paths]).encode()).hexdigest()[:16]
 
 
-def _look_at(entry: dict[str, Any], cohort: dict[str, Any], index: Index) -> tuple[list[str], list[str], list[str]]:
-    """Files, problems and notes of one block."""
+def _look_at(
+    entry: dict[str, Any], cohort: dict[str, Any], index: Index
+) -> tuple[list[str], list[str], list[str], bool]:
+    """Files, problems and notes of one block, and whether the displacement of each of its runs is known."""
     place = f"cohort.blocks {entry['name']!r}"
     if "path" not in entry:
-        return [], [f"{place}: path is not given; give the {'file' if entry['type'] == 'table' else 'folder'}"], []
+        missing = f"{place}: path is not given; give the {'file' if entry['type'] == 'table' else 'folder'}"
+        return [], [missing], [], False
     if entry["type"] == "table":
-        return _table(entry, place, cohort, index)
+        return *_table(entry, place, cohort, index), False
     found, problems = block_files.find(entry)
     if problems:
-        return [], problems, []
+        return [], problems, [], False
     runs, faults, notes = block_files.by_scan(found, [scan.keys for scan in index.scans], place)
     used = list({file.path: file for files in runs.values() for file in files}.values())
     faults += _of_files(entry, place, used, runs) if used else []
     paths = [path for file in used for path in (file.path, file.sidecar, file.motion) if path]
     more = [entry[key] for key in ("regions", "atlas", "mask") if entry.get(key)]
     faults += [f"{place}: file {path!r} not found; correct the path" for path in more if not Path(path).is_file()]
-    return [*paths, *[path for path in more if Path(path).is_file()]], faults, notes
+    moving = bool(used) and all(file.motion and set(_first_line(file.motion).split("\t")) & set(FD) for file in used)
+    return [*paths, *[path for path in more if Path(path).is_file()]], faults, notes, moving
 
 
 def _table(

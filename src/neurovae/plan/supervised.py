@@ -129,6 +129,7 @@ def parts(cohort: dict[str, Any]) -> list[str]:
 def section(entry: dict[str, Any], cohort: dict[str, Any]) -> dict[str, Any]:
     """Return the part of the cohort section that determines an entry's file of scores."""
     kept = {key: value for key, value in cohort.items() if key not in NO_EFFECT}
+    kept["confounds"] = [item for item in cohort["confounds"] if item["from"] != "blocks"]  # known after training alone
     return {**kept, "scores": [score for score in cohort["scores"] if score["name"] in entry["supervised_by"]]}
 
 

@@ -40,12 +40,15 @@ class Runs(list):
         return [list.__getitem__(self, k) for k in np.arange(len(self))[part]]
 
 
-def fitted(method: str, n_latent: int = PLANTED, n: int = 20) -> tuple[Any, Any, Runs, list[np.ndarray]]:
+def fitted(
+    method: str, n_latent: int = PLANTED, n: int = 20, rotate: str = "none"
+) -> tuple[Any, Any, Runs, list[np.ndarray]]:
     runs, true = series(n)
     split = np.array(["training"] * (n - 8) + ["validation"] * 4 + ["test"] * 4)
     tensors, architecture, _ = networks.fit(
         Runs(runs), split, MASK, seed=0, device="cpu", names=[f"p{k}" for k in range(PARCELS)], volumes=np.empty(0),
         rows=np.arange(n), people=np.arange(n), n_latent=n_latent, method=method,
+        rotate=rotate,
     )  # fmt: skip
     return tensors, architecture, Runs(runs), true
 
@@ -78,6 +81,15 @@ def test_planted_networks_come_back(method):
     truth = np.concatenate(true[16:])
     residual = truth - courses @ np.linalg.lstsq(courses, truth, rcond=None)[0]
     assert 1 - residual.var() / truth.var() > 0.85  # the space of the courses, in people who were not fitted
+
+
+@pytest.mark.parametrize("method", ["vae", "pca"])
+def test_varimax_finds_planted_networks_one_by_one_and_explains_as_much(method):
+    plain, turned = fitted(method), fitted(method, rotate="varimax")
+    found = networks.maps(*turned[:2], turned[2][:12])
+    r = np.abs(np.corrcoef(found, maps())[:PLANTED, PLANTED:])
+    assert r[linear_sum_assignment(-r)].mean() > 0.95
+    assert explained(*turned[:2], turned[2][16:]) == pytest.approx(explained(*plain[:2], plain[2][16:]), abs=1e-6)
 
 
 def test_vae_explains_held_out_volumes_about_as_well_as_pca():
@@ -123,7 +135,7 @@ def test_chain_from_series_to_latents(tmp_path: Path):
     np.testing.assert_allclose(inputs.read(files["volumes"], files["rows"], table).array[2:4][1], runs[3], rtol=1e-6)
     model, history = tmp_path / "w.safetensors", tmp_path / "h.parquet"
     fit.run(**files, out=model, history=history, kind="networks", fold=0, seed=0, device="cpu",
-            options={"n_latent": 4, "method": "pca"}, table=table)  # fmt: skip
+            options={"n_latent": 4, "method": "pca", "rotate": "none"}, table=table)  # fmt: skip
     del files["folds"]
     out, index = tmp_path / "l.parquet", tmp_path / "i.parquet"
     latents.run(**files, model=model, name="nets", out=out, index=index, table=table)

@@ -110,6 +110,7 @@ def _confounds(used: pd.DataFrame) -> list[str]:
         lost += [f"{row['score']}: {left}"] if left else []
     said = [text if len(by) == 1 else f"{text} (for {listed(scores)})" for text, scores in by.items()]
     words = "; ".join(said).replace(", membership", " and membership").replace("head_size", "head size")
+    words = words.replace("mean_fd", "mean framewise displacement")
     return [f"Confounds were {words}.",
             f"Participants with missing data were excluded ({'; '.join(lost)})." if lost else "",
             f"{IMPUTED} Imputed: {in_participants('; '.join(filled))}." if filled else ""]  # fmt: skip

@@ -116,6 +116,7 @@ def _networks(model: str, one: dict[str, Any]) -> str:
     how = {"vae": "the latents of a variational autoencoder of the volumes' principal components [vae]",
            "pca": "the principal components of the volumes",
            "ica": "spatially independent components"}[one["method"]]  # fmt: skip
+    how += ", rotated by varimax [varimax]" if one.get("rotate") == "varimax" and one["method"] != "ica" else ""
     value, low, high = (100 * one[f"variance_explained_test{end}"] for end in ("", "_low", "_high"))
     return (f"{model} described the time series of the block {one['block']} by {count(size, 'functional network')}, "
             f"{how}, fitted to the training set, which explained {value:.0f} % of the variance of the volumes in the "

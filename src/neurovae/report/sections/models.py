@@ -7,6 +7,7 @@ import pandas as pd
 from neurovae.report.blocks import Block, by_model, heading, note, picture, pictures, table
 from neurovae.report.results import Run, health, stopped, titled, undecoded, verdict, why
 from neurovae.report.sections.by_block import explained
+from neurovae.report.sections.networks import networks
 from neurovae.report.sections.start_from import started
 
 HEADS = {"model": "model", "verdict": "verdict", "reason": "reason for the verdict",
@@ -43,6 +44,7 @@ def models(run: Run) -> list[Block]:
         blocks += [note(f"{model}: {why(run, model)}")] if found and stopped(found) else []
     blocks += started(run)
     blocks += explained(run)
+    blocks += networks(run)
     blocks += [picture(run, "rates.png", "rate and distortion of all models")] if run.images else []
     for model in run.ordered():
         blocks += by_model(run, model, _model(run, model))

@@ -133,7 +133,7 @@ def examine(
         description["components"] = options["n_latent"] is not None
         description |= {"encoder": model.meta["architecture"].get("encoder")}
         description |= {name: given for name in ("block",) if (given := model.meta.get(name))}
-        description |= {name: options[name] for name in ("method",) if name in options}
+        description |= {name: options[name] for name in ("method", "rotate") if name in options}
     if not all(np.isfinite(tensor).all() for tensor in model.tensors.values()):
         measures = lost("weights are not finite")
     elif "blocks" in model.meta["architecture"]:

@@ -5,6 +5,9 @@ most 512, are the input of a small VAE; `pca` and `ica` are its linear counterpa
 Latents of a person are the SD of each course and the correlations of all pairs of courses.
 """
 
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,11 +18,13 @@ from torch import nn
 
 from neurovae.errors import InputError
 from neurovae.train.engine.rng import generator, number
+from neurovae.train.models.rotation import varimax
 from neurovae.train.weights import Tensors
 
 MOST = 512  # principal components that the network reads
 BATCH = 256  # volumes per step
 LONGEST, PATIENCE = 60, 8  # epochs
+PART = 8192  # volumes of which the loss is taken at a time
 UNITS = 64  # of the hidden layers
 RATE = 1e-3  # of Adam
 Runs = list[np.ndarray]
@@ -60,6 +65,7 @@ def fit(
     people: np.ndarray,
     n_latent: int,
     method: str,
+    rotate: str,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
     """Components of the training people's volumes, and the network, its linear counterpart or independent components.
 
@@ -71,13 +77,15 @@ def fit(
         names: of the parcels.
         n_latent: number of courses.
         method: vae, pca or ica.
+        rotate: varimax: rotate the courses of vae and pca so that each map concerns few parcels; or none.
 
     Raises:
         InputError: more courses than parcels.
     """
     if n_latent >= len(names):
         raise InputError(f"{n_latent} networks, but the series have {len(names)} parcels; lower n_latent")
-    training = values[split == "training"]
+    training = Stream(values, np.flatnonzero(split == "training"))
+    validation = Stream(values, np.flatnonzero(split == "validation"))
     tensors = components(training, min(MOST, len(names)))
     architecture = {
         "kl": False,
@@ -89,24 +97,31 @@ def fit(
     architecture |= {"columns": names, "roles": ["network"] * (n_latent * (n_latent + 1) // 2)}
     history: list[dict[str, Any]] = []
     if method == "vae":
-        network, history = trained(
-            _reduced(training, tensors), _reduced(values[split == "validation"], tensors), n_latent, seed
-        )
+        with TemporaryDirectory() as folder:  # scores lie in files, so that memory does not grow with the runs
+            parts = [_on_disk(runs, tensors, Path(folder) / name)
+                     for name, runs in (("training.raw", training), ("validation.raw", validation))]  # fmt: skip
+            network, history = trained(parts[0], parts[1], n_latent, seed)
         tensors |= {f"network.{name}": one.numpy() for name, one in network.state_dict().items()}
-    elif method == "ica":
+    if method == "ica":
         tensors["rotation"] = independent(tensors["components"][:n_latent], seed)
+    elif rotate == "varimax" and n_latent > 1:  # the loss is the same for rotated latents: which are networks?
+        tensors["rotation"] = varimax(maps(tensors, architecture, training)).T
     return tensors, architecture, history
 
 
-def components(training: Runs, most: int) -> Tensors:
-    """Mean (parcels,) and principal axes (components, parcels) of all volumes, from sums that are taken run by run."""
-    n, p = sum(map(len, training)), training[0].shape[1]
-    mean = sum(run.sum(axis=0, dtype=np.float64) for run in training) / n
+def components(training: Iterable[np.ndarray], most: int) -> Tensors:
+    """Mean (parcels,) and principal axes (components, parcels) of all volumes, from sums that are taken run by run.
+
+    training: runs (volumes, parcels), which are gone through twice.
+    """
+    sums = [(len(run), run.sum(axis=0, dtype=np.float64)) for run in training]
+    n, mean = sum(length for length, _ in sums), sum(total for _, total in sums) / sum(length for length, _ in sums)
+    p = len(mean)
     covariance = np.zeros((p, p))
     for run in training:
         centred = run.astype(np.float64) - mean
         covariance += centred.T @ centred / n
-    variances, axes = eigh(covariance)
+    variances, axes = eigh(covariance, subset_by_index=[p - most, p - 1] if most < p else None)
     axes = axes[:, ::-1][:, :most].T
     axes *= np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
     return {"mean": mean, "components": axes, "variances": variances[::-1][:most].copy()}
@@ -142,7 +157,7 @@ def trained(
             optimiser.step()
         with torch.no_grad():
             for name, one in (("training", x), ("validation", validation)):
-                total, nll, kl = (float(term) for term in loss(network, one, None))
+                total, nll, kl = _mean_loss(network, one)
                 history.append({"epoch": epoch, "split": name, "loss": total, "nll": nll, "kl": kl, "beta": 1.0})
         since += 1
         if history[-1]["loss"] < best:
@@ -152,6 +167,12 @@ def trained(
             break
     network.load_state_dict(kept)
     return network, history
+
+
+def _mean_loss(network: Network, x: torch.Tensor) -> tuple[float, ...]:
+    """Loss, likelihood and KL of posterior means, over all volumes in parts."""
+    parts = [(len(part), loss(network, part, None)) for part in x.split(PART)]
+    return tuple(sum(n * float(terms[k]) for n, terms in parts) / len(x) for k in range(3))
 
 
 def loss(network: Network, x: torch.Tensor, draws: torch.Generator | None) -> tuple[torch.Tensor, ...]:
@@ -173,27 +194,34 @@ def courses(run: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> 
     n_latent, scores = architecture["n_latent"], _reduced([run], tensors)
     if architecture["method"] == "vae":
         with torch.no_grad():
-            return np.asarray(_network(tensors, n_latent).encode(scores)[0].numpy(), np.float64)
-    leading = scores[:, :n_latent].numpy().astype(np.float64)
+            leading = np.asarray(_network(tensors, n_latent).encode(scores)[0].numpy(), np.float64)
+    else:
+        leading = scores[:, :n_latent].numpy().astype(np.float64)
     return leading @ np.linalg.pinv(tensors["rotation"]) if "rotation" in tensors else leading
 
 
 def reconstructed(run: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> np.ndarray:
     """A run (volumes, parcels) decoded from its courses."""
     z = courses(run, tensors, architecture)
+    leading = z @ tensors["rotation"] if "rotation" in tensors else z
     if architecture["method"] == "vae":
         with torch.no_grad():
-            scores = _network(tensors, z.shape[1]).decode(torch.from_numpy(z.astype(np.float32))).numpy()
+            scores = _network(tensors, z.shape[1]).decode(torch.from_numpy(leading.astype(np.float32))).numpy()
         return np.asarray(scores @ tensors["components"] + tensors["mean"])
-    leading = z @ tensors["rotation"] if "rotation" in tensors else z
     return np.asarray(leading @ tensors["components"][: z.shape[1]] + tensors["mean"])
 
 
-def maps(tensors: Tensors, architecture: dict[str, Any], runs: Runs) -> np.ndarray:
+def maps(tensors: Tensors, architecture: dict[str, Any], runs: Iterable[np.ndarray]) -> np.ndarray:
     """Map of each network (latents, parcels): regression of the parcels on all courses, over these runs (training)."""
-    z = np.concatenate([courses(run, tensors, architecture) for run in runs])
-    x = np.concatenate(runs) - tensors["mean"]
-    return np.asarray(np.linalg.lstsq(z - z.mean(axis=0), x, rcond=None)[0])
+    n, n_latent = 0, architecture["n_latent"]
+    z_sum, x_sum = np.zeros(n_latent), np.zeros(len(tensors["mean"]))
+    gram, products = np.zeros((n_latent, n_latent)), np.zeros((n_latent, len(tensors["mean"])))
+    for run in runs:  # sums, so that memory does not grow with the runs
+        z, x = courses(run, tensors, architecture), run - tensors["mean"]
+        n, z_sum, x_sum = n + len(z), z_sum + z.sum(axis=0), x_sum + x.sum(axis=0)
+        gram, products = gram + z.T @ z, products + z.T @ x
+    gram, products = gram - np.outer(z_sum, z_sum) / n, products - np.outer(z_sum, x_sum) / n
+    return np.asarray(np.linalg.lstsq(gram, products, rcond=None)[0])
 
 
 def embed(
@@ -220,6 +248,25 @@ def ids(n_latent: int) -> list[str]:
     """Ids of the features: sd_00, ..., r_01_00, ..."""
     first, second = np.tril_indices(n_latent, -1)
     return [f"sd_{k:02d}" for k in range(n_latent)] + [f"r_{a:02d}_{b:02d}" for a, b in zip(first, second, strict=True)]
+
+
+class Stream:
+    """Some runs (volumes, parcels) of `values`, read one at a time, each time they are gone through."""
+
+    def __init__(self, values: Any, rows: np.ndarray) -> None:
+        self.values, self.rows = values, rows
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self.values[[row]][0] for row in self.rows)
+
+
+def _on_disk(runs: Iterable[np.ndarray], tensors: Tensors, path: Path) -> torch.Tensor:
+    """As `_reduced`, in a file that is mapped."""
+    with path.open("wb") as file:
+        for run in runs:
+            file.write(_reduced([run], tensors).numpy().tobytes())
+    width = len(tensors["components"])
+    return torch.from_file(str(path), size=path.stat().st_size // 4).view(-1, width)
 
 
 def _reduced(runs: Runs, tensors: Tensors) -> torch.Tensor:
