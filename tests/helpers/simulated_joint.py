@@ -84,4 +84,6 @@ def explained(z: np.ndarray, factors: np.ndarray, split: np.ndarray) -> np.ndarr
     """Variance of each factor explained by latents in test people, by a regression in the others."""
     fit, new = split != "test", split == "test"
     error = factors[new] - LinearRegression().fit(z[fit], factors[fit]).predict(z[new])
-    return np.asarray(1 - np.square(error).sum(axis=0) / np.square(factors[new] - factors[fit].mean(axis=0)).sum(axis=0))
+    return np.asarray(
+        1 - np.square(error).sum(axis=0) / np.square(factors[new] - factors[fit].mean(axis=0)).sum(axis=0)
+    )

@@ -21,7 +21,7 @@ FEWEST = 1e-3  # of a probability or a variance, before its logarithm is taken
 
 
 class Items(nn.Module):
-    """Links and thresholds of the scores; x holds codes: levels 0, 1, ... of an ordinal one, points above the lowest."""
+    """Links and thresholds of the scores; x holds codes: levels 0, 1, ... or points above the lowest."""
 
     mean: Tensor
     scale: Tensor
@@ -98,6 +98,7 @@ class Items(nn.Module):
             codes[..., self.places["ordinal"]] = (p * torch.arange(p.shape[-1])).sum(dim=-1)
         return (codes - self.mean) / self.scale
 
+    @torch.no_grad()
     def draw(self, predictor: Tensor, dispersion: Tensor, rng: np.random.Generator) -> np.ndarray:
         """Codes (..., scores) drawn from the likelihood of each predictor."""
         eta = (self.base + self.slope * predictor).double().numpy()

@@ -1,4 +1,4 @@
-"""An image and declared scores in one latent space: shared latents s and private ones of each, each decoded from the other.
+"""An image and declared scores in one latent space: shared latents and private ones, each decoded from the other.
 
 Supervised: the scores of the people outside the test fold enter the fit, those of nobody else. Latents of any other
 person come from the image alone. The image enters as its principal components of the training people, all of them up to
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from neurovae.errors import InputError
 from neurovae.io.volumes import SPLITS, chunks, masked
-from neurovae.train.engine import devices, multiblock, processes, rng
+from neurovae.train.engine import devices, multiblock, processes
 from neurovae.train.engine.data import Data
 from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.engine.loader import resident
@@ -123,7 +123,11 @@ def fit(
     tensors = {**{f"network.{name}": value for name, value in tensors.items()}, **given.tensors}
     architecture |= {"clinical_weight": weight, "validation": {f"{one[1]:g}": one[0] for one in found}}
     first = volumes[np.flatnonzero(split == "training")[:64]]
-    return tensors, {**architecture, "unused": unused(architecture, embed(first, mask, tensors, architecture)[0])}, history
+    return (
+        tensors,
+        {**architecture, "unused": unused(architecture, embed(first, mask, tensors, architecture)[0])},
+        history,
+    )
 
 
 def _inputs(
@@ -183,7 +187,9 @@ def uncoded(item: dict[str, Any], codes: np.ndarray) -> np.ndarray:
 
 def components_of(volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, tensors: Tensors) -> np.ndarray:
     """Scores on the image's components (rows, components)."""
-    parts = [(masked(volumes[rows[part]], mask) - tensors["mean"]) @ tensors["components"].T for part in chunks(len(rows))]
+    parts = [
+        (masked(volumes[rows[part]], mask) - tensors["mean"]) @ tensors["components"].T for part in chunks(len(rows))
+    ]
     return np.concatenate(parts) if parts else np.zeros((0, len(tensors["components"])), np.float32)
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import eigh, svd
 
-from neurovae.stats.ridge import Part, reml
+from neurovae.stats import reml_ridge
 from neurovae.train.models import shared_factors
 from neurovae.train.models.shared_factors import Factors
 
@@ -57,33 +57,15 @@ def ridge(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> Ridge:
         known = np.flatnonzero(~np.isnan(y[:, j]))
         if len(known) < FEWEST:
             continue
-        b, middle, k, leave_one_out = _ridge(x[known], y[known, j])
-        whole[:, j] = b
-        predicted[:, j] = x @ b + middle
-        predicted[known, j] = leave_one_out
+        fitted = reml_ridge.fit(x[known], y[known, j])
+        whole[:, j] = fitted.b
+        predicted[:, j] = fitted.predict(x)
+        predicted[known, j] = fitted.leave_one_out
         for g, of_group in enumerate(without):
             others = known[group[known] != g]
             if len(others) >= FEWEST:
-                of_group[:, j] = _ridge(x[others], y[others, j], k)[0]
+                of_group[:, j] = reml_ridge.fit(x[others], y[others, j], fitted.k).b
     return Ridge(whole, without, predicted)
-
-
-def _ridge(x: np.ndarray, y: np.ndarray, k: float | None = None) -> tuple[np.ndarray, float, float, np.ndarray]:
-    """Coefficients, intercept, penalty (by restricted maximum likelihood, unless given), leave-one-out predictions."""
-    middle, mean = x.mean(axis=0), float(y.mean())
-    u, d, vt = svd(x - middle, full_matrices=False)
-    kept = d > 1e-8 * max(d[0], 1e-300)
-    u, d, vt = u[:, kept], d[kept], vt[kept]
-    e = y - mean
-    c = u.T @ e
-    if k is None:
-        part = Part(np.ones((len(x), 1)) / np.sqrt(len(x)), np.eye(1), u, d, vt.T, len(x) - 1)
-        k = float(reml(part, c[None], np.array([e @ e]))[0][0])
-    shrink = d**2 / (d**2 + k)
-    b = vt.T @ (d / (d**2 + k) * c)
-    leverage = 1 / len(x) + np.square(u) @ shrink
-    residual = (e - u @ (shrink * c)) / np.maximum(1 - leverage, 1e-6)
-    return b, mean - float(middle @ b), k, y - residual
 
 
 def fit(x: np.ndarray, y: np.ndarray, group: np.ndarray, n_shared: int, n_private: int, weight: float) -> Start:
@@ -134,9 +116,7 @@ def _factors(x: np.ndarray, s: np.ndarray, n_shared: int, n_private: int) -> Fac
     return Factors(np.pad(shared, ((0, 0), (0, n_shared - s.shape[1]))), private, float(noise))
 
 
-def _scores(
-    y: np.ndarray, c: np.ndarray, r: np.ndarray, n_shared: int, n_private: int
-) -> tuple[Factors, np.ndarray]:
+def _scores(y: np.ndarray, c: np.ndarray, r: np.ndarray, n_shared: int, n_private: int) -> tuple[Factors, np.ndarray]:
     """Loadings of the scores on shared latents, E[y | s], and components of what these leave; noise of each score."""
     shared = (y.T @ c / len(y)) * np.sqrt(r) / np.maximum(np.square(c).mean(axis=0), 1e-300)
     rest = y.T @ y / len(y) - shared @ shared.T
