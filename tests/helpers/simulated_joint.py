@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LinearRegression
 
+from neurovae.stats import reml_ridge
+from neurovae.supervised.joint_fold import Fold, predicted
+from neurovae.train.models import joint
 from neurovae.train.supervision import Scores
 
 SHAPE = (10, 12, 10)
@@ -87,3 +90,42 @@ def explained(z: np.ndarray, factors: np.ndarray, split: np.ndarray) -> np.ndarr
     return np.asarray(
         1 - np.square(error).sum(axis=0) / np.square(factors[new] - factors[fit].mean(axis=0)).sum(axis=0)
     )
+
+
+def with_holes(given: Cohort, part: float, seed: int = 0) -> Cohort:
+    """The cohort without this part of the scores of the people outside the test fold."""
+    holes = np.random.default_rng(seed).random((len(given.scores), len(NAMES))) < part
+    scores = given.scores.copy()
+    scores[NAMES] = scores[NAMES].mask(pd.DataFrame(holes & (given.split != "test")[:, None], columns=NAMES))
+    return given._replace(scores=scores)
+
+
+def without_scores(given: Cohort, part: float, seed: int = 0) -> Cohort:
+    """The cohort without any score of this part of the people outside the test fold: a block that is missing."""
+    lost = (np.random.default_rng(seed).random(len(given.scores)) < part) & (given.split != "test")
+    scores = given.scores.copy()
+    scores.loc[lost, NAMES] = np.nan
+    return given._replace(scores=scores)
+
+
+def fitted(given: Cohort, **options: Any) -> tuple[Any, dict[str, Any], list[dict[str, Any]]]:
+    """Weights, architecture and history of a joint model of a cohort."""
+    return joint.fit(given.volumes, given.split, MASK, seed=0, device="cpu", scores=given.given(), scans=given.scans,
+                     declared=DECLARED, **{**OPTIONS, **options})  # fmt: skip
+
+
+def r2(given: Cohort, tensors: Any, architecture: dict[str, Any]) -> np.ndarray:
+    """R2 in test people from the image alone (scores, 2): of the joint model, and of ridge on voxels."""
+    test = given.split == "test"
+    model = joint.network(tensors, architecture)
+    x = joint.components_of(given.volumes, np.flatnonzero(test), MASK, tensors)
+    y = given.scores[NAMES].to_numpy(float)
+    fold = Fold(model, architecture["items"], tensors, x, y[test], 0)
+    own = predicted(fold, "image", {name: [name] for name in NAMES})[0]
+    voxels, found = given.volumes[:, MASK].astype(float), []
+    for j in range(len(NAMES)):
+        known = ~test & ~np.isnan(y[:, j])
+        total = np.square(y[test, j] - y[known, j].mean()).sum()
+        ridge = reml_ridge.fit(voxels[known], y[known, j]).predict(voxels[test])
+        found.append([1 - np.square(y[test, j] - one).sum() / total for one in (own[:, j], ridge)])
+    return np.array(found)

@@ -116,7 +116,7 @@ def methods(run: Run) -> str:
             "experts of what a participant had [poe]; the loss also decoded each of the two from what the other one "
             "says of the shared latents, with private latents drawn from the prior. The encoder of the image began at "
             "ridge regression [reml], and the weight of the scores was chosen in validation participants. "
-            "Predictions, beside ridge on voxels, partial least squares [pls] and canonical correlation with ridge [ridgecca], "
-            "are of left-out participants from their images alone."
+            "Predictions, beside ridge on voxels, partial least squares [pls] and canonical correlation with ridge "
+            "[ridgecca], are of left-out participants from their images alone."
         )
     return " ".join(parts)
