@@ -110,13 +110,13 @@ def methods(run: Run) -> str:
         fields = listed(list(dict.fromkeys(scores["score"])))
         parts.append(
             f"Joint model (supervised, cross-fitted). A model with {one['n_shared']} shared and {one['n_private']} "
-            f"private latents each of image and scores ({fields}) was fitted in every fold to the participants outside it. The "
-            "image entered as principal components of the training scans; each score had the likelihood of its type, "
-            "and missing scores were masked. The posterior of the shared latents was the product of the prior and the "
-            "experts of what a participant had [poe]; the loss also decoded each of the two from what the other one "
-            "says of the shared latents, with private latents drawn from the prior. The encoder of the image began at "
-            "ridge regression [reml], and the weight of the scores was chosen in validation participants. "
-            "Predictions, beside ridge on voxels, partial least squares [pls] and canonical correlation with ridge "
-            "[ridgecca], are of left-out participants from their images alone."
+            f"private latents each of image and scores ({fields}) was fitted in every fold to the participants "
+            "outside it. The image entered as principal components of the training scans; each score had the "
+            "likelihood of its type, and missing scores were masked. The posterior of the shared latents was the "
+            "product of the prior and the experts of what a participant had [poe]; the loss also decoded each of the "
+            "two from what the other one says of the shared latents, with private latents drawn from the prior. The "
+            "encoder of the image began at ridge regression [reml], and the weight of the scores was chosen in "
+            "validation participants. Predictions, beside ridge on voxels, partial least squares [pls] and canonical "
+            "correlation with ridge [ridgecca], are of left-out participants from their images alone."
         )
     return " ".join(parts)
