@@ -8,7 +8,7 @@ from sklearn.linear_model import LinearRegression
 
 from neurovae.stats import reml_ridge
 from neurovae.supervised.joint_fold import Fold, predicted
-from neurovae.train.models import joint
+from neurovae.train.models import joint, joint_inputs
 from neurovae.train.supervision import Scores
 
 SHAPE = (10, 12, 10)
@@ -118,7 +118,7 @@ def r2(given: Cohort, tensors: Any, architecture: dict[str, Any]) -> np.ndarray:
     """R2 in test people from the image alone (scores, 2): of the joint model, and of ridge on voxels."""
     test = given.split == "test"
     model = joint.network(tensors, architecture)
-    x = joint.components_of(given.volumes, np.flatnonzero(test), MASK, tensors)
+    x = joint_inputs.components_of(given.volumes, np.flatnonzero(test), MASK, tensors)
     y = given.scores[NAMES].to_numpy(float)
     fold = Fold(model, architecture["items"], tensors, x, y[test], 0)
     own = predicted(fold, "image", {name: [name] for name in NAMES})[0]

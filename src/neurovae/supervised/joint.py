@@ -16,39 +16,25 @@ from neurovae.io import latent_table
 from neurovae.io.parquet import read_parquet
 from neurovae.io.volumes import masked, read_mask, read_volumes
 from neurovae.predict.leakage import refuse
-from neurovae.predict.metrics import metric_table, person_weights, summary
 from neurovae.stats.products import products
 from neurovae.supervised import competitors, joint_fold
-from neurovae.supervised.cases import left_out
+from neurovae.supervised.cases import left_out, same_scores
 from neurovae.supervised.joint_fold import Fold
+from neurovae.supervised.joint_tables import (
+    BLOCKS,
+    IMAGES,
+    LEFT_OUT,
+    METHOD,
+    SCORES,
+    image_rows,
+    long,
+    score_rows,
+)
 from neurovae.train import supervision, weights
-from neurovae.train.models.joint import components_of, network
+from neurovae.train.models.joint import network
+from neurovae.train.models.joint_inputs import components_of
 
-METHOD = "joint"
 LATENTS = "ridge on unsupervised latents"
-BASE = {"track": "object", "model": "object", "kind": "object", "seed": "Int64"}
-METRICS = ("r2", "r", "mae", "calibration_slope", "calibration_intercept")
-SCORES = BASE | {
-    "score": "object", "type": "object", "method": "object", "inputs": "object", "n": "Int64", "r2": "float64",
-    "r2_low": "float64", "r2_high": "float64", "r": "float64", "mae": "float64", "calibration_slope": "float64",
-    "calibration_intercept": "float64", "coverage": "float64", "gain": "float64", "gain_low": "float64",
-    "gain_high": "float64",
-}  # fmt: skip
-IMAGES = BASE | {
-    "method": "object", "inputs": "object", "n": "Int64", "variance_explained": "float64", "ci_low": "float64",
-    "ci_high": "float64", "gain": "float64", "gain_low": "float64", "gain_high": "float64",
-}  # fmt: skip
-LEFT_OUT = BASE | {
-    "score": "object", "type": "object", "method": "object", "inputs": "object", "scan": "object", "person": "object",
-    "fold": "Int64", "truth": "float64", "prediction": "float64", "low": "float64", "high": "float64",
-    "training_mean": "float64",
-}  # fmt: skip
-BLOCKS = BASE | {
-    "fold": "Int64", "block": "object", "split": "object", "n": "Int64", "variance_explained_own": "float64",
-    "variance_explained_cross": "float64", "variance_explained_shared": "float64", "kl_shared": "float64",
-    "kl_private": "float64", "kl_shared_fraction": "float64", "clinical_weight": "float64", "verdict": "object",
-    "remedy": "object",
-}  # fmt: skip
 
 
 class Out(NamedTuple):
@@ -125,7 +111,7 @@ def run(
         split_of = {person: split for split, members in meta["people"].items() for person in members}
         split = scans["person"].map(split_of).to_numpy()
         file = supervision.read(given, meta["options"]["supervised_by"], scans, split, fold)
-        check(file.table, everybody, file.scores, fold)
+        same_scores(file.table, everybody, file.scores, fold)
         base = {"track": supervision.SUPERVISED, "model": str(table["latents_model"].iloc[0]), "kind": meta["kind"],
                 "seed": meta["seed"]}  # fmt: skip
         people = table.assign(split=table["person"].map(split_of))
@@ -174,11 +160,11 @@ def of_fold(
     tables = []
     for inputs in joint_fold.INPUTS:
         value, low, high = joint_fold.predicted(own, inputs, relatives)
-        tables.append(_long(keys, model.items, new, mean, METHOD, inputs, value, low, high))
+        tables.append(long(keys, model.items, new, mean, METHOD, inputs, value, low, high))
     others = competitors.scores_from_image(images, y)
     if np.isfinite(z).any():
         others[LATENTS] = competitors.ridge(z[train], z[test], y)
-    tables += [_long(keys, model.items, new, mean, name, "image", value) for name, value in others.items()]
+    tables += [long(keys, model.items, new, mean, name, "image", value) for name, value in others.items()]
     decoded = joint_fold.image_from_scores(own, own.y)
     errors = {METHOD: np.square(voxels[test] - decoded).sum(axis=1, dtype=np.float64)}
     errors |= competitors.image_from_scores(images, y, new)
@@ -186,93 +172,6 @@ def of_fold(
     wide = keys.assign(total=images.total, **errors)[known]
     return Out(pd.concat(tables, ignore_index=True), wide, joint_fold.health(model, split),
                joint_fold.change_per_unit(model))  # fmt: skip
-
-
-def _long(
-    keys: pd.DataFrame, items: list[dict[str, Any]], truth: np.ndarray, mean: np.ndarray, method: str, inputs: str,
-    value: np.ndarray, low: np.ndarray | None = None, high: np.ndarray | None = None,
-) -> pd.DataFrame:  # fmt: skip
-    """A row per person and known score."""
-    found = []
-    for j, item in enumerate(items):
-        one = keys.assign(score=item["name"], type=item["type"], method=method, inputs=inputs, truth=truth[:, j],
-                          prediction=value[:, j], low=np.nan if low is None else low[:, j],
-                          high=np.nan if high is None else high[:, j], training_mean=mean[j])  # fmt: skip
-        found.append(one[one["truth"].notna() & one["prediction"].notna()])
-    return pd.concat(found, ignore_index=True)
-
-
-def score_rows(predictions: pd.DataFrame, base: dict[str, Any], bootstraps: int, seed: int) -> list[dict[str, Any]]:
-    """A row per score, method and inputs; gain: R2 of the joint model, from the image alone, above this method's.
-
-    Intervals are of a bootstrap of people within their folds, with the fitted models held fixed.
-    """
-    rows = []
-    for (score, kind), of_score in predictions.groupby(["score", "type"], sort=False):
-        reference = of_score[(of_score["method"] == METHOD) & (of_score["inputs"] == "image")]
-        for (method, inputs), own in of_score.groupby(["method", "inputs"], sort=False):
-            draws = person_weights(own["person"].to_numpy(str), own["fold"].to_numpy(int), bootstraps, seed)
-            values = {str(one["metric"]): one for one in metric_table(own.assign(probability=np.nan), False, draws)}
-            row = base | {"score": score, "type": kind, "method": method, "inputs": inputs, "n": len(own)}
-            row |= {name: values[name]["value"] for name in METRICS}
-            row |= {"r2_low": values["r2"]["ci_low"], "r2_high": values["r2"]["ci_high"]}
-            if method == METHOD:
-                inside = (own["truth"] >= own["low"]) & (own["truth"] <= own["high"])
-                row["coverage"] = float(inside.mean())
-            if (method, inputs) != (METHOD, "image"):
-                both = own.merge(reference[["scan", "prediction"]], on="scan", suffixes=("", "_joint"))
-                draws = person_weights(both["person"].to_numpy(str), both["fold"].to_numpy(int), bootstraps, seed)
-                total = np.square(both["truth"] - both["training_mean"]).to_numpy()
-                less = np.square(both["truth"] - both["prediction"]) - np.square(
-                    both["truth"] - both["prediction_joint"]
-                )
-                row |= _gain(draws @ less.to_numpy() / (draws @ total))
-            rows.append(row)
-    return rows
-
-
-def image_rows(errors: pd.DataFrame, base: dict[str, Any], bootstraps: int, seed: int) -> list[dict[str, Any]]:
-    """A row per method: variance explained over voxels of left-out people's images, predicted from their scores."""
-    draws = person_weights(errors["person"].to_numpy(str), errors["fold"].to_numpy(int), bootstraps, seed)
-    total = draws @ errors["total"].to_numpy()
-    methods = [name for name in errors.columns if name not in ("scan", "person", "fold", "total")]
-    explained = {name: 1 - draws @ errors[name].to_numpy() / total for name in methods}
-    rows = []
-    for name in methods:
-        found = summary(explained[name])
-        row = base | {"method": name, "inputs": "clinical", "n": len(errors), "variance_explained": found["value"]}
-        row |= {"ci_low": found["ci_low"], "ci_high": found["ci_high"]}
-        rows.append(row | (_gain(explained[METHOD] - explained[name]) if name != METHOD else {}))
-    return rows
-
-
-def _gain(values: np.ndarray) -> dict[str, float]:
-    found = summary(values)
-    return {"gain": found["value"], "gain_low": found["ci_low"], "gain_high": found["ci_high"]}
-
-
-def check(given: pd.DataFrame, everybody: pd.DataFrame, names: list[str], fold: int) -> None:
-    """Refuse a file of scores that does not hold exactly the values of the people outside the fold.
-
-    Raises:
-        InputError: people of the fold, others that are missing, or other values than the cohort's table.
-    """
-    known = everybody.set_index("scan")
-    place, again = f"scores of fold {fold}", "rerun with --forcerun training_scores"
-    tested = set(everybody.loc[everybody["fold"] == fold, "person"])
-    problems = []
-    if seen := sorted(tested & set(given["person"])):
-        problems.append(f"{place}: {', '.join(seen[:5])} are tested there, and their scores were used; {again}")
-    outside = everybody[(everybody["fold"] != fold) & everybody["session_order"].notna()]
-    if lost := sorted(set(outside["person"]) - set(given["person"])):
-        problems.append(f"{place}: {', '.join(lost[:5])} are missing though outside its test fold; {again}")
-    both = given[given["scan"].isin(known.index)]
-    for name in names:
-        truth = known.loc[both["scan"], name].to_numpy(float)
-        if not np.allclose(truth, both[name].to_numpy(float), rtol=1e-9, atol=0, equal_nan=True):
-            problems.append(f"{place}: values of {name} are not those of the cohort's table; {again}")
-    if problems:
-        raise InputError(problems)
 
 
 def _beside(tables: dict[int, pd.DataFrame], fold: int, scans: pd.Series) -> np.ndarray:

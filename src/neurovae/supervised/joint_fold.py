@@ -9,7 +9,7 @@ from torch import Tensor
 
 from neurovae.train.health.by_block import IGNORED
 from neurovae.train.losses.divergence import kl_per_dimension
-from neurovae.train.models import joint
+from neurovae.train.models import joint, joint_inputs
 from neurovae.train.models.joint_network import CLINICAL, IMAGE, Joint
 from neurovae.train.weights import Tensors
 
@@ -38,7 +38,7 @@ class Fold:
 
     def parts(self, x: np.ndarray, y: np.ndarray) -> list[Tensor]:
         """Standardised blocks of components and scores."""
-        codes = [joint.coded(one, column) for one, column in zip(self.items, y.T, strict=True)]
+        codes = [joint_inputs.coded(one, column) for one, column in zip(self.items, y.T, strict=True)]
         values = np.concatenate([x, np.column_stack(codes)], axis=1).astype(np.float32)
         return self.model.split(torch.from_numpy(values))
 
@@ -61,7 +61,7 @@ def predicted(fold: Fold, inputs: str, relatives: dict[str, list[str]]) -> tuple
         expected = clinical.expected(decoded).mean(dim=0)[:, j].double().numpy() * item["scale"] + item["mean"]
         drawn = clinical.items.draw(decoded, clinical.log_sigma_cross, rng)[..., j]
         for into, codes in zip(found, (expected, *np.quantile(drawn, LEVEL, axis=0)), strict=True):
-            into[:, j] = joint.uncoded(item, codes)
+            into[:, j] = joint_inputs.uncoded(item, codes)
     return found[0], found[1], found[2]
 
 
@@ -77,7 +77,7 @@ def change_per_unit(fold: Fold) -> np.ndarray:
     """Change of the decoded image (scores, voxels) by a unit of each score, around its mean, no other score known."""
     found = []
     for j, item in enumerate(fold.items):
-        middle, half = joint.uncoded(item, np.array(item["mean"])), item["scale"] / 2
+        middle, half = joint_inputs.uncoded(item, np.array(item["mean"])), item["scale"] / 2
         ends = np.full((2, len(fold.items)), np.nan)
         ends[:, j] = np.array([0.0, 1.0]) if item["type"] == "binary" else [middle - half, middle + half]
         low, high = _exact(fold, ends, j)

@@ -20,7 +20,7 @@ from neurovae.plan import config, supervised
 from neurovae.stats import ridge_cca
 from neurovae.stats.products import products
 from neurovae.supervised import competitors, joint_fold
-from neurovae.supervised.joint import image_rows, score_rows
+from neurovae.supervised.joint_tables import image_rows, score_rows
 from neurovae.train import weights
 from neurovae.train.models import joint
 

@@ -8,15 +8,14 @@ and decoders are perceptrons around a linear part (`joint_start`), at which trai
 
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from neurovae.errors import InputError
-from neurovae.io.volumes import SPLITS, chunks, masked
+from neurovae.io.volumes import SPLITS
 from neurovae.train.engine import devices, multiblock, processes
 from neurovae.train.engine.data import Data
 from neurovae.train.engine.hyperparameters import Hyperparameters
@@ -25,24 +24,14 @@ from neurovae.train.engine.loop import Row, Steps, Watch, train
 from neurovae.train.losses.items import dispersion
 from neurovae.train.models import joint_start
 from neurovae.train.models.fused import NEUTRAL, unused
+from neurovae.train.models.joint_inputs import Inputs, components_of, inputs
 from neurovae.train.models.joint_network import CLINICAL, IMAGE, Joint
-from neurovae.train.models.principal_components import principal
 from neurovae.train.supervision import Scores
 from neurovae.train.weights import Tensors
 
 EPOCHS = True
 PAIRS = 128  # samples of a posterior and their mirror images, over which predictions are averaged
 VALIDATED = 8  # samples per validation person, by which the weight of the scores is chosen
-
-
-class Inputs(NamedTuple):
-    """Rows (people and scans, components and scores) in training order, their split, and what describes them."""
-
-    values: np.ndarray
-    split: np.ndarray
-    people: np.ndarray
-    items: list[dict[str, Any]]
-    tensors: Tensors  # mean and components of the image
 
 
 def fit(
@@ -97,7 +86,7 @@ def fit(
     """
     hp = Hyperparameters(**{**NEUTRAL, **options, "n_latent": n_shared + 2 * n_private, "base_channels": 1,
                             "dropout": dropout})  # fmt: skip
-    given = _inputs(volumes, split, mask, scores, scans, declared, n_components)
+    given = inputs(volumes, split, mask, scores, scans, declared, n_components)
     names = [f"shared_{k:02d}" for k in range(n_shared)] + [f"image_{k:02d}" for k in range(n_private)]
     architecture: dict[str, Any] = {
         "items": given.items, "components": len(given.tensors["components"]), "n_shared": n_shared,
@@ -128,69 +117,6 @@ def fit(
         {**architecture, "unused": unused(architecture, embed(first, mask, tensors, architecture)[0])},
         history,
     )
-
-
-def _inputs(
-    volumes: np.ndarray, split: np.ndarray, mask: np.ndarray, scores: Scores, scans: pd.DataFrame,
-    declared: list[dict[str, Any]], n_components: int,
-) -> Inputs:  # fmt: skip
-    """Components and coded scores of every scan outside the test fold, and of people with scores alone."""
-    training = np.flatnonzero(split == "training")
-    if len(training) < 4:
-        raise InputError(f"{len(training)} training scans; a joint model needs at least 4, and some hundreds to work")
-    found = principal(volumes, training, mask, n_latent=min(n_components, len(training) - 1), flip=False, blur=0.0)
-    tensors = {"mean": found.mean, "components": found.components}
-    own = np.flatnonzero(split != "test")
-    image = components_of(volumes, own, mask, tensors)
-    table = scores.table.drop_duplicates("scan").set_index("scan")
-    alone = table[~table.index.isin(scans["scan"])]  # scores of people whose scan is missing or was excluded
-    of_scans = table.reindex(scans["scan"].to_numpy()[own])
-    items = [_described(one, table[one["name"]].to_numpy(float)) for one in declared]
-    codes = np.column_stack([coded(one, pd.concat([of_scans, alone])[one["name"]].to_numpy(float)) for one in items])
-    image = np.concatenate([image, np.full((len(alone), image.shape[1]), np.nan, np.float32)])
-    is_training = np.r_[split[own] == "training", np.ones(len(alone), bool)]
-    for one, values in zip(items, codes.T, strict=True):
-        known = values[is_training & ~np.isnan(values)]
-        one |= {"mean": float(known.mean()) if len(known) else 0.0, "scale": float(known.std()) if len(known) else 1.0}
-        one["scale"] = one["scale"] or 1.0
-        if one["type"] == "ordinal":
-            one["frequencies"] = np.bincount(known.astype(int), minlength=len(one["levels"])).tolist()
-    values = np.concatenate([image, codes], axis=1).astype(np.float32)
-    names = np.concatenate([scans["person"].to_numpy(object)[own], alone["person"].to_numpy(object)])
-    return Inputs(values, np.r_[split[own].astype(object), ["training"] * len(alone)], names, items, tensors)
-
-
-def _described(one: dict[str, Any], values: np.ndarray) -> dict[str, Any]:
-    """An item as the weights hold it; levels of an ordinal one are those that occur outside the test fold."""
-    item: dict[str, Any] = {"name": one["name"], "type": one["type"]}
-    if one["type"] == "ordinal":
-        item["levels"] = [float(level) for level in np.unique(values[~np.isnan(values)])]
-    if one["type"] == "bounded":
-        item |= {"lowest": float(one["bounds"][0]), "total": float(one["bounds"][1] - one["bounds"][0])}
-    return item
-
-
-def coded(item: dict[str, Any], values: np.ndarray) -> np.ndarray:
-    """Values of a score as its likelihood reads them: the place of a level (the nearest), points above the lowest."""
-    if item["type"] == "ordinal":
-        distance = np.abs(values[:, None] - np.array(item["levels"]))
-        return np.where(np.isnan(values), np.nan, np.nan_to_num(distance).argmin(axis=1))
-    return np.asarray((values - item.get("lowest", 0.0)).round() if item["type"] == "bounded" else values)
-
-
-def uncoded(item: dict[str, Any], codes: np.ndarray) -> np.ndarray:
-    """The reverse; between two levels, in proportion."""
-    if item["type"] == "ordinal":
-        return np.asarray(np.interp(codes, np.arange(len(item["levels"])), item["levels"]))
-    return np.asarray(codes + item.get("lowest", 0.0))
-
-
-def components_of(volumes: np.ndarray, rows: np.ndarray, mask: np.ndarray, tensors: Tensors) -> np.ndarray:
-    """Scores on the image's components (rows, components)."""
-    parts = [
-        (masked(volumes[rows[part]], mask) - tensors["mean"]) @ tensors["components"].T for part in chunks(len(rows))
-    ]
-    return np.concatenate(parts) if parts else np.zeros((0, len(tensors["components"])), np.float32)
 
 
 def _untrained(architecture: dict[str, Any], dropout: float) -> Joint:
