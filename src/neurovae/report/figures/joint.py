@@ -16,6 +16,7 @@ from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, PALETTE, save
 from neurovae.report.text import two_digits
 
 HIGHEST = 99.5  # percentile of |value| over the mask at which the colours end
+LOWEST = -0.6  # end of the axis of R2
 MAX_SCORES = 12  # in a figure: those predicted best
 SUPERVISED = "supervised, cross-fitted; left-out participants alone"
 
@@ -35,6 +36,8 @@ def predicted(folder: Path, name: str, out: Path) -> None:
     for (left, right), score in zip(axes, shown, strict=True):
         own = people[(people["score"] == score) & (people["method"] == "joint") & (people["inputs"] == "image")]
         _scatter(left, own, score)
+        if score == shown[0]:
+            left.legend(title="test fold", fontsize=6, title_fontsize=6, markerscale=0.8, handletextpad=0.1)
         _methods(right, rows[rows["score"] == score])
     figure.suptitle(f"{name}: scores from the image ({SUPERVISED})", fontsize=10)
     save(figure, out)
@@ -57,7 +60,6 @@ def _scatter(axis: Axes, own: pd.DataFrame, score: str) -> None:
     axis.plot(ends, ends, color="0.7", lw=0.8, zorder=0)
     axis.set(xlabel=f"{score}, predicted from the image", ylabel=f"{score}, observed")
     axis.set_title(f"n = {len(own)}", fontsize=9)
-    axis.legend(title="test fold", fontsize=6, title_fontsize=6, markerscale=0.8, handletextpad=0.1)
 
 
 def _methods(axis: Axes, rows: pd.DataFrame) -> None:
@@ -66,14 +68,14 @@ def _methods(axis: Axes, rows: pd.DataFrame) -> None:
     colours = [
         (BLUE if row.inputs == "image" else ORANGE) if row.method == "joint" else GREY for row in rows.itertuples()
     ]
+    lowest = max(min(float(rows["r2_low"].min()), -0.05), LOWEST)
     for at, row, colour in zip(places, rows.itertuples(), colours, strict=True):
         axis.plot([row.r2_low, row.r2_high], [at, at], color=colour, lw=1.2)
         axis.plot(row.r2, at, "o", color=colour, ms=4)
-        axis.annotate(
-            two_digits(row.r2), (row.r2, at), textcoords="offset points", xytext=(0, 4), ha="center", fontsize=6
-        )
+        label = two_digits(row.r2) if row.r2 >= lowest else f"{two_digits(row.r2)} (off the axis)"
+        shift, side = ((0, 4), "center") if row.r2 >= lowest else ((3, 4), "left")
+        axis.annotate(label, (max(row.r2, lowest), at), textcoords="offset points", xytext=shift, ha=side, fontsize=6)
     axis.axvline(0, color="0.8", lw=0.7, zorder=0)
-    lowest = max(min(float(rows["r2_low"].min()), -0.05), -0.6)
     axis.set(yticks=places, yticklabels=names, xlabel="R² in left-out participants, 95 % interval", xlim=(lowest, 1))
     axis.tick_params(axis="y", labelsize=7)
 
@@ -90,24 +92,27 @@ def shared(folder: Path, latents: Path, name: str, out: Path) -> None:
     rows, people, table = (read_parquet(path) for path in
                            (folder / "scores.parquet", folder / "left_out.parquet", latents))  # fmt: skip
     table = table[table["split"] == "test"]
-    fold, names = int(table["fold"].iloc[0]), [one for one in latent_table.columns(table) if "shared" in one]
+    index = read_parquet(latents.with_name(latent_table.INDEX))
+    every = index.loc[index["role"] == "shared", "latent"].tolist()
+    fold, names = int(table["fold"].iloc[0]), [one for one in every if table[one].nunique() > 1] or every[:1]
     shown = best(rows)
-    figure, axes = plt.subplots(len(shown), len(names), figsize=(1.9 * len(names), 1.7 * len(shown)), squeeze=False,
-                                layout="constrained", sharex="col", sharey="row")  # fmt: skip
+    size = (max(1.9 * len(names), 4.5), 1.7 * len(shown))
+    figure, axes = plt.subplots(len(shown), len(names), figsize=size, squeeze=False, layout="constrained",
+                                sharex="col", sharey="row")  # fmt: skip
     for line, score in zip(axes, shown, strict=True):
         own = people[(people["score"] == score) & (people["method"] == "joint") & (people["inputs"] == "image")]
         both = own[own["fold"] == fold].merge(table[["scan", *names]], on="scan")
         for axis, latent in zip(line, names, strict=True):
             axis.scatter(both[latent], both["truth"], s=8, color=BLUE, alpha=0.7, lw=0)
             r = np.corrcoef(both[latent], both["truth"])[0, 1] if both[latent].std() and both["truth"].std() else np.nan
-            axis.set_title("unused" if np.isnan(r) else f"r = {two_digits(r)}", fontsize=7)
+            axis.set_title("no variation" if np.isnan(r) else f"r = {two_digits(r)}", fontsize=7)
             axis.tick_params(labelsize=6)
         line[0].set_ylabel(score, fontsize=8)
     for axis, latent in zip(axes[-1], names, strict=True):
         axis.set_xlabel(latent_table.short(latent), fontsize=8)
     figure.suptitle(
-        f"{name}, fold {fold}: scores of its {len(table)} test scans and their shared latents, from the image alone\n"
-        "(supervised, cross-fitted; latents of other folds are other latents)",
+        f"{name}, fold {fold}: scores of its {len(table)} test scans and their shared latents\n"
+        f"from the image alone; {len(names)} of {len(every)} are used (supervised, cross-fitted)",
         fontsize=9,
     )
     save(figure, out)
