@@ -79,12 +79,9 @@ rule plot_joint:
         mask="results/{cohort}/preprocess/mask.nii.gz",
     output:
         report(
-            expand(
-                "results/{{cohort}}/report/{model}_seed-{seed}_{figure}.png",
-                model=JOINT,
-                seed=SEEDS[:1],
-                figure=["joint", "shared", "change"],
-            ),
+            expand("results/{{cohort}}/report/{model}_seed-{seed}_joint.png", model=JOINT, seed=SEEDS[:1])
+            + expand("results/{{cohort}}/report/{model}_seed-{seed}_shared.png", model=JOINT, seed=SEEDS[:1])
+            + expand("results/{{cohort}}/report/{model}_seed-{seed}_change.png", model=JOINT, seed=SEEDS[:1]),
             caption="../report/joint.rst",
             category="Supervised models",
         ),
