@@ -81,7 +81,7 @@ rule plot_joint:
         report(
             expand("results/{{cohort}}/report/{model}_seed-{seed}_joint.png", model=JOINT, seed=SEEDS[:1])
             + expand("results/{{cohort}}/report/{model}_seed-{seed}_shared.png", model=JOINT, seed=SEEDS[:1])
-            + expand("results/{{cohort}}/report/{model}_seed-{seed}_change.png", model=JOINT, seed=SEEDS[:1]),
+            + expand("results/{{cohort}}/report/{model}_seed-{seed}_decoded.png", model=JOINT, seed=SEEDS[:1]),
             caption="../report/joint.rst",
             category="Supervised models",
         ),

@@ -32,7 +32,7 @@ def run(*, results: Path, models: list[str], fold: int, seed: int) -> None:
         latents = results / "latents" / name / f"fold-{fold}_seed-{seed}" / "latents.parquet"
         joint.predicted(folder, name, results / "report" / f"{stem}_joint.png")
         joint.shared(folder, latents, name, results / "report" / f"{stem}_shared.png")
-        joint.change(folder, packed / "mask.nii.gz", background, name, results / "report" / f"{stem}_change.png")
+        joint.change(folder, packed / "mask.nii.gz", background, name, results / "report" / f"{stem}_decoded.png")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ HEALTH = {"fold": "test fold", "block": "block", "split": "participants", "n": "
           "kl_private": "KL, private (nats)", "kl_shared_fraction": "shared fraction of KL",
           "clinical_weight": "chosen weight", "verdict": "verdict", "remedy": "remedy"}  # fmt: skip
 FIGURES = {"joint": "scores predicted from the image", "shared": "scores against shared latents of one fold",
-           "change": "decoded change per unit of each score"}  # fmt: skip
+           "decoded": "decoded change per unit of each score"}  # fmt: skip
 EXPLAINED = (
     "A joint model of image and scores is supervised: scores entered its fit. All numbers are from participants who "
     "were left out of the fit of their fold, whose latents come from the image alone unless another input is named "
