@@ -109,6 +109,8 @@ def run(
         of_latents = latent_table.with_places(of_latents, _places(mask, inside, described, atlas))
     if roles := meta["architecture"].get("roles"):
         of_latents = of_latents.assign(role=roles)
+    if block_of := meta["architecture"].get("block_of"):
+        of_latents = of_latents.assign(block=block_of)
     size = sizes(mu[split == "training"], inside, tensors, meta)
     write_table(index, of_latents.assign(kl_additive="rotation" not in tensors, size=size))
     print(f"{kept.sum()} scans, {len(ids)} latents of {name}", flush=True)

@@ -6,10 +6,11 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import simulated_joint
 from tiny import MASK, cohort
 
 from neurovae import latents
-from neurovae.supervised import aligned
+from neurovae.supervised import aligned, joint
 from neurovae.supervised.training_scores import left_in
 from neurovae.train import fit
 
@@ -18,6 +19,8 @@ SCORES = [{"name": "score", "type": "continuous"}]
 CONFOUNDS = [{"name": "age", "type": "continuous"}]
 SETTINGS = {"permutations": 99, "splits": 4, "bootstraps": 100, "seed": 0, "fold": 0}
 OPTIONS: dict[str, Any] = {"supervised_by": ["score"], "direction": "ridge"}
+JOINT = {**simulated_joint.OPTIONS, "supervised_by": ["score"], "n_shared": 2, "epochs": 2, "hidden_units": 8,
+         "declared": [{"name": "score", "type": "continuous", "bounds": None}]}  # fmt: skip
 
 
 def write(folder: Path) -> None:
@@ -44,13 +47,13 @@ def write(folder: Path) -> None:
     )
 
 
-def fit_fold(folder: Path, fold: int) -> None:
+def fit_fold(folder: Path, fold: int, kind: str = "aligned") -> None:
     """Rules train and latents of one fold."""
     packed = {"volumes": folder / "v.npy", "rows": folder / "v.parquet", "mask": folder / "m.nii.gz"}
     weights = folder / f"fold-{fold}" / "weights.safetensors"
     fit.run(
-        **packed, folds=folder / "f.tsv", out=weights, history=weights.with_name("history.parquet"), kind="aligned",
-        fold=fold, seed=0, device="cpu", options=OPTIONS, scores=str(folder / f"scores-{fold}.parquet"),
+        **packed, folds=folder / "f.tsv", out=weights, history=weights.with_name("history.parquet"), kind=kind,
+        fold=fold, seed=0, device="cpu", options=OPTIONS if kind == "aligned" else JOINT, scores=str(folder / f"scores-{fold}.parquet"),
     )  # fmt: skip
     latents.run(
         **packed, model=weights, name="axis", out=weights.with_name("latents.parquet"),
@@ -71,3 +74,19 @@ def results(folder: Path) -> pd.DataFrame:
         predictions=folder / "predictions.parquet", mean=folder / "mean.nii.gz", sd=folder / "sd.nii.gz", **SETTINGS,
     )  # fmt: skip
     return pd.read_parquet(folder / "tests.parquet")
+
+
+def joint_results(folder: Path) -> pd.DataFrame:
+    """Rule joint: the table of scores. The latents of fold 0 stand in for those of an unsupervised model."""
+    folders = [folder / f"fold-{k}" for k in range(FOLDS)]
+    joint.run(
+        cohort=folder / "cohort.parquet", qc=folder / "qc.parquet", volumes=folder / "v.npy",
+        rows=folder / "v.parquet", mask=folder / "m.nii.gz",
+        training_scores=[folder / f"scores-{k}.parquet" for k in range(FOLDS)],
+        latents=[one / "latents.parquet" for one in folders], weights=[one / "weights.safetensors" for one in folders],
+        unsupervised=[folders[0] / "latents.parquet"], relatives={"score": ["score"]}, bootstraps=100, seed=0,
+        scores=folder / "scores.parquet", images=folder / "images.parquet", left=folder / "left_out.parquet",
+        blocks=folder / "health.parquet", mean=folder / "mean.nii.gz", low=folder / "low.nii.gz",
+        high=folder / "high.nii.gz",
+    )  # fmt: skip
+    return pd.read_parquet(folder / "scores.parquet")

@@ -23,6 +23,7 @@ import proof_copies
 import proof_family
 import proof_fdr
 import proof_imputed
+import proof_joint
 import proof_lines as lines
 import proof_mixed
 import proof_null
@@ -144,6 +145,13 @@ def supervised(pool: Executor | None, share: float, out: Path) -> list[Check]:
     return proof_supervised.checks(found)
 
 
+def joint(pool: Executor | None, share: float, out: Path) -> list[Check]:
+    """Joint models of an image and scores: planted factors, missing scores, scores of nothing."""
+    found = proof_joint.table(pool, many(20, share))
+    lines.write(out, "joint", found)
+    return proof_joint.checks(found)
+
+
 def alarms(pool: Executor | None, share: float, out: Path) -> list[Check]:
     """Planted faults."""
     return [*proof_alarms.checks(), *proof_copies.checks()]
@@ -161,7 +169,7 @@ def known(pool: Executor | None, share: float, out: Path) -> list[Check]:
 SECTIONS: dict[str, Section] = {
     "null": null, "permute": permute, "mixed": mixed, "change": change, "family": family, "fdr": fdr, "predict": predict,
     "power": power, "vae": vae, "confounding": confounding, "imputed": imputed, "survival": survival, "alarms": alarms,
-    "supervised": supervised, "known": known,
+    "supervised": supervised, "joint": joint, "known": known,
 }  # fmt: skip
 
 

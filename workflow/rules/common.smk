@@ -38,7 +38,7 @@ try:
     IMAGES = index.has_images(config["cohort"])  # without them, the participants table alone is the cohort
     PEOPLE = len(index.people(FOUND.scans))
     graph.refuse(supervised.problems(config))
-    config["train"], SUPERVISED = supervised.apart(config["train"])  # from here on the models are unsupervised
+    config["train"], SUPERVISED = supervised.apart(config["train"], config["cohort"])  # from here on the models are unsupervised
     config["train"] = latent_maps.sized(config["train"], config["preprocess"]["voxel_mm"])
     config["train"] = external.with_entry(config)
     config["train"], source_notes = source_models.sized(config)
@@ -216,7 +216,16 @@ SCORE_FLAGS = {
 }
 SCORE_DIGESTS = {name: supervised.digest(entry, config["cohort"], FOUND) for name, entry in SUPERVISED.items()}
 EVERY_FOLD = list(range(config["cohort"]["folds"]["n"]))  # supervised models are fitted in each
-SUPERVISED_TABLES = [COHORT] if SUPERVISED else []
+ALIGNED, JOINT = (supervised.of_kind(SUPERVISED, kind) for kind in supervised.KINDS)
+ALIGNED_TABLES = [COHORT] if ALIGNED else []
+RELATIVES = {
+    name: {score: supervised.relatives(score, config["cohort"]["scores"]) for score in SUPERVISED[name]["supervised_by"]}
+    for name in JOINT
+}
+RELATIVES_FLAGS = {name: graph.flags({"relatives": found}) for name, found in RELATIVES.items()}
+COMPARED_LATENTS = [  # of the primary model, beside a joint one: one model for all folds, or one per fold
+    f"results/{COHORT}/latents/{PRIMARY}/fold-{fold}_seed-{SEEDS[0]}/latents.parquet" for fold in FOLDS
+]
 REFERENCE = graph.reference(config["preprocess"]["normalise"])
 PREPROCESS = graph.preprocess(config["preprocess"], config["cohort"]["suffix"])
 SIMULATED = [scan.person for scan in FOUND.scans if not scan.session] if config["cohort"]["simulate"] else []

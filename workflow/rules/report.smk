@@ -10,7 +10,8 @@ rule summary:
         omnibus="results/{cohort}/findings/omnibus.tsv",
         predictions="results/{cohort}/predict/predictions.tsv",
         maps=expand("results/{{cohort}}/interpret/{model}/{fit}/maps.parquet", model=MAPS_OF, fit=FIT),
-        supervised=expand("results/{cohort}/supervised/tests.tsv", cohort=SUPERVISED_TABLES),
+        supervised=expand("results/{cohort}/supervised/tests.tsv", cohort=ALIGNED_TABLES),
+        joint=expand("results/{{cohort}}/supervised/{model}/seed-{seed}/scores.tsv", model=JOINT, seed=SEEDS[:1]),
     output:
         report("results/{cohort}/report/summary.txt", caption="../report/summary.rst", category="Summary"),
     log:
@@ -37,7 +38,7 @@ rule summary:
     shell:
         "python -m neurovae.report.summary --cohort {input.cohort} --excluded {input.excluded} --qc {input.qc} "
         "--power {input.power} --health results/{wildcards.cohort}/train --associations {input.associations} --omnibus {input.omnibus} "
-        "--predictions {input.predictions} --supervised '{input.supervised}' "
+        "--predictions {input.predictions} --supervised '{input.supervised}' --joint \"[$(echo {input.joint} | tr ' ' ',')]\" "
         "--maps results/{wildcards.cohort}/interpret --out {output} {params.flags} > {log} 2>&1"
 
 
@@ -64,8 +65,10 @@ rule report:
         "results/{cohort}/predict/comparisons.tsv",
         expand("results/{{cohort}}/audit/{model}/{fit}/sites.parquet", model=MODELS, fit=FIT),
         expand("results/{cohort}/train/start_from.tsv", cohort=START_TABLES),
-        expand("results/{cohort}/supervised/tests.tsv", cohort=SUPERVISED_TABLES),
-        expand("results/{{cohort}}/report/{model}_seed-{seed}_supervised.png", model=list(SUPERVISED), seed=SEEDS[:1]),
+        expand("results/{cohort}/supervised/tests.tsv", cohort=ALIGNED_TABLES),
+        expand("results/{{cohort}}/report/{model}_seed-{seed}_supervised.png", model=ALIGNED, seed=SEEDS[:1]),
+        rules.plot_joint.output if JOINT else [],
+        expand("results/{{cohort}}/supervised/{model}/seed-{seed}/scores.tsv", model=JOINT, seed=SEEDS[:1]),
     output:
         "results/{cohort}/report/report.html",
     log:

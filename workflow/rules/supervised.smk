@@ -77,7 +77,7 @@ rule aligned:
 rule supervised:
     input:
         tests=expand(
-            "results/{{cohort}}/supervised/{model}/seed-{seed}/tests.parquet", model=list(SUPERVISED), seed=SEEDS[:1]
+            "results/{{cohort}}/supervised/{model}/seed-{seed}/tests.parquet", model=ALIGNED, seed=SEEDS[:1]
         ),
         predictions="results/{cohort}/predict/predictions.tsv",
     output:
@@ -106,7 +106,7 @@ rule plot_supervised:
     input:
         expand(
             "results/{{cohort}}/supervised/{model}/seed-{seed}/{file}",
-            model=list(SUPERVISED),
+            model=ALIGNED,
             seed=SEEDS[:1],
             file=["tests.parquet", "predictions.parquet", "pattern_mean.nii.gz", "pattern_sd.nii.gz"],
         ),
@@ -116,7 +116,7 @@ rule plot_supervised:
     output:
         report(
             expand(
-                "results/{{cohort}}/report/{model}_seed-{seed}_supervised.png", model=list(SUPERVISED), seed=SEEDS[:1]
+                "results/{{cohort}}/report/{model}_seed-{seed}_supervised.png", model=ALIGNED, seed=SEEDS[:1]
             ),
             caption="../report/supervised.rst",
             category="Supervised models",
@@ -131,7 +131,7 @@ rule plot_supervised:
         mem_mb=2000,
         runtime=30,
     params:
-        flags=graph.flags({"models": list(SUPERVISED), "seed": SEEDS[0]}),
+        flags=graph.flags({"models": ALIGNED, "seed": SEEDS[0]}),
         code=CODE["report.plots.supervised"],
         env=ENV["report"],
     shell:

@@ -13,24 +13,50 @@ from neurovae.io.tables import lookup
 from neurovae.plan.index import Index, has_images
 
 Entries = dict[str, dict[str, Any]]
-KINDS = ("aligned",)
+KINDS = ("aligned", "joint")
+TYPES = ("continuous", "binary", "ordinal", "count", "bounded")  # of scores that have a likelihood in a joint model
+DECLARED = ("name", "type", "bounds")  # of a score, that a joint model reads
 NO_EFFECT = ("external", "freeze", "caveat_days", "imputations", "missing_confounds", "folds", "table_site")
 # keys of the cohort section that change no score
 
 
-def apart(train: dict[str, Any]) -> tuple[dict[str, Any], Entries]:
-    """Return the section without its supervised entries, and these by name (without n_latent: it is that of scores)."""
+def apart(train: dict[str, Any], cohort: dict[str, Any]) -> tuple[dict[str, Any], Entries]:
+    """Return the section without its supervised entries, and these by name (without n_latent: it is that of scores).
+
+    Those of kind joint get the types of their scores, by which their likelihoods are chosen.
+    """
+    scores = {score["name"]: {key: score[key] for key in DECLARED} for score in cohort["scores"]}
     entries = {
         entry["name"]: {key: value for key, value in entry.items() if key != "n_latent"}
+        | ({"declared": [scores[name] for name in entry["supervised_by"]]} if entry["kind"] == "joint" else {})
         for entry in train["models"]
         if entry["kind"] in KINDS
     }
     return {**train, "models": [entry for entry in train["models"] if entry["kind"] not in KINDS]}, entries
 
 
+def of_kind(entries: Entries, kind: str) -> list[str]:
+    """Names of the supervised entries of one kind."""
+    return [name for name, entry in entries.items() if entry["kind"] == kind]
+
+
 def together(config: dict[str, Any], entries: Entries) -> dict[str, Any]:
     """Return the configuration with the supervised entries in train.models, for the report."""
-    return {**config, "train": {**config["train"], "models": [*config["train"]["models"], *entries.values()]}}
+    given = [{key: value for key, value in entry.items() if key != "declared"} for entry in entries.values()]
+    return {**config, "train": {**config["train"], "models": [*config["train"]["models"], *given]}}
+
+
+def relatives(name: str, scores: list[dict[str, Any]]) -> list[str]:
+    """A score with its total and its items (part_of, sum_of): whoever predicts one of them is given none of them.
+
+    Items of one total are no relatives of each other: an item is predicted from the others, but not from the total.
+    """
+    by_name = {score["name"]: score for score in scores}
+    own = by_name[name]
+    items = [other["name"] for other in scores if other["part_of"] == name]
+    shares = [other["name"] for other in scores
+              if (other["sum_of"] or own["sum_of"]) and _columns(other) & _columns(own)]  # fmt: skip
+    return sorted({name, *items, *shares, *([own["part_of"]] if own["part_of"] else [])})
 
 
 def problems(config: dict[str, Any]) -> list[str]:
@@ -73,7 +99,7 @@ def problems(config: dict[str, Any]) -> list[str]:
 
 
 def _entry(entry: dict[str, Any], cohort: dict[str, Any]) -> list[str]:
-    place, wanted = f"train.models {entry['name']!r}", entry["supervised_by"]
+    place, wanted, joint = f"train.models {entry['name']!r}", entry["supervised_by"], entry["kind"] == "joint"
     scores = {score["name"]: score for score in cohort["scores"]}
     if not wanted:
         return [f"{place}: a model of kind {entry['kind']} needs supervised_by, a list of scores; declared are "
@@ -83,10 +109,19 @@ def _entry(entry: dict[str, Any], cohort: dict[str, Any]) -> list[str]:
         return [f"{place}: supervised_by names {', '.join(unknown)}; cohort.scores has {', '.join(scores) or 'none'}"]
     found = []
     if entry["n_latent"] is not None:
-        found.append(f"{place}: n_latent is the number of scores in supervised_by; leave it out")
+        follows = "follows from n_shared and n_private" if joint else "is the number of scores in supervised_by"
+        found.append(f"{place}: n_latent {follows}; leave it out")
     if entry["name"].startswith("pca-") or entry["name"] == "voxels":
         found.append(f"{place}: this name is reserved for a baseline; give another")
-    for name in wanted:
+    found += [
+        f"{place}: {name!r} is of type {scores[name]['type']}, which has no likelihood there; give scores of type "
+        f"{', '.join(TYPES)}"
+        for name in wanted
+        if joint and scores[name]["type"] not in TYPES
+    ]
+    if joint and entry["cross_fit"] == 1:
+        found.append(f"{place}: cross_fit is 1, so nobody is left to encode its one group; give 0, or 2 or more")
+    for name in [] if joint else wanted:
         found += [
             f"{place}: {part!r} is part of {name!r} (part_of), and both are in supervised_by: the item would tell its "
             "total; leave one of them out"

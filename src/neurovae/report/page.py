@@ -15,6 +15,8 @@ from neurovae.report.sections.audits import audits
 from neurovae.report.sections.blocks import blocks
 from neurovae.report.sections.external import external
 from neurovae.report.sections.findings import findings
+from neurovae.report.sections.joint import joint
+from neurovae.report.sections.joint import names as joint_models
 from neurovae.report.sections.latents import latents
 from neurovae.report.sections.maps import maps
 from neurovae.report.sections.methods import methods
@@ -39,6 +41,7 @@ SECTIONS: list[tuple[str, str, str, Callable[[Run], list[Block]]]] = [
     ("associations", "Associations", "all tests of latents against scores", associations),
     ("predictions", "Prediction", "prediction of scores in held-out participants", predictions),
     ("supervised", "Supervised models", "latents that a score entered, in left-out participants", supervised),
+    ("joint", "Joint models", "image and scores, each from the other, in left-out participants", joint),
     ("trajectories", "Trajectories", "change over visits, and a later visit predicted", trajectories),
     ("external", "External validation", "findings of another cohort, tested here", external),
     ("norm", "Brain age and norm", "predicted age, and deviations from the reference", norm),
@@ -91,7 +94,7 @@ def build(run: Run) -> str:
     for k, (name, title, about, section) in enumerate(shown):
         start = time.monotonic()
         if parts := section(run):  # sections of what was not asked for are empty
-            labelled = name in UNLABELLED and (run.cohort / TESTS).exists()
+            labelled = name in UNLABELLED and ((run.cohort / TESTS).exists() or bool(joint_models(run)))
             parts = [text(UNSUPERVISED), *parts] if labelled else parts
             sections.append({"id": name, "title": title, "about": about, "blocks": parts})
         print(f"{k + 1}/{len(shown)} {title}: {time.monotonic() - start:.1f} s", flush=True)

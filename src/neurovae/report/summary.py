@@ -12,6 +12,7 @@ from neurovae.io.files import write_beside
 from neurovae.io.parquet import read_parquet
 from neurovae.report import conclusions as judged
 from neurovae.report.results import analysed, of_seed, passed, read_tsv
+from neurovae.report.sections.joint import summary_lines as joint_lines
 from neurovae.report.sections.supervised import sentences as supervised_sentences
 from neurovae.report.text import count, listed, p_value, region, two_digits, unsigned
 from neurovae.report.words import HEADLINE, METRICS, PASSED
@@ -42,6 +43,7 @@ def run(
     simulated: bool = False,
     images: bool = True,
     supervised: str = "",
+    joint: list[Path] | None = None,
 ) -> None:
     """Write the summary as text, and print it.
 
@@ -65,6 +67,7 @@ def run(
         simulated: are the participants simulated?
         images: has the cohort images, so that there can be maps?
         supervised: table of the tests of supervised models; empty: there are none.
+        joint: tables of the scores of joint models.
     """
     checks, detectable = read_parquet(qc), read_tsv(power)
     people = analysed(read_parquet(cohort), checks)
@@ -87,8 +90,9 @@ def run(
     ]
     for one in found:
         lines += ["", *score_lines(one, of_seed(read_tsv(predictions), fit), mapped, primary, images)]
-    if supervised:
-        of_track = supervised_sentences(read_tsv(Path(supervised)))
+    of_track = supervised_sentences(read_tsv(Path(supervised))) if supervised else []
+    of_track += joint_lines(joint or [])
+    if of_track:
         lines += ["", "supervised models (a score entered their fit; left-out participants alone)"]
         lines += [line for words in of_track for line in wrapped(words, "  ")]
     lines += ["", f"report: {out.parent / 'report.html'}"]

@@ -72,6 +72,30 @@ def _complete(found: Scores, score: str, table: pd.DataFrame) -> pd.DataFrame:
     return rows.dropna(subset=[score, *confounds_of(found, score)]).drop_duplicates("person")
 
 
+def same_scores(given: pd.DataFrame, everybody: pd.DataFrame, names: list[str], fold: int) -> None:
+    """Refuse a file of scores that does not hold exactly the values of the people outside the fold.
+
+    Raises:
+        InputError: people of the fold, others that are missing, or other values than the cohort's table.
+    """
+    known = everybody.set_index("scan")
+    place, again = f"scores of fold {fold}", "rerun with --forcerun training_scores"
+    tested = set(everybody.loc[everybody["fold"] == fold, "person"])
+    problems = []
+    if seen := sorted(tested & set(given["person"])):
+        problems.append(f"{place}: {', '.join(seen[:5])} are tested there, and their scores were used; {again}")
+    outside = everybody[(everybody["fold"] != fold) & everybody["session_order"].notna()]
+    if lost := sorted(set(outside["person"]) - set(given["person"])):
+        problems.append(f"{place}: {', '.join(lost[:5])} are missing though outside its test fold; {again}")
+    both = given[given["scan"].isin(known.index)]
+    for name in names:
+        truth = known.loc[both["scan"], name].to_numpy(float)
+        if not np.allclose(truth, both[name].to_numpy(float), rtol=1e-9, atol=0, equal_nan=True):
+            problems.append(f"{place}: values of {name} are not those of the cohort's table; {again}")
+    if problems:
+        raise InputError(problems)
+
+
 def confounds_of(found: Scores, score: str) -> list[str]:
     """Columns of the confounds of a score."""
     return [name for name in found.confounds if name != CONFOUND + score]

@@ -1,5 +1,6 @@
 """Fit one model on one fold with one seed: weights and history."""
 
+import hashlib
 import importlib
 import json
 from pathlib import Path
@@ -68,14 +69,14 @@ def run(
         out: safetensors to write.
         history: Parquet to write, a row per epoch and split.
         kind: the module of this package that fits, embeds and reconstructs: vae, autoencoder, pca, pca_localised,
-            mds, isomap, lle; aligned, which is supervised; table and pretrained, whose latents exist already (with a
-            decoder, or with a forward model in its place); or frozen, the model of `source`.
+            mds, isomap, lle; aligned and joint, which are supervised; table and pretrained, whose latents exist already
+            (with a decoder, or with a forward model in its place); or frozen, the model of `source`.
         fold: the fold whose people are the test set.
         seed: of initial weights, batches and samples.
         device: auto (cuda, then cpu), cpu, cuda or mps.
         options: the entry of the model in train.models.
         state: folder for checkpoints, from which a training that was killed continues.
-        code: fingerprint of the code; a checkpoint of other code, options or data is not used.
+        code: fingerprint of the code; a checkpoint of other code, options, data or scores is not used.
         chosen: JSON of options that a search has chosen, in place of those of the entry; empty: there was no search.
         table: file with latents that exist already (kinds table and pretrained); empty: the model reads the volumes.
         missing: `missing` and `not_missing` of the cohort section, for that file.
@@ -98,13 +99,14 @@ def run(
     meta |= {"track": supervision.SUPERVISED} if scores else {}
     source_model = read_source(Path(source), mask) if source else None
     beside: dict[str, Any] = {"source": source_model} if source_model else {}
+    if scores:
+        of_fold = supervision.read(Path(scores), options["supervised_by"], scans, split, fold)
+        beside |= {"scores": of_fold, "scans": scans}
+        code += f"-{hashlib.sha256(Path(scores).read_bytes()).hexdigest()}"
     if not getattr(module, "EPOCHS", False):
         if processes.rank() == 0:  # nothing to share among processes
             beside |= {"names": given.names, "volumes": given.volumes, "rows": given.rows} if table else {}
             beside |= {"people": scans["person"].to_numpy()} if table else {}
-            if scores:
-                of_fold = supervision.read(Path(scores), options["supervised_by"], scans, split, fold)
-                beside |= {"scores": of_fold, "scans": scans}
             beside |= {"encoder": given.encoder, "decoder": Path(table).with_name(DECODER)} if given.encoder else {}
             result = module.fit(array, split, brain, seed=seed, device=device, **beside, **values)
             _write(out, history, result, meta, values)

@@ -83,7 +83,7 @@ def refuse_supervised(path: Path, meta: dict[str, Any]) -> None:
     """
     if meta.get("track") == SUPERVISED:
         raise InputError(
-            f"{path}: supervised by {', '.join(meta['architecture']['targets'])} on people outside fold "
+            f"{path}: supervised by {', '.join(meta['options']['supervised_by'])} on people outside fold "
             f"{meta['fold']}; in these people its latents follow the score by construction. The stage supervised alone "
             "uses it; give an unsupervised model"
         )

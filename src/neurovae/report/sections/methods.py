@@ -7,6 +7,7 @@ from pathlib import Path
 from neurovae.report.blocks import Block
 from neurovae.report.results import Run
 from neurovae.report.sections.external import methods as external
+from neurovae.report.sections.joint import methods as joint
 from neurovae.report.sections.methods_blocks import blocks
 from neurovae.report.sections.methods_data import participants, preprocessing
 from neurovae.report.sections.methods_inference import inference
@@ -31,7 +32,7 @@ def methods(run: Run) -> list[Block]:
 
 def paragraphs(run: Run) -> list[str]:
     """Participants, preprocessing, blocks, models, inference, prediction, and what follows; a paragraph each."""
-    tested = (participants, preprocessing, blocks, latent_models, inference, prediction, supervised)
+    tested = (participants, preprocessing, blocks, latent_models, inference, prediction, supervised, joint)
     parts = (*tested, trajectories, norm, external, audits, maps, software)
     return [run.worded(words) for words in (part(run) for part in parts) if words]
 

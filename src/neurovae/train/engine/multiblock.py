@@ -12,14 +12,14 @@ from neurovae.train.engine.evaluate import ACTIVE, Row
 from neurovae.train.engine.hyperparameters import Hyperparameters
 from neurovae.train.engine.loader import batches
 from neurovae.train.losses import multiblock
-from neurovae.train.models.block_network import Fused
+from neurovae.train.models.block_network import Blocks
 from neurovae.train.models.network import sample
 
 AT_ONCE = 64  # people
 
 
 def gradients(
-    model: Fused, x: Tensor, size: int, hp: Hyperparameters, data: Data,
+    model: Blocks, x: Tensor, size: int, hp: Hyperparameters, data: Data,
     *, beta: float, scale: float, queue: Tensor, counters: tuple[int, ...],
 ) -> Tensor:  # fmt: skip
     """Set the parameters' gradients to that of the mean loss per person; arguments as of `step.gradients`.
@@ -47,18 +47,18 @@ def gradients(
     return queue
 
 
-def terms(model: Fused, x: Tensor, draw: multiblock.Draw) -> multiblock.Terms:
+def terms(model: Blocks, x: Tensor, draw: multiblock.Draw) -> multiblock.Terms:
     """Terms of the loss of rows (people, all features)."""
     parts = model.split(x)
     return multiblock.terms(
         parts, model.encode(parts), model.decode, draw,
-        weights=model.weights, likelihoods=[multiblock.gaussian] * len(parts),
+        weights=model.weights, likelihoods=[block.likelihood for block in model.blocks],  # type: ignore[misc]
         log_sigma=[block.log_sigma for block in model.blocks],  # type: ignore[misc]
         log_sigma_cross=[block.log_sigma_cross for block in model.blocks],  # type: ignore[misc]
     )  # fmt: skip
 
 
-def epoch(model: Fused, data: Data, hp: Hyperparameters, number: int, beta: float, scale: float) -> list[Row]:
+def epoch(model: Blocks, data: Data, hp: Hyperparameters, number: int, beta: float, scale: float) -> list[Row]:
     """A history row per split; the loss is at the final beta and at the posteriors' means."""
     parts = {name: some(rows) if name == "training" else rows for name, rows in data.index.items()}
     shared = {"epoch": number, "beta": beta if hp.kl else math.nan}
@@ -66,7 +66,7 @@ def epoch(model: Fused, data: Data, hp: Hyperparameters, number: int, beta: floa
 
 
 @torch.no_grad()
-def _row(model: Fused, data: Data, rows: np.ndarray, hp: Hyperparameters) -> Row:
+def _row(model: Blocks, data: Data, rows: np.ndarray, hp: Hyperparameters) -> Row:
     model.eval()
     order = [rows[i : i + AT_ONCE] for i in range(0, len(rows), AT_ONCE)][data.rank :: data.world]
     blocks = len(model.blocks)
@@ -87,13 +87,13 @@ def _row(model: Fused, data: Data, rows: np.ndarray, hp: Hyperparameters) -> Row
     variance = square / len(rows) - (total / len(rows)).square()
     errors = error_sums.view(2, blocks)
     loss = (float(own) + model.cross * float(cross)) / len(rows) + hp.beta * float(mean_kl.sum())
-    sigma = torch.stack([block.log_sigma for block in model.blocks]).exp().mean()  # type: ignore[misc]
+    sigma = torch.stack([block.log_sigma.exp().mean() for block in model.blocks]).mean()  # type: ignore[operator]
     return {"nll": float(own) / len(rows), "dssim": math.nan, "kl": float(mean_kl.sum()), "mmd": math.nan,
             "loss": loss, "variance_explained": float((1 - errors[0] / errors[1]).mean()), "sigma": float(sigma),
             "active": int((variance > ACTIVE).sum()), "kl_dimensions": mean_kl.tolist()}  # fmt: skip
 
 
-def squares(model: Fused, x: Tensor) -> Tensor:
+def squares(model: Blocks, x: Tensor) -> Tensor:
     """Squared errors of reconstructions from all blocks, and squared departures from the mean: (2, blocks)."""
     parts = model.split(x)
     found = model.encode(parts)
@@ -102,6 +102,7 @@ def squares(model: Fused, x: Tensor) -> Tensor:
     for m, part in enumerate(parts):
         there = ~part.isnan()
         decoded = model.decode(m, s, torch.where(found.present[m][:, None], found.private[m][0], 0))
+        expected = model.blocks[m].expected(decoded)  # type: ignore[operator]
         given = torch.nan_to_num(part)
-        rows.append(torch.stack([torch.where(there, given - decoded, 0).square().sum(), given.square().sum()]))
+        rows.append(torch.stack([torch.where(there, given - expected, 0).square().sum(), given.square().sum()]))
     return torch.stack(rows, dim=1)

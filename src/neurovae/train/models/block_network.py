@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurovae.train.losses.multiblock import Posteriors
+from neurovae.train.losses.multiblock import Posteriors, gaussian
 from neurovae.train.models import local_network
 from neurovae.train.models.network import LOGVAR
 
@@ -114,11 +114,27 @@ class BlockNetwork(nn.Module):
 
     def encode(self, standard: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Mean and log-variance of the expert of s, and of the posterior of p, each (people, latents)."""
-        given = torch.nan_to_num(standard)
-        change, logvar = self.encoder(given).float().chunk(2, dim=1)
-        mu, logvar = change + given @ self.inward.T, logvar.clamp(*LOGVAR)
+        linear, evidence = self.linear(standard)
+        change, logvar = self.encoder(self.given(standard)).float().chunk(2, dim=1)
+        mu, logvar = change + linear, (logvar + evidence).clamp(*LOGVAR)
         n = self.n_shared
         return (mu[:, :n], logvar[:, :n]), (mu[:, n:], logvar[:, n:])
+
+    def given(self, standard: Tensor) -> Tensor:
+        """What the network of the encoder reads."""
+        return torch.nan_to_num(standard)
+
+    def linear(self, standard: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Means (people, latents) and log-variances to which those of the network are added."""
+        return torch.nan_to_num(standard) @ self.inward.T, 0.0
+
+    def likelihood(self, x: Tensor, decoded: Tensor, log_sigma: Tensor) -> Tensor:
+        """Negative log-likelihood (people,) of standardised features, NaN where missing."""
+        return gaussian(x, decoded, log_sigma)
+
+    def expected(self, decoded: Tensor) -> Tensor:
+        """Expected standardised features of what is decoded."""
+        return decoded
 
     def decode(self, s: Tensor, p: Tensor) -> Tensor:
         """Standardised features (people, features) of shared and private latents."""
@@ -127,23 +143,16 @@ class BlockNetwork(nn.Module):
         return linear + self.decoder(z, linear).float()
 
 
-class Fused(nn.Module):
-    """The blocks, side by side in their features; `cross` is lambda, `weights` are w_m."""
+class Blocks(nn.Module):
+    """Several blocks, side by side in their features; `cross` is lambda, `weights` are w_m."""
 
-    def __init__(self, described: list[dict[str, Any]], mask: Tensor, *, n_shared: int, n_private: int, hidden: int,
-                 base_channels: int, dropout: float, cross: float = 1.0) -> None:  # fmt: skip
+    def __init__(self, blocks: list[BlockNetwork], sizes: list[int], n_shared: int, n_private: int,
+                 cross: float) -> None:  # fmt: skip
         super().__init__()
-        self.sizes = [one["size"] for one in described]
+        self.sizes = sizes
         self.weights = [min(self.sizes) / size for size in self.sizes]
         self.n_shared, self.n_private, self.cross = n_shared, n_private, cross
-        latents = n_shared + n_private
-        self.blocks = nn.ModuleList()
-        for one in described:
-            image = one["type"] == "volumes"
-            encoder = ImageEncoder(latents) if image else Encoder(one["size"], hidden, latents, dropout)
-            decoder = (ImageDecoder(mask, latents, base_channels) if image
-                       else Decoder(one["size"], hidden, latents, dropout))  # fmt: skip
-            self.blocks.append(BlockNetwork(one["size"], n_shared, n_private, encoder, decoder))
+        self.blocks = nn.ModuleList(blocks)
 
     def split(self, x: Tensor) -> list[Tensor]:
         """Standardised features of each block, of rows (people, all features)."""
@@ -160,3 +169,18 @@ class Fused(nn.Module):
         """Standardised features of one block."""
         decoded: Tensor = self.blocks[block].decode(s, p)  # type: ignore[operator]
         return decoded
+
+
+class Fused(Blocks):
+    """The network of the unsupervised model, whose blocks are images, tables and connectivity."""
+
+    def __init__(self, described: list[dict[str, Any]], mask: Tensor, *, n_shared: int, n_private: int, hidden: int,
+                 base_channels: int, dropout: float, cross: float = 1.0) -> None:  # fmt: skip
+        latents, blocks = n_shared + n_private, []
+        for one in described:
+            image = one["type"] == "volumes"
+            encoder = ImageEncoder(latents) if image else Encoder(one["size"], hidden, latents, dropout)
+            decoder = (ImageDecoder(mask, latents, base_channels) if image
+                       else Decoder(one["size"], hidden, latents, dropout))  # fmt: skip
+            blocks.append(BlockNetwork(one["size"], n_shared, n_private, encoder, decoder))
+        super().__init__(blocks, [one["size"] for one in described], n_shared, n_private, cross)
