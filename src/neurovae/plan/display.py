@@ -18,8 +18,8 @@ from typing import Any, TextIO
 
 RULES = Path(__file__).parents[3] / "workflow" / "rules"
 STAGES = ("cohort", "rows", "preprocess", "blocks", "encode", "train", "fused", "latents", "associate", "predict",
-          "trajectory", "supervised", "joint", "norm", "external", "audit", "findings", "interpret", "networks", "plots",
-          "report")  # fmt: skip
+          "trajectory", "supervised", "joint", "norm", "external", "audit", "findings", "interpret", "networks",
+          "plots", "report")  # fmt: skip
 EVERY = 0.5  # seconds between two drawings
 STARTED = time.time()
 TAIL = 25  # lines of a failed job's log that are shown

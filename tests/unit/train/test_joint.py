@@ -148,6 +148,18 @@ def test_the_start_predicts_scores_as_ridge_does():
     assert r2[1] > 0.2 and r2[0] > r2[1] - 0.05
 
 
+def test_missing_scores_do_not_shrink_the_moments_at_which_training_starts():
+    """Counted as the mean, scores that half of the people lack would halve every slope."""
+    rng = np.random.default_rng(0)
+    y, predicted = rng.normal(size=(40, 3)), rng.normal(size=(40, 3))
+    complete = joint_start.moments(y, predicted)
+    np.testing.assert_allclose(complete[0], y.T @ y / 40)
+    np.testing.assert_allclose(complete[1], y.T @ predicted / 40)
+    half = np.concatenate([y, np.full((40, 3), np.nan)])
+    for found, expected in zip(joint_start.moments(half, np.tile(predicted, (2, 1))), complete, strict=True):
+        np.testing.assert_allclose(found, expected)
+
+
 def test_planted_factors_are_found_from_the_image_alone():
     """Short form of the proof, with a third of the scores missing and half of the people without scores."""
     given = cohort(260, seed=11)

@@ -4,8 +4,8 @@ This is probabilistic canonical correlation (Bach and Jordan 2005) whose image s
 the image, with its penalty by restricted maximum likelihood. Predictions of people who were fitted on are
 leave-one-out, so that correlations are not those of an overfit; a latent s_k with correlation r has E[s | image] =
 u / sqrt(r), u being the prediction of its direction c in the scores, and E[c | s] = sqrt(r) s. What the shared latents
-leave of each block goes into its private latents by principal components. Missing scores count as their mean here; from
-the first step on they are masked.
+leave of each block goes into its private latents by principal components. Moments of scores are over the people who
+have both (pairwise complete), so that missing ones draw nothing towards the mean; afterwards they are masked.
 """
 
 from typing import NamedTuple
@@ -78,18 +78,19 @@ def fit(x: np.ndarray, y: np.ndarray, group: np.ndarray, n_shared: int, n_privat
         n_shared, n_private: latents.
         weight: of the image's likelihood.
     """
-    found, filled = ridge(x, y, group), np.nan_to_num(y)
+    found = ridge(x, y, group)
     centred = found.predicted - found.predicted.mean(axis=0)
-    covariance = (1 - SHRUNK) * filled.T @ filled / len(y)
-    covariance += np.diag(np.maximum(SHRUNK * np.diag(covariance) / (1 - SHRUNK), 1e-9))
-    across = filled.T @ centred / len(y)
+    raw, across = moments(y, centred)
+    covariance = (1 - SHRUNK) * raw
+    covariance += np.diag(np.maximum(SHRUNK * np.diag(raw), 1e-9))
     values, turns = eigh((across + across.T) / 2, covariance)
     order = [k for k in np.argsort(values)[::-1][:n_shared] if values[k] > LEAST]
     turns = turns[:, order] * np.where(turns[np.abs(turns).argmax(axis=0), range(len(values))] < 0, -1, 1)[order]
-    u, c = centred @ turns, filled @ turns  # (people, shared): what the image predicts of directions c
+    u = centred @ turns  # (people, shared): what the image predicts of directions in the scores
     size = np.maximum(np.square(u).mean(axis=0), 1e-300)
-    slope = np.clip((u * c).mean(axis=0) / size, 0, 1)
-    r = np.clip(slope * np.sqrt(size / np.maximum(np.square(c).mean(axis=0), 1e-300)), 1e-3, HIGHEST)
+    own = np.maximum(np.einsum("jk,jl,lk->k", turns, raw, turns), 1e-300)  # variance of the directions
+    slope = np.clip(np.einsum("jk,jl,lk->k", turns, across, turns) / size, 0, 1)
+    r = np.clip(slope * np.sqrt(size / own), 1e-3, HIGHEST)
     s = u * slope / np.sqrt(r)  # E[s | image]
     wide = ((0, n_shared - len(order)), (0, 0))
     inward = [np.pad(((b @ turns) * slope / r**1.5).T, wide) for b in (found.whole, *found.without)]
@@ -97,7 +98,7 @@ def fit(x: np.ndarray, y: np.ndarray, group: np.ndarray, n_shared: int, n_privat
     image = _factors(x, s, n_shared, n_private)
     private = shared_factors.posterior(image, weight)
     inward = [np.concatenate([one, private.private]) for one in inward]
-    scores, left = _scores(filled, c, r, n_shared, n_private)
+    scores, left = _scores(raw, raw @ turns * np.sqrt(r) / own, n_shared, n_private)
     explained = np.square(scores.shared[:, : len(order)]) @ np.square(r) if len(order) else np.zeros(len(left))
     return Start(np.array(inward), np.log(np.concatenate([spread, private.private_variance])), image, scores,
                  left, np.clip(1 - explained, FLOOR, 1))  # fmt: skip
@@ -116,16 +117,28 @@ def _factors(x: np.ndarray, s: np.ndarray, n_shared: int, n_private: int) -> Fac
     return Factors(np.pad(shared, ((0, 0), (0, n_shared - s.shape[1]))), private, float(noise))
 
 
-def _scores(y: np.ndarray, c: np.ndarray, r: np.ndarray, n_shared: int, n_private: int) -> tuple[Factors, np.ndarray]:
-    """Loadings of the scores on shared latents, E[y | s], and components of what these leave; noise of each score."""
-    shared = (y.T @ c / len(y)) * np.sqrt(r) / np.maximum(np.square(c).mean(axis=0), 1e-300)
-    rest = y.T @ y / len(y) - shared @ shared.T
+def moments(y: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Second moments of the scores, and of these with predictions, (scores, scores) each, over people who have them.
+
+    Moments of pairs that few people have may not belong to any cohort: negative directions are set to 0.
+    """
+    known, filled = (~np.isnan(y)).astype(float), np.nan_to_num(y)
+    raw = filled.T @ filled / np.maximum(known.T @ known, 1)
+    values, axes = eigh(raw)
+    if values[0] < 0:
+        raw = axes * np.maximum(values, 0) @ axes.T
+    return raw, filled.T @ predicted / np.maximum(known.sum(axis=0), 1)[:, None]
+
+
+def _scores(raw: np.ndarray, shared: np.ndarray, n_shared: int, n_private: int) -> tuple[Factors, np.ndarray]:
+    """Loadings of the scores on shared latents and components of what these leave of their moments; noise of each."""
+    rest = raw - shared @ shared.T
     values, axes = eigh(rest)
     values, axes = np.maximum(values[::-1], 0), axes[:, ::-1]
     count = min(n_private, len(values))
     noise = values[count:].sum() / max(len(values) - count, 1)
     private = np.zeros((len(values), n_private))
     private[:, :count] = axes[:, :count] * np.sqrt(np.maximum(values[:count] - noise, 0))
-    left = np.maximum(np.diag(y.T @ y) / len(y) - np.square(shared).sum(axis=1) - np.square(private).sum(axis=1), FLOOR)
+    left = np.maximum(np.diag(raw) - np.square(shared).sum(axis=1) - np.square(private).sum(axis=1), FLOOR)
     padded = np.pad(shared, ((0, 0), (0, n_shared - shared.shape[1])))
     return Factors(padded, private, float(left.mean())), left
