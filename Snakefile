@@ -58,9 +58,7 @@ rule all:
         expand("results/{cohort}/norm/{model}/brain_age.parquet", cohort=COHORT, model=AGED),
         expand("results/{cohort}/norm/{model}/deviation.parquet", cohort=COHORT, model=DEVIATIONS),
         expand("results/{cohort}/supervised/tests.tsv", cohort=ALIGNED_TABLES),
-        expand(
-            "results/{cohort}/supervised/{model}/seed-{seed}/scores.tsv", cohort=COHORT, model=JOINT, seed=SEEDS[:1]
-        ),
+        expand("results/{cohort}/supervised/{model}/seed-{seed}/scores.tsv", cohort=COHORT, model=JOINT, seed=SEEDS[:1]),
         expand("results/{cohort}/report/summary.txt", cohort=COHORT),
         expand("results/{cohort}/report/report.html", cohort=COHORT),
         expand("results/{cohort}/report/verdict.txt", cohort=COHORT),

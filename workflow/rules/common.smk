@@ -38,7 +38,9 @@ try:
     IMAGES = index.has_images(config["cohort"])  # without them, the participants table alone is the cohort
     PEOPLE = len(index.people(FOUND.scans))
     graph.refuse(supervised.problems(config))
-    config["train"], SUPERVISED = supervised.apart(config["train"], config["cohort"])  # from here on the models are unsupervised
+    config["train"], SUPERVISED = supervised.apart(
+        config["train"], config["cohort"]
+    )  # from here on the models are unsupervised
     config["train"] = latent_maps.sized(config["train"], config["preprocess"]["voxel_mm"])
     config["train"] = external.with_entry(config)
     config["train"], source_notes = source_models.sized(config)
@@ -149,7 +151,9 @@ MEASURE_FLAGS = graph.flags({"measures": MEASURES, "blocks": f"results/{COHORT}/
 NETWORKS = [name for name, entry in ENTRIES.items() if entry["kind"] == "networks"]
 NETWORK_TEMPLATE = [config["interpret"]["network_template"]] if config["interpret"]["network_template"] else []
 NETWORK_FLAGS = {
-    name: graph.flags({"block": BLOCKS.entries[ENTRIES[name]["block"]], "template": config["interpret"]["network_template"]})
+    name: graph.flags(
+        {"block": BLOCKS.entries[ENTRIES[name]["block"]], "template": config["interpret"]["network_template"]}
+    )
     for name in NETWORKS
 }
 CODE = graph.codes()
@@ -219,7 +223,9 @@ EVERY_FOLD = list(range(config["cohort"]["folds"]["n"]))  # supervised models ar
 ALIGNED, JOINT = (supervised.of_kind(SUPERVISED, kind) for kind in supervised.KINDS)
 ALIGNED_TABLES = [COHORT] if ALIGNED else []
 RELATIVES = {
-    name: {score: supervised.relatives(score, config["cohort"]["scores"]) for score in SUPERVISED[name]["supervised_by"]}
+    name: {
+        score: supervised.relatives(score, config["cohort"]["scores"]) for score in SUPERVISED[name]["supervised_by"]
+    }
     for name in JOINT
 }
 RELATIVES_FLAGS = {name: graph.flags({"relatives": found}) for name, found in RELATIVES.items()}

@@ -76,9 +76,7 @@ rule aligned:
 
 rule supervised:
     input:
-        tests=expand(
-            "results/{{cohort}}/supervised/{model}/seed-{seed}/tests.parquet", model=ALIGNED, seed=SEEDS[:1]
-        ),
+        tests=expand("results/{{cohort}}/supervised/{model}/seed-{seed}/tests.parquet", model=ALIGNED, seed=SEEDS[:1]),
         predictions="results/{cohort}/predict/predictions.tsv",
     output:
         table=report(
@@ -115,9 +113,7 @@ rule plot_supervised:
         "results/{cohort}/preprocess/mask.nii.gz",
     output:
         report(
-            expand(
-                "results/{{cohort}}/report/{model}_seed-{seed}_supervised.png", model=ALIGNED, seed=SEEDS[:1]
-            ),
+            expand("results/{{cohort}}/report/{model}_seed-{seed}_supervised.png", model=ALIGNED, seed=SEEDS[:1]),
             caption="../report/supervised.rst",
             category="Supervised models",
         ),
