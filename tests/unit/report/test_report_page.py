@@ -247,4 +247,4 @@ def test_same_inputs_give_the_same_file(
     page.run(cohort=run.cohort, models=run.models, fit=FIT, primary="vae", shown=["vae"], captions=run.captions,
              settings=run.config, out=tmp_path / "report.html")  # fmt: skip
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == plain[2]
-    assert "16/16 Provenance" in capsys.readouterr().out
+    assert "17/17 Provenance" in capsys.readouterr().out

@@ -104,7 +104,9 @@ def fit(
         group = _start(model, given, seed)
         folder = state / f"weight-{weight:g}" if state else None
         history = _trained(model, given, group, hp, place, seed, folder, watch)
-        loss = _validation(model.cpu().eval(), given)
+        model.cpu()
+        model.eval()
+        loss = _validation(model, given)
         print(f"clinical_weight {weight:g}: {loss:.4f} nats a validation person, scores given the image", flush=True)
         found.append((loss, weight, {name: value.contiguous().numpy() for name, value in model.state_dict().items()},
                       history))  # fmt: skip
