@@ -24,7 +24,8 @@ STAGES = {
     "interpret": "maps of the brain for latents and score directions",
     "report": "figures, summary and report from the tables",
 }
-BY_HAND = {"provenance": "provenance.trace", "verify": "provenance.verify", "export": "export.export"}
+BY_HAND = {"provenance": "provenance.trace", "verify": "provenance.verify", "export": "export.export",
+           "simulate_blocks": "cohort.simulate_blocks"}  # fmt: skip
 SHORT = {module: name for name, module in BY_HAND.items()}
 EXAMPLES = """The whole pipeline (README.md), one stage of it, and one command of a stage:
   snakemake --cores 2 --configfile config/demo.yaml

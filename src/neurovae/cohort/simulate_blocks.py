@@ -47,7 +47,7 @@ def run(*, out: Path, people: int = 200, volumes: int = 120, tr_s: float = 2.0, 
     """Write simulated blocks and, in `truth/`, the factors and networks that made them.
 
     Example:
-        python -m neurovae cohort.simulate_blocks --out simulated --people 40
+        python -m neurovae simulate_blocks --out simulated --people 40
 
     Args:
         out: folder to write: participants.tsv, structure.tsv, function.tsv, bold/ (as fMRIPrep names its files, with

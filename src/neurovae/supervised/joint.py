@@ -91,7 +91,8 @@ def run(
         left: the same, a row per left-out person, score, method and inputs.
         blocks: the same, a row per fold, split and block: health.
         mean: NIfTI to write, a volume per score: change of the decoded image per unit, mean of the folds.
-        low, high: the ends of the interval over folds.
+        low: the same, the lower end of the interval over folds.
+        high: the same, the upper end.
 
     Raises:
         InputError: every sign that a score of test people has entered the fit of a model.
