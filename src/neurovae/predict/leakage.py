@@ -113,10 +113,11 @@ def _within(path: Path, meta: dict[str, Any]) -> list[str]:
 
 def _stamps(path: Path, table: pd.DataFrame, weights_path: Path, meta: dict[str, Any]) -> list[str]:
     """Compare fold, seed and hashes of the table with those of the weights."""
-    names = latent_table.columns(table)
+    names, architecture = latent_table.columns(table), meta["architecture"]
+    size = len(architecture["latents"]) if architecture.get("latents") else architecture["n_latent"]
     problems = []
-    if len(names) != meta["architecture"]["n_latent"]:
-        of_weights = f"the model of {_name(weights_path)} has {meta['architecture']['n_latent']}"
+    if len(names) != size:
+        of_weights = f"the model of {_name(weights_path)} has {size}"
         problems.append(
             f"{_name(path)}, fold {meta['fold']}: {len(names)} latents, {of_weights}; "
             "chosen latents would leak the score: rerun with --forcerun latents"
