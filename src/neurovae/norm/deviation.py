@@ -137,7 +137,7 @@ def run(
                 print(f"deviation: {way} done", flush=True)
     stamp = {key: value for key, value in provenance(next(iter(tables.values()))).items() if key != "fold"}
     of_people = [row | state if state["status"] not in NORMED else state | row for row in own or [{}]]
-    of_people.sort(key=lambda row: row["status"] == NO_NORM)  # the first row tells whether there is a norm
+    of_people.sort(key=lambda row: row["status"] == NO_NORM)  # rows with a norm come first
     write_both(people, tidy([stamp | {"verdict": verdict} | row for row in of_people], PEOPLE))
     write_both(regions, tidy([stamp | row for row in of_regions], REGIONS))
     write_both(calibrated, tidy([stamp | row for row in of_calibration], CALIBRATION))

@@ -120,7 +120,7 @@ def _entry(entry: dict[str, Any], cohort: dict[str, Any]) -> list[str]:
         if joint and scores[name]["type"] not in TYPES
     ]
     if joint and entry["cross_fit"] == 1:
-        found.append(f"{place}: cross_fit is 1, so nobody is left to encode its one group; give 0, or 2 or more")
+        found.append(f"{place}: cross_fit is 1, so no participants are left to fit; give 0, or 2 or more")
     for name in [] if joint else wanted:
         found += [
             f"{place}: {part!r} is part of {name!r} (part_of), and both are in supervised_by: the item would tell its "

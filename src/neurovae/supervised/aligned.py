@@ -175,8 +175,8 @@ def score_results(
     row |= {"permutation": f"{rule(site, related)}, all folds refitted"}
     row |= inference.permutation(data, direction, settings["permutations"], settings["seed"])
     row |= inference.interval(data, z, settings["bootstraps"], settings["seed"])
-    nobody = {"fold": settings["fold"], "n": 0}  # of this fold has the score
-    single = next((one for one in by_fold if one["fold"] == settings["fold"]), nobody)
+    empty = {"fold": settings["fold"], "n": 0}  # no participant of this fold has the score
+    single = next((one for one in by_fold if one["fold"] == settings["fold"]), empty)
     row |= {"fold": single["fold"], "n_split": single["n"], "p_split": single.get("p_one_sided", np.nan)}
     row |= inference.combined(np.array([one.get("p_one_sided", np.nan) for one in by_fold]), "folds")
     row |= inference.combined(inference.halves(data, direction, settings["splits"], settings["seed"]), "splits")

@@ -86,7 +86,7 @@ def run(
         relatives: scores that are hidden from the clinical encoder where one is predicted, by that one.
         bootstraps: resamples of people for the intervals.
         seed: of samples and resamples.
-        scores: Parquet to write, TSV beside it: a row per score, method and inputs.
+        scores: Parquet to write, also as TSV: a row per score, method and inputs.
         images: the same, a row per method: the image from the scores.
         left: the same, a row per left-out person, score, method and inputs.
         blocks: the same, a row per fold, split and block: health.

@@ -225,7 +225,7 @@ def test_items_and_their_total_may_be_in_one_clinical_block() -> None:
         ({"supervised_by": []}, "needs supervised_by"),
         ({"supervised_by": ["time"]}, "'time' is of type survival, which has no likelihood there"),
         ({"supervised_by": ["falls"], "n_latent": 9}, "n_latent follows from n_shared and n_private"),
-        ({"supervised_by": ["falls"], "cross_fit": 1}, "cross_fit is 1, so nobody is left"),
+        ({"supervised_by": ["falls"], "cross_fit": 1}, "cross_fit is 1, so no participants are left"),
     ],
 )
 def test_impossible_entries_are_refused_before_the_first_job(keys: dict[str, Any], message: str) -> None:

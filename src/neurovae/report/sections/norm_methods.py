@@ -56,6 +56,6 @@ def _maps(section: dict[str, Any], one_model: bool) -> str:
         f"{section['smooth_mm']:g} mm full width at half maximum, was expressed in standard deviations, with mean and "
         f"log-variance of the residual modelled on {given}, and its skewness, in held-out reference participants of "
         f"{others}, and with the uncertainty of mean and variance (predictive t). The same norm of the smoothed scans "
-        "is reported beside it. Centiles are given with "
+        "is reported for comparison. Centiles are given with "
         "the sampling error of the norm [bozek]. "
     )

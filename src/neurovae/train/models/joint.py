@@ -1,7 +1,7 @@
 """An image and declared scores in one latent space: shared latents and private ones, each decoded from the other.
 
-Supervised: the scores of the people outside the test fold enter the fit, those of nobody else. Latents of any other
-person come from the image alone. The image enters as its principal components of the training people, all of them up to
+Supervised: the scores of training and validation people enter the fit, and no others. Latents of test people come from
+the image alone. The image enters as its principal components of the training people, all of them up to
 `n_components`: a Gaussian likelihood of isotropic noise over the voxels is one over these, up to a constant. Encoders
 and decoders are perceptrons around a linear part (`joint_start`), at which training begins.
 """

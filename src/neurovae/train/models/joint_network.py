@@ -88,4 +88,5 @@ class Joint(Blocks):
 
     @group.setter
     def group(self, value: int | None) -> None:
+        """Set the group of the batch."""
         self.blocks[IMAGE].group = value  # type: ignore[assignment]
