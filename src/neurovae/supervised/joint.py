@@ -127,6 +127,8 @@ def run(
                                   health=[base | more | row for row in out.health]))  # fmt: skip
         print(f"fold {fold}: {(people['split'] == 'test').sum()} left-out people", flush=True)
     predictions = pd.concat([one.predictions for one in found], ignore_index=True).assign(**base)
+    order = {one["name"]: k for k, one in enumerate(model.items)}  # that of the maps, also if a fold lacks a score
+    predictions = predictions.sort_values("score", key=lambda names: names.map(order), kind="stable", ignore_index=True)
     of_images = pd.concat([one.errors for one in found], ignore_index=True)
     write_both(scores, tidy(score_rows(predictions, base, bootstraps, seed), SCORES))
     write_both(images, tidy(image_rows(of_images, base, bootstraps, seed), IMAGES))
