@@ -13,8 +13,10 @@ from neurovae.plan import index, supervised
 from neurovae.plan.config import load_schema, validate
 
 ENTRY = {"name": "axis", "kind": "aligned", "supervised_by": ["severity"]}
-OWN = {("training_scores", "axis"), ("train", "axis"), ("latents", "axis"), ("aligned", "axis")}
-SHOWN = {("supervised", ""), ("plot_supervised", ""), ("summary", ""), ("report", ""), ("verdict", "")}
+JOINT = {"name": "both", "kind": "joint", "supervised_by": ["severity"], "clinical_weight": [1], "epochs": 2}
+FITTED = {(rule, model) for rule in ("training_scores", "train", "latents") for model in ("axis", "both")}
+OWN = FITTED | {("aligned", "axis"), ("joint", "both")}
+SHOWN = {(rule, "") for rule in ("supervised", "plot_supervised", "plot_joint", "summary", "report", "verdict")}
 
 
 def planned(project: Project) -> set[tuple[str, str]]:
@@ -41,7 +43,7 @@ def changed(project: Project, column: int) -> None:
 def run(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = moved(finished, tmp_path_factory.mktemp("supervised"))
     config = copy.deepcopy(CONFIG)
-    config["train"]["models"].append(ENTRY)
+    config["train"]["models"] += [ENTRY, JOINT]
     config["supervised"] = {"permutations": 199, "splits": 4, "bootstraps": 100}
     project.write(config)
     assert planned(project) == OWN | SHOWN  # every fold, and nothing unsupervised
@@ -70,7 +72,7 @@ def test_a_changed_score_refits_the_models_that_declare_it_alone(
     jobs = planned(project)
     assert ("cohort", "") in jobs
     assert {job for job in jobs if job[0] in ("training_scores", "train", "latents", "health")} == (
-        OWN - {("aligned", "axis")} if refitted else set()
+        FITTED if refitted else set()
     )
 
 

@@ -127,12 +127,13 @@ def run(
                                   health=[base | more | row for row in out.health]))  # fmt: skip
         print(f"fold {fold}: {(people['split'] == 'test').sum()} left-out people", flush=True)
     predictions = pd.concat([one.predictions for one in found], ignore_index=True).assign(**base)
-    order = {one["name"]: k for k, one in enumerate(model.items)}  # that of the maps, also if a fold lacks a score
-    predictions = predictions.sort_values("score", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+    place = {one["name"]: k for k, one in enumerate(model.items)}  # in the maps, also if nobody left out has a score
+    predictions = predictions.assign(volume=predictions["score"].map(place))
+    predictions = predictions.sort_values("volume", kind="stable", ignore_index=True)
     of_images = pd.concat([one.errors for one in found], ignore_index=True)
     write_both(scores, tidy(score_rows(predictions, base, bootstraps, seed), SCORES))
     write_both(images, tidy(image_rows(of_images, base, bootstraps, seed), IMAGES))
-    write_both(left, tidy(predictions.to_dict("records"), LEFT_OUT))
+    write_both(left, tidy(predictions.drop(columns="volume").to_dict("records"), LEFT_OUT))
     write_both(blocks, tidy([row for one in found for row in one.health], BLOCKS))
     changes = np.array([one.changes for one in found])  # (folds, scores, voxels)
     half = t.ppf(0.975, len(changes) - 1) * changes.std(axis=0, ddof=1) / np.sqrt(len(changes))

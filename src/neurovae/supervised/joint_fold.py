@@ -47,6 +47,9 @@ class Fold:
 def predicted(fold: Fold, inputs: str, relatives: dict[str, list[str]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Expected scores and the ends of their 95 % intervals, each (people, scores) in their own units.
 
+    An expected score is a mean over samples of the latents. Its interval is that of the likelihood at their mean: the
+    dispersion of a score that is decoded from the other block was learned over samples, and holds what they add.
+
     relatives: scores that are left out of the clinical encoder where one of them is predicted: itself, items, totals.
     """
     use, names = INPUTS[inputs], [one["name"] for one in fold.items]
@@ -59,7 +62,8 @@ def predicted(fold: Fold, inputs: str, relatives: dict[str, list[str]]) -> tuple
         s, p = joint.from_image(fold.model, fold.parts(fold.x, hidden), joint.PAIRS, rng, use)
         decoded = torch.stack([fold.model.decode(CLINICAL, s[k], p[k]) for k in range(len(s))])
         expected = clinical.expected(decoded).mean(dim=0)[:, j].double().numpy() * item["scale"] + item["mean"]
-        drawn = clinical.items.draw(decoded, clinical.log_sigma_cross, rng)[..., j]
+        middle = fold.model.decode(CLINICAL, s.mean(dim=0), p.mean(dim=0)).expand_as(decoded)
+        drawn = clinical.items.draw(middle, clinical.log_sigma_cross, rng)[..., j]
         for into, codes in zip(found, (expected, *np.quantile(drawn, LEVEL, axis=0)), strict=True):
             into[:, j] = joint_inputs.uncoded(item, codes)
     return found[0], found[1], found[2]

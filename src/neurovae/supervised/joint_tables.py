@@ -11,8 +11,8 @@ METHOD = "joint"
 BASE = {"track": "object", "model": "object", "kind": "object", "seed": "Int64"}
 METRICS = ("r2", "r", "mae", "calibration_slope", "calibration_intercept")
 SCORES = BASE | {
-    "score": "object", "type": "object", "method": "object", "inputs": "object", "n": "Int64", "r2": "float64",
-    "r2_low": "float64", "r2_high": "float64", "r": "float64", "mae": "float64", "calibration_slope": "float64",
+    "score": "object", "type": "object", "volume": "Int64", "method": "object", "inputs": "object", "n": "Int64",
+    "r2": "float64", "r2_low": "float64", "r2_high": "float64", "r": "float64", "mae": "float64", "calibration_slope": "float64",
     "calibration_intercept": "float64", "coverage": "float64", "gain": "float64", "gain_low": "float64",
     "gain_high": "float64",
 }  # fmt: skip
@@ -50,15 +50,18 @@ def long(
 def score_rows(predictions: pd.DataFrame, base: dict[str, Any], bootstraps: int, seed: int) -> list[dict[str, Any]]:
     """A row per score, method and inputs; gain: R2 of the joint model, from the image alone, above this method's.
 
+    volume: where the score stands in the maps of decoded change, from 0.
+
     Intervals are of a bootstrap of people within their folds, with the fitted models held fixed.
     """
     rows = []
-    for (score, kind), of_score in predictions.groupby(["score", "type"], sort=False):
+    for (score, kind, volume), of_score in predictions.groupby(["score", "type", "volume"], sort=False):
         reference = of_score[(of_score["method"] == METHOD) & (of_score["inputs"] == "image")]
         for (method, inputs), own in of_score.groupby(["method", "inputs"], sort=False):
             draws = person_weights(own["person"].to_numpy(str), own["fold"].to_numpy(int), bootstraps, seed)
             values = {str(one["metric"]): one for one in metric_table(own.assign(probability=np.nan), False, draws)}
-            row = base | {"score": score, "type": kind, "method": method, "inputs": inputs, "n": len(own)}
+            row = base | {"score": score, "type": kind, "volume": volume, "method": method, "inputs": inputs}
+            row |= {"n": len(own)}
             row |= {name: values[name]["value"] for name in METRICS}
             row |= {"r2_low": values["r2"]["ci_low"], "r2_high": values["r2"]["ci_high"]}
             if method == METHOD:

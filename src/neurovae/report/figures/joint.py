@@ -129,13 +129,13 @@ def change(folder: Path, mask: Path, background: np.ndarray, name: str, out: Pat
         out: PNG to write.
     """
     rows, brain, affine = read_parquet(folder / "scores.parquet"), read_mask(mask), read_image(mask).affine
-    everything = list(dict.fromkeys(rows["score"]))
+    volumes = rows.drop_duplicates("score").set_index("score")["volume"]
     shown = best(rows)
     maps = {one: np.asarray(read_image(folder / f"change_{one}.nii.gz").dataobj, np.float32)
             for one in ("mean", "low", "high")}  # fmt: skip
     figure, axes = plt.subplots(len(shown), 2, figsize=(10, 2.9 * len(shown)), squeeze=False, layout="constrained")
     for line, score in zip(axes, shown, strict=True):
-        mean, low, high = (found[..., everything.index(score)] for found in maps.values())
+        mean, low, high = (found[..., volumes[score]] for found in maps.values())
         agreed = np.where((low > 0) | (high < 0), mean, 0)
         place = brains.busiest(mean, brain)
         limit = float(np.percentile(np.abs(mean[brain]), HIGHEST)) or 1.0
