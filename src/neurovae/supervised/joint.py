@@ -21,6 +21,7 @@ from neurovae.supervised import competitors, joint_fold
 from neurovae.supervised.cases import left_out, same_scores
 from neurovae.supervised.joint_fold import Fold
 from neurovae.supervised.joint_tables import (
+    BASE,
     BLOCKS,
     IMAGES,
     LEFT_OUT,
@@ -35,6 +36,20 @@ from neurovae.train.models.joint import network
 from neurovae.train.models.joint_inputs import components_of
 
 LATENTS = "ridge on unsupervised latents"
+
+
+class Given(NamedTuple):
+    """What the folds share: people, packed volumes with the products of scans, unsupervised latents, and settings."""
+
+    everybody: pd.DataFrame
+    table: pd.DataFrame  # a row per person: the first usable scan
+    array: np.ndarray
+    scans: pd.DataFrame
+    brain: np.ndarray
+    gram: np.ndarray
+    unsupervised: dict[int, pd.DataFrame]
+    relatives: dict[str, list[str]]
+    seed: int
 
 
 class Out(NamedTuple):
@@ -101,35 +116,13 @@ def run(
     refuse(latents, weights, everybody)
     array, scans = read_volumes(volumes, rows)
     brain = read_mask(mask)
-    of_folds = [read_parquet(path) for path in latents]
-    table = first_scans(join(everybody, left_out(of_folds), read_parquet(qc)))
+    table = first_scans(join(everybody, left_out([read_parquet(path) for path in latents]), read_parquet(qc)))
     beside = {int(one["fold"].iloc[0]): one for one in map(latent_table.read, unsupervised)}
-    gram = products(array, brain)
-    found, base = [], {}
-    for path, given in zip(weights, training_scores, strict=True):
-        tensors, meta = _loaded(path)
-        fold = int(meta["fold"])
-        split_of = {person: split for split, members in meta["people"].items() for person in members}
-        split = scans["person"].map(split_of).to_numpy()
-        file = supervision.read(given, meta["options"]["supervised_by"], scans, split, fold)
-        same_scores(file.table, everybody, file.scores, fold)
-        base = {"track": supervision.SUPERVISED, "model": str(table["latents_model"].iloc[0]), "kind": meta["kind"],
-                "seed": meta["seed"]}  # fmt: skip
-        people = table.assign(split=table["person"].map(split_of))
-        packed = pd.Index(scans["scan"]).get_indexer(people["scan"])
-        model = Fold(network(tensors, meta["architecture"]), meta["architecture"]["items"], tensors,
-                     components_of(array, packed, brain, tensors), people[file.scores].to_numpy(float),
-                     seed)  # fmt: skip
-        z = _beside(beside, fold, people["scan"])
-        out = of_fold(model, people, masked(array[packed], brain), gram[np.ix_(packed, packed)], z, relatives)
-        more = {"fold": fold, "clinical_weight": meta["architecture"]["clinical_weight"]}
-        found.append(out._replace(predictions=out.predictions.assign(fold=fold), errors=out.errors.assign(fold=fold),
-                                  health=[base | more | row for row in out.health]))  # fmt: skip
-        print(f"fold {fold}: {(people['split'] == 'test').sum()} left-out people", flush=True)
-    predictions = pd.concat([one.predictions for one in found], ignore_index=True).assign(**base)
-    place = {one["name"]: k for k, one in enumerate(model.items)}  # in the maps, also if nobody left out has a score
-    predictions = predictions.assign(volume=predictions["score"].map(place))
+    given = Given(everybody, table, array, scans, brain, products(array, brain), beside, relatives, seed)
+    found = [_judged(model, file, given) for model, file in zip(weights, training_scores, strict=True)]
+    predictions = pd.concat([one.predictions for one in found], ignore_index=True)
     predictions = predictions.sort_values("volume", kind="stable", ignore_index=True)
+    base = {name: predictions[name].iloc[0] for name in BASE}
     of_images = pd.concat([one.errors for one in found], ignore_index=True)
     write_both(scores, tidy(score_rows(predictions, base, bootstraps, seed), SCORES))
     write_both(images, tidy(image_rows(of_images, base, bootstraps, seed), IMAGES))
@@ -139,6 +132,34 @@ def run(
     half = t.ppf(0.975, len(changes) - 1) * changes.std(axis=0, ddof=1) / np.sqrt(len(changes))
     for path, values in ((mean, 0 * half), (low, -half), (high, half)):
         write_maps(path, changes.mean(axis=0) + values, mask)
+
+
+def _judged(path: Path, training_scores: Path, given: Given) -> Out:
+    """What the model of one fold and its competitors say of the people whom the fold left out."""
+    tensors, meta = _loaded(path)
+    fold, items = int(meta["fold"]), meta["architecture"]["items"]
+    split_of = {person: split for split, members in meta["people"].items() for person in members}
+    split = given.scans["person"].map(split_of).to_numpy()
+    file = supervision.read(training_scores, meta["options"]["supervised_by"], given.scans, split, fold)
+    same_scores(file.table, given.everybody, file.scores, fold)
+    people = given.table.assign(split=given.table["person"].map(split_of))
+    packed = pd.Index(given.scans["scan"]).get_indexer(people["scan"])
+    model = Fold(network(tensors, meta["architecture"]), items, tensors,
+                 components_of(given.array, packed, given.brain, tensors), people[file.scores].to_numpy(float),
+                 given.seed)  # fmt: skip
+    z = _beside(given.unsupervised, fold, people["scan"])
+    out = of_fold(model, people, masked(given.array[packed], given.brain), given.gram[np.ix_(packed, packed)], z,
+                  given.relatives)  # fmt: skip
+    print(f"fold {fold}: {(people['split'] == 'test').sum()} left-out people", flush=True)
+    base = {"track": supervision.SUPERVISED, "model": str(given.table["latents_model"].iloc[0]), "kind": meta["kind"],
+            "seed": meta["seed"]}  # fmt: skip
+    place = {one["name"]: k for k, one in enumerate(items)}  # in the maps, also if nobody left out has a score
+    more = base | {"fold": fold}
+    return out._replace(
+        predictions=out.predictions.assign(volume=out.predictions["score"].map(place), **more),
+        errors=out.errors.assign(fold=fold),
+        health=[more | {"clinical_weight": meta["architecture"]["clinical_weight"]} | row for row in out.health],
+    )
 
 
 def of_fold(

@@ -12,9 +12,9 @@ BASE = {"track": "object", "model": "object", "kind": "object", "seed": "Int64"}
 METRICS = ("r2", "r", "mae", "calibration_slope", "calibration_intercept")
 SCORES = BASE | {
     "score": "object", "type": "object", "volume": "Int64", "method": "object", "inputs": "object", "n": "Int64",
-    "r2": "float64", "r2_low": "float64", "r2_high": "float64", "r": "float64", "mae": "float64", "calibration_slope": "float64",
-    "calibration_intercept": "float64", "coverage": "float64", "gain": "float64", "gain_low": "float64",
-    "gain_high": "float64",
+    "r2": "float64", "r2_low": "float64", "r2_high": "float64", "r": "float64", "mae": "float64",
+    "calibration_slope": "float64", "calibration_intercept": "float64", "coverage": "float64", "gain": "float64",
+    "gain_low": "float64", "gain_high": "float64",
 }  # fmt: skip
 IMAGES = BASE | {
     "method": "object", "inputs": "object", "n": "Int64", "variance_explained": "float64", "ci_low": "float64",

@@ -174,7 +174,9 @@ def test_rows_are_r2_and_its_difference_by_hand() -> None:
     rng = np.random.default_rng(0)
     truth = rng.normal(size=40)
     people = pd.DataFrame({"scan": [f"s{k}" for k in range(40)], "person": [f"s{k}" for k in range(40)]})
-    people = people.assign(fold=np.arange(40) % 2, score="a", type="continuous", volume=1, truth=truth, training_mean=0.1)
+    people = people.assign(
+        fold=np.arange(40) % 2, score="a", type="continuous", volume=1, truth=truth, training_mean=0.1
+    )
     near, far = truth + 0.5 * rng.normal(size=40), truth + rng.normal(size=40)
     rows = [people.assign(method="joint", inputs="image", prediction=near, low=near - 1, high=near + 1),
             people.assign(method="other", inputs="image", prediction=far, low=np.nan, high=np.nan)]  # fmt: skip
