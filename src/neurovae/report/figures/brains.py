@@ -11,10 +11,20 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from nibabel.affines import apply_affine
 
+from neurovae.io.volumes import chunks, evenly
+
 CENTRE = (0.46, 0.52, 0.52)  # of the sides of the volume: through the ventricles
 OVERLAY = "RdBu_r"  # diverging, safe for colour-blind readers (ColorBrewer)
 FAINT, SOLID = 0.15, 0.5  # fractions of the limit below which an overlay is transparent, above which it is opaque
+SCANS = 100  # at most, of a mean image
 Place = tuple[int, ...]
+
+
+def mean_image(volumes: np.ndarray, brain: np.ndarray) -> np.ndarray:
+    """Mean (x, y, z) of packed volumes (scans, x, y, z) inside the mask, 0 outside: the background of a figure."""
+    chosen = evenly(len(volumes), SCANS)
+    total = sum(volumes[chosen[part]].sum(axis=0, dtype=np.float64) for part in chunks(len(chosen)))
+    return np.where(brain, total / len(chosen), 0)
 
 
 def slices(volume: np.ndarray, place: Place | None = None, outside: float = 0.0) -> np.ndarray:

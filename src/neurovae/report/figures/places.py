@@ -10,13 +10,12 @@ from nibabel.affines import apply_affine
 
 from neurovae.io.images import read_image
 from neurovae.io.parquet import read_parquet
-from neurovae.io.volumes import chunks, evenly, read_mask, read_volumes
-from neurovae.report.figures.brains import located, outline, overlay, voxel
+from neurovae.io.volumes import read_mask, read_volumes
+from neurovae.report.figures.brains import located, mean_image, outline, overlay, voxel
 from neurovae.report.figures.drawing import save, sentence
 from neurovae.report.results import LEVEL, titled
 from neurovae.report.text import plain, region
 
-SCANS = 200  # of which the brain in the background is the mean
 AXES = {"i": "x_mm", "j": "y_mm", "k": "z_mm"}
 
 
@@ -42,7 +41,7 @@ def draw(*, index: Path, tests: Path, mask: Path, volumes: Path, rows: Path, nam
         save(sentence(f"{verdict}: no latent of the map was tested\n{reasons}"), out)
         return
     brain, affine, array = read_mask(mask), read_image(mask).affine, read_volumes(volumes, rows)[0]
-    background = _mean(array, brain)
+    background = mean_image(array, brain)
     scores, limit = list(dict.fromkeys(known["score"])), float(known["statistic"].abs().max())
     figure, axes = plt.subplots(
         len(scores), 1, figsize=(7.6, 2.5 * len(scores) + 0.6), squeeze=False, layout="constrained"
@@ -93,12 +92,6 @@ def side(rows: pd.DataFrame) -> float:
     axis = max(AXES, key=lambda one: rows[one].nunique())
     points, mm = rows[axis].astype(float), rows[AXES[axis]]
     return float((mm.max() - mm.min()) / max(points.max() - points.min(), 1))
-
-
-def _mean(array: np.ndarray, brain: np.ndarray) -> np.ndarray:
-    chosen = evenly(len(array), SCANS)
-    total = sum(array[chosen[part]].sum(axis=0, dtype=np.float64) for part in chunks(len(chosen)))
-    return np.where(brain, total / len(chosen), 0)
 
 
 def _said(score: str, best: dict[Any, Any]) -> str:

@@ -2,13 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from neurovae.cli import cli
-from neurovae.io.volumes import evenly, read_mask, read_volumes
-from neurovae.report.figures import joint
-
-MAX_SCANS = 100  # of the background
+from neurovae.io.volumes import read_mask, read_volumes
+from neurovae.report.figures import brains, joint
 
 
 def run(*, results: Path, models: list[str], fold: int, seed: int) -> None:
@@ -26,7 +22,7 @@ def run(*, results: Path, models: list[str], fold: int, seed: int) -> None:
     packed = results / "preprocess"
     volumes, _ = read_volumes(packed / "volumes.npy", packed / "volumes.parquet")
     brain = read_mask(packed / "mask.nii.gz")
-    background = np.where(brain, volumes[evenly(len(volumes), MAX_SCANS)].astype(np.float32).mean(axis=0), 0)
+    background = brains.mean_image(volumes, brain)
     for name in models:
         folder, stem = results / "supervised" / name / f"seed-{seed}", f"{name}_seed-{seed}"
         latents = results / "latents" / name / f"fold-{fold}_seed-{seed}" / "latents.parquet"
