@@ -10,6 +10,8 @@ from neurovae.train.models.block_network import BlockNetwork, Blocks, Decoder, E
 
 IMAGE, CLINICAL = 0, 1  # places of the blocks
 LEAST = 0.0183  # precision of an expert of s, e^-4
+HIDDEN = 0.3  # probability with which a score is hidden from the encoder in training
+FURTHEST = 3.0  # standard deviations from the mean: beyond them the encoder is given this
 
 
 class Components(BlockNetwork):
@@ -31,7 +33,11 @@ class Components(BlockNetwork):
 
 
 class Clinical(BlockNetwork):
-    """Scores of several types; its linear part is the posterior of the linear model given the scores that are known."""
+    """Scores of several types; its linear part is the posterior of the linear model given the scores that are known.
+
+    The encoder is trained to do without some scores, since a score that is predicted, and what is missing, is hidden
+    from it; the likelihood holds them all. An outlier reaches the likelihood as it is, the encoder at FURTHEST.
+    """
 
     noise: Tensor
 
@@ -44,6 +50,12 @@ class Clinical(BlockNetwork):
         self.log_sigma = nn.Parameter(torch.zeros(size))
         self.log_sigma_cross = nn.Parameter(torch.zeros(size))
         self.items = Items(described)
+
+    def encode(self, standard: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Expert of s and posterior of p given the scores, of which training hides some."""
+        if self.training:
+            standard = standard.masked_fill(torch.rand_like(standard) < HIDDEN, torch.nan)
+        return super().encode(standard.clamp(-FURTHEST, FURTHEST))
 
     def given(self, standard: Tensor) -> Tensor:
         """Scores, 0 where missing, and which of them are known."""
