@@ -122,6 +122,13 @@ def test_the_linear_expert_of_scores_is_the_gaussian_posterior():
     assert not mean[1].any()
 
 
+def test_an_outlier_reaches_the_encoder_at_three_standard_deviations_and_the_likelihood_as_it_is():
+    clinical, (far, at) = untrained().blocks[CLINICAL], (torch.full((1, 6), 9.0), torch.full((1, 6), 3.0))
+    assert all(torch.equal(a, b) for pair in zip(clinical.encode(far), clinical.encode(at)) for a, b in zip(*pair))
+    given = [clinical.likelihood(x, torch.zeros(1, 6), clinical.log_sigma) for x in (far, at)]
+    assert given[0] > given[1]
+
+
 def test_leave_one_out_predictions_are_those_without_the_person():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(30, 50)), rng.normal(size=30)

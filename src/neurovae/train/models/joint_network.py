@@ -10,7 +10,6 @@ from neurovae.train.models.block_network import BlockNetwork, Blocks, Decoder, E
 
 IMAGE, CLINICAL = 0, 1  # places of the blocks
 LEAST = 0.0183  # precision of an expert of s, e^-4
-HIDDEN = 0.3  # probability with which a score is hidden from the encoder in training
 FURTHEST = 3.0  # standard deviations from the mean: beyond them the encoder is given this
 
 
@@ -35,8 +34,7 @@ class Components(BlockNetwork):
 class Clinical(BlockNetwork):
     """Scores of several types; its linear part is the posterior of the linear model given the scores that are known.
 
-    The encoder is trained to do without some scores, since a score that is predicted, and what is missing, is hidden
-    from it; the likelihood holds them all. An outlier reaches the likelihood as it is, the encoder at FURTHEST.
+    An outlier reaches the likelihood as it is, the encoder at FURTHEST.
     """
 
     noise: Tensor
@@ -52,9 +50,7 @@ class Clinical(BlockNetwork):
         self.items = Items(described)
 
     def encode(self, standard: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Expert of s and posterior of p given the scores, of which training hides some."""
-        if self.training:
-            standard = standard.masked_fill(torch.rand_like(standard) < HIDDEN, torch.nan)
+        """Expert of s and posterior of p given the scores."""
         return super().encode(standard.clamp(-FURTHEST, FURTHEST))
 
     def given(self, standard: Tensor) -> Tensor:
