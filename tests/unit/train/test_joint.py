@@ -123,8 +123,11 @@ def test_the_linear_expert_of_scores_is_the_gaussian_posterior():
 
 
 def test_an_outlier_reaches_the_encoder_at_three_standard_deviations_and_the_likelihood_as_it_is():
-    clinical, (far, at) = untrained().blocks[CLINICAL], (torch.full((1, 6), 9.0), torch.full((1, 6), 3.0))
-    assert all(torch.equal(a, b) for pair in zip(clinical.encode(far), clinical.encode(at)) for a, b in zip(*pair))
+    clinical = untrained().blocks[CLINICAL]
+    far, at = torch.full((2, 1, 6), torch.nan)
+    far[:, clinical.items.places["continuous"]], at[:, clinical.items.places["continuous"]] = 9.0, 3.0
+    for one, other in zip(clinical.encode(far), clinical.encode(at), strict=True):
+        assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
     given = [clinical.likelihood(x, torch.zeros(1, 6), clinical.log_sigma) for x in (far, at)]
     assert given[0] > given[1]
 
