@@ -93,11 +93,11 @@ def _rows(changes: pd.DataFrame, block: block_files.Block, scans: pd.Series, ind
     count = np.maximum((~np.isnan(values)).sum(axis=0), 2)
     mean = np.nansum(values, axis=0) / count
     spread = np.sqrt(np.nansum(np.square(values - mean), axis=0) / (count - 1))
-    per_sd = np.divide(changes, spread[:, None], out=np.zeros_like(changes), where=spread[:, None] > 0)
+    per_sd = changes.to_numpy() * np.divide(1, spread, out=np.zeros_like(spread), where=spread > 0)[:, None]
     described = block.features.reindex(columns=["feature", "name", "network", "first", "second"])
     role = index.set_index("latent")["role"]
     return pd.concat([described.assign(latent=name, role=role[name], change=changes[name].to_numpy(),
-                                       change_sd=np.asarray(per_sd)[:, k])
+                                       change_sd=per_sd[:, k])
                       for k, name in enumerate(changes.columns)])  # fmt: skip
 
 

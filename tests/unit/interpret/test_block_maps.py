@@ -58,8 +58,10 @@ def test_rows_are_in_units_and_in_sd_of_the_feature() -> None:
     values[:, 3] = 1
     values[0, 4] = np.nan
     block = blocks.Block(rows, features.assign(name=features["feature"]), values)
-    changes = pd.DataFrame({"mu_a_00": np.full(10, 2.0)})
-    found = block_maps._rows(changes, block, table["scan"], index)
+    changes = pd.DataFrame({"mu_shared_00": np.zeros(10), "mu_a_00": np.full(10, 2.0)})
+    both = block_maps._rows(changes, block, table["scan"], index)
+    found = both[both["latent"] == "mu_a_00"]
+    assert both["latent"].nunique() == 2 and both.loc[both["latent"] == "mu_shared_00", "change_sd"].eq(0).all()
     expected = 2 / np.nanstd(np.delete(values, 3, axis=1).astype(float), axis=0, ddof=1)
     assert found["change"].eq(2).all() and found["change_sd"].iloc[3] == 0 and found["role"].eq("private").all()
     np.testing.assert_allclose(found["change_sd"].drop(3), expected, rtol=1e-6)
