@@ -85,16 +85,20 @@ def _in_brain(
 ) -> Figure:  # fmt: skip
     """A row per latent: its matrix, and its strongest connections on the glass brain."""
     limit, rows = _limit(matrices), len(matrices)
-    figure, axes = plt.subplots(rows, 2, figsize=(11, 2.9 * rows), width_ratios=[1, 2.3], squeeze=False)
-    for (left, right), one, title in zip(axes, matrices, titles, strict=True):
+    figure, axes = plt.subplots(rows + 1, 2, figsize=(10.5, 2.6 * rows + 0.7), width_ratios=[1, 2.4],
+                                height_ratios=[1] * rows + [0.05], squeeze=False)  # fmt: skip
+    for (left, right), one, title in zip(axes, matrices, titles, strict=False):
         shown = left.imshow(one[np.ix_(order, order)], cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
         left.set_title(title)
         _ticks(left, order, how, parcels, True)
         values = np.abs(one[np.tril_indices(len(one), -1)])
         threshold = np.sort(values)[-min(EDGES, len(values))]
         plotting.plot_connectome(one, places, edge_threshold=float(threshold), edge_cmap="RdBu_r", edge_vmin=-limit,
-                                 edge_vmax=limit, node_size=8, node_color="0.3", axes=right)  # fmt: skip
-    figure.colorbar(shown, ax=list(axes[:, 0]), location="left", shrink=0.4, pad=0.24, label=LABEL)
+                                 edge_vmax=limit, node_size=8, node_color="0.3", edge_kwargs={"linewidth": 1.2},
+                                 colorbar=False, axes=right)  # fmt: skip
+    figure.colorbar(shown, cax=axes[-1][0], orientation="horizontal", label=LABEL)
+    axes[-1][1].set_axis_off()
+    axes[-1][1].set_title(f"The {EDGES} strongest connections of each latent")
     return figure
 
 
