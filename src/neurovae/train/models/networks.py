@@ -26,7 +26,7 @@ from neurovae.train.weights import Tensors
 MOST = 512  # principal components that the network reads
 BATCH = 256  # volumes per step
 LONGEST, PATIENCE = 60, 8  # epochs
-PART = 8192  # volumes of which the loss is taken at a time
+PART = 1024  # volumes of which the loss is taken at a time
 UNITS = 64  # of the hidden layers
 RATE = 1e-3  # of Adam
 Runs = list[np.ndarray]
