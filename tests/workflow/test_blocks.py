@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from functional import xcpd
-from project import CONFIG, PEOPLE as SCANS, Copy, Project, contents, copy_code
+from project import CONFIG, Copy, Project, contents, copy_code
+from project import PEOPLE as SCANS
 
 PEOPLE = 40
 OF_SCANS = [f"results/tiny/latents/{model}/fold-0_seed-0/latents.parquet" for model in ("vae", "pca-3")]

@@ -49,7 +49,7 @@ def draw(*, maps: pd.DataFrame, folder: Path, out: Path) -> None:
 
 
 def strongest(maps: pd.DataFrame) -> pd.Series:
-    """The latents that change a block most: mean squared change of its features in SD, as a fraction of the variance."""
+    """The latents that change a block most: mean squared change of its features in SD, a fraction of their variance."""
     size = maps.assign(square=np.square(maps["change_sd"])).groupby("latent")["square"].mean()
     return size[size > 0].sort_values(ascending=False, kind="stable").head(MOST)
 
