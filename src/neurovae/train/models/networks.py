@@ -25,7 +25,7 @@ from neurovae.train.weights import Tensors
 
 MOST = 512  # principal components that the network reads
 BATCH = 256  # volumes per step
-LONGEST, PATIENCE = 200, 8  # epochs; the first is a limit that few volumes need, early stopping comes before it
+LONGEST, PATIENCE = 200, 8  # epochs in all, and without a lower validation loss; with few volumes training takes more
 PART = 1024  # volumes of which the loss is taken at a time
 UNITS = 64  # of the hidden layers
 RATE = 1e-3  # of Adam
