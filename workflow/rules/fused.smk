@@ -68,11 +68,13 @@ rule plot_block_maps:
         expand("results/{{cohort}}/blocks/{block}/values.npy", block=BLOCK_FILES),
     output:
         report(
-            [
-                f"results/{{cohort}}/report/{model}_{FIT}_{block}_blockmaps.png"
-                for model in BLOCK_MAPS
-                for block in BLOCK_MAPS[model]
-            ],
+            expand(
+                "results/{{cohort}}/report/{model}_{fit}_{block}_blockmaps.png",
+                zip,
+                model=[model for model in BLOCK_MAPS for block in BLOCK_MAPS[model]],
+                fit=[FIT for model in BLOCK_MAPS for block in BLOCK_MAPS[model]],
+                block=[block for model in BLOCK_MAPS for block in BLOCK_MAPS[model]],
+            ),
             caption="../report/blockmaps.rst",
             category="Models",
         ),

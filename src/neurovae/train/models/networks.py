@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.linalg import eigh
-from scipy.linalg.blas import dsyrk
 from sklearn.decomposition import FastICA
 from torch import nn
 
@@ -119,12 +118,11 @@ def components(training: Iterable[np.ndarray], most: int) -> Tensors:
     sums = [(len(run), run.sum(axis=0, dtype=np.float64)) for run in training]
     n, mean = sum(length for length, _ in sums), sum(total for _, total in sums) / sum(length for length, _ in sums)
     p = len(mean)
-    covariance = np.zeros((p, p), order="F")  # its upper triangle, the one large array, is summed in place
+    covariance = np.zeros((p, p))
     for run in training:
         centred = run.astype(np.float64) - mean
-        covariance = dsyrk(1 / n, centred.T, beta=1, c=covariance, overwrite_c=True)
-    wanted = [p - most, p - 1] if most < p else None
-    variances, axes = eigh(covariance, lower=False, overwrite_a=True, subset_by_index=wanted)
+        covariance += centred.T @ centred / n
+    variances, axes = eigh(covariance, subset_by_index=[p - most, p - 1] if most < p else None)
     axes = axes[:, ::-1][:, :most].T
     axes *= np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
     return {"mean": mean, "components": axes, "variances": variances[::-1][:most].copy()}
