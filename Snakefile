@@ -52,6 +52,7 @@ rule all:
             fit=FIT,
         ),
         expand("results/{cohort}/interpret/{model}/{fit}/networks.parquet", cohort=COHORT, model=NETWORKS, fit=FIT),
+        expand("results/{cohort}/interpret/{model}/{fit}/block_maps.parquet", cohort=COHORT, model=BLOCK_MAPS, fit=FIT),
         expand("results/{cohort}/trajectory/change.tsv", cohort=FOLLOWED_IN),
         expand("results/{cohort}/{stage}/replication.tsv", cohort=COHORT, stage=VALIDATED),
         expand("results/{cohort}/{stage}/transfer.tsv", cohort=COHORT, stage=VALIDATED),

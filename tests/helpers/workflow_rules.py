@@ -54,7 +54,7 @@ BY_NAME = [
     "neurovae.audit.stability",
     "neurovae.report.plots.train",
     "neurovae.report.plots.interpret",
-    *(f"neurovae.interpret.{name}" for name in ("traverse", "maps", "samples", "counterfactual")),
+    *(f"neurovae.interpret.{name}" for name in ("traverse", "maps", "samples", "counterfactual", "block_maps")),
 ]
 
 

@@ -1,14 +1,17 @@
 """Blocks in the workflow: which jobs there are, what reruns them, and the chain from series to predictions."""
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from functional import xcpd
-from project import Project, copy_code
+from project import CONFIG, Copy, Project, contents, copy_code
+from project import PEOPLE as SCANS
 
 PEOPLE = 40
+OF_SCANS = [f"results/tiny/latents/{model}/fold-0_seed-0/latents.parquet" for model in ("vae", "pca-3")]
 
 
 def config(**rest: Any) -> dict[str, Any]:
@@ -73,6 +76,45 @@ def test_faults_end_the_run_before_the_first_job(project: Project) -> None:
     project.write(config(low_pass_hz=0.4, entities={"task": "rest"}), "wrong.yaml")
     done = project.snakemake("-n", config="wrong.yaml")
     assert done.returncode and "a repetition time of 2 s holds frequencies below 0.25 only" in done.stdout
+
+
+def with_a_table(project: Project) -> None:
+    """Write a table beside a cohort of scans, and a configuration whose second block and last model it is."""
+    table = pd.DataFrame(np.random.default_rng(3).normal(size=(SCANS + 1, 3)), columns=["f1", "f2", "f3"])
+    table.insert(0, "participant_id", [f"sub-{k + 1:02d}" for k in range(SCANS + 1)])
+    table.to_csv(project.folder.parent / "fs.tsv", sep="\t", index=False)
+    whole = deepcopy(CONFIG)
+    whole["cohort"]["blocks"] = [
+        {"name": "image", "type": "volumes"},
+        {"name": "structure", "type": "table", "path": "../fs.tsv"},
+    ]
+    whole["train"]["models"].append({"name": "structure", "kind": "table", "block": "structure", "seen": False})
+    project.write(whole)
+
+
+def test_a_table_beside_the_scans_changes_no_command_of_their_models(prepared: Project, elsewhere: Copy) -> None:
+    project = elsewhere(prepared)
+    alone = project.snakemake("-n", "-p", *OF_SCANS).stdout
+    with_a_table(project)
+    assert commands(project.snakemake("-n", "-p", *OF_SCANS).stdout) == commands(alone)
+    assert {"blocks_table structure", "blocks_table"} & project.plan() and len(commands(alone)) > 5
+
+
+def test_a_table_beside_the_scans_changes_no_byte_of_their_models(finished: Project, elsewhere: Copy) -> None:
+    project = elsewhere(finished)
+    before = contents(project, "train/vae", "train/pca-3", "latents/vae", "latents/pca-3")
+    with_a_table(project)
+    assert project.plan(*OF_SCANS) == set()  # neither settings nor inputs of these models have changed
+    project.run("results/tiny/latents/structure/fold-0_seed-0/latents.parquet")
+    project.run("--forcerun", "train", "latents", "--", *OF_SCANS)
+    after = contents(project, "train/vae", "train/pca-3", "latents/vae", "latents/pca-3")
+    names = [name for name in before if name.endswith((".safetensors", ".parquet"))]
+    assert len(names) > 4 and all(after[name] == before[name] for name in names)
+
+
+def commands(text: str) -> list[str]:
+    """The shell commands that `snakemake -n -p` prints."""
+    return sorted(line for line in text.splitlines() if "neurovae." in line and "--" in line)
 
 
 @pytest.mark.chain

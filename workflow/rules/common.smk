@@ -127,6 +127,7 @@ TWIN_WEIGHTS = {
     for name, twins in TWINS.items()
 }
 TWIN_FLAGS = {name: graph.flags({"names": [name, *twins]}) for name, twins in TWINS.items()}
+BLOCK_MAPS = fused.drawn(ENTRIES, config["cohort"])  # the blocks of each fused model that are no images
 FUSED_FITS = [] if config["cohort"]["freeze"] else FITS
 SHOWN_DECODED = [name for name in INTERPRETED if name in DECODED]
 MANY = {name: (entry["n_latent"] or 0) > config["interpret"]["traversals"] for name, entry in ENTRIES.items()}
@@ -185,6 +186,7 @@ START_CODE = entries.all_codes({name: ENTRIES[name] for name in START_VARIANTS},
 BLOCKS_CODE = entries.all_codes(
     {name: ENTRIES[name] for name in ENTRIES if ENTRIES[name]["kind"] in kinds.SEVERAL}, "train.explain_blocks"
 )
+BLOCK_MAPS_CODE = entries.all_codes({name: ENTRIES[name] for name in BLOCK_MAPS}, "interpret.block_maps")
 TRAIN_CODE = entries.model_codes({**ENTRIES, **SUPERVISED}, "train.fit")
 HEALTH_CODE = entries.model_codes(ENTRIES, "train.health.health")
 JUDGED = entries.verdict_flags(ENTRIES, config["train"])

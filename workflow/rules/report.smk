@@ -53,6 +53,7 @@ rule report:
         rules.plot_blocks.output if SERIES_BLOCKS else [],
         rules.plot_networks.output if NETWORKS else [],
         expand("results/{{cohort}}/interpret/{model}/{fit}/networks.parquet", model=NETWORKS, fit=FIT),
+        rules.plot_block_maps.output if BLOCK_MAPS else [],
         expand("results/{{cohort}}/blocks/{block}/values.npy", block=BLOCK_FILES),
         expand("results/{{cohort}}/report/{name}.png", name=VALIDATED),
         rules.plot_trajectory.output if FOLLOWED else [],

@@ -136,7 +136,7 @@ def _each(given: Any, tensors: Any, architecture: dict[str, Any], group: np.ndar
         if places is not None:
             places.write(network_maps.dual(one, group), images / f"{scan}_dual.nii.gz")
         middle = len(one) // 2
-        found.append([networks.features(networks.courses(half, tensors, architecture))
+        found.append([networks.features(half, networks.courses(half, tensors, architecture))
                       for half in (one[:middle], one[middle:])])  # fmt: skip
     return np.array(found).swapaxes(0, 1)
 

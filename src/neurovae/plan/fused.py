@@ -110,6 +110,15 @@ def _folders(entry: dict[str, Any], cohort: dict[str, Any]) -> dict[str, str]:
     return {name: "" if name in scans else f"results/{cohort['name']}/blocks/{name}" for name in entry["blocks"]}
 
 
+def drawn(entries: Entries, cohort: dict[str, Any]) -> dict[str, list[str]]:
+    """The blocks of each fused model whose latents have a map of features: those that are not the scans."""
+    return {
+        name: [block for block, folder in of_model.items() if folder]
+        for name, of_model in folders(entries, cohort).items()
+        if entries[name]["kind"] == "fused"
+    }
+
+
 def without_image(entries: Entries, cohort: dict[str, Any]) -> list[str]:
     """Models of several blocks none of which are the scans, and which have no image to decode."""
     return [name for name, of_model in folders(entries, cohort).items() if all(of_model.values())]

@@ -45,5 +45,5 @@ def may_exceed_pca(entry: dict[str, Any]) -> bool:
 def tested(entry: dict[str, Any], columns: int) -> int:
     """How many latents of an entry are tested. columns: of its table, where they are the latents."""
     n_latent = int(entry["n_latent"] or columns)
-    # of networks: the SD of each course and the correlation of each pair
-    return n_latent * (n_latent + 1) // 2 if entry["kind"] == "networks" else n_latent
+    # of networks: SD and amplitude of each, and the correlation of each pair
+    return n_latent * (n_latent + 3) // 2 if entry["kind"] == "networks" else n_latent

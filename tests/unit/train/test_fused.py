@@ -253,6 +253,23 @@ def test_each_linear_model_explains_one_block_from_the_other():
     assert explained["pca"]["shared"] == explained["pca"]["all"]
 
 
+@pytest.mark.parametrize("kind", ["fused", "pca", "cca", "pls", "jive"])
+def test_a_table_with_fewer_features_than_latents_is_taken(kind):
+    _, _, features = simulated(90, (60, 5))
+    model, array, split, _ = model_of(kind, features, n_shared=8, n_private=8)
+    mu = model.module.embed(array[:], NO_MASK, model.tensors, model.meta["architecture"])[0]
+    assert np.isfinite(mu).all() and mu.std(axis=0).max() > 0.3
+    units = by_block.reference(array, np.flatnonzero(split == "training"))
+    errors = by_block.errors(model, array, np.flatnonzero(split == "test"), units)
+    assert errors["own"].sum(axis=0)[1] < errors["total"].sum(axis=0)[1]  # better than the mean
+
+
+def test_more_components_than_features_are_refused():
+    _, _, features = simulated(90, (6, 5))
+    with pytest.raises(InputError, match="the blocks have 11 features in all, too few for 24 components"):
+        model_of("pca", features, n_shared=8, n_private=8)
+
+
 def test_pca_of_all_blocks_is_that_of_scikit_learn():
     from sklearn.decomposition import PCA
 

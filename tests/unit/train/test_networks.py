@@ -108,12 +108,15 @@ def test_same_seed_gives_the_same_bits():
     assert one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
-def test_features_are_spread_and_correlation():
-    z = np.random.default_rng(0).normal(size=(200, 3)) * [1, 2, 3]
-    found = networks.features(z)
+def test_features_are_spread_amplitude_and_correlation():
+    rng = np.random.default_rng(0)
+    z, own = rng.normal(size=(200, 3)) * [1, 2, 3], rng.normal(size=(3, 40))
+    found = networks.features(5 + z @ own, z)
     np.testing.assert_allclose(found[:3], z.std(axis=0, ddof=1))
-    np.testing.assert_allclose(np.tanh(found[3:]), np.corrcoef(z.T)[np.tril_indices(3, -1)])
-    assert networks.ids(3) == ["sd_00", "sd_01", "sd_02", "r_01_00", "r_02_00", "r_02_01"]
+    np.testing.assert_allclose(found[3:6], z.std(axis=0, ddof=1) * np.sqrt(np.square(own).mean(axis=1)))
+    np.testing.assert_allclose(np.tanh(found[6:]), np.corrcoef(z.T)[np.tril_indices(3, -1)])
+    each = [f"{name}_0{k}" for name in ("sd", "amplitude") for k in range(3)]
+    assert networks.ids(3) == [*each, "r_01_00", "r_02_00", "r_02_01"]
 
 
 def test_more_networks_than_parcels_are_refused():
@@ -149,12 +152,12 @@ def test_chain_from_series_to_latents(tmp_path: Path):
         "mu_sd_01",
         "mu_sd_02",
         "mu_sd_03",
-        "mu_r_01_00",
+        "mu_amplitude_00",
     ]
 
 
-def test_of_networks_each_sd_and_each_correlation_is_tested() -> None:
-    assert kinds.tested({"kind": "networks", "n_latent": 10}, 1) == 10 + 45
+def test_of_networks_each_sd_amplitude_and_correlation_is_tested() -> None:
+    assert kinds.tested({"kind": "networks", "n_latent": 10}, 1) == 10 + 10 + 45
     assert (
         kinds.tested({"kind": "table", "n_latent": None}, 7) == 7
         and kinds.tested({"kind": "pca", "n_latent": 3}, 1) == 3

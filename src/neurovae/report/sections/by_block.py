@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from neurovae.report.blocks import Block, figure, heading, table, text
-from neurovae.report.figures import by_block, thumbnails
+from neurovae.io.latent_table import short
+from neurovae.report.blocks import Block, figure, heading, picture, table, text
+from neurovae.report.figures import block_maps, by_block, thumbnails
 from neurovae.report.results import Run, health, read
 from neurovae.report.text import listed
 
@@ -18,6 +19,13 @@ CAPTION = (
     "participants with the models held fixed. With few features, many latents also reproduce the noise of a block "
     "that they are given: compare shared and other"
 )
+FEATURES = {"block": "block", "latent": "latent", "role": "role", "share": "mean squared change (SD²)",
+            "features": "features that change most (SD)"}  # fmt: skip
+FEATURES_CAPTION = (
+    "The latents that change each block most, and the change of their leading features per standard deviation of the "
+    "latent, in standard deviations of the feature. The table of results has all latents and features"
+)
+NAMED = 5  # features that are named of each latent
 
 
 def explained(run: Run) -> list[Block]:
@@ -32,8 +40,33 @@ def explained(run: Run) -> list[Block]:
             image, title = thumbnails.drawn(by_block.draw(found)), f"{model}: variance explained by block"
             blocks += [heading(title), text(line(found, model)),
                        figure(image, "Test participants; 95 % intervals", path, title),
-                       table(found, HEADS, path, CAPTION)]  # fmt: skip
+                       table(found, HEADS, path, CAPTION), *_maps(run, model)]  # fmt: skip
     return blocks
+
+
+def _maps(run: Run, model: str) -> list[Block]:
+    """A figure per block that is no image, and the features that its strongest latents change most."""
+    path = f"interpret/{model}/{run.fit}/block_maps.parquet"
+    found = read(run, path)
+    if found is None:
+        return []
+    names = list(dict.fromkeys(found["block"]))
+    figures = [picture(run, f"{model}_{run.fit}_{name}_blockmaps.png", f"{model}: latents in {name}") for name in names]
+    rows = pd.concat([features(found[found["block"] == name]) for name in names])
+    return [heading(f"{model}: latents in each block"), *figures, table(rows, FEATURES, path, FEATURES_CAPTION)]
+
+
+def features(maps: pd.DataFrame) -> pd.DataFrame:
+    """A row per strong latent of one block: its share of the variance, and the features that it changes most."""
+    rows = []
+    for name, value in block_maps.strongest(maps).items():
+        one = maps[maps["latent"] == name]
+        most = one.loc[one["change_sd"].abs().nlargest(NAMED).index]
+        said = "; ".join(f"{row.name_} {row.change:+.2f}" for row in most[["name", "change_sd"]].set_axis(
+            ["name_", "change"], axis=1).itertuples())  # fmt: skip
+        rows.append({"block": one["block"].iloc[0], "latent": short(str(name)), "role": one["role"].iloc[0],
+                     "share": value, "features": said})  # fmt: skip
+    return pd.DataFrame(rows, columns=list(FEATURES))
 
 
 def line(found: pd.DataFrame, model: str) -> str:

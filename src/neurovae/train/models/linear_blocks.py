@@ -26,6 +26,7 @@ from neurovae.train.weights import Tensors
 
 METHODS = ("pca", "cca", "pls", "jive")
 CORRELATION = 0.999  # of paired scores, at most: at 1 the precision is infinite
+LEAST_NOISE = 1e-6  # variance of standardised features, where components explain a table entirely
 Evidence = tuple[np.ndarray, np.ndarray, np.ndarray]  # H_m (latents, features), T_m (latents, latents), loadings
 
 
@@ -56,6 +57,12 @@ def fit(
         raise InputError(
             f"{both.sum()} training scans have all blocks, too few for {n_shared + len(names) * n_private} latents; "
             "lower n_shared or n_private"
+        )
+    features = sum(one.shape[1] for one in filled)
+    if twin == "pca" and features <= n_shared + len(names) * n_private:
+        raise InputError(
+            f"the blocks have {features} features in all, too few for {n_shared + len(names) * n_private} components; "
+            "lower n_shared or n_private, or leave pca out of twins"
         )
     x = [one[both] - one[both].mean(axis=0) for one in filled]
     if twin == "pca":
@@ -125,8 +132,10 @@ def _paired(x: list[np.ndarray], kind: Any, n_shared: int, n_private: int, wante
         outward = one.T @ unit[m] / len(one)
         left = one - (unit[m] * r) @ outward.T
         lengths, rows = svd(left, full_matrices=False)[1:]
-        noise = np.square(lengths[n_private:]).sum() / (len(one) * one.shape[1])
-        private = rows[:n_private].T * lengths[:n_private] / np.sqrt(len(one))
+        own_kept = min(n_private, len(lengths) - 1)  # a small table has fewer; the last component is noise
+        noise = max(np.square(lengths[own_kept:]).sum() / (len(one) * one.shape[1]), LEAST_NOISE)
+        private = np.zeros((one.shape[1], n_private))
+        private[:, :own_kept] = rows[:own_kept].T * lengths[:own_kept] / np.sqrt(len(one))
         size = n_shared + n_private * len(x)
         inward, precision, loadings = (
             np.zeros((size, one.shape[1])),

@@ -2,7 +2,8 @@
 
 Samples are the volumes of the cleaned series of a block. The principal components of the training people's volumes, at
 most 512, are the input of a small VAE; `pca` and `ica` are its linear counterparts with the same number of courses.
-Latents of a person are the SD of each course and the correlations of all pairs of courses.
+Latents of a person are the SD of each course, the amplitude of their own map of each network, and the correlations of
+all pairs of courses.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,8 +24,8 @@ from neurovae.train.weights import Tensors
 
 MOST = 512  # principal components that the network reads
 BATCH = 256  # volumes per step
-LONGEST, PATIENCE = 60, 8  # epochs
-PART = 8192  # volumes of which the loss is taken at a time
+LONGEST, PATIENCE = 200, 8  # epochs in all, and without a lower validation loss; with few volumes training takes more
+PART = 1024  # volumes of which the loss is taken at a time
 UNITS = 64  # of the hidden layers
 RATE = 1e-3  # of Adam
 Runs = list[np.ndarray]
@@ -94,7 +95,7 @@ def fit(
         "method": method,
         "shape": [len(names)],
     }
-    architecture |= {"columns": names, "roles": ["network"] * (n_latent * (n_latent + 1) // 2)}
+    architecture |= {"columns": names, "roles": ["network"] * len(ids(n_latent))}
     history: list[dict[str, Any]] = []
     if method == "vae":
         with TemporaryDirectory() as folder:  # scores lie in files, so that memory does not grow with the runs
@@ -227,16 +228,28 @@ def maps(tensors: Tensors, architecture: dict[str, Any], runs: Iterable[np.ndarr
 def embed(
     values: Any, mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Features of each scan (scans, features): SD of each course, Fisher z of correlations; no variance (NaN)."""
-    mu = np.array([features(courses(run, tensors, architecture)) for run in values])
+    """Features of each scan (scans, features), in the order of `ids`; no variance (NaN)."""
+    mu = np.array([features(run, courses(run, tensors, architecture)) for run in values])
     return mu, np.full_like(mu, np.nan)
 
 
-def features(z: np.ndarray) -> np.ndarray:
-    """SD of each course and Fisher z of each pair's correlation, of courses (volumes, latents)."""
+def features(run: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """SD of each course, amplitude of each map and Fisher z of each pair's correlation.
+
+    The map of a person is the regression of their series on all their courses, each in standard deviations; its
+    amplitude is the root mean square over parcels, in units of the series.
+
+    Args:
+        run: series (volumes, parcels).
+        z: courses (volumes, latents).
+    """
+    spread = z.std(axis=0, ddof=1)
+    unit = np.divide(z - z.mean(axis=0), spread, out=np.zeros_like(z), where=spread > 0)
+    own = np.linalg.lstsq(unit, run - run.mean(axis=0, dtype=np.float64), rcond=None)[0]
     lower = np.tril_indices(z.shape[1], -1)
     r = np.corrcoef(z.T)[lower] if z.shape[1] > 1 else np.array([])
-    return np.concatenate([z.std(axis=0, ddof=1), np.arctanh(np.clip(r, -1 + 1e-7, 1 - 1e-7))])
+    amplitude = np.sqrt(np.square(own).mean(axis=1))
+    return np.concatenate([spread, amplitude, np.arctanh(np.clip(r, -1 + 1e-7, 1 - 1e-7))])
 
 
 def forward(mu: np.ndarray, mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> np.ndarray:
@@ -245,9 +258,10 @@ def forward(mu: np.ndarray, mask: np.ndarray, tensors: Tensors, architecture: di
 
 
 def ids(n_latent: int) -> list[str]:
-    """Ids of the features: sd_00, ..., r_01_00, ..."""
+    """Ids of the features: sd_00, ..., amplitude_00, ..., r_01_00, ..."""
     first, second = np.tril_indices(n_latent, -1)
-    return [f"sd_{k:02d}" for k in range(n_latent)] + [f"r_{a:02d}_{b:02d}" for a, b in zip(first, second, strict=True)]
+    of_each = [f"{name}_{k:02d}" for name in ("sd", "amplitude") for k in range(n_latent)]
+    return of_each + [f"r_{a:02d}_{b:02d}" for a, b in zip(first, second, strict=True)]
 
 
 class Stream:
