@@ -120,10 +120,21 @@ def test_cells_are_within_simultaneous_bounds_in_95_percent_of_calibrated_norms_
 def test_the_interval_over_people_is_wider_than_regions_alone_would_have_it():
     rng = np.random.default_rng(0)
     z = 0.9 * rng.normal(size=(100, 1)) + np.sqrt(0.19) * rng.normal(size=(100, 50))  # regions that go together
-    row = calibration.overall(z, 2000, 0)
+    row = calibration.overall(z, np.arange(100), 2000, 0)
     binomial = 1.96 * np.sqrt(0.05 * 0.95 / (100 * 50))
     assert row["n"] == 100 and row["high"] - row["low"] > 4 * binomial
     np.testing.assert_array_equal(np.bincount(calibration.terciles(np.arange(99.0))), [33, 33, 33])
+
+
+def test_twins_of_the_same_norm_count_once_in_its_interval():
+    """Each person twice in one family: the interval of one person each, and that of unrelated people is narrower."""
+    rng = np.random.default_rng(0)
+    z = 0.9 * rng.normal(size=(60, 1)) + np.sqrt(0.19) * rng.normal(size=(60, 20))
+    one, person = calibration.overall(z, np.arange(60), 4000, 0), np.arange(120) // 2
+    twins, strangers = (calibration.overall(np.repeat(z, 2, axis=0), g, 4000, 0) for g in (person, np.arange(120)))
+    widths = [row["high"] - row["low"] for row in (one, twins, strangers)]
+    assert twins["share"] == pytest.approx(one["share"]) and widths[1] == pytest.approx(widths[0])
+    assert widths[2] == pytest.approx(widths[0] / np.sqrt(2), rel=0.15)
 
 
 def test_a_sex_with_few_people_in_the_reference_gets_no_norm_of_another():
@@ -157,7 +168,7 @@ def test_calibration_leaves_out_what_has_no_z_and_makes_no_interval_of_few_peopl
     z = rng.normal(size=(40, 4))
     z[:, 1], z[3] = np.nan, np.nan
     names = pd.DataFrame({"name": list("abcd"), "hemisphere": "left"})
-    table = pd.DataFrame({"age_of": np.repeat([20.0, 21.0], 20), "site": ["A"] * 38 + ["B"] * 2})
+    table = pd.DataFrame({"age_of": np.repeat([20.0, 21.0], 20), "site": ["A"] * 38 + ["B"] * 2, "person": range(40)})
     found = pd.DataFrame(deviation._calibration(z, table, names, "model", 50, 0))
     cells = found[found["scope"] == "region and age tercile"]
     assert set(cells["level"]) == {"left a", "left c", "left d"} and set(cells["tercile"]) == {1, 2}  # ages are tied
