@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from neurovae.norm import calibration, deviation, maps
+from neurovae.norm import calibration, deviation, latent, maps
 from neurovae.norm.held_out import HeldOut, held_out
 
 
@@ -175,3 +175,24 @@ def test_calibration_leaves_out_what_has_no_z_and_makes_no_interval_of_few_peopl
     assert found.loc[0, "n"] == 39 and found[["share"]].notna().all().all()
     of_site = found[found["scope"] == "site"].set_index("level")
     assert np.isfinite(of_site.loc["A", "low"]) and np.isnan(of_site.loc["B", "low"])
+
+
+def test_reference_people_get_the_fold_that_held_them_out_and_others_the_median_over_all():
+    """45 of the reference, 15 held out of each fold, and 6 others: the percentiles by hand, fold by fold."""
+    rng, n = np.random.default_rng(3), 51
+    own_fold, reference = np.arange(n) % 3, np.arange(n) < 45
+    sex, years = np.where(np.arange(n) % 2, "F", "M"), rng.uniform(20, 60, n)
+    table = pd.DataFrame({"scan": [f"s{k}" for k in range(n)], "age_of": years, "sex_of": sex, "reference": reference})
+    tables, expected = {}, np.full((3, n), np.nan)
+    for k in range(3):
+        z, unseen = rng.normal(size=(n, 2)), (own_fold == k) | ~reference
+        tables[k] = table.assign(latents_split=np.where(unseen, "test", "training"), mu_0=z[:, 0], mu_1=z[:, 1])
+        held, others = (own_fold == k) & reference, ~reference
+        parts = [values[rows] for rows in (held, others) for values in (z, years, sex)]
+        expected[k, held], expected[k, others] = latent.percentiles(*parts)
+    rows: list[dict[str, object]] = [{} for _ in range(n)]
+    deviation._latent(rows, tables, HeldOut(table, own_fold, own_fold))
+    assert [row["d2_folds"] for row in rows] == [1] * 45 + [3] * 6
+    found = np.array([row["d2_percentile"] for row in rows], float)
+    np.testing.assert_allclose(found[reference], expected[own_fold[reference], np.flatnonzero(reference)])
+    np.testing.assert_allclose(found[~reference], np.median(expected[:, ~reference], axis=0))
