@@ -1,7 +1,8 @@
 """Is a norm calibrated? The share of |z| beyond 1.96 in held-out reference people, which should be 5 %.
 
-Over all regions: with a bootstrap interval over people, who have many regions each, relatives drawn together. Per region and age tercile: whether
-the share lies within bounds that hold for all cells at once, from normal z with the regions' own correlation.
+Over all regions: with a bootstrap interval over people, who have many regions each, relatives drawn together. Per
+region and age tercile: whether the share lies within bounds that hold for all cells at once, from normal z of unrelated
+people with the regions' own correlation.
 """
 
 from typing import Any

@@ -41,8 +41,8 @@ def permutation_test(
 ) -> dict[str, Any]:
     """Columns gain, p_permutation, permutations and permutation; p = (b + 1) / (m + 1).
 
-    Gain: log partial likelihood within test folds, per event, of all features minus that of the confounds alone. Columns
-    of confounds are those of all people, standardised on the training people.
+    Gain: log partial likelihood within test folds, per event, of all features minus that of the confounds alone.
+    Columns of confounds are those of all people, standardised on the training people.
 
     Args:
         cases: with splits.

@@ -41,7 +41,9 @@ class Risk:
 
     def of(self, chosen: np.ndarray) -> "Risk":
         """The risk sets of some of the m sets of people."""
-        return self if self.member is None else replace(self, member=self.member[chosen], fraction=self.fraction[chosen])
+        return (
+            self if self.member is None else replace(self, member=self.member[chosen], fraction=self.fraction[chosen])
+        )
 
     def counted(self, of_events: np.ndarray, instead: float) -> np.ndarray:
         """Numbers of the events (..., events), or `instead` at those of people who are no members."""
@@ -81,7 +83,7 @@ class Cox:
 
 
 def risk_sets(y: np.ndarray, member: np.ndarray | None = None) -> Risk:
-    """Return the risk set of every event. y: (n, 3); member: (m, n) of m sets of people, each with risk sets of its own."""
+    """Return the risk set of every event. y: (n, 3); member: (m, n) of m sets of people with risk sets of their own."""
     entry, time, event = y[:, 0], y[:, 1], y[:, 2] == 1
     rows = np.flatnonzero(event)
     rows = rows[np.argsort(time[rows], kind="stable")]

@@ -186,7 +186,9 @@ def score_results(
     alike = np.corrcoef(images[there])[np.triu_indices(there.sum(), 1)] if there.sum() > 1 else np.array([np.nan])
     row |= r2 | {"pattern_r": float(alike.mean())}
     if not there.all():
-        lacking = f"{(~there).sum()} of {len(there)} folds have no pattern: the latent does not vary in their test people"
+        lacking = (
+            f"{(~there).sum()} of {len(there)} folds have no pattern: the latent does not vary in their test people"
+        )
         row["reason"] = "; ".join(filter(None, [row.get("reason"), lacking]))
     return {"tests": [row], "folds": by_fold, "predictions": predicted}, images
 

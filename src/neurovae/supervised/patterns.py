@@ -16,8 +16,9 @@ def patterns(
 ) -> np.ndarray:
     """Change of each voxel per standard deviation of the latent, given the confounds, by fold (folds, voxels).
 
-    A pattern in the sense of Haufe 2014: the regression of the voxels on the latent, not the weights that make it. A fold
-    in whose test people the latent does not vary, such as a fold with one of them, has no pattern: its row is missing.
+    A pattern in the sense of Haufe 2014: the regression of the voxels on the latent, not the weights that make it. A
+    fold in whose test people the latent does not vary, such as a fold with one of them, has no pattern: its row is
+    missing.
 
     Args:
         volumes: packed volumes.

@@ -158,7 +158,7 @@ def redrawn(group: np.ndarray, draws: int, seed: int) -> np.ndarray:
 
 
 def _errors(fits: Fits) -> list[np.ndarray]:
-    """Standard errors of the fixed effects of each latent, (columns,); of related people by a jackknife over families."""
+    """Standard errors (columns,) of the fixed effects of each latent; of related people a jackknife over families."""
     family, none = fits.frame.family, np.full(fits.frame.x.shape[1], np.nan)
     return [none if found is None else np.sqrt(np.diag(found.cov)) if family is None
             else growth.family_errors(fits.visits, found, y, family)

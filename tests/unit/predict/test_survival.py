@@ -182,7 +182,11 @@ def test_draws_of_the_permutation_are_what_each_alone_would_be():
     table["conversion"] = np.ceil(5 * table["conversion"]) / 5  # ties
     cases, _ = cases_of(table)
     z = dict.fromkeys(range(4), cases.table[cases.latents].to_numpy(float))
-    fold, split, confounds = survival_permutation._fold(cases, cases.splits[BOTH][0], z), cases.splits[BOTH][0], cases.x[:, 1:]
+    fold, split, confounds = (
+        survival_permutation._fold(cases, cases.splits[BOTH][0], z),
+        cases.splits[BOTH][0],
+        cases.x[:, 1:],
+    )
     rng = np.random.default_rng(0)
     order = np.array([np.arange(80), *(rng.permutation(80) for _ in range(4))])
     data = survival_permutation.moved(fold, confounds, order, together=False)
@@ -204,7 +208,9 @@ def test_latents_stay_with_the_people_whom_a_fold_saw_and_the_confounds_with_the
     z = dict.fromkeys(range(4), cases.table[cases.latents].to_numpy(float))
     fold = survival_permutation._fold(cases, cases.splits[BOTH][2], z)
     order = np.random.default_rng(1).permutation(80)
-    shifted = replace(fold, rest=fold.rest + 9 * ~fold.train[:, None])  # as by a model that has seen the training people
+    shifted = replace(
+        fold, rest=fold.rest + 9 * ~fold.train[:, None]
+    )  # as by a model that has seen the training people
     data = survival_permutation.moved(shifted, cases.x[:, 1:], order[None], together=False)
     assert (data.train[0] == fold.train[order]).all() and not (data.train[0] == fold.train).all()
     assert (data.x[0, ~data.train[0], :4].min() > 3) and (data.x[0, data.train[0], :4].max() < 4)

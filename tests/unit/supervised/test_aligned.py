@@ -145,7 +145,9 @@ def test_a_fold_with_one_test_person_has_no_pattern_and_the_mean_is_over_the_oth
         warnings.simplefilter("error")
         maps = patterns.patterns(volumes, np.arange(21), brain, z, np.ones((21, 1)), parts)  # type: ignore[arg-type]
         nib.save(nib.Nifti1Image(brain.astype(np.float32), np.eye(4)), tmp_path / "mask.nii")
-        patterns.write(tmp_path / "mean.nii", tmp_path / "sd.nii", tmp_path / "mask.nii", np.stack([maps, maps + np.nan]))
+        patterns.write(
+            tmp_path / "mean.nii", tmp_path / "sd.nii", tmp_path / "mask.nii", np.stack([maps, maps + np.nan])
+        )
     unit = (z - z.mean()).std(ddof=1)
     slopes = [np.polyfit(z[rows], volumes[rows].reshape(len(rows), -1), 1)[0] * unit for rows in tests[:2]]
     np.testing.assert_allclose(maps[:2], slopes, rtol=1e-5)
