@@ -91,7 +91,7 @@ def planted(results: Path, age: str, sex: str, seeds: int) -> None:
     for strength in STRENGTHS:
         for seed in range(seeds):
             z, ways, people = _seed(volumes, mask, labels, names["index"].to_numpy(), table, age, sex, strength, seed)
-            share.append(calibration.overall(z[people.reference], 100, 0)["share"])
+            share.append(calibration.overall(z[people.reference], np.arange(people.reference.sum()), 100, 0)["share"])
             for way, value in ways.items():
                 found.setdefault((strength, way), []).append(roc_auc_score(~people.reference, value))
     print(
@@ -123,7 +123,7 @@ def another_site(results: Path, other: Path, age: str, sex: str) -> None:
     z, ways = _ways(x, people, mask, labels, names["index"].to_numpy())
     print(f"another site: {inside.sum()} of {len(new)} people within the ages of the {len(own)} of the reference")
     for name, group in (("reference", reference), ("other site", ~reference)):
-        share = calibration.overall(z[group], 2000, 0)
+        share = calibration.overall(z[group], np.arange(group.sum()), 2000, 0)
         print(f"  regions beyond 1.96, {name}: {share['share']:.3f} [{share['low']:.3f}, {share['high']:.3f}]")
     for way, value in ways.items():
         middle = [float(np.median(value[group])) for group in (reference, ~reference)]

@@ -16,7 +16,7 @@ from proof_null import bounded
 
 from neurovae.associate.omnibus import omnibus
 from neurovae.associate.univariate import tests
-from neurovae.predict import survival
+from neurovae.predict import survival_permutation
 from neurovae.predict.folds import Folds, complete_cases
 
 PEOPLE, LATENTS, FOLDS, PERMUTATIONS, PREDICTED, BLOCK = 100, 4, 5, 199, 19, 10
@@ -62,7 +62,7 @@ def p_values(world: str, number: int) -> dict[str, float]:
     if number % 2 == 0:
         cases = complete_cases(Folds(dict.fromkeys(range(FOLDS), table), "per fold"), score, CONFOUNDS, inner=3)
         z = dict.fromkeys(range(FOLDS), cases.table[cases.latents].to_numpy(float))
-        test = survival.permutation_test(cases, z, False, PREDICTED, number)
+        test = survival_permutation.permutation_test(cases, z, False, PREDICTED, number)
         found["prediction"] = test.get("p_permutation", np.nan)
     return found
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from nilearn.signal import clean
 
+from neurovae.blocks.courses import constant
 from neurovae.errors import InputError
 
 SHORTEST = 2  # volumes that a run must have left
@@ -14,11 +15,13 @@ SHORTEST = 2  # volumes that a run must have left
 class Cleaned(NamedTuple):
     """A cleaned run (volumes kept, parcels), NaN in parcels without data, and its quality.
 
+    still: parcels (parcels,) that are constant or without data, also in the volumes kept alone.
     n_volumes: before scrubbing, without those dropped at the start. mean_fd: mm, before scrubbing; NaN: not known.
     tsnr: median over parcels of mean / SD before cleaning; NaN where the series have no mean.
     """
 
     values: np.ndarray
+    still: np.ndarray
     n_volumes: int
     mean_fd: float
     tsnr: float
@@ -61,11 +64,12 @@ def run(
     if len(kept) < SHORTEST:
         raise InputError(f"{name}: {len(kept)} of {len(values)} volumes are left after drop_first and scrubbing; raise "
                          "scrub_mm, or leave the run out")  # fmt: skip
+    still = still | constant(values[kept])  # volumes that scrubbing takes may be the only ones that differ
     out = np.full((len(kept), values.shape[1]), np.nan)
     if not still.all():
         out[:, ~still] = _cleaned(values[:, ~still], confounds, kept, tr_s, entry)
     mean_fd = float("nan") if fd is None else float(fd.mean())
-    return Cleaned(out, len(values), mean_fd, tsnr(values[:, ~still]))
+    return Cleaned(out, still, len(values), mean_fd, tsnr(values[:, ~still]))
 
 
 def _cleaned(

@@ -132,7 +132,7 @@ def one(file: File, block: dict[str, Any]) -> tuple[clean.Cleaned, np.ndarray, l
     dropped = values[block["drop_first"] :]
     quiet = courses.constant(dropped) if len(dropped) else np.zeros(values.shape[1], bool)
     cleaned = clean.run(values, quiet, fd, confounds, sample, tr_s, block, name)
-    return cleaned, quiet, names, {"tr_s": np.nan if tr_s is None else tr_s, "n_empty": n_empty}
+    return cleaned, cleaned.still, names, {"tr_s": np.nan if tr_s is None else tr_s, "n_empty": n_empty}
 
 
 def _same_parcels(own: list[str], names: list[str], file: File) -> None:

@@ -50,13 +50,17 @@ def predicted(
 
 
 def line(age: np.ndarray, predicted_age: np.ndarray) -> tuple[float, float]:
-    """Slope and intercept of predicted on true age, by least squares. age, predicted_age: (people,)."""
+    """Slope and intercept of predicted on true age, by least squares; missing of one age alone. Both: (people,)."""
+    if np.ptp(age) == 0:
+        return float("nan"), float("nan")
     slope, intercept = np.polyfit(age, predicted_age, 1)
     return float(slope), float(intercept)
 
 
 def adjusted(age: np.ndarray, predicted_age: np.ndarray, fold: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Gap without its linear dependence on age, (n,), from lines of reference people of the other folds.
+
+    It is missing in a fold for which these people are all of one age, since no line follows from them.
 
     Args:
         age: true age (n,).

@@ -1,7 +1,8 @@
 """Is a norm calibrated? The share of |z| beyond 1.96 in held-out reference people, which should be 5 %.
 
-Over all regions: with a bootstrap interval over people, who have many regions each. Per region and age tercile: whether
-the share lies within bounds that hold for all cells at once, from normal z with the regions' own correlation.
+Over all regions: with a bootstrap interval over people, who have many regions each, relatives drawn together. Per
+region and age tercile: whether the share lies within bounds that hold for all cells at once, from normal z of unrelated
+people with the regions' own correlation.
 """
 
 from typing import Any
@@ -10,17 +11,21 @@ import numpy as np
 from sklearn.covariance import ledoit_wolf
 
 from neurovae.norm.words import EXPECTED, FEW
+from neurovae.predict.metrics import person_weights
 
 BEYOND = 1.96
 Row = dict[str, Any]
 
 
-def overall(z: np.ndarray, draws: int, seed: int) -> Row:
-    """Share of z (people, regions) beyond 1.96 with a 95 % bootstrap interval over people; of few people without."""
+def overall(z: np.ndarray, group: np.ndarray, draws: int, seed: int) -> Row:
+    """Share of z (people, regions) beyond 1.96 with a 95 % bootstrap interval over groups; of few of them without.
+
+    group: (people,) who is drawn together: a person, or a family.
+    """
     beyond = (np.abs(z) > BEYOND).mean(axis=1)
-    rng = np.random.default_rng(seed)
-    drawn = beyond[rng.integers(0, len(z), (draws, len(z)))].mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975]) if len(z) >= FEW else (np.nan, np.nan)
+    weights = person_weights(group, np.zeros(len(z), int), draws, seed)[1:]
+    drawn = weights @ beyond / weights.sum(axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975]) if len(np.unique(group)) >= FEW else (np.nan, np.nan)
     return {"share": float(beyond.mean()), "low": float(low), "high": float(high), "n": len(z)}
 
 

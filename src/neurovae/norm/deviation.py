@@ -27,6 +27,7 @@ from neurovae.norm.held_out import HeldOut, held_out
 from neurovae.norm.reference import people as reference_people
 from neurovae.norm.reference import refuse_trained
 from neurovae.norm.words import ALONE, IMAGE, MODEL, NO_NORM, NORMED
+from neurovae.predict.folds import groups_of
 
 DESCRIPTION = {
     MODEL: "z of scan minus its reconstruction by a model of the reference, smoothed, given age and sex; no diagnosis",
@@ -243,17 +244,18 @@ def _calibration(z: np.ndarray, table: pd.DataFrame, names: pd.DataFrame, way: s
     if not z.size:
         return []
     labels = [f"{row.hemisphere} {row.name_}" for row in names.rename(columns={"name": "name_"}).itertuples()]
-    tercile = calibration.terciles(table["age_of"].to_numpy(float))
-    rows: Rows = [{"scope": "all regions", "level": "everybody"} | calibration.overall(z, draws, seed)]
+    tercile, group = calibration.terciles(table["age_of"].to_numpy(float)), groups_of(table)
+    rows: Rows = [{"scope": "all regions", "level": "everybody"} | calibration.overall(z, group, draws, seed)]
     rows += [
         {"scope": "age tercile", "level": str(k + 1), "tercile": k + 1}
-        | calibration.overall(z[tercile == k], draws, seed)
+        | calibration.overall(z[tercile == k], group[tercile == k], draws, seed)
         for k in np.unique(tercile)
     ]
     site = table["site"].replace("n/a", None)
     rows += [
-        {"scope": "site", "level": str(name)} | calibration.overall(z[(site == name).to_numpy()], draws, seed)
+        {"scope": "site", "level": str(name)} | calibration.overall(z[here], group[here], draws, seed)
         for name in (sorted(site.dropna().unique()) if site.nunique() > 1 else [])
+        for here in [(site == name).to_numpy()]
     ]
     cells = calibration.cells(z, tercile, labels, DRAWS, seed)
     rows += [{"scope": "region and age tercile", "level": row.pop("region")} | row for row in cells]

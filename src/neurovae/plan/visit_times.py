@@ -80,7 +80,7 @@ def times(cohort: Mapping[str, Any], index: Index, age: str | None) -> Timed:
         by_person[scan.person][scan.session].append(scan)
     for person, labels in by_person.items():
         if len(labels) == 1:
-            years |= dict.fromkeys((scan.scan for scan in index.scans if scan.person == person), 0.0)
+            years |= {scan.scan: 0.0 for scans in labels.values() for scan in scans}
             continue
         clock, person_faults = _clock(person, labels, cohort, index, column, unit)
         faults += person_faults
@@ -93,12 +93,10 @@ def times(cohort: Mapping[str, Any], index: Index, age: str | None) -> Timed:
     if column and not faults and len(years) and max(years.values()) == 0:
         faults.append(f"cohort.time.column: '{column}' is the same at all sessions of every person; name another one")
     faults += _too_long(years, column)
-    ages = {
-        label_scan.scan: _age(labels, years, index, age)
-        for labels in by_person.values()
-        for scans in labels.values()
-        for label_scan in scans
-    }
+    ages: dict[str, float | None] = {}
+    for labels in by_person.values():
+        of_person = _age(labels, years, index, age)
+        ages |= {scan.scan: of_person for scans in labels.values() for scan in scans}
     if age and not faults and not any(value is not None for value in ages.values()):
         faults.append(f"trajectory.age: column '{age}' has no number for any first session; set trajectory.age to null")
     return Timed(years, ages, first(faults), first(notes, 3))

@@ -16,7 +16,7 @@ from neurovae.io import latent_table
 from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.predict import importance as importances
-from neurovae.predict import leakage, survival
+from neurovae.predict import leakage, survival, survival_permutation
 from neurovae.predict.features import Used
 from neurovae.predict.folds import Cases, Folds, complete_cases, groups_of, outer_folds
 from neurovae.predict.learners import LEARNERS, learn
@@ -147,7 +147,7 @@ def of_survival(
         latents = survival.components(cases, latents, sizes)
         cases = survival.with_components(cases, latents, used, inner, seed)
     predicted = survival.cross_validate(cases)
-    test = survival.permutation_test(cases, latents, together, permutations, seed)
+    test = survival_permutation.permutation_test(cases, latents, together, permutations, seed)
     print(f"predict: {cases.base['score']} done", flush=True)
     return survival.summarise(cases, predicted, test, bootstraps, seed), predicted.table
 

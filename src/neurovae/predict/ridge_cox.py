@@ -4,6 +4,9 @@ Penalties as in `linear`: one alpha for the confounds and one for the latents, o
 by the cross-validated partial likelihood of Verweij & van Houwelingen 1993 (Stat Med 12:2305): the sum over the inner
 folds of l(all training people) - l(without that fold), both at the coefficients fitted without it. The confounds' alpha
 is that of the confounds alone.
+
+Several fits at once, of the draws of a permutation test, differ in their columns and in who trains them: all have
+the rows of all people, and a mask of the training people.
 """
 
 from collections.abc import Sequence
@@ -17,63 +20,60 @@ from neurovae.stats.cox import Risk, fit_many, loglike, risk_sets
 
 
 @dataclass(frozen=True)
-class Part:
-    """One training set: its risk sets, and those of its inner folds. They do not depend on the columns."""
+class Trained:
+    """Columns of all people in m fits, and who trains each; `inner`: the inner folds of the training people."""
 
-    y: np.ndarray  # (n, 3)
-    risk: Risk
-    inner: tuple[tuple[np.ndarray, np.ndarray, Risk], ...]  # places in the training set without the fold, and of it
+    x: np.ndarray  # (m, n, columns), standardised on the training people
+    train: np.ndarray  # (m, n), whether a person trains
+    confounds: int  # so many of the columns, the last ones, are confounds
+    inner: tuple["Trained", ...] = ()
 
-
-def part(split: Split, y: np.ndarray) -> Part:
-    """Risk sets of a split's training people and inner folds. y: (all, 3)."""
-    place = {row: k for k, row in enumerate(split.train)}
-    inner = []
-    for one in split.inner:
-        kept, left = (np.array([place[row] for row in rows]) for rows in (one.train, one.test))
-        inner.append((kept, left, risk_sets(y[one.train])))
-    return Part(y[split.train], risk_sets(y[split.train]), tuple(inner))
+    def only_confounds(self) -> "Trained":
+        """The same without the other columns."""
+        first = self.x.shape[2] - self.confounds
+        inner = tuple(one.only_confounds() for one in self.inner)
+        return Trained(self.x[:, :, first:], self.train, self.confounds, inner)
 
 
-def fitted(splits: list[Split], data: Part, known: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+def placed(split: Split, n: int) -> Trained:
+    """A split as one fit over all n people; who is neither in its training nor in its test set has zeros."""
+    x, train = np.zeros((1, n, split.x_train.shape[1])), np.zeros((1, n), bool)
+    x[0, split.train], x[0, split.test], train[0, split.train] = split.x_train, split.x_test, True
+    return Trained(x, train, split.confounds, tuple(placed(one, n) for one in split.inner))
+
+
+def fitted(data: Trained, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients (m, columns) and chosen alphas (m, 2), of confounds and latents, each tuned and fitted alone.
 
-    splits: of the same people and confounds, with other latents (draws of a permutation test). known: the alpha of the
-    confounds, if it has been chosen before.
+    y: (n, 3).
     """
-    first, columns = splits[0], splits[0].x_train.shape[1]
-    confounds, alphas = first.confounds, np.full((len(splits), 2), ALPHAS[0])
-    if confounds and known is None:
-        alone = [(one.x_train[None, :, -confounds:], one.x_test[None, :, -confounds:]) for one in first.inner]
-        known = _best(data, alone, [np.full(confounds, alpha) for alpha in ALPHAS])[0]
+    (fits, _, columns), confounds = data.x.shape, data.confounds
+    risk, inner = risk_sets(y, data.train), [risk_sets(y, one.train) for one in data.inner]
+    alphas = np.full((fits, 2), ALPHAS[0])
     if confounds:
-        alphas[:, 0] = known
+        alphas[:, 0] = _best(risk, inner, data.only_confounds(), [np.full((fits, confounds), one) for one in ALPHAS])
     if confounds < columns:
-        both = [
-            (np.array([one.inner[k].x_train for one in splits]), np.array([one.inner[k].x_test for one in splits]))
-            for k in range(len(first.inner))
-        ]
-        alphas[:, 1] = _best(data, both, [_penalty(columns, confounds, alphas[0, 0], alpha) for alpha in ALPHAS])
-    penalty = np.array([_penalty(columns, confounds, *pair) for pair in alphas])
-    x = np.array([one.x_train for one in splits])
-    return _converged(data.risk, x, penalty, np.zeros_like(penalty)), alphas
+        candidates = [_penalty(columns, confounds, alphas[:, 0], np.full(fits, one)) for one in ALPHAS]
+        alphas[:, 1] = _best(risk, inner, data, candidates)
+    penalty = _penalty(columns, confounds, *alphas.T)
+    return _converged(risk, data.x, penalty, np.zeros_like(penalty)), alphas
 
 
 def held_out(y: np.ndarray, predictor: np.ndarray, folds: Sequence[np.ndarray]) -> np.ndarray:
-    """Log partial likelihood of predictions (..., n), within test folds, per event, over that of no prediction.
+    """Log partial likelihood of predictions (m, n), within test folds, per event, over that of no prediction.
 
-    Positive: better than all people alike. y: (n, 3); folds: rows of each.
+    Positive: better than all people alike. y: (n, 3); folds: masks (m, n) of who is tested.
     """
-    gain = np.zeros(predictor.shape[:-1])
-    for rows in folds:
-        risk = risk_sets(y[rows])
-        gain = gain + loglike(risk, predictor[..., rows]) - loglike(risk, np.zeros(len(rows)))
+    gain = np.zeros(len(predictor))
+    for tested in folds:
+        risk = risk_sets(y, tested)
+        gain = gain + loglike(risk, predictor) - loglike(risk, np.zeros_like(predictor))
     return gain / y[:, 2].sum()
 
 
-def _penalty(columns: int, confounds: int, first: float, second: float) -> np.ndarray:
-    """The penalty of each column: the last ones are confounds."""
-    return np.where(np.arange(columns) < columns - confounds, second, first)
+def _penalty(columns: int, confounds: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The penalty of each column (m, columns): the last ones are confounds. first, second: (m,) alphas."""
+    return np.where(np.arange(columns) < columns - confounds, second[:, None], first[:, None])
 
 
 def _converged(risk: Risk, x: np.ndarray, penalty: np.ndarray, start: np.ndarray) -> np.ndarray:
@@ -84,17 +84,16 @@ def _converged(risk: Risk, x: np.ndarray, penalty: np.ndarray, start: np.ndarray
     return coef
 
 
-def _best(data: Part, columns: list[tuple[np.ndarray, np.ndarray]], candidates: list[np.ndarray]) -> np.ndarray:
+def _best(risk: Risk, inner: list[Risk], data: Trained, candidates: list[np.ndarray]) -> np.ndarray:
     """The alphas (m,) with the largest cross-validated partial likelihood; of equals the strongest.
 
-    columns: of every inner fold, training (m, n, columns) and test.
+    candidates: penalties (m, columns) that belong to ALPHAS.
     """
-    loss = np.zeros((len(candidates), len(columns[0][0])))
-    for (kept, left, risk), (train, test) in zip(data.inner, columns, strict=True):
-        coef = np.zeros((len(train), train.shape[2]))
+    loss = np.zeros((len(candidates), len(data.x)))
+    for one, own in zip(data.inner, inner, strict=True):
+        coef = np.zeros_like(candidates[0])
         for k, penalty in enumerate(candidates):
-            coef = _converged(risk, train, np.broadcast_to(penalty, coef.shape), coef)
-            line = np.empty((len(train), len(data.y)))
-            line[:, kept], line[:, left] = (np.einsum("mnq,mq->mn", part, coef) for part in (train, test))
-            loss[k] -= loglike(data.risk, line) - loglike(risk, line[:, kept])
+            coef = _converged(own, one.x, penalty, coef)
+            line = np.einsum("mnq,mq->mn", one.x, coef)
+            loss[k] -= loglike(risk, line) - loglike(own, line)
     return np.array(ALPHAS)[smallest(loss)]

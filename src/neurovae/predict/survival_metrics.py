@@ -83,7 +83,8 @@ def metrics(
     else:
         found |= {"ibs": none, "ipa": none}
     # an interval of a partial likelihood would need its risk sets drawn anew
-    found["log_partial_likelihood"] = np.append(held_out(y, predictor, folds), none[1:])
+    tested = [np.isin(np.arange(len(y)), rows)[None] for rows in folds]
+    found["log_partial_likelihood"] = np.append(held_out(y, predictor[None], tested), none[1:])
     return found
 
 

@@ -22,7 +22,7 @@ from neurovae.errors import InputError
 from neurovae.io.parquet import read_parquet
 from neurovae.io.progress import steps
 from neurovae.io.volumes import read_mask, read_volumes
-from neurovae.predict import survival
+from neurovae.predict import survival, survival_permutation
 from neurovae.predict.features import (
     BOTH,
     CONFOUNDS,
@@ -165,7 +165,7 @@ def of_survival(
     components = survival.components(cases, dict.fromkeys(survival.training(cases), x))
     cases = survival.with_components(cases, components, used, inner, seed)
     predicted = survival.cross_validate(cases)
-    test = survival.permutation_test(cases, components, True, permutations, seed)
+    test = survival_permutation.permutation_test(cases, components, True, permutations, seed)
     records = [{str(name): cell for name, cell in row.items()} for row in predicted.table.to_dict("records")]
     print(f"voxels: {cases.base['score']} done", flush=True)
     return survival.summarise(cases, predicted, test, bootstraps, seed), records

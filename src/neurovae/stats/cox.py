@@ -8,7 +8,7 @@ entry and one penalty per column.
 y: (n, 3), columns entry, time, event (0 or 1), of survival scores everywhere.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,29 +34,42 @@ class Risk:
     by_entry: np.ndarray  # (n,) rows from the latest entry to the earliest; empty where nobody enters late
     entering: np.ndarray  # (events,) how many of them enter at or after the event
     tied: np.ndarray  # (events,) number of the time among those with events
-    fraction: np.ndarray  # (events,) Efron's, 0 without ties
+    fraction: np.ndarray  # (events,), of sets of people (m, events): Efron's, 0 without ties
     done: np.ndarray  # (n,) events up to the person's time
     missed: np.ndarray  # (n,) events up to the entry
+    member: np.ndarray | None = None  # (m, n) who belongs to each of m sets of people; None: everybody
+
+    def of(self, chosen: np.ndarray) -> "Risk":
+        """The risk sets of some of the m sets of people."""
+        return (
+            self if self.member is None else replace(self, member=self.member[chosen], fraction=self.fraction[chosen])
+        )
+
+    def counted(self, of_events: np.ndarray, instead: float) -> np.ndarray:
+        """Numbers of the events (..., events), or `instead` at those of people who are no members."""
+        return of_events if self.member is None else np.where(self.member[:, self.rows], of_events, instead)
 
     def sums(self, v: np.ndarray) -> np.ndarray:
         """Sum of v (..., n, columns) over each risk set, (..., events, columns)."""
+        v = v if self.member is None else v * self.member[..., None]
         total = _cumulative(v[..., self.by_time, :])[..., self.until, :]
         if len(self.by_entry):
             total -= _cumulative(v[..., self.by_entry, :])[..., self.entering, :]
         if self.fraction.any():
             first = np.flatnonzero(np.diff(self.tied, prepend=-1))
             of_tied = np.add.reduceat(v[..., self.rows, :], first, axis=-2)
-            total -= self.fraction[:, None] * of_tied[..., self.tied, :]
+            total -= self.fraction[..., None] * of_tied[..., self.tied, :]
         return total
 
     def spread(self, u: np.ndarray) -> np.ndarray:
         """Sum of u (..., events) over the events at which each person is at risk, (..., n)."""
+        u = self.counted(u, 0.0)
         total = _cumulative(u[..., None])[..., 0]
         of_people = total[..., self.done] - total[..., self.missed]
         if self.fraction.any():
             first = np.flatnonzero(np.diff(self.tied, prepend=-1))
             of_people[..., self.rows] -= np.add.reduceat(self.fraction * u, first, axis=-1)[..., self.tied]
-        return np.asarray(of_people)
+        return np.asarray(of_people if self.member is None else of_people * self.member)
 
 
 @dataclass(frozen=True)
@@ -69,15 +82,14 @@ class Cox:
     status: str
 
 
-def risk_sets(y: np.ndarray) -> Risk:
-    """Return the risk set of every event. y: (n, 3)."""
+def risk_sets(y: np.ndarray, member: np.ndarray | None = None) -> Risk:
+    """Return the risk set of every event. y: (n, 3); member: (m, n) of m sets of people with risk sets of their own."""
     entry, time, event = y[:, 0], y[:, 1], y[:, 2] == 1
     rows = np.flatnonzero(event)
     rows = rows[np.argsort(time[rows], kind="stable")]
     at, late = time[rows], bool((entry > 0).any())
     by_time, by_entry = np.argsort(-time, kind="stable"), np.argsort(-entry, kind="stable")
-    _, tied, counts = np.unique(at, return_inverse=True, return_counts=True)
-    place = np.arange(len(at)) - (np.cumsum(counts) - counts)[tied]
+    tied = np.unique(at, return_inverse=True)[1]
     return Risk(
         rows,
         at,
@@ -86,10 +98,21 @@ def risk_sets(y: np.ndarray) -> Risk:
         by_entry if late else by_entry[:0],
         np.searchsorted(-entry[by_entry], -at, side="right"),
         tied,
-        place / counts[tied] if len(at) else np.empty(0),
+        _efron(tied, np.ones(len(at)) if member is None else member[:, rows].astype(float)),
         np.searchsorted(at, time, side="right"),
         np.searchsorted(at, entry, side="right") if late else np.zeros(len(y), int),
+        member,
     )
+
+
+def _efron(tied: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Of the events of one time, how many come before each, over their number; counted: (..., events), 0 or 1."""
+    if not len(tied):
+        return np.zeros(counted.shape)
+    first = np.flatnonzero(np.diff(tied, prepend=-1))
+    before = np.cumsum(counted, axis=-1) - counted
+    number = np.add.reduceat(counted, first, axis=-1)[..., tied]
+    return np.asarray((before - before[..., first][..., tied]) * counted / np.maximum(number, 1))
 
 
 def shares(y: np.ndarray, eta: np.ndarray) -> tuple[Risk, np.ndarray]:
@@ -105,8 +128,8 @@ def shares(y: np.ndarray, eta: np.ndarray) -> tuple[Risk, np.ndarray]:
 def loglike(risk: Risk, eta: np.ndarray) -> np.ndarray:
     """Log partial likelihood of linear predictors eta (..., n)."""
     top = eta.max(axis=-1, keepdims=True)
-    total = risk.sums(np.exp(eta - top)[..., None])[..., 0]
-    return np.asarray(np.sum(eta[..., risk.rows] - top - np.log(total), axis=-1))
+    total = risk.counted(risk.sums(np.exp(eta - top)[..., None])[..., 0], 1.0)
+    return np.asarray(np.sum(risk.counted(eta[..., risk.rows] - top - np.log(total), 0.0), axis=-1))
 
 
 def fit(risk: Risk, x: np.ndarray, penalty: float = 0.0) -> Cox:
@@ -124,7 +147,8 @@ def fit(risk: Risk, x: np.ndarray, penalty: float = 0.0) -> Cox:
 def fit_many(risk: Risk, x: np.ndarray, penalty: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same of many sets of columns at once: coefficients (m, columns), and which have converged (m,).
 
-    x: (m, n, columns); penalty: (m, columns), of each coefficient; start: (m, columns).
+    x: (m, n, columns); penalty: (m, columns), of each coefficient; start: (m, columns). risk: of all, or of m sets of
+    people, of whom x has the rows of all.
     """
     x = x - x.mean(axis=1, keepdims=True)
     coef, ok = start.copy(), np.zeros(len(x), bool)
@@ -133,7 +157,7 @@ def fit_many(risk: Risk, x: np.ndarray, penalty: np.ndarray, start: np.ndarray) 
     check = not (penalty > 0).all()
     left = np.arange(len(x))  # those that have not converged, nor failed
     for _ in range(STEPS):
-        slope, information = _derivatives(risk, x[left], coef[left])
+        slope, information = _derivatives(risk.of(left), x[left], coef[left])
         slope -= penalty[left] * coef[left]
         information += penalty[left][:, :, None] * np.eye(x.shape[2])
         step, solvable = _solved(information, slope, check)
@@ -143,7 +167,7 @@ def fit_many(risk: Risk, x: np.ndarray, penalty: np.ndarray, start: np.ndarray) 
         left, step = left[solvable & ~close], step[solvable & ~close]
         if not len(left):
             break
-        coef[left] = _uphill(risk, x[left], penalty[left], coef[left], step)
+        coef[left] = _uphill(risk.of(left), x[left], penalty[left], coef[left], step)
     return coef, ok
 
 
@@ -152,7 +176,7 @@ def _uphill(risk: Risk, x: np.ndarray, penalty: np.ndarray, coef: np.ndarray, st
 
     def value(of: np.ndarray, rows: np.ndarray) -> np.ndarray:
         eta = np.einsum("mnq,mq->mn", x[rows], of)
-        return loglike(risk, eta) - np.sum(penalty[rows] * of**2, axis=1) / 2
+        return loglike(risk.of(rows), eta) - np.sum(penalty[rows] * of**2, axis=1) / 2
 
     everyone = np.arange(len(x))
     before, result, left = value(coef, everyone), coef + step, everyone
@@ -170,10 +194,11 @@ def _derivatives(risk: Risk, x: np.ndarray, coef: np.ndarray) -> tuple[np.ndarra
     eta = np.einsum("mnq,mq->mn", x, coef)
     hazard = np.exp(eta - eta.max(axis=1, keepdims=True))[..., None]
     sums = risk.sums(np.concatenate([hazard, hazard * x], axis=2))
-    means = sums[..., 1:] / sums[..., :1]
-    weight = hazard * risk.spread(1 / sums[..., 0])[..., None]
-    information = x.swapaxes(1, 2) @ (weight * x) - means.swapaxes(1, 2) @ means
-    return (x[:, risk.rows] - means).sum(axis=1), information
+    total = risk.counted(sums[..., 0], 1.0)
+    means, of_event = sums[..., 1:] / total[..., None], risk.counted(np.ones(total.shape), 0.0)[..., None]
+    weight = hazard * risk.spread(1 / total)[..., None]
+    information = x.swapaxes(1, 2) @ (weight * x) - means.swapaxes(1, 2) @ (of_event * means)
+    return (of_event * (x[:, risk.rows] - means)).sum(axis=1), information
 
 
 def baseline(risk: Risk, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -63,7 +63,7 @@ def plan(draws: int, size: int, seed: int | list[int]) -> list[tuple[int, np.ran
     return list(zip(counts, np.random.SeedSequence(seed).spawn(len(counts)), strict=True))
 
 
-def shuffle(strata: np.ndarray, count: int, seed: int | np.random.SeedSequence) -> np.ndarray:
+def shuffle(strata: np.ndarray, count: int, seed: int | list[int] | np.random.SeedSequence) -> np.ndarray:
     """Draw `count` permutations within the strata as row indices (count, n).
 
     Kinds with equally many blocks are drawn together, so that thousands of people with two scans each need no loop.

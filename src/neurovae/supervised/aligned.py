@@ -20,7 +20,7 @@ from neurovae.stats.exchangeability import rule
 from neurovae.stats.products import centred, products
 from neurovae.supervised import inference
 from neurovae.supervised.cases import cases, confounds_of, described, expected, left_out, people
-from neurovae.supervised.patterns import patterns, write
+from neurovae.supervised.patterns import known, patterns, write
 from neurovae.train import supervision, weights
 
 SAME = 1e-3  # of a standard deviation: latents and refit differ by single precision, not by more
@@ -182,7 +182,14 @@ def score_results(
     row |= inference.combined(inference.halves(data, direction, settings["splits"], settings["seed"]), "splits")
     predicted, r2 = _predictions(chosen, data, z, confounds, base)
     images = patterns(array, packed, brain, z, inference.given(data), data.parts)
-    row |= r2 | {"pattern_r": float(np.corrcoef(images)[np.triu_indices(len(images), 1)].mean())}
+    there = known(images)
+    alike = np.corrcoef(images[there])[np.triu_indices(there.sum(), 1)] if there.sum() > 1 else np.array([np.nan])
+    row |= r2 | {"pattern_r": float(alike.mean())}
+    if not there.all():
+        lacking = (
+            f"{(~there).sum()} of {len(there)} folds have no pattern: the latent does not vary in their test people"
+        )
+        row["reason"] = "; ".join(filter(None, [row.get("reason"), lacking]))
     return {"tests": [row], "folds": by_fold, "predictions": predicted}, images
 
 

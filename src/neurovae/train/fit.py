@@ -106,7 +106,7 @@ def run(
     if not getattr(module, "EPOCHS", False):
         if processes.rank() == 0:  # nothing to share among processes
             beside |= {"names": given.names, "volumes": given.volumes, "rows": given.rows} if table else {}
-            beside |= {"people": scans["person"].to_numpy()} if table else {}
+            beside |= {"people": scans["person"].to_numpy()} if table or blocks else {}
             beside |= {"encoder": given.encoder, "decoder": Path(table).with_name(DECODER)} if given.encoder else {}
             result = module.fit(array, split, brain, seed=seed, device=device, **beside, **values)
             _write(out, history, result, meta, values)

@@ -41,6 +41,7 @@ class Change:
     s: np.ndarray
     e: np.ndarray
     strata: np.ndarray  # of `stats.exchangeability`, of the people
+    family: np.ndarray | None  # (P,) codes of the families, where some people are related
     between: int  # columns that differ between people
     same_site: bool
 
@@ -80,7 +81,8 @@ def change(frame: Frame, z: np.ndarray, names: list[str], table: pd.DataFrame, s
         return [base | {"latent": name, "status": "explained by confounds", "reason": reason} for name in names]
     few, z = too_few(data.strata, data.e), z[data.rows]
     varying = moves(z)
-    df = repeated - data.between - 1
+    units = repeated if data.family is None else len(np.unique(data.family[np.bincount(data.person) > 1]))
+    df = max(units - data.between - 1, 1)
     rows = [
         base | {"latent": name} | (_wald(data, y, frame.slopes, df) if ok else {"status": "constant latent",
                                                                                "reason": "the latent does not vary"})
@@ -88,7 +90,7 @@ def change(frame: Frame, z: np.ndarray, names: list[str], table: pd.DataFrame, s
     ]  # fmt: skip
     ok = np.array([row["status"] == "ok" for row in rows])
     q, m = bh(np.array([row.get("p", np.nan) for row in rows]), ok)
-    related = data.strata.ndim > 1
+    related = data.family is not None
     rule = (OF_FAMILIES if related else RULE) + (" and the same site" if data.same_site else "")
     rows = [row | {"q": value, "family_size": m, "exchangeability": f"{rule}: none ({few})" if few else rule}
             for row, value in zip(rows, q, strict=True)]  # fmt: skip
@@ -125,8 +127,9 @@ def prepare(frame: Frame, values: np.ndarray, kind: str, site: np.ndarray) -> Ch
     family = None if frame.family is None else frame.family[present]
     related = family is not None and len(np.unique(family)) < len(family)
     kinds = pd.factorize(pd.Series(counts).astype(str) + " " + places)[0]
-    strata = family_strata(kinds, family if related else None)
-    return Change(rows, x, t, person, s, residual(s, own), strata, own.shape[1], places.nunique() > 1)
+    family = pd.factorize(family)[0] if family is not None and related else None
+    strata = family_strata(kinds, family)
+    return Change(rows, x, t, person, s, residual(s, own), strata, family, own.shape[1], places.nunique() > 1)
 
 
 def statistic_of(data: Change, z: np.ndarray, slopes: bool) -> Callable[[np.ndarray], np.ndarray]:
@@ -167,13 +170,15 @@ def _wald(data: Change, y: np.ndarray, slopes: bool, df: int) -> Row:
     """Difference in yearly change per standard deviation of the score (binary: between classes), in the latent's SD."""
     score = data.s[data.person]
     x = np.column_stack([data.x, score, score * data.t])
-    found = growth.fit(growth.visits(x, data.t, data.person, slopes), y)
+    visits = growth.visits(x, data.t, data.person, slopes)
+    found = growth.fit(visits, y)
     if not found.converged:
         return {"status": "not converged", "reason": "the fit did not converge"}
     first = np.unique(data.person, return_index=True)[1]
     sd = float(y[first].std(ddof=1))
-    effect, se = found.coef[-1] / sd, float(np.sqrt(found.cov[-1, -1])) / sd
+    errors = np.sqrt(np.diag(found.cov)) if data.family is None else growth.family_errors(visits, found, y, data.family)
+    effect, se = found.coef[-1] / sd, float(errors[-1]) / sd
     half = float(student.ppf(0.975, df)) * se
     return {"effect": float(effect), "se": se, "ci_low": float(effect - half), "ci_high": float(effect + half),
             "df": df, "p": float(2 * student.sf(abs(effect) / se, df)), "status": "ok",
-            "reason": "; ".join(filter(None, [found.boundary, RELATED * (data.strata.ndim > 1)]))}  # fmt: skip
+            "reason": "; ".join(filter(None, [found.boundary, RELATED * (data.family is not None)]))}  # fmt: skip

@@ -13,7 +13,7 @@ from neurovae.stats.basis import expand, independent
 THREE = 10  # people with three or more visits from which on slopes vary between people
 AGE, YEARS = "age at first session", "years"
 ONLY_LEVEL = f"level (fewer than {THREE} people have three visits, so slopes do not vary in the model)"
-RELATED = "some people are related: p and interval take them for unrelated"
+RELATED = "some people are related: p and interval from a jackknife over families"
 Row = dict[str, Any]
 Used = list[tuple[str, str, pd.Series]]
 

@@ -52,12 +52,16 @@ def degrees(frame: Frame) -> dict[str, int]:
     """Degrees of freedom of age and years, between and within people (Schluchter & Elashoff 1990).
 
     Where slopes vary between people, years are tested on the people with two or more visits; where they do not, on the
-    visits beyond the first.
+    visits beyond the first. Where people are related there are no more degrees than families.
     """
     between = frame.people - int(frame.personal.sum())
     n_within = int((~frame.personal).sum())
     within = len(frame.x) - frame.people - n_within
-    return {AGE: between, YEARS: min(within, int((frame.counts > 1).sum()) - 1) if frame.slopes else within}
+    within = min(within, int((frame.counts > 1).sum()) - 1) if frame.slopes else within
+    if frame.family is None:
+        return {AGE: between, YEARS: within}
+    families, repeated = (len(np.unique(one)) for one in (frame.family, frame.family[frame.counts > 1]))
+    return {AGE: max(min(between, families - int(frame.personal.sum())), 1), YEARS: max(min(within, repeated - 1), 1)}
 
 
 def effects(fits: Fits, names: list[str], base: Row) -> list[Row]:
@@ -71,7 +75,7 @@ def effects(fits: Fits, names: list[str], base: Row) -> list[Row]:
         "confounds": fits.frame.text,
         "random": "level and slope" if fits.frame.slopes else ONLY_LEVEL,
     }
-    related = RELATED * (fits.frame.family is not None)
+    related, errors = RELATED * (fits.frame.family is not None), dict(zip(names, _errors(fits), strict=True))
     for term in [term for term in TERMS if term in fits.frame.names]:
         k, of_term = fits.frame.names.index(term), []
         for name, found, sd in zip(names, fits.found, spread, strict=True):
@@ -81,7 +85,7 @@ def effects(fits: Fits, names: list[str], base: Row) -> list[Row]:
             elif not found.converged:
                 row |= {"status": "not converged", "reason": "the fit did not converge"}
             else:
-                row |= _numbers(found, k, df[term], sd) | _variances(found)
+                row |= _numbers(found, k, df[term], sd, errors[name]) | _variances(found)
                 row["reason"] = "; ".join(filter(None, [row["reason"], related]))
             of_term.append(row)
         ok = np.array([row["status"] == "ok" for row in of_term])
@@ -153,8 +157,16 @@ def redrawn(group: np.ndarray, draws: int, seed: int) -> np.ndarray:
     return np.vstack([np.ones(len(codes)), drawn[:, codes]])
 
 
-def _numbers(found: growth.Growth, k: int, df: int, sd: float) -> Row:
-    effect, se = float(found.coef[k]), float(np.sqrt(found.cov[k, k]))
+def _errors(fits: Fits) -> list[np.ndarray]:
+    """Standard errors (columns,) of the fixed effects of each latent; of related people a jackknife over families."""
+    family, none = fits.frame.family, np.full(fits.frame.x.shape[1], np.nan)
+    return [none if found is None else np.sqrt(np.diag(found.cov)) if family is None
+            else growth.family_errors(fits.visits, found, y, family)
+            for found, y in zip(fits.found, fits.z.T, strict=True)]  # fmt: skip
+
+
+def _numbers(found: growth.Growth, k: int, df: int, sd: float, errors: np.ndarray) -> Row:
+    effect, se = float(found.coef[k]), float(errors[k])
     half = float(student.ppf(0.975, df)) * se
     return {"effect": effect, "se": se, "ci_low": effect - half, "ci_high": effect + half, "effect_sd": effect / sd,
             "df": df, "p": float(2 * student.sf(abs(effect) / se, df)), "status": "ok",

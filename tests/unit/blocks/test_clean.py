@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from nilearn.signal import clean as nilearn_clean
 
-from neurovae.blocks import clean
+from neurovae.blocks import clean, connectivity
 from neurovae.errors import InputError
 
 ENTRY = {"drop_first": 0, "detrend": True, "high_pass_hz": None, "low_pass_hz": None, "scrub_mm": None, "zscore": True}
@@ -73,6 +73,19 @@ def test_constant_parcels_are_missing_and_change_no_other():
     found = run(values, np.array([False, False, True, False]))
     assert np.isnan(found.values[:, 2]).all()
     np.testing.assert_array_equal(np.delete(found.values, 2, 1), run(courses()[:, [0, 1, 3]], NONE[:3]).values)
+
+
+def test_a_parcel_that_varies_in_scrubbed_volumes_alone_is_constant():
+    values, fd = courses(), np.full(200, 0.1)
+    fd[[20, 90]] = 2.0
+    values[:, 1] = 50
+    values[[20, 90], 1] = 70, 30
+    found = run(values, fd=fd, scrub_mm=0.5)
+    np.testing.assert_array_equal(found.still, [False, True, False, False])
+    assert np.isnan(found.values[:, 1]).all() and np.isfinite(found.values[:, [0, 2, 3]]).all()
+    assert not run(values, fd=fd).still.any()
+    connections = connectivity.vector(found.values, "correlation", False)
+    np.testing.assert_array_equal(np.isnan(connections), [True, False, True, False, True, False])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Brain age: the predictions of `predict`, the reference's own line, gaps in closed form, and the test of the gap."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,15 @@ def test_the_adjusted_gap_is_that_of_de_lange_and_of_beheshti():
         offset = of_gap.intercept + of_gap.slope * years[here]  # Beheshti
         np.testing.assert_allclose(mine[here], brain[here] - offset - years[here], atol=1e-9)
     assert abs(stats.pearsonr(mine, years)[0]) < 0.1 < 0.6 < abs(stats.pearsonr(brain - years, years)[0])
+
+
+def test_of_one_single_age_the_adjusted_gap_is_missing_without_a_warning():
+    brain, fold, everybody = np.arange(40.0), np.arange(40) % 4, np.ones(40, bool)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(age.adjusted(np.full(40, 30.0), brain, fold, everybody)).all()
+        mixed = np.where(fold == 2, np.arange(40.0), 30.0)  # fold 2 alone has several ages, and no line from the others
+        assert (np.isnan(age.adjusted(mixed, brain, fold, everybody)) == (fold == 2)).all()
 
 
 def test_ages_outside_the_reference_are_marked_and_in_no_mean():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from neurovae.norm import calibration, deviation, maps
+from neurovae.norm import calibration, deviation, latent, maps
 from neurovae.norm.held_out import HeldOut, held_out
 
 
@@ -120,10 +120,21 @@ def test_cells_are_within_simultaneous_bounds_in_95_percent_of_calibrated_norms_
 def test_the_interval_over_people_is_wider_than_regions_alone_would_have_it():
     rng = np.random.default_rng(0)
     z = 0.9 * rng.normal(size=(100, 1)) + np.sqrt(0.19) * rng.normal(size=(100, 50))  # regions that go together
-    row = calibration.overall(z, 2000, 0)
+    row = calibration.overall(z, np.arange(100), 2000, 0)
     binomial = 1.96 * np.sqrt(0.05 * 0.95 / (100 * 50))
     assert row["n"] == 100 and row["high"] - row["low"] > 4 * binomial
     np.testing.assert_array_equal(np.bincount(calibration.terciles(np.arange(99.0))), [33, 33, 33])
+
+
+def test_twins_of_the_same_norm_count_once_in_its_interval():
+    """Each person twice in one family: the interval of one person each, and that of unrelated people is narrower."""
+    rng = np.random.default_rng(0)
+    z = 0.9 * rng.normal(size=(60, 1)) + np.sqrt(0.19) * rng.normal(size=(60, 20))
+    one, person = calibration.overall(z, np.arange(60), 4000, 0), np.arange(120) // 2
+    twins, strangers = (calibration.overall(np.repeat(z, 2, axis=0), g, 4000, 0) for g in (person, np.arange(120)))
+    widths = [row["high"] - row["low"] for row in (one, twins, strangers)]
+    assert twins["share"] == pytest.approx(one["share"]) and widths[1] == pytest.approx(widths[0])
+    assert widths[2] == pytest.approx(widths[0] / np.sqrt(2), rel=0.15)
 
 
 def test_a_sex_with_few_people_in_the_reference_gets_no_norm_of_another():
@@ -157,10 +168,31 @@ def test_calibration_leaves_out_what_has_no_z_and_makes_no_interval_of_few_peopl
     z = rng.normal(size=(40, 4))
     z[:, 1], z[3] = np.nan, np.nan
     names = pd.DataFrame({"name": list("abcd"), "hemisphere": "left"})
-    table = pd.DataFrame({"age_of": np.repeat([20.0, 21.0], 20), "site": ["A"] * 38 + ["B"] * 2})
+    table = pd.DataFrame({"age_of": np.repeat([20.0, 21.0], 20), "site": ["A"] * 38 + ["B"] * 2, "person": range(40)})
     found = pd.DataFrame(deviation._calibration(z, table, names, "model", 50, 0))
     cells = found[found["scope"] == "region and age tercile"]
     assert set(cells["level"]) == {"left a", "left c", "left d"} and set(cells["tercile"]) == {1, 2}  # ages are tied
     assert found.loc[0, "n"] == 39 and found[["share"]].notna().all().all()
     of_site = found[found["scope"] == "site"].set_index("level")
     assert np.isfinite(of_site.loc["A", "low"]) and np.isnan(of_site.loc["B", "low"])
+
+
+def test_reference_people_get_the_fold_that_held_them_out_and_others_the_median_over_all():
+    """45 of the reference, 15 held out of each fold, and 6 others: the percentiles by hand, fold by fold."""
+    rng, n = np.random.default_rng(3), 51
+    own_fold, reference = np.arange(n) % 3, np.arange(n) < 45
+    sex, years = np.where(np.arange(n) % 2, "F", "M"), rng.uniform(20, 60, n)
+    table = pd.DataFrame({"scan": [f"s{k}" for k in range(n)], "age_of": years, "sex_of": sex, "reference": reference})
+    tables, expected = {}, np.full((3, n), np.nan)
+    for k in range(3):
+        z, unseen = rng.normal(size=(n, 2)), (own_fold == k) | ~reference
+        tables[k] = table.assign(latents_split=np.where(unseen, "test", "training"), mu_0=z[:, 0], mu_1=z[:, 1])
+        held, others = (own_fold == k) & reference, ~reference
+        parts = [values[rows] for rows in (held, others) for values in (z, years, sex)]
+        expected[k, held], expected[k, others] = latent.percentiles(*parts)
+    rows: list[dict[str, object]] = [{} for _ in range(n)]
+    deviation._latent(rows, tables, HeldOut(table, own_fold, own_fold))
+    assert [row["d2_folds"] for row in rows] == [1] * 45 + [3] * 6
+    found = np.array([row["d2_percentile"] for row in rows], float)
+    np.testing.assert_allclose(found[reference], expected[own_fold[reference], np.flatnonzero(reference)])
+    np.testing.assert_allclose(found[~reference], np.median(expected[:, ~reference], axis=0))

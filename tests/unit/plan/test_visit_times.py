@@ -129,3 +129,24 @@ def test_some_dates_as_days(tmp_path: Path) -> None:
     day = ["2010-01-01", "700"] + ["2010-01-01", "2012-01-01"] * (PEOPLE - 1) + ["2013-07-02"]
     lines = found(config(table(tmp_path, scan_date=day), time={}, scan_date="scan_date"))
     assert "sub-00: some sessions have a calendar date, others a number of days; give one of the two" in lines
+
+
+class Counted(list):  # type: ignore[type-arg]
+    """A list that counts how often it is gone through."""
+
+    passes = 0
+
+    def __iter__(self) -> Any:
+        self.passes += 1
+        return super().__iter__()
+
+
+def test_the_scans_are_gone_through_once_however_many_people_have_one(tmp_path: Path) -> None:
+    rows = [f"sub-{k:04d}\t1\t{60 + k % 20}" for k in range(400)]
+    (tmp_path / "p.tsv").write_text("\n".join(["participant_id\tsession_id\tage", *rows]) + "\n")
+    given = config(tmp_path / "p.tsv")["cohort"]
+    looked = index.look(given)
+    scans = Counted(looked.scans)
+    timed = times(given, looked._replace(scans=scans), "age")
+    assert scans.passes == 1 and len(timed.years) == 400 and set(timed.years.values()) == {0.0}
+    assert sorted(set(timed.age.values())) == [60 + k for k in range(20)]  # type: ignore[type-var]

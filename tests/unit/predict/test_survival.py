@@ -14,13 +14,13 @@ import pytest
 from scipy.special import expit
 from scipy.stats import norm
 
-from neurovae.predict import survival
+from neurovae.predict import survival, survival_permutation
 from neurovae.predict.compare import against
 from neurovae.predict.features import BOTH, CONFOUNDS, LATENTS
 from neurovae.predict.folds import Cases, Folds, complete_cases
 from neurovae.predict.linear import ALPHAS
 from neurovae.predict.predict import of_survival
-from neurovae.predict.ridge_cox import fitted, part
+from neurovae.predict.ridge_cox import fitted, placed
 from neurovae.predict.survival_metrics import Curves, brier, censoring, concordance, integrated, kaplan_meier
 from neurovae.report.figures.survival import band, thirds
 from neurovae.stats import cox
@@ -147,7 +147,7 @@ def test_planted_effect_is_predicted_beyond_the_confounds():
     assert found.loc[(BOTH, "ipa"), "ci_low"] > 0 > found.loc[(CONFOUNDS, "ipa"), "ci_low"]
     test = found.loc[(BOTH, "log_partial_likelihood")]
     assert test["p_permutation"] == 1 / 40 and test["gain"] > 0.05
-    assert test["permutation"] == "whole persons: residuals of the latents given the confounds"
+    assert test["permutation"] == "whole persons: outcome and confounds, given the confounds' part of the latents"
     full, alone = (predicted[predicted["features"] == name] for name in (BOTH, CONFOUNDS))
     assert against(full, CONFOUNDS, alone)[0]["metric"] == "c_harrell"
     assert against(full, CONFOUNDS, alone)[0]["difference"] > 0.05
@@ -177,17 +177,44 @@ def test_one_row_per_person_and_left_truncation_says_what_it_does_not_give():
 
 
 def test_draws_of_the_permutation_are_what_each_alone_would_be():
-    """Batched tuning and fits equal those of one draw; the identity gives the splits themselves."""
+    """Batched tuning and fits equal those of one draw, with risk sets of its own; the identity gives the splits' latents."""
+    table = people(n=80)
+    table["conversion"] = np.ceil(5 * table["conversion"]) / 5  # ties
+    cases, _ = cases_of(table)
+    z = dict.fromkeys(range(4), cases.table[cases.latents].to_numpy(float))
+    fold, split, confounds = (
+        survival_permutation._fold(cases, cases.splits[BOTH][0], z),
+        cases.splits[BOTH][0],
+        cases.x[:, 1:],
+    )
+    rng = np.random.default_rng(0)
+    order = np.array([np.arange(80), *(rng.permutation(80) for _ in range(4))])
+    data = survival_permutation.moved(fold, confounds, order, together=False)
+    for mine, given in ((data, split), (data.inner[1], split.inner[1])):
+        assert np.allclose(mine.x[0][given.train][:, :4], given.x_train[:, :4])
+        assert np.allclose(mine.x[0][given.test][:, :4], given.x_test[:, :4])
+    together, alphas = fitted(data, cases.y)
+    for coef, chosen, own in zip(together, alphas, order, strict=True):
+        train = np.flatnonzero(np.isin(own, split.train))
+        alone = survival_permutation.moved(fold, confounds, own[None], together=False)
+        penalty = np.where(np.arange(7) < 4, chosen[1], chosen[0])[None]
+        direct = cox.fit_many(cox.risk_sets(cases.y[train]), alone.x[:, train], penalty, np.zeros((1, 7)))[0][0]
+        assert np.allclose(coef, direct, atol=1e-8) and (fitted(alone, cases.y)[1][0] == chosen).all()
+
+
+def test_latents_stay_with_the_people_whom_a_fold_saw_and_the_confounds_with_the_outcome():
+    """A residual, the fold and the roles move as one; what confounds explain of the latents moves with the outcome."""
     cases, _ = cases_of(people(n=80))
-    z, split = cases.table[cases.latents].to_numpy(float), cases.splits[BOTH][0]
-    same = survival.with_latents(split, z, together=False)
-    assert np.allclose(same.x_train, split.x_train) and np.allclose(same.x_test, split.x_test)
-    rng, data = np.random.default_rng(0), part(split, cases.y)
-    draws = [survival.with_latents(split, rng.permutation(z), together=False) for _ in range(5)]
-    together, alphas = fitted(draws, data, 10.0)
-    alone = [fitted([one], data, 10.0) for one in draws]
-    assert np.allclose(together, [coef[0] for coef, _ in alone], atol=1e-9)
-    assert (alphas == [chosen[0] for _, chosen in alone]).all()
+    z = dict.fromkeys(range(4), cases.table[cases.latents].to_numpy(float))
+    fold = survival_permutation._fold(cases, cases.splits[BOTH][2], z)
+    order = np.random.default_rng(1).permutation(80)
+    shifted = replace(
+        fold, rest=fold.rest + 9 * ~fold.train[:, None]
+    )  # as by a model that has seen the training people
+    data = survival_permutation.moved(shifted, cases.x[:, 1:], order[None], together=False)
+    assert (data.train[0] == fold.train[order]).all() and not (data.train[0] == fold.train).all()
+    assert (data.x[0, ~data.train[0], :4].min() > 3) and (data.x[0, data.train[0], :4].max() < 4)
+    assert np.allclose(np.corrcoef(data.x[0, :, 4], cases.table["age"])[0, 1], 1)
 
 
 def test_many_latents_become_components_of_the_training_people():
@@ -206,8 +233,10 @@ def test_many_latents_become_components_of_the_training_people():
     assert np.allclose(again[0][within], found[0][within])
     turned = survival.with_components(cases, found, used, 3, 0)
     split = turned.splits[BOTH][0]
-    same = survival.with_latents(split, found[0], together=True)
-    assert np.allclose(same.x_train, split.x_train) and np.allclose(same.inner[0].x_test, split.inner[0].x_test)
+    fold = survival_permutation._fold(turned, split, found)
+    same = survival_permutation.moved(fold, turned.x[:, 1:], np.arange(80)[None], together=True)
+    assert np.allclose(same.x[0][split.train][:, :50], split.x_train[:, :50])
+    assert np.allclose(same.inner[0].x[0][split.inner[0].test][:, :50], split.inner[0].x_test[:, :50])
     assert split.confounds == 3 and set(turned.splits) == set(cases.splits) and LATENTS in turned.splits
 
 
@@ -231,7 +260,7 @@ def test_penalties_follow_the_cross_validated_partial_likelihood():
             total += cox.loglike(cox.risk_sets(cases.y[whole]), line)
             total -= cox.loglike(cox.risk_sets(cases.y[one.train]), line[: len(one.train)])
         sums.append(total)
-    assert fitted([split], part(split, cases.y))[1][0, 0] == ALPHAS[int(np.argmax(np.round(sums, 9)))]
+    assert fitted(placed(split, len(cases.y)), cases.y)[1][0, 0] == ALPHAS[int(np.argmax(np.round(sums, 9)))]
 
 
 # --- curves by thirds ---

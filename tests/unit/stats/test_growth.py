@@ -1,5 +1,6 @@
 """Growth models: against a dense likelihood, statsmodels' MixedLM and R's lme4; predictions against closed forms."""
 
+import dataclasses
 import json
 import warnings
 from pathlib import Path
@@ -157,3 +158,25 @@ def test_redrawn_people() -> None:
     v = covariance(found, t[twice], codes)
     coef = np.linalg.solve(x[twice].T @ np.linalg.solve(v, x[twice]), x[twice].T @ np.linalg.solve(v, y[twice]))
     np.testing.assert_allclose(drawn_again[1], coef, atol=1e-8)
+
+
+def test_errors_over_families_are_those_of_a_dense_jackknife_and_twins_count_once() -> None:
+    """Left out by hand, family by family; of people who are there twice as twins, as large as of each once."""
+    x, t, person, y = drawn(3, people=30)
+    family = np.arange(30) // 2
+    visits = growth.visits(x, t, person, True)
+    found = growth.fit(visits, y)
+    v = covariance(found, t, person)
+    coef = []
+    for one in range(15):
+        kept = family[person] != one
+        inverse = np.linalg.inv(v[np.ix_(kept, kept)])
+        coef.append(np.linalg.solve(x[kept].T @ inverse @ x[kept], x[kept].T @ inverse @ y[kept]))
+    by_hand = np.sqrt(14 / 15 * np.square(np.array(coef) - np.mean(coef, axis=0)).sum(axis=0))
+    assert np.allclose(growth.family_errors(visits, found, y, family), by_hand, rtol=1e-8)
+    single = growth.family_errors(visits, found, y, np.arange(30))
+    double = growth.visits(np.vstack([x, x]), np.append(t, t), np.append(person, person + 30), True)
+    twins = dataclasses.replace(found, k=np.concatenate([found.k, found.k]))
+    both = growth.family_errors(double, twins, np.append(y, y), np.append(np.arange(30), np.arange(30)))
+    assert np.allclose(both, single, rtol=1e-8)
+    assert (both > 1.2 * np.sqrt(np.diag(found.cov)) / np.sqrt(2)).all()  # than 60 unrelated people would have

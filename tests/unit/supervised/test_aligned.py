@@ -1,5 +1,10 @@
 """Aligned latents and their tests: other implementations, closed forms, a planted effect, and nothing under the null."""
 
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import nibabel as nib
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -11,7 +16,7 @@ from neurovae.stats.basis import residual
 from neurovae.stats.combine import exchangeable, ruger
 from neurovae.stats.products import centred
 from neurovae.stats.ridge import reml
-from neurovae.supervised import inference
+from neurovae.supervised import inference, patterns
 from neurovae.train.supervision import design
 
 
@@ -128,3 +133,25 @@ def test_halves_hold_their_level_where_people_are_related() -> None:
         return float(inference.halves(related, "pls", 1, seed)[0])
 
     assert np.sum([p(seed) <= 0.05 for seed in range(300)]) <= binom.ppf(0.995, 300, 0.05)
+
+
+def test_a_fold_with_one_test_person_has_no_pattern_and_the_mean_is_over_the_others(tmp_path: Path) -> None:
+    """The regression of each voxel on the latent by hand; the fold of one person is missing, without a warning."""
+    rng, z = np.random.default_rng(0), np.random.default_rng(1).normal(size=21)
+    volumes, brain = rng.normal(size=(21, 2, 2, 2)) + z[:, None, None, None], np.ones((2, 2, 2), bool)
+    tests = [np.arange(10), np.arange(10, 20), np.array([20])]
+    parts = [SimpleNamespace(test=rows) for rows in tests]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        maps = patterns.patterns(volumes, np.arange(21), brain, z, np.ones((21, 1)), parts)  # type: ignore[arg-type]
+        nib.save(nib.Nifti1Image(brain.astype(np.float32), np.eye(4)), tmp_path / "mask.nii")
+        patterns.write(
+            tmp_path / "mean.nii", tmp_path / "sd.nii", tmp_path / "mask.nii", np.stack([maps, maps + np.nan])
+        )
+    unit = (z - z.mean()).std(ddof=1)
+    slopes = [np.polyfit(z[rows], volumes[rows].reshape(len(rows), -1), 1)[0] * unit for rows in tests[:2]]
+    np.testing.assert_allclose(maps[:2], slopes, rtol=1e-5)
+    assert np.isnan(maps[2]).all() and list(patterns.known(maps)) == [True, True, False]
+    mean = np.asarray(nib.load(tmp_path / "mean.nii").dataobj)
+    np.testing.assert_allclose(mean[..., 0].ravel(), np.mean(slopes, axis=0), rtol=1e-5)
+    assert np.isnan(mean[..., 1]).all()

@@ -223,6 +223,19 @@ def test_joint_rank_counts_what_blocks_share(shared, rank):
     assert shared_factors.joint_rank([one - one.mean(axis=0) for one in x], everyone, [30, 40], 16) == rank
 
 
+def test_scans_of_a_person_are_permuted_together_so_that_blocks_of_nothing_in_common_share_nothing():
+    """Four nearly equal scans a person look like shared directions if each scan changes places alone."""
+    first, second = (simulated(40, seed=seed)[2][k] for k, seed in ((0, 1), (1, 7)))
+    rng, person = np.random.default_rng(0), np.repeat(np.arange(40), 4)
+    x = [one[person] + 0.05 * rng.normal(size=(160, one.shape[1])) for one in (first, second)]
+    x, everyone = [one - one.mean(axis=0) for one in x], np.ones((2, 160), bool)
+    assert shared_factors.joint_rank(x, everyone, [30, 40], 16) > 0
+    assert shared_factors.joint_rank(x, everyone, [30, 40], 16, person) == 0
+    both = simulated(40)[2]
+    x = [one[person] + 0.05 * rng.normal(size=(160, one.shape[1])) for one in both]
+    assert shared_factors.joint_rank([one - one.mean(axis=0) for one in x], everyone, [30, 40], 6, person) == 2
+
+
 def test_planted_factors_are_found_and_private_ones_stay_private():
     """Short form of `proof_fused`: 260 people, 30 and 40 features, signal and noise of equal variance."""
     shared, private, features = simulated(260)

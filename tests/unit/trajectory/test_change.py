@@ -154,9 +154,9 @@ def test_relatives_change_places_as_families_and_the_rows_say_what_ignores_them(
     assert (np.sort(order[:, 40:], axis=1) == np.arange(40, 60)).all() and (order[:, 40:] != np.arange(40, 60)).any()
     row = rows(table).iloc[0]
     assert row["exchangeability"] == "whole families of equal size whose members have equally many visits"
-    assert "take them for unrelated" in row["reason"]
+    assert "jackknife over families" in row["reason"]
     of_effects = effects(fit_all(design, table[["mu_00"]].to_numpy(float)), ["mu_00"], {})
-    assert all("take them for unrelated" in one["reason"] for one in of_effects)
+    assert all("jackknife over families" in one["reason"] for one in of_effects)
     alone = rows(table[number % 2 == 0].reset_index(drop=True)).iloc[0]
     assert alone["exchangeability"].startswith("whole people") and alone["reason"] == ""
     weights = redrawn(np.repeat(["a", "b", "c"], 2), 20, 0)

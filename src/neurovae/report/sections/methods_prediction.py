@@ -57,7 +57,7 @@ def _permuted(kinds: set[str]) -> str:
     """What replaced the scores under the null hypothesis."""
     moved = "permuted residuals of the score given the confounds [freedman]"
     drawn = "labels permuted conditionally on the confounds [berrett]"
-    latents = "permuted residuals of the latents given the confounds [freedman]"
+    latents = "outcomes and confounds permuted against the residuals of the latents given the confounds [potter, werft]"
     words = [moved] if kinds - {"binary", "survival"} else []
     words += [f"for binary scores {drawn}" if words else drawn] if "binary" in kinds else []
     words += [f"for times to events {latents}" if words else latents] if "survival" in kinds else []

@@ -58,7 +58,7 @@ def fit(
         hidden_units: of the networks of tables and connectivity.
         base_channels: of the network of images.
         dropout: fraction of units of the networks of tables and connectivity that are dropped.
-        people: not used.
+        people: person of each scan.
         state: folder of checkpoints.
         watch: called with the history rows of each epoch.
         options: further fields of `Hyperparameters`, an entry of train.models.
@@ -81,7 +81,7 @@ def fit(
     torch.manual_seed(seed)
     model = _untrained(architecture, mask, dropout)
     model.cross = cross_weight
-    _start(model, array, np.flatnonzero(split == "training"))
+    _start(model, array, np.flatnonzero(split == "training"), people)
     model.to(on)
     nothing = torch.zeros(mask.shape)
     data = Data(
@@ -126,7 +126,7 @@ def _untrained(architecture: dict[str, Any], mask: np.ndarray, dropout: float) -
                  base_channels=architecture["base_channels"], dropout=dropout)  # fmt: skip
 
 
-def _start(model: Fused, blocks: SideBySide, training: np.ndarray) -> None:
+def _start(model: Fused, blocks: SideBySide, training: np.ndarray, people: np.ndarray | None) -> None:
     """Set mean, scale, linear part, log-variances and dispersions before the first step."""
     standard = standardised(blocks, training)
     both = np.array([~np.isnan(x).all(axis=1) for x, _, _ in standard]).all(axis=0).sum()
@@ -137,7 +137,8 @@ def _start(model: Fused, blocks: SideBySide, training: np.ndarray) -> None:
             "n_shared or n_private, or leave a block out"
         )
     filled = [np.where(np.isnan(x).all(axis=1)[:, None], x, np.nan_to_num(x)) for x, _, _ in standard]
-    found = shared_factors.fit(filled, model.weights, model.n_shared, model.n_private)
+    own = None if people is None else people[training]
+    found = shared_factors.fit(filled, model.weights, model.n_shared, model.n_private, own)
     with torch.no_grad():
         for block, (_, mean, scale), factors, weight in zip(model.blocks, standard, found, model.weights, strict=True):
             linear = shared_factors.posterior(factors, weight)

@@ -32,14 +32,15 @@ Evidence = tuple[np.ndarray, np.ndarray, np.ndarray]  # H_m (latents, features),
 
 def fit(
     array: SideBySide, split: np.ndarray, mask: np.ndarray, *, seed: int, device: str,
-    twin: str, n_shared: int, n_private: int, people: Any = None, **others: Any,
+    twin: str, n_shared: int, n_private: int, people: np.ndarray | None = None, **others: Any,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
     """Evidence and loadings of each block, of the training people with all blocks; no history.
 
     Args:
         array: the blocks of all scans.
         split: split of each scan; "training" alone is used.
-        mask, seed, device, people: not used.
+        mask, seed, device: not used.
+        people: person of each scan, for jive.
         twin: pca, cca, pls or jive.
         n_shared, n_private: as of the fused VAE; `pca` has as many latents in all.
 
@@ -69,7 +70,8 @@ def fit(
         n_shared, n_private = n_shared + len(names) * n_private, 0
         found = _pca(x, n_shared)
     elif twin == "jive":
-        found = _jive(x, n_shared, n_private)
+        own = None if people is None else people[split == "training"][both]
+        found = _jive(x, n_shared, n_private, own)
     else:
         found = _paired(x, CCA if twin == "cca" else PLSCanonical, n_shared, n_private, wanted)
     tensors: Tensors = {
@@ -102,9 +104,9 @@ def _pca(x: list[np.ndarray], count: int) -> list[Evidence]:
     return [_evidence(c * part, c**2 * noise) for part, c in zip(parts, scales, strict=True)]
 
 
-def _jive(x: list[np.ndarray], n_shared: int, n_private: int) -> list[Evidence]:
+def _jive(x: list[np.ndarray], n_shared: int, n_private: int, people: np.ndarray | None) -> list[Evidence]:
     everyone, sizes = np.ones((len(x), len(x[0])), bool), [one.shape[1] for one in x]
-    rank = min(n_shared, shared_factors.joint_rank(x, everyone, sizes, n_shared + n_private))
+    rank = min(n_shared, shared_factors.joint_rank(x, everyone, sizes, n_shared + n_private, people))
     loadings, noise = shared_factors.joint_and_individual(x, everyone, sizes, rank, n_private)
     widened = [np.insert(one, [rank] * (n_shared - rank), 0, axis=1) for one in loadings]
     return [_evidence(one, level) for one, level in zip(widened, noise, strict=True)]

@@ -10,9 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import eigh, svd
 
+from neurovae.stats.exchangeability import family_strata, shuffle
+
 ITERATIONS = 500
 TOLERANCE = 1e-6  # relative change of the noise variances at which EM ends
-PERMUTATIONS, LEVEL = 500, 0.95  # of people, and the quantile of the largest singular value to exceed
+PERMUTATIONS, LEVEL = 500, 0.95  # of whole people, and the quantile of the largest singular value to exceed
 FLOOR = 1e-3  # of the noise variance, as a fraction of the block's mean variance: with few features it may reach 0
 
 
@@ -33,7 +35,9 @@ class Posterior(NamedTuple):
     private_variance: np.ndarray
 
 
-def fit(blocks: list[np.ndarray], weights: list[float], n_shared: int, n_private: int) -> list[Factors]:
+def fit(
+    blocks: list[np.ndarray], weights: list[float], n_shared: int, n_private: int, people: np.ndarray | None = None
+) -> list[Factors]:
     """Loadings of each block, rotated such that the shared latents are as independent as can be, given all blocks.
 
     Of `n_shared` shared latents only as many have loadings as a permutation supports (`joint_rank`): the others would
@@ -43,13 +47,14 @@ def fit(blocks: list[np.ndarray], weights: list[float], n_shared: int, n_private
         blocks: centred features (people, features) of the same people; a row of NaN is a person without the block.
         weights: w_m, which multiplies the log-likelihood of the block.
         n_shared, n_private: latents.
+        people: of each row, whose scans stay together in the permutation; None: each row is another person.
     """
     wanted = n_shared
     present = np.array([~np.isnan(x).any(axis=1) for x in blocks])
     reduced = [_coordinates(x[has]) for x, has in zip(blocks, present, strict=True)]
     sizes = [x.shape[1] for x in blocks]
     scores = [values for values, _ in reduced]
-    n_shared = min(wanted, joint_rank(scores, present, sizes, n_shared + n_private))
+    n_shared = min(wanted, joint_rank(scores, present, sizes, n_shared + n_private, people))
     loadings, noise = joint_and_individual(scores, present, sizes, n_shared, n_private)
     floors = [FLOOR * np.square(y).sum() / (len(y) * size) for y, size in zip(scores, sizes, strict=True)]
     for _ in range(ITERATIONS):
@@ -65,27 +70,34 @@ def fit(blocks: list[np.ndarray], weights: list[float], n_shared: int, n_private
     return [Factors(np.pad(axes.T @ a, padded), axes.T @ b, float(level)) for (a, b), (_, axes), level in found]
 
 
-def joint_rank(scores: list[np.ndarray], present: np.ndarray, sizes: list[int], most: int) -> int:
+def joint_rank(
+    scores: list[np.ndarray], present: np.ndarray, sizes: list[int], most: int, people: np.ndarray | None = None
+) -> int:
     """Number of directions that blocks share beyond chance, of people who have all blocks.
 
     As in AJIVE (Feng 2018): squared singular values of the blocks' leading left singular vectors, side by side, here
-    against the largest one after the people of each block were permuted. How many vectors of a block lead is found by
-    its singular values, `most` at the utmost.
+    against the largest one after the people of each block were permuted: whole people, with all their scans, among
+    those with equally many (Winkler 2015), since scans of one person are alike in every block. How many vectors of a
+    block lead is found by its singular values, `most` at the utmost.
 
     Args:
         scores: centred features or coordinates of each block (people with it, features).
         present: which block each person has (blocks, people).
         sizes: number of features of each block.
         most: number of leading vectors that is allowed.
+        people: whose each row of `present` is (rows,); None: each row is another person.
     """
-    everyone, rng = np.asarray(present.all(axis=0)), np.random.default_rng(0)
+    everyone = np.asarray(present.all(axis=0))
+    units = np.arange(everyone.sum()) if people is None else np.asarray(people)[everyone]
+    strata = family_strata(np.zeros(len(units), int), units)
     whole = [y[everyone[has]] for y, has in zip(scores, present, strict=True)]
     leading = [_leading(y - y.mean(axis=0), size, most) for y, size in zip(whole, sizes, strict=True)]
     if min(u.shape[1] for u in leading) == 0:
         return 0
     observed = np.asarray(svd(np.concatenate(leading, axis=1), compute_uv=False)) ** 2
-    null = [svd(np.concatenate([rng.permutation(u) for u in leading], axis=1), compute_uv=False)[0] ** 2
-            for _ in range(PERMUTATIONS)]  # fmt: skip
+    orders = [shuffle(strata, PERMUTATIONS, [0, m]) for m in range(len(leading))]
+    null = [svd(np.concatenate([u[order[k]] for u, order in zip(leading, orders, strict=True)], axis=1),
+                compute_uv=False)[0] ** 2 for k in range(PERMUTATIONS)]  # fmt: skip
     above = observed[: min(u.shape[1] for u in leading)] > np.quantile(null, LEVEL)
     return int(np.count_nonzero(above))
 
