@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.linalg import eigh
-from sklearn.decomposition import FastICA
 from torch import nn
 
 from neurovae.errors import InputError
 from neurovae.train.engine.rng import generator, number
+from neurovae.train.models.independent import independent
 from neurovae.train.models.rotation import varimax
 from neurovae.train.weights import Tensors
 
@@ -126,19 +126,6 @@ def components(training: Iterable[np.ndarray], most: int) -> Tensors:
     axes = axes[:, ::-1][:, :most].T
     axes *= np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
     return {"mean": mean, "components": axes, "variances": variances[::-1][:most].copy()}
-
-
-def independent(axes: np.ndarray, seed: int) -> np.ndarray:
-    """Rotation (latents, latents) of principal axes (latents, parcels) into spatially independent ones.
-
-    Raises:
-        InputError: FastICA does not converge.
-    """
-    ica = FastICA(whiten="unit-variance", random_state=number(seed) % 2**32, max_iter=5000, tol=1e-4)
-    maps = ica.fit_transform(axes.T).T
-    if ica.n_iter_ >= 5000:
-        raise InputError(f"ICA of {len(axes)} components did not converge in 5000 steps; choose another n_latent")
-    return np.asarray(maps @ axes.T)
 
 
 def trained(
