@@ -52,15 +52,16 @@ def fitted(one: dict[str, Any], **options: Any) -> tuple[Tensors, dict[str, Any]
     return aligned.fit(*arrays, scores=one["scores"], scans=one["scans"], **settings)
 
 
-def out_of_fold(table: pd.DataFrame, x: np.ndarray, **options: Any) -> np.ndarray:
-    """The latent of each person from the model of the fold that tests them (people,)."""
-    z = np.full(len(table), np.nan)
+def out_of_fold(table: pd.DataFrame, x: np.ndarray, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The latent of each person from the model of the fold that tests them, and that of fold 0 of all (people,)."""
+    z, first = np.full((2, len(table)), np.nan)
     for fold in range(FOLDS):
         one = given(table, x, fold)
         tensors, architecture, _ = fitted(one, **options)
+        found = aligned.embed(one["volumes"], MASK, tensors, architecture)[0][:, 0]
         test = (table["fold"] == fold).to_numpy()
-        z[test] = aligned.embed(one["volumes"][test], MASK, tensors, architecture)[0][:, 0]
-    return z
+        z[test], first = found[test], found if fold == 0 else first
+    return z, first
 
 
 __all__ = ["MASK", "NETWORK", "fitted", "given", "out_of_fold", "people", "squared"]

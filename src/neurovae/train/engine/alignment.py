@@ -1,7 +1,7 @@
 """The step and the evaluation of a model with aligned latents, in the training loop of all networks.
 
-The loss is -ELBO of the scans + gamma (1 - r), summed over the scores. r depends on all training people at once, so that
-a batch is always all of them.
+The loss is -ELBO of the scans + gamma (1 - r), summed over the scores. r depends on all training people at once, so a
+batch is always all of them.
 """
 
 import math

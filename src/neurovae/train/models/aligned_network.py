@@ -1,6 +1,6 @@
 """Latents that follow scores more closely than a line can: a perceptron around the linear twin of `aligned`.
 
-Of K scores, latents 1 to K each follow one; the others are free. The loss is -ELBO of the scans + gamma (1 - r) for each
+Latents 1 to K each follow one of K scores; the others are free. The loss is -ELBO of the scans + gamma (1 - r) for each
 score (`engine.alignment`; Zhao 2019 aligns a latent by a conditional prior instead). A Gaussian likelihood of isotropic
 noise over the voxels is one over principal components of the training scans, beside what these leave, which does not
 depend on the model. Training begins at the linear twin and at principal components of the rest, and ends when the
@@ -125,8 +125,9 @@ def fit(
     lengths = np.linalg.norm(twin["directions"].astype(np.float64), axis=1)
     units = given.spread * np.where(lengths > 0, lengths, 1.0)
     tensors = {f"network.{name}": value.contiguous().numpy() for name, value in model.state_dict().items()}
-    architecture = {"network": "perceptron", "sizes": given.sizes[:2], "n_latent": n_latent, "hidden_units": hidden_units,
-                    "kl": hp.kl, "sampled": True, "units": [*units.tolist(), *[1.0] * (n_latent - len(units))]}  # fmt: skip
+    architecture = {"network": "perceptron", "sizes": given.sizes[:2], "n_latent": n_latent, "kl": hp.kl,
+                    "hidden_units": hidden_units, "sampled": True,
+                    "units": [*units.tolist(), *[1.0] * (n_latent - len(units))]}  # fmt: skip
     return {**twin, **given.tensors, **tensors}, architecture, history
 
 

@@ -1,10 +1,10 @@
 """What an aligned network is fitted to, and the linear model at which it starts.
 
-A row per scan outside the test fold: principal components of the training scans, the latents of the linear twin, and the
-scores with their confounds. While the network is trained, each participant's twin was fitted without them: to the other
-groups of training participants, and for validation participants to all training participants. Otherwise the network
-would learn to correct latents that follow the score by construction. The finished model uses the twin of everybody
-outside the test fold, as the linear model does.
+A row per scan outside the test fold: principal components of the training scans, the latents of the linear twin, and
+the scores with their confounds. While the network is trained, the twin of each participant is fitted without them: to
+the other groups of training participants, and for validation participants to all training participants. Otherwise the
+network would learn to correct latents that follow the score by construction. The finished model uses the twin of
+everybody outside the test fold, as the linear model does.
 """
 
 from typing import NamedTuple
@@ -21,7 +21,6 @@ from neurovae.train.models.principal_components import components
 from neurovae.train.supervision import Scores, cases
 from neurovae.train.weights import Tensors
 
-SCORE = 2  # columns of a score beside its confounds: the twin's latent and the residual
 MIN_TRAINING = 10  # participants
 
 
@@ -57,8 +56,8 @@ def inputs(
     training = np.flatnonzero(split == "training")
     if len(training) < MIN_TRAINING or not (split == "validation").any():
         raise InputError(
-            f"{len(training)} training and {(split == 'validation').sum()} validation scans; an aligned network needs at "
-            f"least {MIN_TRAINING} to train on and one to stop on; set network: none"
+            f"{len(training)} training and {(split == 'validation').sum()} validation scans; an aligned network needs "
+            f"at least {MIN_TRAINING} to train on and one to stop on; set network: none"
         )
     found = components(volumes, training, mask, n_latent=min(n_components, len(training) - 1), flip=False, blur=0.0)
     tensors = {"centre": found.mean, "components": found.components}
