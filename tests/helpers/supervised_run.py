@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import simulated_aligned
 import simulated_joint
-from tiny import MASK, cohort
+from tiny import MASK, cohort  # MASK: of the volumes
 
 from neurovae import latents
 from neurovae.supervised import aligned, joint, refits

@@ -16,7 +16,8 @@ HEADS = {"score": "score", "model": "model", "track": "track", "direction": "dir
          "twin_partial_r": "partial r of the linear twin", "gain": "gain over the twin", "gain_low": "gain, CI low",
          "gain_high": "gain, CI high", "twin_r2": "R² of the linear twin", "pattern_r": "r of the folds' patterns",
          "agreement_map": "r of the pattern with the unsupervised score map",
-         "agreement_t": "r of the pattern with the test of voxels", "agreement_reason": "note on maps", "confounds": "confounds", "permutation": "permuted",
+         "agreement_t": "r of the pattern with the test of voxels", "agreement_reason": "note on maps",
+         "confounds": "confounds", "permutation": "permuted",
          "status": "status", "reason": "note"}  # fmt: skip
 FOLDS = {"score": "score", "fold": "test fold", "track": "track", "n_training": "training n", "n": "n",
          "family": "regression", "effect": "effect", "ci_low": "95 % CI low", "ci_high": "95 % CI high",
@@ -139,8 +140,8 @@ def of_networks(found: pd.DataFrame) -> str:
     if own.empty:
         return ""
     words = (
-        "Where the model is a perceptron, it began at this direction and was trained on the evidence lower bound of the "
-        "scans and on the partial correlation of each latent with its score in the training participants [alignment]; "
+        "Where the model is a perceptron, it began at this direction and was trained on the evidence lower bound of "
+        "the scans and on the partial correlation of each latent with its score in the training participants [alignment]; "
         "training ended by the loss in validation participants, who were not in the test fold."
     )
     without = [str(row["score"]) for row in own.to_dict("records") if not row["gain_low"] > 0]
