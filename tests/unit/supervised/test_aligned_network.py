@@ -9,7 +9,6 @@ import pytest
 import simulated_aligned as made
 import supervised_run
 import torch
-from scipy.stats import binom
 from simulated_supervised import cases
 
 from neurovae.errors import InputError
@@ -122,31 +121,24 @@ def test_codes_of_a_group_do_not_depend_on_its_scores() -> None:
 
 
 def test_a_planted_square_is_found_by_the_network_and_not_by_its_twin() -> None:
-    """40 % of the variance of the score, 300 people: of seeds 21 and 22 the partial r are in docs/validation.md."""
-    for seed in (21, 22):
-        table, x = made.squared(300, seed, 0.4)
-        data = cases(table, x)
-        z, _ = made.out_of_fold(table, x)
-        twin = out_of_fold(data.gram, data.parts, data.y[None], "ridge")[0]
-        row = inference.gain(data, z, twin, 200, 0)
-        r = float(partial_r(z[None], data.y[None], inference.given(data))[0])
-        print(seed, r, row)
-        assert r > 0.2 and row["gain_low"] > 0
+    """40 % of the variance of the score, 300 people; more cohorts, and how much is found, are in the proof."""
+    table, x = made.squared(300, 21, 0.4)
+    data = cases(table, x)
+    z, _ = made.out_of_fold(table, x)
+    twin = out_of_fold(data.gram, data.parts, data.y[None], "ridge")[0]
+    row = inference.gain(data, z, twin, 200, 0)
+    r = [float(partial_r(one[None], data.y[None], inference.given(data))[0]) for one in (z, twin)]
+    print(r, row)
+    assert r[0] > 0.2 > r[1] and row["gain_low"] > 0
 
 
-def test_the_same_seed_gives_the_same_bits_and_the_null_nothing() -> None:
-    found, rejected = [], 0
-    for seed in range(6):
-        table, x = made.people(90, 300 + seed)
-        data = cases(table, x)
-        z, _ = made.out_of_fold(table, x, epochs=60, patience=20)
-        found.append(z)
-        part = data.parts[0]
-        r = float(partial_r(z[None, part.test], data.y[None, part.test], data.x[part.test])[0])
-        rejected += inference.one_sided(r, len(part.test) - data.x.shape[1] - 1) <= 0.05
-    assert rejected <= binom.ppf(0.995, 6, 0.05) == 2
-    table, x = made.people(90, 300)
-    assert np.array_equal(found[0], made.out_of_fold(table, x, epochs=60, patience=20)[0])
+def test_the_same_seed_gives_the_same_bits() -> None:
+    table, x = made.squared(120, 300, 0.4)
+    one = made.given(table, x, 0)
+    first, again, other = (made.fitted(one, epochs=60, seed=seed)[0] for seed in (0, 0, 1))
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    last = "network.encoder.layers.4.weight"
+    assert first[last].any() and not np.array_equal(first[last], other[last])
 
 
 def test_too_few_people_and_too_many_latents_are_refused() -> None:
