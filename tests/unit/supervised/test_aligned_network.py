@@ -280,7 +280,8 @@ def test_agreement_is_a_correlation_over_voxels_or_missing_with_a_reason(finishe
 def test_the_report_says_where_a_network_adds_nothing() -> None:
     row = {"score": "a", "model": "m", "p_permutation": np.nan, "partial_r": 0.5, "ci_low": 0.3, "ci_high": 0.6, "n": 9,
            "r2": 0.3, "r2_confounds": 0.1, "network": "perceptron", "twin_partial_r": 0.48, "gain": 0.02,
-           "gain_low": -0.01, "gain_high": 0.05, "agreement_map": 0.7}  # fmt: skip
+           "gain_low": -0.01, "gain_high": 0.05, "agreement_map": 0.7, "p_folds": 0.004}  # fmt: skip
+    assert "p of the test folds combined" in sentence(row)
     assert "difference 0.02 [-0.01, 0.05]: the network adds nothing to its linear twin" in sentence(row)
     assert "the unsupervised score map r 0.70." in sentence(row)
     assert "the network adds to its linear twin." in sentence({**row, "gain_low": 0.01})

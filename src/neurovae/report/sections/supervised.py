@@ -61,6 +61,8 @@ def sentences(tests: pd.DataFrame) -> list[str]:
 def sentence(row: Row) -> str:
     """Association of a score with its latent, what the prediction explains, and how ridge on voxels does."""
     p = "" if pd.isna(row["p_permutation"]) else f"; permutation p {p_value(row['p_permutation'])}, all fits repeated"
+    if not p and pd.notna(row.get("p_folds")):
+        p = f"; p of the test folds combined {p_value(row['p_folds'])} (no permutation p)"
     words = (
         f"{row['score']} (model {row['model']}, supervised, cross-fitted): partial correlation with its latent "
         f"{unsigned(row['partial_r'], row['ci_low'], row['ci_high'])} in {count(row['n'], 'left-out participant')}{p}. "

@@ -20,7 +20,6 @@ from neurovae.stats.aligned import Direction
 from neurovae.train.engine import alignment, devices
 from neurovae.train.engine.data import Data
 from neurovae.train.engine.hyperparameters import Hyperparameters
-from neurovae.train.engine.loader import resident
 from neurovae.train.engine.loop import Row, Steps, train
 from neurovae.train.losses.alignment import Target
 from neurovae.train.models import aligned_start
@@ -117,7 +116,7 @@ def fit(
     model.to(on)
     index = {name: np.flatnonzero(given.split == name) for name in ("training", "validation")}
     data = Data(volumes=given.values, index=index, centre=torch.zeros(1), low=0.0, data_range=1.0,
-                held=resident(given.values, on), device=on, rank=0, world=1)  # fmt: skip
+                held=torch.from_numpy(given.values)[:, None].to(on), device=on, rank=0, world=1)  # fmt: skip
     best, history = train(model, data, hp, seed=seed, folder=None, watch=lambda rows: None,
                           steps=Steps(alignment.gradients, alignment.epoch))  # fmt: skip
     model.load_state_dict(best, strict=False)
