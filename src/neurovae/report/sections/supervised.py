@@ -143,8 +143,8 @@ def of_networks(found: pd.DataFrame) -> str:
         return ""
     words = (
         "Where the model is a perceptron, it began at this direction and was trained on the evidence lower bound of "
-        "the scans and on the partial correlation of each latent with its score in the training participants [alignment]; "
-        "training ended by the loss in validation participants, who were not in the test fold."
+        "the scans and on the partial correlation of each latent with its score in the training participants "
+        "[alignment]; training ended by the loss in validation participants, who were not in the test fold."
     )
     without = [str(row["score"]) for row in own.to_dict("records") if not row["gain_low"] > 0]
     with_gain = [str(row["score"]) for row in own.to_dict("records") if row["gain_low"] > 0]
