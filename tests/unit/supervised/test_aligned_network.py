@@ -282,7 +282,7 @@ def test_the_report_says_where_a_network_adds_nothing() -> None:
            "r2": 0.3, "r2_confounds": 0.1, "network": "perceptron", "twin_partial_r": 0.48, "gain": 0.02,
            "gain_low": -0.01, "gain_high": 0.05, "agreement_map": 0.7, "p_folds": 0.004}  # fmt: skip
     assert "p of the test folds combined" in sentence(row)
-    assert "difference 0.02 [-0.01, 0.05]: the network adds nothing to its linear twin" in sentence(row)
+    assert "difference 0.020 [-0.010, 0.050]: the network adds nothing to its linear twin" in sentence(row)
     assert "the unsupervised score map r 0.70." in sentence(row)
     assert "the network adds to its linear twin." in sentence({**row, "gain_low": 0.01})
     assert "twin" not in sentence({**row, "network": "none", "gain": np.nan})

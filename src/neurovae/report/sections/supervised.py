@@ -81,7 +81,7 @@ def against_twin(row: Row) -> str:
     """Whether a network adds to its linear twin; empty for linear latents."""
     if row.get("network") in (None, "none") or pd.isna(row.get("gain")):
         return ""
-    interval = unsigned(row["gain"], row["gain_low"], row["gain_high"])
+    interval = f"{row['gain']:.3f} [{row['gain_low']:.3f}, {row['gain_high']:.3f}]"  # near 0 the third digit decides
     verdict = (
         "the network adds to its linear twin"
         if row["gain_low"] > 0
