@@ -116,7 +116,7 @@ def test_codes_of_a_group_do_not_depend_on_its_scores() -> None:
         changed = one["scores"].table.copy()
         changed.loc[group == number, "score"] = np.random.default_rng(1).normal(size=int((group == number).sum()))
         after = aligned_start.inputs(*args, one["scores"]._replace(table=changed), *settings)  # type: ignore[arg-type]
-        codes = [(one.values[:, one.sizes[0]] * one.spread[0])[group == number] for one in (before, after)]
+        codes = [(one.values[:, one.sizes[0]] * one.units[0])[group == number] for one in (before, after)]
         np.testing.assert_allclose(codes[0], codes[1], rtol=1e-4, atol=1e-6)
 
 

@@ -121,12 +121,10 @@ def fit(
                           steps=Steps(alignment.gradients, alignment.epoch))  # fmt: skip
     model.load_state_dict(best, strict=False)
     model.cpu()
-    lengths = np.linalg.norm(twin["directions"].astype(np.float64), axis=1)
-    units = given.spread * np.where(lengths > 0, lengths, 1.0)
     tensors = {f"network.{name}": value.contiguous().numpy() for name, value in model.state_dict().items()}
     architecture = {"network": "perceptron", "sizes": given.sizes[:2], "n_latent": n_latent, "kl": hp.kl,
                     "hidden_units": hidden_units, "sampled": True,
-                    "units": [*units.tolist(), *[1.0] * (n_latent - len(units))]}  # fmt: skip
+                    "units": [*given.units.tolist(), *[1.0] * (n_latent - len(given.units))]}  # fmt: skip
     return {**twin, **given.tensors, **tensors}, architecture, history
 
 

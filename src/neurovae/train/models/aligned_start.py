@@ -14,7 +14,7 @@ import pandas as pd
 
 from neurovae.errors import InputError
 from neurovae.stats.aligned import Direction, coefficients, decomposed
-from neurovae.stats.basis import independent
+from neurovae.stats.basis import independent, residual
 from neurovae.stats.products import centred, products
 from neurovae.train.models.joint_inputs import components_of
 from neurovae.train.models.principal_components import components
@@ -22,6 +22,7 @@ from neurovae.train.supervision import Scores, cases
 from neurovae.train.weights import Tensors
 
 MIN_TRAINING = 10  # participants
+LEAST = 0.2  # unit of a latent, in SD of the score's residual: a twin that predicts nothing has no scale of its own
 
 
 class Inputs(NamedTuple):
@@ -30,7 +31,7 @@ class Inputs(NamedTuple):
     values: np.ndarray  # (scans, columns)
     split: np.ndarray
     sizes: list[int]  # columns: components, codes, then 1 + confounds of each score
-    spread: np.ndarray  # (scores,) SD of the projection on each direction of length one in participants who are new
+    units: np.ndarray  # (scores,) SD of the twin's codes in new participants, in units of the score; not below LEAST
     tensors: Tensors  # mean and components of the scans, and the scale of the features
 
 
@@ -68,18 +69,18 @@ def inputs(
     people = scans["person"].to_numpy()[own]
     group = groups(people, is_training, cross_fit, seed)
     gram = products(volumes[own], mask)
-    codes, spread, targets = [], [], []
+    codes, units, targets = [], [], []
     for name in names:
         rows, y, design = cases(scores, name, scans)
         places = np.searchsorted(own, rows)
-        projected = projections(gram, places, y, design, group, is_training, direction)
-        spread.append(projected[is_training].std() or 1.0)
-        codes.append(projected / spread[-1])
+        of_twin = twin_codes(gram, places, y, design, group, is_training, direction)
+        units.append(max(of_twin[is_training].std(), LEAST * residual(y, design).std()) or 1.0)
+        codes.append(of_twin / units[-1])
         targets.append(target(places, y, design, is_training))
     columns = [x / scale, np.column_stack(codes), *targets]
     values = np.concatenate(columns, axis=1).astype(np.float32)
     sizes = [part.shape[1] for part in columns]
-    return Inputs(values, split[own].astype(object), sizes, np.array(spread), tensors)
+    return Inputs(values, split[own].astype(object), sizes, np.array(units), tensors)
 
 
 def groups(people: np.ndarray, is_training: np.ndarray, cross_fit: int, seed: int) -> np.ndarray:
@@ -95,11 +96,11 @@ def groups(people: np.ndarray, is_training: np.ndarray, cross_fit: int, seed: in
     return group
 
 
-def projections(
+def twin_codes(
     gram: np.ndarray, places: np.ndarray, y: np.ndarray, x: np.ndarray, group: np.ndarray, is_training: np.ndarray,
     direction: Direction,
 ) -> np.ndarray:  # fmt: skip
-    """Scans on the twin's direction of length one (scans,), fitted to training people of other groups.
+    """The twin's latent of each scan (scans,), in units of the score, fitted to training people of other groups.
 
     Args:
         gram: products of all scans (scans, scans).
@@ -115,13 +116,8 @@ def projections(
         rows = np.flatnonzero(group == one)
         among, across = centred(gram, places[kept], rows)
         a = coefficients(decomposed(among, x[kept]), y[None, kept], direction)[0]
-        found[rows] = across @ a / length(among, a)
+        found[rows] = across @ a
     return found
-
-
-def length(among: np.ndarray, a: np.ndarray) -> float:
-    """Length of the direction X'a, of products about the mean (n, n)."""
-    return float(np.sqrt(max(a @ among @ a, 0.0))) or 1.0
 
 
 def target(places: np.ndarray, y: np.ndarray, x: np.ndarray, is_training: np.ndarray) -> np.ndarray:
@@ -130,10 +126,10 @@ def target(places: np.ndarray, y: np.ndarray, x: np.ndarray, is_training: np.nda
     x = x[:, independent(x[own])]
     inverse = np.linalg.inv(np.linalg.qr(x[own])[1])
     q = x @ inverse
-    residual = y - q @ (q[own].T @ y[own])
+    rest = y - q @ (q[own].T @ y[own])
     found = np.zeros((len(is_training), 1 + q.shape[1]))
     found[:, 0] = np.nan
-    found[places] = np.column_stack([residual / np.linalg.norm(residual[own]), q])
+    found[places] = np.column_stack([rest / np.linalg.norm(rest[own]), q])
     return found
 
 
