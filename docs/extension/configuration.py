@@ -43,6 +43,8 @@ def entry(key: Key) -> str:
     elif "default" in key.spec and not nested(key.spec):
         lines.append(f":default: `{shown(key.spec['default'])}`")
     kinds = f" Model kinds: {', '.join(key.spec['kinds'])}." if "kinds" in key.spec else ""
+    networks = "; ".join(f"{kind}: {', '.join(of)}" for kind, of in key.spec.get("of_network", {}).items())
+    kinds += f" Networks of {networks}." if networks else ""
     kinds += f" Types: {', '.join(key.spec['types'])}." if "types" in key.spec else ""
     return "\n".join([*lines, "", sentence(key.spec.get("description", "")) + kinds, "::::", ""])
 

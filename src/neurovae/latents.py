@@ -99,12 +99,15 @@ def run(
     names, split = list(tables[0].columns), keys["split"].to_numpy(str)
     kept = latent_table.of_most_blocks(keys)
     mu, logvar, split = mu[kept], logvar[kept], split[kept]
-    of_latents = latent_table.index_of(names, mu, logvar, split, SPLITS, active)
+    units = prior_sd(meta)
+    of_latents = latent_table.index_of(names, mu / units, logvar - 2 * np.log(units), split, SPLITS, active)
     if blocks:
         role, block = importlib.import_module(f"neurovae.train.models.{meta['kind']}").roles(meta["architecture"])
         of_latents = latent_table.with_places(of_latents, pd.DataFrame({"role": role, "block": block}))
     if targets := meta["architecture"].get("targets"):
-        of_latents = of_latents.assign(role="aligned", target=targets, comparable_across_folds=True)
+        aligned = np.array([one is not None for one in targets])
+        role = np.where(aligned, "aligned", "free")
+        of_latents = of_latents.assign(role=role, target=targets, comparable_across_folds=aligned)
     if described := meta["architecture"].get("map"):
         of_latents = latent_table.with_places(of_latents, _places(mask, inside, described, atlas))
     if roles := meta["architecture"].get("roles"):
@@ -202,8 +205,15 @@ def embed(
             error = np.square(masked(volumes[rows], mask) - x_hat).mean(axis=1, dtype=np.float64)
         keep(arrays, {"mu": mu, "logvar": logvar, "error": error}, rows, len(array))
     means, variances = arrays["mu"].astype(np.float64), arrays["logvar"].astype(np.float64)
-    kl = (means**2 + np.exp(variances) - 1 - variances) / 2
+    units = prior_sd(meta)
+    relative = variances - 2 * np.log(units)
+    kl = ((means / units) ** 2 + np.exp(relative) - 1 - relative) / 2
     return {latent_table.MU: means, latent_table.LOGVAR: variances, latent_table.KL: kl}, arrays["error"]
+
+
+def prior_sd(meta: dict[str, Any]) -> np.ndarray:
+    """SD of the prior, (latents,) or (): 1, but for latents in units of a score."""
+    return np.array(meta["architecture"].get("units", 1.0))
 
 
 def embed_blocks(

@@ -6,11 +6,12 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import simulated_aligned
 import simulated_joint
-from tiny import MASK, cohort
+from tiny import MASK, cohort  # MASK: of the volumes
 
 from neurovae import latents
-from neurovae.supervised import aligned, joint
+from neurovae.supervised import aligned, joint, refits
 from neurovae.supervised.training_scores import left_in
 from neurovae.train import fit
 
@@ -19,6 +20,7 @@ SCORES = [{"name": "score", "type": "continuous"}]
 CONFOUNDS = [{"name": "age", "type": "continuous"}]
 SETTINGS = {"permutations": 99, "splits": 4, "bootstraps": 100, "seed": 0, "fold": 0}
 OPTIONS: dict[str, Any] = {"supervised_by": ["score"], "direction": "ridge"}
+NETWORK: dict[str, Any] = {**OPTIONS, **simulated_aligned.NETWORK, "n_latent": 4, "epochs": 30, "hidden_units": 8}
 JOINT = {**simulated_joint.OPTIONS, "supervised_by": ["score"], "n_shared": 2, "epochs": 2, "hidden_units": 8,
          "declared": [{"name": "score", "type": "continuous", "bounds": None}]}  # fmt: skip
 
@@ -47,13 +49,13 @@ def write(folder: Path) -> None:
     )
 
 
-def fit_fold(folder: Path, fold: int, kind: str = "aligned") -> None:
-    """Rules train and latents of one fold."""
+def fit_fold(folder: Path, fold: int, kind: str = "aligned", options: dict[str, Any] | None = None) -> None:
+    """Rules train and latents of one fold; options: those of the kind, unless given."""
     packed = {"volumes": folder / "v.npy", "rows": folder / "v.parquet", "mask": folder / "m.nii.gz"}
     weights = folder / f"fold-{fold}" / "weights.safetensors"
     fit.run(
         **packed, folds=folder / "f.tsv", out=weights, history=weights.with_name("history.parquet"), kind=kind,
-        fold=fold, seed=0, device="cpu", options=OPTIONS if kind == "aligned" else JOINT, scores=str(folder / f"scores-{fold}.parquet"),
+        fold=fold, seed=0, device="cpu", options=options or (OPTIONS if kind == "aligned" else JOINT), scores=str(folder / f"scores-{fold}.parquet"),
     )  # fmt: skip
     latents.run(
         **packed, model=weights, name="axis", out=weights.with_name("latents.parquet"),
@@ -61,8 +63,21 @@ def fit_fold(folder: Path, fold: int, kind: str = "aligned") -> None:
     )  # fmt: skip
 
 
-def results(folder: Path) -> pd.DataFrame:
-    """Rule aligned: the table of tests."""
+def refitted(folder: Path, permutations: int, splits: int) -> Path:
+    """Rule aligned_refits."""
+    folders = [folder / f"fold-{k}" for k in range(FOLDS)]
+    refits.run(
+        cohort=folder / "cohort.parquet", qc=folder / "qc.parquet", volumes=folder / "v.npy",
+        rows=folder / "v.parquet", mask=folder / "m.nii.gz",
+        training_scores=[folder / f"scores-{k}.parquet" for k in range(FOLDS)],
+        latents=[one / "latents.parquet" for one in folders], weights=[one / "weights.safetensors" for one in folders],
+        permutations=permutations, splits=splits, seed=0, out=folder / "refits.parquet",
+    )  # fmt: skip
+    return folder / "refits.parquet"
+
+
+def results(folder: Path, again: str = "") -> pd.DataFrame:
+    """Rule aligned: the table of tests; again: of `refitted`."""
     folders = [folder / f"fold-{k}" for k in range(FOLDS)]
     aligned.run(
         cohort=folder / "cohort.parquet", qc=folder / "qc.parquet", volumes=folder / "v.npy",
@@ -71,7 +86,8 @@ def results(folder: Path) -> pd.DataFrame:
         latents=[one / "latents.parquet" for one in folders],
         weights=[one / "weights.safetensors" for one in folders],
         scores=SCORES, confounds=CONFOUNDS, tests=folder / "tests.parquet", folds=folder / "folds.parquet",
-        predictions=folder / "predictions.parquet", mean=folder / "mean.nii.gz", sd=folder / "sd.nii.gz", **SETTINGS,
+        predictions=folder / "predictions.parquet", mean=folder / "mean.nii.gz", sd=folder / "sd.nii.gz", refits=again,
+        **SETTINGS,
     )  # fmt: skip
     return pd.read_parquet(folder / "tests.parquet")
 

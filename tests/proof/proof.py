@@ -16,6 +16,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 
 import proof_alarms
+import proof_aligned
 import proof_change
 import proof_checks
 import proof_confounding
@@ -145,6 +146,13 @@ def supervised(pool: Executor | None, share: float, out: Path) -> list[Check]:
     return proof_supervised.checks(found)
 
 
+def aligned(pool: Executor | None, share: float, out: Path) -> list[Check]:
+    """Networks whose latents are aligned with a score: level, and a planted curve."""
+    found = proof_aligned.table(pool, many(60, share), many(10, share))
+    lines.write(out, "aligned", found)
+    return proof_aligned.checks(found)
+
+
 def joint(pool: Executor | None, share: float, out: Path) -> list[Check]:
     """Joint models of an image and scores: planted factors, missing scores, scores of nothing."""
     found = proof_joint.table(pool, many(20, share))
@@ -169,7 +177,7 @@ def known(pool: Executor | None, share: float, out: Path) -> list[Check]:
 SECTIONS: dict[str, Section] = {
     "null": null, "permute": permute, "mixed": mixed, "change": change, "family": family, "fdr": fdr, "predict": predict,
     "power": power, "vae": vae, "confounding": confounding, "imputed": imputed, "survival": survival, "alarms": alarms,
-    "supervised": supervised, "joint": joint, "known": known,
+    "supervised": supervised, "aligned": aligned, "joint": joint, "known": known,
 }  # fmt: skip
 
 

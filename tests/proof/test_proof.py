@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import proof_alarms
+import proof_aligned
 import proof_change
 import proof_checks
 import proof_cohort as made
@@ -195,3 +196,15 @@ def test_imputed_confounds_hold_the_level_and_find_more_than_complete_cases() ->
     width = {way: (part["ci_high"] - part["ci_low"]).mean() for way, part in by.items()}
     assert width["whole"] < width["imputed"] < width["complete cases"]
     assert abs(by["imputed"]["effect"].mean() - by["whole"]["effect"].mean()) < 0.05
+
+
+# Aligned networks
+
+
+def test_aligned_networks_hold_their_level_and_the_naive_route_does_not() -> None:
+    found = proof_aligned.table(None, nulls=4, planted=1)
+    assert not missed(proof_aligned.checks(found))
+    square = found[found["case"] == "square"].iloc[0]
+    assert square["network"] > square["twin"] + 0.1
+    bad = found.assign(**{"one split": 0.01})
+    assert len(missed(proof_aligned.checks(bad))) == 1  # a liberal test is caught

@@ -76,6 +76,20 @@ def test_a_changed_score_refits_the_models_that_declare_it_alone(
     )
 
 
+@pytest.mark.parametrize("permutations", [0, 2])
+def test_a_network_is_fitted_again_for_a_test_only_where_that_is_asked(
+    run: Project, tmp_path: Path, permutations: int
+) -> None:
+    project = moved(run, tmp_path / "copy")
+    config = copy.deepcopy(CONFIG)
+    config["train"]["models"] += [ENTRY, {**ENTRY, "name": "net", "network": "perceptron"}]
+    config["supervised"] = {"permutations": 199, "splits": 4, "bootstraps": 100, "network_permutations": permutations}
+    project.write(config)
+    jobs = planned(project)
+    assert {("train", "net"), ("aligned", "net")} <= jobs and not {("train", "axis"), ("aligned", "axis")} & jobs
+    assert (("aligned_refits", "net") in jobs) == (permutations > 0) and ("aligned_refits", "axis") not in jobs
+
+
 def digests(bids: Path, change: Callable[[str], str]) -> str:
     """The digest of the scores that the model declares, after a change of the participants table."""
     table = bids / "participants.tsv"

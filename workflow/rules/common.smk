@@ -223,6 +223,11 @@ SCORE_FLAGS = {
 SCORE_DIGESTS = {name: supervised.digest(entry, config["cohort"], FOUND) for name, entry in SUPERVISED.items()}
 EVERY_FOLD = list(range(config["cohort"]["folds"]["n"]))  # supervised models are fitted in each
 ALIGNED, JOINT = (supervised.of_kind(SUPERVISED, kind) for kind in supervised.KINDS)
+NETWORK_TESTS = [config["supervised"][f"network_{name}"] for name in ("permutations", "splits")]
+SUPERVISED_MAPS = (  # of the primary model's scores, with which patterns are compared
+    f"results/{COHORT}/interpret/{PRIMARY}/{FIT}/maps" if PRIMARY in MAPS_OF else []
+)
+REFITTED = {name: any(NETWORK_TESTS) and supervised.is_network(SUPERVISED[name]) for name in ALIGNED}
 ALIGNED_TABLES = [COHORT] if ALIGNED else []
 RELATIVES = {
     name: {

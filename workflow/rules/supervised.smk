@@ -26,8 +26,54 @@ rule training_scores:
         "--out {output} {params.flags} > {log} 2>&1"
 
 
+rule aligned_refits:
+    input:
+        cohort="results/{cohort}/cohort/cohort.parquet",
+        qc="results/{cohort}/preprocess/qc.parquet",
+        volumes="results/{cohort}/preprocess/volumes.npy",
+        rows="results/{cohort}/preprocess/volumes.parquet",
+        mask="results/{cohort}/preprocess/mask.nii.gz",
+        scores=expand("results/{{cohort}}/supervised/{{model}}/training_scores/fold-{fold}.parquet", fold=EVERY_FOLD),
+        latents=expand(
+            "results/{{cohort}}/latents/{{model}}/fold-{fold}_seed-{{seed}}/latents.parquet", fold=EVERY_FOLD
+        ),
+        weights=expand(
+            "results/{{cohort}}/train/{{model}}/fold-{fold}_seed-{{seed}}/weights.safetensors", fold=EVERY_FOLD
+        ),
+    output:
+        "results/{cohort}/supervised/{model}/seed-{seed}/refits.parquet",
+    log:
+        "results/{cohort}/logs/supervised/aligned_refits-{model}-seed-{seed}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/supervised/aligned_refits-{model}-seed-{seed}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=1440,
+    params:
+        tests=graph.flags(
+            {
+                "permutations": config["supervised"]["network_permutations"],
+                "splits": config["supervised"]["network_splits"],
+                "seed": config["supervised"]["seed"],
+            }
+        ),
+        code=CODE["supervised.refits"],
+        env=ENV["train"],
+    shell:
+        "python -m neurovae.supervised.refits --cohort {input.cohort} --qc {input.qc} --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
+        "--training_scores \"[$(echo {input.scores} | tr ' ' ',')]\" --latents \"[$(echo {input.latents} | tr ' ' ',')]\" --weights \"[$(echo {input.weights} | tr ' ' ',')]\" "
+        "--out {output} {params.tests} > {log} 2>&1"
+
+
 rule aligned:
     input:
+        refits=branch(
+            lookup(dpath="{model}", within=REFITTED),
+            then="results/{cohort}/supervised/{model}/seed-{seed}/refits.parquet",
+            otherwise=[],
+        ),
         cohort="results/{cohort}/cohort/cohort.parquet",
         qc="results/{cohort}/preprocess/qc.parquet",
         volumes="results/{cohort}/preprocess/volumes.npy",
@@ -63,7 +109,7 @@ rule aligned:
         runtime=240,
     params:
         flags=SCORES,
-        tests=graph.flags(config["supervised"]),
+        tests=graph.flags({key: config["supervised"][key] for key in ("permutations", "splits", "bootstraps", "seed")}),
         fold=FOLDS[0],
         code=CODE["supervised.aligned"],
         env=ENV["predict"],
@@ -71,12 +117,17 @@ rule aligned:
         "python -m neurovae.supervised.aligned --cohort {input.cohort} --qc {input.qc} --volumes {input.volumes} --rows {input.rows} --mask {input.mask} "
         "--training_scores \"[$(echo {input.scores} | tr ' ' ',')]\" --latents \"[$(echo {input.latents} | tr ' ' ',')]\" --weights \"[$(echo {input.weights} | tr ' ' ',')]\" "
         "--tests {output.tests} --folds {output.folds} --predictions {output.predictions} --mean {output.mean} --sd {output.sd} "
-        "--fold {params.fold} {params.flags} {params.tests} > {log} 2>&1"
+        "--fold {params.fold} --refits '{input.refits}' {params.flags} {params.tests} > {log} 2>&1"
 
 
 rule supervised:
     input:
         tests=expand("results/{{cohort}}/supervised/{model}/seed-{seed}/tests.parquet", model=ALIGNED, seed=SEEDS[:1]),
+        patterns=expand(
+            "results/{{cohort}}/supervised/{model}/seed-{seed}/pattern_mean.nii.gz", model=ALIGNED, seed=SEEDS[:1]
+        ),
+        mask="results/{cohort}/preprocess/mask.nii.gz",
+        maps=SUPERVISED_MAPS,
         predictions="results/{cohort}/predict/predictions.tsv",
     output:
         table=report(
@@ -97,6 +148,7 @@ rule supervised:
         env=ENV["predict"],
     shell:
         "python -m neurovae.supervised.summary --tests \"[$(echo {input.tests} | tr ' ' ',')]\" --predictions {input.predictions} "
+        "--patterns \"[$(echo {input.patterns} | tr ' ' ',')]\" --mask {input.mask} --maps '{input.maps}' "
         "--out {output.table} {params.flags} > {log} 2>&1"
 
 

@@ -199,8 +199,15 @@ def default_of(child: dict[str, Any], entry: dict[str, Any]) -> Any:
 
 
 def _suits(entry: dict[str, Any], child: dict[str, Any]) -> bool:
-    """Whether a key of an entry is one of its kind (`kinds` in the schema) or of its type (`types`)."""
-    return all(entry.get(key) in child[f"{key}s"] for key in SORTS if f"{key}s" in child)
+    """Whether a key of an entry is one of its kind (`kinds` in the schema), type (`types`) and network."""
+    suits = all(entry.get(key) in child[f"{key}s"] for key in SORTS if f"{key}s" in child)
+    return suits and entry.get("network") in _networks(entry, child, entry.get("network"))
+
+
+def _networks(entry: dict[str, Any], child: dict[str, Any], found: Any) -> list[Any]:
+    """The networks of an entry's kind that have a key (`of_network`); where all have it, the one that was found."""
+    networks: list[Any] = child.get("of_network", {}).get(entry.get("kind"), [found])
+    return networks
 
 
 def _foreign(value: Any, schema: dict[str, Any], place: list[str]) -> list[str]:
@@ -218,7 +225,25 @@ def _foreign(value: Any, schema: dict[str, Any], place: list[str]) -> list[str]:
         for sort in SORTS
         if f"{sort}s" in properties.get(key, {}) and value.get(sort) not in properties[key][f"{sort}s"]
     ]
+    lines += _of_other_networks(value, properties, ".".join(place))
     return [*lines, *(line for key in value for line in _foreign(value[key], properties.get(key, {}), [*place, key]))]
+
+
+def _of_other_networks(entry: dict[str, Any], properties: dict[str, Any], place: str) -> list[str]:
+    """List a value that the entry's kind does not have (`kind_enums`), and keys that its network does not use."""
+    lines = [
+        f"{place}: {key} of {entry['kind']} is {value!r}; give {' or '.join(allowed)}"
+        for key, value in entry.items()
+        for allowed in [properties.get(key, {}).get("kind_enums", {}).get(entry.get("kind"), [value])]
+        if value not in allowed
+    ]
+    network = entry.get("network") or (default_of(properties["network"], entry) if "network" in properties else None)
+    return lines + [
+        f"{place}: {entry['kind']} with network {network} has no {key!r} (it belongs to network "
+        f"{', '.join(_networks(entry, properties[key], network))}); leave it out"
+        for key in entry
+        if network not in _networks(entry, properties.get(key, {}), network)
+    ]
 
 
 def _coerce(value: Any, schema: dict[str, Any]) -> Any:

@@ -21,18 +21,23 @@ NO_EFFECT = ("external", "freeze", "caveat_days", "imputations", "missing_confou
 
 
 def apart(train: dict[str, Any], cohort: dict[str, Any]) -> tuple[dict[str, Any], Entries]:
-    """Return the section without its supervised entries, and these by name (without n_latent: it is that of scores).
+    """Return the section without its supervised entries, and these by name (n_latent is that of a perceptron alone).
 
     Those of kind joint get the types of their scores, by which their likelihoods are chosen.
     """
     scores = {score["name"]: {key: score[key] for key in DECLARED} for score in cohort["scores"]}
     entries = {
-        entry["name"]: {key: value for key, value in entry.items() if key != "n_latent"}
+        entry["name"]: {key: value for key, value in entry.items() if key != "n_latent" or is_network(entry)}
         | ({"declared": [scores[name] for name in entry["supervised_by"]]} if entry["kind"] == "joint" else {})
         for entry in train["models"]
         if entry["kind"] in KINDS
     }
     return {**train, "models": [entry for entry in train["models"] if entry["kind"] not in KINDS]}, entries
+
+
+def is_network(entry: dict[str, Any]) -> bool:
+    """Whether an entry is an aligned model with a network."""
+    return entry["kind"] == "aligned" and entry["network"] != "none"
 
 
 def of_kind(entries: Entries, kind: str) -> list[str]:
@@ -108,7 +113,12 @@ def _entry(entry: dict[str, Any], cohort: dict[str, Any]) -> list[str]:
     if unknown:
         return [f"{place}: supervised_by names {', '.join(unknown)}; cohort.scores has {', '.join(scores) or 'none'}"]
     found = []
-    if entry["n_latent"] is not None:
+    if is_network(entry) and (entry["n_latent"] or 0) < len(wanted):
+        found.append(
+            f"{place}: n_latent is {entry['n_latent']}, but each of the {len(wanted)} scores has a latent; give "
+            f"{len(wanted)} or more"
+        )
+    if entry["n_latent"] is not None and not is_network(entry):
         follows = "follows from n_shared and n_private" if joint else "is the number of scores in supervised_by"
         found.append(f"{place}: n_latent {follows}; leave it out")
     if entry["name"].startswith("pca-") or entry["name"] == "voxels":
@@ -119,7 +129,7 @@ def _entry(entry: dict[str, Any], cohort: dict[str, Any]) -> list[str]:
         for name in wanted
         if joint and scores[name]["type"] not in TYPES
     ]
-    if joint and entry["cross_fit"] == 1:
+    if entry.get("cross_fit") == 1:
         found.append(f"{place}: cross_fit is 1, so no participants are left to fit; give 0, or 2 or more")
     for name in [] if joint else wanted:
         found += [

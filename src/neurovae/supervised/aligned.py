@@ -18,34 +18,17 @@ from neurovae.predict.leakage import refuse
 from neurovae.stats.aligned import Part, coefficients, decomposed
 from neurovae.stats.exchangeability import rule
 from neurovae.stats.products import centred, products
-from neurovae.supervised import inference
+from neurovae.supervised import honest, inference
+from neurovae.supervised.aligned_columns import FOLDS, PREDICTIONS, TESTS
+from neurovae.supervised.beside_twin import beside_twin, of_refits
 from neurovae.supervised.cases import cases, confounds_of, described, expected, left_out, people
+<<<<<<< HEAD
 from neurovae.supervised.patterns import known, patterns, write
+=======
+from neurovae.supervised.honest import Weights, same, same_network
+from neurovae.supervised.patterns import patterns, write
+>>>>>>> aligned
 from neurovae.train import supervision, weights
-
-SAME = 1e-3  # of a standard deviation: latents and refit differ by single precision, not by more
-BASE = {"track": "object", "score": "object", "type": "object", "model": "object", "kind": "object",
-        "direction": "object", "seed": "Int64", "latent": "object"}  # fmt: skip
-TESTS = BASE | {
-    "n": "Int64", "confounds": "object", "n_confound_columns": "Int64",
-    "partial_r": "float64", "ci_low": "float64", "ci_high": "float64",
-    "p_permutation": "float64", "permutations": "Int64", "permutation": "object",
-    "effect": "float64", "effect_low": "float64", "effect_high": "float64",
-    "r2": "float64", "r2_confounds": "float64", "r2_gain": "float64",
-    "fold": "Int64", "n_split": "Int64", "p_split": "float64",
-    "folds": "Int64", "p_folds": "float64",
-    "splits": "Int64", "p_splits": "float64", "p_splits_ruger": "float64",
-    "pattern_r": "float64", "status": "object", "reason": "object",
-}  # fmt: skip
-FOLDS = BASE | {
-    "fold": "Int64", "n_training": "Int64", "n": "Int64", "family": "object", "effect": "float64", "ci_low": "float64",
-    "ci_high": "float64", "p": "float64", "p_one_sided": "float64", "status": "object", "reason": "object",
-}  # fmt: skip
-PREDICTIONS = BASE | {
-    "scan": "object", "person": "object", "fold": "Int64", "truth": "float64", "value": "float64",
-    "prediction": "float64", "prediction_confounds": "float64", "training_mean": "float64", "residual": "float64",
-    "residual_value": "float64",
-}  # fmt: skip
 
 
 def run(
@@ -70,6 +53,7 @@ def run(
     predictions: Path,
     mean: Path,
     sd: Path,
+    refits: str = "",
 ) -> None:
     """Write the tests, the regressions per fold, the predictions and the patterns of one supervised model.
 
@@ -97,13 +81,16 @@ def run(
         predictions: the same, a row per score and left-out person.
         mean: NIfTI to write, a volume per score: mean of the folds' patterns.
         sd: the same, their standard deviation over folds.
+        refits: of the rule `aligned_refits`, for a network that is fitted again; empty: it is not.
 
     Raises:
         InputError: every sign that a score of test people has entered the fit of a model.
     """
     everybody = read_parquet(cohort)
     refuse(latents, weights, everybody)
-    metas = [_meta(path) for path in weights]
+    models = [_model(path) for path in weights]
+    metas = [meta for _, meta in models]
+    honest.same_files(training_scores, metas)
     array, scans = read_volumes(volumes, rows)
     brain = read_mask(mask)
     of_folds = [read_parquet(path) for path in latents]
@@ -117,13 +104,21 @@ def run(
     }
     declared = {score["name"]: score for score in scores}
     settings = {"permutations": permutations, "splits": splits, "bootstraps": bootstraps, "seed": seed, "fold": fold}
+    network = metas[0]["architecture"].get("network", "none")
+    of_fold = {int(meta["fold"]): Weights(tensors, meta["architecture"]) for tensors, meta in models}
+    again = read_parquet(Path(refits)) if refits else None
     found: dict[str, list[dict[str, Any]]] = {"tests": [], "folds": [], "predictions": []}
     maps = []
     for name, one in zip(metas[0]["architecture"]["targets"], metas[0]["architecture"]["latents"], strict=True):
+        if name is None:  # a free latent
+            continue
         base = {"track": supervision.SUPERVISED, "score": name, "type": declared[name]["type"], "latent": f"mu_{one}"}
         base |= {"model": test_rows["model"].iloc[0], "kind": metas[0]["kind"], "seed": metas[0]["seed"]}
-        base |= {"direction": metas[0]["options"]["direction"]}
-        result, images = score_results(table, files, array, scans, brain, declared[name], confounds, base, settings)
+        base |= {"direction": metas[0]["options"]["direction"], "network": network}
+        given = {} if network == "none" else of_fold
+        result, images = score_results(
+            table, files, array, scans, brain, declared[name], confounds, base, settings, given, again
+        )
         for key, value in result.items():
             found[key] += value
         maps.append(images)
@@ -147,6 +142,8 @@ def score_results(
     declared: list[dict[str, Any]],
     base: dict[str, Any],
     settings: dict[str, int],
+    networks: dict[int, Weights],
+    refits: pd.DataFrame | None,
 ) -> tuple[dict[str, list[dict[str, Any]]], np.ndarray]:
     """Rows of the three tables of one score, and its patterns (folds, voxels).
 
@@ -159,6 +156,8 @@ def score_results(
         declared: the confounds of the configuration.
         base: columns that all rows share.
         settings: permutations, splits, bootstraps, seed, and the fold of the single split.
+        networks: weights of each fold; empty: the latents are linear.
+        refits: of a network that was fitted again, or None.
     """
     name, direction = score["name"], base["direction"]
     chosen = people(files, name, table)
@@ -166,21 +165,30 @@ def score_results(
     packed = pd.Index(scans["scan"]).get_indexer(chosen["scan"])
     data = cases(chosen, name, confounds, table, products(array[packed], brain))
     z = table.set_index("scan").loc[chosen["scan"], base["latent"]].to_numpy(float)
-    _same(z, inference.out_of_fold(data.gram, data.parts, data.y[None], direction)[0], name)
+    twin = inference.out_of_fold(data.gram, data.parts, data.y[None], direction)[0]
+    if networks:
+        same_network(z, twin, array[packed], brain, chosen["fold"].to_numpy(int), networks, name)
+    else:
+        same(z, twin, name)
     by_fold = [_regression(table, chosen, part, score, declared, base) for part in data.parts]
     row = base | {"n": len(chosen), "confounds": described(chosen, name, confounds, declared)}
     row |= {"n_confound_columns": data.x.shape[1] - 1, "status": "ok"}
     site = table.set_index("scan").loc[chosen["scan"], "site"].to_numpy(str)
     related = None if len(set(data.family)) == len(data.family) else data.family
     row |= {"permutation": f"{rule(site, related)}, all folds refitted"}
-    row |= inference.permutation(data, direction, settings["permutations"], settings["seed"])
+    if networks:
+        row |= beside_twin(data, z, twin, settings) | of_refits(data, z, refits, name)
+        row |= {} if row["permutations"] else {"permutation": None}
+    else:
+        row |= inference.permutation(data, direction, settings["permutations"], settings["seed"])
+        row |= inference.combined(inference.halves(data, direction, settings["splits"], settings["seed"]), "splits")
     row |= inference.interval(data, z, settings["bootstraps"], settings["seed"])
     empty = {"fold": settings["fold"], "n": 0}  # no participant of this fold has the score
     single = next((one for one in by_fold if one["fold"] == settings["fold"]), empty)
     row |= {"fold": single["fold"], "n_split": single["n"], "p_split": single.get("p_one_sided", np.nan)}
     row |= inference.combined(np.array([one.get("p_one_sided", np.nan) for one in by_fold]), "folds")
-    row |= inference.combined(inference.halves(data, direction, settings["splits"], settings["seed"]), "splits")
     predicted, r2 = _predictions(chosen, data, z, confounds, base)
+    row |= {"twin_r2": _predictions(chosen, data, twin, confounds, base)[1]["r2"]} if networks else {}
     images = patterns(array, packed, brain, z, inference.given(data), data.parts)
     there = known(images)
     alike = np.corrcoef(images[there])[np.triu_indices(there.sum(), 1)] if there.sum() > 1 else np.array([np.nan])
@@ -237,21 +245,11 @@ def _predictions(
     return rows, {"r2": r2, "r2_confounds": r2_confounds, "r2_gain": r2 - r2_confounds}
 
 
-def _same(z: np.ndarray, again: np.ndarray, name: str) -> None:
-    """Refuse latents that are not those of a fit on the training people's scores with their own confounds."""
-    difference = float(np.abs(z - again).max() / max(again.std(), 1e-300))
-    if difference > SAME:
-        raise InputError(
-            f"latents of {name}: a fit to the training people of each fold gives others (by up to {difference:.3g} "
-            "SD), so something else has entered the models; rerun with --forcerun train"
-        )
-
-
-def _meta(path: Path) -> dict[str, Any]:
+def _model(path: Path) -> tuple[weights.Tensors, dict[str, Any]]:
     tensors, meta = weights.load_own(path)
     if meta.get("track") != supervision.SUPERVISED:
         raise InputError(f"{path}: not a supervised model")
-    return meta
+    return tensors, meta
 
 
 def _split(meta: dict[str, Any], scans: pd.DataFrame) -> np.ndarray:

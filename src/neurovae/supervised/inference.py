@@ -9,6 +9,7 @@ one split: the regression of the score on the latent in the test people of one f
 several splits: their p values combined by a rule for dependent ones (`stats.combine`), never averaged.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from neurovae.stats.products import centred
 
 TIE = 1e-10
 DRAWS = 200  # permutations at a time
+DIGITS = 6  # of a difference of correlations: what is less is rounding, where a network is its twin
 RESIDUAL_DF = 10  # of half of the people, below which no split is tested
 
 
@@ -57,17 +59,35 @@ def permutation(cases: Cases, direction: Direction, permutations: int, seed: int
         return partial_r(out_of_fold(cases.gram, cases.parts, y, direction), y, x)
 
     observed = float(statistic(cases.y[None])[0])
-    fitted = cases.x @ np.linalg.lstsq(cases.x, cases.y, rcond=None)[0]
-    residual = cases.y - fitted
-    few = too_few(cases.strata, residual)
+    few = too_few_permutations(cases)
     if few or not permutations:
-        reason = f"no permutation p: {few}" if few else ""
-        return {"partial_r": observed, "permutations": 0, "reason": reason}
-    larger = sum(
-        int((statistic(fitted + residual[index]) >= observed - TIE).sum())
-        for index in blocks(cases.strata, permutations, DRAWS, seed)
-    )
-    return {"partial_r": observed, "p_permutation": (larger + 1) / (permutations + 1), "permutations": permutations}
+        return {"partial_r": observed, "permutations": 0, "reason": few}
+    found = np.concatenate([statistic(y) for y in permuted(cases, permutations, seed)])
+    return {"partial_r": observed, **permutation_p(observed, found)}
+
+
+def too_few_permutations(cases: Cases) -> str:
+    """Why there are too few arrangements of the score for a test; empty: there are enough."""
+    few = too_few(cases.strata, cases.y - fitted_by_confounds(cases))
+    return f"no permutation p: {few}" if few else ""
+
+
+def fitted_by_confounds(cases: Cases) -> np.ndarray:
+    """What the confounds explain of the score (n,)."""
+    return np.asarray(cases.x @ np.linalg.lstsq(cases.x, cases.y, rcond=None)[0])
+
+
+def permuted(cases: Cases, permutations: int, seed: int, at_once: int = DRAWS) -> Iterator[np.ndarray]:
+    """Scores under the null, some draws (draws, n) at a time: the residual given the confounds permuted."""
+    fitted = fitted_by_confounds(cases)
+    for index in blocks(cases.strata, permutations, at_once, seed):
+        yield fitted + (cases.y - fitted)[index]
+
+
+def permutation_p(observed: float, found: np.ndarray) -> dict[str, Any]:
+    """Columns p_permutation and permutations, of the statistic and that of each permuted score (permutations,)."""
+    larger = int((found >= observed - TIE).sum())
+    return {"p_permutation": (larger + 1) / (len(found) + 1), "permutations": len(found)}
 
 
 def interval(cases: Cases, z: np.ndarray, draws: int, seed: int) -> dict[str, float]:
@@ -85,6 +105,20 @@ def interval(cases: Cases, z: np.ndarray, draws: int, seed: int) -> dict[str, fl
     }  # fmt: skip
 
 
+def gain(cases: Cases, z: np.ndarray, twin: np.ndarray, draws: int, seed: int) -> dict[str, float]:
+    """Partial correlation of z minus that of its linear twin, and the interval of the difference, as `interval`.
+
+    z, twin: out-of-fold latents (n,).
+    """
+    x, rng = given(cases), np.random.default_rng(seed)
+    rows = [np.arange(len(z)), *(resample(cases.strata, rng) for _ in range(draws))]
+    found = np.array([_effect(z[one], cases.y[one], x[one], 1.0)[0] - _effect(twin[one], cases.y[one], x[one], 1.0)[0]
+                      for one in rows])  # fmt: skip
+    values = (found[0], *np.nanquantile(found[1:], [0.025, 0.975]))
+    return {name: round(float(one), DIGITS) + 0.0 for name, one in zip(("gain", "gain_low", "gain_high"), values,
+                                                                       strict=True)}  # fmt: skip
+
+
 def _effect(z: np.ndarray, y: np.ndarray, x: np.ndarray, unit: float) -> tuple[float, float]:
     q = np.linalg.qr(x[:, independent(x)])[0]
     z, y = z - q @ (q.T @ z), y - q @ (q.T @ y)
@@ -99,6 +133,18 @@ def halves(cases: Cases, direction: Direction, splits: int, seed: int) -> np.nda
     where a half leaves fewer than RESIDUAL_DF degrees of freedom. Splits are drawn in one way, so that their p values
     are exchangeable.
     """
+
+    def latent(train: np.ndarray, test: np.ndarray, x: np.ndarray) -> np.ndarray:
+        among, across = centred(cases.gram, train, test)
+        return np.asarray((coefficients(decomposed(among, x), cases.y[None, train], direction) @ across.T)[0])
+
+    return split_p(cases, latent, splits, seed)
+
+
+def split_p(
+    cases: Cases, latent: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray], splits: int, seed: int
+) -> np.ndarray:
+    """As `halves`, of any latent; it is given the people to fit, those to test, and the design of the former."""
     rng, p = np.random.default_rng(seed), np.full(splits, np.nan)
     for k in range(splits):
         order = rng.permutation(cases.family.max() + 1)[cases.family]
@@ -109,9 +155,8 @@ def halves(cases: Cases, direction: Direction, splits: int, seed: int) -> np.nda
         df = len(test) - x_test.shape[1] - 1
         if min(df, len(train) - x_train.shape[1]) < RESIDUAL_DF:
             continue
-        among, across = centred(cases.gram, train, test)
-        z = coefficients(decomposed(among, x_train), cases.y[None, train], direction) @ across.T
-        p[k] = one_sided(float(partial_r(z, cases.y[None, test], x_test)[0]), df)
+        z = latent(train, test, x_train)
+        p[k] = one_sided(float(partial_r(z[None], cases.y[None, test], x_test)[0]), df)
     return p
 
 

@@ -1,4 +1,4 @@
-"""Bring the tests of all supervised models together, beside the predictions of the unsupervised track."""
+"""Bring the tests of all aligned models together, beside the predictions and maps of the unsupervised track."""
 
 from pathlib import Path
 
@@ -6,23 +6,31 @@ import pandas as pd
 
 from neurovae.cli import cli
 from neurovae.io.parquet import read_parquet, write_table
+from neurovae.supervised.agreement import agreements
 
 BESIDE = {"voxels": ("voxels + confounds", "voxels"), "latents": ("latents + confounds", "latents")}
 
 
-def run(*, tests: list[Path], predictions: Path, primary: str, out: Path) -> None:
-    """Write one table of the tests of all supervised models.
+def run(
+    *, tests: list[Path], patterns: list[Path], mask: Path, predictions: Path, primary: str, out: Path, maps: str = ""
+) -> None:
+    """Write one table of the tests of all aligned models.
 
     Example:
         snakemake --cores 2 --configfile my.yaml --forcerun supervised
 
     Args:
         tests: tests.parquet of each model.
+        patterns: pattern_mean.nii.gz of each model.
+        mask: the fixed mask.
         predictions: predict/predictions.tsv.
         primary: the unsupervised model that was named beforehand.
         out: TSV to write.
+        maps: folder of the maps of the primary model's scores; empty: it has none.
     """
-    found = pd.concat([read_parquet(path) for path in tests], ignore_index=True)
+    of_models = [read_parquet(path) for path in tests]
+    beside_maps = [agreements(one, path, mask, maps, primary) for one, path in zip(of_models, patterns, strict=True)]
+    found = pd.concat([pd.concat(of_models, ignore_index=True), pd.concat(beside_maps, ignore_index=True)], axis=1)
     metrics = pd.read_csv(predictions, sep="\t", keep_default_na=False, na_values=["n/a"], dtype={"score": "object"})
     metrics = metrics[(metrics["metric"] == "r2") & (metrics["learner"] == "linear")].drop_duplicates(
         ["score", "model", "features"]

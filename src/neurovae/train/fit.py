@@ -102,7 +102,9 @@ def run(
     if scores:
         of_fold = supervision.read(Path(scores), options["supervised_by"], scans, split, fold)
         beside |= {"scores": of_fold, "scans": scans}
-        code += f"-{hashlib.sha256(Path(scores).read_bytes()).hexdigest()}"
+        digest = hashlib.sha256(Path(scores).read_bytes()).hexdigest()
+        code += f"-{digest}"
+        meta |= {"scores_sha256": digest}
     if not getattr(module, "EPOCHS", False):
         if processes.rank() == 0:  # nothing to share among processes
             beside |= {"names": given.names, "volumes": given.volumes, "rows": given.rows} if table else {}

@@ -60,5 +60,7 @@ def scatter(axis: Axes, points: pd.DataFrame, row: Row) -> None:
     axis.axhline(0, color="0.8", lw=0.6, zorder=0)
     axis.set(xlabel=f"latent of {row['score']}, given confounds", ylabel=f"{row['score']}, given confounds")
     p = "" if pd.isna(row["p_permutation"]) else f", permutation p {p_value(row['p_permutation'])}"
-    axis.set_title(f"partial r {two_digits(row['partial_r'])}{p}, n = {row['n']}", fontsize=9)
+    of_twin = row.get("twin_partial_r")
+    twin = "" if of_twin is None or pd.isna(of_twin) else f"\n(linear twin {two_digits(of_twin)})"
+    axis.set_title(f"partial r {two_digits(row['partial_r'])}{p}, n = {row['n']}{twin}", fontsize=9)
     axis.legend(title="test fold", fontsize=6, title_fontsize=6, markerscale=0.8, handletextpad=0.1)

@@ -3,17 +3,21 @@
 import pandas as pd
 
 from neurovae.report.blocks import Block, details, note, pictures, table, text
-from neurovae.report.results import Row, Run, read
+from neurovae.report.results import LEVEL, Row, Run, read
 from neurovae.report.text import count, listed, p_value, two_digits, unsigned
 
 TESTS = "supervised/tests.tsv"
-HEADS = {"score": "score", "model": "model", "track": "track", "direction": "direction", "n": "n",
+HEADS = {"score": "score", "model": "model", "track": "track", "direction": "direction", "network": "network", "n": "n",
          "partial_r": "partial r", "ci_low": "95 % CI low", "ci_high": "95 % CI high",
          "p_permutation": "permutation p", "effect": "score per SD of the latent", "effect_low": "CI low",
          "effect_high": "CI high", "r2": "R² of confounds and latent", "r2_confounds": "R² of confounds alone",
          "r2_voxels": "R² of ridge on voxels", "r2_latents": "R² of unsupervised latents", "p_split": "p, one split",
          "n_split": "n of the split", "p_folds": "p, folds combined", "p_splits": "p, random halves combined",
-         "pattern_r": "r of the folds' patterns", "confounds": "confounds", "permutation": "permuted",
+         "twin_partial_r": "partial r of the linear twin", "gain": "gain over the twin", "gain_low": "gain, CI low",
+         "gain_high": "gain, CI high", "twin_r2": "R² of the linear twin", "pattern_r": "r of the folds' patterns",
+         "agreement_map": "r of the pattern with the unsupervised score map",
+         "agreement_t": "r of the pattern with the test of voxels", "agreement_reason": "note on maps",
+         "confounds": "confounds", "permutation": "permuted",
          "status": "status", "reason": "note"}  # fmt: skip
 FOLDS = {"score": "score", "fold": "test fold", "track": "track", "n_training": "training n", "n": "n",
          "family": "regression", "effect": "effect", "ci_low": "95 % CI low", "ci_high": "95 % CI high",
@@ -57,6 +61,8 @@ def sentences(tests: pd.DataFrame) -> list[str]:
 def sentence(row: Row) -> str:
     """Association of a score with its latent, what the prediction explains, and how ridge on voxels does."""
     p = "" if pd.isna(row["p_permutation"]) else f"; permutation p {p_value(row['p_permutation'])}, all fits repeated"
+    if not p and pd.notna(row.get("p_folds")):
+        p = f"; p of the test folds combined {p_value(row['p_folds'])} (no permutation p)"
     words = (
         f"{row['score']} (model {row['model']}, supervised, cross-fitted): partial correlation with its latent "
         f"{unsigned(row['partial_r'], row['ci_low'], row['ci_high'])} in {count(row['n'], 'left-out participant')}{p}. "
@@ -67,7 +73,37 @@ def sentence(row: Row) -> str:
         for key, name in (("r2_voxels", "ridge on voxels"), ("r2_latents", "ridge on unsupervised latents"))
         if pd.notna(row.get(key))
     ]
-    return words + (f" ({', '.join(beside)}, each with the confounds)." if beside else ".")
+    words += f" ({', '.join(beside)}, each with the confounds)." if beside else "."
+    return " ".join(part for part in (words, against_twin(row), of_maps(row)) if part)
+
+
+def against_twin(row: Row) -> str:
+    """Whether a network adds to its linear twin; empty for linear latents.
+
+    The interval of a difference is no test: where there is no association, both correlations are biased below zero, the
+    twin's more. So the network adds something only where the association itself is found.
+    """
+    if row.get("network") in (None, "none") or pd.isna(row.get("gain")):
+        return ""
+    interval = f"{row['gain']:.3f} [{row['gain_low']:.3f}, {row['gain_high']:.3f}]"  # near 0 the third digit decides
+    p = row["p_permutation"] if pd.notna(row["p_permutation"]) else row.get("p_folds")
+    if row["gain_low"] <= 0:
+        verdict = "the network adds nothing to its linear twin, which is to be preferred"
+    elif pd.notna(p) and p < LEVEL:
+        verdict = "the network adds to its linear twin"
+    else:
+        verdict = "but no association of the latent with the score was found, so that the network shows nothing"
+    return f"Partial r of the linear twin {two_digits(row['twin_partial_r'])}; difference {interval}: {verdict}."
+
+
+def of_maps(row: Row) -> str:
+    """How the pattern agrees with the unsupervised track; empty without its maps."""
+    known = [
+        f"{name} r {two_digits(row[key])}"
+        for key, name in (("agreement_map", "the unsupervised score map"), ("agreement_t", "the test of each voxel"))
+        if pd.notna(row.get(key))
+    ]
+    return f"Over voxels, its pattern correlates with {' and with '.join(known)}." if known else ""
 
 
 def methods(run: Run) -> str:
@@ -85,12 +121,13 @@ def methods(run: Run) -> str:
         f"{found['folds'].max():.0f} folds, the direction in the images that predicts the score beyond the confounds "
         f"was found by {listed(used)}, with adjustment for confounds and choice of the penalty in the participants "
         "outside the test fold. Latents of the test participants were then computed from their images alone.",
+        of_networks(found),
         "Their association with the score was measured by the partial correlation given confounds and fold, with a "
         f"95 % interval from {settings.get('bootstraps', 0):,} bootstrap samples of participants, the fitted models "
         "held fixed.",
         f"Its p value is one-sided, from {found['permutations'].max():,.0f} permutations of the residual of the score "
         "given the confounds [freedman], in each of which all folds were fitted again."
-        if found["permutations"].max() > 0
+        if found["permutations"].fillna(0).max() > 0
         else "",
         "Regressions in single test folds were combined by Rüger's rule [ruger]"
         + (
@@ -103,3 +140,19 @@ def methods(run: Run) -> str:
         "[haufe]; their mean and standard deviation over folds are shown.",
     ]
     return " ".join(words for words in said if words)
+
+
+def of_networks(found: pd.DataFrame) -> str:
+    """How aligned networks were fitted, and whether they add to their linear twins; empty without them."""
+    own = found[found["network"] != "none"] if "network" in found else found.iloc[:0]
+    if own.empty:
+        return ""
+    words = (
+        "Where the model is a perceptron, it began at this direction and was trained on the evidence lower bound of "
+        "the scans and on the partial correlation of each latent with its score in the training participants "
+        "[alignment]; training ended by the loss in validation participants, who were not in the test fold."
+    )
+    without = [str(row["score"]) for row in own.to_dict("records") if not row["gain_low"] > 0]
+    with_gain = [str(row["score"]) for row in own.to_dict("records") if row["gain_low"] > 0]
+    words += f" For {listed(with_gain)} it had a higher partial correlation than its linear twin." if with_gain else ""
+    return words + (f" For {listed(without)} it added nothing to its linear twin." if without else "")

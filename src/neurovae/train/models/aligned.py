@@ -16,6 +16,7 @@ import pandas as pd
 from neurovae.io.volumes import chunks, masked
 from neurovae.stats.aligned import Direction, coefficients, decomposed
 from neurovae.stats.products import products
+from neurovae.train.models import aligned_network
 from neurovae.train.supervision import Scores, cases
 from neurovae.train.weights import Tensors
 
@@ -31,19 +32,25 @@ def fit(
     scans: pd.DataFrame,
     supervised_by: list[str],
     direction: Direction,
+    network: str = "none",
+    **options: Any,
 ) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
     """Directions (scores, voxels), their origins (scores,), mean (voxels,) and patterns (scores, voxels); no history.
 
+    With a network, these are its linear twin, and what it adds is fitted after it (`aligned_network`).
+
     Args:
         volumes: packed volumes (scans, x, y, z).
-        split: split of each scan; all but "test" are fitted on: nothing is stopped early, so that the people of
-            "validation" decide nothing.
+        split: split of each scan; all but "test" are fitted on: no direction is stopped early, so that the people of
+            "validation" decide nothing about it.
         mask: the fixed mask (x, y, z).
-        seed, device: not used.
+        seed, device: of a network.
         scores: of the people outside the test fold.
         scans: rows of the packed volumes.
         supervised_by: names of the scores.
         direction: ridge or pls.
+        network: none, or perceptron.
+        options: of the network.
 
     Raises:
         InputError: too few people with a score and all confounds.
@@ -63,7 +70,16 @@ def fit(
     tensors["patterns"] = _patterns(volumes, everyone, mask, tensors)
     stored = {name: tensor.astype(np.float64 if name == "origins" else np.float32) for name, tensor in tensors.items()}
     architecture = {"n_latent": len(supervised_by), "kl": False, "latents": ids(supervised_by), "people": counts}
-    return stored, architecture | {"targets": list(supervised_by), "confounds": scores.confounds}, []
+    architecture |= {"targets": list(supervised_by), "confounds": scores.confounds}
+    if network == "none":
+        return stored, architecture, []
+    stored, added, history = aligned_network.fit(
+        volumes, split, mask, stored, seed=seed, device=device, scores=scores, scans=scans,
+        supervised_by=supervised_by, direction=direction, **options,
+    )  # fmt: skip
+    free = added["n_latent"] - len(supervised_by)
+    names = ids([*supervised_by, *(f"free {k:02d}" for k in range(free))])
+    return stored, architecture | added | {"latents": names, "targets": [*supervised_by, *[None] * free]}, history
 
 
 def ids(scores: list[str]) -> list[str]:
@@ -75,13 +91,17 @@ def ids(scores: list[str]) -> list[str]:
 def embed(
     volumes: np.ndarray, mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Latents (scans, scores) from the images alone; there is no posterior variance (NaN)."""
+    """Latents (scans, latents) from the images alone, and of a network their log-variance; the twin has none (NaN)."""
     z = masked(volumes, mask).astype(np.float64) @ tensors["directions"].T.astype(np.float64) - tensors["origins"]
+    if "network" in architecture:
+        return aligned_network.embed(volumes, mask, tensors, architecture, z)
     return z, np.full_like(z, np.nan)
 
 
 def reconstruct(mu: np.ndarray, mask: np.ndarray, tensors: Tensors, architecture: dict[str, Any]) -> np.ndarray:
-    """Masked voxels (scans, voxels) of latents (scans, scores): the mean image and the patterns."""
+    """Masked voxels (scans, voxels) of latents (scans, latents); without a network, the mean image and the patterns."""
+    if "network" in architecture:
+        return aligned_network.reconstruct(mu, tensors, architecture)
     voxels: np.ndarray = tensors["mean"] + mu.astype(np.float32) @ tensors["patterns"]
     return voxels
 
