@@ -285,6 +285,7 @@ def test_the_report_says_where_a_network_adds_nothing() -> None:
     assert "difference 0.020 [-0.010, 0.050]: the network adds nothing to its linear twin" in sentence(row)
     assert "the unsupervised score map r 0.70." in sentence(row)
     assert "the network adds to its linear twin." in sentence({**row, "gain_low": 0.01})
+    assert "the network shows nothing." in sentence({**row, "gain_low": 0.01, "p_folds": 0.4})
     assert "twin" not in sentence({**row, "network": "none", "gain": np.nan})
     assert "For a it added nothing to its linear twin." in of_networks(pd.DataFrame([row]))
     assert of_networks(pd.DataFrame([{**row, "network": "none"}])) == ""

@@ -78,22 +78,26 @@ def sentence(row: Row) -> str:
 
 
 def against_twin(row: Row) -> str:
-    """Whether a network adds to its linear twin; empty for linear latents.
-
-    The interval of a difference is no test: where there is no association, both correlations are biased below zero, the
-    twin's more. So the network adds something only where the association itself is found.
-    """
+    """Whether a network adds to its linear twin; empty for linear latents."""
     if row.get("network") in (None, "none") or pd.isna(row.get("gain")):
         return ""
     interval = f"{row['gain']:.3f} [{row['gain_low']:.3f}, {row['gain_high']:.3f}]"  # near 0 the third digit decides
-    p = row["p_permutation"] if pd.notna(row["p_permutation"]) else row.get("p_folds")
-    if row["gain_low"] <= 0:
-        verdict = "the network adds nothing to its linear twin, which is to be preferred"
-    elif pd.notna(p) and p < LEVEL:
+    if adds(row):
         verdict = "the network adds to its linear twin"
-    else:
+    elif row["gain_low"] > 0:
         verdict = "but no association of the latent with the score was found, so that the network shows nothing"
+    else:
+        verdict = "the network adds nothing to its linear twin, which is to be preferred"
     return f"Partial r of the linear twin {two_digits(row['twin_partial_r'])}; difference {interval}: {verdict}."
+
+
+def adds(row: Row) -> bool:
+    """Is the interval of the gain above 0, and the association itself found?
+
+    The interval alone is no test: without an association both correlations are biased below zero, the twin's more.
+    """
+    p = row["p_permutation"] if pd.notna(row["p_permutation"]) else row["p_folds"]
+    return bool(row["gain_low"] > 0 and p < LEVEL)
 
 
 def of_maps(row: Row) -> str:
@@ -152,7 +156,7 @@ def of_networks(found: pd.DataFrame) -> str:
         "the scans and on the partial correlation of each latent with its score in the training participants "
         "[alignment]; training ended by the loss in validation participants, who were not in the test fold."
     )
-    without = [str(row["score"]) for row in own.to_dict("records") if not row["gain_low"] > 0]
-    with_gain = [str(row["score"]) for row in own.to_dict("records") if row["gain_low"] > 0]
+    without = [str(row["score"]) for row in own.to_dict("records") if not adds(row)]
+    with_gain = [str(row["score"]) for row in own.to_dict("records") if adds(row)]
     words += f" For {listed(with_gain)} it had a higher partial correlation than its linear twin." if with_gain else ""
     return words + (f" For {listed(without)} it added nothing to its linear twin." if without else "")
