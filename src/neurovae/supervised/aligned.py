@@ -22,12 +22,8 @@ from neurovae.supervised import honest, inference
 from neurovae.supervised.aligned_columns import FOLDS, PREDICTIONS, TESTS
 from neurovae.supervised.beside_twin import beside_twin, of_refits
 from neurovae.supervised.cases import cases, confounds_of, described, expected, left_out, people
-<<<<<<< HEAD
-from neurovae.supervised.patterns import known, patterns, write
-=======
 from neurovae.supervised.honest import Weights, same, same_network
-from neurovae.supervised.patterns import patterns, write
->>>>>>> aligned
+from neurovae.supervised.patterns import known, patterns, write
 from neurovae.train import supervision, weights
 
 

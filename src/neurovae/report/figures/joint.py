@@ -16,6 +16,9 @@ from neurovae.report.figures.drawing import BLUE, GREY, ORANGE, PALETTE, save
 from neurovae.report.text import two_digits
 
 HIGHEST = 99.5  # percentile of |value| over the mask at which the colours end
+UNUSED = 0.05  # SD of a posterior mean, of a prior of SD 1, below which a latent says nothing
+GIVEN = {"image": "joint, from the image", "clinical": "joint, from other scores",
+         "clinical+image": "joint, from image and other scores"}  # fmt: skip
 LOWEST = -0.6  # end of the axis of R2
 MAX_SCORES = 12  # in a figure: those predicted best
 SUPERVISED = "supervised, cross-fitted; left-out participants alone"
@@ -63,7 +66,7 @@ def _scatter(axis: Axes, own: pd.DataFrame, score: str) -> None:
 
 
 def _methods(axis: Axes, rows: pd.DataFrame) -> None:
-    names = [f"{row.method} from {row.inputs}" if row.method == "joint" else row.method for row in rows.itertuples()]
+    names = [GIVEN[row.inputs] if row.method == "joint" else row.method for row in rows.itertuples()]
     places = np.arange(len(rows))[::-1]
     colours = [
         (BLUE if row.inputs == "image" else ORANGE) if row.method == "joint" else GREY for row in rows.itertuples()
@@ -94,7 +97,7 @@ def shared(folder: Path, latents: Path, name: str, out: Path) -> None:
     table = table[table["split"] == "test"]
     index = read_parquet(latents.with_name(latent_table.INDEX))
     every = index.loc[index["role"] == "shared", "latent"].tolist()
-    fold, names = int(table["fold"].iloc[0]), [one for one in every if table[one].nunique() > 1] or every[:1]
+    fold, names = int(table["fold"].iloc[0]), [one for one in every if table[one].std() > UNUSED] or every[:1]
     shown = best(rows)
     size = (max(1.9 * len(names), 4.5), 1.7 * len(shown))
     figure, axes = plt.subplots(len(shown), len(names), figsize=size, squeeze=False, layout="constrained",
