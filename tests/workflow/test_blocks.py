@@ -22,7 +22,7 @@ def config(**rest: Any) -> dict[str, Any]:
     models = [
         {"name": "structure", "kind": "table", "block": "structure", "seen": False},
         {"name": "rest", "kind": "table", "block": "rest", "n_latent": 3, "seen": False},
-        {"name": "nets", "kind": "networks", "block": "rest", "n_latent": 2, "method": "pca"},
+        {"name": "nets", "kind": "networks", "block": "rest", "n_latent": 2},
     ]
     return {
         "cohort": {

@@ -124,7 +124,8 @@ def test_more_networks_than_parcels_are_refused():
         fitted("pca", n_latent=80)
 
 
-def test_chain_from_series_to_latents(tmp_path: Path):
+@pytest.mark.parametrize("method", ["vae", "pca", "ica"])
+def test_chain_from_series_to_latents(tmp_path: Path, method: str):
     files = tiny.packed(tmp_path / "packed")
     scans, folder = pd.read_parquet(files["rows"]), tmp_path / "rest"
     folder.mkdir()
@@ -138,7 +139,7 @@ def test_chain_from_series_to_latents(tmp_path: Path):
     np.testing.assert_allclose(inputs.read(files["volumes"], files["rows"], table).array[2:4][1], runs[3], rtol=1e-6)
     model, history = tmp_path / "w.safetensors", tmp_path / "h.parquet"
     fit.run(**files, out=model, history=history, kind="networks", fold=0, seed=0, device="cpu",
-            options={"n_latent": 4, "method": "pca", "rotate": "none"}, table=table)  # fmt: skip
+            options={"n_latent": 4, "method": method, "rotate": "none"}, table=table)  # fmt: skip
     del files["folds"]
     out, index = tmp_path / "l.parquet", tmp_path / "i.parquet"
     latents.run(**files, model=model, name="nets", out=out, index=index, table=table)
