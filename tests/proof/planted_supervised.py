@@ -46,6 +46,7 @@ NAME = "planted"
 MODELS: dict[str, dict[str, Any]] = {
     "aligned, ridge": {"kind": "aligned"},
     "aligned, PLS": {"kind": "aligned", "direction": "pls"},
+    "aligned, perceptron": {"kind": "aligned", "network": "perceptron"},
     "joint": {"kind": "joint"},
 }
 
@@ -55,8 +56,9 @@ def entries() -> dict[str, dict[str, Any]]:
     given = [{"name": f"m{k}", "supervised_by": [NAME], **entry} for k, entry in enumerate(MODELS.values())]
     cohort = {"name": NAME, "bids": ".", "scores": [{"name": NAME, "type": "continuous"}]}
     config = validate({"cohort": cohort, "train": {"models": [{"name": "vae", "kind": "vae"}, *given]}}, load_schema())
-    left = ("name", "transductive", "n_latent")
-    rows = [{key: value for key, value in one.items() if key not in left} for one in config["train"]["models"][1:]]
+    left = ("name", "transductive")
+    rows = [{key: value for key, value in one.items() if key not in left and not (key == "n_latent" and value is None)}
+            for one in config["train"]["models"][1:]]  # fmt: skip
     return dict(zip(MODELS, rows, strict=True))
 
 
