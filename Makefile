@@ -87,12 +87,13 @@ ablation: $(VENV)/done  ## after ixi: what each setting of the default model doe
 	$(CHECK) tests/proof/ablation.py
 
 PLANTED := results/ixi-2mm
-planted: $(VENV)/done  ## ventricles of real heads changed as prescribed: how much of that latents keep, beside voxels (2 hours)
+planted: $(VENV)/done  ## ventricles of real heads changed as prescribed: how much of that latents keep, beside voxels (2.5 hours)
 	@test -d ../shared/data/ixi || { echo "../shared/data/ixi is not there; lay the folder beside the checkout"; exit 1; }
 	$(SNAKEMAKE) --configfile config/ixi.yaml --config cohort='{name: ixi-2mm}' preprocess='{voxel_mm: 2}' -- \
 		$(PLANTED)/preprocess/volumes.npy $(PLANTED)/cohort/folds.tsv
 	$(CHECK) tests/proof/planted.py $(PLANTED)
 	$(CHECK) tests/proof/planted_varimax.py $(PLANTED)
+	$(CHECK) tests/proof/planted_supervised.py $(PLANTED)
 
 transfer: $(VENV)/done  ## after ixi: what a model of 65 people gives cohorts of 10, 20 and 40 others, with a figure (half an hour)
 	$(CHECK) tests/proof/transfer.py
