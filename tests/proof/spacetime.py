@@ -4,8 +4,8 @@
 four regions with noise). Both see all visits of the training people, and of the others all but the last. leaspy needs
 numpy below 2 and torch below 2.8, and so an environment of its own:
 
-    python3 -m venv /tmp/leaspy && /tmp/leaspy/bin/pip install leaspy==2.1.0
-    python tests/proof/spacetime.py /tmp/leaspy/bin/python
+    python -m venv .leaspy; .leaspy/bin/pip install leaspy==2.1.0
+    python tests/proof/spacetime.py .leaspy/bin/python
 """
 
 import subprocess
@@ -20,7 +20,8 @@ from scipy.stats import kendalltau
 from neurovae.cohort.longitudinal import draw_visits
 from neurovae.stats import growth
 
-PEOPLE, NOISE, DRAWS, COHORTS = 300, 0.5, 2000, 3
+PEOPLE, NOISE, DRAWS, COHORTS = 300, 0.5, 2000, 1
+Candidates = dict[str, tuple[np.ndarray, np.ndarray, dict[str, float]]]
 SIMULATED = {"most": 3, "years": 2, "dropout": 0.1, "new_scanner": 0.0}
 
 
@@ -76,13 +77,13 @@ def drift(folder: Path, kind: str, name: str) -> np.ndarray:
     return trace.to_numpy(float)[[len(trace) // 2 - 1, -1]]
 
 
-def candidates(table: pd.DataFrame, names: list[str], folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray, dict]]:
+def candidates(table: pd.DataFrame, names: list[str], folder: Path) -> Candidates:
     """Predicted latents, onsets and drift of the fit: growth models, last known visit (with age), spacetime models."""
     hidden = table[table["hidden"] == 1]
     known = table[(table["training"] == 0) & (table["hidden"] == 0)]
     last = known.groupby("ID")[names].last().loc[hidden["ID"]].to_numpy(float)
     age = (hidden["TIME"] - hidden["years"]).to_numpy(float)
-    found = {"growth": (*mixed(table, names), {}), "last visit, age": (last, age, {})}
+    found: Candidates = {"growth": (*mixed(table, names), {}), "last visit, age": (last, age, {})}
     for kind in ("linear", "logistic"):
         theirs = pd.read_csv(folder / f"predicted_{kind}.tsv", sep="\t", dtype={"ID": str}).set_index("ID")
         people = pd.read_csv(folder / f"people_{kind}.tsv", sep="\t", dtype={"ID": str}).set_index("ID")

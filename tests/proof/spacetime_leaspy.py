@@ -15,7 +15,7 @@ import pandas as pd
 from leaspy.io.data import Data
 from leaspy.models import LinearModel, LogisticModel
 
-ITERATIONS, PERSONAL, EVERY, SOURCES = 3000, 1000, 50, 2
+ITERATIONS, PERSONAL, EVERY, SOURCES = 1000, 1000, 50, 2  # with 3000 leaspy stops: xi_std of the logistic model is 0
 MODELS = {"linear": LinearModel, "logistic": LogisticModel}
 
 
