@@ -4,8 +4,8 @@
 four regions with noise). Both see all visits of the training people, and of the others all but the last. leaspy needs
 numpy below 2 and torch below 2.8, and so an environment of its own:
 
-    python3 -m venv /tmp/leaspy && /tmp/leaspy/bin/pip install leaspy==2.1.0
-    python tests/proof/spacetime.py /tmp/leaspy/bin/python
+    python -m venv .leaspy; .leaspy/bin/pip install leaspy==2.1.0
+    python tests/proof/spacetime.py .leaspy/bin/python
 """
 
 import subprocess
@@ -20,7 +20,8 @@ from scipy.stats import kendalltau
 from neurovae.cohort.longitudinal import draw_visits
 from neurovae.stats import growth
 
-PEOPLE, NOISE, DRAWS, COHORTS = 300, 0.5, 2000, 3
+PEOPLE, NOISE, DRAWS, COHORTS = 300, 0.5, 2000, 1
+Candidates = dict[str, tuple[np.ndarray, np.ndarray, dict[str, float]]]
 SIMULATED = {"most": 3, "years": 2, "dropout": 0.1, "new_scanner": 0.0}
 
 
@@ -70,38 +71,56 @@ def mixed(table: pd.DataFrame, names: list[str]) -> tuple[np.ndarray, np.ndarray
     return np.array(predicted).T, first[hidden].to_numpy(float) - stage
 
 
-def compared(seed: int, interpreter: str) -> list[dict[str, float | str]]:
-    """Ratio of the root mean squared error of each spacetime model over that of the growth models, and onset order."""
+def drift(folder: Path, kind: str, name: str) -> np.ndarray:
+    """Values of a parameter halfway and at the end of the fit, (2, values)."""
+    trace = pd.read_csv(folder / f"fit_{kind}" / "parameter_convergence" / f"{name}.csv", header=None, index_col=0)
+    return trace.to_numpy(float)[[len(trace) // 2 - 1, -1]]
+
+
+def candidates(table: pd.DataFrame, names: list[str], folder: Path) -> Candidates:
+    """Predicted latents, onsets and drift of the fit: growth models, last known visit (with age), spacetime models."""
+    hidden = table[table["hidden"] == 1]
+    known = table[(table["training"] == 0) & (table["hidden"] == 0)]
+    last = known.groupby("ID")[names].last().loc[hidden["ID"]].to_numpy(float)
+    age = (hidden["TIME"] - hidden["years"]).to_numpy(float)
+    found: Candidates = {"growth": (*mixed(table, names), {}), "last visit, age": (last, age, {})}
+    for kind in ("linear", "logistic"):
+        theirs = pd.read_csv(folder / f"predicted_{kind}.tsv", sep="\t", dtype={"ID": str}).set_index("ID")
+        people = pd.read_csv(folder / f"people_{kind}.tsv", sep="\t", dtype={"ID": str}).set_index("ID")
+        noise, start = drift(folder, kind, "noise_std"), drift(folder, kind, "tau_mean")
+        moved = {"noise_drift": np.abs(noise[1] / noise[0] - 1).max(), "tau_drift": start[1, 0] - start[0, 0]}
+        onset = people.loc[hidden["ID"], "tau"].to_numpy(float)
+        found[kind] = (theirs.loc[hidden["ID"], names].to_numpy(float), onset, moved)
+    return found
+
+
+def compared(seed: int, interpreter: str) -> pd.DataFrame:
+    """Root mean squared error, its ratio to that of the growth models (bootstrap over people), and onset order."""
     table = cohort(seed)
     names = [name for name in table if name.startswith("z_")]
     hidden = table[table["hidden"] == 1]
+    n, truth = len(hidden), hidden[names].to_numpy(float)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         table.to_csv(folder / "visits.tsv", sep="\t", index=False)
         script = Path(__file__).with_name("spacetime_leaspy.py")
         subprocess.run([interpreter, str(script), str(folder), str(seed)], check=True, env={"OMP_NUM_THREADS": "1"})  # noqa: S603
-        ours, onset = mixed(table, names)
-        truth, error = hidden[names].to_numpy(float), np.square(ours - hidden[names].to_numpy(float)).sum(axis=1)
-        weights = np.random.default_rng(seed).multinomial(len(hidden), np.full(len(hidden), 1 / len(hidden)), DRAWS)
-        rows: list[dict[str, float | str]] = []
-        for kind in ("linear", "logistic"):
-            theirs = pd.read_csv(folder / f"predicted_{kind}.tsv", sep="\t", dtype={"ID": str}).set_index("ID")
-            people = pd.read_csv(folder / f"people_{kind}.tsv", sep="\t", dtype={"ID": str}).set_index("ID")
-            other = np.square(theirs.loc[hidden["ID"], names].to_numpy(float) - truth).sum(axis=1)
-            low, high = np.quantile(np.sqrt(weights @ other / (weights @ error)), [0.025, 0.975])
-            tau = people.loc[hidden["ID"], "tau"].to_numpy(float)
-            rows.append({"cohort": seed, "model": kind, "n": len(hidden), "rmse": np.sqrt(other.mean()),
-                         "rmse_growth": np.sqrt(error.mean()), "ratio": np.sqrt(other.sum() / error.sum()), "low": low,
-                         "high": high, "tau": kendalltau(tau, hidden["onset"])[0],
-                         "tau_growth": kendalltau(onset, hidden["onset"])[0],
-                         "tau_age": kendalltau(hidden["TIME"] - hidden["years"], hidden["onset"])[0]})  # fmt: skip
-        return rows
+        found = candidates(table, names, folder)
+    error = {model: np.square(one[0] - truth).sum(axis=1) for model, one in found.items()}
+    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), DRAWS)
+    rows = []
+    for model, (_, onset, moved) in found.items():
+        low, high = np.quantile(np.sqrt(weights @ error[model] / (weights @ error["growth"])), [0.025, 0.975])
+        ratio = np.sqrt(error[model].sum() / error["growth"].sum())
+        rows.append({"cohort": seed, "model": model, "n": n, "rmse": np.sqrt(error[model].mean()), "ratio": ratio,
+                     "low": low, "high": high, "tau": kendalltau(onset, hidden["onset"])[0], **moved})  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def main(interpreter: str) -> None:
-    """Print a line per cohort and model."""
-    rows = [row for seed in range(COHORTS) for row in compared(seed, interpreter)]
-    print(pd.DataFrame(rows).round(3).to_string(index=False))
+    """Print a table per cohort."""
+    for seed in range(COHORTS):
+        print(compared(seed, interpreter).round(3).to_string(index=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Spacetime models of leaspy on latents of simulated visits; runs in an environment of its own, with leaspy alone.
 
 `python spacetime_leaspy.py FOLDER SEED`: reads visits.tsv of `spacetime.py`, fits on the training people, personalises the
-others on all visits but the last, and writes predicted_<model>.tsv and people_<model>.tsv (onset tau, pace xi).
+others on all visits but the last (posterior mean), and writes predicted_<model>.tsv, people_<model>.tsv (onset tau, pace
+xi) and fit_<model>, the parameters after every 50 iterations.
 Age is the clock. Latents are turned so that their mean change is positive, as both models have it; for the logistic one
 they are put between .05 and .95 of the training people's range.
 """
@@ -14,7 +15,7 @@ import pandas as pd
 from leaspy.io.data import Data
 from leaspy.models import LinearModel, LogisticModel
 
-ITERATIONS, SOURCES = 3000, 2
+ITERATIONS, PERSONAL, EVERY, SOURCES = 1000, 1000, 50, 2  # with 3000 leaspy stops: xi_std of the logistic model is 0
 MODELS = {"linear": LinearModel, "logistic": LogisticModel}
 
 
@@ -47,14 +48,14 @@ def run(folder: Path, seed: int, kind: str) -> None:
         )
 
     model = MODELS[kind](name=kind, source_dimension=SOURCES)
-    model.fit(data(training), "mcmc_saem", seed=seed, n_iter=ITERATIONS, progress_bar=False)
-    people = model.personalize(data(known), "scipy_minimize", seed=seed, progress_bar=False, use_jacobian=False)
+    traces = {"path": str(folder / f"fit_{kind}"), "save_periodicity": EVERY}
+    model.fit(data(training), "mcmc_saem", seed=seed, n_iter=ITERATIONS, progress_bar=False, **traces)
     at = {row.ID: [row.TIME] for row in hidden.itertuples()}
+    people = model.personalize(data(known), "mean_posterior", seed=seed, n_iter=PERSONAL, progress_bar=False)
     found = model.estimate(at, people)
     predicted = np.array([offset + scale * np.asarray(found[one]).reshape(-1) for one in hidden["ID"]])
-    pd.DataFrame(predicted, columns=names).assign(ID=hidden["ID"].to_numpy()).to_csv(
-        folder / f"predicted_{kind}.tsv", sep="\t", index=False
-    )
+    written = pd.DataFrame(predicted, columns=names).assign(ID=hidden["ID"].to_numpy())
+    written.to_csv(folder / f"predicted_{kind}.tsv", sep="\t", index=False)
     people.to_dataframe().to_csv(folder / f"people_{kind}.tsv", sep="\t")
 
 
