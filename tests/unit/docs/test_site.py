@@ -190,6 +190,15 @@ def test_references_of_the_report_become_entries_of_the_bibliography() -> None:
         bibliography.entry("x", "Somebody, some day")
 
 
+def test_a_reference_is_written_once_and_every_cited_one_is_there() -> None:
+    written = re.findall(r"^@\w+{(\w+),", (ROOT / "docs" / "references.bib").read_text(encoding="utf-8"), re.M)
+    written += json.loads(bibliography.SOURCE.read_text(encoding="utf-8"))
+    assert sorted(written) == sorted(set(written))
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
+    cited = {key for keys in re.findall(r"{cite:[tp]}`([\w,]+)`", pages) for key in keys.split(",")}
+    assert cited and cited <= set(written)
+
+
 def test_only_the_page_on_validation_says_when_something_was_seen() -> None:
     dated = [
         str(path.relative_to(ROOT))
