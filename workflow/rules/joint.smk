@@ -44,7 +44,7 @@ rule joint:
         runtime=240,
     params:
         flags=lookup(dpath="{model}", within=RELATIVES_FLAGS),
-        tests=graph.flags(config["supervised"], leave=("permutations", "splits")),
+        tests=graph.flags({name: config["supervised"][name] for name in ("bootstraps", "seed")}),
         code=CODE["supervised.joint"],
         env=ENV["train"],
     shell:
