@@ -1,4 +1,4 @@
-# A fused model and the linear models beside it -> what each explains of every block in the test set, and what its latents change.
+# Fused models and their linear counterparts: variance explained per block in the test set, and what each latent changes.
 rule explain_blocks:
     input:
         volumes=branch(IMAGES, then="results/{cohort}/preprocess/volumes.npy", otherwise=[]),

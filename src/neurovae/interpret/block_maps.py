@@ -35,7 +35,7 @@ def run(*, model: Path, name: str, latents: Path, mask: Path, blocks: Json, out:
     Args:
         model: weights of a fused model.
         name: the model's name in the configuration.
-        latents: latents.parquet computed with these weights, its index beside it.
+        latents: latents.parquet of these weights; latent_index.parquet is in the same folder.
         mask: the fixed mask, or empty without images.
         blocks: folder of each block by name; an empty one is that of the scans.
         out: Parquet to write.

@@ -62,7 +62,7 @@ def fitted(data: Trained, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def held_out(y: np.ndarray, predictor: np.ndarray, folds: Sequence[np.ndarray]) -> np.ndarray:
     """Log partial likelihood of predictions (m, n), within test folds, per event, over that of no prediction.
 
-    Positive: better than all people alike. y: (n, 3); folds: masks (m, n) of who is tested.
+    Positive: better than the same risk for everybody. y: (n, 3); folds: masks (m, n) of who is tested.
     """
     gain = np.zeros(len(predictor))
     for tested in folds:

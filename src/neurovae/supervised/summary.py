@@ -1,4 +1,4 @@
-"""Bring the tests of all aligned models together, beside the predictions and maps of the unsupervised track."""
+"""One table of the tests of all aligned models, with the predictions and maps of the unsupervised track."""
 
 from pathlib import Path
 
