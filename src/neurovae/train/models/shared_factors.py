@@ -77,8 +77,8 @@ def joint_rank(
 
     As in AJIVE (Feng 2018): squared singular values of the blocks' leading left singular vectors, side by side, here
     against the largest one after the people of each block were permuted: whole people, with all their scans, among
-    those with equally many (Winkler 2015), since scans of one person resemble each other in every block. How many vectors of a
-    block lead is found by its singular values, `most` at the utmost.
+    those with equally many (Winkler 2015), since scans of one person resemble each other in every block. How many
+    vectors of a block lead is found by its singular values, `most` at the utmost.
 
     Args:
         scores: centred features or coordinates of each block (people with it, features).
